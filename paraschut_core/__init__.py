@@ -1,0 +1,3 @@
+"""Paraschut: parallel job scheduling utilities."""
+
+__version__ = "0.7.0"

@@ -1,0 +1,1 @@
+"""The SQLite file, and nothing else knows SQL."""

@@ -1,0 +1,375 @@
+"""Opens the SQLite file: pragmas, journal choice, locking and retry, transactions."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+
+from ..errors import DatabaseBusyError, DatabaseError, NotADatabaseError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+    from typing import Any, Literal
+
+    Row = tuple[Any, ...]
+    Journal = Literal["delete", "wal", "auto"]
+
+APPLICATION_ID = 0x50534354  # "PSCT"
+SCHEMA_VERSION = 1
+
+BUSY_TIMEOUT = 60.0
+"""Seconds to wait for another writer: SQLite's 5 s lose 4-5 % of 200 simultaneous writers."""
+
+_NETWORK_FILE_SYSTEMS = frozenset(
+    "nfs nfs3 nfs4 cifs smb smb2 smb3 smbfs lustre gpfs beegfs ceph glusterfs afs 9p pvfs2"  # noqa: SIM905
+    " orangefs panfs".split()  # as a list these would take a page
+)
+
+
+def who_am_i() -> str:
+    """This process, as events name it: user@host:pid."""
+    try:
+        user = os.environ.get("USER") or os.environ["LOGNAME"]
+    except KeyError:
+        import pwd
+
+        try:
+            user = pwd.getpwuid(os.getuid()).pw_name
+        except KeyError:
+            user = str(os.getuid())
+    return f"{user}@{os.uname().nodename}:{os.getpid()}"
+
+
+def mount_of(path: str) -> tuple[str, str, str]:
+    """(mount point, file system type, options) of the mount that holds `path`; blanks if unknown."""
+    real = os.path.realpath(path)
+    best = ("", "", "")
+    try:
+        with open("/proc/mounts", encoding="utf-8", errors="replace") as mounts:
+            for line in mounts:
+                _, point, kind, options = line.split()[:4]
+                point = point.replace("\\040", " ")
+                inside = real == point or real.startswith(point.rstrip("/") + "/")
+                if inside and len(point) >= len(best[0]):
+                    best = (point, kind, options)
+    except OSError:
+        pass  # not Linux: unknown, and unknown is treated as a network file system
+    return best
+
+
+def on_network(path: str) -> bool:
+    """Whether `path` lies on a file system that other hosts may write to (unknown counts as yes)."""
+    kind = mount_of(path)[1]
+    return not kind or kind in _NETWORK_FILE_SYSTEMS or kind.startswith("fuse")
+
+
+class Transaction:
+    """A write under way: its connection, its author and the revision that its rows will carry."""
+
+    def __init__(self, connection: sqlite3.Connection, who: str) -> None:
+        self.connection = connection
+        self.who = who
+        self.at = time.time()
+        self._rev: int | None = None
+
+    @property
+    def rev(self) -> int:
+        """The new revision; the counter moves when it is first asked for."""
+        if self._rev is None:
+            self.connection.execute("UPDATE revision SET rev = rev + 1")
+            (self._rev,) = self.connection.execute("SELECT rev FROM revision").fetchone()
+        return self._rev
+
+
+class Database:
+    """One Paraschut database file, opened by one thread of one process.
+
+    The connection opens at first use and is kept until `close`; a fork never inherits it.
+
+    Args:
+        path: the file.
+        timeout: seconds to wait for other writers.
+        journal: "delete", "wal", or "auto": WAL where no other host can write to the file. `local`
+            says whether that may be so (WAL breaks when two hosts share the file).
+        read_only: open for reading only.
+        create: make the file and its tables if there is none yet.
+        who: the author named in events (default: this process).
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        timeout: float = BUSY_TIMEOUT,
+        journal: Journal = "delete",
+        local: bool = False,
+        read_only: bool = False,
+        create: bool = False,
+        who: str = "",
+    ) -> None:
+        self.path = os.path.abspath(os.fspath(path))
+        self.timeout = timeout
+        self.journal = journal
+        self.local = local
+        self.read_only = read_only
+        self.create = create
+        self.who = who or who_am_i()
+        self._connection: sqlite3.Connection | None = None
+        self._pid = 0
+
+    # ------------------------------------------------------------------ open and close
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The open connection. Read with it in single statements, fetched whole."""
+        if self._connection is None or self._pid != os.getpid():
+            # A connection that came through a fork is dropped unclosed: closing it would release the
+            # parent's POSIX locks.
+            self._connection = self._open()
+            self._pid = os.getpid()
+        return self._connection
+
+    def close(self) -> None:
+        if self._connection is not None and self._pid == os.getpid():
+            self._connection.close()
+        self._connection = None
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _open(self) -> sqlite3.Connection:
+        self._check_path()
+        mode = "ro" if self.read_only else "rwc" if self.create else "rw"
+        uri = "file:" + _quoted(self.path) + "?mode=" + mode
+        try:
+            connection = sqlite3.connect(uri, uri=True, timeout=self.timeout, isolation_level=None)
+        except sqlite3.Error as error:
+            raise self._explained(error) from error
+        try:
+            self._prepare(connection)
+        except sqlite3.Error as error:
+            connection.close()
+            raise self._explained(error) from error
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _check_path(self) -> None:
+        path = self.path
+        if os.path.isdir(path):
+            raise DatabaseError(f"{path} is a directory, not a database file: name the file in it.")
+        if not os.path.lexists(path):
+            if not self.create or self.read_only:
+                raise DatabaseError(f"There is no database {path}. Make one with: paraschut init")
+            folder = os.path.dirname(path)
+            if not os.path.isdir(folder):
+                raise DatabaseError(f"Cannot make {path}: there is no directory {folder}.")
+            if not os.access(folder, os.W_OK):
+                raise DatabaseError(f"Cannot make {path}: no permission to write to {folder}.")
+        elif not os.path.isfile(path):
+            kind = "a broken link" if not os.path.exists(path) else "not a regular file"
+            raise DatabaseError(f"{path} is {kind}.")
+        elif not os.access(path, os.R_OK):
+            raise DatabaseError(f"No permission to read {path}.")
+        elif not self.read_only and not os.access(path, os.W_OK):
+            raise DatabaseError(
+                f"No permission to write to {path} (or its file system is read-only); "
+                "reading works: paraschut queue"
+            )
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        # One statement for both numbers: they are read at every job's start.
+        application, version, tables = connection.execute(
+            "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master)"
+            " FROM pragma_application_id, pragma_user_version"
+        ).fetchone()
+        if tables == 0 and application == 0:
+            if self.read_only or not self.create:
+                raise NotADatabaseError(
+                    f"{self.path} is empty: it has no jobs and no tables. Make them with: paraschut init"
+                )
+            self._create(connection)
+        elif application != APPLICATION_ID:
+            raise NotADatabaseError(_what_it_is(connection, self.path))
+        elif version > SCHEMA_VERSION:
+            raise NotADatabaseError(
+                f"{self.path} was written by a newer Paraschut (its format is {version}, this one knows "
+                f"{SCHEMA_VERSION}). Update Paraschut: pip install -U paraschut"
+            )
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = OFF")
+        if not self.read_only:
+            self._choose_journal(connection)
+
+    def _choose_journal(self, connection: sqlite3.Connection) -> None:
+        wal = self.journal == "wal" or (self.journal == "auto" and self.local)
+        if wal and on_network(self.path):
+            if self.journal == "wal":
+                raise DatabaseError(
+                    f'journal = "wal" cannot be used for {self.path}: it lies on a network file system '
+                    f'({mount_of(self.path)[1] or "unknown"}), where WAL corrupts. Use "delete".'
+                )
+            wal = False
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+        wanted = "wal" if wal else "delete"
+        # Only "delete" is kept by the connection; leaving WAL needs every other process to be gone, so
+        # it is tried without waiting and tried again by whoever opens the file next.
+        if mode != wanted and (wal or mode == "wal"):
+            try:
+                connection.execute("PRAGMA busy_timeout = 0")
+                connection.execute(f"PRAGMA journal_mode = {wanted}").fetchone()
+            except sqlite3.OperationalError:
+                pass
+            finally:
+                connection.execute(f"PRAGMA busy_timeout = {int(self.timeout * 1000)}")
+
+    def _create(self, connection: sqlite3.Connection) -> None:
+        with open(os.path.join(os.path.dirname(__file__), "schema.sql"), encoding="utf-8") as schema:
+            script = schema.read()
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if not tables:  # nobody else made them while we waited
+                for statement in _statements(script):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    # ------------------------------------------------------------------ read and write
+
+    def rows(self, sql: str, values: Sequence[object] | Mapping[str, object] = ()) -> list[Row]:
+        """The whole answer of one query; no read cursor stays open behind it.
+
+        Raises:
+            DatabaseError: the file cannot be read.
+        """
+        try:
+            return self.connection.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise self.explained(error) from error
+
+    def transaction(self, who: str = "") -> _Write:
+        """`with db.transaction() as tx:` one write, all or nothing; waits for other writers.
+
+        Raises:
+            DatabaseBusyError: others kept the file locked for longer than the time-out.
+            DatabaseError: the disk is full, the file is damaged or gone, ...
+        """
+        return _Write(self, who or self.who)
+
+    def explained(self, error: sqlite3.Error) -> DatabaseError:
+        """The house's error for an error of SQLite's, with what to do about it."""
+        return self._explained(error)
+
+    def _explained(self, error: sqlite3.Error) -> DatabaseError:
+        text = str(error)
+        path = self.path
+        if "file is not a database" in text:
+            return NotADatabaseError(f"{path} is not a database (a text file, perhaps?).")
+        if "malformed" in text or "corrupt" in text:
+            return DatabaseError(f"{path} is damaged ({text}). Look at it with: paraschut doctor")
+        if "locked" in text or "busy" in text:
+            return DatabaseBusyError(
+                f"{path} stayed locked by another process for {self.timeout:g} s; nothing was written. "
+                "Find the process with: paraschut doctor"
+            )
+        if "full" in text:
+            return DatabaseError(
+                f"No space left for {path} (disk full or quota reached); nothing was written."
+            )
+        if "readonly" in text:
+            return DatabaseError(f"{path} cannot be written to: it, or its directory, is read-only.")
+        if "unable to open" in text:
+            return DatabaseError(
+                f"{path} cannot be opened ({text}): look at the permissions of the file and its directory."
+            )
+        return DatabaseError(f"{path}: {text}")
+
+
+class _Write:
+    """The context manager behind `Database.transaction` (contextlib costs imports at a job's start)."""
+
+    def __init__(self, database: Database, who: str) -> None:
+        self._database = database
+        self._who = who
+
+    def __enter__(self) -> Transaction:
+        if self._database.read_only:
+            raise DatabaseError(f"{self._database.path} was opened for reading only.")
+        connection = self._database.connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            raise self._database.explained(error) from error
+        return Transaction(connection, self._who)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        connection = self._database.connection
+        if error is not None:
+            self._rollback(connection)
+            if isinstance(error, sqlite3.Error):
+                raise self._database.explained(error) from error
+            return
+        deadline = time.monotonic() + self._database.timeout
+        while True:
+            try:
+                connection.execute("COMMIT")
+                return
+            except sqlite3.OperationalError as failure:
+                # A commit waits for readers to finish; the transaction is still whole and can be
+                # committed again.
+                if "locked" in str(failure) and connection.in_transaction and time.monotonic() < deadline:
+                    time.sleep(0.01)
+                    continue
+                self._rollback(connection)
+                raise self._database.explained(failure) from failure
+
+    @staticmethod
+    def _rollback(connection: sqlite3.Connection) -> None:
+        if connection.in_transaction:
+            try:
+                connection.execute("ROLLBACK")
+            except sqlite3.Error:
+                pass  # the file is gone or the disk failed: the journal rolls it back at the next open
+
+
+def _quoted(path: str) -> str:
+    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
+def _statements(script: str) -> list[str]:
+    statements, part = [], ""
+    for line in script.splitlines(keepends=True):
+        part += line
+        if sqlite3.complete_statement(part):
+            statements.append(part)
+            part = ""
+    return statements
+
+
+def _what_it_is(connection: sqlite3.Connection, path: str) -> str:
+    columns = {
+        name
+        for (name,) in connection.execute(
+            "SELECT c.name FROM sqlite_master t, pragma_table_info(t.name) c WHERE t.name = 'job'"
+        )
+    }
+    if {"BatchID", "JobIndex", "metadata", "md5"} <= columns:
+        return f"{path} is a database of Paraschut 0.6. Take its jobs over with: paraschut import {path}"
+    return f"{path} is an SQLite database, but not one of Paraschut's."

@@ -1,0 +1,145 @@
+"""JobExecutor: what a scheduler must be able to do, and what all of them share.
+
+Writing an executor takes one of two forms.
+
+*Simple*: subclass `JobExecutor` and write `submit(JobInfo)`, `delete(JobInfo)`, `qstat()` and
+`get_job_id()`, one job at a time, as v0.6's users did; everything else follows from them.
+
+*Batched*: override `submit_many`, `delete_many`, `poll` and, where the scheduler keeps accounts,
+`explain`; the one-job methods follow from those.
+
+None of them touches the database: what is submitted, adopted or missing is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import ParaschutError, SchedulerError
+from ..model import ENDED, QUEUED, RUNNING, Deleted, Ending, JobInfo, JobSpec, LiveJob, Submitted
+
+FAILED = "failed"
+"""What v0.6's `submit` returns for a job that was not taken."""
+
+JOB_ID_VARIABLE = "PARASCHUT_JOB_ID"
+"""Where executors without a scheduler of their own (local, file) tell a job its id."""
+
+
+class JobExecutor:
+    """Turns "submit these, delete those, what is live?" into one scheduler's words."""
+
+    name = "custom"
+    """The word that names the executor in the configuration and on the screen."""
+
+    shared_poll = True
+    """Whether polling costs the scheduler something, so that one answer must serve all processes."""
+
+    shows_tokens = False
+    """Whether `poll` tells the JobSpec's token of each job, so that a lost id can be looked up."""
+
+    absence_is_proof = False
+    """Whether a job that `poll` does not show has surely ended (no second look is needed)."""
+
+    # ------------------------------------------------------------------ one job (v0.6's spelling)
+
+    def submit(self, JobInfo: JobInfo, Spawn: bool = False) -> str:
+        """Submits one job; returns its id, or 'failed'."""
+        raise NotImplementedError(f"{type(self).__name__} has neither submit nor submit_many")
+
+    def delete(self, JobInfo: JobInfo) -> object:
+        """Deletes one job by its submit_id/ClusterID; False or an exception means that it failed."""
+        raise NotImplementedError(f"{type(self).__name__} has neither delete nor delete_many")
+
+    def qstat(self) -> Mapping[str, Sequence[Any]]:
+        """What the scheduler holds: {id: [name, 'R' or 'Q', ...]}."""
+        letters = {RUNNING: "R", QUEUED: "Q"}
+        return {
+            id_: [job.name, letters.get(job.state, job.state)]
+            for id_, job in self.poll().items()
+            if job.state != ENDED
+        }
+
+    def get_job_id(self) -> str | None:
+        """The id of the job that this process runs in, or None outside of any."""
+        return os.environ.get(JOB_ID_VARIABLE)
+
+    def get_job_summary(self, ClusterID: str | None = None) -> dict[str, Any]:
+        """The scheduler's record of a job (default: the current one); {} where it has none."""
+        return {}
+
+    def isconnected(self) -> bool:
+        """Whether jobs can be submitted from here."""
+        return True
+
+    def shutdown(self) -> None:
+        """Lets go of what this process holds; jobs go on."""
+
+    # ------------------------------------------------------------------ many jobs
+
+    def chunk_limit(self) -> int:
+        """Most jobs in one call of `submit_many`: what a crash can leave claimed without an id."""
+        return 1
+
+    def group_key(self, JobInfo: JobInfo) -> object:
+        """Jobs go into one call of `submit_many` only if this is equal for them (and hashable)."""
+        return None
+
+    def check(self, JobInfo: JobInfo) -> str:
+        """Why this job cannot be submitted here ('' if it can); asked before it is claimed."""
+        return ""
+
+    def submit_many(self, jobs: Sequence[JobSpec]) -> list[Submitted]:
+        """Submits jobs of one group, in order; returns what became of each.
+
+        Their tokens share the part before the last `-`; what follows it counts 1, 2, 3, ...: an array
+        may carry the common part in its name and the number as its task id.
+        """
+        return [self._submit_one(job) for job in jobs]
+
+    def _submit_one(self, job: JobSpec) -> Submitted:
+        try:
+            id_ = self.submit(job.job_info, Spawn=job.spawn_id is not None)
+        except ParaschutError as error:
+            return Submitted(None, str(error))
+        except Exception as error:  # noqa: BLE001 - a user's own executor may raise anything
+            # Whether it raised before or after the scheduler took the job is anybody's guess.
+            return Submitted(None, f"{type(error).__name__}: {error}", certain=False)
+        if not id_ or id_ == FAILED:
+            return Submitted(None, f"{type(self).__name__} did not take the job")
+        return Submitted(str(id_))
+
+    def delete_many(self, jobs: Mapping[str, JobInfo]) -> dict[str, Deleted]:
+        """Deletes by id; `jobs` maps each id to its job's metadata. Returns an outcome for each."""
+        outcome: dict[str, Deleted] = {}
+        for id_, info in jobs.items():
+            try:
+                answer = self.delete({**info, "submit_id": id_, "ClusterID": id_})
+            except Exception as error:  # noqa: BLE001 - a user's own executor may raise anything
+                outcome[id_] = Deleted(False, str(error) or type(error).__name__)
+            else:
+                outcome[id_] = Deleted(answer is not False, "" if answer is not False else "refused")
+        return outcome
+
+    def poll(self) -> dict[str, LiveJob]:
+        """Every job that the scheduler holds for this user, and the ended ones that it remembers.
+
+        Raises:
+            SchedulerError: no answer, or one that cannot be trusted.
+        """
+        jobs: dict[str, LiveJob] = {}
+        for id_, fields in self.qstat().items():
+            try:
+                name, letter = str(fields[0]), str(fields[1])
+            except (IndexError, TypeError, KeyError) as error:
+                raise SchedulerError(
+                    f"{type(self).__name__}.qstat(): {id_!r} has {fields!r}, not [name, 'R' or 'Q']"
+                ) from error
+            state = {"R": RUNNING, "Q": QUEUED}.get(letter, letter)
+            jobs[str(id_)] = LiveJob(str(id_), state, name=name)
+        return jobs
+
+    def explain(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
+        """How the jobs `ids`, submitted after `since` (epoch s), ended; those that can be told."""
+        return {}

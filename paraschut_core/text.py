@@ -1,0 +1,35 @@
+"""The one sanitiser: makes text from outside (names, hosts, paths, logs, errors) safe to show."""
+
+from __future__ import annotations
+
+import re
+
+# Everything a terminal may act upon: C0 except tab and newline, DEL, C1, the bidirectional and other
+# invisible format controls, line/paragraph separators, and lone surrogates (they cannot be encoded).
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
+)
+_BREAKS = re.compile("[\t\n]")
+
+REPLACEMENT = "\ufffd"
+
+
+def _picture(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    if code < 0x20:
+        return chr(0x2400 + code)  # the control picture of the same character: ␛ for ESC
+    return "␡" if code == 0x7F else REPLACEMENT
+
+
+def clean(text: object) -> str:
+    """Text for several lines: controls become visible pictures, tabs and newlines stay."""
+    return _UNSAFE.sub(_picture, str(text))
+
+
+def clean_line(text: object, limit: int | None = None) -> str:
+    """Text for one line: as `clean`, with tabs and newlines as spaces, cut to `limit` characters."""
+    line = _BREAKS.sub(" ", clean(text))
+    if limit is not None and len(line) > limit:
+        return line[: max(limit - 1, 0)] + "…"
+    return line
