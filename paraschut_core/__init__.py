@@ -1,3 +1,137 @@
-"""Paraschut: parallel job scheduling utilities."""
+"""Paraschut: parallel job scheduling utilities.
+
+The documented functions by name, each loaded when it is first used: every job on the cluster imports
+this, and most need two of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.7.0"
+
+_API = (
+    "add_batch_to_queue",
+    "add_job_to_queue",
+    "boost_batch_priority",
+    "clean_temp_files",
+    "clean_temp_folders",
+    "generate_data",
+    "generate_script",
+    "get_job_info",
+    "get_job_template",
+    "get_qstat",
+    "get_queue",
+    "periodic_submitter",
+    "print_log",
+    "qdel_batch",
+    "qdel_job",
+    "remove_batch",
+    "remove_batch_by_state",
+    "set_batch_field",
+    "set_complete",
+    "set_job_field",
+    "spawn_complete",
+    "spawn_get_info",
+    "spawn_resubmit",
+    "spawn_submit",
+    "submit_jobs",
+    "submit_one_batch",
+    "submit_one_job",
+    "update_job",
+)
+_EXECUTORS = {
+    "JobExecutor": "base",
+    "LocalJobExecutor": "local",
+    "SlurmJobExecutor": "slurm",
+    "SGEJobExecutor": "sge",
+    "PBSJobExecutor": "pbs",
+    "FileJobExecutor": "file",
+}
+_SETTINGS = {
+    "QFile": "database",
+    "JobDir": "job_dir",
+    "DefQueue": "queue",
+    "DefResource": "resources",
+    "ServerHost": "submit_host",
+    "LogOut": "log_out",
+    "LogErr": "log_err",
+    "TempFiles": "temp_files",
+}
+
+__all__ = [
+    *_API,
+    *_EXECUTORS,
+    *_SETTINGS,
+    "ClusterID",
+    "LocalRun",
+    "ParaschutError",
+    "__version__",
+]
+
+if TYPE_CHECKING:
+    from .api import (
+        add_batch_to_queue,
+        add_job_to_queue,
+        boost_batch_priority,
+        clean_temp_files,
+        clean_temp_folders,
+        generate_data,
+        generate_script,
+        get_job_info,
+        get_job_template,
+        get_qstat,
+        get_queue,
+        periodic_submitter,
+        print_log,
+        qdel_batch,
+        qdel_job,
+        remove_batch,
+        remove_batch_by_state,
+        set_batch_field,
+        set_complete,
+        set_job_field,
+        spawn_complete,
+        spawn_get_info,
+        spawn_resubmit,
+        spawn_submit,
+        submit_jobs,
+        submit_one_batch,
+        submit_one_job,
+        update_job,
+    )
+    from .errors import ParaschutError
+    from .executors.base import JobExecutor
+    from .executors.file import FileJobExecutor
+    from .executors.local import LocalJobExecutor
+    from .executors.pbs import PBSJobExecutor
+    from .executors.sge import SGEJobExecutor
+    from .executors.slurm import SlurmJobExecutor
+
+    ClusterID: str | None
+    LocalRun: bool
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name in _API:
+        value = getattr(import_module(".api", __name__), name)
+    elif name in _EXECUTORS:
+        value = getattr(import_module(f".executors.{_EXECUTORS[name]}", __name__), name)
+    elif name == "ParaschutError":
+        value = import_module(".errors", __name__).ParaschutError
+    elif name == "ClusterID":
+        return import_module(".runtime", __name__).cluster_id()
+    elif name in _SETTINGS:
+        return getattr(import_module(".runtime", __name__).settings(), _SETTINGS[name])
+    elif name == "LocalRun":
+        return import_module(".runtime", __name__).settings().executor == "local"
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -176,6 +176,8 @@ class JobRow(NamedTuple):
     changed_at: float
     ending: str | None
     rev: int
+    submitted_at: float | None = None
+    started_at: float | None = None
 
 
 class Spawn(NamedTuple):
@@ -250,9 +252,9 @@ class Snapshot(NamedTuple):
 
     `rev` is the database's revision. `live` holds what the scheduler knows of our jobs, `missing`
     what it should and does not. Spawn jobs may be live with several ids: `live_spawns` counts them.
-    `changed` lists the jobs that are new or different since the snapshot before; `removed` those that
-    are gone; `reload` says that there were too many to list. `changed_batches` are batches whose
-    counters may differ.
+    `changed` lists the jobs that are new or different since the snapshot before; `removed_batches` the
+    batches that are gone; `reload` says that there were too many to list. `changed_batches` are batches
+    whose counters may differ.
     """
 
     rev: int
@@ -264,7 +266,7 @@ class Snapshot(NamedTuple):
     database: DatabaseHealth
     scheduler: SchedulerHealth
     changed: tuple[JobRow, ...] = ()
-    removed: tuple[JobKey, ...] = ()
+    removed_batches: tuple[int, ...] = ()
     changed_batches: frozenset[int] = frozenset()
     reload: bool = False
 

@@ -24,7 +24,8 @@ CREATE TABLE job (
   state        TEXT NOT NULL,
   priority     NUMERIC NOT NULL,
   attempt      INTEGER NOT NULL DEFAULT 0,  -- submissions so far; the log history's length
-  token        TEXT,                        -- of the submission under way, until the job is reset
+  restarts     INTEGER NOT NULL DEFAULT 0,  -- times the scheduler itself requeued this submission
+  token        TEXT,                        -- of the latest submission, until the job is reset
   submit_id    TEXT,                        -- what the scheduler answered
   ClusterID    TEXT,                        -- what the running job says its id is
   hostname     TEXT,
@@ -32,6 +33,7 @@ CREATE TABLE job (
   submitted_at REAL,                        -- the same, epoch seconds
   started_at   REAL,
   changed_at   REAL NOT NULL,
+  changed_by   TEXT NOT NULL DEFAULT '',
   metadata     TEXT NOT NULL,
   rev          INTEGER NOT NULL DEFAULT 0,
   UNIQUE (BatchID, JobIndex)
@@ -85,7 +87,8 @@ CREATE TABLE event (
   "to"     TEXT,
   why      TEXT NOT NULL,
   detail   TEXT,           -- JSON: {field: [before, after]}, and what an undo needs
-  action   INTEGER         -- the user's act that it belongs to
+  action   INTEGER,        -- the user's act that it belongs to
+  rev      INTEGER NOT NULL
 );
 CREATE INDEX event_job ON event (BatchID, JobIndex);
 CREATE INDEX event_action ON event (action) WHERE action IS NOT NULL;
@@ -97,7 +100,6 @@ CREATE TABLE action (
   verb      TEXT NOT NULL,
   jobs      INTEGER NOT NULL,
   command   TEXT NOT NULL,     -- the equivalent command line
-  rev       INTEGER NOT NULL,  -- undone only where a job's rev is still this one
   can_undo  INTEGER NOT NULL,
   undone_at REAL
 );
@@ -106,18 +108,17 @@ CREATE TABLE action (
 CREATE TABLE tombstone (rev INTEGER NOT NULL, BatchID INTEGER NOT NULL);
 CREATE INDEX tombstone_rev ON tombstone (rev);
 
--- The last answers of each scheduler, asked by one process for all (the lease).
+-- The last answer of each scheduler, asked by one process for all (the lease).
 CREATE TABLE poll (
-  scheduler     TEXT PRIMARY KEY,
-  lease_until   REAL NOT NULL DEFAULT 0,
+  scheduler     TEXT PRIMARY KEY,            -- executor and user
+  lease_at      REAL NOT NULL DEFAULT 0,
   lease_who     TEXT,
-  polled_at     REAL NOT NULL DEFAULT 0,
-  answer        BLOB,
-  previous_at   REAL NOT NULL DEFAULT 0,
-  previous      BLOB,
+  polled_at     REAL NOT NULL DEFAULT 0,     -- the last valid answer
+  answer        BLOB,                        -- zlib of JSON: the live jobs
+  absent        BLOB,                        -- zlib of JSON: {id: [first polled without it, polls since]}
   failing_since REAL,
-  failures      INTEGER NOT NULL DEFAULT 0,
-  empties       INTEGER NOT NULL DEFAULT 0,
+  failures      INTEGER NOT NULL DEFAULT 0,  -- in a row
+  empties       INTEGER NOT NULL DEFAULT 0,  -- suspiciously empty answers in a row
   error         TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 

@@ -1,1 +1,109 @@
 """Executors: each turns "submit these, delete those, what is live?" into its scheduler's words."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import TYPE_CHECKING
+
+from ..errors import UsageError
+from .base import JobExecutor
+
+if TYPE_CHECKING:
+    from ..config import Settings
+
+ENTRY_POINTS = "paraschut.executors"
+"""Group of entry points under which other packages offer executors: name = module:Class. The class is
+called with the keyword `settings`, or without arguments if it takes none."""
+
+BUILT_IN = {
+    "local": ("paraschut_core.executors.local", "LocalJobExecutor"),
+    "slurm": ("paraschut_core.executors.slurm", "SlurmJobExecutor"),
+    "sge": ("paraschut_core.executors.sge", "SGEJobExecutor"),
+    "pbs": ("paraschut_core.executors.pbs", "PBSJobExecutor"),
+    "file": ("paraschut_core.executors.file", "FileJobExecutor"),
+}
+
+SCHEDULERS = ("slurm", "sge", "pbs")
+"""Those with an environment of their own: their modules tell current_job_id() and restart_count()."""
+
+
+def make(settings: Settings) -> JobExecutor:
+    """The executor that `settings.executor` names: a built-in one or a plug-in.
+
+    Raises:
+        UsageError: nobody provides that name, or the plug-in that does is broken (which is logged).
+    """
+    name = settings.executor
+    if name in BUILT_IN:
+        module, attribute = BUILT_IN[name]
+        executor: JobExecutor = getattr(importlib.import_module(module), attribute)(settings=settings)
+        return executor
+    return _plug_in(name, settings)
+
+
+def current_job_id() -> str | None:
+    """The id of the job that this process runs in, whatever runs it, as its executor's poll shows it.
+
+    Looks at the environment only: nothing of a configuration is read.
+    """
+    name = os.environ.get("PARASCHUT_EXECUTOR", "")
+    if name in SCHEDULERS:
+        job_id: str | None = importlib.import_module(BUILT_IN[name][0]).current_job_id()
+        return job_id
+    from .base import JOB_ID_VARIABLE
+
+    return os.environ.get(JOB_ID_VARIABLE)
+
+
+def current_job_summary() -> dict[str, object]:
+    """The scheduler's record of the job that this process runs in; {} outside of any, or without one.
+
+    A job at its end asks this: a scheduler in trouble must not fail it.
+    """
+    name = os.environ.get("PARASCHUT_EXECUTOR", "")
+    if name not in SCHEDULERS:
+        from .base import process_summary
+
+        return process_summary()
+    from ..config import load
+    from ..errors import ParaschutError
+
+    try:
+        return make(load()).get_job_summary()
+    except ParaschutError as error:
+        return {"error": str(error)}
+
+
+def restart_count() -> int:
+    """How often the scheduler itself started this submission anew (a requeue after a node's failure)."""
+    name = os.environ.get("PARASCHUT_EXECUTOR", "")
+    if name not in SCHEDULERS:
+        return 0
+    count: int = importlib.import_module(BUILT_IN[name][0]).restart_count()
+    return count
+
+
+def _plug_in(name: str, settings: Settings) -> JobExecutor:
+    from importlib.metadata import entry_points
+
+    found = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    if name not in found:
+        known = ", ".join([*BUILT_IN, *sorted(found)])
+        raise UsageError(f"There is no executor {name!r}. Known: {known}.")
+    try:
+        plug_in = found[name].load()
+        try:
+            executor = plug_in(settings=settings)
+        except TypeError:
+            executor = plug_in()
+    except Exception as error:  # whatever a plug-in does, it must not crash its user
+        import logging
+
+        logging.getLogger(__name__).exception("The executor plug-in %s is broken", name)
+        raise UsageError(
+            f"The executor plug-in {name} ({found[name].value}) is broken: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(executor, JobExecutor):
+        raise UsageError(f"The executor plug-in {name} is no JobExecutor but {type(executor).__name__}.")
+    return executor

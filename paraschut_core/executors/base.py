@@ -27,13 +27,30 @@ JOB_ID_VARIABLE = "PARASCHUT_JOB_ID"
 """Where executors without a scheduler of their own (local, file) tell a job its id."""
 
 
+def process_summary() -> dict[str, Any]:
+    """What this process knows of itself as a job: CPU seconds and peak memory, its children included."""
+    job_id = os.environ.get(JOB_ID_VARIABLE)
+    if job_id is None:
+        return {}
+    import resource
+
+    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return {
+        "job_id": job_id,
+        "host": os.uname().nodename,
+        "pid": os.getpid(),
+        "cpu_seconds": round(own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime, 3),
+        "max_rss_kb": max(own.ru_maxrss, children.ru_maxrss),
+    }
+
+
 class JobExecutor:
     """Turns "submit these, delete those, what is live?" into one scheduler's words."""
 
     name = "custom"
     """The word that names the executor in the configuration and on the screen."""
 
-    shared_poll = True
+    shared_poll = False
     """Whether polling costs the scheduler something, so that one answer must serve all processes."""
 
     shows_tokens = False
@@ -139,6 +156,15 @@ class JobExecutor:
             state = {"R": RUNNING, "Q": QUEUED}.get(letter, letter)
             jobs[str(id_)] = LiveJob(str(id_), state, name=name)
         return jobs
+
+    def find(self, tokens: Sequence[str]) -> dict[str, str]:
+        """The ids of submissions by their tokens, those that the scheduler knows (ended ones too, if it can).
+
+        Raises:
+            SchedulerError: no answer: then nothing is known of any of them.
+        """
+        wanted = set(tokens)
+        return {job.token: id_ for id_, job in self.poll().items() if job.token in wanted}
 
     def explain(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
         """How the jobs `ids`, submitted after `since` (epoch s), ended; those that can be told."""

@@ -1,0 +1,574 @@
+"""The documented functions, in the documented spelling. Thin: each is a call of what does the work.
+
+`B`, `BatchID` and `JobIndex` take one number or several; where a function takes `B`, what get_queue
+returned will do as well. `Executor=None` means the one that the configuration names.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .executors.base import JobExecutor
+    from .model import BatchJobs, JobInfo
+    from .workspace import Workspace
+
+    One = int | None
+    Many = int | Iterable[int]
+    Batches = int | Iterable[int] | BatchJobs
+
+RESET: Mapping[str, Any] = {"state": "init"}
+UNLESS_DONE: Mapping[str, Any] = {"state": ["complete", "collected"]}
+
+
+def _workspace(Executor: JobExecutor | None = None, *, create: bool = False) -> Workspace:
+    from . import config
+    from .runtime import author
+    from .workspace import Workspace
+
+    return Workspace(config.load(), Executor, create=create, who=author())
+
+
+# ------------------------------------------------------------------------------------ monitoring
+
+
+def get_queue(
+    Verbose: bool = True,
+    ResetMissing: bool = False,
+    ReportMissing: bool = False,
+    Display: Iterable[str] | None = None,
+    Filter: str = "",
+    Executor: JobExecutor | None = None,
+) -> BatchJobs | None:
+    """Reports the state of all jobs.
+
+    Args:
+        Verbose: print the report; False returns {BatchID: [JobInfo, ...]} instead.
+        ResetMissing: set the missing jobs back to `init` and clear their temporary folders.
+        ReportMissing: print the stderr of the missing jobs.
+        Display: states to show; hides the others, changes no totals.
+        Filter: an SQLite condition, e.g. 'name LIKE "%Ingolia%" AND BatchID > 20210101000000'.
+
+    Raises:
+        FilterError: the condition cannot be evaluated.
+    """
+    from .actions import reset_missing
+    from .report import lines_of, read_queue
+
+    with _workspace(Executor) as ws:
+        queue = read_queue(ws, Filter)
+        lost = queue.missing()
+        if Verbose:
+            display = None if Display is None else {Display} if isinstance(Display, str) else set(Display)
+            for line in lines_of(queue, display):
+                print(line)
+            if ReportMissing and lost:
+                print("\nerror logs for missing jobs:\n")
+                for infos in lost.values():
+                    _print_logs(infos, "stderr", [-1], None, None)
+        if ResetMissing:
+            reset_missing(ws, queue.reasons())
+    return None if Verbose else queue.jobs
+
+
+def print_log(
+    BatchID: Many,
+    JobIndex: Many,
+    LogKey: str = "stdout",
+    LogIndex: int | Iterable[int] = -1,
+    Lines: Iterable[int] | None = None,
+    RegEx: str | None = None,
+) -> None:
+    """Prints logs of jobs.
+
+    Args:
+        LogKey: "stdout" or "stderr".
+        LogIndex: which submission's log: 0 the first, -1 the last; or several.
+        Lines: line numbers to print, e.g. range(10).
+        RegEx: print only lines in which this regular expression is found.
+    """
+    from .db.jobs import checked_id, read_info
+    from .model import JobKey
+    from .report import as_list
+
+    with _workspace() as ws:
+        for batch in as_list(BatchID):
+            for index in as_list(JobIndex):
+                key = JobKey(checked_id(batch), checked_id(index, "JobIndex"))
+                _print_logs([read_info(ws.reader, key)], LogKey, as_list(LogIndex), Lines, RegEx)
+
+
+def _print_logs(
+    infos: Iterable[JobInfo],
+    stream: str,
+    indices: Iterable[int],
+    lines: Iterable[int] | None,
+    pattern: str | None,
+) -> None:
+    from .report import log_lines
+
+    wanted = None if lines is None else list(lines)
+    for info in infos:
+        for index in indices:
+            for line in log_lines(info, stream, index, wanted, pattern):
+                print(line)
+
+
+def get_job_info(
+    BatchID: One = None,
+    JobIndex: One = None,
+    SetID: bool = False,
+    ClusterID: str | None = None,
+    db_connection: object = None,
+    enforce_unique_job: bool = True,
+    ignore_spawn: bool = False,
+    HoldFile: bool = False,
+) -> JobInfo:
+    """All metadata of a job.
+
+    Args:
+        BatchID, JobIndex: the job; inside a job they may be left out.
+        SetID: this process is the job: record its ClusterID and hostname, and set state `run`.
+        ClusterID: the id that it runs under (default: what its environment says).
+        ignore_spawn: leave the spawns' fields out.
+        db_connection, enforce_unique_job, HoldFile: of v0.6, without effect.
+
+    Raises:
+        UnknownJobError: there is no such job.
+        StaleJobError: with SetID: another process than this one is the job's current submission.
+    """
+    from . import runtime
+
+    with runtime.database() as db:
+        key = runtime.key_of(BatchID, JobIndex)
+        if SetID:
+            return runtime.start_job(db, key, ClusterID)
+        return runtime.job_info(db, key, ClusterID, with_spawns=not ignore_spawn)
+
+
+def get_qstat(ClusterID: str | None = None, Executor: JobExecutor | None = None) -> dict[str, Any]:
+    """The scheduler's record of the current job, or of the one named; {} where there is none."""
+    if ClusterID is None and Executor is None:
+        from .executors import current_job_summary
+
+        return current_job_summary()
+    with _workspace(Executor) as ws:
+        return ws.executor.get_job_summary(ClusterID)
+
+
+# ------------------------------------------------------------------------------------ submitting
+
+
+def submit_jobs(
+    Executor: JobExecutor | None = None,
+    MaxJobs: int | None = None,
+    MinPrior: float = 0,
+    ForceSubmit: bool = False,
+    Filter: str = "",
+) -> None:
+    """Submits the jobs that the priority rules allow next, and prints how many.
+
+    Args:
+        MaxJobs: the most jobs in the queue, those there already included; default: the first line of
+            JobDir/maxjobs, else the setting submit.max_jobs (1000).
+        MinPrior: leave out batches of lower priority; 0 leaves out none.
+        ForceSubmit: of v0.6, without effect: there is no lock file to ignore.
+        Filter: submit only jobs that match this SQLite condition.
+
+    Raises:
+        SchedulerError: the scheduler does not answer; nothing was submitted.
+    """
+    from .submission import submit_next
+
+    with _workspace(Executor) as ws:
+        report = submit_next(ws, max_jobs=MaxJobs, min_priority=MinPrior, condition=Filter)
+    for outcome in report.outcomes:
+        if outcome.id is None:
+            print(f"not submitted: {outcome.key}: {outcome.error}")
+    print(f"max jobs: {report.max_jobs}\nin queue: {report.in_queue}\nsubmitted: {report.submitted}")
+
+
+def submit_one_batch(
+    BatchID: Batches, Executor: JobExecutor | None = None, SubCount: int = 0, MaxJobs: float = math.inf
+) -> int:
+    """Submits the highest priority group of a batch, or of several; lost spawns in it as well.
+
+    Args:
+        SubCount, MaxJobs: how many jobs are submitted already, and how many may be.
+
+    Returns:
+        SubCount and the jobs submitted here.
+    """
+    from .actions import batch_ids, submit_batch
+
+    with _workspace(Executor) as ws:
+        for batch_id in batch_ids(BatchID):
+            if SubCount >= MaxJobs:
+                break
+            SubCount += submit_batch(ws, batch_id, MaxJobs - SubCount)
+    return SubCount
+
+
+def submit_one_job(BatchID: int, JobIndex: Many, Executor: JobExecutor | None = None) -> None:
+    """Submits one job, or several of a batch, whatever their priority.
+
+    A job that is not in `init` is left alone, and said so.
+    """
+    from .actions import Selection, submit_now
+
+    with _workspace(Executor) as ws:
+        report = submit_now(ws, Selection(keys=_keys(BatchID, JobIndex)))
+    for outcome in report.failed:
+        print(f"not submitted: {outcome.key}: {outcome.message}")
+
+
+def periodic_submitter(
+    period: float = 10, n: float = math.inf, Executor: JobExecutor | None = None, **kwargs: Any
+) -> None:
+    """Calls submit_jobs(**kwargs) every `period` minutes, `n` times. A failure waits for the next time."""
+    from .errors import SchedulerError
+
+    done = 0
+    while done < n:
+        try:
+            submit_jobs(Executor=Executor, **kwargs)
+        except SchedulerError as error:
+            print(f"not submitted: {error}")
+        done += 1
+        if done < n:
+            time.sleep(60 * period)
+
+
+def set_batch_field(
+    BatchID: Batches, Fields: Mapping[str, Any] = RESET, Unless: Mapping[str, Any] = UNLESS_DONE
+) -> None:
+    """Sets fields of all jobs of batches; by default resets those that are not complete.
+
+    Args:
+        Fields: the new values.
+        Unless: leave alone jobs where a field has (one of) these values; {} forces.
+    """
+    from .actions import Selection, batch_ids
+
+    _set_fields(Selection(batches=tuple(batch_ids(BatchID))), Fields, Unless)
+
+
+def set_job_field(
+    BatchID: int,
+    JobIndex: Many,
+    Fields: Mapping[str, Any] = RESET,
+    Unless: Mapping[str, Any] = UNLESS_DONE,
+) -> None:
+    """Sets fields of one job, or of several of a batch; see set_batch_field."""
+    from .actions import Selection
+
+    _set_fields(Selection(keys=_keys(BatchID, JobIndex)), Fields, Unless)
+
+
+def _set_fields(selection: Any, Fields: Mapping[str, Any], Unless: Mapping[str, Any]) -> None:
+    from .actions import set_fields
+    from .report import as_list
+
+    with _workspace() as ws:
+        set_fields(
+            ws,
+            selection.resolve(ws),
+            Fields,
+            {field: as_list(values) for field, values in Unless.items()},
+            verb="reset" if Fields.get("state") == "init" else "set",
+        )
+
+
+def _keys(BatchID: int, JobIndex: Many) -> tuple[Any, ...]:
+    from .db.jobs import checked_id
+    from .model import JobKey
+    from .report import as_list
+
+    batch = checked_id(BatchID)
+    return tuple(JobKey(batch, checked_id(index, "JobIndex")) for index in as_list(JobIndex))
+
+
+def boost_batch_priority(BatchID: Batches, Booster: float = 100) -> None:
+    """Adds `Booster` to the priority of all jobs of batches."""
+    from .actions import Selection, batch_ids, boost
+
+    with _workspace() as ws:
+        boost(ws, Selection(batches=tuple(batch_ids(BatchID))), Booster)
+
+
+def qdel_batch(BatchID: Batches, Executor: JobExecutor | None = None) -> None:
+    """Deletes all jobs of batches from the scheduler's queue; they go back to `init`."""
+    from .actions import Selection, batch_ids
+
+    _qdel(Selection(batches=tuple(batch_ids(BatchID))), Executor, every=False)
+
+
+def qdel_job(
+    BatchID: One = None,
+    JobIndex: Many | None = None,
+    JobInfo: JobInfo | None = None,
+    Executor: JobExecutor | None = None,
+) -> None:
+    """Deletes one job, or several of a batch, from the scheduler's queue; back to `init`."""
+    from .actions import Selection
+    from .prepare import job_key
+    from .runtime import key_of
+
+    if JobInfo is not None:
+        keys: tuple[Any, ...] = (job_key(JobInfo),)
+    elif isinstance(JobIndex, Iterable) and BatchID is not None:
+        keys = _keys(BatchID, JobIndex)
+    else:
+        keys = (key_of(BatchID, JobIndex),)
+    _qdel(Selection(keys=keys), Executor, every=True)
+
+
+def _qdel(selection: Any, Executor: JobExecutor | None, *, every: bool) -> None:
+    from .actions import NOT_QUEUED, qdel
+
+    with _workspace(Executor) as ws:
+        report = qdel(ws, selection)
+    for outcome in report.failed:
+        if every or outcome.message not in NOT_QUEUED:
+            print(f"not deleted: {outcome.key}: {outcome.message}")
+
+
+def remove_batch(BatchID: Batches) -> None:
+    """Removes batches from the index, with their folders. There is no way back."""
+    from .actions import batch_ids, remove_batches
+
+    with _workspace() as ws:
+        report = remove_batches(ws, batch_ids(BatchID))
+    for outcome in report.outcomes:
+        if outcome.message:
+            print(f"batch {outcome.key.batch_id}: {outcome.message}")
+
+
+def remove_batch_by_state(state: str | Iterable[str]) -> None:
+    """Removes the batches all of whose jobs are in this state, or in one of these states."""
+    from .actions import remove_batches_by_state
+
+    with _workspace() as ws:
+        remove_batches_by_state(ws, [state] if isinstance(state, str) else state)
+
+
+def clean_temp_files(dir_str: str | Iterable[str] | None = None, batch_list: Batches | None = None) -> None:
+    """Removes temporary files from the batches' folders, and prints how many.
+
+    Args:
+        dir_str: patterns such as '*.genes.*' (default: the setting temp_files).
+        batch_list: the batches (default: all).
+    """
+    from .actions import clean_temp_files as clean
+
+    with _workspace() as ws:
+        patterns = ws.settings.temp_files if dir_str is None else dir_str
+        counts = clean(ws, [patterns] if isinstance(patterns, str) else patterns, _all_or(ws, batch_list))
+    print(f"files removed:\n{counts}")
+
+
+def clean_temp_folders(batch_list: Batches | None = None) -> list[str]:
+    """Removes the jobs' temporary folders, JobDir/BatchID/JobIndex; returns their paths."""
+    from .actions import clean_temp_folders as clean
+
+    with _workspace() as ws:
+        removed = clean(ws, _all_or(ws, batch_list))
+    print(f"removed {len(removed)} temp dirs")
+    return removed
+
+
+def _all_or(ws: Workspace, batches: Batches | None) -> list[int]:
+    from .actions import batch_ids
+    from .db.changes import read_batches
+
+    return list(read_batches(ws.reader)) if batches is None else batch_ids(batches)
+
+
+# ------------------------------------------------------------------------------------ building jobs
+
+
+def get_job_template(SetID: bool = False) -> JobInfo:
+    """A new job's metadata, as the configuration makes it.
+
+    Args:
+        SetID: give it a new BatchID: local time as YYYYMMDDHHMMSS, unique.
+    """
+    from .prepare import template
+
+    with _workspace() as ws:
+        return template(ws, set_id=SetID)
+
+
+def generate_script(JobInfo: JobInfo, Template: str | None = None) -> JobInfo:
+    """Makes the job's own script from a template.
+
+    A template that is a file is copied to JobDir/BatchID/<stem>_<BatchID>_<JobIndex>.<ext>, executable,
+    with every {field} replaced from JobInfo ({{ and }} are literal braces). Any other is a command line
+    and is filled in in place.
+
+    Args:
+        Template: default: JobInfo['script'].
+
+    Returns:
+        JobInfo, with `script` set.
+
+    Raises:
+        ScriptError: an unknown {field}, a stray brace, an unreadable file, or the job's own script.
+    """
+    from .prepare import generate_script as generate
+
+    with _workspace() as ws:
+        return generate(ws, JobInfo, Template)
+
+
+def generate_data(JobInfo: JobInfo, Data: object) -> JobInfo:
+    """Saves `Data` as JobDir/BatchID/data_<JobIndex>.pkl and puts the path into JobInfo['data']."""
+    from .prepare import generate_data as generate
+
+    with _workspace() as ws:
+        return generate(ws, JobInfo, Data)
+
+
+def add_batch_to_queue(
+    BatchID: int,
+    JobInfoList: JobInfo | list[JobInfo],
+    set_index: bool = False,
+    build_script: bool = False,
+) -> None:
+    """Adds a new batch to the index, whole or not at all.
+
+    Args:
+        set_index: number the jobs from 0.
+        build_script: call generate_script for each job.
+
+    Raises:
+        UsageError: jobs of another BatchID.
+        DuplicateJobError: the BatchID is there already, or a JobIndex is twice in the list.
+    """
+    from .db.jobs import checked_id
+    from .prepare import add_jobs
+
+    jobs = [JobInfoList] if isinstance(JobInfoList, dict) else JobInfoList
+    with _workspace(create=True) as ws:
+        batch = checked_id(BatchID)
+        add_jobs(ws, jobs, set_index=set_index, build_script=build_script, new_batch=batch)
+        print(f"\nbatch {batch} (size {len(jobs):,d}) added to queue ({ws.db.path})")
+
+
+def add_job_to_queue(
+    job_list: JobInfo | list[JobInfo], set_index: bool = False, build_script: bool = False
+) -> None:
+    """Adds one job or several to the index, all or none; their batches may be there already.
+
+    Raises:
+        DuplicateJobError: a job of that BatchID and JobIndex is there already.
+    """
+    from .prepare import add_jobs
+
+    jobs = [job_list] if isinstance(job_list, dict) else job_list
+    with _workspace(create=True) as ws:
+        add_jobs(ws, jobs, set_index=set_index, build_script=build_script)
+
+
+def update_job(JobInfo: JobInfo) -> None:
+    """Writes a job's metadata back.
+
+    Raises:
+        ConflictError: somebody changed the job since `JobInfo` was read; nothing is written.
+    """
+    from . import runtime
+
+    with runtime.database() as db:
+        runtime.update_job(db, JobInfo)
+
+
+def set_complete(
+    BatchID: One = None,
+    JobIndex: One = None,
+    JobInfo: JobInfo | None = None,
+    Submit: bool = False,
+) -> None:
+    """Says that a job is done: state `complete`, its metadata stored with the scheduler's record.
+
+    Args:
+        JobInfo: the job's metadata with what it adds (default: what is stored).
+        Submit: submit what is next.
+
+    Raises:
+        StaleJobError: the job was reset or submitted again while this attempt ran.
+    """
+    from . import runtime
+
+    if JobInfo is not None:
+        BatchID = JobInfo["BatchID"] if BatchID is None else BatchID
+        JobIndex = JobInfo["JobIndex"] if JobIndex is None else JobIndex
+    with runtime.database() as db:
+        runtime.complete_job(db, runtime.key_of(BatchID, JobIndex), JobInfo)
+    if Submit:
+        runtime.submit_what_is_next()
+
+
+# ------------------------------------------------------------------------------------ spawn jobs
+
+
+def spawn_submit(JobInfo: JobInfo, N: int, Executor: JobExecutor | None = None) -> JobInfo:
+    """Multiplies the running job: itself becomes SpawnID 0, and N more are submitted.
+
+    Returns:
+        JobInfo in state `spawn`, with this process's SpawnID, ClusterID, stdout, stderr, spawn_state.
+    """
+    from . import runtime
+    from .spawns import submit_spawns
+
+    key = runtime.key_of(JobInfo["BatchID"], JobInfo["JobIndex"])
+    with _workspace(Executor) as ws:
+        return submit_spawns(ws, JobInfo, N, runtime.cluster_id(), runtime.own_token(key))
+
+
+def spawn_complete(JobInfo: JobInfo) -> JobInfo:
+    """Says that this spawn is done.
+
+    Returns:
+        JobInfo, its unsaved fields kept: state `complete` for the last spawn, which goes on to finish
+        the job (set_complete); `spawn` for the others.
+    """
+    from . import runtime
+    from .spawns import complete
+
+    with _workspace() as ws:
+        return complete(ws, JobInfo, runtime.cluster_id())
+
+
+def spawn_resubmit(
+    BatchID: int, JobIndex: int, Executor: JobExecutor | None = None, SpawnCount: int | None = None
+) -> int:
+    """Submits the missing spawns of a job again; returns how many.
+
+    Args:
+        SpawnCount: how many spawns there shall be (default: as many as there were).
+    """
+    from .db.jobs import checked_id
+    from .model import JobKey
+    from .spawns import resubmit
+
+    with _workspace(Executor) as ws:
+        return resubmit(ws, JobKey(checked_id(BatchID), checked_id(JobIndex, "JobIndex")), SpawnCount)
+
+
+def spawn_get_info(BatchID: int, JobIndex: int, ClusterID: str | None = None) -> dict[str, list[Any]]:
+    """SpawnID, ClusterID, spawn_state, stdout and stderr of a job's spawns, as lists.
+
+    Args:
+        ClusterID: of this spawn alone.
+    """
+    from . import runtime
+    from .db.spawns import read_spawns, spawn_fields
+
+    with runtime.database() as db:
+        spawns = read_spawns(db, runtime.key_of(BatchID, JobIndex))
+    if ClusterID is not None:
+        spawns = [s for s in spawns if str(ClusterID) in (s.cluster_id, s.submit_id)]
+    return spawn_fields(spawns)

@@ -1,0 +1,358 @@
+"""A user's SQL condition over the jobs, made safe: it can only be read with, and only for so long.
+
+A condition is what SQLite takes after WHERE, over the columns of `job_view`:
+
+    name LIKE "%Ingolia_2009%" AND BatchID > 20210101000000 AND batch_type=="ribo"
+    json_extract(metadata, '$.result') > 3
+
+As in v0.6 (and in SQLite), a word in double quotes is text, unless a column has that very name.
+
+Four walls stand around it, each enough for most of what could go wrong. The condition is cut into SQL's
+words first: comments, `;`, parameters and parentheses that do not match are refused, so that it cannot
+leave the WHERE it is put in. It runs on a connection of its own that was opened for reading only. An
+authorizer allows nothing but SELECT on the tables of the view, and functions that compute one small thing
+from others. And it ends after `SECONDS`: while it runs, it holds a lock that makes writers wait.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple, NoReturn
+
+from ..errors import DatabaseBusyError, FilterError
+from ..model import JobKey
+from ..text import clean_line
+from .connection import Database
+
+SECONDS = 2.0
+"""Longest time a condition may take (s)."""
+
+LONGEST = 100_000
+"""Most characters in a condition."""
+
+_LARGEST = 64 << 20  # bytes of one value within SQLite
+_STEPS = 500  # of SQLite's machine between two looks at the clock; a step may parse a whole metadata
+
+_TABLES = frozenset({"job_view", "job", "batch", "ending", "json_each", "json_tree"})
+
+# No function that makes much of little (replace, printf, zeroblob, group_concat, ...), none that differs
+# from call to call, none that touches files.
+_FUNCTIONS = frozenset(
+    "-> ->> abs avg ceil ceiling char coalesce count date datetime exists floor glob ifnull iif instr"  # noqa: SIM905
+    " json json_array_length json_each json_extract json_tree json_type json_valid julianday length like"
+    " lower ltrim max min mod nullif round rtrim sign strftime substr substring sum time timediff total"
+    " trim trunc typeof unicode unixepoch upper".split()  # as a list these would take a page
+)
+
+_WORD = re.compile(
+    r"""
+      (?P<space>    [\ \t\n\f\r]+ )
+    | (?P<comment>  -- | /\* )
+    | (?P<text>     '(?:[^']|'')*' )
+    | (?P<quoted>   "(?:[^"]|"")*" )
+    | (?P<name>     `(?:[^`]|``)*` | \[[^\]]*\] | [A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]* )
+    | (?P<number>   (?:[0-9]|\.[0-9]) (?:[eE][+-][0-9] | [A-Za-z0-9_.])* )
+    | (?P<sign>     ->>? | \|\| | << | >> | <[=>]? | >=? | ==? | != | [-+*/%&|~,.()] )
+    """,
+    re.VERBOSE,
+)
+
+Row = tuple[Any, ...]
+
+
+class _Word(NamedTuple):
+    kind: str
+    text: str
+    start: int
+
+
+# --------------------------------------------------------------------------- what others call
+
+
+def check(database: Database, condition: str) -> None:
+    """Whether SQLite understands the condition, without running it.
+
+    Raises:
+        FilterError: it does not, or may not run it; the message shows where.
+        DatabaseError: the file cannot be read.
+    """
+    if condition.strip():
+        with Database(database.path, read_only=True, timeout=database.timeout) as reader:
+            _Query(reader, condition, SECONDS).prepare()
+
+
+def matching_keys(
+    database: Database, condition: str, limit: int | None = None, *, seconds: float = SECONDS
+) -> list[JobKey]:
+    """The jobs for which the condition holds, by BatchID and JobIndex.
+
+    Args:
+        database: where the jobs are.
+        condition: see above; blank means every job.
+        limit: most jobs to return.
+        seconds: longest time that it may take.
+
+    Raises:
+        FilterError: SQLite does not understand the condition, may not run it, or it takes too long.
+        DatabaseError: the file cannot be read.
+    """
+    rows = select(database, "job.BatchID, job.JobIndex", condition, limit=limit, seconds=seconds)
+    return [JobKey(*row) for row in rows]
+
+
+def select(
+    database: Database,
+    columns: str,
+    condition: str,
+    *,
+    limit: int | None = None,
+    seconds: float = SECONDS,
+) -> list[Row]:
+    """Columns of the jobs for which the condition holds, in one reading, by BatchID and JobIndex.
+
+    Args:
+        database: where the jobs are.
+        columns: SQL of ours, never of a user's: expressions over `job` and `batch`, written with the
+            table's name (`job.state`, `batch.name`).
+        condition, limit, seconds: see `matching_keys`.
+
+    Raises:
+        FilterError, DatabaseError: see `matching_keys`.
+    """
+    with Database(database.path, read_only=True, timeout=database.timeout) as reader:
+        return _Query(reader, condition, seconds).rows(columns, limit)
+
+
+# --------------------------------------------------------------------------- one condition
+
+
+class _Query:
+    """One condition on its way through the walls."""
+
+    def __init__(self, reader: Database, condition: str, seconds: float) -> None:
+        self.condition = condition
+        self.seconds = seconds
+        self.reader = reader
+        self.deadline = 0.0
+        self.refused = ""
+        self.words = self._cut(condition)
+        connection = reader.connection
+        # Named in a condition for the first time, these two make SQLite declare a table in memory, which
+        # the authorizer would have to allow.
+        connection.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')").fetchall()
+        names = connection.execute("SELECT name FROM pragma_table_info('job_view')").fetchall()
+        self.columns = [str(name) for (name,) in names if name != "idx"]
+        self.sql = "".join(self._literal(word) for word in self.words)
+
+    # ------------------------------------------------------------------ cutting
+
+    def _cut(self, condition: str) -> list[_Word]:
+        """The condition's words, if nothing in them could lead out of a pair of parentheses."""
+        if not isinstance(condition, str):
+            raise FilterError(f"A Filter is text, an SQL condition, not {type(condition).__name__}.")
+        if len(condition) > LONGEST:
+            raise FilterError(
+                f"The Filter has {len(condition):,} characters; {LONGEST:,} is the most. Split it, or choose "
+                "the jobs by a field of their metadata."
+            )
+        words: list[_Word] = []
+        open_at: list[int] = []
+        place = 0
+        while place < len(condition):
+            match = _WORD.match(condition, place)
+            kind = match.lastgroup if match else None
+            if match is None or kind is None or kind == "comment":
+                self._fail(_strange(condition, place), place)
+            word = _Word(kind, match.group(), place)
+            if word.text == "(":
+                open_at.append(place)
+            elif word.text == ")":
+                if not open_at:
+                    self._fail("this ) closes nothing", place)
+                open_at.pop()
+            words.append(word)
+            place = match.end()
+        if open_at:
+            self._fail("this ( is never closed", open_at[-1])
+        try:
+            condition.encode("utf-8")
+        except UnicodeEncodeError as error:
+            self._fail("this is half a character (a lone surrogate)", error.start)
+        return words
+
+    def _literal(self, word: _Word) -> str:
+        """The word as SQLite shall read it: double quotes mean text also where SQLite is built without."""
+        if word.kind == "quoted":
+            inner = word.text[1:-1].replace('""', '"')
+            if inner.lower() not in map(str.lower, self.columns):
+                return "'" + inner.replace("'", "''") + "'"
+        return word.text
+
+    # ------------------------------------------------------------------ running
+
+    def prepare(self) -> None:
+        """Lets SQLite read the condition without running it."""
+        self._start()
+        self._run("EXPLAIN SELECT idx FROM job_view WHERE (" + self.sql + ")")
+
+    def rows(self, columns: str, limit: int | None) -> list[Row]:
+        """What matches."""
+        self._start()
+        if not self.condition.strip():
+            return self._run(_statement("", columns, limit))
+        try:
+            return self._run(_statement(f"WHERE ({self.sql})", columns, limit))
+        except FilterError as error:
+            if "malformed JSON" not in str(error.__cause__):
+                raise
+        # One damaged row must not make all the others unreadable: it matches no condition.
+        whole = "CASE WHEN idx IN (SELECT idx FROM job WHERE NOT json_valid(metadata)) THEN 0 ELSE"
+        return self._run(_statement(f"WHERE {whole} ({self.sql}) END", columns, limit))
+
+    def _start(self) -> None:
+        """Takes the reader's lock, however long that is, then puts the limits in place."""
+        connection = self.reader.connection
+        try:
+            connection.execute("BEGIN")
+            connection.execute("SELECT rev FROM revision").fetchone()
+        except sqlite3.Error as error:
+            raise self.reader.explained(error) from error
+        if hasattr(connection, "setlimit"):  # Python 3.11
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST)
+        connection.set_authorizer(self._allowed)
+        self.deadline = time.monotonic() + self.seconds
+        connection.set_progress_handler(self._late, _STEPS)
+
+    def _late(self) -> bool:
+        return time.monotonic() > self.deadline
+
+    def _allowed(
+        self, action: int, first: str | None, second: str | None, base: str | None, within: str | None
+    ) -> int:
+        """SQLite's question, for each thing that a statement would do, whether it may."""
+        if action == sqlite3.SQLITE_SELECT:
+            return sqlite3.SQLITE_OK
+        if action == sqlite3.SQLITE_READ:
+            if first in _TABLES and base in ("main", None):
+                return sqlite3.SQLITE_OK
+            self.refused = f"a Filter may not read the table {first}"
+        elif action == sqlite3.SQLITE_FUNCTION:
+            if str(second).lower() in _FUNCTIONS or (second == "json_set" and within == "job_view"):
+                return sqlite3.SQLITE_OK
+            self.refused = f"the function {second} may not be used in a Filter"
+        elif action == sqlite3.SQLITE_RECURSIVE:
+            self.refused = "a Filter may not be recursive"
+        else:
+            self.refused = "a Filter may only compare and read"
+        return sqlite3.SQLITE_DENY
+
+    def _run(self, sql: str) -> list[Row]:
+        try:
+            return self.reader.connection.execute(sql).fetchall()
+        except (sqlite3.Error, sqlite3.Warning, MemoryError) as error:
+            if isinstance(error, sqlite3.DatabaseError) and _is_the_file(str(error)):
+                raise self.reader.explained(error) from error
+            what, named = self._explained(str(error) or "out of memory")
+            raise self._error(what, self._place(named, str(error))) from error
+
+    # ------------------------------------------------------------------ explaining
+
+    def _explained(self, text: str) -> tuple[str, str]:
+        """SQLite's complaint in clear words, and the word of the condition that it is about."""
+        if "interrupted" in text:
+            return (
+                f"it took longer than {self.seconds:g} s and was stopped: writers wait while it runs. Begin "
+                "with a narrow part (BatchID == ... AND ...), or compare columns rather than metadata",
+                "",
+            )
+        if self.refused:
+            return self.refused, self.refused.rpartition("the table ")[2] if "table" in self.refused else (
+                self.refused.removeprefix("the function ").partition(" ")[0]
+            )
+        if match := re.search(r"no such column: (.+)", text):
+            names = ", ".join(self.columns)
+            name = match.group(1)
+            return (
+                f"there is no column {name}. Text needs quotes: '{name}'. A field of the metadata is "
+                f"json_extract(metadata, '$.{name}'). The columns are {names}",
+                name,
+            )
+        if match := re.search(r'near "(.*)": syntax error', text, re.DOTALL):
+            return f"SQL does not expect {match.group(1)} here", match.group(1)
+        if match := re.search(r"(?:no such function: |function )([\w>-]+)", text):
+            return text, match.group(1)
+        if match := re.search(r"no such table: (?:main\.)?(.+)", text):
+            return f"there is no table {match.group(1)}", match.group(1)
+        if "malformed JSON" in text:
+            return "it takes text for JSON that is none; only metadata is JSON", ""
+        if "incomplete input" in text:
+            return "something is missing at its end", ""
+        if "too big" in text or "memory" in text:
+            return "it makes a value that is too large", ""
+        return text, ""
+
+    def _place(self, named: str, text: str) -> int | None:
+        """Where in the condition the word is that SQLite named."""
+        named = named.rpartition(".")[2].lower()
+        found = [w for w in self.words if named and w.text.strip("\"'`[]").lower() == named.strip("\"'`[]")]
+        if "syntax error" in text and len(found) > 1:
+            # Of several equal words the first is meant after which SQLite would not read on.
+            for word in found:
+                read = "".join(self._literal(w) for w in self.words if w.start <= word.start)
+                try:
+                    self.reader.connection.execute(f"EXPLAIN SELECT idx FROM job_view WHERE ({read}")
+                except (sqlite3.Error, sqlite3.Warning) as error:
+                    if "syntax error" in str(error):
+                        return word.start
+        return found[0].start if found else None
+
+    def _error(self, what: str, place: int | None) -> FilterError:
+        return FilterError(f"Cannot use this Filter: {what}.\n{_shown(self.condition, place)}")
+
+    def _fail(self, what: str, place: int) -> NoReturn:
+        raise self._error(what, place)
+
+
+def _statement(where: str, columns: str, limit: int | None) -> str:
+    # A table of its own for what matches: inside the condition, no column of ours is in sight.
+    end = "" if limit is None else f" LIMIT {max(int(limit), 0)}"
+    return (
+        f"WITH chosen AS (SELECT idx FROM job_view {where})"
+        f" SELECT {columns} FROM chosen JOIN job ON job.idx = chosen.idx"
+        " JOIN batch ON batch.BatchID = job.BatchID"
+        f" ORDER BY job.BatchID, job.JobIndex{end}"
+    )
+
+
+def _strange(condition: str, place: int) -> str:
+    """What is wrong with a character that begins no word."""
+    character = condition[place]
+    if character in "'\"`[":
+        return f"this {character} is never closed"
+    if character in "?:@$#":
+        return f"{character} stands for a value that is not given; text needs quotes"
+    if condition[place : place + 2] in ("--", "/*"):
+        return "comments may not be in a Filter"
+    if character == ";":
+        return "a Filter is one condition, and ; would end it"
+    return f"SQL does not know the character {ascii(character)}"
+
+
+def _is_the_file(text: str) -> bool:
+    return any(
+        word in text for word in ("locked", "busy", "malformed", "not a database", "disk I/O", "unable")
+    ) and ("JSON" not in text and "unable to use" not in text)
+
+
+def _shown(condition: str, place: int | None) -> str:
+    """The condition on one line, cut to what matters, with a mark under `place`."""
+    begin, mark = 0, ""
+    if place is not None:
+        begin = max(place - 50, 0)
+        mark = "\n  " + " " * (place - begin + (1 if begin else 0)) + "^"
+    end = begin + 100
+    line = ("…" if begin else "") + clean_line(condition[begin:end]) + ("…" if end < len(condition) else "")
+    return "  " + line + mark

@@ -1,0 +1,231 @@
+"""What happened to jobs: events, how attempts ended, and the acts of users with their undo."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ..errors import UsageError
+from ..model import Action, Ending, Event, JobKey
+from .connection import Database, Transaction
+
+_EVENT = 'at, BatchID, JobIndex, attempt, who, "from", "to", why, detail'
+
+
+def add_event(
+    tx: Transaction,
+    key: JobKey,
+    attempt: int,
+    before: str | None,
+    after: str | None,
+    why: str,
+    detail: Mapping[str, Any] | None = None,
+    action: int | None = None,
+) -> None:
+    """One entry of a job's history; a negative job_index stands for the whole batch."""
+    add_events(tx, [(key, attempt, before, after, detail)], why, action)
+
+
+def add_events(
+    tx: Transaction,
+    events: Iterable[tuple[JobKey, int, str | None, str | None, Mapping[str, Any] | None]],
+    why: str,
+    action: int | None = None,
+) -> None:
+    """Many entries (key, attempt, before, after, detail) of one cause."""
+    rev = tx.rev
+    tx.connection.executemany(
+        f"INSERT INTO event ({_EVENT}, action, rev) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            (
+                tx.at,
+                key.batch_id,
+                key.job_index if key.job_index >= 0 else None,
+                attempt,
+                tx.who,
+                before,
+                after,
+                why,
+                json.dumps(detail) if detail else None,
+                action,
+                rev,
+            )
+            for key, attempt, before, after, detail in events
+        ),
+    )
+
+
+def read_events(db: Database, batch_id: int, job_index: int | None = None, limit: int = -1) -> list[Event]:
+    """The history of a batch, or of one of its jobs, oldest first; the latest `limit` entries."""
+    where, values = "BatchID = ?", [batch_id]
+    if job_index is not None:
+        where, values = "BatchID = ? AND (JobIndex = ? OR JobIndex IS NULL)", [batch_id, job_index]
+    rows = db.rows(
+        f"SELECT * FROM (SELECT id, {_EVENT} FROM event WHERE {where} ORDER BY id DESC LIMIT ?) ORDER BY id",
+        (*values, limit),
+    )
+    return [
+        Event(
+            at,
+            JobKey(batch, -1 if index is None else index),
+            attempt or 0,
+            who,
+            before,
+            after,
+            why,
+            json.loads(detail) if detail else {},
+        )
+        for _, at, batch, index, attempt, who, before, after, why, detail in rows
+    ]
+
+
+# ------------------------------------------------------------------------------------ endings
+
+
+def record_ending(
+    tx: Transaction, key: JobKey, attempt: int, ending: Ending, *, overwrite: bool = True
+) -> bool:
+    """Keeps how an attempt ended; without `overwrite`, what is known already stays. True if written."""
+    changed = tx.connection.execute(
+        "INSERT INTO ending VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO "
+        + (
+            "UPDATE SET at = excluded.at, reason = excluded.reason, exit_status = excluded.exit_status,"
+            " signal = excluded.signal, hostname = excluded.hostname, record = excluded.record,"
+            " rev = excluded.rev"
+            if overwrite
+            else "NOTHING"
+        ),
+        (
+            *key,
+            attempt,
+            tx.at,
+            ending.reason,
+            ending.exit_status,
+            ending.signal,
+            ending.host or None,
+            json.dumps(dict(ending.record), default=str) if ending.record else None,
+            tx.rev,
+        ),
+    ).rowcount
+    return changed > 0
+
+
+def read_ending(db: Database, key: JobKey, attempt: int) -> Ending | None:
+    """How that attempt ended, where anybody told."""
+    rows = db.rows(
+        "SELECT reason, exit_status, signal, hostname, record FROM ending"
+        " WHERE BatchID = ? AND JobIndex = ? AND attempt = ?",
+        (*key, attempt),
+    )
+    for reason, status, signal, host, record in rows:
+        return Ending(reason, status, signal, host or "", json.loads(record) if record else {})
+    return None
+
+
+# ------------------------------------------------------------------------------------ acts of users
+
+
+def add_action(tx: Transaction, verb: str, jobs: int, command: str, *, can_undo: bool) -> int:
+    """Notes a user's act and returns its number, to be put into its events."""
+    cursor = tx.connection.execute(
+        "INSERT INTO action (at, who, verb, jobs, command, can_undo) VALUES (?, ?, ?, ?, ?, ?)",
+        (tx.at, tx.who, verb, jobs, command, can_undo),
+    )
+    assert cursor.lastrowid is not None  # an INSERT always has one
+    return cursor.lastrowid
+
+
+def set_action_jobs(tx: Transaction, action: int, jobs: int) -> None:
+    """Corrects how many jobs an act really changed."""
+    tx.connection.execute("UPDATE action SET jobs = ? WHERE id = ?", (jobs, action))
+
+
+def read_actions(db: Database, limit: int = 200) -> list[Action]:
+    """The latest acts of users, newest first."""
+    rows = db.rows(
+        "SELECT id, at, who, verb, jobs, command, undone_at IS NOT NULL, can_undo FROM action"
+        " ORDER BY id DESC LIMIT ?",
+        (limit,),
+    )
+    return [Action._make([*row[:6], bool(row[6]), bool(row[7])]) for row in rows]
+
+
+def _same_user(one: str, other: str) -> bool:
+    return one.partition("@")[0] == other.partition("@")[0]
+
+
+def last_undoable(db: Database, who: str) -> Action | None:
+    """The latest act of this user (on any host) that can be undone and was not."""
+    for action in read_actions(db):
+        if action.can_undo and not action.undone and _same_user(action.who, who):
+            return action
+    return None
+
+
+def undo(tx: Transaction, action: Action) -> tuple[list[JobKey], list[tuple[JobKey, str]]]:
+    """Puts the jobs of an act back as they were, where nothing has changed since.
+
+    Returns:
+        the jobs restored, and those that were not, each with who changed it since.
+    """
+    row = tx.connection.execute("SELECT undone_at FROM action WHERE id = ?", (action.id,)).fetchone()
+    if row is None or row[0] is not None:
+        raise UsageError(f"{action.verb} (action {action.id}) was undone already.")
+    restored: list[JobKey] = []
+    refused: list[tuple[JobKey, str]] = []
+    events = tx.connection.execute(
+        'SELECT BatchID, JobIndex, attempt, "from", "to", detail, rev FROM event WHERE action = ?'
+        " ORDER BY id",
+        (action.id,),
+    ).fetchall()
+    for batch_id, index, attempt, before, after, detail, rev in events:
+        key = JobKey(batch_id, index)
+        now = tx.connection.execute(
+            "SELECT rev, changed_by, state FROM job WHERE BatchID = ? AND JobIndex = ?", key
+        ).fetchone()
+        if now is None or now[0] != rev:
+            refused.append((key, "removed since" if now is None else f"changed since by {now[1]}"))
+            continue
+        _restore(tx, key, json.loads(detail) if detail else {})
+        add_event(tx, key, attempt, after, before, f"undo of {action.verb}")
+        restored.append(key)
+    tx.connection.execute("UPDATE action SET undone_at = ? WHERE id = ?", (tx.at, action.id))
+    return restored, refused
+
+
+_COLUMNS = frozenset({"state", "priority", "submit_id", "ClusterID", "hostname", "subtime", "token"})
+
+
+def _restore(tx: Transaction, key: JobKey, detail: Mapping[str, Any]) -> None:
+    """`detail` is what the act kept: {"columns": {...}, "metadata": text or None, "spawns": [...]}."""
+    columns = {name: value for name, value in detail.get("columns", {}).items() if name in _COLUMNS}
+    if detail.get("metadata") is not None:
+        columns["metadata"] = detail["metadata"]
+    assignments = "".join(f"{name} = ?, " for name in columns)
+    tx.connection.execute(
+        f"UPDATE job SET {assignments} changed_at = ?, changed_by = ?, rev = ?"
+        " WHERE BatchID = ? AND JobIndex = ?",
+        (*columns.values(), tx.at, tx.who, tx.rev, *key),
+    )
+    restore_spawns(tx, detail.get("spawns", []))
+
+
+_SPAWN = (
+    "BatchID, JobIndex, SpawnID, spawn_state, attempt, token, submit_id, ClusterID, hostname,"
+    " submitted_at, stdout, stderr"
+)
+
+
+def saved_spawns(tx: Transaction, key: JobKey) -> list[list[Any]]:
+    """A job's spawn rows, to be kept for an undo."""
+    rows = tx.connection.execute(f"SELECT {_SPAWN} FROM spawn WHERE BatchID = ? AND JobIndex = ?", key)
+    return [list(row) for row in rows.fetchall()]
+
+
+def restore_spawns(tx: Transaction, rows: Sequence[Sequence[Any]]) -> None:
+    """Puts spawn rows back that `saved_spawns` kept."""
+    tx.connection.executemany(
+        f"INSERT OR REPLACE INTO spawn ({_SPAWN}, rev) VALUES ({', '.join('?' * 12)}, ?)",
+        [(*row, tx.rev) for row in rows],
+    )

@@ -1,0 +1,421 @@
+"""Rows of batches and jobs: read, insert, update if unchanged, remove."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ..errors import ConflictError, DuplicateJobError, MetadataError, UnknownJobError, UsageError
+from ..model import ONLINE_STATES, BatchJobs, JobInfo, JobKey, JobRow, name_text
+from .codec import decode, encode
+from .connection import Database, Row, Transaction
+from .history import add_event
+
+COLUMN_FIELDS = ("state", "priority", "submit_id", "ClusterID", "hostname", "subtime")
+"""Fields of JobInfo that have a column of their own and are not in the metadata."""
+
+OWN_FIELDS = ("BatchID", "JobIndex", "attempt", "rev")
+"""Fields of JobInfo that the index gives and nobody sets: `rev` is the revision at which it was read."""
+
+SPAWN_FIELDS = ("SpawnID", "spawn_state")
+"""Fields that only a spawn's own view of its job holds (with its lists of ClusterID, stdout, stderr)."""
+
+INFO_COLUMNS = (
+    "BatchID, JobIndex, state, priority, submit_id, ClusterID, hostname, subtime, attempt, rev, metadata"
+)
+_ROW = (
+    "j.BatchID, j.JobIndex, j.state, j.priority, j.attempt, j.ClusterID, j.submit_id, j.hostname,"
+    " j.subtime, j.changed_at, e.reason, j.rev, j.submitted_at, j.started_at"
+)
+_ROW_FROM = (
+    "job j LEFT JOIN ending e ON e.BatchID = j.BatchID AND e.JobIndex = j.JobIndex AND e.attempt = j.attempt"
+)
+
+# ------------------------------------------------------------------------------------ checks
+
+
+def checked_id(value: object, what: str = "BatchID") -> int:
+    """`value` as the integer that a BatchID or JobIndex is. Raises UsageError for anything else."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise UsageError(f"{what} must be an integer, not {value!r}.")
+    number = value.__index__()
+    if not -(2**63) <= number < 2**63:
+        raise UsageError(f"{what} {number} is too large for the index.")
+    return int(number)
+
+
+def _checked_priority(value: object, where: str) -> int | float:
+    if hasattr(value, "item") and not isinstance(value, (int, float)):
+        value = value.item()  # a numpy scalar
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+        raise UsageError(f"{where}: priority must be a number, not {value!r}.")
+    return value
+
+
+def _checked_state(value: object, where: str) -> str:
+    if not isinstance(value, str):
+        raise UsageError(f"{where}: state must be text, not {value!r}.")
+    return value
+
+
+def _text_or_none(value: object) -> str | None:
+    if isinstance(value, (list, tuple)):
+        value = value[0] if value else None
+    return None if value is None else str(value)
+
+
+def pack_metadata(info: Mapping[str, Any]) -> str:
+    """The JSON of all fields without a column. Raises MetadataError naming the job and the field."""
+    skip = {*COLUMN_FIELDS, *OWN_FIELDS, *SPAWN_FIELDS, "md5"}
+    try:
+        return encode({field: value for field, value in info.items() if field not in skip})[0]
+    except MetadataError as error:
+        raise MetadataError(f"job {info.get('BatchID')}/{info.get('JobIndex')}: {error}") from error
+
+
+# ------------------------------------------------------------------------------------ read
+
+
+def to_info(row: Row) -> JobInfo:
+    """A row of INFO_COLUMNS as the dict that users see; where it cannot be read, `unreadable` says why."""
+    batch_id, index, state, priority, submit_id, cluster_id, hostname, subtime, attempt, rev, metadata = row
+    info: JobInfo = {"BatchID": batch_id, "JobIndex": index, "priority": priority}
+    try:
+        info.update(decode(metadata))
+    except (ValueError, TypeError, MetadataError) as error:
+        info["unreadable"] = f"the metadata of job {batch_id}/{index} cannot be read: {error}"
+        info.setdefault("name", "?")
+        info.setdefault("script", "")
+    info["state"] = state
+    for field, value in (
+        ("subtime", subtime),
+        ("submit_id", submit_id),
+        ("ClusterID", cluster_id),
+        ("hostname", hostname),
+    ):
+        if value is not None:
+            info[field] = value
+    info["attempt"] = attempt
+    info["rev"] = rev
+    return info
+
+
+def read_info(db: Database, key: JobKey) -> JobInfo:
+    """One job's metadata. Raises UnknownJobError."""
+    rows = db.rows(f"SELECT {INFO_COLUMNS} FROM job WHERE BatchID = ? AND JobIndex = ?", key)
+    if not rows:
+        raise unknown_job(db, key)
+    return to_info(rows[0])
+
+
+def read_batch_infos(db: Database, batch_id: int) -> list[JobInfo]:
+    """The metadata of a batch's jobs by JobIndex. Raises UnknownJobError."""
+    rows = db.rows(f"SELECT {INFO_COLUMNS} FROM job WHERE BatchID = ? ORDER BY JobIndex", (batch_id,))
+    if not rows:
+        require_batch(db, batch_id)
+    return [to_info(row) for row in rows]
+
+
+def read_infos(db: Database, keys: Iterable[JobKey]) -> Iterator[JobInfo]:
+    """The metadata of those `keys` that exist, in their order."""
+    for key in keys:
+        for row in db.rows(f"SELECT {INFO_COLUMNS} FROM job WHERE BatchID = ? AND JobIndex = ?", key):
+            yield to_info(row)
+
+
+def read_all_infos(db: Database, keys: Iterable[JobKey] | None = None) -> BatchJobs:
+    """All jobs' metadata by batch (or of `keys` only), batches and jobs in order."""
+    jobs: BatchJobs = {}
+    if keys is None:
+        for row in db.rows(f"SELECT {INFO_COLUMNS} FROM job ORDER BY BatchID, JobIndex"):
+            jobs.setdefault(row[0], []).append(to_info(row))
+    else:
+        for info in read_infos(db, keys):
+            jobs.setdefault(info["BatchID"], []).append(info)
+    return jobs
+
+
+def to_row(row: Row) -> JobRow:
+    return JobRow(JobKey(row[0], row[1]), *row[2:])
+
+
+def read_rows(db: Database, keys: Iterable[JobKey]) -> list[JobRow]:
+    """The rows of those `keys` that exist, in their order."""
+    sql = f"SELECT {_ROW} FROM {_ROW_FROM} WHERE j.BatchID = ? AND j.JobIndex = ?"
+    return [to_row(row) for key in keys for row in db.rows(sql, key)]
+
+
+def read_changed_rows(db: Database, since: int, limit: int) -> list[JobRow]:
+    """At most `limit` jobs whose row or ending is newer than revision `since`."""
+    sql = (
+        f"SELECT {_ROW} FROM {_ROW_FROM} WHERE j.idx IN ("
+        "SELECT idx FROM job WHERE rev > :since UNION "
+        "SELECT job.idx FROM ending JOIN job USING (BatchID, JobIndex) WHERE ending.rev > :since UNION "
+        "SELECT job.idx FROM spawn JOIN job USING (BatchID, JobIndex) WHERE spawn.rev > :since"
+        " LIMIT :limit)"
+    )
+    return [to_row(row) for row in db.rows(sql, {"since": since, "limit": limit})]
+
+
+def read_online_rows(db: Database) -> list[JobRow]:
+    """All jobs that should be online: submitted, running or spawned."""
+    sql = f"SELECT {_ROW} FROM {_ROW_FROM} WHERE j.state IN ('submit', 'run', 'spawn')"
+    return [to_row(row) for row in db.rows(sql)]
+
+
+def read_cells(db: Database, batch_id: int, chunk: int = 50_000) -> Iterator[list[tuple[int, str]]]:
+    """(JobIndex, state) of all of a batch's jobs in order, in chunks: each is one short read."""
+    last: int | None = None
+    while True:
+        rows = db.rows(
+            "SELECT JobIndex, state FROM job WHERE BatchID = ?"
+            + ("" if last is None else " AND JobIndex > ?")
+            + " ORDER BY JobIndex LIMIT ?",
+            (batch_id, chunk) if last is None else (batch_id, last, chunk),
+        )
+        if rows:
+            yield rows
+        if len(rows) < chunk:
+            return
+        last = rows[-1][0]
+
+
+def read_keys(
+    db: Database, batch_id: int, states: Sequence[str] | None = None, limit: int = -1
+) -> list[JobKey]:
+    """The keys of a batch's jobs (in `states` only), in order."""
+    if states is None:
+        rows = db.rows(
+            "SELECT BatchID, JobIndex FROM job WHERE BatchID = ? ORDER BY JobIndex LIMIT ?", (batch_id, limit)
+        )
+    else:
+        marks = ", ".join("?" * len(states))
+        rows = db.rows(
+            f"SELECT BatchID, JobIndex FROM job WHERE BatchID = ? AND state IN ({marks})"
+            " ORDER BY JobIndex LIMIT ?",
+            (batch_id, *states, limit),
+        )
+    return [JobKey(*row) for row in rows]
+
+
+def read_keys_of_priority(
+    db: Database, batch_id: int, priority: float, state: str, limit: int = -1
+) -> list[JobKey]:
+    """The keys of a batch's jobs in one state and priority group, in order (an index answers it)."""
+    rows = db.rows(
+        "SELECT BatchID, JobIndex FROM job WHERE BatchID = ? AND state = ? AND priority = ?"
+        " ORDER BY JobIndex LIMIT ?",
+        (batch_id, state, priority, limit),
+    )
+    return [JobKey(*row) for row in rows]
+
+
+def require_batch(db: Database, batch_id: int) -> None:
+    """Raises UnknownJobError unless there is such a batch."""
+    if not db.rows("SELECT 1 FROM batch WHERE BatchID = ?", (batch_id,)):
+        raise UnknownJobError(f"There is no batch {batch_id} in {db.path}.")
+
+
+def unknown_job(db: Database, key: JobKey) -> UnknownJobError:
+    rows = db.rows("SELECT min(JobIndex), max(JobIndex) FROM job WHERE BatchID = ?", (key.batch_id,))
+    if not rows or rows[0][0] is None:
+        return UnknownJobError(f"There is no batch {key.batch_id} in {db.path}.")
+    low, high = rows[0]
+    return UnknownJobError(
+        f"There is no job {key.job_index} in batch {key.batch_id}: its jobs are {low} to {high}."
+    )
+
+
+# ------------------------------------------------------------------------------------ insert
+
+
+def insert_jobs(tx: Transaction, infos: Sequence[Mapping[str, Any]], *, new_batch: int | None = None) -> None:
+    """Adds jobs, and their batches where those are new.
+
+    Args:
+        infos: metadata with at least BatchID, JobIndex, state, priority, name and batch_type.
+        new_batch: this batch must not exist yet.
+
+    Raises:
+        DuplicateJobError, UsageError, MetadataError: nothing is written.
+    """
+    rev = tx.rev
+    rows: list[tuple[object, ...]] = []
+    seen: set[tuple[int, int]] = set()
+    added: dict[int, int] = {}
+    for info in infos:
+        row = _insertable(info, tx, rev)
+        key = (row[0], row[1])
+        if key in seen:
+            raise DuplicateJobError(f"Job {key[0]}/{key[1]} is twice in the list; JobIndex must be unique.")
+        seen.add(key)
+        rows.append(row)
+        if row[0] not in added:
+            _ensure_batch(tx, row[0], info, must_be_new=row[0] == new_batch)
+        added[row[0]] = added.get(row[0], 0) + 1
+    try:
+        tx.connection.executemany(
+            "INSERT INTO job (BatchID, JobIndex, state, priority, submit_id, ClusterID, hostname, subtime,"
+            " changed_at, changed_by, metadata, rev) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            rows,
+        )
+    except sqlite3.IntegrityError as error:
+        for key in sorted(seen):
+            found = tx.connection.execute("SELECT 1 FROM job WHERE BatchID = ? AND JobIndex = ?", key)
+            if found.fetchone():
+                raise DuplicateJobError(f"Job {key[0]}/{key[1]} is in the index already.") from error
+        raise
+    for batch_id, n in added.items():
+        add_event(tx, JobKey(batch_id, -1), 0, None, None, f"{n} jobs added")
+
+
+def _insertable(info: Mapping[str, Any], tx: Transaction, rev: int) -> tuple[Any, ...]:
+    for field in ("BatchID", "JobIndex", "name", "batch_type"):
+        if info.get(field) is None:
+            raise UsageError(f"A job without {field} cannot be added: {dict(info)!r:.200}")
+    batch_id, index = checked_id(info["BatchID"]), checked_id(info["JobIndex"], "JobIndex")
+    where = f"job {batch_id}/{index}"
+    return (
+        batch_id,
+        index,
+        _checked_state(info.get("state", "init"), where),
+        _checked_priority(info.get("priority", 1), where),
+        _text_or_none(info.get("submit_id")),
+        _text_or_none(info.get("ClusterID")),
+        _text_or_none(info.get("hostname")),
+        info.get("subtime"),
+        tx.at,
+        tx.who,
+        pack_metadata(info),
+        rev,
+    )
+
+
+def _ensure_batch(tx: Transaction, batch_id: int, info: Mapping[str, Any], *, must_be_new: bool) -> None:
+    known = tx.connection.execute("SELECT 1 FROM batch WHERE BatchID = ?", (batch_id,)).fetchone()
+    if known and must_be_new:
+        raise DuplicateJobError(
+            f"BatchID {batch_id} is in the index already; choose another or add_job_to_queue."
+        )
+    if not known:
+        tx.connection.execute(
+            "INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?)",
+            (batch_id, name_text(info["name"]), str(info["batch_type"]), tx.at, tx.who, tx.rev),
+        )
+
+
+# ------------------------------------------------------------------------------------ update
+
+
+def write_info(tx: Transaction, info: JobInfo, *, why: str, quiet: bool = False) -> None:
+    """Writes a job's metadata back if nobody changed it since it was read; then brings its `rev` forward.
+
+    Args:
+        why: for the history; with `quiet` only a change of state makes an entry there.
+
+    Raises:
+        ConflictError: the row is no longer as it was when `info` was read; says who changed it.
+    """
+    key = JobKey(checked_id(info.get("BatchID")), checked_id(info.get("JobIndex"), "JobIndex"))
+    row = tx.connection.execute(
+        "SELECT state, rev, changed_by, changed_at, attempt FROM job WHERE BatchID = ? AND JobIndex = ?", key
+    ).fetchone()
+    if row is None:
+        raise UnknownJobError(f"Job {key} is not in the index (any more).")
+    state, rev, who, at, attempt = row
+    if "rev" not in info:
+        raise UsageError(
+            f"Job {key} was not read from the index (its JobInfo has no 'rev'): "
+            "get it with get_job_info, change that, and write it back."
+        )
+    if rev != info["rev"]:
+        raise ConflictError(
+            f"Job {key} was changed by {who or 'somebody'} at {_clock(at)}, after it was read here; "
+            "nothing was written. Read it again with get_job_info and repeat the change."
+        )
+    store_info(tx, key, info)
+    if info["state"] != state or not quiet:
+        add_event(tx, key, attempt, state, info["state"], why)
+    info["rev"] = tx.rev
+
+
+def store_info(tx: Transaction, key: JobKey, info: Mapping[str, Any]) -> None:
+    """Writes all fields of a job as `info` has them, unconditionally."""
+    where = f"job {key}"
+    spawned = "SpawnID" in info  # its lists of ids and logs belong to the spawn rows, not to the job's
+    metadata = dict(info)
+    if spawned:
+        stored = tx.connection.execute(
+            "SELECT ClusterID, metadata FROM job WHERE BatchID = ? AND JobIndex = ?", key
+        ).fetchone()
+        old = decode(stored[1])
+        for field in ("stdout", "stderr"):
+            metadata.pop(field, None)
+            if field in old:
+                metadata[field] = old[field]
+        metadata["ClusterID"] = stored[0]
+    tx.connection.execute(
+        "UPDATE job SET state = ?, priority = ?, submit_id = ?, ClusterID = ?, hostname = ?, subtime = ?,"
+        " metadata = ?, changed_at = ?, changed_by = ?, rev = ? WHERE BatchID = ? AND JobIndex = ?",
+        (
+            _checked_state(metadata["state"], where),
+            _checked_priority(metadata["priority"], where),
+            _text_or_none(metadata.get("submit_id")),
+            _text_or_none(metadata.get("ClusterID")),
+            _text_or_none(metadata.get("hostname")),
+            metadata.get("subtime"),
+            pack_metadata(metadata),
+            tx.at,
+            tx.who,
+            tx.rev,
+            *key,
+        ),
+    )
+    if name_text(metadata.get("name", "")) and not spawned:
+        _rename_batch(tx, key.batch_id, metadata)
+
+
+def _rename_batch(tx: Transaction, batch_id: int, info: Mapping[str, Any]) -> None:
+    """A batch is called what its jobs are called: renaming a job renames it."""
+    tx.connection.execute(
+        "UPDATE batch SET name = :name, batch_type = :kind, rev = :rev"
+        " WHERE BatchID = :id AND (name <> :name OR batch_type <> :kind)",
+        {
+            "name": name_text(info.get("name", "")),
+            "kind": str(info.get("batch_type", "")),
+            "rev": tx.rev,
+            "id": batch_id,
+        },
+    )
+
+
+def _clock(at: float) -> str:
+    import time
+
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+# ------------------------------------------------------------------------------------ remove
+
+
+def delete_batch(tx: Transaction, batch_id: int) -> int:
+    """Removes a batch with its jobs, spawns and history; returns how many jobs it had."""
+    require = tx.connection.execute("SELECT 1 FROM batch WHERE BatchID = ?", (batch_id,)).fetchone()
+    if require is None:
+        raise UnknownJobError(f"There is no batch {batch_id} in the index.")
+    removed = tx.connection.execute("DELETE FROM job WHERE BatchID = ?", (batch_id,)).rowcount
+    for table in ("batch", "spawn", "ending", "event"):
+        tx.connection.execute(f"DELETE FROM {table} WHERE BatchID = ?", (batch_id,))
+    tx.connection.execute("INSERT INTO tombstone VALUES (?, ?)", (tx.rev, batch_id))
+    return removed
+
+
+def online_in_batch(tx: Transaction, batch_id: int) -> int:
+    """How many of a batch's jobs should be online."""
+    marks = ", ".join("?" * len(ONLINE_STATES))
+    (n,) = tx.connection.execute(
+        f"SELECT coalesce(sum(n), 0) FROM counter WHERE BatchID = ? AND state IN ({marks})",
+        (batch_id, *sorted(ONLINE_STATES)),
+    ).fetchone()
+    return int(n)

@@ -1,0 +1,118 @@
+"""The scheduler's last answer, kept for all processes, and the lease of whoever asks next."""
+
+from __future__ import annotations
+
+import json
+import time
+import zlib
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from ..model import Ending, LiveJob
+from .connection import Database
+
+Absent = Mapping[str, tuple[float, int]]
+"""Ids that should be in the queue and are not: (epoch s of the first poll without it, polls since)."""
+
+LEASE = 240.0
+"""Seconds after which a poll that was begun and never ended is taken over by another process. Longer than
+any scheduler command may take."""
+
+
+class PollRecord(NamedTuple):
+    """What is known of a scheduler: its last valid answer, and the trouble since."""
+
+    polled_at: float = 0.0
+    answer: Mapping[str, LiveJob] = MappingProxyType({})
+    absent: Absent = MappingProxyType({})
+    failing_since: float | None = None
+    failures: int = 0
+    empties: int = 0
+    error: str = ""
+    tried_at: float = 0.0
+
+
+def _pack(value: object) -> bytes:
+    return zlib.compress(json.dumps(value, separators=(",", ":")).encode(), 1)
+
+
+def _unpack_jobs(blob: bytes | None) -> dict[str, LiveJob]:
+    if not blob:
+        return {}
+    jobs = {}
+    for fields in json.loads(zlib.decompress(blob)):
+        ending = fields.pop()
+        job = LiveJob._make([*fields, None if ending is None else Ending._make([*ending, {}])])
+        jobs[job.id] = job
+    return jobs
+
+
+def read_poll(db: Database, scheduler: str) -> PollRecord:
+    """What the database keeps of this scheduler."""
+    rows = db.rows(
+        "SELECT polled_at, answer, absent, failing_since, failures, empties, error, lease_at FROM poll"
+        " WHERE scheduler = ?",
+        (scheduler,),
+    )
+    if not rows:
+        return PollRecord()
+    polled_at, answer, absent, failing_since, failures, empties, error, lease_at = rows[0]
+    known = json.loads(zlib.decompress(absent)) if absent else {}
+    return PollRecord(
+        polled_at,
+        _unpack_jobs(answer),
+        {id_: (at, n) for id_, (at, n) in known.items()},
+        failing_since,
+        failures,
+        empties,
+        error,
+        lease_at,
+    )
+
+
+def take_lease(db: Database, scheduler: str, interval: float) -> bool:
+    """Whether this process shall ask the scheduler now: nobody did within `interval` seconds.
+
+    A time in the future (another host's clock is ahead) counts as long ago.
+    """
+    now = time.time()
+
+    def recent(at: float, span: float) -> bool:
+        return 0 <= now - at < span
+
+    rows = db.rows("SELECT lease_at, lease_who, polled_at FROM poll WHERE scheduler = ?", (scheduler,))
+    if rows and (recent(rows[0][0], interval) or (rows[0][1] and recent(rows[0][0], LEASE))):
+        return False  # looked at without a lock first: most processes find that it is not their turn
+    with db.transaction() as tx:
+        row = tx.connection.execute(
+            "SELECT lease_at, lease_who FROM poll WHERE scheduler = ?", (scheduler,)
+        ).fetchone()
+        if row and (recent(row[0], interval) or (row[1] and recent(row[0], LEASE))):
+            return False
+        tx.connection.execute(
+            "INSERT INTO poll (scheduler, lease_at, lease_who) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET"
+            " lease_at = excluded.lease_at, lease_who = excluded.lease_who",
+            (scheduler, now, tx.who),
+        )
+    return True
+
+
+def store_poll(db: Database, scheduler: str, record: PollRecord, *, answered: bool) -> None:
+    """Keeps what came of a poll and gives the lease back; without an answer the last one stays."""
+    with db.transaction() as tx:
+        tx.connection.execute("INSERT INTO poll (scheduler) VALUES (?) ON CONFLICT DO NOTHING", (scheduler,))
+        tx.connection.execute(
+            "UPDATE poll SET lease_who = NULL, lease_at = ?, failing_since = ?, failures = ?, empties = ?,"
+            " error = ? WHERE scheduler = ?",
+            (tx.at, record.failing_since, record.failures, record.empties, record.error, scheduler),
+        )
+        if answered:
+            jobs = [
+                [*job[:-1], None if job.ending is None else list(job.ending[:4])]
+                for job in record.answer.values()
+            ]
+            tx.connection.execute(
+                "UPDATE poll SET polled_at = ?, answer = ?, absent = ? WHERE scheduler = ?",
+                (record.polled_at, _pack(jobs), _pack(record.absent), scheduler),
+            )

@@ -1,0 +1,383 @@
+"""A job's way from `init` to `run` and back: claim, record, release, the start gate, reset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ..errors import ConflictError, StaleJobError
+from ..model import COMPLETE, DONE_STATES, INIT, RUN, SUBMIT, JobInfo, JobKey
+from .connection import Database, Transaction
+from .history import add_event, saved_spawns
+from .jobs import COLUMN_FIELDS, INFO_COLUMNS, pack_metadata, store_info, to_info, unknown_job
+
+# ------------------------------------------------------------------------------------ claim
+
+
+def claimable(tx: Transaction, key: JobKey) -> JobInfo | None:
+    """The job's metadata if it is still in `init`, read inside the claiming transaction."""
+    row = tx.connection.execute(
+        f"SELECT {INFO_COLUMNS} FROM job WHERE BatchID = ? AND JobIndex = ? AND state = ?", (*key, INIT)
+    ).fetchone()
+    return None if row is None else to_info(row)
+
+
+def current_info(tx: Transaction, db: Database, key: JobKey) -> JobInfo:
+    """The job's metadata, whatever its state, read inside a transaction. Raises UnknownJobError."""
+    row = tx.connection.execute(
+        f"SELECT {INFO_COLUMNS} FROM job WHERE BatchID = ? AND JobIndex = ?", key
+    ).fetchone()
+    if row is None:
+        raise unknown_job(db, key)
+    return to_info(row)
+
+
+def claim(tx: Transaction, key: JobKey, info: JobInfo, token: str) -> None:
+    """Takes a job for submission: `init` -> `submit`, one attempt more. `info` has its new log paths."""
+    tx.connection.execute(
+        "UPDATE job SET state = ?, attempt = ?, token = ?, restarts = 0, submit_id = NULL, ClusterID = NULL,"
+        " hostname = NULL, subtime = ?, submitted_at = ?, started_at = NULL, changed_at = ?,"
+        " changed_by = ?, metadata = ?, rev = ? WHERE BatchID = ? AND JobIndex = ?",
+        (
+            SUBMIT,
+            info["attempt"],
+            token,
+            info["subtime"],
+            tx.at,
+            tx.at,
+            tx.who,
+            pack_metadata(info),
+            tx.rev,
+            *key,
+        ),
+    )
+    add_event(tx, key, info["attempt"], INIT, SUBMIT, "submitted")
+
+
+def record_id(tx: Transaction, key: JobKey, token: str, submit_id: str) -> bool:
+    """Keeps the scheduler's id of a claimed job. False if it is not (any more) that submission's."""
+    changed = tx.connection.execute(
+        "UPDATE job SET submit_id = ?, rev = ? WHERE BatchID = ? AND JobIndex = ? AND token = ?"
+        " AND submit_id IS NULL",
+        (submit_id, tx.rev, *key, token),
+    ).rowcount
+    return changed > 0
+
+
+def release(tx: Transaction, key: JobKey, token: str, why: str, *, surely: bool) -> bool:
+    """Gives a claimed job back: `submit` -> `init`.
+
+    Args:
+        surely: nothing was submitted for certain, so the attempt did not take place; else its number
+            stays used up, and what may still start with it stops at the start gate.
+    """
+    row = tx.connection.execute(
+        f"SELECT {INFO_COLUMNS} FROM job WHERE BatchID = ? AND JobIndex = ? AND token = ? AND state = ?"
+        " AND submit_id IS NULL AND ClusterID IS NULL",
+        (*key, token, SUBMIT),
+    ).fetchone()
+    if row is None:
+        return False
+    info = to_info(row)
+    attempt = info["attempt"]
+    if surely:
+        attempt -= 1
+        for stream in ("stdout", "stderr"):
+            if isinstance(info.get(stream), list):
+                info[stream] = info[stream][:attempt]
+    tx.connection.execute(
+        "UPDATE job SET state = ?, attempt = ?, token = NULL, submitted_at = NULL, metadata = ?,"
+        " changed_at = ?, changed_by = ?, rev = ? WHERE BatchID = ? AND JobIndex = ?",
+        (INIT, attempt, pack_metadata(info), tx.at, tx.who, tx.rev, *key),
+    )
+    add_event(tx, key, info["attempt"], SUBMIT, INIT, why)
+    return True
+
+
+class Claimed(NamedTuple):
+    """A job that is claimed and has no id: perhaps it was submitted, perhaps not."""
+
+    key: JobKey
+    token: str
+    submitted_at: float
+    claimed_by: str
+    spawn_id: int | None = None
+
+
+def claimed_without_id(db: Database) -> list[Claimed]:
+    """All submissions whose id is not known: cut short by a crash, or under way right now."""
+    jobs = db.rows(
+        "SELECT BatchID, JobIndex, token, submitted_at, changed_by FROM job WHERE state = 'submit'"
+        # said twice: in this form SQLite sees that the index of online jobs answers it
+        " AND state IN ('submit', 'run', 'spawn')"
+        " AND submit_id IS NULL AND ClusterID IS NULL AND token IS NOT NULL"
+    )
+    spawns = db.rows(
+        "SELECT s.BatchID, s.JobIndex, s.token, s.submitted_at, j.changed_by, s.SpawnID"
+        " FROM spawn s JOIN job j ON j.BatchID = s.BatchID AND j.JobIndex = s.JobIndex"
+        " WHERE s.spawn_state = 'submit' AND s.submit_id IS NULL AND s.ClusterID IS NULL"
+        " AND s.token IS NOT NULL"
+    )
+    return [
+        Claimed(JobKey(batch, index), token, at or 0.0, who, *rest)
+        for batch, index, token, at, who, *rest in (*jobs, *spawns)
+    ]
+
+
+# ------------------------------------------------------------------------------------ start
+
+
+class Running(NamedTuple):
+    """Who a running job is, as its environment tells: None where it does not."""
+
+    cluster_id: str | None
+    hostname: str
+    token: str | None
+    restarts: int = 0
+
+
+def start(tx: Transaction, db: Database, key: JobKey, who: Running) -> JobInfo:
+    """The start gate: the job becomes `run` if this process is its current submission.
+
+    Returns the job's metadata as it is from now on.
+
+    Raises:
+        StaleJobError: it is not: the process must stop before the user's code.
+    """
+    row = tx.connection.execute(
+        f"SELECT {INFO_COLUMNS}, token, restarts FROM job WHERE BatchID = ? AND JobIndex = ?", key
+    ).fetchone()
+    if row is None:
+        raise unknown_job(db, key)
+    info = to_info(row[:-2])
+    token, restarts = row[-2:]
+    _admit(info, token, who, key)
+    requeued = who.restarts > restarts
+    again = info["state"] == RUN and info.get("ClusterID") == who.cluster_id and not requeued
+    if again:
+        return info
+    before = info["state"]
+    if requeued:
+        _next_attempt(info)
+    info["state"] = RUN
+    info["hostname"] = who.hostname
+    if who.cluster_id is not None:
+        info["ClusterID"] = who.cluster_id
+        info.setdefault("submit_id", who.cluster_id)  # the submitter may not have got to it (yet)
+    tx.connection.execute(
+        "UPDATE job SET state = ?, ClusterID = ?, submit_id = ?, hostname = ?, attempt = ?, restarts = ?,"
+        " started_at = ?, changed_at = ?, changed_by = ?, metadata = ?, rev = ?"
+        " WHERE BatchID = ? AND JobIndex = ?",
+        (
+            RUN,
+            info.get("ClusterID"),
+            info.get("submit_id"),
+            who.hostname,
+            info["attempt"],
+            max(restarts, who.restarts),
+            tx.at,
+            tx.at,
+            tx.who,
+            pack_metadata(info),
+            tx.rev,
+            *key,
+        ),
+    )
+    add_event(tx, key, info["attempt"], before, RUN, "requeued by the scheduler" if requeued else "started")
+    info["rev"] = tx.rev
+    return info
+
+
+def _admit(info: JobInfo, token: str | None, who: Running, key: JobKey) -> None:
+    """Raises StaleJobError unless this process is the job's current submission, or started by hand."""
+    mine = f"this process is {who.cluster_id or 'an attempt'} on {who.hostname}"
+    state = info["state"]
+    if who.token is not None and token != who.token:
+        now = "it was reset" if token is None else f"attempt {info['attempt']} has taken its place"
+        raise StaleJobError(f"Job {key} must not start: {now} (state {state}); {mine}.")
+    submit_id = info.get("submit_id")
+    if who.cluster_id is not None and submit_id is not None and submit_id != who.cluster_id:
+        raise StaleJobError(f"Job {key} must not start: it was submitted as {submit_id}, {mine}.")
+    by_hand = who.token is None and who.cluster_id is None
+    if state in DONE_STATES and not by_hand:
+        raise StaleJobError(f"Job {key} must not start: it is {state} already; {mine}.")
+    running_as = info.get("ClusterID")
+    if state == RUN and not by_hand and running_as not in (None, who.cluster_id):
+        raise StaleJobError(f"Job {key} must not start: it runs as {running_as}; {mine}.")
+
+
+def _next_attempt(info: JobInfo) -> None:
+    """The scheduler ran the same submission anew: one attempt more, into the same log files."""
+    info["attempt"] += 1
+    for stream in ("stdout", "stderr"):
+        if isinstance(info.get(stream), list) and info[stream]:
+            info[stream] = [*info[stream], info[stream][-1]]
+
+
+# ------------------------------------------------------------------------------------ complete
+
+
+def current_token(tx: Transaction, key: JobKey) -> str | None:
+    """The token of the job's latest submission (None: it was reset, or never submitted)."""
+    row = tx.connection.execute("SELECT token FROM job WHERE BatchID = ? AND JobIndex = ?", key).fetchone()
+    return row[0] if row else None
+
+
+def require_current(tx: Transaction, key: JobKey, token: str) -> None:
+    """Raises StaleJobError unless `token` is the job's current submission, or one of its spawns."""
+    now = current_token(tx, key)
+    if now == token:
+        return
+    spawn = tx.connection.execute(
+        "SELECT 1 FROM spawn WHERE BatchID = ? AND JobIndex = ? AND token = ?", (*key, token)
+    ).fetchone()
+    if spawn is None:
+        what = "reset" if now is None else "submitted again"
+        raise StaleJobError(
+            f"Job {key} was {what} while this attempt of it was running: what it did is not recorded."
+        )
+
+
+def complete(tx: Transaction, db: Database, key: JobKey, info: JobInfo, *, by_job: bool) -> JobInfo:
+    """Stores a finished job's metadata with state `complete`; its ids go into the history.
+
+    Fields that others changed while the job ran stay as they made them, unless the job changed them
+    too: its own word wins.
+
+    Raises:
+        ConflictError: another attempt than the one in `info` is the current one.
+    """
+    now = current_info(tx, db, key)
+    if not by_job and info.get("attempt", now["attempt"]) != now["attempt"]:
+        raise ConflictError(
+            f"Job {key} is at attempt {now['attempt']} by now, this is attempt {info['attempt']}; "
+            "nothing was written."
+        )
+    merged = _merged(tx, key, info, now)
+    ids = {name: merged.pop(name) for name in ("submit_id", "ClusterID") if name in merged}
+    for field in ("SpawnID", "spawn_state"):
+        merged.pop(field, None)
+    merged["state"] = COMPLETE
+    merged.setdefault("hostname", now.get("hostname"))
+    merged.setdefault("subtime", now.get("subtime"))
+    tx.connection.execute(
+        "UPDATE job SET state = ?, priority = ?, submit_id = NULL, ClusterID = NULL, hostname = ?,"
+        " subtime = ?, metadata = ?, changed_at = ?, changed_by = ?, rev = ?"
+        " WHERE BatchID = ? AND JobIndex = ?",
+        (
+            COMPLETE,
+            merged["priority"],
+            merged["hostname"],
+            merged["subtime"],
+            pack_metadata(merged),
+            tx.at,
+            tx.who,
+            tx.rev,
+            *key,
+        ),
+    )
+    add_event(tx, key, now["attempt"], now["state"], COMPLETE, "completed", {"ids": ids} if ids else None)
+    merged["rev"], merged["attempt"] = tx.rev, now["attempt"]
+    return merged
+
+
+def _merged(tx: Transaction, key: JobKey, info: JobInfo, now: JobInfo) -> JobInfo:
+    """`info`, with what other people changed since it was read, where the job itself did not."""
+    merged = dict(info)
+    if "SpawnID" in info:  # a spawn's own view: its lists of logs are not the job's
+        for field in ("stdout", "stderr"):
+            merged.pop(field, None)
+            if field in now:
+                merged[field] = now[field]
+    if info.get("rev") == now["rev"]:
+        return merged
+    import json
+
+    rows = tx.connection.execute(
+        "SELECT detail FROM event WHERE BatchID = ? AND JobIndex = ? AND rev > ? AND detail IS NOT NULL"
+        " ORDER BY id",
+        (*key, info.get("rev", 0)),
+    ).fetchall()
+    for (detail,) in rows:
+        for field, (before, _) in json.loads(detail).get("changed", {}).items():
+            if field != "state" and merged.get(field) == before and field in now:
+                merged[field] = now[field]
+    return merged
+
+
+# ------------------------------------------------------------------------------------ reset and fields
+
+
+def change_fields(
+    tx: Transaction,
+    key: JobKey,
+    fields: Mapping[str, Any],
+    unless: Mapping[str, Sequence[Any]],
+    *,
+    why: str,
+    action: int | None,
+) -> str:
+    """Sets fields of one job, whatever they were, keeping what an undo needs.
+
+    A change of `state` to `init` is a reset: ids, token and spawns go, and what still runs of the job
+    stops at the start gate, or is refused when it reports.
+
+    Returns:
+        "" if done, else why the job was left alone.
+    """
+    row = tx.connection.execute(
+        f"SELECT {INFO_COLUMNS}, token FROM job WHERE BatchID = ? AND JobIndex = ?", key
+    ).fetchone()
+    if row is None:
+        return "not in the index"
+    info, token = to_info(row[:-1]), row[-1]
+    for field, values in unless.items():
+        if field in info and info[field] in values:
+            return f"{field} is {info[field]}"
+    return _apply(tx, key, info, token, row[-2], fields, why, action)
+
+
+def _apply(
+    tx: Transaction,
+    key: JobKey,
+    info: JobInfo,
+    token: str | None,
+    metadata: str,
+    fields: Mapping[str, Any],
+    why: str,
+    action: int | None,
+) -> str:
+    reset = fields.get("state") == INIT
+    new = {**info, **fields}
+    if reset:
+        for name in ("submit_id", "ClusterID", "hostname", "subtime"):
+            if name not in fields:
+                new.pop(name, None)
+    changed = {name: [_plain(info.get(name)), _plain(value)] for name, value in fields.items()}
+    kept = {name: info.get(name) for name in COLUMN_FIELDS}
+    detail: dict[str, Any] = {"changed": changed, "columns": {**kept, "token": token}}
+    if any(name not in COLUMN_FIELDS for name in fields):
+        detail["metadata"] = metadata
+    if reset:
+        spawns = saved_spawns(tx, key)
+        if spawns:
+            detail["spawns"] = spawns
+            tx.connection.execute("DELETE FROM spawn WHERE BatchID = ? AND JobIndex = ?", key)
+    store_info(tx, key, new)
+    if reset:
+        tx.connection.execute(
+            "UPDATE job SET token = NULL, submitted_at = NULL, started_at = NULL"
+            " WHERE BatchID = ? AND JobIndex = ?",
+            key,
+        )
+    add_event(tx, key, info["attempt"], info["state"], new["state"], why, detail, action)
+    return ""
+
+
+def _plain(value: Any) -> Any:
+    """`value` if it is short and plain JSON, else a description: the history shows it, nobody parses it."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, str):
+        return value if len(value) <= 200 else value[:199] + "…"
+    return f"{type(value).__name__}: {str(value)[:180]}"

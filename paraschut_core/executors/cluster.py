@@ -1,0 +1,445 @@
+"""ClusterExecutor: what Slurm, Grid Engine and PBS have in common; each adds its words and parsers."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..errors import ConfigError, ParaschutError, SchedulerError, UsageError
+from ..model import Deleted, Ending, JobInfo, JobKey, JobSpec, LiveJob, Submitted, name_text
+from .base import FAILED, JobExecutor
+from .endings import job_name, recorded, task_of, token_of, with_messages
+
+if TYPE_CHECKING:
+    from ..config import Settings
+    from .command import Answer
+    from .resources import Request
+    from .script import Dialect, Record
+
+_QUEUE = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.@,:+*-]*")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+_DELETE_AT_ONCE = 1000  # ids in one command: far below any limit on a command's length
+_LIMIT_AGE = 86400.0  # seconds for which a cluster's limit on arrays is remembered
+
+
+class Submission(NamedTuple):
+    """One submit command to be: what it is called, what it runs, and where its own messages go.
+
+    `log` is a path in which `{task}` stands for the task's number, where there are several `tasks`; `options` are the job's resources and
+    directives, in the scheduler's words.
+    """
+
+    name: str
+    script: str
+    log: str
+    tasks: int
+    cwd: str
+    options: list[str]
+
+    @property
+    def is_array(self) -> bool:
+        return self.tasks > 1
+
+
+class ClusterExecutor(JobExecutor):
+    """A scheduler whose jobs are submitted, listed and deleted by commands."""
+
+    shared_poll = True
+    shows_tokens = True
+
+    commands: tuple[str, ...] = ()
+    """The commands that are used; jobs can be submitted from hosts that have the first."""
+
+    ids = re.compile(r"[0-9]+")
+    """What an id looks like, as `poll` shows it."""
+
+    name_limit = 63
+    """Characters that a job's name may have."""
+
+    array_default = 1000
+    """Most tasks in an array where the cluster does not say."""
+
+    forbidden_in_paths = ""
+    """Characters that the scheduler does not take in the path of a log file."""
+
+    bare_size: int | None = None
+    """Bytes that a size without a unit counts; None: it must have one."""
+
+    def __init__(
+        self,
+        queue: str | None = None,
+        resources: Mapping[str, Any] | None = None,
+        *,
+        settings: Settings | None = None,
+    ) -> None:
+        """
+        Args:
+            queue: queue or partition of jobs that name none.
+            resources: resources of jobs that do not name the same.
+            settings: default: those in force where this process runs, else the built-in ones.
+        """
+        self.queue = queue
+        self.resources = dict(resources or {})
+        self._settings = settings
+        self._next_submit = 0.0
+
+    # ------------------------------------------------------------------ what a scheduler adds
+
+    @property
+    def dialect(self) -> Dialect:
+        """How a job knows itself."""
+        raise NotImplementedError
+
+    def options(self, request: Request, queue: str | None) -> list[str]:
+        """Options that ask for these resources. Raises UsageError for what this scheduler cannot do."""
+        raise NotImplementedError
+
+    def submit_command(self, submission: Submission) -> list[str]:
+        raise NotImplementedError
+
+    def submitted_id(self, answer: Answer) -> str | None:
+        """The id in a submit command's answer; None if there is none."""
+        raise NotImplementedError
+
+    def task_id(self, id_: str, task: int) -> str:
+        """The id of one task of an array."""
+        raise NotImplementedError
+
+    def surely_refused(self, answer: Answer) -> bool:
+        """Whether a failed submit command certainly left nothing in the queue."""
+        raise NotImplementedError
+
+    def delete_command(self, ids: Sequence[str]) -> list[str]:
+        raise NotImplementedError
+
+    def read_deleted(self, answer: Answer, ids: Sequence[str]) -> dict[str, Deleted]:
+        raise NotImplementedError
+
+    def read_queue(self) -> dict[str, LiveJob]:
+        """Asks for this user's jobs. Raises SchedulerError."""
+        raise NotImplementedError
+
+    def accounts(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
+        """What the scheduler's accounts say of ended jobs; `record["name"]` is the job's name there."""
+        raise NotImplementedError
+
+    def array_limit(self) -> int | None:
+        """Most tasks in an array that the cluster allows; None if it does not say. Raises SchedulerError."""
+        raise NotImplementedError
+
+    def summary(self, id_: str) -> dict[str, Any]:
+        """The scheduler's whole record of a job. Raises SchedulerError."""
+        raise NotImplementedError
+
+    def health(self) -> str:
+        """Version, queues and limits, for people, on several lines. Raises SchedulerError."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------ submitting
+
+    def check(self, JobInfo: JobInfo) -> str:
+        from .script import check_variables, command
+
+        try:
+            self._options(JobInfo.get("queue"), JobInfo.get("resources"), _directives(JobInfo))
+            check_variables({name: str(value) for name, value in (JobInfo.get("vars") or {}).items()})
+            command(str(JobInfo.get("script") or ""), self.settings.job_dir or os.getcwd())
+            self._folder()
+        except ParaschutError as error:
+            return str(error)
+        return ""
+
+    def group_key(self, JobInfo: JobInfo) -> object:
+        resources = self._resources(JobInfo.get("resources"))
+        return (
+            JobInfo.get("queue") or self.queue,
+            tuple(sorted((name, str(value)) for name, value in resources.items())),
+            tuple(_directives(JobInfo)),
+        )
+
+    def chunk_limit(self) -> int:
+        submit = self.settings.submit
+        if not submit.arrays or submit.array_size == 1:
+            return 1
+        return max(1, min(submit.array_size, self._array_limit()))
+
+    def submit_many(self, jobs: Sequence[JobSpec]) -> list[Submitted]:
+        from .command import NoAnswerError, run, user_locale
+        from .script import discard, split_token
+
+        if not jobs:
+            return []
+        try:
+            group = split_token(jobs[0].token)[0]
+            if len(jobs) > 1 and not _is_array(jobs):
+                return [outcome for job in jobs for outcome in self.submit_many([job])]
+            folder = self._folder()
+            argv = self.submit_command(self._prepare(jobs, folder))
+        except ParaschutError as error:
+            return [Submitted(None, str(error))] * len(jobs)
+        self._pace()
+        try:
+            answer = run(argv, timeout=self.settings.submit.timeout, env_extra=user_locale())
+        except NoAnswerError as error:
+            return [Submitted(None, str(error), certain=False)] * len(jobs)
+        except SchedulerError as error:
+            discard(folder, group)
+            return [Submitted(None, str(error))] * len(jobs)
+        id_ = self.submitted_id(answer)
+        if id_ is not None and answer.status == 0:
+            if len(jobs) == 1:
+                return [Submitted(id_)]
+            return [Submitted(self.task_id(id_, task)) for task in range(1, len(jobs) + 1)]
+        certain = answer.status > 0 and id_ is None and self.surely_refused(answer)
+        if certain:
+            discard(folder, group)
+        return [Submitted(None, str(answer.failure()), certain)] * len(jobs)
+
+    def _prepare(self, jobs: Sequence[JobSpec], folder: str) -> Submission:
+        """Writes the script; returns what the submit command needs."""
+        from .script import split_token, write
+
+        first = jobs[0]
+        group, number = split_token(first.token)
+        options = self._options(first.queue, first.resources, first.directives)
+        path = write(jobs, self.dialect, folder, self.settings.submit.modules)
+        return Submission(
+            job_name(group, number, first.name, self.name_limit),
+            path,
+            os.path.join(folder, f"{group}-{{task}}.log" if len(jobs) > 1 else f"{first.token}.log"),
+            len(jobs),
+            first.cwd,
+            options,
+        )
+
+    def _options(self, queue: object, resources: object, directives: Sequence[str]) -> list[str]:
+        from .resources import read
+
+        chosen = queue or self.queue
+        if chosen is not None and not _QUEUE.fullmatch(str(chosen)):
+            raise UsageError(f"queue={chosen!r} is no name of a queue.")
+        request = read(self._resources(resources), bare=self.bare_size)
+        general = list(self.settings.submit.directives)
+        own = [str(word) for word in directives]
+        if own[: len(general)] == general:
+            general = []  # whoever made the job's list has put them in already
+        for word in (*general, *own):
+            if not word or _CONTROL.search(word):
+                raise UsageError(f"directive {word!r} is empty or holds a control character.")
+        return [*self.options(request, None if chosen is None else str(chosen)), *general, *own]
+
+    def _resources(self, resources: object) -> dict[str, Any]:
+        if resources is None:
+            return dict(self.resources)
+        if not isinstance(resources, Mapping):
+            raise UsageError(f"resources must be a dict of names and values, not {resources!r}.")
+        return {**self.resources, **resources}
+
+    def _folder(self) -> str:
+        from .script import folder_for
+
+        folder = folder_for(self.settings.job_dir or os.getcwd())
+        bad = sorted(set(self.forbidden_in_paths).intersection(folder))
+        if bad:
+            raise UsageError(
+                f"{self.name} cannot write logs under {folder}: its commands do not take {' '.join(bad)} in"
+                " paths. Choose another job_dir."
+            )
+        return folder
+
+    def _pace(self) -> None:
+        """Waits until the next submit command may go out (settings: submit.rate, commands a second)."""
+        rate = self.settings.submit.rate
+        if rate > 0:
+            now = time.monotonic()
+            if self._next_submit > now:
+                time.sleep(self._next_submit - now)
+            self._next_submit = max(now, self._next_submit) + 1 / rate
+
+    def _array_limit(self) -> int:
+        """The cluster's limit, asked once a day: submitting jobs do so in every chain of jobs."""
+        path = os.path.join(self._folder(), f"{self.name}.limit")
+        try:
+            if time.time() - os.stat(path).st_mtime < _LIMIT_AGE:
+                with open(path, encoding="ascii") as file:
+                    return int(file.read())
+        except (OSError, ValueError):
+            pass  # never asked, or long ago
+        try:
+            limit = self.array_limit() or self.array_default
+        except SchedulerError:
+            return self.array_default  # not answering now; submitting will say so
+        try:
+            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            with open(path, "w", encoding="ascii") as file:
+                file.write(str(limit))
+        except OSError:
+            pass  # asked again next time
+        return limit
+
+    # ------------------------------------------------------------------ deleting
+
+    def delete_many(self, jobs: Mapping[str, JobInfo]) -> dict[str, Deleted]:
+        outcome = {
+            id_: Deleted(False, f"{id_!r} is no job id of {self.name}")
+            for id_ in jobs
+            if not self.ids.fullmatch(id_)
+        }
+        good = [id_ for id_ in jobs if id_ not in outcome]
+        for start in range(0, len(good), _DELETE_AT_ONCE):
+            outcome |= self._delete(good[start : start + _DELETE_AT_ONCE])
+        return outcome
+
+    def _delete(self, ids: Sequence[str]) -> dict[str, Deleted]:
+        from .command import run
+
+        try:
+            answer = run(self.delete_command(ids), timeout=self.settings.submit.timeout)
+        except SchedulerError as error:
+            return dict.fromkeys(ids, Deleted(False, str(error)))
+        return self.read_deleted(answer, ids)
+
+    # ------------------------------------------------------------------ looking
+
+    def poll(self) -> dict[str, LiveJob]:
+        from .script import split_token, sweep
+
+        jobs = self.read_queue()
+        in_queue = {split_token(job.token)[0] for job in jobs.values() if job.token}
+        try:
+            sweep(self._folder(), in_queue)
+        except (OSError, UsageError):
+            pass  # old files that stay a day longer harm nobody; the poll is what was asked for
+        return jobs
+
+    def find(self, tokens: Sequence[str]) -> dict[str, str]:
+        from .script import records
+
+        found = super().find(tokens)
+        if len(found) < len(tokens):
+            # Ended before anybody looked, and forgotten by the scheduler: its script left a record.
+            wanted = set(tokens) - set(found)
+            ended = records(self._folder(), self.name)
+            found |= {token: id_ for id_, (token, _) in ended.items() if token in wanted}
+        return found
+
+    def explain(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
+        """As the base class says. Raises SchedulerError if nothing can be told because of no answer."""
+        from .script import read_record, records, scheduler_log
+
+        failure: SchedulerError | None = None
+        try:
+            endings = self.accounts([id_ for id_ in ids if self.ids.fullmatch(id_)], since)
+        except SchedulerError as error:
+            endings, failure = {}, error
+        folder = self._folder()
+        known = records(folder, self.name)
+        for id_ in ids:
+            record = read_record(known[id_][1], since) if id_ in known else None
+            ending = endings.get(id_)
+            if record is not None and (ending is None or record.note):
+                ending = recorded(record)
+            if ending is not None:
+                token = record.token if record else token_of(str(ending.record.get("name", "")), task_of(id_))
+                endings[id_] = with_messages(ending, scheduler_log(folder, token) if token else "")
+        if failure is not None and not endings:
+            raise failure
+        return endings
+
+    def get_job_summary(self, ClusterID: str | None = None) -> dict[str, Any]:
+        """The scheduler's record of a job (default: the current one); {} if it has or gives none."""
+        id_ = ClusterID or self.get_job_id()
+        if not id_ or not self.ids.fullmatch(id_):
+            return {}
+        try:
+            return self.summary(id_)
+        except SchedulerError:
+            return {}  # a job that is done must not fail for want of statistics
+
+    def isconnected(self) -> bool:
+        """Whether this host has the scheduler's commands and is one that `submit_host` allows."""
+        if self.settings.submit_host not in os.uname().nodename:
+            return False
+        folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+        return any(os.access(os.path.join(folder, self.commands[0]), os.X_OK) for folder in folders)
+
+    def ask(self, *argv: str) -> Answer:
+        """Runs one of the scheduler's commands that only look. Raises SchedulerError if it fails."""
+        from .command import run
+
+        answer = run(argv, timeout=self.settings.poll.timeout)
+        if answer.status != 0:
+            raise answer.failure()
+        return answer
+
+    # ------------------------------------------------------------------ one job, as v0.6's users call it
+
+    def submit(self, JobInfo: JobInfo, Spawn: bool = False) -> str:
+        """Submits one job outside of any database; returns its id, or 'failed'."""
+        outcome = self.submit_many([self._spec(JobInfo)])[0]
+        if outcome.id is None and not outcome.certain:
+            raise SchedulerError(outcome.error)
+        return outcome.id or FAILED
+
+    def delete(self, JobInfo: JobInfo) -> object:
+        id_ = str(JobInfo.get("ClusterID") or JobInfo.get("submit_id") or "")
+        outcome = self.delete_many({id_: JobInfo})[id_]
+        if not outcome.gone:
+            raise SchedulerError(outcome.error)
+        return True
+
+    def _spec(self, info: JobInfo) -> JobSpec:
+        token = f"{os.urandom(5).hex()}-1"
+        base = os.path.join(self._folder(), token)
+        return JobSpec(
+            JobKey(int(info.get("BatchID") or 0), int(info.get("JobIndex") or 0)),
+            int(info.get("attempt") or 1),
+            token,
+            name_text(info.get("name") or ""),
+            str(info.get("script") or ""),
+            info.get("queue"),
+            info.get("resources") or {},
+            _directives(info),
+            {name: str(value) for name, value in (info.get("vars") or {}).items()},
+            _last(info.get("stdout")) or f"{base}.out",
+            _last(info.get("stderr")) or f"{base}.err",
+            self.settings.job_dir or os.getcwd(),
+            info.get("priority") or 1,
+            info,
+        )
+
+    @property
+    def settings(self) -> Settings:
+        if self._settings is None:
+            from .. import config
+
+            try:
+                self._settings = config.load()
+            except ConfigError:
+                self._settings = config.Settings()  # used by itself, outside of any project
+        return self._settings
+
+
+def _is_array(jobs: Sequence[JobSpec]) -> bool:
+    """Whether the jobs' tokens are one group's, numbered 1, 2, 3, ..."""
+    from .script import split_token
+
+    group = split_token(jobs[0].token)[0]
+    return [split_token(job.token) for job in jobs] == [(group, n) for n in range(1, len(jobs) + 1)]
+
+
+def _directives(info: JobInfo) -> list[str]:
+    directives = info.get("directives") or []
+    return shlex.split(directives) if isinstance(directives, str) else [str(word) for word in directives]
+
+
+def _last(path: object) -> str:
+    """A log's path as v0.6 keeps it: one, or the list of all attempts."""
+    if isinstance(path, (list, tuple)):
+        path = path[-1] if path else ""
+    return str(path or "")

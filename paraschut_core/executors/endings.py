@@ -1,0 +1,102 @@
+"""What a cluster's jobs are called in its queue, and how their ends read. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UsageError
+from ..model import Ending
+
+if TYPE_CHECKING:
+    from .script import Record
+
+_NAME = re.compile(r"p([A-Za-z0-9]+)(?:-([0-9]+))?(?:_|$)")
+_ILLEGAL = re.compile(r"[^A-Za-z0-9._+]+")
+
+# What a scheduler's own messages in a job's log say about its end, where its accounts do not.
+_MESSAGES = (
+    (re.compile(r"DUE TO TIME LIMIT|walltime .* exceeded limit", re.IGNORECASE), "time limit"),
+    (
+        re.compile(r"memory limit|oom[-_ ]kill|out of memory|mem .* exceeded limit", re.IGNORECASE),
+        "out of memory",
+    ),
+    (re.compile(r"DUE TO NODE FAILURE", re.IGNORECASE), "node failed"),
+    (re.compile(r"DUE TO PREEMPTION", re.IGNORECASE), "preempted"),
+)
+_VAGUE = re.compile(r"killed by signal|exit status|cancelled$|failed$")
+
+
+# ------------------------------------------------------------------------------------ names
+
+
+def job_name(group: str, number: int, name: str, limit: int) -> str:
+    """A job's name in the queue: the token first, so that what is cut off is not needed.
+
+    An array's tasks share the name and tell their numbers themselves, so number 1 is left out.
+    """
+    token = f"p{group}" if number == 1 else f"p{group}-{number}"
+    if len(token) > limit:
+        raise UsageError(f"the token {group}-{number} does not fit into a job's name of {limit} characters.")
+    rest = _ILLEGAL.sub("_", name.replace("/", "-")).strip("_")
+    return f"{token}_{rest}"[:limit].rstrip("_") if rest else token
+
+
+def token_of(name: str, task: int | None = None) -> str:
+    """The token in the name of a job in the queue, or of its task; '' if it is none of ours."""
+    match = _NAME.match(name)
+    if match is None:
+        return ""
+    return f"{match[1]}-{task if task is not None else match[2] or 1}"
+
+
+def task_of(id_: str) -> int | None:
+    """The task's number in an id such as 12_3, 12.3 or 12[3]; None outside of an array."""
+    match = re.fullmatch(r"[0-9]+[_.\[]([0-9]+)\]?", id_)
+    return int(match[1]) if match else None
+
+
+# ------------------------------------------------------------------------------------ endings
+
+
+def signal_name(number: int) -> str:
+    """SIGKILL for 9; the number where it has no name."""
+    import signal
+
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)
+
+
+def ending_of(status: int, host: str = "", record: Mapping[str, Any] | None = None) -> Ending:
+    """How a job ended whose script returned `status`: above 128 its command was killed by a signal."""
+    if 128 < status < 128 + 65:
+        number = status - 128
+        return killed_by(number, host, record)
+    return Ending(f"exit status {status}", status, None, host, record or {})
+
+
+def killed_by(number: int, host: str = "", record: Mapping[str, Any] | None = None) -> Ending:
+    return Ending(f"killed by signal {number} ({signal_name(number)})", None, number, host, record or {})
+
+
+def recorded(record: Record) -> Ending:
+    """How a job ended by its own script's word."""
+    ending = ending_of(record.status, record.host, record._asdict())
+    if record.note:
+        return ending._replace(reason=f"{record.note} on {record.host}")
+    if record.signal and record.status != 0:
+        return ending._replace(reason=f"{ending.reason} after SIG{record.signal} from the scheduler")
+    return ending
+
+
+def with_messages(ending: Ending, said: str) -> Ending:
+    """The ending, sharpened by what the scheduler itself wrote about the job ('' if nothing)."""
+    if not said:
+        return ending
+    reason = ending.reason
+    if _VAGUE.match(reason):
+        reason = next((words for pattern, words in _MESSAGES if pattern.search(said)), reason)
+    return ending._replace(reason=reason, record={**ending.record, "log": said})

@@ -1,0 +1,333 @@
+"""LocalJobExecutor: this machine as a small cluster.
+
+A running job imports this module to ask for its id: what needs more than the standard library's
+small modules is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from ...errors import ParaschutError, SchedulerError, SubmitError
+from ...model import Deleted, JobKey, JobSpec, Submitted, name_text
+from ..base import FAILED, JobExecutor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ...config import Settings
+    from ...model import Ending, JobInfo, LiveJob
+    from .queue import Limits, Queue, Task
+
+_CHUNK = 500
+_DELETE_WAIT = 20.0
+"""Seconds, beyond the time from TERM to KILL, that a deletion waits for its outcome."""
+
+
+class LocalJobExecutor(JobExecutor):
+    """Runs jobs on this machine, a few at once, by a detached process that outlives this one.
+
+    Every process of the same user on the same host with the same job directory shares one queue.
+
+    Args:
+        max_workers: jobs that run at once; None: as the settings say (`local.slots`).
+        settings: None: those in force, read when first needed.
+    """
+
+    name = "local"
+    shared_poll = False
+    shows_tokens = True
+    absence_is_proof = True
+
+    def __init__(self, max_workers: int | None = None, *, settings: Settings | None = None) -> None:
+        if max_workers is not None and max_workers < 0:
+            raise SubmitError(
+                f"max_workers={max_workers}: give the number of jobs at once, or 0 for one a CPU."
+            )
+        self._max_workers = max_workers
+        self._given = settings
+
+    # ------------------------------------------------------------------ many jobs
+
+    def chunk_limit(self) -> int:
+        return _CHUNK
+
+    def check(self, JobInfo: JobInfo) -> str:
+        from .command import arguments
+
+        try:
+            arguments(str(JobInfo.get("script") or ""), os.getcwd())
+            _times(JobInfo.get("resources") or {})
+        except ParaschutError as error:
+            return str(error)
+        return ""
+
+    def submit_many(self, jobs: Sequence[JobSpec]) -> list[Submitted]:
+        """Queues the jobs in one transaction, and has them served.
+
+        Raises:
+            SchedulerError: none of them was queued.
+        """
+        from .command import packed
+        from .starter import ensure_runner, lock_queue
+
+        outcome: list[Submitted | None] = []
+        tasks: list[Task] = []
+        umask = _umask()
+        for job in jobs:
+            try:
+                tasks.append(_task(job, umask))
+                outcome.append(None)
+            except ParaschutError as error:
+                outcome.append(Submitted(None, str(error)))
+        if tasks:
+            queue = self._queue()
+            ids, serving = queue.add(tasks, packed(os.environb), self._limits())
+            try:
+                ensure_runner(queue, serving)
+            except SchedulerError as error:
+                # Whoever holds the lock keeps runners out: then these jobs can be taken back for certain.
+                lock = lock_queue(queue.folder)
+                if lock is not None:
+                    try:
+                        queue.withdraw(ids)
+                    finally:
+                        os.close(lock)
+                    raise SubmitError(f"{error} None of the jobs was submitted.") from error
+            numbered = iter(ids)
+            return [done if done is not None else Submitted(next(numbered)) for done in outcome]
+        return [done for done in outcome if done is not None]
+
+    def delete_many(self, jobs: Mapping[str, JobInfo]) -> dict[str, Deleted]:
+        """Ends jobs with all their processes and waits until they are gone, within bounds.
+
+        Raises:
+            SchedulerError: the queue cannot be written to, or no runner can be started.
+        """
+        from .starter import ensure_runner
+
+        outcome = {id_: Deleted(True) for id_ in jobs}
+        queue = self._queue()
+        if queue:
+            left, serving = queue.cancel(jobs)
+            end = time.monotonic() + self._limits().kill_grace + _DELETE_WAIT
+            look_again = 0.0
+            pause = 0.01
+            while left and time.monotonic() < end:
+                if time.monotonic() >= look_again:  # the runner may be killed meanwhile
+                    ensure_runner(queue, serving)
+                    look_again = time.monotonic() + 2
+                time.sleep(pause)
+                pause = min(pause * 1.5, 0.2)
+                left = queue.live(left)
+                if left and time.monotonic() >= look_again:
+                    serving = queue.serving()
+            for id_ in left:
+                outcome[id_] = Deleted(False, "it is being ended, but has not ended yet; try again")
+        for folder, host, other in self._others():
+            for id_ in other.live(jobs):
+                outcome[id_] = Deleted(
+                    False,
+                    f"it belongs to the local queue of {host}: delete it there, or remove {folder} if that "
+                    "machine is gone",
+                )
+        return outcome
+
+    def poll(self) -> dict[str, LiveJob]:
+        """Queued and running jobs, and those that ended in the last minutes.
+
+        Jobs of the same user and job directory on other hosts are shown as their queue files tell.
+
+        Raises:
+            SchedulerError: the queue cannot be read, or there are jobs and no runner can be started.
+        """
+        from ...model import ENDED
+
+        jobs: dict[str, LiveJob] = {}
+        for _, _, other in self._others():
+            jobs.update(other.jobs()[0])
+        queue = self._queue()
+        if queue:
+            own, serving = queue.jobs()
+            if any(job.state != ENDED for job in own.values()) and not serving.lives:
+                from .starter import ensure_runner
+
+                ensure_runner(queue, serving)
+                own, _ = queue.jobs()  # it has found out what became of the jobs of the one before
+            jobs.update(own)
+        return jobs
+
+    def explain(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
+        """How jobs ended (kept for a week). Ids are never given out twice, so `since` does not matter."""
+        found: dict[str, Ending] = {}
+        for queue in [self._queue(), *(other for _, _, other in self._others())]:
+            if queue:
+                found.update(queue.endings(ids))
+        return found
+
+    # ------------------------------------------------------------------ one job
+
+    def submit(self, JobInfo: JobInfo, Spawn: bool = False) -> str:
+        """Submits one job; returns its id, or 'failed' (a SchedulerError where the queue is to blame)."""
+        (outcome,) = self.submit_many([self._spec(JobInfo)])
+        return outcome.id or FAILED
+
+    def delete(self, JobInfo: JobInfo) -> bool:
+        """Deletes one job by its submit_id, else its ClusterID; False if it could not be ended."""
+        id_ = str(JobInfo.get("submit_id") or JobInfo.get("ClusterID") or "")
+        return self.delete_many({id_: JobInfo})[id_].gone if id_ else True
+
+    def get_job_summary(self, ClusterID: str | None = None) -> dict[str, Any]:
+        """What a job has used so far (its own process asks), or used until its end.
+
+        Returns:
+            job_id, host, pid; started_at (epoch s), cpu_time (s) and max_rss (bytes) where known; for
+            another job also its state and how it ended. {} outside of any job and for unknown ids.
+        """
+        current = self.get_job_id()
+        if current is not None and ClusterID in (None, current):
+            from .usage import own_summary
+
+            return own_summary(current)
+        if ClusterID is None:
+            return {}
+        job = self.poll().get(ClusterID)
+        ending = self.explain([ClusterID], 0.0).get(ClusterID)
+        if job is None and ending is None:
+            return {}
+        summary: dict[str, Any] = {"job_id": ClusterID, "state": job.state if job else "ended"}
+        if ending is not None:
+            summary |= {"host": ending.host, "reason": ending.reason, **ending.record}
+            summary |= {"exit_status": ending.exit_status, "signal": ending.signal}
+        elif job is not None and job.host:
+            summary["host"] = job.host
+        return summary
+
+    def isconnected(self) -> bool:
+        """Whether the job directory can be written to (all that it takes)."""
+        folder = self._settings().job_dir
+        while folder and not os.path.exists(folder):
+            folder = os.path.dirname(folder)  # the rest is made when the first job is submitted
+        return os.access(folder, os.W_OK | os.X_OK)
+
+    # ------------------------------------------------------------------ where things are
+
+    def _settings(self) -> Settings:
+        if self._given is None:
+            from ...config import load
+
+            self._given = load()
+        return self._given
+
+    def _limits(self) -> Limits:
+        from .queue import Limits
+
+        local = self._settings().local
+        slots = local.slots if self._max_workers is None else self._max_workers
+        return Limits(slots, local.idle_timeout, local.kill_grace)
+
+    def _queue(self) -> Queue:
+        from .queue import Queue
+
+        return Queue(os.path.join(self._home(), f"{_user()}@{os.uname().nodename}"))
+
+    def _home(self) -> str:
+        return os.path.join(self._settings().job_dir, ".paraschut", "local")
+
+    def _others(self) -> Iterator[tuple[str, str, Queue]]:
+        """(folder, host, queue) of the same user's queues for other hosts."""
+        from .queue import Queue
+
+        try:
+            names = os.listdir(self._home())
+        except OSError:
+            return  # nothing was submitted yet
+        for name in sorted(names):
+            user, _, host = name.rpartition("@")
+            if user == _user() and host != os.uname().nodename:
+                folder = os.path.join(self._home(), name)
+                queue = Queue(folder)
+                if queue:
+                    yield folder, host, queue
+
+    def _spec(self, info: JobInfo) -> JobSpec:
+        """A job's metadata as what v0.6's `submit` takes from it."""
+        key = JobKey(int(info.get("BatchID") or 0), int(info.get("JobIndex") or 0))
+        logs = os.path.join(self._settings().job_dir, str(key.batch_id), "logs", str(key.job_index))
+        return JobSpec(
+            key,
+            1,
+            f"{key.batch_id}-{key.job_index}-{os.urandom(6).hex()}",
+            name_text(info.get("name") or key),
+            str(info.get("script") or ""),
+            None,
+            info.get("resources") or {},
+            (),
+            {str(name): str(value) for name, value in (info.get("vars") or {}).items()},
+            _last(info.get("stdout")) or f"{logs}.out",
+            _last(info.get("stderr")) or f"{logs}.err",
+            os.getcwd(),
+            info.get("priority") or 1,
+            info,
+        )
+
+
+def _task(job: JobSpec, umask: int) -> Task:
+    """A job as it is queued. Raises ParaschutError: it can never be started."""
+    from .command import arguments, encoded, packed
+    from .queue import Task
+
+    words = arguments(job.script, job.cwd)
+    walltime, cpu_limit = _times(job.resources)
+    return Task(
+        job.token,
+        job.name.encode(errors="replace").decode(),
+        b"\0".join(os.fsencode(word) for word in words),
+        packed(encoded(job.environment)),
+        os.fsencode(job.cwd),
+        os.fsencode(job.stdout),
+        os.fsencode(job.stderr),
+        umask,
+        walltime,
+        cpu_limit,
+    )
+
+
+def _times(resources: Mapping[str, Any]) -> tuple[float | None, int | None]:
+    """(walltime, CPU time in one process), in seconds. Memory is for clusters: it is not enforced here."""
+    from .command import seconds
+
+    cpu = seconds(resources.get("cput"), "cput")
+    return seconds(resources.get("walltime"), "walltime"), None if cpu is None else max(int(cpu), 1)
+
+
+def _last(logs: object) -> str:
+    """The log of this submission: v0.6 keeps a list of all."""
+    if isinstance(logs, (list, tuple)):
+        return str(logs[-1]) if logs else ""
+    return str(logs or "")
+
+
+def _user() -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())  # a container's user without a name
+
+
+def _umask() -> int:
+    """This process's file mode mask, which cannot be asked for without a risk to other threads."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+            for line in file:
+                if line.startswith("Umask:"):
+                    return int(line.split()[1], 8)
+    except OSError:
+        pass  # not Linux
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,201 @@
+"""The queue file itself: its tables, how it is opened, and what is wrong when it cannot be.
+
+A separate SQLite file, never the index of batches.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+
+from ...db.connection import on_network
+from ...errors import SchedulerError
+
+_FILE = "queue.db"
+_APPLICATION_ID = 0x5053434C  # "PSCL"
+_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE job (
+  number      INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order of submission; never given out twice
+  token       TEXT NOT NULL,
+  name        TEXT NOT NULL,
+  state       TEXT NOT NULL,       -- queued, running, ended
+  arguments   BLOB NOT NULL,       -- separated by NUL
+  environment BLOB NOT NULL,       -- key in the table of that name
+  variables   BLOB NOT NULL,       -- the job's own, over those
+  cwd         BLOB NOT NULL,
+  stdout      BLOB NOT NULL,
+  stderr      BLOB NOT NULL,
+  umask       INTEGER NOT NULL,
+  walltime    REAL,                -- seconds; NULL: no limit
+  cpu_limit   INTEGER,             -- seconds in one process
+  queued_at   REAL NOT NULL,
+  cancel_at   REAL,                -- when somebody asked for its deletion
+  pid         INTEGER,
+  start       INTEGER,             -- of that process, in clock ticks since boot
+  boot        TEXT,
+  started_at  REAL,
+  ended_at    REAL,
+  reason      TEXT,
+  exit_status INTEGER,
+  signal      INTEGER,
+  cpu         REAL,                -- seconds used by the job and its children
+  rss         INTEGER              -- bytes of its largest process
+);
+CREATE INDEX job_live ON job (state, number) WHERE state <> 'ended';
+CREATE INDEX job_ended ON job (ended_at) WHERE state = 'ended';
+CREATE INDEX job_cancelled ON job (number) WHERE cancel_at IS NOT NULL AND state <> 'ended';
+
+-- The environments that jobs were submitted from, each once.
+CREATE TABLE environment (hash BLOB PRIMARY KEY, variables BLOB NOT NULL) WITHOUT ROWID;
+
+-- One row: the runner that serves this queue (pid NULL: none does), and how it shall work.
+CREATE TABLE runner (
+  mark         TEXT NOT NULL,      -- first part of every id, so that no two queues give out the same
+  host         TEXT NOT NULL,
+  pid          INTEGER,
+  start        INTEGER,
+  boot         TEXT,
+  slots        INTEGER NOT NULL DEFAULT 0,
+  idle_timeout REAL NOT NULL DEFAULT 10,
+  kill_grace   REAL NOT NULL DEFAULT 5
+);
+"""
+
+
+class QueueFile:
+    """One queue file. Every use opens and closes it: nothing stays open across a fork or a thread.
+
+    Args:
+        folder: the queue's folder.
+        timeout: seconds to wait for other writers.
+
+    Raises (every method):
+        SchedulerError: the file cannot be opened, read or written; nothing was changed.
+    """
+
+    def __init__(self, folder: str, timeout: float = 60.0) -> None:
+        self.folder = folder
+        self.path = os.path.join(folder, _FILE)
+        self.timeout = timeout
+
+    def __bool__(self) -> bool:
+        """Whether there is such a file: before the first job there is none."""
+        return os.path.exists(self.path)
+
+    # ------------------------------------------------------------------ open
+
+    @contextlib.contextmanager
+    def opened(self, create: bool = False) -> Iterator[sqlite3.Connection]:
+        """The open file, closed at the end; SQLite's errors become the house's."""
+        with self._explaining():
+            connection = self.connect(create)
+            try:
+                yield connection
+            finally:
+                connection.close()
+
+    def connect(self, create: bool = False) -> sqlite3.Connection:
+        """A connection that the caller closes. Raises sqlite3.Error as well."""
+        if create:
+            self._make_folder()
+        uri = "file:" + self.path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+        connection = sqlite3.connect(
+            f"{uri}?mode={'rwc' if create else 'rw'}", uri=True, timeout=self.timeout, isolation_level=None
+        )
+        try:
+            self._prepare(connection, create)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _make_folder(self) -> None:
+        try:
+            os.makedirs(self.folder, mode=0o700, exist_ok=True)
+            os.chmod(self.folder, 0o700)
+        except OSError as error:
+            raise SchedulerError(
+                f"Cannot make the local queue's folder {self.folder} ({error.strerror}): set job_dir to a "
+                "directory that exists and can be written to."
+            ) from error
+
+    def _prepare(self, connection: sqlite3.Connection, create: bool) -> None:
+        application, version, tables = connection.execute(
+            "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master)"
+            " FROM pragma_application_id, pragma_user_version"
+        ).fetchone()
+        if tables == 0 and application == 0 and create:
+            self._create(connection)
+        elif application != _APPLICATION_ID or version != _VERSION:
+            raise SchedulerError(
+                f"{self.path} is not a local queue of this version of Paraschut. When its jobs are done, "
+                f"remove {self.folder} and submit again."
+            )
+
+    def _create(self, connection: sqlite3.Connection) -> None:
+        if not on_network(self.folder):
+            # Another process may be making the same file: then it is for that one to choose.
+            with contextlib.suppress(sqlite3.OperationalError):
+                connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        with transaction(connection):
+            (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if tables:
+                return  # made by another process while we waited
+            part = ""
+            for line in _SCHEMA.splitlines(keepends=True):
+                part += line
+                if sqlite3.complete_statement(part):
+                    connection.execute(part)
+                    part = ""
+            mark = os.urandom(3).hex()[:5]
+            connection.execute("INSERT INTO runner (mark, host) VALUES (?, ?)", (mark, os.uname().nodename))
+            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {_VERSION}")
+
+    @contextlib.contextmanager
+    def _explaining(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise SchedulerError(self._explained(str(error))) from error
+
+    def _explained(self, text: str) -> str:
+        if "locked" in text or "busy" in text:
+            return (
+                f"The local queue {self.path} stayed locked by another process for {self.timeout:g} s; "
+                "nothing was changed. Try again; if it stays so, look for the process: fuser "
+                f"{self.path}"
+            )
+        if "full" in text:
+            return (
+                f"No space left for the local queue {self.path} (disk full or quota reached); nothing was "
+                "changed. Make room and try again."
+            )
+        if "readonly" in text or "unable to open" in text:
+            return (
+                f"The local queue {self.path} cannot be opened for writing ({text}): look at the "
+                "permissions of the file and its folder, and whether job_dir is still there."
+            )
+        if "not a database" in text or "malformed" in text:
+            return (
+                f"The local queue {self.path} is damaged ({text}). Jobs that run go on; remove the folder "
+                f"{self.folder} and submit the others again."
+            )
+        return f"The local queue {self.path}: {text}"
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """One write, all or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

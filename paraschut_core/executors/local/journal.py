@@ -1,0 +1,113 @@
+"""What the runner did since its last commit, so that kill -9 can neither lose a job nor run it twice.
+
+Plain writes: the page cache outlives the process. Three facts about each job are kept:
+
+- its *marker*, an empty file that the new process itself opens on its way to the job's program: no
+  marker, no start;
+- "P number pid start": the process is known, the marker is not needed any more;
+- "X number status ...": it ended.
+
+The runner's lock is inherited by a process on its way to the job's program and let go when it gets
+there. Whoever holds the lock therefore knows that no marker can still appear.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+_FILE = "journal"
+_MARKERS = "starting"
+_ROOM = 256 * 1024
+"""Bytes after which a journal is emptied at the next commit."""
+
+
+class Start(NamedTuple):
+    """The process that a job got. `start` is in clock ticks since the boot `boot`."""
+
+    pid: int
+    start: int
+    boot: str
+
+
+class Exit(NamedTuple):
+    """How a job's first process ended: as wait4 tells it. `cpu` in seconds, `rss` in bytes."""
+
+    status: int
+    at: float
+    cpu: float
+    rss: int
+
+
+class Noted(NamedTuple):
+    """What a journal tells, by job number."""
+
+    starts: dict[int, Start]
+    exits: dict[int, Exit]
+    markers: set[int]
+
+
+class Journal:
+    """The journal in one queue's folder; only the runner opens it.
+
+    Raises (every method):
+        OSError: the disk is full, the folder is gone, ...
+    """
+
+    def __init__(self, folder: str, boot: str) -> None:
+        self.boot = boot
+        self._markers = os.path.join(folder, _MARKERS)
+        os.makedirs(self._markers, mode=0o700, exist_ok=True)
+        self._path = os.path.join(folder, _FILE)
+        self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def marker(self, number: int) -> str:
+        """The path that a job's process must open before it becomes the job."""
+        return f"{self._markers}/{number}"
+
+    def unmark(self, number: int) -> None:
+        try:
+            os.unlink(self.marker(number))
+        except FileNotFoundError:
+            pass  # it was never started, or this is the second time
+
+    def started(self, number: int, pid: int, start: int) -> None:
+        """Notes a job's process; the marker has done its work then."""
+        self._write(b"P %d %d %d" % (number, pid, start))
+        self.unmark(number)
+
+    def ended(self, number: int, exit_: Exit) -> None:
+        self._write(b"X %d %d %.6f %.6f %d" % (number, *exit_))
+
+    def read(self) -> Noted:
+        """What was noted since the journal was last emptied; lines that were cut short are left out."""
+        with open(self._path, "rb") as file:
+            lines = file.read().split(b"\n")
+        starts: dict[int, Start] = {}
+        exits: dict[int, Exit] = {}
+        boot = ""
+        for line in lines:
+            match line.split():
+                case [b"B", name, b"."]:
+                    boot = os.fsdecode(name)
+                case [b"P", number, pid, start, b"."]:
+                    starts[int(number)] = Start(int(pid), int(start), boot)
+                case [b"X", number, status, at, cpu, rss, b"."]:
+                    exits[int(number)] = Exit(int(status), float(at), float(cpu), int(rss))
+                case _:
+                    continue
+        markers = {int(name) for name in os.listdir(self._markers) if name.isdigit()}
+        return Noted(starts, exits, markers)
+
+    def empty(self) -> None:
+        """Forgets everything but the markers; to be called when all of it is in the queue file."""
+        os.ftruncate(self._handle, 0)
+        self._write(b"B " + os.fsencode(self.boot))
+
+    def empty_if_large(self) -> None:
+        if os.fstat(self._handle).st_size > _ROOM:
+            self.empty()
+
+    def _write(self, line: bytes) -> None:
+        # Begun by a newline and ended by a dot: a line that a full disk cut short spoils no other.
+        os.write(self._handle, b"\n" + line + b" .")

@@ -1,0 +1,341 @@
+"""The runner's work: takes jobs from the queue file in order, starts them, and writes down their ends.
+
+One thread, woken by signals: SIGCHLD when a job ended, SIGUSR1 when somebody wrote to the queue file.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import selectors
+import signal
+import sqlite3
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..base import JOB_ID_VARIABLE
+from . import launch
+from .command import clock, unpacked
+from .flight import DELETED, Flight, never_started
+from .journal import Exit, Start
+from .killing import Killing
+from .process import alive, start_of
+
+if TYPE_CHECKING:
+    from .journal import Journal
+    from .ledger import Ended, Entry, Ledger, Started
+
+_BATCH = 0.05
+"""Seconds between two commits while jobs come and go."""
+_GLANCE = 1.0
+"""Seconds between two looks at the queue file without a nudge."""
+_FETCH = 256
+_PAUSE = 5.0
+"""Seconds without new jobs after the disk, the queue file or the machine refused something."""
+_PRUNE = 3600.0
+_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
+
+
+class Service:
+    """The jobs of one queue, from their start until their end is written down.
+
+    Args:
+        ledger: the queue file, in which this process is registered.
+        journal: the queue's journal.
+        folder: the working directory between two starts.
+        flights: jobs that the runner before has left running.
+        log: is told what goes wrong.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        journal: Journal,
+        folder: str,
+        flights: list[Flight],
+        log: Callable[[str], None],
+    ) -> None:
+        self._ledger = ledger
+        self._journal = journal
+        self._folder = folder
+        self._log = log
+        self._limits = ledger.limits()
+        self._flights: dict[int, Flight] = {}  # by job number
+        self._children: dict[int, Flight] = {}  # by process number
+        self._killing = Killing(log)
+        self._deadlines: list[tuple[float, int]] = []
+        self._waiting: deque[Entry] = deque()
+        self._fetched = 0  # the highest job number that was ever in _waiting
+        self._more = True  # whether the file may hold queued jobs above it
+        self._begun: dict[int, Started] = {}
+        self._done: list[Ended] = []
+        self._commit_at = self._look_at = self._resume_at = self._prune_at = 0.0
+        self._idle_since = time.monotonic()
+        self._trouble = ""
+        self._nudged = self._stopping = False
+        self._selector = selectors.DefaultSelector()
+        self._wake, self._waker = os.pipe()
+        for end in (self._wake, self._waker):
+            os.set_blocking(end, False)
+        self._selector.register(self._wake, selectors.EVENT_READ)
+        for flight in flights:
+            self._follow(flight)
+            if flight.watch is not None:
+                self._selector.register(flight.watch, selectors.EVENT_READ, flight)
+
+    def listen(self) -> None:
+        """Takes the signals; from then on a nudge is heard."""
+        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # that it wakes is all
+        signal.signal(signal.SIGUSR1, lambda *_: self._nudge())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stop("told to end; jobs that run are left alone"))
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def serve(self) -> None:
+        """Runs jobs until there was nothing to do for the idle time, or until told to end."""
+        while not self._stopping:
+            try:
+                self._look()
+                self._commit()
+                if self._is_idle():
+                    if self._ledger.retire():
+                        return
+                    self._nudged, self._idle_since = True, time.monotonic() + _GLANCE
+            except (sqlite3.Error, OSError) as error:
+                # It goes on trying: ending without having retired would leave a job unserved whose
+                # submitter sees this process alive.
+                self._pause(f"{self._ledger.queue.path}: {error}")
+            self._reap()
+            self._end_overdue()
+            for flight in self._killing.sweep():
+                self._finish(flight)
+            self._start_jobs()
+            self._wait()
+        self._leave()
+
+    def _nudge(self) -> None:
+        self._nudged = True
+
+    def _stop(self, why: str) -> None:
+        self._log(why)
+        self._stopping = True
+
+    def _leave(self) -> None:
+        try:
+            self._resume_at = 0.0
+            if self._ledger.is_ours(os.getpid()):
+                self._commit(at_once=True)
+                self._ledger.retire(always=True)
+        except (sqlite3.Error, OSError) as error:
+            self._log(f"{self._ledger.queue.path}: {error}; the journal keeps what happened")
+
+    # ------------------------------------------------------------------ the queue file
+
+    def _look(self) -> None:
+        """Takes in what others wrote to the queue file."""
+        now = time.monotonic()
+        if (now < self._look_at and not self._nudged) or now < self._resume_at:
+            return
+        self._nudged, self._look_at = False, now + _GLANCE
+        if not self._ledger.is_ours(os.getpid()):
+            self._stop("the queue file was removed or has another runner; jobs that run are left alone")
+            return
+        if now >= self._prune_at:
+            self._prune_at = now + _PRUNE
+            self._ledger.prune()
+        if self._ledger.changed():
+            self._limits = self._ledger.limits()
+            self._more = True
+            self._commit(at_once=True)  # then the file knows which jobs have started or ended
+            self._cancel(self._ledger.cancelled())
+
+    def _cancel(self, entries: list[Entry]) -> None:
+        queued = set()
+        for entry in entries:
+            flight = self._flights.get(entry.number)
+            if flight is None:
+                queued.add(entry.number)
+                self._done.append(never_started(entry.number, DELETED))
+            else:
+                self._killing.add(flight, DELETED, self._limits.kill_grace)
+        if queued:
+            self._waiting = deque(entry for entry in self._waiting if entry.number not in queued)
+            self._commit(at_once=True)
+
+    def _commit(self, at_once: bool = False) -> None:
+        """Writes down what began and ended, in batches: a commit costs as much as several jobs."""
+        now = time.monotonic()
+        if not (self._begun or self._done) or now < self._resume_at:
+            return
+        if now < self._commit_at and not at_once:
+            return
+        self._ledger.record(list(self._begun.values()), self._done)
+        self._begun.clear()
+        self._done.clear()
+        self._journal.empty_if_large()
+        # On a slow disk commits are rarer, so that they never take more than a tenth of the time.
+        after = time.monotonic()
+        self._commit_at = after + max(_BATCH, 10 * (after - now))
+        self._trouble = ""
+
+    def _is_idle(self) -> bool:
+        now = time.monotonic()
+        if self._flights or self._waiting or self._more or self._begun or self._done:
+            self._idle_since = now
+        return now - self._idle_since >= self._limits.idle_timeout and now >= self._resume_at
+
+    def _pause(self, trouble: str) -> None:
+        """Starts and writes nothing for a while: what fails now would fail again at once."""
+        if trouble != self._trouble:
+            self._log(f"{trouble}; trying again every {_PAUSE:g} s")
+        self._trouble = trouble
+        self._resume_at = time.monotonic() + _PAUSE
+
+    # ------------------------------------------------------------------ start
+
+    def _start_jobs(self) -> None:
+        slots = self._limits.slots or _cpus()
+        for _ in range(_FETCH):  # then it looks around again, however many there are
+            if len(self._flights) >= slots or time.monotonic() < self._resume_at:
+                return
+            try:
+                if not (self._waiting or self._fetch()):
+                    return
+                self._start(self._waiting[0])
+            except launch.CannotStartError as error:
+                self._done.append(never_started(self._waiting[0].number, str(error)))
+            except (launch.NotNowError, sqlite3.Error, OSError) as error:
+                self._pause(f"no job can be started now: {error}")
+                return
+            self._waiting.popleft()
+
+    def _fetch(self) -> bool:
+        """Gets the next queued jobs from the file; whether there were any."""
+        if not self._more:
+            return False
+        entries = self._ledger.waiting(self._fetched, _FETCH)
+        self._more = len(entries) == _FETCH
+        if entries:
+            self._fetched = entries[-1].number
+            self._waiting.extend(entries)
+        return bool(entries)
+
+    def _start(self, entry: Entry) -> None:
+        environment = self._ledger.environment(entry.environment) | unpacked(entry.variables)
+        environment[os.fsencode(JOB_ID_VARIABLE)] = entry.id.encode()
+        order = launch.Launch(
+            entry.arguments.split(b"\0"),
+            environment,
+            entry.cwd,
+            entry.stdout,
+            entry.stderr,
+            entry.umask,
+            entry.cpu_limit,
+            self._journal.marker(entry.number),
+        )
+        try:
+            pid = launch.start(order, self._folder)
+        except (launch.CannotStartError, launch.NotNowError):
+            self._journal.unmark(entry.number)
+            raise
+        # The process is a child that was not waited for: its number cannot be another's by now.
+        flight = Flight(entry, Start(pid, start_of(pid), self._journal.boot), time.time())
+        self._children[pid] = flight
+        self._begun[flight.number] = flight.as_started()
+        self._follow(flight)
+        try:
+            self._journal.started(flight.number, flight.pid, flight.start)
+        except OSError as error:
+            # The marker stays: should this runner be killed now, the next one searches for the process.
+            self._pause(f"the journal cannot be written: {error}")
+
+    def _follow(self, flight: Flight) -> None:
+        self._flights[flight.number] = flight
+        deadline = flight.deadline
+        if deadline is not None:
+            heapq.heappush(self._deadlines, (deadline, flight.number))
+
+    # ------------------------------------------------------------------ end
+
+    def _reap(self) -> None:
+        """Takes in the ends of processes: children, and those that are looked at."""
+        while self._children:
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
+            if not pid:
+                break
+            flight = self._children.pop(pid)
+            cpu = usage.ru_utime + usage.ru_stime
+            flight.exit = Exit(status, time.time(), cpu, usage.ru_maxrss * _RSS_UNIT)
+            try:
+                self._journal.ended(flight.number, flight.exit)
+            except OSError as error:
+                self._pause(f"the journal cannot be written: {error}")
+            self._is_over(flight)
+        if len(self._flights) > len(self._children):
+            others = [flight for flight in self._flights.values() if flight.pid not in self._children]
+            for flight in others:
+                if flight.watch is None and not flight.over and not alive(flight.pid, flight.start):
+                    self._is_over(flight)
+
+    def _is_over(self, flight: Flight) -> None:
+        """A job's first process has ended: so has the job, unless all of its processes shall end."""
+        flight.over = True
+        if flight.why:
+            self._killing.hurry()
+        else:
+            self._finish(flight)
+
+    def _finish(self, flight: Flight) -> None:
+        if self._flights.pop(flight.number, None) is not None:
+            self._begun.pop(flight.number, None)
+            self._done.append(flight.as_ended())
+
+    def _end_overdue(self) -> None:
+        now = time.monotonic()
+        while self._deadlines and self._deadlines[0][0] <= now:
+            flight = self._flights.get(heapq.heappop(self._deadlines)[1])
+            if flight is not None and flight.walltime is not None:
+                self._killing.add(flight, f"time limit {clock(flight.walltime)}", self._limits.kill_grace)
+
+    # ------------------------------------------------------------------ wait
+
+    def _wait(self) -> None:
+        """Sleeps until a signal comes, a watched process ends, or something is due."""
+        now = time.monotonic()
+        due = [now + _GLANCE]
+        if self._killing.next_at is not None:
+            due.append(self._killing.next_at)
+        if self._deadlines:
+            due.append(self._deadlines[0][0])
+        if now < self._resume_at:
+            due.append(self._resume_at)
+        elif self._begun or self._done:
+            due.append(self._commit_at)
+        elif not self._flights:
+            due.append(self._idle_since + self._limits.idle_timeout)
+        timeout = 0.0 if self._nudged or self._stopping else max(min(due) - now, 0.0)
+        for key, _ in self._selector.select(timeout):
+            if key.fd == self._wake:
+                self._drain()
+            else:
+                self._selector.unregister(key.fd)
+                os.close(key.fd)
+                key.data.watch = None
+                self._is_over(key.data)
+
+    def _drain(self) -> None:
+        try:
+            while len(os.read(self._wake, 4096)) == 4096:
+                continue
+        except BlockingIOError:
+            pass  # another turn has emptied it
+
+
+def _cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

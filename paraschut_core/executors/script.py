@@ -1,0 +1,391 @@
+"""The script a scheduler gets: a job's environment, log files and command, and the record of its end.
+
+What is written for one submission lies in `JobDir/.paraschut/scripts/<user>/`, readable by that user
+alone, named after the submission's group (the part of its tokens before the last `-`):
+
+`<group>.sh`      what the scheduler is given; it keeps a copy
+`<group>.tasks`   for an array: what differs between its jobs, a shell `case` read when a task starts
+`<token>.log`     what the scheduler itself has to say of a job (time limit, lost node); removed if empty
+`ended/<executor>~<id>~<token>`   how a job ended, written by its script: the last resort where a
+                  scheduler keeps no accounts
+
+Values are never passed on a command line: each scheduler breaks commas, quotes, newlines or dollars in
+its own way. The script exports them, quoted for the shell, byte for byte.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from ..errors import ScriptError
+from ..model import JobSpec
+from .command import JOB_VARIABLES
+
+KEPT_DAYS = 14
+"""Days after which files of submissions that are not in the queue any more are removed."""
+
+NOT_STARTED = 125
+"""Exit status of a script that could not get as far as the job's own command."""
+
+_SWEEP_EVERY = 86400.0  # seconds between two looks for old files
+_LOG_TAIL = 4096  # bytes of a scheduler's own messages that are worth showing
+_SKEW = 300.0  # seconds by which the clocks of two hosts may differ
+
+_TOKEN = re.compile(r"([A-Za-z0-9]+)-([0-9]+)")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# Where /bin/sh is bash, assigning to these ends the script.
+_READ_ONLY = frozenset({"BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"})
+
+# Grid Engine and PBS start jobs with a login's bare environment; these are what a job needs to find the
+# programs that its submitter would find. (Slurm hands over the whole environment by itself.)
+_CARRIED = (
+    "PATH",
+    "LD_LIBRARY_PATH",
+    "PYTHONPATH",
+    "VIRTUAL_ENV",
+    "CONDA_PREFIX",
+    "CONDA_DEFAULT_ENV",
+    "LANG",
+    "LC_ALL",
+)
+
+
+class Dialect(NamedTuple):
+    """How a job of one scheduler knows itself, as shell expressions.
+
+    `job_id` gives its id as `poll` shows it, `task` its number in the array ('' outside of one).
+    `bare` says that the scheduler does not hand over the submitter's environment.
+    """
+
+    executor: str
+    job_id: str
+    task: str
+    bare: bool
+
+
+class Record(NamedTuple):
+    """How a job ended, as its own script saw it. Times are epoch seconds."""
+
+    id: str
+    token: str
+    status: int
+    signal: str
+    host: str
+    started: float
+    ended: float
+    note: str
+
+
+# ------------------------------------------------------------------------------------ pieces
+
+
+def split_token(token: str) -> tuple[str, int]:
+    """A token's group and number. Raises ScriptError if it is not of the form group-number."""
+    match = _TOKEN.fullmatch(token)
+    if match is None:
+        raise ScriptError(f"{token!r} is no token of a submission (letters and digits, '-', a number).")
+    return match[1], int(match[2])
+
+
+def command(script: str, cwd: str) -> list[str]:
+    """The argument list that runs a job's script: an executable file, or a command line for /bin/sh.
+
+    Raises:
+        ScriptError: it is empty, or a file that may not be executed.
+    """
+    if not script.strip() or "\0" in script:
+        raise ScriptError("The job has no usable script: give it a command line or an executable file.")
+    path = os.path.join(cwd, script)
+    if os.path.isfile(path):
+        if os.access(path, os.X_OK):
+            return [path]
+        if os.sep in script:
+            raise ScriptError(f"{path} is not executable; make it so: chmod +x {shlex.quote(path)}")
+    # A leading blank keeps a line that begins with a dash from being taken for an option of sh.
+    return ["/bin/sh", "-c", f" {script}" if script[0] in "-+" else script]
+
+
+def check_variables(environment: Mapping[str, object]) -> None:
+    """Raises ScriptError for a variable that a shell script cannot export."""
+    for name, value in environment.items():
+        if not _VARIABLE.fullmatch(name):
+            raise ScriptError(
+                f"vars: {name!r} cannot be exported: a variable's name has letters, digits and '_' only."
+            )
+        if name in _READ_ONLY:
+            raise ScriptError(f"vars: {name} belongs to the shell and cannot be set; choose another name.")
+        if "\0" in str(value):
+            raise ScriptError(f"vars: {name} holds a NUL character, which no environment can.")
+
+
+def shell() -> str:
+    """The shell for our scripts: bash where it is, since others drop the functions (such as `module`) that
+    an environment may hold; nothing in them needs it."""
+    return "/bin/bash" if os.access("/bin/bash", os.X_OK) else "/bin/sh"
+
+
+def exports(environment: Mapping[str, str]) -> list[str]:
+    """Shell lines that set these variables, byte for byte."""
+    return [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
+
+
+def carried() -> list[str]:
+    """Shell lines that give a job the search paths and the locale of its submitter."""
+    return exports({name: os.environ[name] for name in _CARRIED if name in os.environ})
+
+
+def _job_lines(job: JobSpec, shared: Mapping[str, str]) -> list[str]:
+    """What is a job's own: where it works, where it logs, what it runs."""
+    own = {name: value for name, value in _variables(job).items() if shared.get(name) != value}
+    return [
+        f"psu_cwd={shlex.quote(job.cwd)}",
+        f"psu_out={shlex.quote(job.stdout)}",
+        f"psu_err={shlex.quote(job.stderr)}",
+        "psu_run() {",
+        *exports(own),
+        f"exec {shlex.join(command(job.script, job.cwd))}",
+        "}",
+    ]
+
+
+def _variables(job: JobSpec) -> dict[str, str]:
+    """The job's variables, and their names: what it submits itself must not inherit them."""
+    return {**job.environment, JOB_VARIABLES: " ".join(job.environment)}
+
+
+def _shared(jobs: Sequence[JobSpec]) -> dict[str, str]:
+    """The variables that have one value in all jobs: an array says them once."""
+    rest = [_variables(job) for job in jobs]
+    return {name: value for name, value in rest[0].items() if all(other.get(name) == value for other in rest)}
+
+
+def _umask() -> int:
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+            for line in status:
+                if line.startswith("Umask:"):
+                    return int(line.split()[1], 8)
+    except (OSError, ValueError):
+        pass  # no such file or line on this system: ask the other way, which other threads can notice
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+# The frame around a job. `psu_` keeps its names apart; nothing of it is exported to the job.
+_FRAME = """\
+psu_started=$(date +%s)
+psu_signal=
+psu_ready=
+# The job's command gets these signals too and decides what they mean; this script outlives it and notes them.
+for psu_name in TERM INT HUP USR1 USR2 XCPU; do trap "psu_signal=$psu_name" "$psu_name"; done
+
+psu_end() { # exit status, what kept the job from starting
+  trap '' TERM INT HUP USR1 USR2 XCPU
+  if [ ! -s "$psu_log" ]; then rm -f "$psu_log"; elif [ -n "$psu_ready" ]; then cat "$psu_log" >&2; fi
+  psu_file="$psu_folder/ended/$psu_executor~$psu_id~$psu_token"
+  printf '%s\\n' "id=$psu_id" "token=$psu_token" "status=$1" "signal=$psu_signal" "host=$(uname -n)" \\
+    "started=$psu_started" "ended=$(date +%s)" "note=$2" >"$psu_file.new" && mv -f "$psu_file.new" "$psu_file"
+  exit "$1"
+}
+psu_writable() { true >>"$1" || { mkdir -p "${1%/*}" && true >>"$1"; }; } 2>/dev/null
+"""
+
+_REST = """\
+psu_writable "$psu_out" || psu_end 125 "could not write its log $psu_out"
+psu_writable "$psu_err" || psu_end 125 "could not write its log $psu_err"
+exec >>"$psu_out" 2>>"$psu_err" </dev/null
+psu_ready=1
+"""
+
+_RUN = """\
+cd -- "$psu_cwd" || psu_end 125 "could not enter its directory $psu_cwd"
+(psu_shared; psu_run)
+psu_end $? ""
+"""
+
+
+def render(jobs: Sequence[JobSpec], dialect: Dialect, folder: str, modules: Sequence[str]) -> tuple[str, str]:
+    """The text of the script, and of the file with the tasks' own parts ('' for a single job).
+
+    Raises:
+        ScriptError: a job's script or variables cannot be used.
+    """
+    for job in jobs:
+        check_variables(job.environment)
+    group, first = split_token(jobs[0].token)
+    array = len(jobs) > 1
+    shared = _shared(jobs) if array else {}
+    tasks = f"{folder}/{group}.tasks"
+    what = f"{len(jobs)} jobs, from {jobs[0].key}" if array else f"job {jobs[0].key}"
+    lines = [
+        f"#!{shell()}",
+        f"# Paraschut: {what}, attempt {jobs[0].attempt}. Made for this submission alone.",
+        f"umask {_umask():04o}",
+        *(carried() if dialect.bare else []),
+        f"psu_id={dialect.job_id}",
+        f"psu_executor={dialect.executor}",
+        f"psu_folder={shlex.quote(folder)}",
+        f"psu_token={group}-{dialect.task if array else first}",
+        'psu_log="$psu_folder/$psu_token.log"',
+        _FRAME,
+    ]
+    if array:
+        lines += [
+            "psu_shared() {",
+            ":",
+            *exports(shared),
+            "}",
+            f"[ -r {shlex.quote(tasks)} ] || psu_end {NOT_STARTED} {shlex.quote(f'could not read {tasks}')}",
+            f". {shlex.quote(tasks)}",
+        ]
+    else:
+        lines += ["psu_shared() { :; }", *_job_lines(jobs[0], shared)]
+    lines += [_REST, *modules, _RUN]
+    return "\n".join(lines), _task_cases(jobs, shared) if array else ""
+
+
+def _task_cases(jobs: Sequence[JobSpec], shared: Mapping[str, str]) -> str:
+    lines = ["case ${psu_token##*-} in"]
+    for job in jobs:
+        lines += [f"{split_token(job.token)[1]})", *_job_lines(job, shared), ";;"]
+    lines += [f'*) psu_end {NOT_STARTED} "there is no job for task $psu_token" ;;', "esac", ""]
+    return "\n".join(lines)
+
+
+# ------------------------------------------------------------------------------------ files
+
+
+def folder_for(job_dir: str) -> str:
+    """Where this user's scripts for the jobs under `job_dir` are."""
+    import pwd
+
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        user = str(os.getuid())  # a container's user without an entry
+    return os.path.join(os.path.abspath(job_dir), ".paraschut", "scripts", user)
+
+
+def write(jobs: Sequence[JobSpec], dialect: Dialect, folder: str, modules: Sequence[str] = ()) -> str:
+    """Writes what the scheduler gets for these jobs of one group; returns the script's path.
+
+    Raises:
+        ScriptError: a job's script or variables cannot be used, or the files cannot be written.
+    """
+    text, tasks = render(jobs, dialect, folder, modules)
+    base = os.path.join(folder, split_token(jobs[0].token)[0])
+    try:
+        os.makedirs(os.path.join(folder, "ended"), exist_ok=True)
+        os.chmod(folder, 0o700)
+        if tasks:
+            _save(f"{base}.tasks", tasks, 0o600)
+        _save(f"{base}.sh", text, 0o700)
+    except OSError as error:
+        raise ScriptError(f"cannot write {base}.sh: {error.strerror}") from error
+    return f"{base}.sh"
+
+
+def _save(path: str, text: str, mode: int) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+        file.write(text.encode("utf-8", "surrogateescape"))
+        # A node may read it over the network a moment from now: errors must come out here.
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def discard(folder: str, group: str) -> None:
+    """Removes the files of a submission that was surely refused."""
+    for suffix in (".sh", ".tasks"):
+        try:
+            os.unlink(os.path.join(folder, group + suffix))
+        except OSError:
+            pass  # the sweep takes it later; a refused submission has a better error to tell
+
+
+def scheduler_log(folder: str, token: str) -> str:
+    """The end of what the scheduler itself wrote about a job ('' if nothing)."""
+    try:
+        with open(os.path.join(folder, f"{token}.log"), "rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(file.tell() - _LOG_TAIL, 0))
+            return file.read().decode("utf-8", "replace").strip()
+    except OSError:
+        return ""
+
+
+def records(folder: str, executor: str) -> dict[str, tuple[str, str]]:
+    """The records of ended jobs that are there: id -> (token, path)."""
+    found: dict[str, tuple[str, str]] = {}
+    try:
+        names = os.listdir(os.path.join(folder, "ended"))
+    except OSError:
+        return found  # nothing was ever submitted from here
+    for name in names:
+        parts = name.split("~")
+        if len(parts) == 3 and parts[0] == executor and _TOKEN.fullmatch(parts[2]):
+            found[parts[1]] = (parts[2], os.path.join(folder, "ended", name))
+    return found
+
+
+def read_record(path: str, since: float = 0.0) -> Record | None:
+    """One record; None if it cannot be read, or is of a job from before `since` (epoch s)."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            fields = dict(line.rstrip("\n").partition("=")[::2] for line in file)
+        record = Record(
+            fields["id"],
+            fields["token"],
+            int(fields["status"]),
+            fields["signal"],
+            fields["host"],
+            float(fields["started"]),
+            float(fields["ended"]),
+            fields["note"],
+        )
+    except (OSError, KeyError, ValueError):
+        return None
+    return record if record.ended >= since - _SKEW else None
+
+
+def sweep(folder: str, in_queue: Collection[str], now: float | None = None) -> int:
+    """Removes what is older than KEPT_DAYS and of no job in the queue; returns how many files.
+
+    Args:
+        in_queue: the groups that the scheduler still holds jobs of: their files stay, however old.
+    """
+    now = time.time() if now is None else now
+    marker = os.path.join(folder, ".swept")
+    try:
+        if now - os.stat(marker).st_mtime < _SWEEP_EVERY:
+            return 0
+    except OSError:
+        pass  # never swept
+    removed = 0
+    for directory in (folder, os.path.join(folder, "ended")):
+        try:
+            entries = list(os.scandir(directory))
+        except OSError:
+            return 0  # nothing was ever submitted from here
+        removed += sum(_remove_if_old(entry, in_queue, now) for entry in entries)
+    with open(marker, "w", encoding="ascii"):
+        os.utime(marker, (now, now))
+    return removed
+
+
+def _remove_if_old(entry: os.DirEntry[str], in_queue: Collection[str], now: float) -> bool:
+    name = entry.name.rpartition("~")[2]
+    if re.split(r"[-.]", name, maxsplit=1)[0] in in_queue:
+        return False
+    try:
+        if not entry.is_file() or now - entry.stat().st_mtime < KEPT_DAYS * 86400:
+            return False
+        os.unlink(entry.path)
+    except OSError:
+        return False  # another process of this user sweeps as well
+    return True

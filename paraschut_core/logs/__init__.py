@@ -1,0 +1,56 @@
+"""Log files of any size: what is at a path, its rows by offset or number, search, and its growth."""
+
+from __future__ import annotations
+
+from .file import (
+    ABSENT,
+    DIRECTORY,
+    FAILED,
+    FILE,
+    SPECIAL,
+    LogError,
+    Look,
+    OpenLog,
+    describe,
+    look_at,
+    news,
+    open_log,
+)
+from .index import LineIndex
+from .lines import print_lines
+from .rows import Row, plain, row_start, rows_after, rows_at, rows_before, tail
+from .search import ERRORS, Found, Pattern, find_next, find_previous, scan, scan_back
+from .times import find_time, parse_time
+
+__all__ = [
+    "ABSENT",
+    "DIRECTORY",
+    "ERRORS",
+    "FAILED",
+    "FILE",
+    "SPECIAL",
+    "Found",
+    "LineIndex",
+    "LogError",
+    "Look",
+    "OpenLog",
+    "Pattern",
+    "Row",
+    "describe",
+    "find_next",
+    "find_previous",
+    "find_time",
+    "look_at",
+    "news",
+    "open_log",
+    "parse_time",
+    "plain",
+    "print_lines",
+    "row_start",
+    "rows_after",
+    "rows_at",
+    "rows_before",
+    "scan",
+    "scan_back",
+    "tail",
+]

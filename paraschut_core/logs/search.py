@@ -1,0 +1,236 @@
+"""Searching a log of any size: literals at the speed of memory, regular expressions line by line."""
+
+from __future__ import annotations
+
+import os
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from ..errors import UsageError
+from .file import OpenLog
+from .needles import needles_of
+from .rows import LONGEST, SMALL, cuts, plain, row_start, shown
+
+_CHUNK = 1 << 20
+
+
+class Pattern:
+    """What is searched for.
+
+    Smart case, as in many pagers: a pattern without capitals matches either case.
+
+    Args:
+        text: a regular expression, matched against each row as it is shown, colours removed.
+        literal: take `text` as it stands.
+        ignore_case: True or False to decide; None for smart case.
+        needles: when `text` is too intricate to tell, strings one of which is in every match.
+
+    Raises:
+        UsageError: `text` is empty or no regular expression.
+    """
+
+    def __init__(
+        self, text: str, *, literal: bool = False, ignore_case: bool | None = None, needles: tuple[str, ...] = ()
+    ) -> None:
+        if not text:
+            raise UsageError("Nothing to search for: the pattern is empty")
+        self.text = text
+        self.literal = literal
+        if ignore_case is None:
+            ignore_case = not any(letter.isupper() for letter in re.sub(r"\\.", "", text))
+        source = re.escape(text) if literal else text
+        try:
+            self.regex = re.compile(source, re.IGNORECASE if ignore_case else 0)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise UsageError(f"{text!r} is not a regular expression: {error}") from error
+        self.ignore_case = bool(self.regex.flags & re.IGNORECASE)
+        found, exact = ([(text)], True) if literal else needles_of(source)
+        if needles:
+            found, exact = list(needles), False
+        if self.ignore_case:
+            # bytes.lower() knows ASCII only; other letters are left to the slower way.
+            found = [needle.lower() for needle in found] if "".join(found).isascii() else []
+        self.needles = tuple(os.fsencode(needle) if needle.isascii() else needle.encode() for needle in found)
+        self.exact = exact
+        """Whether a needle's presence is already a match."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Pattern) and self.regex == other.regex
+
+    def __hash__(self) -> int:
+        return hash(self.regex)
+
+    def matches(self, text: str) -> bool:
+        """Whether a row's text, colours and all, matches."""
+        return self.regex.search(plain(text)) is not None
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Where the matches are in a text without escape sequences; empty matches left out."""
+        return [match.span() for match in self.regex.finditer(text) if match.end() > match.start()]
+
+
+ERRORS = Pattern(
+    r"(?<!\b0 )(?<!\bno )(?:error|exception|traceback|warning|fatal|critical|panic|abort(?:ed|ing)|"
+    r"fail(?:ed|ure)|segmentation fault|core dumped|killed|out of memory|oom-kill|cancelled|"
+    r"permission denied|no such file|command not found|disk quota|no space left)",
+    ignore_case=True,
+    needles=(
+        *("error", "exception", "traceback", "warning", "fatal", "critical", "panic", "abort", "fail"),
+        *("segmentation", "core dumped", "killed", "out of memory", "oom-kill", "cancelled", "denied"),
+        *("no such file", "not found", "disk quota", "no space left"),
+    ),
+)
+"""Lines that tell of trouble, as schedulers, shells, compilers and interpreters write them."""
+
+
+class Found(NamedTuple):
+    """The matching rows' offsets in a part of the file, and the part: bytes `start` to `stop`."""
+
+    offsets: list[int]
+    start: int
+    stop: int
+
+
+def scan(log: OpenLog, pattern: Pattern, start: int = 0, stop: int | None = None) -> Iterator[Found]:
+    """Searches forwards the rows that begin from `start` up to (without) `stop`, about 1 MiB at a time.
+
+    Both must be where rows begin (or the end). To cancel, stop iterating: each part takes milliseconds,
+    except where a regular expression is exponential.
+
+    Raises:
+        LogError: the file cannot be read.
+    """
+    stop = log.size if stop is None else min(stop, log.size)
+    while start < stop:
+        data = log.read(start, min(start + _CHUNK, stop))
+        if not data:
+            return
+        end = start + len(data)
+        if end < stop:
+            end = _last_start(log, data, start)
+            data = data[: end - start]
+        yield Found(_search(data, start, pattern), start, end)
+        start = end
+
+
+def scan_back(log: OpenLog, pattern: Pattern, stop: int) -> Iterator[Found]:
+    """Searches the rows before `stop`, part by part from the last to the first; ascending within each."""
+    while stop > 0:
+        start = row_start(log, max(stop - _CHUNK, 0))
+        parts = list(scan(log, pattern, start, stop))
+        yield Found([offset for part in parts for offset in part.offsets], start, stop)
+        stop = start
+
+
+def find_next(
+    log: OpenLog, pattern: Pattern, offset: int, cancelled: Callable[[], bool] = lambda: False
+) -> int | None:
+    """Where the first matching row begins, at `offset` (where a row must begin) or after it; None: nowhere."""
+    for part in scan(log, pattern, offset):
+        if part.offsets or cancelled():
+            return part.offsets[0] if part.offsets else None
+    return None
+
+
+def find_previous(
+    log: OpenLog, pattern: Pattern, offset: int, cancelled: Callable[[], bool] = lambda: False
+) -> int | None:
+    """Where the last matching row before `offset` begins; None: nowhere."""
+    for part in scan_back(log, pattern, offset):
+        if part.offsets or cancelled():
+            return part.offsets[-1] if part.offsets else None
+    return None
+
+
+# --------------------------------------------------------------------------- one part
+
+
+def _last_start(log: OpenLog, data: bytes, start: int) -> int:
+    """The last place in `data` (read at `start`) where a row begins."""
+    newline = data.rfind(b"\n")
+    if newline >= len(data) - LONGEST:
+        return start + newline + 1
+    return row_start(log, start + len(data) - 4)
+
+
+def _search(data: bytes, base: int, pattern: Pattern) -> list[int]:
+    if pattern.needles:
+        return _search_needles(data, base, pattern)
+    if data.isascii():
+        return _search_text(data, base, pattern)
+    return _search_lines(data, base, pattern)
+
+
+def _search_needles(data: bytes, base: int, pattern: Pattern) -> list[int]:
+    """Looks only at the rows that hold one of the pattern's needles."""
+    hay = data.lower() if pattern.ignore_case else data
+    sure = pattern.exact and b"\r" not in data and b"\x1b" not in data and b"\xc2" not in data
+    rows = _Rows(data, base)
+    found: set[int] = set()
+    for needle in pattern.needles:
+        at = hay.find(needle)
+        while at >= 0:
+            start, end = rows.around(at)
+            # Whatever else is in this row, it was looked at; a needle across a cut is in neither part.
+            if start not in found and (
+                (sure and at + len(needle) <= end) or pattern.matches(shown(data[start:end]))
+            ):
+                found.add(start)
+            at = hay.find(needle, end)
+    return [base + start for start in sorted(found)]
+
+
+def _search_text(data: bytes, base: int, pattern: Pattern) -> list[int]:
+    """Looks at every row of ASCII text: one character is one byte, so the whole is decoded once."""
+    text = data.decode("ascii")
+    as_it_is = "\r" not in text and "\x1b" not in text
+    search = pattern.regex.search
+    found = []
+    at = 0
+    for line in text.split("\n"):
+        if as_it_is and len(line) <= SMALL:
+            if search(line) and at < len(text):
+                found.append(base + at)
+        elif line:
+            found.extend(_search_lines(data[at : at + len(line)], base + at, pattern))
+        at += len(line) + 1
+    return found
+
+
+def _search_lines(data: bytes, base: int, pattern: Pattern) -> list[int]:
+    rows = _Rows(data, base)
+    found = []
+    at = 0
+    while at < len(data):
+        start, end = rows.around(at)
+        if pattern.matches(shown(data[start:end])):
+            found.append(base + start)
+        at = end
+    return found
+
+
+class _Rows:
+    """The rows of a part of the file that begins where a row begins, asked for in any order."""
+
+    def __init__(self, data: bytes, base: int) -> None:
+        self._data = data
+        self._base = base
+        self._line: list[int] = [0, 0]  # where the rows of the last line begin, and its end
+
+    def around(self, at: int) -> tuple[int, int]:
+        """Start and end of the row that holds the byte `at`, both counted from the part's begin."""
+        bounds = self._line
+        if not bounds[0] <= at < bounds[-1]:
+            start = self._data.rfind(b"\n", 0, at) + 1
+            newline = self._data.find(b"\n", at)
+            end = newline + 1 if newline >= 0 else len(self._data)
+            bounds = [start, end]
+            if end - start > SMALL:
+                stop = newline if newline >= 0 else end
+                inner = cuts(self._data, self._base, self._base + start, self._base + stop)
+                bounds = [start, *(cut - self._base for cut in inner), end]
+            self._line = bounds
+        place = bisect_right(bounds, at) - 1
+        return bounds[place], bounds[place + 1]

@@ -1,0 +1,393 @@
+"""The one place where the database and the scheduler meet: snapshot, live, missing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
+
+from . import polling
+from .db.changes import read_batches, read_changes, read_revision
+from .db.history import read_ending, record_ending
+from .db.jobs import read_online_rows, read_rows
+from .db.poll import PollRecord
+from .db.spawns import read_live_spawns
+from .errors import DatabaseError, ParaschutError, SchedulerError
+from .model import (
+    ENDED,
+    HELD,
+    ONLINE_STATES,
+    QUEUED,
+    RUNNING,
+    SPAWN,
+    STUCK,
+    Batch,
+    DatabaseHealth,
+    Ending,
+    JobKey,
+    JobRow,
+    LiveJob,
+    Missing,
+    SchedulerHealth,
+    Snapshot,
+    Spawn,
+)
+from .priority import waiting
+from .submission import settle_claims
+from .workspace import Workspace
+
+GONE = "gone from the queue"
+"""The reason of a missing job of which nobody can tell more."""
+
+
+_T = TypeVar("_T")
+
+
+class Observed(NamedTuple):
+    """What database and scheduler say together of the jobs that should be online."""
+
+    live: dict[JobKey, LiveJob]
+    missing: dict[JobKey, Missing]
+    live_spawns: dict[JobKey, tuple[int, int]]
+
+
+# ------------------------------------------------------------------------------------ the rule
+
+
+def is_missing(
+    row: JobRow, ids: Sequence[str], record: PollRecord, *, now: float, grace: float, proof: bool
+) -> bool:
+    """The missing rule, for one job of which no id is live.
+
+    It should be online; two valid polls in a row did not show it (one is enough where absence is
+    proof); the grace has passed since it was submitted and since it was last seen. That the row still
+    says so after the poll is for the caller to see to.
+    """
+    if row.state not in ONLINE_STATES or not record.polled_at or record.failing_since is not None:
+        return False
+    submitted = row.submitted_at or row.changed_at
+    if not ids:
+        # Claimed and waiting for its id: settle_claims decides. Started by hand: nobody can see it.
+        return row.state != "submit" and 0 <= now - row.changed_at >= grace
+    if proof:
+        return max(submitted, row.started_at or 0.0) <= record.polled_at
+    seen = [record.absent[i] for i in ids if i in record.absent]
+    if len(seen) < len(ids):
+        return False  # an id that is newer than the last poll
+    first = max(at for at, _ in seen)
+    polls = min(n for _, n in seen)
+    return polls >= 2 and now - first >= grace and not 0 <= now - submitted < grace
+
+
+def observe(
+    rows: Iterable[JobRow],
+    spawns: Mapping[JobKey, Sequence[Spawn]],
+    record: PollRecord,
+    *,
+    grace: float,
+    proof: bool,
+    now: float,
+) -> Observed:
+    """Sorts the jobs that should be online into live and missing. Pure."""
+    live: dict[JobKey, LiveJob] = {}
+    missing: dict[JobKey, Missing] = {}
+    live_spawns: dict[JobKey, tuple[int, int]] = {}
+    for row in rows:
+        own = spawns.get(row.key, ()) if row.state == SPAWN else ()
+        ids = _ids(row, own)
+        found = [job for i in ids if (job := record.answer.get(i)) is not None and job.state != ENDED]
+        if row.state == SPAWN:
+            online = sum(1 for job in found if job.state == RUNNING)
+            live_spawns[row.key] = (online, len(own))
+        if found:
+            live[row.key] = min(found, key=lambda job: job.state != RUNNING)
+        elif is_missing(row, ids, record, now=now, grace=grace, proof=proof):
+            missing[row.key] = Missing(row.ending or GONE, row.changed_at)
+        else:
+            for i in ids:
+                ended = record.answer.get(i)
+                if ended is not None and ended.ending is not None and row.changed_at <= record.polled_at:
+                    missing[row.key] = Missing(ended.ending.reason, row.changed_at)
+    return Observed(live, missing, live_spawns)
+
+
+def _ids(row: JobRow, spawns: Sequence[Spawn]) -> list[str]:
+    if row.state == SPAWN and spawns:
+        return sorted({i for s in spawns for i in (s.submit_id, s.cluster_id) if i})
+    return sorted({i for i in (row.submit_id, row.cluster_id) if i})
+
+
+# ------------------------------------------------------------------------------------ why
+
+
+def explain_missing(ws: Workspace, observed: Observed, rows: Mapping[JobKey, JobRow]) -> Observed:
+    """Asks the accounts once for all the missing whose reason is not known, and writes down what they say."""
+    asked: dict[str, JobRow] = {}
+    for key, lost in observed.missing.items():
+        row = rows[key]
+        if lost.reason == GONE and row.ending is None:
+            for i in _ids(row, ()):
+                asked[i] = row
+    if not asked:
+        return observed
+    since = min((row.submitted_at or row.changed_at) for row in asked.values()) - 60.0
+    try:
+        endings = ws.executor.explain(sorted(asked), since)
+    except (SchedulerError, NotImplementedError):
+        return observed
+    missing = dict(observed.missing)
+    told = {asked[i].key: ending for i, ending in endings.items() if i in asked}
+    for key, ending in told.items():
+        missing[key] = Missing(ending.reason, missing[key].since, ending.exit_status, ending.signal)
+    if told:
+        _write_endings(ws, told, rows)
+    return observed._replace(missing=missing)
+
+
+def _write_endings(ws: Workspace, told: Mapping[JobKey, Ending], rows: Mapping[JobKey, JobRow]) -> None:
+    try:
+        with ws.db.transaction() as tx:
+            for key, ending in told.items():
+                # What the job's own wrapper said of this attempt is nearer to the truth: it stays.
+                record_ending(tx, key, rows[key].attempt, ending, overwrite=False)
+    except DatabaseError:
+        pass  # read-only: the reason is shown all the same, and asked for again next time
+
+
+def confirm(ws: Workspace, observed: Observed, rows: Mapping[JobKey, JobRow]) -> Observed:
+    """Reads the missing jobs' rows again, after the poll: the job's own word wins over its absence."""
+    if not observed.missing:
+        return observed
+    now = {row.key: row for row in read_rows(ws.reader, observed.missing)}
+    kept = {
+        key: lost
+        for key, lost in observed.missing.items()
+        if key in now and (now[key].state, now[key].rev) == (rows[key].state, rows[key].rev)
+    }
+    return observed._replace(missing=kept)
+
+
+def look(ws: Workspace, record: PollRecord) -> Observed:
+    """All jobs that should be online, as of the given poll, with the reasons of the missing."""
+    rows = {row.key: row for row in read_online_rows(ws.reader)}
+    return examine(ws, record, rows, read_live_spawns(ws.reader), ask_accounts=True)
+
+
+def examine(
+    ws: Workspace,
+    record: PollRecord,
+    rows: Mapping[JobKey, JobRow],
+    spawns: Mapping[JobKey, Sequence[Spawn]],
+    *,
+    ask_accounts: bool,
+) -> Observed:
+    """`observe`, then what it found missing confirmed against the file and, if asked, explained."""
+    observed = observe(
+        rows.values(),
+        spawns,
+        record,
+        grace=ws.settings.poll.grace,
+        proof=ws.executor.absence_is_proof,
+        now=time.time(),
+    )
+    observed = confirm(ws, observed, rows)
+    return explain_missing(ws, observed, rows) if ask_accounts else observed
+
+
+def missing_of(ws: Workspace, key: JobKey, attempt: int, lost: Missing) -> Missing:
+    """A missing job's reason with exit status and signal, where they are in the database."""
+    ending = read_ending(ws.reader, key, attempt)
+    if ending is None:
+        return lost
+    return Missing(ending.reason, lost.since, ending.exit_status, ending.signal)
+
+
+# ------------------------------------------------------------------------------------ snapshots
+
+
+class Monitor:
+    """Makes snapshots for a dashboard: cheap ones when the file changed, and polls when they are due.
+
+    A refresh costs what changed; a poll costs what is in flight; neither costs what is in the file.
+    Not for several threads at a time.
+    """
+
+    def __init__(self, ws: Workspace) -> None:
+        self._ws = ws
+        self._rev = -1
+        self._batches: dict[int, Batch] = {}
+        self._online: dict[JobKey, JobRow] = {}
+        self._record = PollRecord()
+        self._observed = Observed({}, {}, {})
+        self._database = DatabaseHealth(ws.db.path)
+        self._executor_error = ""
+
+    @property
+    def workspace(self) -> Workspace:
+        return self._ws
+
+    def refresh(self) -> Snapshot:
+        """What changed in the file since the last snapshot. Never raises for a database in trouble."""
+        return self._guarded(self._refresh)
+
+    def poll(self, force: bool = False) -> Snapshot:
+        """Asks the scheduler if that is due, then looks at the file and at all that is in flight."""
+        try:
+            self._record = polling.ask(self._ws, force=force)
+            settle_claims(self._ws, self._record)
+            self._executor_error = ""
+        except DatabaseError:
+            pass  # the look at the file says so
+        except ParaschutError as error:
+            self._executor_error = str(error)
+        return self._guarded(self._look_again)
+
+    def close(self) -> None:
+        """Closes the files."""
+        self._ws.close()
+
+    def _guarded(self, look_at_the_file: Callable[[], Snapshot]) -> Snapshot:
+        try:
+            return look_at_the_file()
+        except DatabaseError as error:
+            self._ws.reader.close()
+            self._database = self._database._replace(error=str(error))
+            return self._snapshot((), (), frozenset(), False)
+
+    def _refresh(self) -> Snapshot:
+        ws = self._ws
+        changes = read_changes(ws.reader, self._rev) if self._rev >= 0 else None
+        if changes is None or changes.rev < self._rev:  # the first look, or another file in its place
+            return self._start_over()
+        self._rev = changes.rev
+        self._database = DatabaseHealth(ws.db.path, time.time())
+        gone = frozenset(batch_id for batch_id in changes.removed if batch_id not in changes.batches)
+        if changes.batches or gone:
+            batches = {**self._batches, **changes.batches} if changes.complete else dict(changes.batches)
+            self._batches = {i: batches[i] for i in sorted(batches) if i not in gone}
+        if not changes.complete:
+            self._observe_all(ask_accounts=False)
+            return self._snapshot((), tuple(gone), frozenset(self._batches), True)
+        if changes.jobs or gone:
+            self._observe_some(changes.jobs, gone)
+        return self._snapshot(tuple(changes.jobs), tuple(gone), frozenset(changes.batches), False)
+
+    def _start_over(self) -> Snapshot:
+        self._rev = read_revision(self._ws.reader)
+        self._batches = read_batches(self._ws.reader)
+        self._database = DatabaseHealth(self._ws.db.path, time.time())
+        self._observe_all(ask_accounts=False)
+        return self._snapshot((), (), frozenset(self._batches), True)
+
+    def _look_again(self) -> Snapshot:
+        before = self._observed
+        snapshot = self._refresh()
+        self._observe_all(ask_accounts=True)
+        turned = _turned(before, self._observed).difference(row.key for row in snapshot.changed)
+        rows = (*snapshot.changed, *read_rows(self._ws.reader, sorted(turned)))
+        batches = snapshot.changed_batches.union(key.batch_id for key in turned)
+        return self._snapshot(rows, snapshot.removed_batches, batches, snapshot.reload)
+
+    def _observe_all(self, *, ask_accounts: bool) -> None:
+        reader = self._ws.reader
+        self._online = {row.key: row for row in read_online_rows(reader)}
+        self._observed = self._examined(self._online, read_live_spawns(reader), ask_accounts)
+
+    def _observe_some(self, rows: Sequence[JobRow], gone: frozenset[int]) -> None:
+        """Folds changed rows into what is known of those in flight."""
+        touched = {row.key for row in rows}
+        online = {row.key: row for row in rows if row.state in ONLINE_STATES}
+
+        def untouched(known: Mapping[JobKey, _T]) -> dict[JobKey, _T]:
+            return {k: v for k, v in known.items() if k not in touched and k.batch_id not in gone}
+
+        spawned = any(row.state == SPAWN for row in rows)
+        spawns = read_live_spawns(self._ws.reader) if spawned else {}
+        found = self._examined(online, spawns, ask_accounts=False)
+        self._online = {**untouched(self._online), **online}
+        self._observed = Observed(
+            {**untouched(self._observed.live), **found.live},
+            {**untouched(self._observed.missing), **found.missing},
+            {**untouched(self._observed.live_spawns), **found.live_spawns},
+        )
+
+    def _examined(
+        self,
+        rows: Mapping[JobKey, JobRow],
+        spawns: Mapping[JobKey, Sequence[Spawn]],
+        ask_accounts: bool,
+    ) -> Observed:
+        try:
+            return examine(self._ws, self._record, rows, spawns, ask_accounts=ask_accounts)
+        except DatabaseError:
+            raise
+        except ParaschutError as error:  # there is no such executor: the file is shown all the same
+            self._executor_error = str(error)
+            return Observed({}, {}, {})
+
+    def _snapshot(
+        self,
+        changed: tuple[JobRow, ...],
+        removed: tuple[int, ...],
+        changed_batches: frozenset[int],
+        reload: bool,
+    ) -> Snapshot:
+        record = self._record
+        error = self._executor_error or record.error
+        failing = record.failing_since if not self._executor_error else record.failing_since or time.time()
+        total = sum(1 for job in record.answer.values() if job.state != ENDED)
+        name = self._ws.settings.executor if self._executor_error else self._ws.executor.name
+        return Snapshot(
+            rev=self._rev,
+            batches=self._batches,
+            live=self._observed.live,
+            missing=self._observed.missing,
+            live_spawns=self._observed.live_spawns,
+            held_back=self._held_back(),
+            database=self._database,
+            scheduler=SchedulerHealth(name, record.polled_at, failing, error, total),
+            changed=changed,
+            removed_batches=removed,
+            changed_batches=changed_batches,
+            reload=reload,
+        )
+
+    def _held_back(self) -> dict[int, str]:
+        """For each batch that does not move, why: in a few words."""
+        reasons = waiting(self._batches)
+        lost: dict[int, int] = {}
+        for key in self._observed.missing:
+            lost[key.batch_id] = lost.get(key.batch_id, 0) + 1
+        queued: dict[int, dict[str, int]] = {}
+        moving: set[int] = set()
+        for key, job in self._observed.live.items():
+            if job.state in (QUEUED, HELD, STUCK):
+                words = job.reason or job.state
+                queued.setdefault(key.batch_id, {}).setdefault(words, 0)
+                queued[key.batch_id][words] += 1
+            else:
+                moving.add(key.batch_id)
+        for batch_id, words_of in queued.items():
+            if batch_id not in moving:
+                words, n = max(words_of.items(), key=lambda item: item[1])
+                reasons[batch_id] = (
+                    f"{n} {words}" if words in (QUEUED, HELD, STUCK) else f"{n} queued: {words}"
+                )
+        for batch_id, n in lost.items():
+            if batch_id not in moving and batch_id not in queued:
+                group = " hold back the next group" if batch_id in reasons else ""
+                reasons[batch_id] = f"{n} missing{group}"
+        return reasons
+
+
+def _turned(before: Observed, after: Observed) -> set[JobKey]:
+    """Jobs that went online, offline or missing, or changed so, between two observations."""
+    turned = {
+        key for key in before.live.keys() | after.live.keys() if before.live.get(key) != after.live.get(key)
+    }
+    turned.update(
+        key
+        for key in before.missing.keys() | after.missing.keys()
+        if before.missing.get(key) != after.missing.get(key)
+    )
+    return turned

@@ -1,0 +1,139 @@
+"""Asks the scheduler what it holds: once per interval for all processes, and never believing too much.
+
+The rules for what an answer proves are in DESIGN terms: a failed poll, a time-out, garbage or a suddenly
+empty list proves nothing; it only lets the age of the last valid answer grow.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+
+from .db.jobs import read_online_rows
+from .db.poll import Absent, PollRecord, read_poll, store_poll, take_lease
+from .db.spawns import read_live_spawns
+from .errors import DatabaseError, ParaschutError, SchedulerError
+from .model import ENDED, LiveJob
+from .workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+BELIEVE_EMPTY = 3
+"""An empty answer while jobs should be there is believed when it comes so often in a row."""
+
+
+def scheduler_key(ws: Workspace) -> str:
+    """The name under which a scheduler's answers are kept: they are one user's."""
+    return f"{ws.executor.name} {ws.db.who.partition('@')[0]}"
+
+
+def expected_ids(ws: Workspace) -> set[str]:
+    """The ids of all jobs and spawns that should be in the queue."""
+    ids = {i for row in read_online_rows(ws.reader) for i in (row.submit_id, row.cluster_id) if i}
+    for spawns in read_live_spawns(ws.reader).values():
+        ids.update(i for spawn in spawns for i in (spawn.submit_id, spawn.cluster_id) if i)
+    return ids
+
+
+def ask(ws: Workspace, *, force: bool = False) -> PollRecord:
+    """The scheduler's latest valid answer, asked anew if it is due.
+
+    Args:
+        force: ask now, whatever the interval says (a running poll of another process is waited for).
+
+    Returns:
+        the record; `failing_since` is set while the scheduler does not answer. Never raises for the
+        scheduler's faults.
+    """
+    key = scheduler_key(ws)
+    known = read_poll(ws.reader, key)
+    executor = ws.executor
+    interval = _interval(ws, known)
+    if executor.shared_poll and not _lease(ws, key, 0.0 if force else interval):
+        return known
+    record = _judge(ws, known)
+    _keep(ws, key, record, known)
+    return record
+
+
+def _interval(ws: Workspace, known: PollRecord) -> float:
+    """Seconds to the next poll: longer and longer while the scheduler fails."""
+    poll = ws.settings.poll
+    if not known.failures:
+        return poll.interval
+    return float(min(poll.interval * 2.0 ** min(known.failures, 16), max(poll.backoff, poll.interval)))
+
+
+def _lease(ws: Workspace, key: str, interval: float) -> bool:
+    try:
+        return take_lease(ws.db, key, interval)
+    except DatabaseError as error:
+        # Who may only read the database looks at what others asked; with nobody else, asks for itself.
+        log.info("cannot take the lease: %s", error)
+        return not read_poll(ws.reader, key).polled_at
+
+
+def _keep(ws: Workspace, key: str, record: PollRecord, known: PollRecord) -> None:
+    executor = ws.executor
+    answered = record.polled_at != known.polled_at
+    same = (record.failing_since, record.error, record.empties) == (
+        known.failing_since,
+        known.error,
+        known.empties,
+    )
+    if executor.absence_is_proof and same:
+        return  # nothing is ever compared with the answer before: no need to write it down
+    try:
+        store_poll(ws.db, key, record, answered=answered)
+    except DatabaseError as error:
+        log.info("cannot keep the scheduler's answer: %s", error)
+
+
+def _judge(ws: Workspace, known: PollRecord) -> PollRecord:
+    """Polls, and says what is known afterwards."""
+    now = time.time()
+    try:
+        answer = ws.executor.poll()
+    except ParaschutError as error:
+        return _failed(known, now, str(error))
+    except Exception as error:  # a user's own executor may raise anything
+        log.exception("poll of %s", ws.executor.name)
+        return _failed(known, now, f"{type(error).__name__}: {error}")
+    expected = expected_ids(ws)
+    doubtful = (
+        not answer
+        and not ws.executor.absence_is_proof
+        and bool(expected & set(known.answer))
+        and known.empties + 1 < BELIEVE_EMPTY
+        and not _some_ended(ws, expected)
+    )
+    if doubtful:
+        empty = _failed(known, now, f"an empty list, although {len(expected)} jobs should be there")
+        return empty._replace(empties=known.empties + 1)
+    return PollRecord(now, answer, absent_now(known.absent, expected, answer, now), tried_at=now)
+
+
+def _failed(known: PollRecord, now: float, error: str) -> PollRecord:
+    return known._replace(
+        failing_since=known.failing_since or now, failures=known.failures + 1, error=error, tried_at=now
+    )
+
+
+def _some_ended(ws: Workspace, expected: set[str]) -> bool:
+    """Whether the accounts say that one of these jobs ended: then an empty queue is no wonder."""
+    try:
+        return bool(ws.executor.explain(sorted(expected)[:20], time.time() - 30 * 86400.0))
+    except SchedulerError:
+        return False
+
+
+def absent_now(before: Absent, expected: set[str], answer: Mapping[str, LiveJob], now: float) -> Absent:
+    """For each expected id that is not live: since when, and in how many polls in a row."""
+    absent: dict[str, tuple[float, int]] = {}
+    for id_ in expected:
+        job = answer.get(id_)
+        if job is None or job.state == ENDED:
+            first, polls = before.get(id_, (now, 0))
+            absent[id_] = (first, polls + 1)
+    return absent

@@ -1,0 +1,183 @@
+"""The printed report of all jobs, in v0.6's layout, and the printed logs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from . import polling
+from .db.filters import matching_keys
+from .db.jobs import read_all_infos
+from .db.spawns import read_spawns, spawn_fields
+from .errors import UsageError
+from .logs import print_lines
+from .model import DONE_STATES, ENDED, RUNNING, SPAWN, BatchJobs, JobInfo, JobKey, Missing, name_text
+from .monitor import Observed, look, missing_of
+from .submission import settle_claims
+from .text import clean_line
+from .workspace import Workspace
+
+
+class Queue(NamedTuple):
+    """All jobs that were asked for, with what the scheduler says of them."""
+
+    jobs: BatchJobs
+    observed: Observed
+    online: dict[JobKey, int]
+    executor: str
+    connected: bool
+    error: str
+    in_queue: int
+
+    def missing(self) -> dict[int, list[JobInfo]]:
+        """The missing jobs by batch."""
+        lost: dict[int, list[JobInfo]] = {}
+        for batch_id, infos in self.jobs.items():
+            for info in infos:
+                if JobKey(batch_id, info["JobIndex"]) in self.observed.missing:
+                    lost.setdefault(batch_id, []).append(info)
+        return lost
+
+    def reasons(self) -> dict[JobKey, Missing]:
+        """Why the missing jobs among those asked for are missing."""
+        return {
+            key: self.observed.missing[key]
+            for batch_id, infos in self.missing().items()
+            for key in (JobKey(batch_id, info["JobIndex"]) for info in infos)
+        }
+
+    @property
+    def running(self) -> int:
+        return sum(self.online.values())
+
+    @property
+    def complete(self) -> int:
+        return sum(info["state"] in DONE_STATES for infos in self.jobs.values() for info in infos)
+
+    @property
+    def total(self) -> int:
+        return sum(len(infos) for infos in self.jobs.values())
+
+
+def read_queue(ws: Workspace, condition: str = "", *, force_poll: bool = False) -> Queue:
+    """Reads the index and asks the scheduler, if that is due.
+
+    Raises:
+        FilterError: `condition` cannot be evaluated.
+    """
+    keys = matching_keys(ws.reader, condition) if condition.strip() else None
+    record = polling.ask(ws, force=force_poll)
+    if not ws.db.read_only:
+        settle_claims(ws, record)
+    observed = look(ws, record)
+    jobs = read_all_infos(ws.reader, keys)
+    live = {id_: job for id_, job in record.answer.items() if job.state != ENDED}
+    online: dict[JobKey, int] = {}
+    for batch_id, infos in jobs.items():
+        for info in infos:
+            key = JobKey(batch_id, info["JobIndex"])
+            if info["state"] == SPAWN:
+                info.update(spawn_fields(read_spawns(ws.reader, key)))
+                ids = [str(i) for i in info["ClusterID"] if i]
+            else:
+                ids = [str(info[name]) for name in ("ClusterID", "submit_id") if info.get(name)][:1]
+            n = sum(1 for i in ids if i in live and live[i].state == RUNNING)
+            if n:
+                online[key] = n
+    for key, lost in observed.missing.items():
+        found = [i for i in jobs.get(key.batch_id, []) if i["JobIndex"] == key.job_index]
+        if found:
+            observed.missing[key] = missing_of(ws, key, found[0]["attempt"], lost)
+    return Queue(
+        jobs,
+        observed,
+        online,
+        ws.executor.name,
+        record.failing_since is None and bool(record.polled_at),
+        record.error,
+        len(live),
+    )
+
+
+def states_of(queue: Queue, infos: Iterable[JobInfo]) -> dict[str, list[Any]]:
+    """{state: [JobIndex, ...]} in order of first appearance; online ones as '3*', a star a process."""
+    states: dict[str, list[Any]] = {}
+    for info in infos:
+        key = JobKey(info["BatchID"], info["JobIndex"])
+        stars = "*" * queue.online.get(key, 0)
+        states.setdefault(info["state"], []).append(f"{key.job_index}{stars}" if stars else key.job_index)
+    return states
+
+
+def lines_of(queue: Queue, display: Collection[str] | None = None) -> Iterator[str]:
+    """The report: v0.6's lines, and after them why jobs are missing."""
+    for batch_id, infos in queue.jobs.items():
+        states = states_of(queue, infos)
+        if display is not None:
+            states = {state: jobs for state, jobs in states.items() if state in display}
+        if states:
+            yield f"\n{batch_id}: {clean_line(name_text(infos[0].get('name', '?')))}"
+            yield str(states)
+    lost = {batch: [info["JobIndex"] for info in infos] for batch, infos in queue.missing().items()}
+    yield f"\nmissing jobs: {lost}"
+    yield f"\ntotal jobs on server queue: {queue.in_queue}"
+    yield f"running/complete/total: {queue.running}/{queue.complete}/{queue.total}"
+    reasons = queue.reasons()
+    if reasons:
+        yield "\nwhy they are missing:"
+        for key, missing in reasons.items():
+            yield f"  {key}: {clean_line(missing.reason)}"
+    if not queue.connected:
+        yield f"\n{queue.executor} does not answer: {clean_line(queue.error or 'never asked')}"
+    for infos in queue.jobs.values():
+        for info in infos:
+            if "unreadable" in info:
+                yield clean_line(info["unreadable"])
+
+
+# ------------------------------------------------------------------------------------ logs
+
+
+def log_lines(
+    info: JobInfo,
+    stream: str,
+    index: int,
+    lines: Iterable[int] | None,
+    pattern: str | None,
+) -> Iterator[str]:
+    """The header and the wanted lines of one log of a job, or one line that says why there is none.
+
+    Args:
+        stream: "stdout" or "stderr".
+        index: which log of the history; -1 is the last.
+        lines: line numbers to show, from 0; None: all.
+        pattern: a regular expression; only lines in which it is found.
+    """
+    if stream not in ("stdout", "stderr"):
+        raise UsageError(f"LogKey must be 'stdout' or 'stderr', not {stream!r}.")
+    title = f"{info['BatchID']}/{name_text(info.get('name', '?'))}/job_{info['JobIndex']}"
+    yield f"\n[[[{stream} log for {clean_line(title)}:]]]\n"
+    history = info.get(stream)
+    if isinstance(history, str):
+        history = [history]
+    if not history:
+        yield "log unknown"
+    elif index >= len(history):
+        yield "log index too large"
+    elif index < -len(history):
+        yield "log index too small"
+    else:
+        path = str(history[index])
+        try:
+            yield from print_lines(path, lines, pattern)
+        except FileNotFoundError:
+            yield f"log is missing.\n{clean_line(path)}"
+        except OSError as error:
+            yield f"log cannot be read ({error.strerror}).\n{clean_line(path)}"
+
+
+def as_list(value: Any) -> list[Any]:
+    """`value` itself if it is an iterable of numbers (or a dict's keys), else a list with it alone."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        return [value]
+    return list(value)

@@ -1,0 +1,180 @@
+"""What a running job calls about itself. Every job imports this: it reads no configuration."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from .db.connection import Database, who_am_i
+from .db.history import record_ending
+from .db.jobs import checked_id, read_info, write_info
+from .db.spawns import read_spawns, spawn_fields, start_spawn
+from .db.submitting import Running, complete, require_current, start
+from .errors import ParaschutError, StaleJobError, UsageError
+from .model import SPAWN, Ending, JobInfo, JobKey
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .config import Settings
+
+
+def database() -> Database:
+    """The database that the job's environment names, else the one of the configuration."""
+    path = os.environ.get("PARASCHUT_DB")
+    who = author()
+    if path:
+        return Database(os.path.expanduser(path), who=who)
+    from .workspace import open_database
+
+    return open_database(settings(), who=who)
+
+
+def settings() -> Settings:
+    """The settings in force; importing them costs more than most of a job's start."""
+    from . import config
+
+    return config.load()
+
+
+def author() -> str:
+    """This process, as events name it: user@host:pid, inside a job with its id."""
+    job_id = cluster_id()
+    return f"{who_am_i()} ({job_id})" if job_id else who_am_i()
+
+
+def cluster_id() -> str | None:
+    """The id of the job that this process runs in, as the scheduler's list shows it; None outside."""
+    from .executors import current_job_id
+
+    return current_job_id()
+
+
+def own_key() -> JobKey | None:
+    """The job that this process runs, where its environment tells."""
+    batch_id, index = os.environ.get("PARASCHUT_BATCH_ID"), os.environ.get("PARASCHUT_JOB_INDEX")
+    if not batch_id or not index:
+        return None
+    try:
+        return JobKey(int(batch_id), int(index))
+    except ValueError:
+        return None
+
+
+def key_of(batch_id: object, job_index: object) -> JobKey:
+    """The job that is meant: the given one, with what is left out taken from the environment.
+
+    Raises:
+        UsageError: something is left out and this process runs no job.
+    """
+    own = own_key()
+    if batch_id is None and own is not None:
+        batch_id = own.batch_id
+    if job_index is None and own is not None and batch_id == own.batch_id:
+        job_index = own.job_index
+    if batch_id is None or job_index is None:
+        raise UsageError("Which job? Give BatchID and JobIndex (they may be left out only inside a job).")
+    return JobKey(checked_id(batch_id), checked_id(job_index, "JobIndex"))
+
+
+def own_token(key: JobKey) -> str | None:
+    """The token of this process's submission, if it is one of job `key`."""
+    return os.environ.get("PARASCHUT_TOKEN") if own_key() == key else None
+
+
+def start_job(db: Database, key: JobKey, given_id: str | None = None) -> JobInfo:
+    """The start gate: the job becomes `run`, its ClusterID and hostname are recorded.
+
+    Raises:
+        StaleJobError: this process is not the job's current submission: it must stop.
+    """
+    from .executors import restart_count
+
+    me = Running(given_id or cluster_id(), os.uname().nodename, own_token(key), restart_count())
+    with db.transaction() as tx:
+        (state,) = tx.connection.execute(
+            "SELECT coalesce(max(state), '') FROM job WHERE BatchID = ? AND JobIndex = ?", key
+        ).fetchone()
+        if state != SPAWN:
+            return start(tx, db, key, me)
+        spawn = start_spawn(tx, key, me)
+        if spawn is None:
+            raise StaleJobError(
+                f"Job {key} must not start: it multiplied itself, and {me.cluster_id} is none of its spawns."
+            )
+    return {**read_info(db, key), **spawn_fields([spawn])}
+
+
+def job_info(db: Database, key: JobKey, given_id: str | None = None, *, with_spawns: bool = True) -> JobInfo:
+    """A job's metadata; for a spawn job also its spawns' fields: its own alone inside a spawn."""
+    info = read_info(db, key)
+    if info["state"] == SPAWN and with_spawns:
+        spawns = read_spawns(db, key)
+        me = given_id or (cluster_id() if own_key() == key else None)
+        own = [spawn for spawn in spawns if me is not None and me in (spawn.cluster_id, spawn.submit_id)]
+        info.update(spawn_fields(own or spawns))
+    return info
+
+
+def update_job(db: Database, info: JobInfo) -> None:
+    """Writes metadata back if nobody else changed it since it was read. Raises ConflictError."""
+    by_itself = own_key() == (info.get("BatchID"), info.get("JobIndex"))
+    with db.transaction() as tx:
+        write_info(tx, info, why="update_job", quiet=by_itself)
+
+
+def complete_job(db: Database, key: JobKey, info: JobInfo | None) -> JobInfo:
+    """Stores a job's metadata (default: what is stored) with state `complete` and the scheduler's record.
+
+    Raises:
+        StaleJobError, ConflictError: another attempt is the current one by now.
+    """
+    from .executors import current_job_summary
+
+    token = own_token(key)
+    if info is None:
+        info = read_info(db, key)
+    info["qstat"] = current_job_summary()
+    with db.transaction() as tx:
+        if token is not None:
+            require_current(tx, key, token)
+        stored = complete(tx, db, key, info, by_job=token is not None)
+    info.clear()
+    info.update(stored)
+    return info
+
+
+def record_exit(db: Database, key: JobKey, attempt: int, status: int, signal: int | None) -> None:
+    """Notes how this attempt's command ended, for whoever finds the job missing."""
+    if signal is not None:
+        reason = f"killed by signal {signal} ({signal_name(signal)})"
+    else:
+        reason = f"exit status {status}"
+    ending = Ending(reason, None if signal is not None else status, signal, os.uname().nodename)
+    token = own_token(key)
+    with db.transaction() as tx:
+        if token is not None:
+            require_current(tx, key, token)
+        record_ending(tx, key, attempt, ending)
+
+
+def signal_name(number: int) -> str:
+    """SIGKILL for 9."""
+    import signal
+
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIG{number}"
+
+
+def submit_what_is_next() -> None:
+    """Submits what the priority rules allow now. The job that asks is complete: nothing may fail it."""
+    try:
+        from .submission import submit_next
+        from .workspace import Workspace
+
+        with Workspace(settings(), who=author()) as ws:
+            report = submit_next(ws)
+        print(f"max jobs: {report.max_jobs}\nin queue: {report.in_queue}\nsubmitted: {report.submitted}")
+    except ParaschutError as error:
+        print(f"paraschut: the next jobs were not submitted: {error}", file=sys.stderr)

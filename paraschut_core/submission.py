@@ -1,0 +1,404 @@
+"""Submits jobs, each exactly once: claim in the database, submit, record the id; adopt after a crash."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from . import polling
+from .db.changes import read_batches
+from .db.filters import matching_keys
+from .db.jobs import read_infos, read_keys_of_priority, read_online_rows
+from .db.poll import PollRecord
+from .db.spawns import record_spawn_id, release_spawn
+from .db.submitting import Claimed, claim, claimable, claimed_without_id, record_id, release
+from .errors import ConfigError, SchedulerError, UsageError
+from .executors.base import JobExecutor
+from .model import ENDED, INIT, JobInfo, JobKey, JobSpec, Submitted, name_text
+from .priority import submittable
+from .workspace import Workspace
+
+Progress = Callable[[int, int], None]
+"""Called with (jobs done, jobs in all)."""
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_UNSAFE_IN_FILE_NAME = re.compile(r"[^\w.+=@,-]|^\.", re.ASCII)
+
+
+class Outcome(NamedTuple):
+    """What became of one job: `id` where it was submitted, else `error`."""
+
+    key: JobKey
+    id: str | None
+    error: str = ""
+
+
+class SubmitReport(NamedTuple):
+    """What submit_next did. `in_queue` counts the user's jobs before it."""
+
+    max_jobs: int
+    in_queue: int
+    outcomes: list[Outcome]
+
+    @property
+    def submitted(self) -> int:
+        return sum(1 for outcome in self.outcomes if outcome.id is not None)
+
+
+# ------------------------------------------------------------------------------------ which jobs
+
+
+def submit_next(
+    ws: Workspace,
+    *,
+    max_jobs: int | None = None,
+    min_priority: float = 0,
+    condition: str = "",
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> SubmitReport:
+    """Submits what the priority rules allow next.
+
+    Args:
+        max_jobs: the most jobs that may be in the queue together; None: JobDir/maxjobs, else the setting.
+        min_priority: leaves out batches below it (0: none).
+        condition: only jobs that match this Filter, and only their batches count for the rules.
+
+    Raises:
+        SchedulerError: the scheduler does not answer, so nobody knows how many jobs it holds.
+    """
+    limit = max_jobs if max_jobs is not None else read_max_jobs(ws)
+    executor = ws.executor
+    if not executor.isconnected():
+        raise SchedulerError(f"Not connected to {executor.name}: jobs cannot be submitted from this host.")
+    record = polling.ask(ws)
+    if not record.polled_at:
+        raise SchedulerError(f"{executor.name} does not answer ({record.error}); nothing was submitted.")
+    settle_claims(ws, record)
+    in_queue = count_in_queue(ws, record)
+    matching = set(matching_keys(ws.reader, condition)) if condition.strip() else None
+    batches = read_batches(ws.reader, {key.batch_id for key in matching} if matching is not None else None)
+    room = max(limit - in_queue, 0)
+    keys: list[JobKey] = []
+    for batch_id, priority in submittable(batches.values(), min_priority):
+        if len(keys) >= room:
+            break
+        wanted = -1 if matching is not None else room - len(keys)
+        group = read_keys_of_priority(ws.reader, batch_id, priority, INIT, wanted)
+        keys.extend(key for key in group if matching is None or key in matching)
+    outcomes = submit_keys(
+        ws,
+        keys[:room],
+        room=lambda: limit - count_in_queue(ws, record),
+        progress=progress,
+        cancelled=cancelled,
+    )
+    return SubmitReport(limit, in_queue, outcomes)
+
+
+def read_max_jobs(ws: Workspace) -> int:
+    """The first line of JobDir/maxjobs, else the setting (1000)."""
+    path = os.path.join(ws.job_dir, "maxjobs")
+    try:
+        with open(path, encoding="utf-8") as file:
+            line = file.readline().strip()
+    except FileNotFoundError:
+        return ws.settings.submit.max_jobs
+    except OSError as error:
+        raise ConfigError(f"Cannot read {path}: {error.strerror}.") from error
+    try:
+        return int(line)
+    except ValueError:
+        raise ConfigError(f"{path}: its first line must be a number, not {line!r}.") from None
+
+
+def count_in_queue(ws: Workspace, record: PollRecord) -> int:
+    """How many of the user's jobs the scheduler holds: what it said, and what was submitted since."""
+    live = {id_ for id_, job in record.answer.items() if job.state != ENDED}
+    since = sum(
+        1
+        for row in read_online_rows(ws.reader)
+        if (row.submitted_at or 0) >= record.polled_at
+        and row.submit_id not in live
+        and row.cluster_id not in live
+    )
+    return len(live) + since
+
+
+# ------------------------------------------------------------------------------------ submit
+
+
+def submit_keys(
+    ws: Workspace,
+    keys: Iterable[JobKey],
+    *,
+    room: Callable[[], int] | None = None,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> list[Outcome]:
+    """Submits those of `keys` that are in `init`, whatever their priority.
+
+    Args:
+        room: asked inside each claim for how many jobs may still be taken, so that several submitters
+            together keep to the limit.
+
+    Returns:
+        an outcome for each job that was tried.
+    """
+    outcomes: list[Outcome] = []
+    candidates = [info for info in read_infos(ws.reader, keys) if info["state"] == INIT]
+    ready: list[JobInfo] = []
+    for info in candidates:
+        why = _obstacle(ws, info)
+        if why:
+            outcomes.append(Outcome(JobKey(info["BatchID"], info["JobIndex"]), None, why))
+        else:
+            ready.append(info)
+    for chunk in _chunks(ws.executor, ready):
+        if cancelled():
+            break
+        specs = _claim_chunk(ws, chunk, room)
+        if specs:
+            outcomes.extend(submit_claimed(ws, specs))
+        if progress is not None:
+            progress(len(outcomes), len(candidates))
+        if room is not None and len(specs) < len(chunk) and room() <= 0:
+            break
+    return outcomes
+
+
+def _chunks(executor: JobExecutor, infos: Sequence[JobInfo]) -> Iterator[list[JobInfo]]:
+    """Jobs of one group each, in the order of their first jobs, no more than the executor takes at once."""
+    size = max(executor.chunk_limit(), 1)
+    groups: dict[object, list[JobInfo]] = {}
+    for info in infos:
+        groups.setdefault(executor.group_key(info), []).append(info)
+    for group in groups.values():
+        for start in range(0, len(group), size):
+            yield group[start : start + size]
+
+
+def _obstacle(ws: Workspace, info: JobInfo) -> str:
+    """Why this job cannot be submitted at all; '' if it can."""
+    if "unreadable" in info:
+        return str(info["unreadable"])
+    script = info.get("script")
+    if not isinstance(script, str) or not script.strip():
+        return "it has no script: set JobInfo['script'] to an executable file or a command line"
+    if "/" in script and not re.search(r"\s", script):
+        if not os.path.exists(script):
+            return f"its script does not exist: {script}"
+        if os.path.isdir(script):
+            return f"its script is a directory: {script}"
+        if not os.access(script, os.X_OK):
+            return f"its script is not executable: chmod +x {script}"
+    try:
+        checked_vars(info)
+    except UsageError as error:
+        return str(error)
+    return ws.executor.check(info)
+
+
+def checked_vars(info: Mapping[str, Any]) -> dict[str, str]:
+    """The job's own environment variables. Raises UsageError for what cannot be one."""
+    variables = info.get("vars") or {}
+    if not isinstance(variables, Mapping):
+        raise UsageError(f"vars must be a dict of environment variables, not {type(variables).__name__}")
+    checked: dict[str, str] = {}
+    for name, value in variables.items():
+        if not isinstance(name, str) or not _VARIABLE.match(name):
+            raise UsageError(f"vars: {name!r} cannot be the name of an environment variable")
+        text = value if isinstance(value, str) else str(value)
+        if "\0" in text:
+            raise UsageError(f"vars: the value of {name} has a NUL character, which no environment can hold")
+        try:
+            os.fsencode(text)
+        except UnicodeEncodeError as error:
+            raise UsageError(f"vars: the value of {name} cannot be encoded: {error}") from error
+        checked[name] = text
+    return checked
+
+
+def _claim_chunk(ws: Workspace, chunk: Sequence[JobInfo], room: Callable[[], int] | None) -> list[JobSpec]:
+    """One transaction: those of `chunk` that are still in `init` become this process's to submit."""
+    group = new_token()
+    specs: list[JobSpec] = []
+    with ws.db.transaction() as tx:
+        left = len(chunk) if room is None else room()
+        for candidate in chunk:
+            if len(specs) >= left:
+                break
+            key = JobKey(candidate["BatchID"], candidate["JobIndex"])
+            info = claimable(tx, key)
+            if info is None:
+                continue  # another submitter was faster
+            token = f"{group}-{len(specs) + 1}"
+            _prepare(ws, info, tx.at)
+            claim(tx, key, info, token)
+            specs.append(make_spec(ws, info, token))
+    return specs
+
+
+def new_token() -> str:
+    """Ten random letters and digits: what a submission is called in the scheduler's queue."""
+    alphabet = "abcdefghijklmnopqrstuvwxyz0123456789"
+    return "".join(secrets.choice(alphabet) for _ in range(10))
+
+
+def _prepare(ws: Workspace, info: JobInfo, now: float) -> None:
+    """Brings the metadata to its next attempt: number, time, log paths."""
+    info["attempt"] += 1
+    info["subtime"] = int(time.strftime("%Y%m%d%H%M%S", time.localtime(now)))
+    info.pop("qstat", None)
+    out, err = log_paths(ws, info, info["attempt"] - 1)
+    for stream, path in (("stdout", out), ("stderr", err)):
+        history = info.get(stream)
+        info[stream] = [*(history if isinstance(history, list) else []), path]
+
+
+def log_paths(ws: Workspace, info: Mapping[str, Any], number: object) -> tuple[str, str]:
+    """The documented paths of stdout and stderr: the pattern, with .<number> before its extension."""
+    fields = {name: _file_name(value) if isinstance(value, str) else value for name, value in info.items()}
+    fields["name"] = _file_name(name_text(info.get("name", "job")).replace("/", "_"))
+    fields["JobDir"] = ws.job_dir
+    paths = []
+    for pattern in (ws.settings.log_out, ws.settings.log_err):
+        try:
+            stem, extension = os.path.splitext(pattern.format_map(fields))
+        except (KeyError, ValueError, IndexError, TypeError, AttributeError) as error:
+            raise ConfigError(f"The log file pattern {pattern!r} cannot be filled in: {error!r}") from error
+        paths.append(os.path.abspath(os.path.join(ws.job_dir, f"{stem}.{number}{extension}")))
+    return paths[0], paths[1]
+
+
+def _file_name(text: str) -> str:
+    """`text` as a part of a file name: no separators, no leading dot, not too long."""
+    return _UNSAFE_IN_FILE_NAME.sub("_", text)[:100] or "_"
+
+
+def make_spec(ws: Workspace, info: JobInfo, token: str, spawn_id: int | None = None) -> JobSpec:
+    """What the executor is told of a job whose log paths are set."""
+    settings = ws.settings
+    key = JobKey(info["BatchID"], info["JobIndex"])
+    environment = {
+        **checked_vars(info),
+        "PARASCHUT_DB": ws.db.path,
+        "PARASCHUT_JOB_DIR": ws.job_dir,
+        "PARASCHUT_EXECUTOR": ws.executor.name,
+        "PARASCHUT_BATCH_ID": str(key.batch_id),
+        "PARASCHUT_JOB_INDEX": str(key.job_index),
+        "PARASCHUT_TOKEN": token,
+    }
+    if settings.config_file:
+        environment["PARASCHUT_CONFIG"] = settings.config_file
+    if spawn_id is not None:
+        environment["PARASCHUT_SPAWN_ID"] = str(spawn_id)
+    resources = info.get("resources")
+    queue = info.get("queue")
+    return JobSpec(
+        key=key,
+        attempt=info["attempt"],
+        token=token,
+        name=name_text(info.get("name", "job")),
+        script=str(info["script"]),
+        queue=str(queue) if queue else settings.queue,
+        resources=resources if isinstance(resources, Mapping) else settings.resources,
+        directives=[*settings.submit.directives, *map(str, info.get("directives") or [])],
+        environment=environment,
+        stdout=info["stdout"][-1],
+        stderr=info["stderr"][-1],
+        cwd=str(info.get("cwd") or os.getcwd()),
+        priority=info["priority"],
+        # Executors that users wrote pass on `vars`: what the job must know comes with it.
+        job_info={**info, "vars": environment},
+        spawn_id=spawn_id,
+    )
+
+
+def submit_claimed(ws: Workspace, specs: Sequence[JobSpec]) -> list[Outcome]:
+    """Hands claimed jobs to the executor and records what it says."""
+    try:
+        results = ws.executor.submit_many(specs)
+    except SchedulerError as error:
+        results = [Submitted(None, str(error), certain=False) for _ in specs]
+    record_submitted(ws, specs, results)
+    return [
+        Outcome(
+            spec.key,
+            result.id,
+            result.error if result.certain else f"{result.error} (it will be looked for in the queue)",
+        )
+        for spec, result in zip(specs, results, strict=True)
+    ]
+
+
+def record_submitted(ws: Workspace, specs: Sequence[JobSpec], results: Sequence[Submitted]) -> None:
+    """Writes the ids down; jobs that were certainly refused go back."""
+    with ws.db.transaction() as tx:
+        for spec, result in zip(specs, results, strict=True):
+            if result.id is not None:
+                if spec.spawn_id is None:
+                    record_id(tx, spec.key, spec.token, result.id)
+                else:
+                    record_spawn_id(tx, spec.key, spec.token, result.id)
+            elif result.certain:
+                if spec.spawn_id is None:
+                    release(tx, spec.key, spec.token, f"not submitted: {result.error}", surely=True)
+                else:
+                    release_spawn(tx, spec.key, spec.token)
+
+
+# ------------------------------------------------------------------------------------ after a crash
+
+
+def settle_claims(ws: Workspace, record: PollRecord) -> int:
+    """Adopts submissions whose id was never recorded, and gives back those that never took place.
+
+    A claim is left alone while its submitter may still be at work. What the scheduler shows under the
+    claim's token is adopted at once. The rest is given back only when nothing can take effect any more:
+    a submit command outlives the process that ran it, so this is not sooner than its time-out, unless
+    the executor's own word is proof. Returns how many were settled.
+    """
+    if record.failing_since is not None or not ws.executor.shows_tokens:
+        return 0
+    claims = [c for c in claimed_without_id(ws.reader) if not _submitter_lives(c)]
+    if not claims:
+        return 0
+    try:
+        found = ws.executor.find([c.token for c in claims])
+    except SchedulerError:
+        return 0
+    now = time.time()
+    overdue = ws.settings.submit.timeout + ws.settings.poll.grace
+    settled = 0
+    with ws.db.transaction() as tx:
+        for c in claims:
+            if c.token in found:
+                adopt = record_id if c.spawn_id is None else record_spawn_id
+                settled += adopt(tx, c.key, c.token, found[c.token])
+            elif ws.executor.absence_is_proof or not 0 <= now - c.submitted_at < overdue:
+                if c.spawn_id is None:
+                    settled += release(tx, c.key, c.token, "never reached the queue", surely=False)
+                else:
+                    settled += release_spawn(tx, c.key, c.token)
+    return settled
+
+
+def _submitter_lives(c: Claimed) -> bool:
+    """Whether the process that claimed this job may be about to record its id."""
+    host, _, pid = c.claimed_by.partition("@")[2].rpartition(":")
+    if 0 <= time.time() - c.submitted_at < 1.0:
+        return True
+    if host != os.uname().nodename or not pid.isdigit() or int(pid) == os.getpid():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it is alive, and another user's
+    return True

@@ -1,0 +1,265 @@
+"""The only door to the core: requests go in and run in threads, answers come out as messages or futures.
+
+The thread of the screen never touches a file: one on a network file system can hang for minutes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import itemgetter
+from typing import NamedTuple, TypeVar
+
+from paraschut_core.config import Settings
+from paraschut_core.db.connection import Database
+from paraschut_core.errors import ParaschutError
+from paraschut_core.executors.base import JobExecutor
+from paraschut_core.model import Action, JobKey, JobRow
+from textual.message import Message
+
+from .board import Cells, packed
+from .deeds import Deeds
+from .feed import Feed, Update
+from .lanes import Lane
+from .look import Looks
+from .messages import ActionProgress, CellsReady, SnapshotReady
+from .query import Query
+from .records import JobRecord, Preview, Target, Verdict
+
+T = TypeVar("T")
+Post = Callable[[Message], object]
+
+FEW = 2000
+"""Up to so many jobs are read one by one, more in a sweep through their batch."""
+
+
+class Request(NamedTuple):
+    """What the grid is to show: these batches, or, with a query, all jobs that match it."""
+
+    batches: tuple[int, ...] = ()
+    query: Query | None = None
+
+
+class Gateway:
+    """One project, as the screen sees it.
+
+    Args:
+        settings: the project.
+        looks: the states met; shared with the widgets.
+        executor: instead of the one that the settings name.
+    """
+
+    def __init__(self, settings: Settings, looks: Looks, executor: JobExecutor | None = None) -> None:
+        self.settings = settings
+        self.looks = looks
+        self._deeds = Deeds(settings, executor)
+        self._post: Post = lambda message: None
+        self._feed = Feed(settings, executor, looks, self._announce)
+        self._reader: Lane | None = None
+        self._loader: Lane | None = None
+        self._actor: Lane | None = None
+        self._counter: Lane | None = None
+        self._reader_db: Database | None = None
+        self._loader_db: Database | None = None
+        self._tickets = itertools.count(1)
+        self._wanted = 0
+        self._cancelled = False
+
+    # ------------------------------------------------------------------ life
+
+    def start(self, post: Post) -> None:
+        """Begins to follow the project; messages go to `post`, from any thread."""
+        self._post = post
+        self._reader, self._loader = Lane("paraschut-read"), Lane("paraschut-load")
+        self._actor, self._counter = Lane("paraschut-act"), Lane("paraschut-count")
+        self._feed.start()
+
+    def close(self) -> None:
+        """Ends the threads; waits a little for those that are busy, but not for ever."""
+        self._wanted = -1
+        self._cancelled = True
+        self._feed.close()
+        for lane in (self._reader, self._loader, self._actor, self._counter):
+            if lane is not None:
+                lane.close()
+
+    # ------------------------------------------------------------------ snapshots
+
+    @property
+    def seen(self) -> float:
+        """When the database was last looked at (epoch s), whether or not it had changed."""
+        return self._feed.seen
+
+    def take(self) -> Update | None:
+        """What is new since the last take."""
+        return self._feed.take()
+
+    def poll_now(self) -> None:
+        """Has the scheduler polled and the file read now."""
+        self._feed.poll_now()
+
+    def _announce(self) -> None:
+        self._post(SnapshotReady())
+
+    # ------------------------------------------------------------------ jobs for the grid
+
+    def load(self, request: Request, missing: Sequence[JobKey] = ()) -> int:
+        """Reads the jobs of a request; they come as CellsReady messages with the ticket returned.
+        A newer request ends an older one.
+
+        Args:
+            missing: what is missing now, for a query that asks for it.
+        """
+        ticket = self._wanted = next(self._tickets)
+        assert self._loader is not None  # started
+        self._loader.submit(lambda: self._load(ticket, request, frozenset(missing)))
+        return ticket
+
+    def _load(self, ticket: int, request: Request, missing: frozenset[JobKey]) -> None:
+        if ticket != self._wanted:
+            return
+        try:
+            if self._loader_db is None:
+                self._loader_db = self._open()
+            if request.query is not None:
+                cells = self._matching(self._loader_db, request.query, missing)
+                self._post(CellsReady(ticket, cells, True))
+            else:
+                self._load_batches(self._loader_db, ticket, request.batches)
+        except ParaschutError as error:
+            self._loader_db = None
+            self._post(CellsReady(ticket, [], True, str(error)))
+
+    def _load_batches(self, db: Database, ticket: int, batches: Sequence[int]) -> None:
+        """Sends the first part at once, so that something is there to see, and all of it at the end."""
+        from paraschut_core.db.jobs import read_cells
+
+        whole: list[Cells] = []
+        sent = False
+        for batch_id in batches:
+            indexes, states = array("q"), bytearray()
+            for chunk in read_cells(db, batch_id):
+                if ticket != self._wanted:
+                    return
+                indexes.extend(map(itemgetter(0), chunk))
+                states.extend(map(self.looks.code, map(itemgetter(1), chunk)))
+                if not sent and len(chunk) >= 10_000:
+                    sent = True
+                    first = Cells(batch_id, packed(indexes[:]), bytearray(states))
+                    self._post(CellsReady(ticket, [*whole, first], False))
+            whole.append(Cells(batch_id, packed(indexes), states))
+        self._post(CellsReady(ticket, whole, True))
+
+    def _matching(self, db: Database, query: Query, missing: frozenset[JobKey]) -> list[Cells]:
+        from paraschut_core.db.filters import matching_keys
+
+        def wanted(keys: Iterable[JobKey], lost: bool | None) -> Iterator[JobKey]:
+            return (key for key in keys if lost is None or (key in missing) is lost)
+
+        found: dict[int, set[int]] = {}
+        passes = [(query.condition, query.lost)] + ([(query.or_lost, True)] if query.or_lost else [])
+        for condition, lost in passes:
+            for key in wanted(matching_keys(db, condition or "1"), lost):
+                found.setdefault(key.batch_id, set()).add(key.job_index)
+        return [self._cells_of(db, batch_id, found[batch_id]) for batch_id in sorted(found, reverse=True)]
+
+    def _cells_of(self, db: Database, batch_id: int, wanted: set[int]) -> Cells:
+        """Some jobs of a batch with their states: one by one if they are few, else in one sweep."""
+        from paraschut_core.db.jobs import read_cells, read_rows
+
+        found: list[tuple[int, str]]
+        if len(wanted) <= FEW:
+            rows = read_rows(db, [JobKey(batch_id, index) for index in sorted(wanted)])
+            found = [(row.key.job_index, row.state) for row in rows]
+        else:
+            found = [cell for chunk in read_cells(db, batch_id) for cell in chunk if cell[0] in wanted]
+        indexes = array("q", map(itemgetter(0), found))
+        return Cells(batch_id, packed(indexes), bytearray(map(self.looks.code, map(itemgetter(1), found))))
+
+    # ------------------------------------------------------------------ one job
+
+    async def rows(self, keys: Sequence[JobKey]) -> list[JobRow]:
+        """The rows of jobs, for the grid's columns."""
+        from paraschut_core.db.jobs import read_rows
+
+        return await self._read(lambda db: read_rows(db, keys))
+
+    async def record(self, key: JobKey) -> JobRecord:
+        """All about one job; what cannot be read is said in its `error`."""
+        try:
+            return await self._read(lambda db: _read_record(db, key))
+        except ParaschutError as error:
+            return JobRecord(key, {}, error=str(error))
+
+    async def indexes(self, batch_id: int, look: int, limit: int) -> list[int]:
+        """The first JobIndexes of a batch's jobs in the state that `look` stands for."""
+        from paraschut_core.db.jobs import read_keys
+
+        state = self.looks.states[look]
+        keys = await self._read(lambda db: read_keys(db, batch_id, (state,), limit))
+        return [key.job_index for key in keys]
+
+    async def actions(self) -> list[Action]:
+        """The latest acts of users, newest first."""
+        from paraschut_core.db.history import read_actions
+
+        return await self._read(read_actions)
+
+    async def _read(self, task: Callable[[Database], T]) -> T:
+        def run() -> T:
+            if self._reader_db is None:
+                self._reader_db = self._open()
+            try:
+                return task(self._reader_db)
+            except ParaschutError:
+                self._reader_db.close()
+                self._reader_db = None
+                raise
+
+        assert self._reader is not None  # started
+        return await asyncio.wrap_future(self._reader.submit(run))
+
+    def _open(self) -> Database:
+        from paraschut_core.workspace import open_database
+
+        return open_database(self.settings, read_only=True)
+
+    # ------------------------------------------------------------------ actions
+
+    async def preview(self, target: Target) -> Preview:
+        """How many jobs of which states an action would meet. Raises ParaschutError."""
+        assert self._counter is not None  # started
+        return await asyncio.wrap_future(self._counter.submit(lambda: self._deeds.preview(target)))
+
+    async def act(self, verb: str, target: Target, *, force: bool = False, value: str = "") -> Verdict:
+        """Carries an action out; tells its progress by ActionProgress messages."""
+        self._cancelled = False
+        assert self._actor is not None  # started
+        return await asyncio.wrap_future(
+            self._actor.submit(
+                lambda: self._deeds.act(
+                    verb,
+                    target,
+                    force=force,
+                    value=value,
+                    progress=lambda done, total: self._post(ActionProgress(done, total)),
+                    cancelled=lambda: self._cancelled,
+                )
+            )
+        )
+
+    def cancel(self) -> None:
+        """Has the action under way stop after the jobs that it is at."""
+        self._cancelled = True
+
+
+def _read_record(db: Database, key: JobKey) -> JobRecord:
+    from paraschut_core.db.history import read_events
+    from paraschut_core.db.jobs import read_info, read_rows
+    from paraschut_core.db.spawns import read_spawns
+
+    info = read_info(db, key)
+    row = next(iter(read_rows(db, [key])), None)
+    return JobRecord(key, info, read_events(db, key.batch_id, key.job_index, 500), read_spawns(db, key), row)

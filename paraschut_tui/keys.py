@@ -1,0 +1,130 @@
+"""Every key of the dashboard, in one place: bindings, the key line and the help screen come from here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from textual.binding import Binding, BindingType
+
+
+class Key(NamedTuple):
+    """One key or several of equal effect.
+
+    `label` is the word in the key line ("": not shown there), `help` the line of the help screen ("":
+    not listed), `shown` what the help screen calls the keys where their names would not do.
+    """
+
+    keys: str
+    action: str
+    label: str = ""
+    help: str = ""
+    shown: str = ""
+    changes: bool = False
+    """Whether it changes jobs: not offered in read-only mode."""
+
+
+MOVE: Sequence[Key] = (
+    Key("up,k", "up", help="up", shown="↑ k"),
+    Key("down,j", "down", help="down", shown="↓ j"),
+    Key("pageup,ctrl+b,ctrl+u", "page_up", help="a page up", shown="PgUp ctrl+u"),
+    Key("pagedown,ctrl+f,ctrl+d", "page_down", help="a page down", shown="PgDn ctrl+d"),
+    Key("home,g", "first", help="to the first", shown="Home g"),
+    Key("end,G", "last", help="to the last", shown="End G"),
+)
+
+TREE: Sequence[Key] = (
+    *MOVE,
+    Key("right,l", "open", help="open, go in", shown="→ l"),
+    Key("left,h", "close", help="close, go out", shown="← h"),
+    Key("enter", "toggle", help="open or close; on a job: its log", shown="Enter"),
+    Key("t", "group", help="by time, by name, by type"),
+)
+
+GRID: Sequence[Key] = (
+    *MOVE,
+    Key("left,h", "left", help="previous job", shown="← h"),
+    Key("right,l", "right", help="next job", shown="→ l"),
+    Key("enter", "drill", help="to the job's log", shown="Enter"),
+    Key("space", "mark", "mark", "mark or unmark, and on", shown="Space"),
+    Key("v", "range", help="start or end a range of marks"),
+    Key("a", "mark_state", help="mark all in the state of this job"),
+    Key("m", "mark_missing", help="mark all missing"),
+    Key("A", "mark_all", help="mark all shown"),
+    Key("I", "invert", help="invert the marks"),
+    Key("u", "clear", help="clear the marks"),
+    Key("c", "density", "cells/rows", "cells or rows"),
+)
+
+MAIN: Sequence[Key] = (
+    Key("r", "reset", "reset", "reset: back to init", changes=True),
+    Key("s", "resubmit", "resubmit", "resubmit: reset and submit", changes=True),
+    Key("d", "qdel", "delete", "delete from the scheduler's queue", changes=True),
+    Key("S", "submit_next", "submit next", "submit what is next", changes=True),
+    Key("x", "submit_these", "", "submit these now, whatever their turn", changes=True),
+    Key("p", "boost", "", "set the priority", changes=True),
+    Key("e", "edit", "", "set a field", changes=True),
+    Key("C", "collect", "", "mark as collected", changes=True),
+    Key("T", "clean", "", "remove temporary files", changes=True),
+    Key("D", "remove", "", "remove the batch: jobs, history and folder", changes=True),
+    Key("z", "undo", "undo", "undo the last action", changes=True),
+    Key("@", "history", "", "what was done, and how to do it on the command line", shown="@"),
+    Key("slash", "filter", "filter", "filter", shown="/"),
+    Key("M", "next_missing", "next missing", "to the next missing job, through all batches"),
+    Key("left_square_bracket", "previous_batch", "", "previous batch", shown="["),
+    Key("right_square_bracket", "next_batch", "", "next batch", shown="]"),
+    Key("b", "batches", "batches", "the batches (over the grid on a narrow screen)"),
+    Key("i", "details", "info", "all about the job, in place of its log"),
+    Key("o", "stream", "out/err", "stdout or stderr"),
+    Key("plus", "zoom", "zoom", "this pane alone, and back", shown="+"),
+    Key("tab", "focus_next", "", "next pane", shown="Tab"),
+    Key("shift+tab", "focus_previous", "", "previous pane", shown="shift+Tab"),
+    Key("escape", "back", "", "back: clears filter, marks, zoom", shown="Esc"),
+    Key("ctrl+r", "refresh", "", "read and poll now"),
+    Key("colon", "command_palette", "", "all commands", shown=": ctrl+p"),
+    Key("question_mark", "help", "help", "this help", shown="?"),
+    Key("q", "quit", "quit", "leave; jobs go on"),
+)
+
+KEY_LINE = {
+    "tree": ("r", "s", "d", "S", "slash", "M", "i", "o", "plus", "z", "question_mark", "q"),
+    "grid": ("r", "s", "d", "space", "slash", "M", "c", "i", "o", "S", "plus", "z", "question_mark", "q"),
+    "log": ("o", "slash", "plus", "i", "M", "question_mark", "q"),
+}
+"""The keys that the key line shows for each pane, the most useful first: it shows as many as fit."""
+
+_NAMES = {
+    "slash": "/",
+    "question_mark": "?",
+    "plus": "+",
+    "space": "Space",
+    "colon": ":",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+}
+
+
+def name_of(key: Key) -> str:
+    """How a key is called on the screen."""
+    first = key.keys.partition(",")[0]
+    return key.shown or _NAMES.get(first, first)
+
+
+def short_name(key: Key) -> str:
+    """The shortest name of a key, for the key line."""
+    first = key.keys.partition(",")[0]
+    return _NAMES.get(first, first)
+
+
+def bindings(table: Sequence[Key]) -> list[BindingType]:
+    """Textual's bindings of a table."""
+    return [Binding(key.keys, key.action, key.help or key.label, show=False) for key in table]
+
+
+def by_name(name: str, pane: str) -> Key | None:
+    """The key of that name, as the pane has it or else as the screen has it."""
+    table = {"grid": GRID, "tree": TREE}.get(pane, ())
+    for key in (*table, *MAIN):
+        if key.keys.partition(",")[0] == name:
+            return key
+    return None

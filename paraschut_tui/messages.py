@@ -1,0 +1,77 @@
+"""The events that cross widgets. What one widget alone tells its screen is declared in that widget."""
+
+from __future__ import annotations
+
+from paraschut_core.model import JobKey
+from textual.message import Message
+
+from .board import Cells
+
+
+class SnapshotReady(Message):
+    """There is a newer snapshot: the receiver takes it with `Gateway.take`.
+
+    The message carries nothing, so that many of them fold into one and a slow terminal, which keeps the
+    screen from taking them, gets all changes at once afterwards instead of one after another.
+    """
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, SnapshotReady)
+
+
+class CellsReady(Message):
+    """Jobs for the grid were read. `ticket` tells which request they answer, `done` whether all are here."""
+
+    def __init__(self, ticket: int, cells: list[Cells], done: bool, error: str = "") -> None:
+        super().__init__()
+        self.ticket = ticket
+        self.cells = cells
+        self.done = done
+        self.error = error
+
+
+class JobChosen(Message):
+    """The cursor came to rest upon a job (None: upon none)."""
+
+    def __init__(self, key: JobKey | None) -> None:
+        super().__init__()
+        self.key = key
+
+
+class BatchChosen(Message):
+    """The cursor of the tree came to a batch, perhaps to one of its states (`look`) or jobs."""
+
+    def __init__(self, batch_id: int, look: int | None = None, index: int | None = None) -> None:
+        super().__init__()
+        self.batch_id = batch_id
+        self.look = look
+        self.index = index
+
+
+class FilterEdited(Message):
+    """The filter's text changed; `final` once it is accepted."""
+
+    def __init__(self, text: str, final: bool) -> None:
+        super().__init__()
+        self.text = text
+        self.final = final
+
+
+class FilterClosed(Message):
+    """The filter bar was left; `text` is the filter that stays in force."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+
+class ActionProgress(Message):
+    """A long action has done `done` of `total` jobs."""
+
+    def __init__(self, done: int, total: int) -> None:
+        super().__init__()
+        self.done = done
+        self.total = total
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, ActionProgress)

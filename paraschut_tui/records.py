@@ -1,0 +1,61 @@
+"""What passes through the gateway about jobs and actions. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from paraschut_core.model import Event, JobInfo, JobKey, JobRow, Spawn
+
+
+class JobRecord(NamedTuple):
+    """All that is known of one job. `error` says why it could not be read."""
+
+    key: JobKey
+    info: JobInfo
+    events: Sequence[Event] = ()
+    spawns: Sequence[Spawn] = ()
+    row: JobRow | None = None
+    error: str = ""
+
+
+class Target(NamedTuple):
+    """What an action is done to: jobs by key, whole batches, or both. `title` says it in words."""
+
+    title: str
+    keys: tuple[JobKey, ...] = ()
+    batches: tuple[int, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.keys or self.batches)
+
+
+class Preview(NamedTuple):
+    """What an action would meet. `counts` are jobs by state, `done` of them finished.
+    `attempt` is the highest attempt so far; `hints` are further lines to show."""
+
+    total: int
+    counts: Mapping[str, int]
+    live: int = 0
+    missing: int = 0
+    done: int = 0
+    attempt: int = 0
+    hints: tuple[str, ...] = ()
+
+
+class Failure(NamedTuple):
+    """A job for which an action did not work, and why."""
+
+    key: JobKey
+    message: str
+
+
+class Verdict(NamedTuple):
+    """What came of an action. `error` says why nothing was done at all."""
+
+    done: int
+    failures: tuple[Failure, ...] = ()
+    can_undo: bool = False
+    command: str = ""
+    note: str = ""
+    error: str = ""

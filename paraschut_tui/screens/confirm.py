@@ -1,0 +1,131 @@
+"""ConfirmScreen: asks before an action, with the counts of what it would meet. The default is No."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import ClassVar
+
+from paraschut_core.errors import ParaschutError
+from paraschut_core.text import clean_line
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Button, Static
+
+from ..acts import Act, affected, question, summary
+from ..figures import plural
+from ..records import Preview, Target
+
+
+class ConfirmScreen(ModalScreen[str]):
+    """Returns "yes", "force" (also what is done) or "no".
+
+    Enter alone cancels: the focus is on Cancel. `y` says yes, once the counts are there.
+
+    Args:
+        act: the action.
+        target: what it is to be done to.
+        preview: counts the jobs; None where there is nothing to count.
+        force: it was asked for already to include the jobs that are done.
+        extra: further lines, such as the value to be set.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y", "yes", "yes", show=False),
+        Binding("n,escape,q", "no", "no", show=False),
+        Binding("f", "force", "also those that are done", show=False),
+        Binding("left,right,h,l,tab,shift+tab", "move", "to the other button", show=False),
+    ]
+
+    def __init__(
+        self,
+        act: Act,
+        target: Target,
+        preview: Callable[[], Awaitable[Preview]] | None,
+        *,
+        force: bool = False,
+        extra: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__()
+        self._act = act
+        self._target = target
+        self._count = preview
+        self._force = force
+        self._extra = extra
+        self._preview: Preview | None = None
+        self._ready = preview is None
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="dialog", classes="-harsh" if self._act.harsh or self._force else ""):
+            yield Static(self._title(), id="dialog-title")
+            yield Static(Content("counting" if self._count else ""), id="dialog-counts")
+            yield Static(self._meaning(), id="dialog-meaning")
+            with Horizontal(id="dialog-buttons"):
+                yield Button("Cancel", id="no", compact=True)
+                yield Button(self._act.button, id="yes", compact=True, disabled=not self._ready)
+
+    def on_mount(self) -> None:
+        self.query_one("#no", Button).focus()
+        if self._count is not None:
+            self.run_worker(self._show_counts(self._count), exit_on_error=False)
+
+    async def _show_counts(self, count: Callable[[], Awaitable[Preview]]) -> None:
+        counts = self.query_one("#dialog-counts", Static)
+        try:
+            preview = await count()
+        except ParaschutError as error:
+            counts.update(Content(f"{clean_line(error)}"))
+            return
+        self._preview = preview
+        n = affected(self._act, preview, self._force)
+        counts.update(Content("\n".join(clean_line(text) for text in summary(preview))))
+        self.query_one("#dialog-meaning", Static).update(self._meaning())
+        if n:
+            self._ready = True
+            self.query_one("#yes", Button).disabled = False
+
+    def _title(self) -> Content:
+        return Content(clean_line(question(self._act, self._target)))
+
+    def _meaning(self) -> Content:
+        lines = [self._act.meaning, *self._extra]
+        preview = self._preview
+        if preview is not None:
+            lines += [hint for hint in preview.hints]
+            if self._act.name == "resubmit":
+                lines[0] = f"They go back to init and are submitted now, attempt {preview.attempt + 1}."
+            if self._act.spares and preview.done:
+                jobs = plural(preview.done, "job that is done", "jobs that are done")
+                if self._force:
+                    lines.append(f"Also {jobs}: their results may be overwritten.")
+                else:
+                    lines.append(f"{jobs}: left alone (f: them too).")
+            if not affected(self._act, preview, self._force):
+                lines = ["Nothing to do." if not preview.total else lines[-1]]
+        return Content("\n".join(clean_line(text) for text in lines))
+
+    def action_yes(self) -> None:
+        if self._ready:
+            self.dismiss("yes")
+
+    def action_no(self) -> None:
+        self.dismiss("no")
+
+    def action_force(self) -> None:
+        if self._act.spares and not self._force and self._preview is not None and self._preview.done:
+            self.dismiss("force")
+
+    def action_move(self) -> None:
+        if self.focused is self.query_one("#no") and self._ready:
+            self.query_one("#yes").focus()
+        else:
+            self.query_one("#no").focus()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        event.stop()
+        if event.button.id == "yes":
+            self.action_yes()
+        else:
+            self.action_no()

@@ -1,0 +1,111 @@
+"""What the status bar says: how the database and the scheduler are, how far the jobs are. Pure."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+
+from paraschut_core.model import DatabaseHealth, SchedulerHealth, Snapshot
+from paraschut_core.text import clean_line
+
+from .figures import clock, coarse, count, duration, within
+from .look import L_MISSING, L_QUEUED, L_RUN, Looks
+from .strips import Part
+
+STALE_AFTER = 10.0
+"""Seconds without a look at the database after which the bar says so."""
+
+
+def database_parts(health: DatabaseHealth, seen: float, now: float) -> list[Part]:
+    """The database's name and whether what is shown is its present state.
+
+    Args:
+        seen: when the file was last looked at (epoch s), whether or not it had changed.
+    """
+    name = (clean_line(os.path.basename(health.path), 24), "bold")
+    if health.error:
+        age = f"  not answering for {coarse(now - health.read_at)}" if health.read_at else "  not readable"
+        return [name, (age, "error"), (f"  {clean_line(health.error, 60)}", "muted")]
+    if seen and now - seen > STALE_AFTER:
+        return [name, (f"  not answering for {coarse(now - seen)}", "error")]
+    if health.notice:
+        return [name, (f"  {clean_line(health.notice, 60)}", "warning")]
+    return [name, ("  live", "success")]
+
+
+def scheduler_parts(health: SchedulerHealth, interval: float, now: float) -> list[Part]:
+    """The scheduler's name, whether it answers, and how old its last answer is."""
+    name = (clean_line(health.executor, 16), "bold")
+    if health.failing_since is not None:
+        since = f"  not answering since {clock(health.failing_since, now)}"
+        why = f" ({clean_line(health.error, 48)})" if health.error else ""
+        last = f" · last answer {coarse(now - health.polled_at)} old" if health.polled_at else ""
+        return [name, (since, "error"), (f"{why}{last}", "muted")]
+    if not health.polled_at:
+        return [name, ("  not polled yet", "muted")]
+    age = now - health.polled_at
+    late = age > 4 * interval + 30
+    return [name, (f"  polled {within(age, 1.5 * interval + 2)} ago", "warning" if late else "muted")]
+
+
+def tally_parts(snapshot: Snapshot, looks: Looks) -> list[Part]:
+    """Running, queued, complete of all, missing."""
+    queued = sum(
+        n for batch in snapshot.batches.values() for (_, state), n in batch.counts.items() if state == "submit"
+    )
+    parts: list[Part] = [
+        (f"{looks.glyph(L_RUN)} {count(snapshot.running)}", "accent" if snapshot.running else "muted"),
+        ("   ", "base"),
+        (f"{looks.glyph(L_QUEUED)} {count(queued)}", "queued" if queued else "muted"),
+        ("   ", "base"),
+        (f"{looks.glyph(6)} {count(snapshot.complete)} / {count(snapshot.total)}", "success"),
+    ]
+    missing = len(snapshot.missing)
+    if missing:
+        parts += [("   ", "base"), (f"{looks.glyph(L_MISSING)} {count(missing)} missing", "error")]
+    return parts
+
+
+class Pace:
+    """How fast jobs complete, from the last ten minutes."""
+
+    WINDOW = 600.0
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def note(self, now: float, complete: int) -> None:
+        """Takes down how many jobs are complete now."""
+        if self._seen and complete < self._seen[-1][1]:
+            self._seen.clear()  # some were reset: what was before says nothing about the pace
+        if not self._seen or complete != self._seen[-1][1]:
+            self._seen.append((now, complete))
+        while len(self._seen) > 2 and now - self._seen[0][0] > self.WINDOW:
+            self._seen.popleft()
+
+    def text(self, now: float, left: int) -> str:
+        """ "~1h10 left at 14/min"; "" while too little is known."""
+        if len(self._seen) < 2 or left <= 0:
+            return ""
+        span = now - self._seen[0][0]
+        done = self._seen[-1][1] - self._seen[0][1]
+        if span < 20 or done < 3 or now - self._seen[-1][0] > self.WINDOW:
+            return ""
+        rate = done / span
+        pace = f"{rate * 60:.0f}/min" if rate * 60 >= 1 else f"{rate * 3600:.0f}/h"
+        return f"~{_rough(left / rate)} left at {pace}"
+
+
+def _rough(seconds: float) -> str:
+    """A forecast, no more exact than it can be."""
+    if seconds < 60:
+        return "1m"
+    if seconds < 3600:
+        return f"{_step(seconds / 60, 10)}m"
+    if seconds < 36000:
+        return duration(seconds - seconds % 600)
+    return duration(seconds - seconds % 3600)
+
+
+def _step(value: float, below: int) -> int:
+    return round(value) if value < below else round(value / 5) * 5

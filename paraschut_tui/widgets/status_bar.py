@@ -1,0 +1,51 @@
+"""StatusBar: the top line. Says at once whether what is shown is true, and how far the jobs are."""
+
+from __future__ import annotations
+
+from paraschut_core.model import Snapshot
+
+from ..look import Looks, Palette
+from ..status import Pace, database_parts, scheduler_parts, tally_parts
+from ..strips import Part, width_of
+from .line import Line
+
+
+class StatusBar(Line):
+    """Shows ages as bounds, so that nothing is sent to the terminal while nothing happens."""
+
+    def __init__(self, palette: Palette, looks: Looks, interval: float, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(palette, id=id)
+        self._looks = looks
+        self._interval = interval
+        self._pace = Pace()
+        self._snapshot: Snapshot | None = None
+        self.flags: tuple[str, ...] = ()
+        """Words such as "read-only" that stand beside the database."""
+
+    def update(self, snapshot: Snapshot, seen: float, now: float) -> None:
+        """Shows a newer snapshot."""
+        self._snapshot = snapshot
+        self._pace.note(now, snapshot.complete)
+        self.tick(seen, now)
+
+    def tick(self, seen: float, now: float) -> None:
+        """Lets the ages grow; `seen` is when the database was last looked at (epoch s)."""
+        snapshot = self._snapshot
+        if snapshot is None:
+            self.show([(" opening the database", "muted")])
+            return
+        left: list[Part] = [(" ", "base"), *database_parts(snapshot.database, seen, now)]
+        left += [(f"  {flag}", "warning") for flag in self.flags]
+        left += [("    ", "base"), *scheduler_parts(snapshot.scheduler, self._interval, now)]
+        right = [("  ", "base"), *tally_parts(snapshot, self._looks), (" ", "base")]
+        pace = self._pace.text(now, snapshot.total - snapshot.complete)
+        width = self.size.width
+        if pace and width_of(left) + width_of(right) + len(pace) + 3 <= width:
+            right[-1:] = [(f"   {pace} ", "muted")]
+        if width_of(left) + width_of(right) > width:
+            left = _shortened(left)
+        self.show(left, right)
+
+
+def _shortened(parts: list[Part]) -> list[Part]:
+    return [(text.replace("    ", "  ").replace("polled ", ""), role) for text, role in parts]
