@@ -10,11 +10,11 @@ from .db.filters import matching_keys
 from .db.jobs import read_all_infos
 from .db.spawns import read_spawns, spawn_fields
 from .errors import UsageError
-from .logs import print_lines
+from .logs import ABSENT, LogError, look_at, print_lines
 from .model import DONE_STATES, ENDED, RUNNING, SPAWN, BatchJobs, JobInfo, JobKey, Missing, name_text
 from .monitor import Observed, look, missing_of
 from .submission import settle_claims
-from .text import clean_line
+from .text import clean, clean_line
 from .workspace import Workspace
 
 
@@ -168,12 +168,14 @@ def log_lines(
         yield "log index too small"
     else:
         path = str(history[index])
-        try:
-            yield from print_lines(path, lines, pattern)
-        except FileNotFoundError:
+        if look_at(path).kind == ABSENT:
             yield f"log is missing.\n{clean_line(path)}"
-        except OSError as error:
-            yield f"log cannot be read ({error.strerror}).\n{clean_line(path)}"
+            return
+        try:
+            for line in print_lines(path, lines, pattern):
+                yield clean(line)
+        except LogError as error:
+            yield f"log cannot be read: {clean_line(error)}"
 
 
 def as_list(value: Any) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from typing import Any
 
 from ..errors import DatabaseBusyError, DatabaseError, NotADatabaseError
 
@@ -12,10 +13,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
-    from typing import Any, Literal
+    from typing import Literal
 
-    Row = tuple[Any, ...]
     Journal = Literal["delete", "wal", "auto"]
+
+Row = tuple[Any, ...]
 
 APPLICATION_ID = 0x50534354  # "PSCT"
 SCHEMA_VERSION = 1

@@ -16,13 +16,14 @@ from others. And it ends after `SECONDS`: while it runs, it holds a lock that ma
 
 from __future__ import annotations
 
+import bisect
 import re
 import sqlite3
+import sys
 import time
-from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
 
-from ..errors import DatabaseBusyError, FilterError
+from ..errors import FilterError
 from ..model import JobKey
 from ..text import clean_line
 from .connection import Database
@@ -41,8 +42,8 @@ _TABLES = frozenset({"job_view", "job", "batch", "ending", "json_each", "json_tr
 # No function that makes much of little (replace, printf, zeroblob, group_concat, ...), none that differs
 # from call to call, none that touches files.
 _FUNCTIONS = frozenset(
-    "-> ->> abs avg ceil ceiling char coalesce count date datetime exists floor glob ifnull iif instr"  # noqa: SIM905
-    " json json_array_length json_each json_extract json_tree json_type json_valid julianday length like"
+    "-> ->> abs avg ceil ceiling char coalesce count date datetime floor glob ifnull iif instr"  # noqa: SIM905
+    " json json_array_length json_extract json_type json_valid julianday length like"
     " lower ltrim max min mod nullif round rtrim sign strftime substr substring sum time timediff total"
     " trim trunc typeof unicode unixepoch upper".split()  # as a list these would take a page
 )
@@ -58,6 +59,41 @@ _WORD = re.compile(
     | (?P<sign>     ->>? | \|\| | << | >> | <[=>]? | >=? | ==? | != | [-+*/%&|~,.()] )
     """,
     re.VERBOSE,
+)
+
+# How SQLite's messages begin that are about the file, not about the condition.
+_OF_THE_FILE = (
+    "database is locked",
+    "database disk image is malformed",
+    "database or disk is full",
+    "malformed database schema",
+    "file is not a database",
+    "unable to open database file",
+    "disk I/O error",
+    "locking protocol",
+)
+
+# SQLite's messages in clear words; {named} is what it names.
+_WORDING = (
+    (
+        "no such column: (.+)",
+        "there is no column {named}. Text needs quotes: '{named}'. A field of the metadata is "
+        "json_extract(metadata, '$.{named}'). The columns are {columns}",
+    ),
+    ("no such table: (?:main\\.)?(.+)", "there is no table {named}"),
+    ("no such function: (.+)", "there is no function {named}"),
+    ("wrong number of arguments to function (.+)\\(\\)", "{named} takes another number of values"),
+    (
+        "misuse of (?:aggregate function|aggregate:|window function) (.+)\\(\\)",
+        "{named} works on many rows: it belongs into a (SELECT ...)",
+    ),
+    (
+        "parser stack overflow|Expression tree is too large.*",
+        "it is nested too deep, or has too many parts. Many values of one column: JobIndex IN (1, 2, ...)",
+    ),
+    ("malformed JSON", "it takes text for JSON that is none; only metadata is JSON"),
+    ("incomplete input", "something is missing at its end"),
+    ("string or blob too big|out of memory", "it makes a value that is too large"),
 )
 
 Row = tuple[Any, ...]
@@ -137,13 +173,12 @@ class _Query:
         self.seconds = seconds
         self.reader = reader
         self.deadline = 0.0
-        self.refused = ""
+        self.refused = ("", "")
         self.words = self._cut(condition)
-        connection = reader.connection
-        # Named in a condition for the first time, these two make SQLite declare a table in memory, which
-        # the authorizer would have to allow.
-        connection.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')").fetchall()
-        names = connection.execute("SELECT name FROM pragma_table_info('job_view')").fetchall()
+        # Named for the first time, these two make SQLite declare a table in memory: done here, that need
+        # not be allowed to the condition.
+        reader.rows("SELECT 1 FROM json_each('[]'), json_tree('[]')")
+        names = reader.rows("SELECT name FROM pragma_table_info('job_view')")
         self.columns = [str(name) for (name,) in names if name != "idx"]
         self.sql = "".join(self._literal(word) for word in self.words)
 
@@ -158,6 +193,9 @@ class _Query:
                 f"The Filter has {len(condition):,} characters; {LONGEST:,} is the most. Split it, or choose "
                 "the jobs by a field of their metadata."
             )
+        for character in condition:
+            if character == "\0" or "\ud800" <= character <= "\udfff":
+                self._fail(f"SQL does not know the character {character!a}", condition.index(character))
         words: list[_Word] = []
         open_at: list[int] = []
         place = 0
@@ -177,10 +215,6 @@ class _Query:
             place = match.end()
         if open_at:
             self._fail("this ( is never closed", open_at[-1])
-        try:
-            condition.encode("utf-8")
-        except UnicodeEncodeError as error:
-            self._fail("this is half a character (a lone surrogate)", error.start)
         return words
 
     def _literal(self, word: _Word) -> str:
@@ -188,7 +222,7 @@ class _Query:
         if word.kind == "quoted":
             inner = word.text[1:-1].replace('""', '"')
             if inner.lower() not in map(str.lower, self.columns):
-                return "'" + inner.replace("'", "''") + "'"
+                return " '" + inner.replace("'", "''") + "' "
         return word.text
 
     # ------------------------------------------------------------------ running
@@ -206,7 +240,7 @@ class _Query:
         try:
             return self._run(_statement(f"WHERE ({self.sql})", columns, limit))
         except FilterError as error:
-            if "malformed JSON" not in str(error.__cause__):
+            if str(error.__cause__) != "malformed JSON":
                 raise
         # One damaged row must not make all the others unreadable: it matches no condition.
         whole = "CASE WHEN idx IN (SELECT idx FROM job WHERE NOT json_valid(metadata)) THEN 0 ELSE"
@@ -220,7 +254,7 @@ class _Query:
             connection.execute("SELECT rev FROM revision").fetchone()
         except sqlite3.Error as error:
             raise self.reader.explained(error) from error
-        if hasattr(connection, "setlimit"):  # Python 3.11
+        if sys.version_info >= (3, 11):  # before, SQLite's own limit holds: 1 GB
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST)
         connection.set_authorizer(self._allowed)
         self.deadline = time.monotonic() + self.seconds
@@ -238,76 +272,70 @@ class _Query:
         if action == sqlite3.SQLITE_READ:
             if first in _TABLES and base in ("main", None):
                 return sqlite3.SQLITE_OK
-            self.refused = f"a Filter may not read the table {first}"
+            self.refused = (f"a Filter may not read the table {first}", str(first))
         elif action == sqlite3.SQLITE_FUNCTION:
             if str(second).lower() in _FUNCTIONS or (second == "json_set" and within == "job_view"):
                 return sqlite3.SQLITE_OK
-            self.refused = f"the function {second} may not be used in a Filter"
+            self.refused = (f"the function {second} may not be used in a Filter", str(second))
         elif action == sqlite3.SQLITE_RECURSIVE:
-            self.refused = "a Filter may not be recursive"
+            self.refused = ("a Filter may not be recursive", "recursive")
         else:
-            self.refused = "a Filter may only compare and read"
+            self.refused = ("a Filter may only compare and read", str(first))
         return sqlite3.SQLITE_DENY
 
     def _run(self, sql: str) -> list[Row]:
         try:
             return self.reader.connection.execute(sql).fetchall()
         except (sqlite3.Error, sqlite3.Warning, MemoryError) as error:
-            if isinstance(error, sqlite3.DatabaseError) and _is_the_file(str(error)):
+            if isinstance(error, sqlite3.Error) and str(error).startswith(_OF_THE_FILE):
                 raise self.reader.explained(error) from error
-            what, named = self._explained(str(error) or "out of memory")
-            raise self._error(what, self._place(named, str(error))) from error
+            raise self._error(*self._explained(str(error) or "out of memory")) from error
 
     # ------------------------------------------------------------------ explaining
 
-    def _explained(self, text: str) -> tuple[str, str]:
-        """SQLite's complaint in clear words, and the word of the condition that it is about."""
-        if "interrupted" in text:
+    def _explained(self, text: str) -> tuple[str, int | None]:
+        """SQLite's complaint in clear words, and the place in the condition that it is about."""
+        if text == "interrupted":
             return (
-                f"it took longer than {self.seconds:g} s and was stopped: writers wait while it runs. Begin "
-                "with a narrow part (BatchID == ... AND ...), or compare columns rather than metadata",
-                "",
-            )
-        if self.refused:
-            return self.refused, self.refused.rpartition("the table ")[2] if "table" in self.refused else (
-                self.refused.removeprefix("the function ").partition(" ")[0]
-            )
-        if match := re.search(r"no such column: (.+)", text):
-            names = ", ".join(self.columns)
-            name = match.group(1)
-            return (
-                f"there is no column {name}. Text needs quotes: '{name}'. A field of the metadata is "
-                f"json_extract(metadata, '$.{name}'). The columns are {names}",
-                name,
-            )
-        if match := re.search(r'near "(.*)": syntax error', text, re.DOTALL):
-            return f"SQL does not expect {match.group(1)} here", match.group(1)
-        if match := re.search(r"(?:no such function: |function )([\w>-]+)", text):
-            return text, match.group(1)
-        if match := re.search(r"no such table: (?:main\.)?(.+)", text):
-            return f"there is no table {match.group(1)}", match.group(1)
-        if "malformed JSON" in text:
-            return "it takes text for JSON that is none; only metadata is JSON", ""
-        if "incomplete input" in text:
-            return "something is missing at its end", ""
-        if "too big" in text or "memory" in text:
-            return "it makes a value that is too large", ""
-        return text, ""
+                f"it took longer than {self.seconds:g} s and was stopped, as writers wait while it runs. "
+                "Begin with a narrow part (BatchID == ... AND ...), or compare columns, not metadata"
+            ), None
+        if self.refused[0]:
+            return self.refused[0], self._place(self.refused[1])
+        if match := re.fullmatch('near "(.*)": syntax error', text, re.DOTALL):
+            place = self._unexpected(match.group(1))
+            if place is None:  # the parenthesis that we close it with
+                return "something is missing at its end", len(self.condition)
+            return f"SQL does not expect {match.group(1)} here", place
+        for pattern, what in _WORDING:
+            if match := re.fullmatch(pattern, text, re.DOTALL):
+                named = match.group(1) if match.groups() else ""
+                return what.format(named=named, columns=", ".join(self.columns)), self._place(named)
+        return text, None
 
-    def _place(self, named: str, text: str) -> int | None:
-        """Where in the condition the word is that SQLite named."""
-        named = named.rpartition(".")[2].lower()
-        found = [w for w in self.words if named and w.text.strip("\"'`[]").lower() == named.strip("\"'`[]")]
-        if "syntax error" in text and len(found) > 1:
-            # Of several equal words the first is meant after which SQLite would not read on.
-            for word in found:
-                read = "".join(self._literal(w) for w in self.words if w.start <= word.start)
-                try:
-                    self.reader.connection.execute(f"EXPLAIN SELECT idx FROM job_view WHERE ({read}")
-                except (sqlite3.Error, sqlite3.Warning) as error:
-                    if "syntax error" in str(error):
-                        return word.start
+    def _place(self, named: str) -> int | None:
+        """Where the word stands that SQLite named, if it stands there."""
+        found = self._found(named.rpartition(".")[2])
         return found[0].start if found else None
+
+    def _found(self, named: str) -> list[_Word]:
+        named = named.strip("\"'`[]").lower()
+        return [word for word in self.words if named and word.text.strip("\"'`[]").lower() == named]
+
+    def _unexpected(self, named: str) -> int | None:
+        """Which of the words like that SQLite did not expect: the first after which it reads no further."""
+
+        def stops(word: _Word) -> bool:
+            begin = "".join(self._literal(other) for other in self.words if other.start <= word.start)
+            try:
+                self.reader.connection.execute(f"EXPLAIN SELECT idx FROM job_view WHERE ({begin}")
+            except (sqlite3.Error, sqlite3.Warning) as error:
+                return "syntax error" in str(error)
+            return False
+
+        found = self._found(named)
+        first = bisect.bisect_left(found, True, key=stops)
+        return found[first].start if first < len(found) else None
 
     def _error(self, what: str, place: int | None) -> FilterError:
         return FilterError(f"Cannot use this Filter: {what}.\n{_shown(self.condition, place)}")
@@ -338,13 +366,7 @@ def _strange(condition: str, place: int) -> str:
         return "comments may not be in a Filter"
     if character == ";":
         return "a Filter is one condition, and ; would end it"
-    return f"SQL does not know the character {ascii(character)}"
-
-
-def _is_the_file(text: str) -> bool:
-    return any(
-        word in text for word in ("locked", "busy", "malformed", "not a database", "disk I/O", "unable")
-    ) and ("JSON" not in text and "unable to use" not in text)
+    return f"SQL does not know the character {character!a}"
 
 
 def _shown(condition: str, place: int | None) -> str:

@@ -319,33 +319,37 @@ def write_info(tx: Transaction, info: JobInfo, *, why: str, quiet: bool = False)
     """
     key = JobKey(checked_id(info.get("BatchID")), checked_id(info.get("JobIndex"), "JobIndex"))
     row = tx.connection.execute(
-        "SELECT state, rev, changed_by, changed_at, attempt FROM job WHERE BatchID = ? AND JobIndex = ?", key
+        f"SELECT {INFO_COLUMNS}, changed_by, changed_at FROM job WHERE BatchID = ? AND JobIndex = ?", key
     ).fetchone()
     if row is None:
         raise UnknownJobError(f"Job {key} is not in the index (any more).")
-    state, rev, who, at, attempt = row
+    old, (who, at) = to_info(row[:-2]), row[-2:]
     if "rev" not in info:
         raise UsageError(
             f"Job {key} was not read from the index (its JobInfo has no 'rev'): "
             "get it with get_job_info, change that, and write it back."
         )
-    if rev != info["rev"]:
+    if old["rev"] != info["rev"]:
         raise ConflictError(
             f"Job {key} was changed by {who or 'somebody'} at {_clock(at)}, after it was read here; "
             "nothing was written. Read it again with get_job_info and repeat the change."
         )
     store_info(tx, key, info)
-    if info["state"] != state or not quiet:
-        add_event(tx, key, attempt, state, info["state"], why)
+    if info["state"] != old["state"] or not quiet:
+        new = {field: value for field, value in info.items() if field not in OWN_FIELDS}
+        detail = {
+            "changed": changed_fields(old, {f: v for f, v in new.items() if f not in old or old[f] != v}),
+            "columns": {field: old.get(field) for field in COLUMN_FIELDS},
+            "metadata": row[-3],
+        }
+        add_event(tx, key, old["attempt"], old["state"], info["state"], why, detail)
     info["rev"] = tx.rev
 
 
-def store_info(tx: Transaction, key: JobKey, info: Mapping[str, Any]) -> None:
-    """Writes all fields of a job as `info` has them, unconditionally."""
-    where = f"job {key}"
-    spawned = "SpawnID" in info  # its lists of ids and logs belong to the spawn rows, not to the job's
+def store_info(tx: Transaction, key: JobKey, info: Mapping[str, Any], **columns: object) -> None:
+    """Writes all fields of a job as `info` has them, unconditionally; and `columns` by name."""
     metadata = dict(info)
-    if spawned:
+    if "SpawnID" in info:  # its lists of ids and logs belong to the spawn rows, not to the job's
         stored = tx.connection.execute(
             "SELECT ClusterID, metadata FROM job WHERE BatchID = ? AND JobIndex = ?", key
         ).fetchone()
@@ -355,28 +359,50 @@ def store_info(tx: Transaction, key: JobKey, info: Mapping[str, Any]) -> None:
             if field in old:
                 metadata[field] = old[field]
         metadata["ClusterID"] = stored[0]
+    store_columns(tx, key, metadata, metadata=pack_metadata(metadata), **columns)
+
+
+def store_columns(tx: Transaction, key: JobKey, info: Mapping[str, Any], **columns: object) -> None:
+    """Writes those fields of a job that have columns of their own, unconditionally; and `columns` by name.
+
+    One statement for all: a second one at the same revision would look like somebody's own SQL.
+    """
+    where = f"job {key}"
+    more = "".join(f"{name} = ?, " for name in columns)
     tx.connection.execute(
-        "UPDATE job SET state = ?, priority = ?, submit_id = ?, ClusterID = ?, hostname = ?, subtime = ?,"
-        " metadata = ?, changed_at = ?, changed_by = ?, rev = ? WHERE BatchID = ? AND JobIndex = ?",
+        f"UPDATE job SET {more}state = ?, priority = ?, submit_id = ?, ClusterID = ?, hostname = ?,"
+        " subtime = ?, changed_at = ?, changed_by = ?, rev = ? WHERE BatchID = ? AND JobIndex = ?",
         (
-            _checked_state(metadata["state"], where),
-            _checked_priority(metadata["priority"], where),
-            _text_or_none(metadata.get("submit_id")),
-            _text_or_none(metadata.get("ClusterID")),
-            _text_or_none(metadata.get("hostname")),
-            metadata.get("subtime"),
-            pack_metadata(metadata),
+            *columns.values(),
+            _checked_state(info["state"], where),
+            _checked_priority(info["priority"], where),
+            _text_or_none(info.get("submit_id")),
+            _text_or_none(info.get("ClusterID")),
+            _text_or_none(info.get("hostname")),
+            info.get("subtime"),
             tx.at,
             tx.who,
             tx.rev,
             *key,
         ),
     )
-    if name_text(metadata.get("name", "")) and not spawned:
-        _rename_batch(tx, key.batch_id, metadata)
 
 
-def _rename_batch(tx: Transaction, batch_id: int, info: Mapping[str, Any]) -> None:
+def changed_fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """{field: [before, after]} for the history, which shows it to people; long values are cut."""
+    return {field: [_plain(old.get(field)), _plain(value)] for field, value in new.items()}
+
+
+def _plain(value: Any) -> Any:
+    """`value` if it is short and plain JSON, else a description: the history shows it, nobody parses it."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, str):
+        return value if len(value) <= 200 else value[:199] + "…"
+    return f"{type(value).__name__}: {str(value)[:180]}"
+
+
+def rename_batch(tx: Transaction, batch_id: int, info: Mapping[str, Any]) -> None:
     """A batch is called what its jobs are called: renaming a job renames it."""
     tx.connection.execute(
         "UPDATE batch SET name = :name, batch_type = :kind, rev = :rev"

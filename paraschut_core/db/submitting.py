@@ -7,9 +7,20 @@ from typing import Any, NamedTuple
 
 from ..errors import ConflictError, StaleJobError
 from ..model import COMPLETE, DONE_STATES, INIT, RUN, SUBMIT, JobInfo, JobKey
+from .codec import decode
 from .connection import Database, Transaction
 from .history import add_event, saved_spawns
-from .jobs import COLUMN_FIELDS, INFO_COLUMNS, pack_metadata, store_info, to_info, unknown_job
+from .jobs import (
+    COLUMN_FIELDS,
+    INFO_COLUMNS,
+    changed_fields,
+    pack_metadata,
+    rename_batch,
+    store_columns,
+    store_info,
+    to_info,
+    unknown_job,
+)
 
 # ------------------------------------------------------------------------------------ claim
 
@@ -298,9 +309,11 @@ def _merged(tx: Transaction, key: JobKey, info: JobInfo, now: JobInfo) -> JobInf
         " ORDER BY id",
         (*key, info.get("rev", 0)),
     ).fetchall()
-    for (detail,) in rows:
-        for field, (before, _) in json.loads(detail).get("changed", {}).items():
-            if field != "state" and merged.get(field) == before and field in now:
+    for (text,) in rows:
+        detail = json.loads(text)
+        before = {**decode(detail.get("metadata") or "{}"), **detail.get("columns", {})}
+        for field in detail.get("changed", {}):
+            if field != "state" and field in now and merged.get(field) == before.get(field):
                 merged[field] = now[field]
     return merged
 
@@ -353,31 +366,20 @@ def _apply(
         for name in ("submit_id", "ClusterID", "hostname", "subtime"):
             if name not in fields:
                 new.pop(name, None)
-    changed = {name: [_plain(info.get(name)), _plain(value)] for name, value in fields.items()}
+    changed = changed_fields(info, fields)
+    in_columns = fields.keys() <= set(COLUMN_FIELDS)
     kept = {name: info.get(name) for name in COLUMN_FIELDS}
     detail: dict[str, Any] = {"changed": changed, "columns": {**kept, "token": token}}
-    if any(name not in COLUMN_FIELDS for name in fields):
+    if not in_columns:
         detail["metadata"] = metadata
     if reset:
         spawns = saved_spawns(tx, key)
         if spawns:
             detail["spawns"] = spawns
             tx.connection.execute("DELETE FROM spawn WHERE BatchID = ? AND JobIndex = ?", key)
-    store_info(tx, key, new)
-    if reset:
-        tx.connection.execute(
-            "UPDATE job SET token = NULL, submitted_at = NULL, started_at = NULL"
-            " WHERE BatchID = ? AND JobIndex = ?",
-            key,
-        )
+    cleared = dict.fromkeys(("token", "submitted_at", "started_at")) if reset else {}
+    (store_columns if in_columns else store_info)(tx, key, new, **cleared)
+    if fields.keys() & {"name", "batch_type"}:
+        rename_batch(tx, key.batch_id, new)
     add_event(tx, key, info["attempt"], info["state"], new["state"], why, detail, action)
     return ""
-
-
-def _plain(value: Any) -> Any:
-    """`value` if it is short and plain JSON, else a description: the history shows it, nobody parses it."""
-    if value is None or isinstance(value, (bool, int, float)):
-        return value
-    if isinstance(value, str):
-        return value if len(value) <= 200 else value[:199] + "…"
-    return f"{type(value).__name__}: {str(value)[:180]}"

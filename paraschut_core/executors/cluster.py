@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import ConfigError, ParaschutError, SchedulerError, UsageError
-from ..model import Deleted, Ending, JobInfo, JobKey, JobSpec, LiveJob, Submitted, name_text
+from ..model import Deleted, Ending, JobInfo, JobSpec, LiveJob, Submitted
 from .base import FAILED, JobExecutor
+from .directly import directives_of, lone_spec
 from .endings import job_name, recorded, task_of, token_of, with_messages
 
 if TYPE_CHECKING:
     from ..config import Settings
     from .command import Answer
     from .resources import Request
-    from .script import Dialect, Record
+    from .script import Dialect
 
 _QUEUE = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.@,:+*-]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -30,8 +30,8 @@ _LIMIT_AGE = 86400.0  # seconds for which a cluster's limit on arrays is remembe
 class Submission(NamedTuple):
     """One submit command to be: what it is called, what it runs, and where its own messages go.
 
-    `log` is a path in which `{task}` stands for the task's number, where there are several `tasks`; `options` are the job's resources and
-    directives, in the scheduler's words.
+    `log` is a path in which `{task}` stands for the task's number, where there are several `tasks`.
+    `options` are the job's resources and directives, in the scheduler's words.
     """
 
     name: str
@@ -146,20 +146,20 @@ class ClusterExecutor(JobExecutor):
         from .script import check_variables, command
 
         try:
-            self._options(JobInfo.get("queue"), JobInfo.get("resources"), _directives(JobInfo))
+            self._options(self._queue(JobInfo), self._resources(JobInfo), directives_of(JobInfo))
             check_variables({name: str(value) for name, value in (JobInfo.get("vars") or {}).items()})
-            command(str(JobInfo.get("script") or ""), self.settings.job_dir or os.getcwd())
+            command(str(JobInfo.get("script") or ""), self._job_dir())
             self._folder()
         except ParaschutError as error:
             return str(error)
         return ""
 
     def group_key(self, JobInfo: JobInfo) -> object:
-        resources = self._resources(JobInfo.get("resources"))
+        resources = self._resources(JobInfo)
         return (
-            JobInfo.get("queue") or self.queue,
+            self._queue(JobInfo),
             tuple(sorted((name, str(value)) for name, value in resources.items())),
-            tuple(_directives(JobInfo)),
+            tuple(directives_of(JobInfo)),
         )
 
     def chunk_limit(self) -> int:
@@ -206,10 +206,11 @@ class ClusterExecutor(JobExecutor):
 
         first = jobs[0]
         group, number = split_token(first.token)
-        options = self._options(first.queue, first.resources, first.directives)
+        queue = first.job_info.get("queue") or self.queue or first.queue
+        options = self._options(queue, {**self.resources, **first.resources}, first.directives)
         path = write(jobs, self.dialect, folder, self.settings.submit.modules)
         return Submission(
-            job_name(group, number, first.name, self.name_limit),
+            job_name(group, None if len(jobs) > 1 else number, first.name, self.name_limit),
             path,
             os.path.join(folder, f"{group}-{{task}}.log" if len(jobs) > 1 else f"{first.token}.log"),
             len(jobs),
@@ -217,13 +218,13 @@ class ClusterExecutor(JobExecutor):
             options,
         )
 
-    def _options(self, queue: object, resources: object, directives: Sequence[str]) -> list[str]:
+    def _options(self, queue: object, resources: Mapping[str, Any], directives: Sequence[str]) -> list[str]:
+        """Resources and directives in the scheduler's words. Raises UsageError."""
         from .resources import read
 
-        chosen = queue or self.queue
-        if chosen is not None and not _QUEUE.fullmatch(str(chosen)):
-            raise UsageError(f"queue={chosen!r} is no name of a queue.")
-        request = read(self._resources(resources), bare=self.bare_size)
+        if queue is not None and not _QUEUE.fullmatch(str(queue)):
+            raise UsageError(f"queue={queue!r} is no name of a queue.")
+        request = read(resources, bare=self.bare_size)
         general = list(self.settings.submit.directives)
         own = [str(word) for word in directives]
         if own[: len(general)] == general:
@@ -231,19 +232,19 @@ class ClusterExecutor(JobExecutor):
         for word in (*general, *own):
             if not word or _CONTROL.search(word):
                 raise UsageError(f"directive {word!r} is empty or holds a control character.")
-        return [*self.options(request, None if chosen is None else str(chosen)), *general, *own]
+        return [*self.options(request, None if queue is None else str(queue)), *general, *own]
 
-    def _resources(self, resources: object) -> dict[str, Any]:
-        if resources is None:
-            return dict(self.resources)
-        if not isinstance(resources, Mapping):
-            raise UsageError(f"resources must be a dict of names and values, not {resources!r}.")
-        return {**self.resources, **resources}
+    def _queue(self, info: JobInfo) -> str | None:
+        return info.get("queue") or self.queue or self.settings.queue
+
+    def _resources(self, info: JobInfo) -> dict[str, Any]:
+        own = info.get("resources")
+        return {**self.resources, **(own if isinstance(own, Mapping) else self.settings.resources)}
 
     def _folder(self) -> str:
         from .script import folder_for
 
-        folder = folder_for(self.settings.job_dir or os.getcwd())
+        folder = folder_for(self._job_dir())
         bad = sorted(set(self.forbidden_in_paths).intersection(folder))
         if bad:
             raise UsageError(
@@ -342,7 +343,8 @@ class ClusterExecutor(JobExecutor):
         for id_ in ids:
             record = read_record(known[id_][1], since) if id_ in known else None
             ending = endings.get(id_)
-            if record is not None and (ending is None or record.note):
+            # A job with a record ran: an ending without a host is of the part of its array that did not.
+            if record is not None and (ending is None or not ending.host or record.note):
                 ending = recorded(record)
             if ending is not None:
                 token = record.token if record else token_of(str(ending.record.get("name", "")), task_of(id_))
@@ -381,7 +383,7 @@ class ClusterExecutor(JobExecutor):
 
     def submit(self, JobInfo: JobInfo, Spawn: bool = False) -> str:
         """Submits one job outside of any database; returns its id, or 'failed'."""
-        outcome = self.submit_many([self._spec(JobInfo)])[0]
+        outcome = self.submit_many([lone_spec(JobInfo, self._folder(), self._job_dir())])[0]
         if outcome.id is None and not outcome.certain:
             raise SchedulerError(outcome.error)
         return outcome.id or FAILED
@@ -393,25 +395,8 @@ class ClusterExecutor(JobExecutor):
             raise SchedulerError(outcome.error)
         return True
 
-    def _spec(self, info: JobInfo) -> JobSpec:
-        token = f"{os.urandom(5).hex()}-1"
-        base = os.path.join(self._folder(), token)
-        return JobSpec(
-            JobKey(int(info.get("BatchID") or 0), int(info.get("JobIndex") or 0)),
-            int(info.get("attempt") or 1),
-            token,
-            name_text(info.get("name") or ""),
-            str(info.get("script") or ""),
-            info.get("queue"),
-            info.get("resources") or {},
-            _directives(info),
-            {name: str(value) for name, value in (info.get("vars") or {}).items()},
-            _last(info.get("stdout")) or f"{base}.out",
-            _last(info.get("stderr")) or f"{base}.err",
-            self.settings.job_dir or os.getcwd(),
-            info.get("priority") or 1,
-            info,
-        )
+    def _job_dir(self) -> str:
+        return self.settings.job_dir or os.getcwd()
 
     @property
     def settings(self) -> Settings:
@@ -431,15 +416,3 @@ def _is_array(jobs: Sequence[JobSpec]) -> bool:
 
     group = split_token(jobs[0].token)[0]
     return [split_token(job.token) for job in jobs] == [(group, n) for n in range(1, len(jobs) + 1)]
-
-
-def _directives(info: JobInfo) -> list[str]:
-    directives = info.get("directives") or []
-    return shlex.split(directives) if isinstance(directives, str) else [str(word) for word in directives]
-
-
-def _last(path: object) -> str:
-    """A log's path as v0.6 keeps it: one, or the list of all attempts."""
-    if isinstance(path, (list, tuple)):
-        path = path[-1] if path else ""
-    return str(path or "")

@@ -160,7 +160,7 @@ def user_locale() -> dict[str, str | None]:
     return {"LC_ALL": os.environ.get("LC_ALL")}
 
 
-def shown(argv: Sequence[str], limit: int = 160) -> str:
+def shown(argv: Sequence[str], limit: int = 60) -> str:
     """The command as a user would type it, on one line and cut to `limit` characters."""
     return clean_line(shlex.join(argv), limit)
 

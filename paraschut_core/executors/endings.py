@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .script import Record
 
 _NAME = re.compile(r"p([A-Za-z0-9]+)(?:-([0-9]+))?(?:_|$)")
-_ILLEGAL = re.compile(r"[^A-Za-z0-9._+]+")
+_ILLEGAL = re.compile(r"[^A-Za-z0-9._+-]+")
 
 # What a scheduler's own messages in a job's log say about its end, where its accounts do not.
 _MESSAGES = (
@@ -31,24 +31,24 @@ _VAGUE = re.compile(r"killed by signal|exit status|cancelled$|failed$")
 # ------------------------------------------------------------------------------------ names
 
 
-def job_name(group: str, number: int, name: str, limit: int) -> str:
+def job_name(group: str, number: int | None, name: str, limit: int) -> str:
     """A job's name in the queue: the token first, so that what is cut off is not needed.
 
-    An array's tasks share the name and tell their numbers themselves, so number 1 is left out.
+    Args:
+        number: the job's number in its group; None for an array, whose tasks tell theirs themselves.
     """
-    token = f"p{group}" if number == 1 else f"p{group}-{number}"
+    token = f"p{group}" if number is None else f"p{group}-{number}"
     if len(token) > limit:
-        raise UsageError(f"the token {group}-{number} does not fit into a job's name of {limit} characters.")
+        raise UsageError(f"the token of {group} does not fit into a job's name of {limit} characters.")
     rest = _ILLEGAL.sub("_", name.replace("/", "-")).strip("_")
     return f"{token}_{rest}"[:limit].rstrip("_") if rest else token
 
 
 def token_of(name: str, task: int | None = None) -> str:
-    """The token in the name of a job in the queue, or of its task; '' if it is none of ours."""
+    """The token in the name of a job in the queue, or of a task of an array; '' if it is none of ours."""
     match = _NAME.match(name)
-    if match is None:
-        return ""
-    return f"{match[1]}-{task if task is not None else match[2] or 1}"
+    number = match[2] if match and task is None else task
+    return f"{match[1]}-{number}" if match and number is not None else ""
 
 
 def task_of(id_: str) -> int | None:

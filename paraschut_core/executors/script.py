@@ -205,8 +205,12 @@ psu_ready=1
 
 _RUN = """\
 cd -- "$psu_cwd" || psu_end 125 "could not enter its directory $psu_cwd"
-(psu_shared; psu_run)
-psu_end $? ""
+# A shell tells of a command that a signal ended; the job's log is not the place for that.
+exec 3>&2 2>/dev/null
+(exec 2>&3 3>&-; psu_shared; psu_run)
+psu_status=$?
+exec 2>&3 3>&-
+psu_end "$psu_status" ""
 """
 
 

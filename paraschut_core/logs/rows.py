@@ -10,6 +10,7 @@ as long as that is bearable.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -170,7 +171,14 @@ def rows_at(log: OpenLog, starts: Iterable[int]) -> list[Row]:
         data = log.read(start - before, start + SMALL)
         newline = data.find(b"\n", before)
         if newline >= 0:
-            rows.append(Row(start, start - before + newline + 1, shown(data[before : newline + 1]), data[:before] in (b"", b"\n")))
+            rows.append(
+                Row(
+                    start,
+                    start - before + newline + 1,
+                    shown(data[before : newline + 1]),
+                    data[:before] in (b"", b"\n"),
+                )
+            )
         elif start < log.size:
             rows.extend(rows_after(log, start, 1))
     return rows
@@ -183,7 +191,7 @@ def tail(log: OpenLog, count: int) -> list[Row]:
 
 def _build(log: OpenLog, data: bytes, base: int, bounds: list[int]) -> list[Row]:
     rows = []
-    for start, end in zip(bounds, bounds[1:]):
+    for start, end in itertools.pairwise(bounds):
         raw = data[start - base : end - base]
         # Where the bytes read begin with a row, that is the first of the file or follows a newline.
         first = start == base or data[start - base - 1] == _NEWLINE

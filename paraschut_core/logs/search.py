@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
@@ -32,7 +31,12 @@ class Pattern:
     """
 
     def __init__(
-        self, text: str, *, literal: bool = False, ignore_case: bool | None = None, needles: tuple[str, ...] = ()
+        self,
+        text: str,
+        *,
+        literal: bool = False,
+        ignore_case: bool | None = None,
+        needles: tuple[str, ...] = (),
     ) -> None:
         if not text:
             raise UsageError("Nothing to search for: the pattern is empty")
@@ -46,13 +50,13 @@ class Pattern:
         except (re.error, OverflowError, RecursionError) as error:
             raise UsageError(f"{text!r} is not a regular expression: {error}") from error
         self.ignore_case = bool(self.regex.flags & re.IGNORECASE)
-        found, exact = ([(text)], True) if literal else needles_of(source)
+        found, exact = ([text], True) if literal else needles_of(source)
         if needles:
             found, exact = list(needles), False
         if self.ignore_case:
             # bytes.lower() knows ASCII only; other letters are left to the slower way.
             found = [needle.lower() for needle in found] if "".join(found).isascii() else []
-        self.needles = tuple(os.fsencode(needle) if needle.isascii() else needle.encode() for needle in found)
+        self.needles = tuple(needle.encode("utf-8", "surrogatepass") for needle in found)
         self.exact = exact
         """Whether a needle's presence is already a match."""
 
@@ -73,13 +77,13 @@ class Pattern:
 
 ERRORS = Pattern(
     r"(?<!\b0 )(?<!\bno )(?:error|exception|traceback|warning|fatal|critical|panic|abort(?:ed|ing)|"
-    r"fail(?:ed|ure)|segmentation fault|core dumped|killed|out of memory|oom-kill|cancelled|"
-    r"permission denied|no such file|command not found|disk quota|no space left)",
+    r"fail(?:ed|ure)|segmentation fault|killed|oom-kill|cancelled|out of memory|permission denied|"
+    r"no such file|command not found|quota exceeded|no space left)",
     ignore_case=True,
     needles=(
         *("error", "exception", "traceback", "warning", "fatal", "critical", "panic", "abort", "fail"),
-        *("segmentation", "core dumped", "killed", "out of memory", "oom-kill", "cancelled", "denied"),
-        *("no such file", "not found", "disk quota", "no space left"),
+        *("segmentation", "kill", "cancelled", "out of memory", "denied", "no such", "not found"),
+        *("quota", "no space"),
     ),
 )
 """Lines that tell of trouble, as schedulers, shells, compilers and interpreters write them."""
@@ -96,7 +100,8 @@ class Found(NamedTuple):
 def scan(log: OpenLog, pattern: Pattern, start: int = 0, stop: int | None = None) -> Iterator[Found]:
     """Searches forwards the rows that begin from `start` up to (without) `stop`, about 1 MiB at a time.
 
-    Both must be where rows begin (or the end). To cancel, stop iterating: each part takes milliseconds,
+    Both must be where rows begin (or the end). A literal that colours interrupt in the file (`foo`, escape,
+    `bar`) is not found. To cancel, stop iterating: each part takes milliseconds,
     except where a regular expression is exponential.
 
     Raises:
@@ -108,6 +113,8 @@ def scan(log: OpenLog, pattern: Pattern, start: int = 0, stop: int | None = None
         if not data:
             return
         end = start + len(data)
+        if len(data) < min(_CHUNK, stop - start):
+            stop = end  # it has become shorter meanwhile
         if end < stop:
             end = _last_start(log, data, start)
             data = data[: end - start]
@@ -127,7 +134,7 @@ def scan_back(log: OpenLog, pattern: Pattern, stop: int) -> Iterator[Found]:
 def find_next(
     log: OpenLog, pattern: Pattern, offset: int, cancelled: Callable[[], bool] = lambda: False
 ) -> int | None:
-    """Where the first matching row begins, at `offset` (where a row must begin) or after it; None: nowhere."""
+    """Where the first matching row from `offset` on begins (a row must begin there); None: nowhere."""
     for part in scan(log, pattern, offset):
         if part.offsets or cancelled():
             return part.offsets[0] if part.offsets else None
@@ -190,10 +197,10 @@ def _search_text(data: bytes, base: int, pattern: Pattern) -> list[int]:
     found = []
     at = 0
     for line in text.split("\n"):
-        if as_it_is and len(line) <= SMALL:
+        if not line or (as_it_is and len(line) <= SMALL):
             if search(line) and at < len(text):
                 found.append(base + at)
-        elif line:
+        else:
             found.extend(_search_lines(data[at : at + len(line)], base + at, pattern))
         at += len(line) + 1
     return found

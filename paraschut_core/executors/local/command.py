@@ -11,8 +11,10 @@ from ...errors import ScriptError, UsageError
 
 SHELL = "/bin/sh"
 
-# Outside quotes these mean something to a shell; inside them the shell gives the same result anyway.
+# What shlex and a shell read alike: escaped characters, and quotes that the shell would not look into.
+_PLAIN_QUOTES = re.compile(r"""\\[^\n]|'[^']*'|"(?:\\[^$`\n]|[^"\\$`])*\"""")
 _SHELL_SYNTAX = re.compile(r"[|&;<>()$`*?\[\]{}~#!\n]|^\s*[A-Za-z_][A-Za-z0-9_]*=")
+"""What means something to a shell outside of such quotes."""
 
 _SHELL_WORDS = frozenset(
     (
@@ -47,7 +49,7 @@ def arguments(script: str, cwd: str) -> list[str]:
             return [path]
         if os.sep in script:
             raise ScriptError(f"{path} is not executable; make it so: chmod +x {shlex.quote(path)}")
-    if _SHELL_SYNTAX.search(script):
+    if _SHELL_SYNTAX.search(_PLAIN_QUOTES.sub("", script)):
         return [SHELL, "-c", script]
     try:
         words = shlex.split(script)

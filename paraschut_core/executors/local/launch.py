@@ -114,7 +114,7 @@ def _program(launch: Launch) -> bytes:
     if b"/" in name:
         return name
     for folder in launch.environment.get(b"PATH", os.fsencode(os.defpath)).split(b":"):
-        path = os.path.join(folder or b".", name)
+        path = (folder or b".") + b"/" + name
         if os.access(path, os.X_OK) and os.path.isfile(path):
             return path
     raise CannotStartError(f"command not found: {_shown(name)}")

@@ -1,0 +1,47 @@
+"""Submitting one job straight through an executor, outside of any database, as v0.6's users could."""
+
+from __future__ import annotations
+
+import os
+import shlex
+
+from ..model import JobInfo, JobKey, JobSpec, name_text
+
+
+def directives_of(info: JobInfo) -> list[str]:
+    """The job's own directives: a list of words, or one text to be split as a shell would."""
+    directives = info.get("directives") or []
+    return shlex.split(directives) if isinstance(directives, str) else [str(word) for word in directives]
+
+
+def lone_spec(info: JobInfo, folder: str, cwd: str) -> JobSpec:
+    """What an executor is told of a job that nobody has claimed: only what its metadata say.
+
+    Args:
+        folder: where its output goes if the metadata name no files.
+    """
+    token = f"{os.urandom(5).hex()}-1"
+    resources = info.get("resources")
+    return JobSpec(
+        key=JobKey(int(info.get("BatchID") or 0), int(info.get("JobIndex") or 0)),
+        attempt=int(info.get("attempt") or 1),
+        token=token,
+        name=name_text(info.get("name") or ""),
+        script=str(info.get("script") or ""),
+        queue=info.get("queue"),
+        resources=resources if isinstance(resources, dict) else {},
+        directives=directives_of(info),
+        environment={name: str(value) for name, value in (info.get("vars") or {}).items()},
+        stdout=_last(info.get("stdout")) or os.path.join(folder, f"{token}.out"),
+        stderr=_last(info.get("stderr")) or os.path.join(folder, f"{token}.err"),
+        cwd=str(info.get("cwd") or cwd),
+        priority=info.get("priority") or 1,
+        job_info=info,
+    )
+
+
+def _last(path: object) -> str:
+    """A log's path as metadata keep it: one, or the list of all attempts."""
+    if isinstance(path, (list, tuple)):
+        path = path[-1] if path else ""
+    return str(path or "")

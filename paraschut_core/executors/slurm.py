@@ -1,0 +1,206 @@
+"""SlurmJobExecutor: Slurm's commands, formats and states."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UsageError
+from ..model import Deleted, Ending, LiveJob
+from .cluster import ClusterExecutor, Submission
+from .resources import Request, mebibytes, slurm_time
+from .slurm_answers import (
+    ACCOUNT_FIELDS,
+    QUEUE_FORMAT,
+    REMEMBERED_FIELDS,
+    collapse,
+    parse_config,
+    parse_deleted,
+    parse_endings,
+    parse_record,
+    parse_squeue,
+    parse_submitted,
+    user_name,
+)
+
+if TYPE_CHECKING:
+    from .command import Answer
+    from .script import Dialect
+
+# squeue and sbatch answer these when the request had already left: it may take effect all the same.
+_UNCERTAIN = re.compile(
+    r"timed out|Zero Bytes|Connection reset|Broken pipe|Unable to send|Unexpected message"
+)
+
+
+def current_job_id() -> str | None:
+    """The id of the Slurm job that this process runs in, as `poll` shows it."""
+    env = os.environ
+    array, task = env.get("SLURM_ARRAY_JOB_ID"), env.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{task}" if array and task else env.get("SLURM_JOB_ID")
+
+
+def restart_count() -> int:
+    """How often Slurm has started the current job anew."""
+    count = os.environ.get("SLURM_RESTART_COUNT", "")
+    return int(count) if count.isdigit() else 0
+
+
+class SlurmJobExecutor(ClusterExecutor):
+    """Submits to Slurm with sbatch.
+
+    Of the shared resources, mem (else pmem) becomes --mem, walltime --time, cpus --cpus-per-task, nodes
+    --nodes and gpus --gres=gpu. cput, pvmem and vmem have no counterpart in Slurm and are left out. Any
+    other name is taken for a long option of sbatch: {'constraint': 'avx2'} is --constraint=avx2.
+    """
+
+    name = "slurm"
+    commands = ("sbatch", "squeue", "scancel", "scontrol", "sacct")
+    ids = re.compile(r"[0-9]+(?:_[0-9]+)?")
+    array_default = 1000
+
+    _has_accounts = True
+
+    def get_job_id(self) -> str | None:
+        return current_job_id()
+
+    @property
+    def dialect(self) -> Dialect:
+        from .script import Dialect
+
+        task = "${SLURM_ARRAY_TASK_ID}"
+        id_ = "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"
+        return Dialect(self.name, id_, task, bare=False)
+
+    # ------------------------------------------------------------------ submit, delete
+
+    def options(self, request: Request, queue: str | None) -> list[str]:
+        options: list[str] = []
+        if queue:
+            options.append(f"--partition={queue}")
+        memory = request.mem if request.mem is not None else request.pmem
+        if memory is not None:
+            options.append(f"--mem={mebibytes(memory)}M" if memory else "--mem=0")
+        if request.walltime is not None:
+            options.append(f"--time={slurm_time(request.walltime)}")
+        if request.cpus is not None:
+            options.append(f"--cpus-per-task={request.cpus}")
+        if request.nodes is not None:
+            options.append(f"--nodes={_nodes(request.nodes)}")
+        if request.gpus is not None:
+            options.append(f"--gres=gpu:{request.gpus}")
+        for name, value in request.other:
+            option = name.replace("_", "-")
+            options.append(f"--{option}={value}" if value else f"--{option}")
+        return options
+
+    def submit_command(self, submission: Submission) -> list[str]:
+        # In a file's name Slurm replaces %x by something of the job.
+        log = submission.log.replace("%", "%%").replace("{task}", "%a")
+        return [
+            "sbatch",
+            "--parsable",
+            *submission.options,
+            f"--job-name={submission.name}",
+            f"--chdir={submission.cwd}",
+            f"--output={log}",
+            "--open-mode=append",  # after a requeue, what was said of the first run stays
+            *([f"--array=1-{submission.tasks}"] if submission.is_array else []),
+            submission.script,
+        ]
+
+    def submitted_id(self, answer: Answer) -> str | None:
+        return parse_submitted(answer.stdout)
+
+    def task_id(self, id_: str, task: int) -> str:
+        return f"{id_}_{task}"
+
+    def surely_refused(self, answer: Answer) -> bool:
+        return not _UNCERTAIN.search(answer.stderr)
+
+    def delete_command(self, ids: Sequence[str]) -> list[str]:
+        return ["scancel", *collapse(ids)]
+
+    def read_deleted(self, answer: Answer, ids: Sequence[str]) -> dict[str, Deleted]:
+        return parse_deleted(answer.status, answer.stderr, ids)
+
+    # ------------------------------------------------------------------ look
+
+    def read_queue(self) -> dict[str, LiveJob]:
+        answer = self.ask("squeue", "-h", "-r", "-t", "all", "-u", _user(), "-o", QUEUE_FORMAT)
+        if not answer.stdout.strip() and "error" in answer.stderr:
+            raise answer.failure()
+        return parse_squeue(answer.stdout)
+
+    def accounts(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
+        wanted = set(ids)
+        found = self._sacct(wanted, since) if self._has_accounts else {}
+        rest = wanted - set(found)
+        if rest:
+            found |= self._remembered(rest, since)
+        return found
+
+    def _sacct(self, ids: set[str], since: float) -> dict[str, Ending]:
+        from .command import run
+
+        start = _local_time(since - 3600)  # ids are used again some day: older jobs are other jobs
+        jobs = ",".join(sorted({id_.partition("_")[0] for id_ in ids}))
+        argv = ["sacct", "-n", "-P", "-X", "-S", start, "-o", ",".join(ACCOUNT_FIELDS), "-j", jobs]
+        answer = run(argv, timeout=self.settings.poll.timeout)
+        if answer.status != 0:
+            if "accounting storage is disabled" in answer.stderr:
+                self._has_accounts = False
+            return {}  # no accounts, or not now: the controller may still remember
+        return parse_endings(answer.stdout.splitlines(), ids)
+
+    def _remembered(self, ids: set[str], since: float) -> dict[str, Ending]:
+        """What the controller still knows of ended jobs (MinJobAge): one command for all of them."""
+        jobs = sorted({id_.partition("_")[0] for id_ in ids})
+        # A single unknown id is an error, one among several is not: the first is asked for twice.
+        layout = ":|,".join(REMEMBERED_FIELDS) + ":"
+        answer = self.ask("squeue", "-h", "-r", "-t", "all", "-j", ",".join([*jobs, jobs[0]]), "-O", layout)
+        start = _local_time(since - 3600)
+        rows = [
+            row for row in answer.stdout.splitlines() if row.count("|") >= 6 and row.split("|")[5] >= start
+        ]
+        return parse_endings(rows, ids)
+
+    def array_limit(self) -> int | None:
+        limit = parse_config(self.ask("scontrol", "show", "config").stdout).get("MaxArraySize", "")
+        # The largest task number is one below it; 0 means that the cluster has no arrays.
+        return max(int(limit) - 1, 1) if limit.isdigit() else None
+
+    def summary(self, id_: str) -> dict[str, Any]:
+        lines = self.ask("scontrol", "show", "job", "-o", id_).stdout.splitlines()
+        return parse_record(lines[0]) if lines else {}
+
+    def health(self) -> str:
+        config = parse_config(self.ask("scontrol", "show", "config").stdout)
+        partitions = self.ask("sinfo", "-h", "-o", "%P %a, time limit %l, %D nodes %t").stdout.splitlines()
+        known = ("ClusterName", "MaxArraySize", "MaxJobCount", "MinJobAge", "AccountingStorageType")
+        return "\n".join(
+            [
+                f"Slurm {config.get('SLURM_VERSION', '(version unknown)')}",
+                *(f"{name} = {config[name]}" for name in known if name in config),
+                *(f"partition {line}" for line in partitions),
+            ]
+        )
+
+
+def _nodes(nodes: int | str) -> str:
+    match = re.fullmatch(r"([0-9]+)(?::ppn=[0-9]+)?", str(nodes))
+    if match is None:
+        raise UsageError(f"resource nodes={nodes!r} is not a number of nodes, as Slurm wants it.")
+    return match[1]
+
+
+def _local_time(at: float) -> str:
+    import time
+
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(at))
+
+
+def _user() -> str:
+    return user_name(str(os.getuid()))

@@ -1,0 +1,251 @@
+"""What Slurm's commands answer, read into our words. Pure, but for the names of users."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ..errors import SchedulerError, UsageError
+from ..model import ENDED, ENDING, HELD, QUEUED, RUNNING, STUCK, Deleted, Ending, LiveJob
+from .endings import ending_of, killed_by, token_of
+from .resources import clock, parse_time
+
+_STATES = {
+    "PENDING": QUEUED,
+    "CONFIGURING": QUEUED,
+    "REQUEUED": QUEUED,
+    "REQUEUE_FED": QUEUED,
+    "REQUEUE_HOLD": HELD,
+    "RESV_DEL_HOLD": HELD,
+    "SPECIAL_EXIT": HELD,
+    "SUSPENDED": HELD,
+    "STOPPED": HELD,
+    "RUNNING": RUNNING,
+    "RESIZING": RUNNING,
+    "SIGNALING": RUNNING,
+    "COMPLETING": ENDING,
+    "STAGE_OUT": ENDING,
+    **dict.fromkeys(
+        (
+            "BOOT_FAIL",
+            "CANCELLED",
+            "COMPLETED",
+            "DEADLINE",
+            "FAILED",
+            "LAUNCH_FAILED",
+            "NODE_FAIL",
+            "OUT_OF_MEMORY",
+            "PREEMPTED",
+            "RECONFIG_FAIL",
+            "REVOKED",
+            "TIMEOUT",
+        ),
+        ENDED,
+    ),
+}
+
+_HELD = re.compile(r"JobHeld|held", re.IGNORECASE)
+
+# A pending job with one of these never starts unless somebody changes the job or the cluster.
+_STUCK = re.compile(
+    r"DependencyNeverSatisfied|BadConstraints|InvalidAccount|InvalidQOS|PartitionTimeLimit|PartitionNodeLimit"
+    r"|PartitionConfig|JobLaunchFailure|launch[ _]failed|AccountNotAllowed|QOSNotAllowed",
+    re.IGNORECASE,
+)
+
+_ROW = re.compile(r"[0-9]+[^|\s]*\|[A-Z_]+\|")
+
+QUEUE_FORMAT = "%i|%T|%N|%r|%j"
+"""What squeue is asked to show, for `parse_squeue`; the name last, since it may hold the separator."""
+
+ACCOUNT_FIELDS = ("JobID", "State", "ExitCode", "Timelimit", "NodeList", "Submit", "JobName")
+"""What sacct is asked to show, for `parse_endings`."""
+
+REMEMBERED_FIELDS = ("JobArrayID", "State", "exit_code", "TimeLimit", "NodeList", "SubmitTime", "Name")
+"""The same from squeue, while the controller remembers the job."""
+
+
+_IO_FAILED = 53  # Slurm's "signal" for a job whose output files could not be opened
+_OUT_OF_MEMORY = 125
+
+
+def parse_submitted(text: str) -> str | None:
+    """The id in the answer of sbatch --parsable (`12` or `12;cluster`), perhaps after other lines."""
+    for line in reversed(text.split("\n")):
+        if match := re.fullmatch(r"([0-9]+)(?:;\S+)?", line.strip()):
+            return match[1]
+    return None
+
+
+def parse_squeue(text: str) -> dict[str, LiveJob]:
+    """Jobs in squeue's answer to the format `%i|%T|%N|%r|%j`. Raises SchedulerError if it is another."""
+    jobs: dict[str, LiveJob] = {}
+    last = ""
+    for line in text.split("\n"):
+        if not line.strip() or line.startswith("CLUSTER: "):
+            continue
+        if not _ROW.match(line):
+            if not last:
+                raise SchedulerError(f"squeue answered what cannot be understood: {line[:100]!r}")
+            continue  # the rest of somebody's job name with a newline in it
+        fields = line.split("|", 4)
+        if len(fields) < 5:
+            raise SchedulerError(f"squeue's answer is cut short: {line[:100]!r}")
+        last, state, host, reason, name = fields
+        task = last.partition("_")[2]
+        token = token_of(name, int(task) if task.isdigit() else None)
+        shown = "" if reason in ("None", "(null)") else reason
+        job = LiveJob(last, live_state(state, reason), token, name, shown, host)
+        jobs[last] = (
+            job._replace(ending=Ending("exit status 0", 0, None, host)) if state == "COMPLETED" else job
+        )
+    return jobs
+
+
+def live_state(state: str, reason: str) -> str:
+    """Our word for a job's state; Slurm's own where it has none."""
+    if state == "PENDING":
+        if _STUCK.search(reason):
+            return STUCK
+        if _HELD.search(reason):
+            return HELD
+    return _STATES.get(state, state)
+
+
+def parse_endings(rows: Iterable[str], ids: set[str]) -> dict[str, Ending]:
+    """Endings of those of `ids` that have ended, from rows of id|state|code|limit|nodes|submitted|name."""
+    endings: dict[str, Ending] = {}
+    whole: dict[str, Ending] = {}
+    for row in rows:
+        fields = row.split("|", 6)
+        if len(fields) < 7:
+            continue
+        state, _, by = fields[1].partition(" by ")
+        if _STATES.get(state) != ENDED:
+            continue
+        record = dict(zip(ACCOUNT_FIELDS, fields, strict=True)) | {"name": fields[6]}
+        ending = _ending(state, by, fields[2], fields[3], fields[4], record)
+        whole[fields[0]] = ending
+        endings |= {id_: ending for id_ in expand(fields[0]) if id_ in ids}
+    # Tasks that were cancelled while they waited are told together, under the array's own id.
+    for id_ in ids - set(endings):
+        if (array := id_.partition("_")[0]) in whole:
+            endings[id_] = whole[array]
+    return endings
+
+
+def _ending(state: str, by: str, code: str, limit: str, nodes: str, record: Mapping[str, str]) -> Ending:
+    status, number = exit_code(code)
+    host = "" if nodes in ("None assigned", "(null)", "N/A") else nodes
+    where = f" on {host}" if host else ""
+    reasons = {
+        "TIMEOUT": f"time limit {_limit(limit)}".rstrip(),
+        "OUT_OF_MEMORY": f"out of memory{where}",
+        "NODE_FAIL": f"node failed: {host or 'unknown'}",
+        "BOOT_FAIL": f"node did not boot: {host or 'unknown'}",
+        "CANCELLED": f"cancelled by {user_name(by)}" if by else "cancelled",
+        "PREEMPTED": f"preempted{where}",
+        "DEADLINE": "deadline passed",
+    }
+    if state in reasons:
+        return Ending(reasons[state], None, number or None, host, record)
+    if number == _OUT_OF_MEMORY:
+        return Ending(reasons["OUT_OF_MEMORY"], None, None, host, record)
+    if not host:
+        return Ending("failed before it started", None, None, "", record)
+    if number == _IO_FAILED:
+        return Ending(f"could not write its log{where}: is JobDir there?", None, None, host, record)
+    if number:
+        return killed_by(number, host, record)
+    if state not in ("COMPLETED", "FAILED"):
+        return Ending(state.lower().replace("_", " ") + where, None, None, host, record)
+    return ending_of(status, host, record)
+
+
+def exit_code(code: str) -> tuple[int, int]:
+    """Exit status and signal: of sacct's `3:0`, or of the raw wait status that some squeues show."""
+    if code.isdigit():
+        return int(code) >> 8, int(code) & 0x7F
+    status, _, number = code.partition(":")
+    return int(status) if status.isdigit() else 0, int(number) if number.isdigit() else 0
+
+
+def expand(id_: str) -> list[str]:
+    """All ids in one such as 10_[3-9%3,12]: pending tasks are told together."""
+    match = re.fullmatch(r"([0-9]+)_\[([^\]]*)\]?", id_)
+    if match is None:
+        return [id_]
+    ids = []
+    for part in match[2].partition("%")[0].split(","):
+        first, _, rest = part.partition("-")
+        last, _, step = rest.partition(":")
+        if first.isdigit():
+            numbers = range(int(first), int(last if last.isdigit() else first) + 1, int(step or 1))
+            ids += [f"{match[1]}_{n}" for n in numbers]
+    return ids
+
+
+def collapse(ids: Sequence[str]) -> list[str]:
+    """Ids with the tasks of one array put together: 10_[3-9,12]. scancel sends one request for each."""
+    tasks: dict[str, list[int]] = {}
+    short: list[str] = []
+    for id_ in ids:
+        job, found, task = id_.partition("_")
+        if not found:
+            short.append(id_)
+        else:
+            tasks.setdefault(job, []).append(int(task))
+    for job, numbers in tasks.items():
+        parts: list[list[int]] = []
+        for n in sorted(set(numbers)):
+            if parts and n == parts[-1][1] + 1:
+                parts[-1][1] = n
+            else:
+                parts.append([n, n])
+        text = ",".join(f"{a}-{b}" if a != b else f"{a}" for a, b in parts)
+        short.append(f"{job}_[{text}]" if len(numbers) > 1 else f"{job}_{text}")
+    return short
+
+
+def parse_deleted(status: int, text: str, ids: Sequence[str]) -> dict[str, Deleted]:
+    """What scancel made of each id: it says nothing of those that are gone, now or long since."""
+    errors = dict(re.findall(r"error on job id ([0-9]+)\S*: (.*)", text))
+    if status != 0 and not errors:
+        last = (text.strip() or f"scancel: exit status {status}").splitlines()[-1]
+        return dict.fromkeys(ids, Deleted(False, last))
+    outcome = {}
+    for id_ in ids:
+        error = errors.get(id_.partition("_")[0], "")
+        finished = "already complet" in error or "Invalid job id" in error
+        outcome[id_] = Deleted(not error or finished, "" if finished else error)
+    return outcome
+
+
+def parse_record(line: str) -> dict[str, Any]:
+    """The fields in one line of `scontrol show job -o`; values may hold blanks."""
+    parts = re.split(r" (?=[A-Za-z][A-Za-z0-9/:_]*=)", line.strip())
+    return {name: value for name, found, value in (part.partition("=") for part in parts) if found}
+
+
+def parse_config(text: str) -> dict[str, str]:
+    """The settings in `scontrol show config`."""
+    pairs = (line.partition("=") for line in text.splitlines())
+    return {name.strip(): value.strip() for name, found, value in pairs if found}
+
+
+def _limit(limit: str) -> str:
+    """A time limit as HH:MM:SS; Slurm writes it in several ways."""
+    try:
+        return clock(parse_time(limit))
+    except UsageError:
+        return ""  # UNLIMITED, Partition_Limit: then it was not this job's own
+
+
+def user_name(uid: str) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(int(uid)).pw_name
+    except (KeyError, ValueError):
+        return uid

@@ -1,0 +1,144 @@
+"""ParaschutApp: wires gateway, screen and themes together, and keeps the terminal whole at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable
+from typing import ClassVar
+
+from paraschut_core.config import Settings
+from paraschut_core.executors.base import JobExecutor
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.theme import Theme
+
+from . import keys
+from .gateway import Gateway
+from .look import Looks, Palette, themes
+from .screens.main import MainScreen
+
+DEFAULT_THEME = "paraschut"
+LEAN_THEME = "paraschut-16"
+
+
+class ParaschutApp(App[None]):
+    """The dashboard of one project.
+
+    Args:
+        settings: the project.
+        filter_text: a filter to begin with.
+        batch: the BatchID to begin with.
+        read_only: no key changes anything (also if the settings say so).
+        lean: few bytes for slow lines: sixteen colours, no animation (also if the settings say so).
+        executor: instead of the one that the settings name.
+        gateway: instead of one made from the settings.
+        clock: epoch seconds.
+    """
+
+    CSS_PATH = "paraschut.tcss"
+    TITLE = "Paraschut"
+    COMMAND_PALETTE_BINDING = "ctrl+p"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+q", "quit", "leave", show=False, priority=True)]
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        filter_text: str = "",
+        batch: int | None = None,
+        read_only: bool = False,
+        lean: bool = False,
+        executor: JobExecutor | None = None,
+        gateway: Gateway | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        self.lean = lean or settings.dashboard.lean
+        self.read_only = read_only or settings.dashboard.read_only
+        self.looks = gateway.looks if gateway is not None else Looks()
+        self.gateway = gateway or Gateway(settings, self.looks, executor)
+        self._filter_text = filter_text
+        self._batch = batch
+        self._clock = clock
+        for theme in themes():
+            self.register_theme(theme)
+        self.theme = self._first_theme()
+        if self.lean:
+            self.animation_level = "none"
+
+    def _first_theme(self) -> str:
+        wanted = self.settings.dashboard.theme
+        if wanted in self.available_themes:
+            return wanted
+        few_colours = self.console.color_system in (None, "standard") and not self.is_headless
+        return LEAN_THEME if self.lean or few_colours else DEFAULT_THEME
+
+    def get_default_screen(self) -> Screen[object]:
+        """The main screen takes the place of Textual's empty one: nothing is painted twice."""
+        return MainScreen(
+            self.gateway,
+            Palette(self.current_theme),
+            self.looks,
+            self._clock,
+            filter_text=self._filter_text,
+            batch=self._batch,
+            read_only=self.read_only,
+        )
+
+    def on_mount(self) -> None:
+        self.theme_changed_signal.subscribe(self, self._retheme)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            try:
+                loop.add_signal_handler(number, self._end, number)
+            except (RuntimeError, ValueError):
+                break  # not in the main thread (a test): signals are somebody else's business
+
+    def _end(self, number: int) -> None:
+        """Ends as if by `q`, so that the terminal is restored; the exit status tells the signal."""
+        self.exit(return_code=128 + number)
+
+    def _retheme(self, theme: Theme) -> None:
+        palette = Palette(theme)
+        for screen in self.screen_stack:
+            if isinstance(screen, MainScreen):
+                screen.use(palette)
+
+    def on_unmount(self) -> None:
+        self.gateway.close()
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """The command palette: every key of the main screen by name, and Textual's themes and help."""
+        if isinstance(screen, MainScreen):
+            for key in keys.MAIN:
+                if key.help and not (key.changes and self.read_only) and key.action != "command_palette":
+                    title = f"{key.help[0].upper()}{key.help[1:]}"
+                    yield SystemCommand(title, f"key {keys.name_of(key)}", self._runner(screen, key.action))
+        yield SystemCommand("Theme", "Change the colours", self.action_change_theme)
+
+    @staticmethod
+    def _runner(screen: MainScreen, action: str) -> Callable[[], object]:
+        return lambda: screen.run_worker(screen.run_action(action), exit_on_error=False)
+
+
+def run(
+    settings: Settings,
+    *,
+    filter_text: str = "",
+    batch: int | None = None,
+    read_only: bool = False,
+    lean: bool = False,
+    executor: JobExecutor | None = None,
+) -> int:
+    """Opens the dashboard and returns its exit status once it is left."""
+    os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
+    app = ParaschutApp(
+        settings, filter_text=filter_text, batch=batch, read_only=read_only, lean=lean, executor=executor
+    )
+    app.run(mouse=settings.dashboard.mouse)
+    return app.return_code or 0

@@ -1,0 +1,154 @@
+"""What the titles and legends say, as parts of lines. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from paraschut_core.model import Batch, Snapshot
+from paraschut_core.text import clean_line
+
+from .board import Board
+from .figures import count, percent, plural
+from .look import L_MISSING, Looks
+from .outline import priority_of
+from .records import JobRecord
+from .strips import Part
+
+if TYPE_CHECKING:
+    from .scope import Scope
+    from .widgets.job_grid import JobGrid
+
+Sides = tuple[list[Part], list[Part]]
+
+
+def tree_title(snapshot: Snapshot, focused: bool, grouping: str) -> Sides:
+    """Above the tree: how many batches."""
+    left: list[Part] = [(" BATCHES", "accent-bold" if focused else "bold"), (f" {len(snapshot.batches)}", "muted")]
+    return left, [(f"by {grouping} ", "muted")] if grouping != "time" else []
+
+
+def grid_title(snapshot: Snapshot, scope: Scope, grid: JobGrid, focused: bool, error: str) -> Sides:
+    """Above the grid: what it shows, how many are marked, which filter is in force."""
+    head = "accent-bold" if focused else "bold"
+    marked = len(grid.marks)
+    right: list[Part] = [(f"{count(marked)} marked ", "accent")] if marked else []
+    total = grid.board.total
+    if scope.query is not None:
+        left: list[Part] = [(" FILTER", head), (f"  {clean_line(scope.query.text)}", "accent")]
+        left.append((f"  {plural(total, 'match', 'matches')} of {count(snapshot.total)}", "muted"))
+        right.append(("Esc clears ", "muted"))
+    elif len(scope.batches) == 1 and scope.batches[0] in snapshot.batches:
+        batch = snapshot.batches[scope.batches[0]]
+        left = [(f" {clean_line(batch.name) or '(no name)'}", head), (f"  {batch.batch_id}", "muted")]
+        left.append((f"  {plural(batch.total, 'job')}", "muted"))
+        priority = priority_of(batch)
+        if priority and priority != "1":
+            left.append((f"  priority {priority}", "muted"))
+    elif scope.batches:
+        left = [(f" {len(scope.batches)} batches", head), (f"  {plural(total, 'job')}", "muted")]
+    else:
+        left = [(" JOBS", head)]
+    if scope.loading:
+        left.append(("  reading", "muted"))
+    if error:
+        left.append((f"  {clean_line(error)}", "error"))
+    return left, right
+
+
+def group_heading(snapshot: Snapshot, batch_id: int, jobs: int, matching: bool) -> list[Part]:
+    """Above the jobs of one of several batches."""
+    batch = snapshot.batches.get(batch_id)
+    name = clean_line(batch.name) if batch is not None else ""
+    of = f" of {count(batch.total)}" if matching and batch is not None else ""
+    return [(f"   {name or batch_id}", "bold"), (f"  {batch_id}  {count(jobs)}{of}", "muted")]
+
+
+def batch_line(
+    snapshot: Snapshot, batch_id: int | None, lost: Mapping[int, Mapping[int, int]], looks: Looks
+) -> Sides:
+    """The tree folded into one line, for narrow screens."""
+    batches = sorted(snapshot.batches, reverse=True)
+    if batch_id is None or batch_id not in snapshot.batches:
+        return [(" no batches", "muted")], []
+    batch = snapshot.batches[batch_id]
+    at = batches.index(batch_id)
+    missing = sum(lost.get(batch_id, {}).values())
+    left: list[Part] = [
+        (" ◂ ", "accent" if at else "line"),
+        (clean_line(batch.name) or "(no name)", "bold"),
+        (f"  {percent(batch.complete, batch.total)}", "success"),
+        (f"  {looks.glyph(L_MISSING)}{count(missing)}" if missing else "", "error"),
+        (" ▸", "accent" if at < len(batches) - 1 else "line"),
+    ]
+    why = snapshot.held_back.get(batch_id)
+    if why:
+        left.append((f"  {clean_line(why)}", "warning"))
+    return left, [(f"{at + 1}/{len(batches)} ", "muted")]
+
+
+def legend(board: Board, looks: Looks, indent: int) -> list[Part]:
+    """The states on the board with their counts, what needs a person first."""
+    counts = board.counts()
+    parts: list[Part] = [(" " * max(indent, 1), "base")]
+    for code in looks.legend_order():
+        if counts.get(code):
+            look = looks.looks[code]
+            parts.append((f"{looks.glyph(code)} ", look.role))
+            parts.append((f"{look.label} {count(counts[code])}   ", "error" if code == L_MISSING else "muted"))
+    return parts
+
+
+def job_title(snapshot: Snapshot, record: JobRecord, looks: Looks) -> list[Part]:
+    """Which job the log is of, and how it is: "JOB 24  ✗ missing: time limit  attempt 2"."""
+    key, row = record.key, record.row
+    parts: list[Part] = [(f"JOB {key.job_index}", "bold"), ("  ", "base")]
+    if row is None:
+        return parts
+    live, missing = snapshot.live.get(key), snapshot.missing.get(key)
+    code = looks.of(looks.code(row.state), live, missing is not None)
+    look = looks.looks[code]
+    words = look.label if code == L_MISSING else clean_line(row.state) or "(empty)"
+    if missing is not None and missing.reason:
+        words += f": {clean_line(missing.reason)}"
+    parts.append((f"{looks.glyph(code)} {words}", look.role))
+    if live is not None and live.reason and missing is None:
+        parts.append((f" ({clean_line(live.reason)})", "warning"))
+    if row.hostname and missing is None:
+        parts.append((f"  on {clean_line(row.hostname)}", "muted"))
+    if row.attempt:
+        parts.append((f"  attempt {row.attempt}", "muted"))
+    return parts
+
+
+def log_streams(record: JobRecord) -> tuple[dict[str, tuple[str, ...]], str]:
+    """The log files of each stream, oldest attempt first; and what to say if there are none."""
+    if record.error:
+        return {}, clean_line(record.error)
+    streams: dict[str, tuple[str, ...]] = {}
+    for name in ("stdout", "stderr"):
+        value = record.info.get(name)
+        paths = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+        streams[name] = tuple(path for path in paths if isinstance(path, str) and path)
+    for spawn in record.spawns:
+        for name, path in (("stdout", spawn.stdout), ("stderr", spawn.stderr)):
+            if path:
+                streams[f"{name} {spawn.spawn_id}"] = (path,)
+    if any(streams.values()):
+        return streams, ""
+    return {}, "No log yet: the job was not submitted so far."
+
+
+def no_batches(snapshot: Snapshot) -> list[Part]:
+    """What an empty dashboard says."""
+    if snapshot.database.error:
+        return [(clean_line(snapshot.database.error), "error")]
+    return [
+        ("No batches yet.", "text"),
+        (" Add one:  paraschut add --name map --range 0-99 'python map.py {JobIndex}'", "muted"),
+    ]
+
+
+def batch_name(batch: Batch) -> str:
+    """A batch in a sentence."""
+    return clean_line(batch.name) or str(batch.batch_id)

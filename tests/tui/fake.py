@@ -1,0 +1,235 @@
+"""A project made up for the screen's tests: snapshots and jobs without database, scheduler or clock."""
+
+from __future__ import annotations
+
+import itertools
+from array import array
+from collections.abc import Callable, Sequence
+
+from paraschut_core.config import Settings
+from paraschut_core.errors import ParaschutError
+from paraschut_core.model import (
+    HELD,
+    QUEUED,
+    RUNNING,
+    Action,
+    Batch,
+    DatabaseHealth,
+    Event,
+    JobKey,
+    JobRow,
+    LiveJob,
+    Missing,
+    SchedulerHealth,
+    Snapshot,
+)
+from paraschut_tui.board import Cells, packed
+from paraschut_tui.feed import Update
+from paraschut_tui.gateway import Gateway, Request
+from paraschut_tui.look import Looks
+from paraschut_tui.messages import CellsReady, SnapshotReady
+from paraschut_tui.records import JobRecord, Preview, Target, Verdict
+
+NOW = 1_795_000_000.0
+"""When every made-up thing happens."""
+
+
+class FakeBatch:
+    """A batch given as text: one letter a job (i q h R r S c C ! and others)."""
+
+    STATES = {
+        "i": "init", "q": "submit", "h": "submit", "R": "run", "r": "run", "S": "spawn",
+        "c": "complete", "C": "collected", "!": "run",
+    }  # fmt: skip
+
+    def __init__(
+        self, batch_id: int, name: str, letters: str, *, first: int = 0, priority: int = 1, held_back: str = "",
+        batch_type: str = "", custom: dict[str, str] | None = None, reason: str = "time limit after 04:59:00 on n12",
+    ) -> None:
+        self.batch_id = batch_id
+        self.name = name
+        self.letters = letters
+        self.first = first
+        self.priority = priority
+        self.held_back = held_back
+        self.batch_type = batch_type
+        self.reason = reason
+        self.states = {**self.STATES, **(custom or {})}
+
+    def state(self, index: int) -> str:
+        return self.states[self.letters[index - self.first]]
+
+    def batch(self) -> Batch:
+        counts: dict[tuple[int | float, str], int] = {}
+        for letter in set(self.letters):
+            key = (self.priority, self.states[letter])
+            counts[key] = counts.get(key, 0) + self.letters.count(letter)
+        return Batch(self.batch_id, self.name, self.batch_type, counts)
+
+    def keys(self, letters: str) -> list[JobKey]:
+        return [JobKey(self.batch_id, i) for i, letter in enumerate(self.letters, self.first) if letter in letters]
+
+
+class FakeGateway(Gateway):
+    """Stands where the core would; records what is asked of it."""
+
+    def __init__(self, batches: Sequence[FakeBatch], looks: Looks | None = None, **health: object) -> None:
+        super().__init__(Settings(), looks or Looks())
+        self.batches = {batch.batch_id: batch for batch in batches}
+        self.database = DatabaseHealth("/data/jobs.db", NOW)
+        self.scheduler = SchedulerHealth("slurm", NOW - 4)
+        self.deeds: list[tuple[str, Target, bool, str]] = []
+        self.verdict = Verdict(1, can_undo=True)
+        self.log: dict[str, tuple[str, ...]] = {}
+        self.acts: list[Action] = []
+        self._update: Update | None = None
+        self._rev = 0
+        self._numbers = itertools.count(1)
+
+    # ------------------------------------------------------------------ life
+
+    def start(self, post: Callable[[object], object]) -> None:
+        self._post = post
+        self.publish(reload=True)
+
+    def close(self) -> None:
+        pass
+
+    def poll_now(self) -> None:
+        pass
+
+    @property
+    def seen(self) -> float:
+        return NOW
+
+    # ------------------------------------------------------------------ snapshots
+
+    def snapshot(self) -> Snapshot:
+        live: dict[JobKey, LiveJob] = {}
+        missing: dict[JobKey, Missing] = {}
+        for batch in self.batches.values():
+            for letter, state, reason in (("R", RUNNING, ""), ("q", QUEUED, "Resources"), ("h", HELD, "Held"), ("S", RUNNING, "")):
+                live.update((k, LiveJob(str(k.job_index), state, reason=reason, host="n7")) for k in batch.keys(letter))
+            missing.update((k, Missing(batch.reason, NOW - 600)) for k in batch.keys("!"))
+        return Snapshot(
+            self._rev,
+            {batch_id: batch.batch() for batch_id, batch in sorted(self.batches.items())},
+            live,
+            missing,
+            {},
+            {b.batch_id: b.held_back for b in self.batches.values() if b.held_back},
+            self.database,
+            self.scheduler,
+        )
+
+    def publish(self, rows: Sequence[JobRow] = (), *, removed: frozenset[int] = frozenset(), reload: bool = False) -> None:
+        """Makes a new snapshot known, as if the file had changed."""
+        self._rev += 1
+        snapshot = self.snapshot()
+        lost: dict[int, dict[int, int]] = {}
+        for key in snapshot.missing:
+            code = self.looks.code(self.batches[key.batch_id].state(key.job_index))
+            lost.setdefault(key.batch_id, {}).setdefault(code, 0)
+            lost[key.batch_id][code] += 1
+        batches = frozenset(row.key.batch_id for row in rows)
+        self._update = Update(snapshot, tuple(rows), removed, batches, reload, lost)
+        self._post(SnapshotReady())
+
+    def change(self, batch_id: int, index: int, letter: str) -> JobRow:
+        """Gives a job another state; the row is to be published."""
+        batch = self.batches[batch_id]
+        at = index - batch.first
+        batch.letters = batch.letters[:at] + letter + batch.letters[at + 1 :]
+        return self.row(JobKey(batch_id, index))
+
+    def take(self) -> Update | None:
+        update, self._update = self._update, None
+        return update
+
+    # ------------------------------------------------------------------ jobs
+
+    def row(self, key: JobKey) -> JobRow:
+        batch = self.batches[key.batch_id]
+        state = batch.state(key.job_index)
+        host = "n12" if state in ("run", "complete") else None
+        return JobRow(key, state, batch.priority, 2, f"55{key.job_index}", None, host, 20261118101500, NOW - 700, None, 1)
+
+    def load(self, request: Request, missing: Sequence[JobKey] = ()) -> int:
+        ticket = next(self._numbers)
+        cells, error = [], ""
+        if request.query is None:
+            for batch_id in request.batches:
+                batch = self.batches[batch_id]
+                states = bytearray(self.looks.code(batch.states[letter]) for letter in batch.letters)
+                cells.append(Cells(batch_id, range(batch.first, batch.first + len(states)), states))
+        elif request.query.text.startswith("sql:bad"):
+            error = 'no such column: "bad"'
+        else:
+            cells = self._matching(request.query.text, missing)
+        self._post(CellsReady(ticket, cells, True, error))
+        return ticket
+
+    def _matching(self, text: str, missing: Sequence[JobKey]) -> list[Cells]:
+        found = []
+        for batch_id in sorted(self.batches, reverse=True):
+            batch = self.batches[batch_id]
+            keys = [k for k in missing if k.batch_id == batch_id] if "missing" in text else []
+            if "missing" not in text and text in batch.name:
+                keys = batch.keys("".join(batch.states))
+            if keys:
+                indexes = array("q", sorted(k.job_index for k in keys))
+                codes = bytearray(self.looks.code(batch.state(i)) for i in indexes)
+                found.append(Cells(batch_id, packed(indexes), codes))
+        return found
+
+    async def rows(self, keys: Sequence[JobKey]) -> list[JobRow]:
+        return [self.row(key) for key in keys]
+
+    async def record(self, key: JobKey) -> JobRecord:
+        batch = self.batches.get(key.batch_id)
+        if batch is None:
+            return JobRecord(key, {}, error=f"There is no batch {key.batch_id}.")
+        row = self.row(key)
+        info = {
+            "BatchID": key.batch_id, "JobIndex": key.job_index, "name": batch.name.split("/"), "state": row.state,
+            "priority": batch.priority, "script": f"/data/{key.batch_id}/map_{key.job_index}.sh", "queue": None,
+            "resources": {"mem": "1gb", "cput": "04:59:00"}, "batch_type": batch.batch_type, "attempt": 2,
+            "organism": "human", "threshold": 0.25, "masked": True,
+            **self.log,
+        }  # fmt: skip
+        events = [
+            Event(NOW - 9000, key, 0, "eve@login1:311", None, "init", "added"),
+            Event(NOW - 8000, key, 1, "eve@login1:311", "init", "submit", "submitted"),
+            Event(NOW - 7000, key, 1, f"55{key.job_index}", "submit", "run", "started"),
+        ]
+        return JobRecord(key, info, events, (), row)
+
+    async def indexes(self, batch_id: int, look: int, limit: int) -> list[int]:
+        batch = self.batches[batch_id]
+        wanted = "".join(letter for letter, state in batch.states.items() if self.looks.code(state) == look)
+        return [key.job_index for key in batch.keys(wanted)][:limit]
+
+    async def actions(self) -> list[Action]:
+        return self.acts
+
+    # ------------------------------------------------------------------ actions
+
+    async def preview(self, target: Target) -> Preview:
+        keys = list(target.keys)
+        for batch_id in target.batches:
+            if batch_id not in self.batches:
+                raise ParaschutError(f"There is no batch {batch_id}.")
+            keys += self.batches[batch_id].keys("".join(self.batches[batch_id].states))
+        snapshot = self.snapshot()
+        counts: dict[str, int] = {}
+        for key in keys:
+            state = self.batches[key.batch_id].state(key.job_index)
+            counts[state] = counts.get(state, 0) + 1
+        done = counts.get("complete", 0) + counts.get("collected", 0)
+        return Preview(
+            len(keys), counts, sum(k in snapshot.live for k in keys), sum(k in snapshot.missing for k in keys), done, 2
+        )
+
+    async def act(self, verb: str, target: Target, *, force: bool = False, value: str = "") -> Verdict:
+        self.deeds.append((verb, target, force, value))
+        return self.verdict
