@@ -6,7 +6,7 @@ this, and most need two of them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # typing itself costs several milliseconds, at every job's start
 
 __version__ = "0.7.0"
 
@@ -70,6 +70,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from .api import (
         add_batch_to_queue,
         add_job_to_queue,

@@ -26,28 +26,53 @@ class Act(NamedTuple):
 ACTS: dict[str, Act] = {
     act.name: act
     for act in (
-        Act("reset", "Reset", "reset", "Reset", "They go back to init; submitted again, they run anew.", spares=True),
+        Act("reset", "Reset", "reset", "Reset", "They go back to init.", spares=True),
         Act(
-            "resubmit", "Resubmit", "resubmitted", "Resubmit",
-            "They go back to init and are submitted now.", spares=True,
+            "resubmit",
+            "Resubmit",
+            "resubmitted",
+            "Resubmit",
+            "They go back to init and are submitted now.",
+            spares=True,
         ),
         Act(
-            "qdel", "Delete from the queue", "deleted from the queue", "Delete",
-            "The scheduler ends those that run and drops those that wait; they go back to init.", harsh=True,
+            "qdel",
+            "Delete from the queue",
+            "deleted from the queue",
+            "Delete",
+            "The scheduler ends those that run and drops those that wait; they go back to init.",
+            harsh=True,
         ),
-        Act("submit_next", "Submit what is next", "submitted", "Submit", "Jobs go out by priority, as many as may be queued."),
+        Act(
+            "submit_next",
+            "Submit what is next",
+            "submitted",
+            "Submit",
+            "Jobs go out by priority, as many as allowed.",
+        ),
         Act("submit_these", "Submit now", "submitted", "Submit", "They go out now, whatever their priority."),
         Act("collect", "Mark as collected", "marked as collected", "Mark", "Only complete jobs are marked."),
-        Act("clean", "Remove the temporary files", "cleaned", "Remove", "Files that match temp_files go.", harsh=True),
         Act(
-            "remove", "Remove", "removed", "Remove",
-            "Jobs, history and the batch's folder with all its files go. This cannot be undone.", harsh=True,
+            "clean",
+            "Remove the temporary files",
+            "cleaned",
+            "Remove",
+            "Files that match temp_files go.",
+            harsh=True,
+        ),
+        Act(
+            "remove",
+            "Remove",
+            "removed",
+            "Remove",
+            "Jobs, history and the batch's folder with all its files go. This cannot be undone.",
+            harsh=True,
         ),
         Act("boost", "Set the priority", "changed", "Set", "The jobs' priority becomes what you typed."),
-        Act("edit", "Set the field", "changed", "Set", "The field is set in each job's metadata.", spares=True),
-        Act("undo", "Undo", "restored", "Undo", "Jobs that have not changed since go back to what they were."),
+        Act("edit", "Set the field", "changed", "Set", "It is set in each job's metadata.", spares=True),
+        Act("undo", "Undo", "restored", "Undo", "Jobs that did not change since become what they were."),
     )
-}  # fmt: skip
+}
 
 
 def question(act: Act, target: Target) -> str:
@@ -71,7 +96,25 @@ def summary(preview: Preview) -> list[str]:
 
 def affected(act: Act, preview: Preview, force: bool) -> int:
     """How many jobs the action would change."""
-    return preview.total - preview.done if act.spares and not force else preview.total
+    return preview.total - (spared(act, preview) if not force else 0)
+
+
+def spared(act: Act, preview: Preview) -> int:
+    """How many jobs it leaves alone unless forced: those that are done, of a reset also the live ones."""
+    live = preview.live if act.name in ("reset", "resubmit") else 0
+    return preview.done + live if act.spares else 0
+
+
+def sparing(act: Act, preview: Preview, force: bool) -> str:
+    """A line about the jobs that are left alone, or, if forced, are not."""
+    n = spared(act, preview)
+    if not n:
+        return ""
+    parts = [f"{count(preview.done)} done"] if preview.done else []
+    if n > preview.done:
+        parts.append(f"{count(preview.live)} live in the queue")
+    words = " and ".join(parts)
+    return f"Also {words}: results may be overwritten." if force else f"{words}: left alone (f: them too)."
 
 
 def outcome(act: Act, verdict: Verdict) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from paraschut_core.logs.rows import ESCAPE
-from paraschut_core.text import clean_line
 from rich.cells import cell_len
 from rich.color import Color
 from rich.style import Style
+
+from paraschut_core.logs import ESCAPE
+from paraschut_core.text import clean
 
 TAB = 8
 _MOST_PARAMETERS = 64  # of one colour sequence; what follows is ignored
@@ -35,29 +36,24 @@ class _Pen(NamedTuple):
 
     front: Color | None = None
     back: Color | None = None
-    bold: bool = False
-    dim: bool = False
-    italic: bool = False
-    underline: bool = False
-    reverse: bool = False
-    strike: bool = False
+    switches: frozenset[str] = frozenset()
+    """Which of bold, dim, italic, underline, reverse and strike are on."""
 
 
 _PLAIN = _Pen()
 
-_SWITCHES: dict[int, dict[str, bool]] = {
-    1: {"bold": True},
-    2: {"dim": True},
-    3: {"italic": True},
-    4: {"underline": True},
-    7: {"reverse": True},
-    9: {"strike": True},
-    21: {"underline": True},
-    22: {"bold": False, "dim": False},
-    23: {"italic": False},
-    24: {"underline": False},
-    27: {"reverse": False},
-    29: {"strike": False},
+_SWITCHES: dict[int, tuple[str, bool]] = {
+    1: ("bold", True),
+    2: ("dim", True),
+    3: ("italic", True),
+    4: ("underline", True),
+    7: ("reverse", True),
+    9: ("strike", True),
+    21: ("underline", True),
+    23: ("italic", False),
+    24: ("underline", False),
+    27: ("reverse", False),
+    29: ("strike", False),
 }
 
 
@@ -68,15 +64,12 @@ def parse(text: str) -> Styled:
     none, and any other control, becomes a visible picture (`paraschut_core.text`). Tabs become spaces up
     to the next column that is a multiple of 8. Colours do not run on into the next line.
     """
-    if "\x1b" not in text and (text.isascii() or "\x9b" not in text):
-        return Styled(_expand(clean_line(ESCAPE.sub("", text), tabs=True) if False else _clean(text), 0))
     parts: list[str] = []
     spans: list[Span] = []
     pen = _PLAIN
-    at = length = 0
-    column = 0
+    at = length = column = 0
     for match in ESCAPE.finditer(text):
-        piece = _expand(_clean(text[at : match.start()]), column)
+        piece = _printable(text[at : match.start()], column)
         at = match.end()
         if piece:
             parts.append(piece)
@@ -87,8 +80,108 @@ def parse(text: str) -> Styled:
         sequence = match["csi"]
         if sequence is not None and sequence.endswith("m"):
             pen = _apply(pen, sequence[:-1])
-    piece = _expand(_clean(text[at:]), column)
+    piece = _printable(text[at:], column)
     if piece and pen != _PLAIN:
         spans.append(Span(length, length + len(piece), _style(pen)))
     parts.append(piece)
     return Styled("".join(parts), tuple(spans))
+
+
+def _printable(text: str, column: int) -> str:
+    """Sanitised text with its tabs expanded, beginning in `column`."""
+    text = clean(text).replace("\n", " ")
+    if "\t" not in text:
+        return text
+    pieces = text.split("\t")
+    done = []
+    for piece in pieces[:-1]:
+        column += cell_len(piece)
+        gap = TAB - column % TAB
+        column += gap
+        done.append(piece + " " * gap)
+    return "".join((*done, pieces[-1]))
+
+
+# --------------------------------------------------------------------------- colours
+
+
+def _apply(pen: _Pen, parameters: str) -> _Pen:
+    """The pen after one colour sequence; parameters that are not understood change nothing."""
+    codes = parameters.split(";")[:_MOST_PARAMETERS]
+    at = 0
+    while at < len(codes):
+        whole = codes[at]
+        at += 1
+        code, _, rest = whole.partition(":")
+        number = _number(code)
+        if number in (38, 48):
+            if rest:
+                colour = _colour([part for part in rest.split(":") if part])
+            else:
+                # The older spelling goes on with the next parameters: 38;5;n or 38;2;r;g;b.
+                taken = {"5": 2, "2": 4}.get(codes[at] if at < len(codes) else "", 0)
+                colour = _colour(codes[at : at + taken])
+                at += taken
+            if colour is not None:
+                pen = pen._replace(front=colour) if number == 38 else pen._replace(back=colour)
+        elif number == 4 and rest == "0":
+            pen = pen._replace(switches=pen.switches - {"underline"})
+        else:
+            pen = _switch(pen, number)
+    return pen
+
+
+def _switch(pen: _Pen, number: int) -> _Pen:
+    if number == 0:
+        return _PLAIN
+    if number == 22:
+        return pen._replace(switches=pen.switches - {"bold", "dim"})
+    if number in _SWITCHES:
+        name, on = _SWITCHES[number]
+        return pen._replace(switches=pen.switches | {name} if on else pen.switches - {name})
+    if 30 <= number <= 37 or 90 <= number <= 97:
+        return pen._replace(front=_ansi_colour(number - 30 if number < 90 else number - 82))
+    if 40 <= number <= 47 or 100 <= number <= 107:
+        return pen._replace(back=_ansi_colour(number - 40 if number < 100 else number - 92))
+    if number == 39:
+        return pen._replace(front=None)
+    if number == 49:
+        return pen._replace(back=None)
+    return pen
+
+
+def _colour(parts: list[str]) -> Color | None:
+    """`5 n` or `2 r g b` (the newer spelling may have a colour space before r: `2 s r g b`)."""
+    numbers = [_number(part) for part in parts]
+    if len(numbers) >= 2 and numbers[0] == 5 and 0 <= numbers[1] <= 255:
+        return _ansi_colour(numbers[1])
+    if len(numbers) >= 4 and numbers[0] == 2 and all(0 <= number <= 255 for number in numbers[-3:]):
+        return Color.from_rgb(*numbers[-3:])
+    return None
+
+
+def _number(text: str) -> int:
+    """A parameter's number: 0 where it is left out, -1 if it is none."""
+    if not text:
+        return 0
+    return int(text) if len(text) <= 3 and text.isascii() and text.isdigit() else -1
+
+
+@lru_cache(maxsize=256)
+def _ansi_colour(number: int) -> Color:
+    return Color.from_ansi(number)
+
+
+@lru_cache(maxsize=1024)
+def _style(pen: _Pen) -> Style:
+    on = pen.switches
+    return Style(
+        color=pen.front,
+        bgcolor=pen.back,
+        bold="bold" in on or None,
+        dim="dim" in on or None,
+        italic="italic" in on or None,
+        underline="underline" in on or None,
+        reverse="reverse" in on or None,
+        strike="strike" in on or None,
+    )

@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Iterable
 from typing import ClassVar
 
-from paraschut_core.config import Settings
-from paraschut_core.executors.base import JobExecutor
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.theme import Theme
+
+from paraschut_core.config import Settings
+from paraschut_core.executors.base import JobExecutor
 
 from . import keys
 from .gateway import Gateway
@@ -75,10 +76,9 @@ class ParaschutApp(App[None]):
         wanted = self.settings.dashboard.theme
         if wanted in self.available_themes:
             return wanted
-        few_colours = self.console.color_system in (None, "standard") and not self.is_headless
-        return LEAN_THEME if self.lean or few_colours else DEFAULT_THEME
+        return LEAN_THEME if self.lean else DEFAULT_THEME
 
-    def get_default_screen(self) -> Screen[object]:
+    def get_default_screen(self) -> Screen[None]:
         """The main screen takes the place of Textual's empty one: nothing is painted twice."""
         return MainScreen(
             self.gateway,

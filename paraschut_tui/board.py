@@ -59,7 +59,9 @@ class Group:
         """Places of the JobIndexes from `low` up to, without, `high`."""
         return bisect_left(self.indexes, low), bisect_left(self.indexes, high)
 
-    def look(self, index: int, live: Mapping[JobKey, LiveJob], missing: Mapping[JobKey, Missing]) -> int | None:
+    def look(
+        self, index: int, live: Mapping[JobKey, LiveJob], missing: Mapping[JobKey, Missing]
+    ) -> int | None:
         """Works the look of one job out again. Returns its place if the look changed."""
         at = self.position(index)
         if at is None:
@@ -161,15 +163,17 @@ class Board:
             if at is not None:
                 self.groups[at].look(key.job_index, snapshot.live, snapshot.missing)
 
-    def update(self, old: Snapshot | None, new: Snapshot, rows: Iterable[JobRow], removed: Iterable[JobKey]) -> Change:
+    def update(
+        self, old: Snapshot | None, new: Snapshot, rows: Iterable[JobRow], removed: Iterable[int]
+    ) -> Change:
         """Takes a newer snapshot in.
 
         Args:
             old: the snapshot before, None if there was none.
             rows: jobs that changed since then.
-            removed: jobs that are gone since then.
+            removed: batches that are gone since then.
         """
-        stale = any(key.batch_id in self._by_batch for key in removed)
+        stale = any(batch_id in self._by_batch for batch_id in removed)
         touched: set[JobKey] = set()
         for row in rows:
             at = self._by_batch.get(row.key.batch_id)

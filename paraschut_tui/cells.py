@@ -18,7 +18,13 @@ _OVERLAY = {MARKED: "mark", RANGE: "range", CURSOR: "cursor", CURSOR_AWAY: "curs
 
 
 def paint(
-    label: str, label_role: str, looks: bytearray, overlay: bytearray, book: Looks, palette: Palette, width: int
+    label: str,
+    label_role: str,
+    looks: bytearray,
+    overlay: bytearray,
+    book: Looks,
+    palette: Palette,
+    width: int,
 ) -> Strip:
     """The line of one row.
 
@@ -30,7 +36,7 @@ def paint(
     segments = [Segment(label, palette[label_role])]
     base = palette["base"]
     at = 0
-    for (look, upper), run in groupby(zip(looks, overlay)):
+    for (look, upper), run in groupby(zip(looks, overlay, strict=True)):
         n = len(list(run))
         role = "base" if look == HOLE else book.looks[look].role
         style = palette.over(role, _OVERLAY[upper]) if upper else palette[role]

@@ -43,7 +43,10 @@ class Deeds:
             found.missing,
             sum(n for state, n in found.states.items() if state in DONE_STATES),
             found.highest_attempt,
-            tuple(f"{n} missing: {reason}" for reason, n in sorted(found.reasons.items(), key=lambda x: -x[1])[:3]),
+            tuple(
+                f"{n} missing: {reason}"
+                for reason, n in sorted(found.reasons.items(), key=lambda x: -x[1])[:3]
+            ),
         )
 
     def act(
@@ -65,7 +68,9 @@ class Deeds:
         except ParaschutError as error:
             return Verdict(0, error=str(error))
 
-    def _act(self, ws: Workspace, verb: str, target: Target, force: bool, value: str, watcher: Watcher) -> Verdict:
+    def _act(
+        self, ws: Workspace, verb: str, target: Target, force: bool, value: str, watcher: Watcher
+    ) -> Verdict:
         from paraschut_core import actions
 
         selection = actions.Selection(target.keys, target.batches)
@@ -94,7 +99,13 @@ class Deeds:
                 name, field = parse_field(value)
                 unless = {} if force else actions.PROTECTED
                 report = actions.set_fields(
-                    ws, selection.resolve(ws), {name: field}, unless, verb="set", command=command, watcher=watcher
+                    ws,
+                    selection.resolve(ws),
+                    {name: field},
+                    unless,
+                    verb="set",
+                    command=command,
+                    watcher=watcher,
                 )
             case "submit_next":
                 return _submit_next(ws, watcher)
@@ -145,9 +156,13 @@ def parse_field(text: str) -> tuple[str, object]:
 
 def command_line(verb: str, target: Target, force: bool, value: str) -> str:
     """The command that does the same."""
-    word = {"submit_next": "submit", "submit_these": "submit", "edit": "set", "boost": "set", "collect": "set"}.get(
-        verb, verb
-    )
+    word = {
+        "submit_next": "submit",
+        "submit_these": "submit",
+        "edit": "set",
+        "boost": "set",
+        "collect": "set",
+    }.get(verb, verb)
     parts = ["paraschut", word]
     parts += [str(batch_id) for batch_id in target.batches]
     by_batch: dict[int, list[int]] = {}

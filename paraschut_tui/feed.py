@@ -102,7 +102,7 @@ class Feed:
     def _follow(self) -> None:
         try:
             asyncio.run(self._watch())
-        except Exception as error:  # noqa: BLE001 - the screen must say that it is no longer live
+        except Exception as error:
             log.exception("following %s ended", self._settings.database)
             self._offer(self._broken(f"{type(error).__name__}: {error}"))
 
@@ -218,7 +218,7 @@ class Feed:
                 period = self._poll_once(monitor, force)
                 self._nudge()
                 self._poll_wanted.wait(period)
-        except Exception:  # noqa: BLE001 - without polls the age of the last one grows, and says it all
+        except Exception:
             log.exception("polling ended")
         finally:
             if monitor is not None:

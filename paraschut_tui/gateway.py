@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import NamedTuple, TypeVar
 
+from textual.message import Message
+
 from paraschut_core.config import Settings
 from paraschut_core.db.connection import Database
 from paraschut_core.errors import ParaschutError
 from paraschut_core.executors.base import JobExecutor
 from paraschut_core.model import Action, JobKey, JobRow
-from textual.message import Message
 
 from .board import Cells, packed
 from .deeds import Deeds
@@ -244,11 +245,14 @@ class Gateway:
                     target,
                     force=force,
                     value=value,
-                    progress=lambda done, total: self._post(ActionProgress(done, total)),
+                    progress=self._tell,
                     cancelled=lambda: self._cancelled,
                 )
             )
         )
+
+    def _tell(self, done: int, total: int) -> None:
+        self._post(ActionProgress(done, total))
 
     def cancel(self) -> None:
         """Has the action under way stop after the jobs that it is at."""

@@ -24,7 +24,10 @@ Sides = tuple[list[Part], list[Part]]
 
 def tree_title(snapshot: Snapshot, focused: bool, grouping: str) -> Sides:
     """Above the tree: how many batches."""
-    left: list[Part] = [(" BATCHES", "accent-bold" if focused else "bold"), (f" {len(snapshot.batches)}", "muted")]
+    left: list[Part] = [
+        (" BATCHES", "accent-bold" if focused else "bold"),
+        (f" {len(snapshot.batches)}", "muted"),
+    ]
     return left, [(f"by {grouping} ", "muted")] if grouping != "time" else []
 
 
@@ -65,7 +68,7 @@ def group_heading(snapshot: Snapshot, batch_id: int, jobs: int, matching: bool) 
 
 
 def batch_line(
-    snapshot: Snapshot, batch_id: int | None, lost: Mapping[int, Mapping[int, int]], looks: Looks
+    snapshot: Snapshot, batch_id: int | None, lost: Mapping[int, Mapping[int, int]], looks: Looks, marked: int
 ) -> Sides:
     """The tree folded into one line, for narrow screens."""
     batches = sorted(snapshot.batches, reverse=True)
@@ -84,7 +87,8 @@ def batch_line(
     why = snapshot.held_back.get(batch_id)
     if why:
         left.append((f"  {clean_line(why)}", "warning"))
-    return left, [(f"{at + 1}/{len(batches)} ", "muted")]
+    right: list[Part] = [(f" {count(marked)} marked  ", "accent")] if marked else []
+    return left, [*right, (f"{at + 1}/{len(batches)} ", "muted")]
 
 
 def legend(board: Board, looks: Looks, indent: int) -> list[Part]:
@@ -95,7 +99,9 @@ def legend(board: Board, looks: Looks, indent: int) -> list[Part]:
         if counts.get(code):
             look = looks.looks[code]
             parts.append((f"{looks.glyph(code)} ", look.role))
-            parts.append((f"{look.label} {count(counts[code])}   ", "error" if code == L_MISSING else "muted"))
+            parts.append(
+                (f"{look.label} {count(counts[code])}   ", "error" if code == L_MISSING else "muted")
+            )
     return parts
 
 

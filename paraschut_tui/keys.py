@@ -37,7 +37,7 @@ TREE: Sequence[Key] = (
     *MOVE,
     Key("right,l", "open", help="open, go in", shown="→ l"),
     Key("left,h", "close", help="close, go out", shown="← h"),
-    Key("enter", "toggle", help="open or close; on a job: its log", shown="Enter"),
+    Key("enter", "unfold", help="open or close; on a job: its log", shown="Enter"),
     Key("t", "group", help="by time, by name, by type"),
 )
 

@@ -6,6 +6,12 @@ import zlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from rich.cells import cell_len
+from rich.color import Color as RichColor
+from rich.style import Style
+from textual.color import Color
+from textual.theme import Theme
+
 from paraschut_core.model import (
     COLLECTED,
     COMPLETE,
@@ -20,11 +26,6 @@ from paraschut_core.model import (
     LiveJob,
 )
 from paraschut_core.text import clean_line
-from rich.cells import cell_len
-from rich.color import Color as RichColor
-from rich.style import Style
-from textual.color import Color
-from textual.theme import Theme
 
 
 class Look(NamedTuple):
@@ -77,7 +78,17 @@ class Looks:
     def __init__(self, letters: bool = False) -> None:
         self.letters = letters
         self.looks: list[Look] = list(KNOWN)
-        self.states: list[str] = ["init", "submit", "submit", "run", "run", "spawn", "complete", "collected", ""]
+        self.states: list[str] = [
+            "init",
+            "submit",
+            "submit",
+            "run",
+            "run",
+            "spawn",
+            "complete",
+            "collected",
+            "",
+        ]
         self._codes: dict[str, int] = dict(_OF_STATE)
         self._table: dict[int, str] = {}
 
@@ -122,6 +133,13 @@ class Looks:
         return [*_LEGEND, *range(len(KNOWN), len(self.looks)), *_LEGEND_END]
 
 
+def _bars(background: str, bar: str) -> dict[str, str]:
+    """Scroll bars that keep to the background."""
+    names = ("scrollbar-background", "scrollbar-background-hover", "scrollbar-background-active")
+    colours = dict.fromkeys((*names, "scrollbar-corner-color"), background)
+    return {**colours, **dict.fromkeys(("scrollbar", "scrollbar-hover", "scrollbar-active"), bar)}
+
+
 def themes() -> list[Theme]:
     """Our themes: dark (the default), light, and the sixteen colours of the terminal itself."""
     return [
@@ -137,7 +155,13 @@ def themes() -> list[Theme]:
             background="#12161b",
             surface="#12161b",
             panel="#1d242c",
-            variables={"muted": "#6f7a85", "mark": "#3a3f63", "cursor": "#e6e9ec", "line": "#2c353f"},
+            variables={
+                "muted": "#6f7a85",
+                "mark": "#3a3f63",
+                "cursor": "#e6e9ec",
+                "line": "#37424d",
+                **_bars("#12161b", "#37424d"),
+            },
         ),
         Theme(
             name="paraschut-light",
@@ -152,7 +176,13 @@ def themes() -> list[Theme]:
             surface="#fbfaf7",
             panel="#ece9e2",
             dark=False,
-            variables={"muted": "#7a7f85", "mark": "#cfd4f2", "cursor": "#24292e", "line": "#d5d1c8"},
+            variables={
+                "muted": "#7a7f85",
+                "mark": "#cfd4f2",
+                "cursor": "#24292e",
+                "line": "#c9c4b8",
+                **_bars("#fbfaf7", "#c9c4b8"),
+            },
         ),
         Theme(
             name="paraschut-16",
@@ -226,7 +256,7 @@ class Palette:
             "cursor": Style(color=on_cursor, bgcolor=cursor, bold=True),
             "cursor-away": plain["text"] + Style(reverse=False, underline=True, bold=True),
             "mark": Style(bgcolor=mark, underline=True, bold=True),
-            "range": Style(bgcolor=mark, italic=True),
+            "range": Style(bgcolor=mark),
             "base": Style(bgcolor=base),
         }
         self._combined: dict[tuple[str, str], Style] = {}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from paraschut_core.model import JobKey
 from textual.message import Message
+
+from paraschut_core.model import JobKey
 
 from .board import Cells
 

@@ -24,7 +24,7 @@ class NodeKey(NamedTuple):
     kind: int
     batch_id: int
     look: int = -1
-    index: int = -1
+    job: int = -1
     spawn: int = -1
 
 
@@ -115,7 +115,9 @@ class Outline:
             rows.append(Row(node, text=_about(JobKey(state.batch_id, index), snapshot)))
             if node in self.open:
                 for spawn_id, text in self.spawns.get(node, ()):
-                    rows.append(Row(NodeKey(SPAWN_ROW, state.batch_id, state.look, index, spawn_id), text=text))
+                    rows.append(
+                        Row(NodeKey(SPAWN_ROW, state.batch_id, state.look, index, spawn_id), text=text)
+                    )
         if number > MOST_JOBS:
             text = f"{number - MOST_JOBS:,} more in the grid"
             rows.append(Row(NodeKey(MORE, state.batch_id, state.look), text=text))

@@ -1,6 +1,6 @@
 """The filter language: words and field:value terms, made into an SQLite condition and a wish about missing.
 
-    state:missing,run  batch:2026..  host:n12  age:>2h  exit:137  attempt:>1  name:x  !term  sql: ...
+state:missing,run  batch:2026..  host:n12  age:>2h  exit:137  attempt:>1  name:x  !term  sql: ...
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ def _term(field: str, value: str, now: float) -> str:
         path = field[5:].replace("'", "").replace('"', "")
         return f"""CAST(json_extract(metadata, '$."{path}"') AS TEXT) LIKE {_like(value)}"""
     known = ", ".join(f"{name}:" for name in FIELDS)
-    raise FilterError(f"There is no field {field}: to filter by; there are {known}, and sql: for a condition.")
+    raise FilterError(
+        f"There is no field {field}: to filter by; there are {known}, and sql: for a condition."
+    )
 
 
 def _anything(value: str) -> str:
@@ -127,7 +129,9 @@ def _numbers(column: str) -> Callable[[str], str]:
 
 def _texts(*columns: str) -> Callable[[str], str]:
     def term(value: str) -> str:
-        return "(" + " OR ".join(f"{c} LIKE {_like(part)}" for part in value.split(",") for c in columns) + ")"
+        return (
+            "(" + " OR ".join(f"{c} LIKE {_like(part)}" for part in value.split(",") for c in columns) + ")"
+        )
 
     return term
 

@@ -31,8 +31,8 @@ class Target(NamedTuple):
 
 
 class Preview(NamedTuple):
-    """What an action would meet. `counts` are jobs by state, `done` of them finished.
-    `attempt` is the highest attempt so far; `hints` are further lines to show."""
+    """What an action would meet. `counts` are jobs by state, `done` of them finished, `live` known to the
+    scheduler. `attempt` is the highest attempt so far; `hints` are further lines to show."""
 
     total: int
     counts: Mapping[str, int]

@@ -51,7 +51,10 @@ def scheduler_parts(health: SchedulerHealth, interval: float, now: float) -> lis
 def tally_parts(snapshot: Snapshot, looks: Looks) -> list[Part]:
     """Running, queued, complete of all, missing."""
     queued = sum(
-        n for batch in snapshot.batches.values() for (_, state), n in batch.counts.items() if state == "submit"
+        n
+        for batch in snapshot.batches.values()
+        for (_, state), n in batch.counts.items()
+        if state == "submit"
     )
     parts: list[Part] = [
         (f"{looks.glyph(L_RUN)} {count(snapshot.running)}", "accent" if snapshot.running else "muted"),

@@ -21,12 +21,12 @@ import re
 import sqlite3
 import sys
 import time
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 from ..errors import FilterError
 from ..model import JobKey
 from ..text import clean_line
-from .connection import Database
+from .connection import Database, Row
 
 SECONDS = 2.0
 """Longest time a condition may take (s)."""
@@ -95,8 +95,6 @@ _WORDING = (
     ("incomplete input", "something is missing at its end"),
     ("string or blob too big|out of memory", "it makes a value that is too large"),
 )
-
-Row = tuple[Any, ...]
 
 
 class _Word(NamedTuple):

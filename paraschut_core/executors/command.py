@@ -73,8 +73,11 @@ class Answer(NamedTuple):
 
     @property
     def message(self) -> str:
-        """What it complained of, as one line ('' if it said nothing)."""
-        return one_line(self.stderr) or one_line(self.stdout)
+        """What it complained of, as one line without its own name ('' if it said nothing)."""
+        own = f"{os.path.basename(self.argv[0])}: "
+        lines = (self.stderr.strip() or self.stdout).splitlines()
+        said = [line.strip().removeprefix(own).removeprefix("error: ") for line in lines]
+        return one_line("\n".join(line for line in said if line != "Exiting."))
 
     def failure(self) -> SchedulerError:
         """The error that this answer is, the command in it."""

@@ -1,4 +1,4 @@
-"""What a cluster's jobs are called in its queue, and how their ends read. Pure."""
+"""What a cluster's jobs are called in its queue, and how their ends read."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ _ILLEGAL = re.compile(r"[^A-Za-z0-9._+-]+")
 
 # What a scheduler's own messages in a job's log say about its end, where its accounts do not.
 _MESSAGES = (
+    (re.compile(r"cput .* exceeded limit"), "CPU time limit"),
     (re.compile(r"DUE TO TIME LIMIT|walltime .* exceeded limit", re.IGNORECASE), "time limit"),
     (
         re.compile(r"memory limit|oom[-_ ]kill|out of memory|mem .* exceeded limit", re.IGNORECASE),
@@ -55,6 +56,18 @@ def task_of(id_: str) -> int | None:
     """The task's number in an id such as 12_3, 12.3 or 12[3]; None outside of an array."""
     match = re.fullmatch(r"[0-9]+[_.\[]([0-9]+)\]?", id_)
     return int(match[1]) if match else None
+
+
+def user_name(uid: int | None = None) -> str:
+    """The name of a user (default: of this process's); the number where it has none."""
+    import os
+    import pwd
+
+    uid = os.getuid() if uid is None else uid
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)  # a container's user without an entry
 
 
 # ------------------------------------------------------------------------------------ endings

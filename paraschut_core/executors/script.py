@@ -25,6 +25,7 @@ from typing import NamedTuple
 from ..errors import ScriptError
 from ..model import JobSpec
 from .command import JOB_VARIABLES
+from .endings import user_name
 
 KEPT_DAYS = 14
 """Days after which files of submissions that are not in the queue any more are removed."""
@@ -58,12 +59,13 @@ _CARRIED = (
 class Dialect(NamedTuple):
     """How a job of one scheduler knows itself, as shell expressions.
 
-    `job_id` gives its id as `poll` shows it, `task` its number in the array ('' outside of one).
-    `bare` says that the scheduler does not hand over the submitter's environment.
+    `job_id` and `task_id` give the id of a single job and of an array's task as `poll` shows them, `task`
+    the task's number. `bare` says that the scheduler does not hand over the submitter's environment.
     """
 
     executor: str
     job_id: str
+    task_id: str
     task: str
     bare: bool
 
@@ -199,7 +201,7 @@ psu_writable() { true >>"$1" || { mkdir -p "${1%/*}" && true >>"$1"; }; } 2>/dev
 _REST = """\
 psu_writable "$psu_out" || psu_end 125 "could not write its log $psu_out"
 psu_writable "$psu_err" || psu_end 125 "could not write its log $psu_err"
-exec >>"$psu_out" 2>>"$psu_err" </dev/null
+exec >>"$psu_out" 2>>"$psu_err"
 psu_ready=1
 """
 
@@ -207,7 +209,7 @@ _RUN = """\
 cd -- "$psu_cwd" || psu_end 125 "could not enter its directory $psu_cwd"
 # A shell tells of a command that a signal ended; the job's log is not the place for that.
 exec 3>&2 2>/dev/null
-(exec 2>&3 3>&-; psu_shared; psu_run)
+(exec 2>&3 3>&-; psu_shared; psu_run) </dev/null
 psu_status=$?
 exec 2>&3 3>&-
 psu_end "$psu_status" ""
@@ -232,7 +234,7 @@ def render(jobs: Sequence[JobSpec], dialect: Dialect, folder: str, modules: Sequ
         f"# Paraschut: {what}, attempt {jobs[0].attempt}. Made for this submission alone.",
         f"umask {_umask():04o}",
         *(carried() if dialect.bare else []),
-        f"psu_id={dialect.job_id}",
+        f"psu_id={dialect.task_id if array else dialect.job_id}",
         f"psu_executor={dialect.executor}",
         f"psu_folder={shlex.quote(folder)}",
         f"psu_token={group}-{dialect.task if array else first}",
@@ -267,13 +269,7 @@ def _task_cases(jobs: Sequence[JobSpec], shared: Mapping[str, str]) -> str:
 
 def folder_for(job_dir: str) -> str:
     """Where this user's scripts for the jobs under `job_dir` are."""
-    import pwd
-
-    try:
-        user = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        user = str(os.getuid())  # a container's user without an entry
-    return os.path.join(os.path.abspath(job_dir), ".paraschut", "scripts", user)
+    return os.path.join(os.path.abspath(job_dir), ".paraschut", "scripts", user_name())
 
 
 def write(jobs: Sequence[JobSpec], dialect: Dialect, folder: str, modules: Sequence[str] = ()) -> str:

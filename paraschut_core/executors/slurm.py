@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UsageError
 from ..model import Deleted, Ending, LiveJob
 from .cluster import ClusterExecutor, Submission
+from .current import slurm_job_id, slurm_restarts
+from .endings import user_name
 from .resources import Request, mebibytes, slurm_time
 from .slurm_answers import (
     ACCOUNT_FIELDS,
@@ -22,7 +23,6 @@ from .slurm_answers import (
     parse_record,
     parse_squeue,
     parse_submitted,
-    user_name,
 )
 
 if TYPE_CHECKING:
@@ -35,17 +35,8 @@ _UNCERTAIN = re.compile(
 )
 
 
-def current_job_id() -> str | None:
-    """The id of the Slurm job that this process runs in, as `poll` shows it."""
-    env = os.environ
-    array, task = env.get("SLURM_ARRAY_JOB_ID"), env.get("SLURM_ARRAY_TASK_ID")
-    return f"{array}_{task}" if array and task else env.get("SLURM_JOB_ID")
-
-
-def restart_count() -> int:
-    """How often Slurm has started the current job anew."""
-    count = os.environ.get("SLURM_RESTART_COUNT", "")
-    return int(count) if count.isdigit() else 0
+current_job_id = slurm_job_id
+restart_count = slurm_restarts
 
 
 class SlurmJobExecutor(ClusterExecutor):
@@ -70,9 +61,8 @@ class SlurmJobExecutor(ClusterExecutor):
     def dialect(self) -> Dialect:
         from .script import Dialect
 
-        task = "${SLURM_ARRAY_TASK_ID}"
-        id_ = "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"
-        return Dialect(self.name, id_, task, bare=False)
+        task = "$SLURM_ARRAY_TASK_ID"
+        return Dialect(self.name, "$SLURM_JOB_ID", f"${{SLURM_ARRAY_JOB_ID}}_{task}", task, bare=False)
 
     # ------------------------------------------------------------------ submit, delete
 
@@ -129,7 +119,7 @@ class SlurmJobExecutor(ClusterExecutor):
     # ------------------------------------------------------------------ look
 
     def read_queue(self) -> dict[str, LiveJob]:
-        answer = self.ask("squeue", "-h", "-r", "-t", "all", "-u", _user(), "-o", QUEUE_FORMAT)
+        answer = self.ask("squeue", "-h", "-r", "-t", "all", "-u", user_name(), "-o", QUEUE_FORMAT)
         if not answer.stdout.strip() and "error" in answer.stderr:
             raise answer.failure()
         return parse_squeue(answer.stdout)
@@ -200,7 +190,3 @@ def _local_time(at: float) -> str:
     import time
 
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(at))
-
-
-def _user() -> str:
-    return user_name(str(os.getuid()))

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import SchedulerError, UsageError
 from ..model import ENDED, ENDING, HELD, QUEUED, RUNNING, STUCK, Deleted, Ending, LiveJob
-from .endings import ending_of, killed_by, token_of
+from .endings import ending_of, killed_by, token_of, user_name
 from .resources import clock, parse_time
 
 _STATES = {
@@ -144,7 +144,7 @@ def _ending(state: str, by: str, code: str, limit: str, nodes: str, record: Mapp
         "OUT_OF_MEMORY": f"out of memory{where}",
         "NODE_FAIL": f"node failed: {host or 'unknown'}",
         "BOOT_FAIL": f"node did not boot: {host or 'unknown'}",
-        "CANCELLED": f"cancelled by {user_name(by)}" if by else "cancelled",
+        "CANCELLED": f"cancelled by {user_name(int(by)) if by.isdigit() else by}" if by else "cancelled",
         "PREEMPTED": f"preempted{where}",
         "DEADLINE": "deadline passed",
     }
@@ -240,12 +240,3 @@ def _limit(limit: str) -> str:
         return clock(parse_time(limit))
     except UsageError:
         return ""  # UNLIMITED, Partition_Limit: then it was not this job's own
-
-
-def user_name(uid: str) -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(int(uid)).pw_name
-    except (KeyError, ValueError):
-        return uid

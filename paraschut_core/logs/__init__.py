@@ -18,7 +18,7 @@ from .file import (
 )
 from .index import LineIndex
 from .lines import print_lines
-from .rows import Row, plain, row_start, rows_after, rows_at, rows_before, tail
+from .rows import ESCAPE, Row, plain, row_start, rows_after, rows_at, rows_before, tail
 from .search import ERRORS, Found, Pattern, find_next, find_previous, scan, scan_back
 from .times import find_time, parse_time
 
@@ -26,6 +26,7 @@ __all__ = [
     "ABSENT",
     "DIRECTORY",
     "ERRORS",
+    "ESCAPE",
     "FAILED",
     "FILE",
     "SPECIAL",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable
@@ -17,11 +18,12 @@ _READ = 4 * BLOCK
 class LineIndex:
     """Line numbers of one file, counted once and continued as the file grows.
 
-    One thread extends it; others may ask at the same time: they see what is counted so far. A file that
+    Threads may use it together: one at a time extends it, others see what is counted so far. A file that
     was replaced or truncated needs a new index.
     """
 
     def __init__(self) -> None:
+        self._counting = threading.Lock()
         self._newlines = array("Q")  # newlines in the file up to the end of each complete block
 
     @property
@@ -46,20 +48,25 @@ class LineIndex:
         Raises:
             LogError: the file cannot be read.
         """
-        while not self.ready(log.size):
-            if cancelled():
-                return False
-            at = self.covered
-            data = log.read(at, min(at + _READ, log.size))
-            blocks = len(data) // BLOCK
-            if not blocks:
-                break  # it has become shorter: the next look will tell
-            total = self._newlines[-1] if self._newlines else 0
-            for block in range(blocks):
-                total += data.count(b"\n", block * BLOCK, (block + 1) * BLOCK)
-                self._newlines.append(total)
-            progress(self.covered)
+        with self._counting:
+            while not self.ready(log.size):
+                if cancelled():
+                    return False
+                if not self._count(log):
+                    break  # it has become shorter: the next look will tell
+                progress(self.covered)
         return True
+
+    def _count(self, log: OpenLog) -> int:
+        """Counts the next few blocks; returns how many."""
+        at = self.covered
+        data = log.read(at, min(at + _READ, log.size))
+        blocks = len(data) // BLOCK
+        total = self._newlines[-1] if self._newlines else 0
+        for block in range(blocks):
+            total += data.count(b"\n", block * BLOCK, (block + 1) * BLOCK)
+            self._newlines.append(total)
+        return blocks
 
     def line_at(self, log: OpenLog, offset: int) -> int:
         """The number, from 1, of the line that holds the byte at `offset`; 0 if not counted yet."""

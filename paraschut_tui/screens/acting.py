@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from paraschut_core.model import JobKey, Snapshot
-from paraschut_core.text import clean_line
 from textual import work
 from textual.screen import Screen
+
+from paraschut_core.model import JobKey, Snapshot
+from paraschut_core.text import clean_line
 
 from ..acts import ACTS, outcome
 from ..figures import plural
@@ -40,7 +41,11 @@ class Acting(Screen[None]):
     read_only: bool
     batch_tree: BatchTree
     grid: JobGrid
-    pane: str
+
+    @property
+    def pane(self) -> str:
+        """Which pane has the focus."""
+        raise NotImplementedError
 
     # ------------------------------------------------------------------ target
 
@@ -55,9 +60,10 @@ class Acting(Screen[None]):
 
     def _marked(self) -> Target:
         batches = self.marks.batches()
-        names = [self._name(batch_id) for batch_id in batches]
+        names = [self._batch_words(batch_id) for batch_id in batches]
         where = names[0] if len(names) == 1 else plural(len(names), "batch", "batches")
-        whole, keys = [], []
+        whole: list[int] = []
+        keys: list[JobKey] = []
         for batch_id in batches:
             indexes = self.marks.of_batch(batch_id)
             batch = self.snapshot.batches.get(batch_id) if self.snapshot else None
@@ -88,23 +94,23 @@ class Acting(Screen[None]):
             keys = tuple(JobKey(node.batch_id, index) for index in sorted(indexes))
             words = f"{plural(len(keys), f'{state_label(node.look, self.looks)} job')} of {batch_name(batch)}"
             return Target(words, keys)
-        key = JobKey(node.batch_id, node.index)
+        key = JobKey(node.batch_id, node.job)
         return Target(self._job_words(key), (key,)) if node.kind >= JOB else Target("nothing")
 
     def _batch_target(self) -> Target:
         """The batches of the target, whole: for what is done to batches only."""
         target = self._target()
         batches = sorted({*target.batches, *(key.batch_id for key in target.keys)})
-        names = ", ".join(self._name(batch_id) for batch_id in batches[:3])
+        names = ", ".join(self._batch_words(batch_id) for batch_id in batches[:3])
         more = f" and {len(batches) - 3} more" if len(batches) > 3 else ""
         return Target(f"{names}{more}", batches=tuple(batches))
 
-    def _name(self, batch_id: int) -> str:
+    def _batch_words(self, batch_id: int) -> str:
         batch = self.snapshot.batches.get(batch_id) if self.snapshot is not None else None
         return batch_name(batch) if batch is not None else str(batch_id)
 
     def _job_words(self, key: JobKey) -> str:
-        return f"job {key.job_index} of {self._name(key.batch_id)}"
+        return f"job {key.job_index} of {self._batch_words(key.batch_id)}"
 
     # ------------------------------------------------------------------ keys
 
@@ -145,7 +151,9 @@ class Acting(Screen[None]):
         self._history()
 
     def action_help(self) -> None:
-        self.app.push_screen(HelpScreen(self.palette, self.looks, read_only=self.read_only, log_keys=self.log_keys()))
+        self.app.push_screen(
+            HelpScreen(self.palette, self.looks, read_only=self.read_only, log_keys=self.log_keys())
+        )
 
     def log_keys(self) -> list[tuple[str, str]]:
         """The log's keys for the help screen."""
@@ -171,7 +179,9 @@ class Acting(Screen[None]):
         force = False
         while True:
             preview = (lambda: self.gateway.preview(target)) if count else None
-            answer = await self.app.push_screen_wait(ConfirmScreen(act, target, preview, force=force, extra=extra))
+            answer = await self.app.push_screen_wait(
+                ConfirmScreen(act, target, preview, force=force, extra=extra)
+            )
             if answer != "force":
                 break
             force = True

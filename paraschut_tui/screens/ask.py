@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from paraschut_core.text import clean_line
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
+
+from paraschut_core.text import clean_line
 
 
 class AskScreen(ModalScreen[str]):

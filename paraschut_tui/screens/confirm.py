@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
-from paraschut_core.errors import ParaschutError
-from paraschut_core.text import clean_line
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -14,8 +12,10 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
-from ..acts import Act, affected, question, summary
-from ..figures import plural
+from paraschut_core.errors import ParaschutError
+from paraschut_core.text import clean_line
+
+from ..acts import Act, affected, question, spared, sparing, summary
 from ..records import Preview, Target
 
 
@@ -93,17 +93,14 @@ class ConfirmScreen(ModalScreen[str]):
         lines = [self._act.meaning, *self._extra]
         preview = self._preview
         if preview is not None:
-            lines += [hint for hint in preview.hints]
+            lines += preview.hints
             if self._act.name == "resubmit":
                 lines[0] = f"They go back to init and are submitted now, attempt {preview.attempt + 1}."
-            if self._act.spares and preview.done:
-                jobs = plural(preview.done, "job that is done", "jobs that are done")
-                if self._force:
-                    lines.append(f"Also {jobs}: their results may be overwritten.")
-                else:
-                    lines.append(f"{jobs}: left alone (f: them too).")
+            left = sparing(self._act, preview, self._force)
             if not affected(self._act, preview, self._force):
-                lines = ["Nothing to do." if not preview.total else lines[-1]]
+                lines = ["Nothing to do."]
+            if left:
+                lines.append(left)
         return Content("\n".join(clean_line(text) for text in lines))
 
     def action_yes(self) -> None:
@@ -114,7 +111,12 @@ class ConfirmScreen(ModalScreen[str]):
         self.dismiss("no")
 
     def action_force(self) -> None:
-        if self._act.spares and not self._force and self._preview is not None and self._preview.done:
+        if (
+            self._act.spares
+            and not self._force
+            and self._preview is not None
+            and spared(self._act, self._preview)
+        ):
             self.dismiss("force")
 
     def action_move(self) -> None:

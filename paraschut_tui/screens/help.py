@@ -19,9 +19,13 @@ from ..widgets.text_pane import TextPane
 class HelpScreen(ModalScreen[None]):
     """Any of the usual keys closes it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,enter", "dismiss", "close", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,question_mark,enter", "dismiss", "close", show=False)
+    ]
 
-    def __init__(self, palette: Palette, looks: Looks, *, read_only: bool, log_keys: Sequence[tuple[str, str]]) -> None:
+    def __init__(
+        self, palette: Palette, looks: Looks, *, read_only: bool, log_keys: Sequence[tuple[str, str]]
+    ) -> None:
         super().__init__()
         self._palette = palette
         self._lines = _lines(looks, read_only, log_keys)
@@ -34,7 +38,9 @@ class HelpScreen(ModalScreen[None]):
 def _lines(looks: Looks, read_only: bool, log_keys: Sequence[tuple[str, str]]) -> list[list[Part]]:
     lines: list[list[Part]] = [[("KEYS", "accent-bold"), ("   Esc closes", "muted")], []]
     for title, table in (("everywhere", keys.MAIN), ("jobs", keys.GRID), ("batches", keys.TREE)):
-        entries = [(keys.name_of(key), key.help or key.label) for key in table if not (key.changes and read_only)]
+        entries = [
+            (keys.name_of(key), key.help or key.label) for key in table if not (key.changes and read_only)
+        ]
         lines += _section(title, entries)
     lines += _section("log", log_keys)
     lines.append([("STATES", "accent-bold")])

@@ -6,14 +6,15 @@ import time
 from collections.abc import Sequence
 from typing import ClassVar
 
-from paraschut_core.model import Action
-from paraschut_core.text import clean_line
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.geometry import Size
 from textual.screen import ModalScreen
 from textual.strip import Strip
-from textual.geometry import Size
+
+from paraschut_core.model import Action
+from paraschut_core.text import clean_line
 
 from .. import keys
 from ..figures import count
@@ -39,7 +40,12 @@ class HistoryScreen(ModalScreen[Action | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="sheet"):
             title = Line(self._palette)
-            title.show([(" ACTIONS", "accent-bold"), ("   newest first · z undoes the one under the cursor · Esc closes", "muted")])
+            title.show(
+                [
+                    (" ACTIONS", "accent-bold"),
+                    ("   newest first · z undoes the one under the cursor · Esc closes", "muted"),
+                ]
+            )
             yield title
             yield self._list
 

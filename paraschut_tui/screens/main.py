@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
-from paraschut_core.model import JobKey, Snapshot
-from paraschut_core.text import clean_line
 from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -14,6 +12,9 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 from textual.timer import Timer
 from textual.widget import Widget
+
+from paraschut_core.model import JobKey, Snapshot
+from paraschut_core.text import clean_line
 
 from .. import headings, keys
 from ..feed import Update
@@ -117,7 +118,7 @@ class MainScreen(Acting, Screen[None]):
         yield self.key_line
 
     def on_mount(self) -> None:
-        self.grid.heading_parts = self._heading
+        self.grid.heading = self._heading
         self.set_interval(1.0, self._tick)
         self._tick()
         self.gateway.start(self.post_message)
@@ -125,7 +126,8 @@ class MainScreen(Acting, Screen[None]):
     def on_resize(self, event: events.Resize) -> None:
         width = event.size.width
         self.set_class(width < NARROW, "-narrow")
-        self.query_one("#left").styles.width = max(40, min(width - 118, 60))
+        # The tree takes what a row of a hundred cells leaves over.
+        self.query_one("#left").styles.width = "1fr" if width < NARROW else max(40, min(width - 118, 60))
         self.call_after_refresh(self._scope_changed)
 
     def use(self, palette: Palette) -> None:
@@ -205,14 +207,16 @@ class MainScreen(Acting, Screen[None]):
     async def _load_branch(self, node: NodeKey) -> None:
         """Reads the jobs under a state, or the spawns under a job, into the tree."""
         outline = self.batch_tree.outline
-        if node.index >= 0:
-            record = await self.gateway.record(JobKey(node.batch_id, node.index))
+        if node.job >= 0:
+            record = await self.gateway.record(JobKey(node.batch_id, node.job))
             outline.spawns[node] = [
                 (spawn.spawn_id, clean_line(f"{spawn.state}  {spawn.cluster_id or spawn.submit_id or ''}"))
                 for spawn in record.spawns
             ]
         elif node.look == L_MISSING and self.snapshot is not None:
-            outline.jobs[node] = sorted(k.job_index for k in self.snapshot.missing if k.batch_id == node.batch_id)
+            outline.jobs[node] = sorted(
+                k.job_index for k in self.snapshot.missing if k.batch_id == node.batch_id
+            )
         else:
             found = await self.gateway.indexes(node.batch_id, node.look, MOST_JOBS + 200)
             missing = self.snapshot.missing if self.snapshot is not None else {}
@@ -233,13 +237,18 @@ class MainScreen(Acting, Screen[None]):
         if matches != self.batch_tree.matches:
             self.batch_tree.matches = matches
             self.batch_tree.repaint_changed()
+        self.set_class(self.scope.query is not None, "-filtered")
         shown = self.query_one
-        shown("#tree-title", Line).show(*headings.tree_title(snapshot, pane == "tree", self.batch_tree.outline.grouping))
+        shown("#tree-title", Line).show(
+            *headings.tree_title(snapshot, pane == "tree", self.batch_tree.outline.grouping)
+        )
         title = headings.grid_title(snapshot, self.scope, self.grid, pane == "grid", self._filter_error())
         shown("#grid-title", Line).show(*title)
         cursor = self.batch_tree.cursor
         shown("#batch-line", Line).show(
-            *headings.batch_line(snapshot, cursor.batch_id if cursor else None, self._lost, self.looks)
+            *headings.batch_line(
+                snapshot, cursor.batch_id if cursor else None, self._lost, self.looks, len(self.marks)
+            )
         )
         shown("#legend", Line).show(headings.legend(self.grid.board, self.looks, self.grid.plan.label_width))
         shown("#ruler", Line).show(self.grid.ruler())
@@ -391,7 +400,9 @@ class MainScreen(Acting, Screen[None]):
             return
         lost = sorted(self.snapshot.missing, key=lambda key: (-key.batch_id, key.job_index))
         here = self.grid.cursor
-        after = [k for k in lost if here is None or (-k.batch_id, k.job_index) > (-here.batch_id, here.job_index)]
+        after = [
+            k for k in lost if here is None or (-k.batch_id, k.job_index) > (-here.batch_id, here.job_index)
+        ]
         target = (after or lost)[0]
         if not self.grid.go_to(target):
             if self.scope.query is not None:
@@ -431,5 +442,3 @@ class MainScreen(Acting, Screen[None]):
             self.filter_bar.say([(f"{self.grid.board.total:,} match", "accent")])
         else:
             self.filter_bar.say([("Enter keeps it, Esc goes back", "muted")])
-
-

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from paraschut_core.text import clean_line
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
+
+from paraschut_core.text import clean_line
 
 from ..look import Palette
 from ..records import Failure
@@ -27,7 +28,11 @@ class OutcomesScreen(ModalScreen[None]):
         self._palette = palette
         self._lines: list[list[Part]] = [[(title, "bold"), ("   Esc closes", "muted")], []]
         for failure in failures:
-            where = f"{failure.key.batch_id}/{failure.key.job_index}" if failure.key.job_index >= 0 else f"{failure.key.batch_id}"
+            where = (
+                f"{failure.key.batch_id}/{failure.key.job_index}"
+                if failure.key.job_index >= 0
+                else f"{failure.key.batch_id}"
+            )
             self._lines.append([(f"{where}  ", "muted"), (clean_line(failure.message), "text")])
 
     def compose(self) -> ComposeResult:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from paraschut_core.model import Batch, Snapshot
-from paraschut_core.text import clean_line
 from textual import events
 from textual.binding import BindingType
 from textual.geometry import Size
 from textual.message import Message
 from textual.strip import Strip
 
+from paraschut_core.model import Batch, Snapshot
+from paraschut_core.text import clean_line
+
 from .. import keys
 from ..figures import bar, count, percent
-from ..look import L_MISSING, L_SPAWN, L_UNCONFIRMED, L_RUN, Looks, Palette
+from ..look import L_MISSING, L_RUN, L_SPAWN, L_UNCONFIRMED, Looks, Palette
 from ..messages import BatchChosen
 from ..outline import (
     BATCH,
@@ -50,7 +51,7 @@ class BatchTree(Pane):
     class Drilled(Message):
         """Enter upon a job: go where it is shown."""
 
-    def __init__(self, palette: Palette, looks: Looks, *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, palette: Palette, looks: Looks, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own word
         super().__init__(palette, id=id)
         self.outline = Outline(looks)
         self._looks = looks
@@ -135,7 +136,7 @@ class BatchTree(Pane):
         if tell:
             key = self._cursor
             look = key.look if key.look >= 0 else None
-            index = key.index if key.index >= 0 else None
+            index = key.job if key.job >= 0 else None
             self.post_message(BatchChosen(key.batch_id, look, index))
 
     def _step(self, by: int) -> None:
@@ -192,7 +193,7 @@ class BatchTree(Pane):
         if row is not None:
             self._place(row)
 
-    def action_toggle(self) -> None:
+    def action_unfold(self) -> None:
         if self._cursor is None:
             return
         if self._can_open(self._cursor):
@@ -221,7 +222,7 @@ class BatchTree(Pane):
             again = row == self._row
             self._place(row)
             if event.chain == 2 or (again and event.x < 3):
-                self.action_toggle()
+                self.action_unfold()
 
     def on_resize(self) -> None:
         self._painted.clear()
@@ -253,7 +254,11 @@ class BatchTree(Pane):
         if kind == JOB:
             look = self._looks.looks[row.key.look]
             sign = self._sign(row.key) if row.key.look == L_SPAWN else " "
-            return [(f"      {sign} ", "muted"), (f"{row.key.index}", look.role), (f"  {row.text}", "muted")], []
+            return [
+                (f"      {sign} ", "muted"),
+                (f"{row.key.job}", look.role),
+                (f"  {row.text}", "muted"),
+            ], []
         if kind == SPAWN_ROW:
             return [("          ", "base"), (f"{row.key.spawn}", "secondary"), (f"  {row.text}", "muted")], []
         if kind == NOTE:
@@ -301,7 +306,7 @@ def _upwards(key: NodeKey) -> list[NodeKey]:
     """A row and what it belongs to, innermost first."""
     chain = [key]
     if key.kind == SPAWN_ROW:
-        chain.append(NodeKey(JOB, key.batch_id, key.look, key.index))
+        chain.append(NodeKey(JOB, key.batch_id, key.look, key.job))
     if key.kind in (SPAWN_ROW, JOB):
         chain.append(NodeKey(STATE, key.batch_id, key.look))
     if key.kind in (SPAWN_ROW, JOB, STATE):

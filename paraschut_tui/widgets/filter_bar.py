@@ -35,7 +35,7 @@ class FilterBar(Horizontal):
     FilterBar.-narrow #filter-count { width: 26; }
     """
 
-    def __init__(self, palette: Palette, *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, palette: Palette, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own word
         super().__init__(id=id)
         self._palette = palette
         self._before = ""

@@ -6,15 +6,27 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 
+from textual.strip import Strip
+
 from paraschut_core.model import Event, JobInfo, Spawn
 from paraschut_core.text import clean_line
-from textual.strip import Strip
 
 from ..records import JobRecord
 from ..strips import Part, line
 from .text_pane import TextPane
 
-_FIRST = ("BatchID", "JobIndex", "name", "batch_type", "state", "priority", "attempt", "script", "queue", "resources")
+_FIRST = (
+    "BatchID",
+    "JobIndex",
+    "name",
+    "batch_type",
+    "state",
+    "priority",
+    "attempt",
+    "script",
+    "queue",
+    "resources",
+)
 
 
 class JobDetails(TextPane):
@@ -63,7 +75,10 @@ def _value(name: str, value: object, depth: int) -> list[list[Part]]:
     if isinstance(value, str):
         first, *rest = value.split("\n") or [""]
         indent = " " * (2 * depth + len(name) + 2)
-        return [[*head, (clean_line(first, 4000), "text")], *([(indent + clean_line(r, 4000), "text")] for r in rest[:200])]
+        return [
+            [*head, (clean_line(first, 4000), "text")],
+            *([(indent + clean_line(r, 4000), "text")] for r in rest[:200]),
+        ]
     role = "secondary" if isinstance(value, (int, float)) and not isinstance(value, bool) else "text"
     if value is None or isinstance(value, bool):
         role = "muted"
@@ -76,7 +91,9 @@ def _spawn_lines(spawns: Sequence[Spawn]) -> list[list[Part]]:
     lines: list[list[Part]] = [[], [("spawns", "bold")]]
     for spawn in spawns:
         where = f"  {clean_line(spawn.cluster_id or spawn.submit_id or '-')}"
-        lines.append([(f"  {spawn.spawn_id:>4}  ", "secondary"), (clean_line(spawn.state), "text"), (where, "muted")])
+        lines.append(
+            [(f"  {spawn.spawn_id:>4}  ", "secondary"), (clean_line(spawn.state), "text"), (where, "muted")]
+        )
     return lines
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from paraschut_core.model import JobKey, Snapshot
 from textual import events
 from textual.binding import BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.strip import Strip
+
+from paraschut_core.model import JobKey
 
 from .. import cells, keys
 from ..board import Board
@@ -39,7 +40,7 @@ class JobGrid(Pane):
     class DensityAsked(Message):
         """Show the same jobs in the other density."""
 
-    def __init__(self, palette: Palette, looks: Looks, marks: Marks, *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, palette: Palette, looks: Looks, marks: Marks, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own word
         super().__init__(palette, id=id)
         self.looks = looks
         self.marks = marks
@@ -47,6 +48,8 @@ class JobGrid(Pane):
         self.plan = Layout(self.board, 80)
         self.note: Sequence[Part] = (("reading", "muted"),)
         """What an empty grid says."""
+        self.heading: Callable[[int, int], Sequence[Part]] = lambda batch_id, jobs: ()
+        """What stands above a batch's jobs, given their number, where several batches are shown."""
         self._cursor: JobKey | None = None
         self._anchor: JobKey | None = None
 
@@ -349,13 +352,9 @@ class JobGrid(Pane):
             return self._heading(slot, width)
         return self._cells(slot, row, width)
 
-    def heading_parts(self, batch_id: int, jobs: int) -> list[Part]:
-        """What stands above a batch's jobs where several batches are shown; the screen replaces it."""
-        return [(f" {batch_id}", "bold"), (f"  {jobs:,}", "muted")]
-
     def _heading(self, slot: Slot, width: int) -> Strip:
         group = self.board.groups[slot.group]
-        return line(self.heading_parts(group.batch_id, len(group)), width, self.palette)
+        return line(self.heading(group.batch_id, len(group)), width, self.palette)
 
     def _cells(self, slot: Slot, row: int, width: int) -> Strip:
         looks = self.board.groups[slot.group].looks[slot.first : slot.last]

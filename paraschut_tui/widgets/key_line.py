@@ -11,7 +11,7 @@ from .line import Line
 class KeyLine(Line):
     """Shows as many keys as fit, the most useful first; `?` always."""
 
-    def __init__(self, palette: Palette, *, read_only: bool, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, palette: Palette, *, read_only: bool, id: str | None = None) -> None:  # noqa: A002 - Textual's own word
         super().__init__(palette, id=id)
         self._read_only = read_only
         self._pane = ""

@@ -64,7 +64,7 @@ def _difference(old: Strip, new: Strip) -> tuple[int, int] | None:
     before, after = _columns(old), _columns(new)
     if len(before) != len(after):
         return 0, max(len(before), len(after))
-    differing = [at for at, (one, two) in enumerate(zip(before, after)) if one != two]
+    differing = [at for at, (one, two) in enumerate(zip(before, after, strict=True)) if one != two]
     return (differing[0], differing[-1] + 1) if differing else None
 
 

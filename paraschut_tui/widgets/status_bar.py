@@ -13,7 +13,7 @@ from .line import Line
 class StatusBar(Line):
     """Shows ages as bounds, so that nothing is sent to the terminal while nothing happens."""
 
-    def __init__(self, palette: Palette, looks: Looks, interval: float, *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, palette: Palette, looks: Looks, interval: float, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own word
         super().__init__(palette, id=id)
         self._looks = looks
         self._interval = interval

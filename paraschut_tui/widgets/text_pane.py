@@ -20,7 +20,13 @@ class TextPane(Pane):
 
     BINDINGS: ClassVar[list[BindingType]] = keys.bindings(keys.MOVE)
 
-    def __init__(self, palette: Palette, lines: Sequence[Sequence[Part]] = (), *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(
+        self,
+        palette: Palette,
+        lines: Sequence[Sequence[Part]] = (),
+        *,
+        id: str | None = None,  # noqa: A002 - Textual's own word
+    ) -> None:
         super().__init__(palette, id=id)
         self._lines = list(lines)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from array import array
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 from paraschut_core.config import Settings
 from paraschut_core.errors import ParaschutError
@@ -37,14 +38,23 @@ NOW = 1_795_000_000.0
 class FakeBatch:
     """A batch given as text: one letter a job (i q h R r S c C ! and others)."""
 
-    STATES = {
+    STATES: ClassVar[dict[str, str]] = {
         "i": "init", "q": "submit", "h": "submit", "R": "run", "r": "run", "S": "spawn",
         "c": "complete", "C": "collected", "!": "run",
     }  # fmt: skip
 
     def __init__(
-        self, batch_id: int, name: str, letters: str, *, first: int = 0, priority: int = 1, held_back: str = "",
-        batch_type: str = "", custom: dict[str, str] | None = None, reason: str = "time limit after 04:59:00 on n12",
+        self,
+        batch_id: int,
+        name: str,
+        letters: str,
+        *,
+        first: int = 0,
+        priority: int = 1,
+        held_back: str = "",
+        batch_type: str = "",
+        custom: dict[str, str] | None = None,
+        reason: str = "time limit after 04:59:00 on n12",
     ) -> None:
         self.batch_id = batch_id
         self.name = name
@@ -67,7 +77,9 @@ class FakeBatch:
         return Batch(self.batch_id, self.name, self.batch_type, counts)
 
     def keys(self, letters: str) -> list[JobKey]:
-        return [JobKey(self.batch_id, i) for i, letter in enumerate(self.letters, self.first) if letter in letters]
+        return [
+            JobKey(self.batch_id, i) for i, letter in enumerate(self.letters, self.first) if letter in letters
+        ]
 
 
 class FakeGateway(Gateway):
@@ -108,8 +120,16 @@ class FakeGateway(Gateway):
         live: dict[JobKey, LiveJob] = {}
         missing: dict[JobKey, Missing] = {}
         for batch in self.batches.values():
-            for letter, state, reason in (("R", RUNNING, ""), ("q", QUEUED, "Resources"), ("h", HELD, "Held"), ("S", RUNNING, "")):
-                live.update((k, LiveJob(str(k.job_index), state, reason=reason, host="n7")) for k in batch.keys(letter))
+            for letter, state, reason in (
+                ("R", RUNNING, ""),
+                ("q", QUEUED, "Resources"),
+                ("h", HELD, "Held"),
+                ("S", RUNNING, ""),
+            ):
+                live.update(
+                    (k, LiveJob(str(k.job_index), state, reason=reason, host="n7"))
+                    for k in batch.keys(letter)
+                )
             missing.update((k, Missing(batch.reason, NOW - 600)) for k in batch.keys("!"))
         return Snapshot(
             self._rev,
@@ -122,7 +142,9 @@ class FakeGateway(Gateway):
             self.scheduler,
         )
 
-    def publish(self, rows: Sequence[JobRow] = (), *, removed: frozenset[int] = frozenset(), reload: bool = False) -> None:
+    def publish(
+        self, rows: Sequence[JobRow] = (), *, removed: frozenset[int] = frozenset(), reload: bool = False
+    ) -> None:
         """Makes a new snapshot known, as if the file had changed."""
         self._rev += 1
         snapshot = self.snapshot()
@@ -152,7 +174,19 @@ class FakeGateway(Gateway):
         batch = self.batches[key.batch_id]
         state = batch.state(key.job_index)
         host = "n12" if state in ("run", "complete") else None
-        return JobRow(key, state, batch.priority, 2, f"55{key.job_index}", None, host, 20261118101500, NOW - 700, None, 1)
+        return JobRow(
+            key,
+            state,
+            batch.priority,
+            2,
+            f"55{key.job_index}",
+            None,
+            host,
+            20261118101500,
+            NOW - 700,
+            None,
+            1,
+        )
 
     def load(self, request: Request, missing: Sequence[JobKey] = ()) -> int:
         ticket = next(self._numbers)
@@ -191,9 +225,9 @@ class FakeGateway(Gateway):
             return JobRecord(key, {}, error=f"There is no batch {key.batch_id}.")
         row = self.row(key)
         info = {
-            "BatchID": key.batch_id, "JobIndex": key.job_index, "name": batch.name.split("/"), "state": row.state,
-            "priority": batch.priority, "script": f"/data/{key.batch_id}/map_{key.job_index}.sh", "queue": None,
-            "resources": {"mem": "1gb", "cput": "04:59:00"}, "batch_type": batch.batch_type, "attempt": 2,
+            "BatchID": key.batch_id, "JobIndex": key.job_index, "name": batch.name.split("/"),
+            "state": row.state, "priority": batch.priority, "script": f"/data/{key.batch_id}/map_{key.job_index}.sh",
+            "queue": None, "resources": {"mem": "1gb", "cput": "04:59:00"}, "batch_type": batch.batch_type, "attempt": 2,
             "organism": "human", "threshold": 0.25, "masked": True,
             **self.log,
         }  # fmt: skip
@@ -227,7 +261,12 @@ class FakeGateway(Gateway):
             counts[state] = counts.get(state, 0) + 1
         done = counts.get("complete", 0) + counts.get("collected", 0)
         return Preview(
-            len(keys), counts, sum(k in snapshot.live for k in keys), sum(k in snapshot.missing for k in keys), done, 2
+            len(keys),
+            counts,
+            sum(k in snapshot.live for k in keys),
+            sum(k in snapshot.missing for k in keys),
+            done,
+            2,
         )
 
     async def act(self, verb: str, target: Target, *, force: bool = False, value: str = "") -> Verdict:

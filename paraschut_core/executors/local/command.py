@@ -12,7 +12,7 @@ from ...errors import ScriptError, UsageError
 SHELL = "/bin/sh"
 
 # What shlex and a shell read alike: escaped characters, and quotes that the shell would not look into.
-_PLAIN_QUOTES = re.compile(r"""\\[^\n]|'[^']*'|"(?:\\[^$`\n]|[^"\\$`])*\"""")
+_PLAIN_QUOTES = re.compile(r"""\\[^$`\n]|'[^']*'|"(?:\\[^$`\n]|[^"\\$`])*\"""")
 _SHELL_SYNTAX = re.compile(r"[|&;<>()$`*?\[\]{}~#!\n]|^\s*[A-Za-z_][A-Za-z0-9_]*=")
 """What means something to a shell outside of such quotes."""
 
@@ -95,12 +95,14 @@ def encoded(environment: Mapping[str, str]) -> dict[bytes, bytes]:
 
 
 def seconds(limit: object, what: str) -> float | None:
-    """A time limit in seconds: a number of them, or [[H:]M:]S, or D-H[:M[:S]]. None and '' are none.
+    """A time limit in seconds: a number of them, or [[H:]M:]S, or D-H[:M[:S]].
+
+    None, '' and what clusters call no limit ("unlimited", "infinite") are None.
 
     Raises:
         UsageError: it is none of these, or not above zero.
     """
-    if limit is None or limit == "":
+    if limit is None or str(limit).strip().lower() in ("", "unlimited", "infinite"):
         return None
     if isinstance(limit, (int, float)) and not isinstance(limit, bool):
         total = float(limit)

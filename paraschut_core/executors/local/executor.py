@@ -59,7 +59,8 @@ class LocalJobExecutor(JobExecutor):
 
         try:
             arguments(str(JobInfo.get("script") or ""), os.getcwd())
-            _times(JobInfo.get("resources") or {})
+            resources = JobInfo.get("resources")
+            _times(resources if isinstance(resources, dict) else {})
         except ParaschutError as error:
             return str(error)
         return ""
@@ -210,7 +211,7 @@ class LocalJobExecutor(JobExecutor):
         folder = self._settings().job_dir
         while folder and not os.path.exists(folder):
             folder = os.path.dirname(folder)  # the rest is made when the first job is submitted
-        return os.access(folder, os.W_OK | os.X_OK)
+        return os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)
 
     # ------------------------------------------------------------------ where things are
 

@@ -52,8 +52,10 @@ def main(arguments: list[str]) -> int:
 def log(message: str) -> None:
     """One line in the runner's log, which is its stderr (`logging` would double its memory)."""
     stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-    sys.stderr.write(f"{stamp} [{os.getpid()}] {message}\n")
-    sys.stderr.flush()
+    try:
+        os.write(2, f"{stamp} [{os.getpid()}] {message}\n".encode(errors="replace"))
+    except OSError:
+        pass  # a full disk is often what there is to tell: that must not end the runner
 
 
 def _run(folder: str) -> int:

@@ -82,4 +82,5 @@ def _watch(flight: Flight) -> bool:
         return True
     if flight.watch is not None:
         os.close(flight.watch)
+        flight.watch = None
     return False

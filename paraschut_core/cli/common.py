@@ -1,0 +1,282 @@
+"""What several commands need: the project, the jobs that are meant, reports, and questions."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+import click
+
+from ..errors import UnknownJobError, UsageError
+from . import output
+
+if TYPE_CHECKING:
+    from ..actions import Outcome, Report, Selection
+    from ..config import Settings
+    from ..model import JobKey
+    from ..workspace import Workspace
+
+_MOST = 10_000_000
+"""More jobs than this in one range are a slip of the finger."""
+
+
+class Project:
+    """What the global options name; opened when a command needs it.
+
+    `line` is the command line after the global options, as the action history keeps it.
+    """
+
+    def __init__(self, config: str | None, database: str | None, arguments: Sequence[str]) -> None:
+        self.config = config
+        self.database = database
+        self.line = shlex.join(arguments)
+        self._settings: Settings | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force. Raises ConfigError."""
+        if self._settings is None:
+            from .. import config
+
+            self._settings = config.load(config=self.config, database=self.database)
+        return self._settings
+
+    def open(self, *, create: bool = False) -> Workspace:
+        """The project's database and executor, as a context manager."""
+        from ..runtime import author
+        from ..workspace import Workspace
+
+        return Workspace(self.settings, create=create, who=author())
+
+
+pass_project = click.make_pass_decorator(Project)
+
+# ------------------------------------------------------------------------------------ options
+
+_F = TypeVar("_F", bound=Callable[..., object])
+
+TARGETS = "BATCH [JOB]..."
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+filter_option = click.option(
+    "--filter", "condition", default="", metavar="CONDITION", help="Jobs that match this SQLite condition."
+)
+
+
+def select_options(function: _F) -> _F:
+    """The ways to say which jobs are meant."""
+    for option in (
+        click.option("--missing", is_flag=True, help="Missing jobs (of BATCH, or all)."),
+        filter_option,
+        click.argument("targets", nargs=-1, metavar=TARGETS),
+    ):
+        function = option(function)
+    return function
+
+
+# ------------------------------------------------------------------------------------ which jobs
+
+
+def read_ranges(text: str, what: str = "JOB") -> list[range]:
+    """`0-9,20,30-40` as ranges, ends included.
+
+    Raises:
+        UsageError: anything else, and a range that runs backwards or holds too many.
+    """
+    ranges = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not (first.isascii() and first.isdigit()) or (dash and not (last.isascii() and last.isdigit())):
+            raise UsageError(f"{what} {part!r} is no number or range; write for example 7, 0-9 or 0-9,20.")
+        found = range(int(first), int(last if dash else first) + 1)
+        if not found:
+            raise UsageError(f"{what} {part!r} runs backwards; write {last}-{first}.")
+        if len(found) > _MOST:
+            raise UsageError(f"{what} {part!r} holds {len(found):,} jobs; {_MOST:,} at a time are the most.")
+        ranges.append(found)
+    return ranges
+
+
+def read_batches(text: str) -> list[int]:
+    """`1,2` as BatchIDs. Raises UsageError."""
+    parts = text.split(",")
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise UsageError(f"BATCH must be a number, not {text!r}. See them with: paraschut queue")
+    return [int(part) for part in parts]
+
+
+class Chosen(NamedTuple):
+    """The jobs that a command line means.
+
+    `explicit`: each was named, so that one which is left alone is worth an exit code.
+    """
+
+    selection: Selection
+    batches: int
+    explicit: bool = False
+
+
+def choose(
+    ws: Workspace, targets: Sequence[str], condition: str = "", missing: bool = False
+) -> Chosen:
+    """The jobs meant by `BATCH [JOB...]`, `--filter` or `--missing`.
+
+    BATCH may be several with commas between them; JOB a number, a range, or some of these with commas.
+
+    Raises:
+        UsageError: nothing is selected, or in two ways at once.
+        UnknownJobError: there is no such batch or job.
+    """
+    from ..actions import Selection
+
+    if condition and (targets or missing):
+        raise UsageError("--filter selects jobs by itself: leave out BATCH, JOB and --missing.")
+    if condition:
+        selection = Selection(condition=condition)
+        return Chosen(selection, len({key.batch_id for key in selection.resolve(ws)}))
+    if missing:
+        return _missing(ws, targets)
+    if not targets:
+        raise UsageError(f"Which jobs? Give {TARGETS}, --filter CONDITION or --missing.")
+    batches = read_batches(targets[0])
+    if len(targets) == 1:
+        selection = Selection(batches=tuple(batches))
+        selection.resolve(ws)  # raises for a batch that is not there
+        return Chosen(selection, len(batches))
+    if len(batches) > 1:
+        raise UsageError("Jobs are named within one batch: give one BATCH, or no JOB.")
+    return Chosen(Selection(keys=tuple(jobs_of(ws, batches[0], targets[1:]))), 1, explicit=True)
+
+
+def jobs_of(ws: Workspace, batch_id: int, words: Iterable[str]) -> list[JobKey]:
+    """The jobs of a batch that numbers and ranges name; of a range, those that exist.
+
+    Raises:
+        UnknownJobError: a job named by itself, or all of a range, is not there.
+    """
+    from ..db.jobs import read_keys, require_batch
+
+    require_batch(ws.reader, batch_id)
+    indices = {key.job_index: key for key in read_keys(ws.reader, batch_id)}
+    keys: list[JobKey] = []
+    for wanted in (found for word in words for found in read_ranges(word)):
+        there = [indices[i] for i in wanted if i in indices]
+        if not there:
+            text = str(wanted[0]) if len(wanted) == 1 else f"{wanted[0]}-{wanted[-1]}"
+            raise UnknownJobError(
+                f"There is no job {text} in batch {batch_id}; it has {output.spans(indices) or 'no jobs'}."
+            )
+        keys += there
+    return keys
+
+
+def _missing(ws: Workspace, targets: Sequence[str]) -> Chosen:
+    from .. import polling
+    from ..actions import Selection
+    from ..db.jobs import require_batch
+    from ..monitor import look
+
+    if len(targets) > 1:
+        raise UsageError("With --missing give at most BATCH: the jobs are those that are missing.")
+    lost = look(ws, polling.ask(ws)).missing
+    if targets:
+        batches = read_batches(targets[0])
+        for batch_id in batches:
+            require_batch(ws.reader, batch_id)
+        lost = {key: why for key, why in lost.items() if key.batch_id in batches}
+    return Chosen(Selection(keys=tuple(sorted(lost))), len({key.batch_id for key in lost}))
+
+
+def one_job(ws: Workspace, batch: str, job: str) -> JobKey:
+    """The one job that is meant. Raises UsageError, UnknownJobError."""
+    batches = read_batches(batch)
+    keys = jobs_of(ws, batches[0], [job])
+    if len(batches) > 1 or len(keys) > 1:
+        raise UsageError("Name one job: BATCH JOB.")
+    return keys[0]
+
+
+def confirm(question: str, yes: bool, *, required: bool = False) -> bool:
+    """Asks on a terminal (default No); elsewhere goes on, or refuses where an answer is `required`.
+
+    Raises:
+        UsageError: nobody can be asked.
+    """
+    if yes:
+        return True
+    if sys.stdin.isatty():
+        return click.confirm(question, default=False, err=True)
+    if required:
+        raise UsageError(f"{question} Nobody is there to answer: say so with --yes.")
+    return True
+
+
+def ask_for_many(chosen: Chosen, verb: str, count: int, *, force: bool, yes: bool) -> bool:
+    """Asks before something is done to jobs of several batches, or by force."""
+    if chosen.batches <= 1 and not force:
+        return True
+    where = f" of {chosen.batches} batches" if chosen.batches > 1 else ""
+    how = ", whatever their state" if force else ""
+    return confirm(f"{verb} {count:,} jobs{where}{how}?", yes)
+
+
+# ------------------------------------------------------------------------------------ reports
+
+_LEFT_ALONE = (
+    "state is ",
+    "it is complete",
+    "it is collected",
+    "it is not in the queue",
+    "not complete",
+    "already in state ",
+)
+"""How messages begin of jobs that an action was not for."""
+
+
+def show_report(
+    report: Report, done: str, *, explicit: bool, also: Sequence[str] = (), as_json: bool = False
+) -> int:
+    """Prints what became of the jobs; returns the exit code: 1 if anything failed.
+
+    Args:
+        done: what was done to them, as in "12 jobs reset".
+        explicit: the jobs were named one by one: then one that was left alone counts as failed.
+        also: further beginnings of messages of jobs that the action was not for.
+    """
+    harmless = (*_LEFT_ALONE, *also)
+    left = [o for o in report.failed if not explicit and o.message.startswith(harmless)]
+    failed = [o for o in report.failed if explicit or not o.message.startswith(harmless)]
+    if as_json:
+        output.dump(
+            {
+                "verb": report.verb,
+                "done": [list(o.key) for o in report.outcomes if o.ok],
+                "left": [[*o.key, o.message] for o in left],
+                "failed": [[*o.key, o.message] for o in failed],
+                "action": report.action,
+            }
+        )
+        return 1 if failed else 0
+    for text in by_message(failed):
+        output.line(f"not {done}: {text}")
+    counts = [f"{report.done:,} {done}"]
+    counts += [f"{len(left):,} left alone ({_reasons(left)})"] if left else []
+    counts += [f"{len(failed):,} failed"] if failed else []
+    end = "; stopped before the rest" if report.stopped else ""
+    undo = f" (take it back with: paraschut undo {report.action})" if report.action and report.done else ""
+    output.line(", ".join(counts) + end + undo)
+    return 1 if failed else 0
+
+
+def _reasons(outcomes: Iterable[Outcome]) -> str:
+    return ", ".join(sorted({outcome.message for outcome in outcomes}))
+
+
+def by_message(outcomes: Iterable[Outcome]) -> list[str]:
+    """Outcomes as lines `BATCH: JOBS: message`, jobs of one message together."""
+    groups: dict[tuple[int, str], list[int]] = {}
+    for outcome in outcomes:
+        groups.setdefault((outcome.key.batch_id, outcome.message), []).append(outcome.key.job_index)
+    return [f"{batch} {output.spans(jobs)}: {message}" for (batch, message), jobs in groups.items()]

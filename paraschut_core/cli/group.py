@@ -1,0 +1,181 @@
+"""The command group: global options, the list of commands (each loaded when used), errors, the dashboard."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from .. import __version__
+from . import complain, guarded
+from .common import Project
+
+SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
+    "Begin": {
+        "demo": ("demo", "Run a real example pipeline and watch it."),
+        "init": ("project", "Make a project: configuration and database."),
+        "import": ("care", "Take over the jobs of a v0.6 database."),
+    },
+    "Build and run": {
+        "add": ("add", "Make a batch of jobs from a command."),
+        "run": ("add", "Run a command as a job (called by the job itself)."),
+        "submit": ("submit", "Submit what is next, a batch, or jobs."),
+    },
+    "Look": {
+        "queue": ("queue", "Report the state of all jobs."),
+        "log": ("log", "Print or follow a job's stdout or stderr."),
+        "info": ("look", "Show a job's metadata, or a batch."),
+        "spawns": ("look", "Show a job's spawns."),
+        "history": ("look", "Show what happened to a job or batch."),
+        "actions": ("look", "Show what users did."),
+    },
+    "Act": {
+        "set": ("act", "Set fields of jobs."),
+        "reset": ("act", "Put jobs back to init."),
+        "resubmit": ("act", "Reset jobs and submit them at once."),
+        "qdel": ("act", "Delete jobs from the scheduler's queue."),
+        "boost": ("act", "Raise the priority of jobs."),
+        "collect": ("act", "Mark complete jobs as collected."),
+        "undo": ("act", "Take back the last reset, qdel, set or boost."),
+        "remove": ("remove", "Remove batches with their folders."),
+        "clean": ("remove", "Remove the jobs' temporary files."),
+    },
+    "Care": {
+        "doctor": ("care", "Check that everything works."),
+        "config": ("project", "Show every setting and where it is from."),
+        "backup": ("care", "Copy the database while jobs write to it."),
+        "recover": ("care", "Save what is readable of a damaged database."),
+    },
+}
+"""section -> command -> (module, short help): `--help` needs no more than this."""
+
+EPILOG = """\b
+Without COMMAND the dashboard opens. A project is a paraschut.toml, found
+from the working directory upwards, and the database that it names.
+
+\b
+Completion of commands and options, for bash (zsh and fish likewise):
+  eval "$(_PARASCHUT_COMPLETE=bash_source paraschut)"
+"""
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by name, and imports a command's module when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for commands in SECTIONS.values() for name in commands]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        for commands in SECTIONS.values():
+            if name in commands:
+                module = importlib.import_module(f".{commands[name][0]}", __package__)
+                command: click.Command = module.COMMANDS[name]
+                return command
+        return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for section, commands in SECTIONS.items():
+            with formatter.section(section):
+                formatter.write_dl([(name, short) for name, (_, short) in commands.items()], col_max=12)
+
+
+@click.group(
+    cls=LazyGroup,
+    name="paraschut",
+    epilog=EPILOG,
+    invoke_without_command=True,
+    subcommand_metavar="[COMMAND [ARGUMENT]...]",
+)
+@click.option("--config", metavar="FILE", help="Use this paraschut.toml.")
+@click.option("--db", "database", metavar="FILE", help="Use this database.")
+@click.option("--debug", is_flag=True, help="Show tracebacks of Paraschut's own faults.")
+@click.option("--filter", "condition", default="", metavar="CONDITION", help="Dashboard: only matching jobs.")
+@click.option("--batch", type=int, metavar="BATCH", help="Dashboard: begin with this batch.")
+@click.option("--read-only", is_flag=True, help="Dashboard: change nothing.")
+@click.option("--lean", is_flag=True, help="Dashboard: few bytes, for slow lines.")
+@click.version_option(__version__, prog_name="paraschut")
+@click.pass_context
+def paraschut(
+    ctx: click.Context,
+    config: str | None,
+    database: str | None,
+    debug: bool,
+    condition: str,
+    batch: int | None,
+    read_only: bool,
+    lean: bool,
+) -> int:
+    """Paraschut: runs, watches and repairs many jobs, on a cluster or on this machine.
+
+    \b
+    Example:
+      paraschut init --executor local
+      paraschut add --name human/map --range 0-9 'python map.py {JobIndex}'
+      paraschut submit
+      paraschut
+    """
+    ctx.obj = Project(config, database, ctx.meta.get("paraschut.arguments", ()))
+    if ctx.invoked_subcommand is not None:
+        if condition or batch is not None or read_only or lean:
+            raise click.UsageError(
+                "--filter, --batch, --read-only and --lean before a command are for the dashboard; "
+                f"see: paraschut {ctx.invoked_subcommand} --help"
+            )
+        return 0
+    return open_dashboard(ctx.obj, condition=condition, batch=batch, read_only=read_only, lean=lean)
+
+
+def open_dashboard(
+    project: Project, *, condition: str = "", batch: int | None = None, read_only: bool = False, lean: bool = False
+) -> int:
+    """Opens the dashboard; returns its exit code once it is left."""
+    settings = project.settings
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise click.UsageError(
+            "The dashboard needs a terminal. For a report use `paraschut queue`, for help `paraschut --help`."
+        )
+    from ..workspace import open_database
+
+    with open_database(settings, read_only=True) as database:
+        database.rows("SELECT rev FROM revision")  # what is wrong with the file is said here, not on a screen
+    # By name: the core does not know the dashboard, only that this command opens it.
+    dashboard: Any = importlib.import_module("paraschut_tui.app")
+    status: int = dashboard.run(settings, filter_text=condition, batch=batch, read_only=read_only, lean=lean)
+    return status
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Runs one command line through click; returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 gets question marks
+    return guarded(lambda: _invoke(list(arguments)), "--debug" in arguments)
+
+
+def _invoke(arguments: list[str]) -> int:
+    try:
+        status = paraschut.main(
+            arguments,
+            prog_name="paraschut",
+            standalone_mode=False,
+            context_settings=None,
+        )
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
+        return 2
+    except click.ClickException as error:
+        complain(_click_message(error))
+        return error.exit_code
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    return status if isinstance(status, int) else 0
+
+
+def _click_message(error: click.ClickException) -> str:
+    ctx = getattr(error, "ctx", None)
+    hint = f" Try: {ctx.command_path} --help" if ctx is not None else ""
+    message = " ".join(error.format_message().split())
+    return message + ("" if message.endswith((".", "?")) else ".") + hint

@@ -1,0 +1,129 @@
+"""What commands print: tables and lines, rich on a terminal and plain when piped, and progress bars."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..text import clean, clean_line
+
+if TYPE_CHECKING:
+    from click._termui_impl import ProgressBar
+    from rich.console import Console
+
+    from ..submission import Progress
+
+BAR_AFTER = 0.7
+"""Seconds that something may take without a progress bar."""
+
+
+def on_terminal() -> bool:
+    """Whether stdout is a terminal that can show more than plain text."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def line(text: object = "") -> None:
+    """Prints text, several lines too, with nothing in it that a terminal acts upon."""
+    click.echo(clean(text))
+
+
+def dump(value: object) -> None:
+    """Prints JSON: indented for people, in one line for programs."""
+    click.echo(json.dumps(value, indent=2 if on_terminal() else None, default=str))
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Prints a table: ruled on a terminal, plain columns two blanks apart when piped."""
+    cells = [[clean_line("" if value is None else value) for value in row] for row in rows]
+    if not on_terminal():
+        _plain_table(headers, cells)
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    ruled = Table(box=None, header_style="bold", pad_edge=False)
+    for number, header in enumerate(headers):
+        right = bool(cells) and all(_is_number(row[number]) for row in cells)
+        ruled.add_column(header, justify="right" if right else "left", overflow="fold")
+    for row in cells:
+        ruled.add_row(*map(Text, row))
+    console().print(ruled)
+
+
+def console() -> Console:
+    """Rich's console on stdout; it honours NO_COLOR itself."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def _is_number(text: str) -> bool:
+    return not text.strip("0123456789.,-%/ ")
+
+
+def _plain_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
+    for row in (headers, *rows):
+        click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def spans(numbers: Iterable[int]) -> str:
+    """Numbers as `0-9 12 14-15`."""
+    parts: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if parts and number == parts[-1][1] + 1:
+            parts[-1][1] = number
+        else:
+            parts.append([number, number])
+    return " ".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)
+
+
+def when(at: float | None) -> str:
+    """Epoch seconds as local date and time; '' for None."""
+    return "" if at is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+class Bar:
+    """A progress bar on stderr that comes only if the work takes long and somebody is there to see it.
+
+    Use as a context manager; call it with (done, total).
+    """
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._began = time.monotonic()
+        self._bar: ProgressBar[Any] | None = None
+        self._shown = sys.stderr.isatty()
+
+    def __enter__(self) -> Progress:
+        return self._tell
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.render_finish()
+
+    def _tell(self, done: int, total: int) -> None:
+        if not self._shown or time.monotonic() - self._began < BAR_AFTER:
+            return
+        if self._bar is None:
+            self._bar = click.progressbar(length=total, label=self._label, file=sys.stderr)
+            self._bar.render_progress()
+        self._bar.update(done - self._bar.pos)
+
+
+@contextmanager
+def quiet_thread(label: str) -> Iterator[None]:
+    """Says on a terminal what is under way while nothing can be counted."""
+    if sys.stderr.isatty():
+        click.echo(f"{label} ...", err=True)
+    yield

@@ -1,0 +1,221 @@
+"""What PBS's commands answer (OpenPBS, PBS Pro; full listings of Torque too), read into our words. Pure."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+
+from ..errors import SchedulerError
+from ..model import ENDED, ENDING, HELD, QUEUED, RUNNING, STUCK, Deleted, Ending, LiveJob
+from .endings import ending_of, killed_by, task_of, token_of
+
+_SKEW = 300.0  # seconds by which the scheduler's clock may be behind ours
+
+_STATES = {
+    "Q": QUEUED,
+    "W": QUEUED,
+    "T": QUEUED,
+    "R": RUNNING,
+    "E": ENDING,
+    "H": HELD,
+    "S": HELD,
+    "U": HELD,
+    "F": ENDED,
+    "X": ENDED,
+    "C": ENDED,
+}
+_REASONS = {"W": "waiting for its time", "T": "moving to another queue", "S": "suspended", "U": "suspended"}
+
+_NEVER = "Can Never Run"
+_NOT_NOW = re.compile(r"^Not Running: ")
+_AT_WORK = re.compile(r"^Job (?:run|was sent|Array Began)")
+
+# Exit_status below zero: what the server or mom did instead of the job's own end (PBS's job.h).
+_SPECIAL = {
+    -24: "too many CPUs used",
+    -25: "too many CPUs used",
+    -26: "out of memory (vmem)",
+    -27: "out of memory (mem)",
+    -28: "CPU time limit",
+    -29: "time limit",
+}
+_CANNOT_START = 254
+_SIGNALLED = 256  # plus the number of the signal
+
+
+def bare(id_: str) -> str:
+    """An id without its server: 12, 12[], 12[3]."""
+    return id_.strip().partition(".")[0]
+
+
+def parse_submitted(text: str) -> str | None:
+    """The id in qsub's answer: `12.server`, or `25[].server` for an array, perhaps after other lines."""
+    for line in reversed(text.split("\n")):
+        if match := re.fullmatch(r"([0-9]+)(?:\[\])?(?:\.\S+)?", line.strip()):
+            return match[1]
+    return None
+
+
+# ------------------------------------------------------------------------------------ the queue
+
+
+def parse_table(text: str) -> dict[str, LiveJob]:
+    """Jobs in the answer of `qstat -t -n -1 -s -w -u <user>`: a table, with comments in or between its rows.
+
+    Columns are told by their order, not by their place: wide values push the others aside.
+    """
+    jobs: dict[str, LiveJob] = {}
+    if not text.strip():
+        return jobs  # no jobs: not even a header
+    lines = iter(text.split("\n"))
+    if not any(line.startswith("-----") for line in lines):
+        raise SchedulerError(f"qstat answered what cannot be understood: {text.strip()[:100]!r}")
+    last = ""
+    for line in lines:
+        if not line.strip():
+            continue
+        if line[0].isspace():
+            if last in jobs:
+                jobs[last] = _commented(jobs[last], line.strip())
+            continue
+        job = _row(line)
+        last = job.id
+        if not job.id.endswith("[]"):
+            jobs[job.id] = job
+    return jobs
+
+
+def _row(line: str) -> LiveJob:
+    """A row: id, user, queue, name, session, nodes, tasks, memory, time, state, elapsed, hosts, comment."""
+    words = line.split()
+    # Memory may take two words (`100 b`); the state is the first capital letter by itself after it.
+    at = next((i for i, word in enumerate(words) if i > 7 and re.fullmatch(r"[A-Z]", word)), 0)
+    if not at:
+        raise SchedulerError(f"qstat's answer is cut short or strange: {line[:100]!r}")
+    rest = line.split(None, at + 2)[at + 2 :]
+    hosts, _, comment = (rest[0] if rest else "").strip().partition(" ")
+    id_ = bare(words[0])
+    name = words[3].rstrip("*")
+    job = LiveJob(
+        id_, _STATES.get(words[at], words[at]), "", name, _REASONS.get(words[at], ""), _hosts(hosts)
+    )
+    return _commented(job._replace(token=token_of(name, task_of(id_))), comment.strip())
+
+
+def _commented(job: LiveJob, comment: str) -> LiveJob:
+    """The job with the scheduler's comment as its reason, unless that only tells that it runs."""
+    if comment in ("", "--") or _AT_WORK.match(comment):
+        return job
+    state = STUCK if comment.startswith(_NEVER) and job.state == QUEUED else job.state
+    return job._replace(state=state, reason=_NOT_NOW.sub("", comment))
+
+
+def _hosts(text: str) -> str:
+    """n1+n2 of n1/0*4+n2/3."""
+    if text in ("", "--"):
+        return ""
+    return "+".join(dict.fromkeys(part.partition("/")[0] for part in text.split("+")))
+
+
+# ------------------------------------------------------------------------------------ whole records
+
+
+def parse_full(text: str) -> dict[str, dict[str, str]]:
+    """Whole records in the answer of qstat -f, with or without wrapped lines: id -> name -> value."""
+    records: dict[str, dict[str, str]] = {}
+    for block in re.split(r"^Job Id:", text, flags=re.MULTILINE)[1:]:
+        head, _, body = block.partition("\n")
+        # PBS indents fields with blanks and the rest of a wrapped line with a tab; Slurm's and Torque's
+        # look-alikes may indent the fields with a tab.
+        if re.search(r"^ +\S+ = ", body, re.MULTILINE):
+            body = body.replace("\n\t", "")
+        pairs = (line.strip().partition(" = ") for line in body.split("\n"))
+        records[bare(head)] = {name: value for name, found, value in pairs if found}
+    return records
+
+
+def parse_records(text: str, user: str) -> dict[str, LiveJob]:
+    """This user's jobs in the answer of qstat -f: for servers whose qstat has no wide table."""
+    if text.strip() and "Job Id:" not in text:
+        raise SchedulerError(f"qstat answered what cannot be understood: {text.strip()[:100]!r}")
+    jobs: dict[str, LiveJob] = {}
+    for id_, record in parse_full(text).items():
+        if record.get("Job_Owner", "").partition("@")[0] != user or id_.endswith("[]"):
+            continue
+        letter, name = record.get("job_state", ""), record.get("Job_Name", "")
+        job = LiveJob(
+            id_, _STATES.get(letter, letter), token_of(name, task_of(id_)), name, _REASONS.get(letter, "")
+        )
+        jobs[id_] = _commented(
+            job._replace(host=_hosts(record.get("exec_host", ""))), record.get("comment", "")
+        )
+    return jobs
+
+
+def parse_endings(text: str, ids: set[str], since: float) -> dict[str, Ending]:
+    """Endings of those of `ids` in the answer of qstat -x -f that were queued after `since`."""
+    endings: dict[str, Ending] = {}
+    for id_, record in parse_full(text).items():
+        ended = _STATES.get(record.get("job_state", "")) == ENDED
+        if id_ in ids and ended and _queued_at(record) >= since - _SKEW:
+            endings[id_] = _ending({**record, "name": record.get("Job_Name", "")})
+    return endings
+
+
+def _queued_at(record: Mapping[str, str]) -> float:
+    """Epoch seconds when the job was made; endless if unknown: then it decides nothing."""
+    try:
+        return time.mktime(time.strptime(record.get("ctime", ""), "%a %b %d %H:%M:%S %Y"))
+    except ValueError:
+        return float("inf")
+
+
+def _ending(record: Mapping[str, str]) -> Ending:
+    host = _hosts(record.get("exec_host", ""))
+    comment = record.get("comment", "")
+    terminated = re.search(r"terminated(?: by (\S+?)(?:@|$))?", comment)
+    cancelled = f"cancelled by {terminated[1]}" if terminated and terminated[1] else "cancelled"
+    try:
+        status = int(record.get("Exit_status", ""))
+    except ValueError:
+        reason = cancelled if terminated else "ended without an exit status"
+        return Ending(reason, None, None, host, record)
+    if status in _SPECIAL:
+        limit = {-28: "cput", -29: "walltime"}.get(status, "")
+        reason = f"{_SPECIAL[status]} {record.get(f'Resource_List.{limit}', '')}".rstrip()
+        return Ending(reason, None, None, host, record)
+    if status < 0:
+        return Ending(f"could not run: {comment or f'PBS code {status}'}", None, None, host, record)
+    if terminated:
+        return Ending(cancelled, None, status - _SIGNALLED if status > _SIGNALLED else None, host, record)
+    if status > _SIGNALLED:
+        return killed_by(status - _SIGNALLED, host, record)
+    if status == _CANNOT_START:
+        return Ending(f"could not start its script on {host}", status, None, host, record)
+    return ending_of(status, host, record)
+
+
+# ------------------------------------------------------------------------------------ deleting
+
+
+def parse_deleted(status: int, text: str, ids: Sequence[str]) -> dict[str, Deleted]:
+    """What qdel made of each id: it names only those that it could not delete."""
+    errors: dict[str, str] = {}
+    other = ""
+    for line in text.split("\n"):
+        match = re.fullmatch(r"qdel: (.*\S)\s+([0-9]+(?:\[[0-9]*\])?)(?:\.\S+)?", line.strip())
+        if match:
+            errors[match[2]] = match[1]
+        elif line.strip():
+            other = line.strip()
+    outcome: dict[str, Deleted] = {}
+    for id_ in ids:
+        error = errors.get(id_, "")
+        gone = bool(
+            re.match(r"Unknown Job Id|Job has finished|Request invalid for (?:finished|state)", error)
+        )
+        if not error and status != 0 and not errors:
+            error = other or f"qdel: exit status {status}"
+        outcome[id_] = Deleted(gone or not error, "" if gone else error)
+    return outcome

@@ -1,0 +1,198 @@
+"""SGEJobExecutor: Grid Engine's commands (SGE 8.1 and its relatives)."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UsageError
+from ..model import STUCK, Deleted, Ending, LiveJob
+from .cluster import ClusterExecutor, Submission
+from .current import sge_job_id, sge_restarts
+from .endings import token_of, user_name
+from .resources import Request, mebibytes
+from .sge_answers import (
+    account_id,
+    accounts,
+    parse_deleted,
+    parse_details,
+    parse_endings,
+    parse_qstat,
+    parse_reasons,
+    parse_submitted,
+)
+
+if TYPE_CHECKING:
+    from .command import Answer
+    from .script import Dialect
+
+# These come when the request had already left for qmaster; a refused connection came before.
+_UNCERTAIN = re.compile(r"(?:send|read) (?:error|timeout)|commlib error|Error reading answer")
+_NOTHING_SENT = "Connection refused"
+
+_VALUE = re.compile(r"[^\s,=]+")
+
+current_job_id = sge_job_id
+restart_count = sge_restarts
+
+
+class SGEJobExecutor(ClusterExecutor):
+    """Submits to Grid Engine with qsub.
+
+    Of the shared resources, walltime becomes h_rt, cput h_cpu, mem mem_free and vmem h_vmem (an
+    address-space limit); cpus becomes `-pe smp N`, where the resource `pe` names another parallel
+    environment; gpus becomes gpu. pmem and pvmem have no counterpart and are left out. Any other name is
+    a complex of the site: {'s_rt': '00:59:00'} is -l s_rt=00:59:00.
+    """
+
+    name = "sge"
+    commands = ("qsub", "qstat", "qdel", "qacct", "qconf")
+    ids = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+    array_default = 1000
+    forbidden_in_paths = ":,$"
+
+    def get_job_id(self) -> str | None:
+        return current_job_id()
+
+    @property
+    def dialect(self) -> Dialect:
+        from .script import Dialect
+
+        return Dialect(self.name, "$JOB_ID", "$JOB_ID.$SGE_TASK_ID", "$SGE_TASK_ID", bare=True)
+
+    # ------------------------------------------------------------------ submit, delete
+
+    def options(self, request: Request, queue: str | None) -> list[str]:
+        own = dict(request.other)
+        options = ["-q", queue] if queue else []
+        environment = own.pop("pe", "smp")
+        if request.nodes not in (None, 1, "1"):
+            raise UsageError(
+                "resource nodes: Grid Engine spreads jobs by a parallel environment; use pe and cpus."
+            )
+        if request.cpus is not None and (request.cpus > 1 or "pe" in dict(request.other)):
+            options += ["-pe", environment, str(request.cpus)]
+        limits = {
+            "h_rt": request.walltime,
+            "h_cpu": request.cput,
+            "mem_free": None if request.mem is None else f"{mebibytes(request.mem)}M",
+            "h_vmem": None if request.vmem is None else f"{mebibytes(request.vmem)}M",
+            "gpu": request.gpus,
+            **own,
+        }
+        for name, value in limits.items():
+            if value is None:
+                continue
+            if value != "" and not _VALUE.fullmatch(str(value)):
+                raise UsageError(
+                    f"resource {name}={value!r}: Grid Engine takes no blank, ',' or '=' in a value."
+                )
+            options += ["-l", f"{name}={value}" if value != "" else name]
+        return options
+
+    def submit_command(self, submission: Submission) -> list[str]:
+        from .script import shell
+
+        return [
+            "qsub",
+            *submission.options,
+            "-terse",
+            *("-C", ""),  # a line of the script that looks like one of its directives is none
+            *("-N", submission.name),
+            *("-S", shell()),
+            *("-wd", os.path.dirname(submission.script)),  # surely there; the script itself goes on from it
+            *("-j", "y"),
+            *("-o", submission.log.replace("{task}", "$TASK_ID")),
+            *(("-t", f"1-{submission.tasks}") if submission.is_array else ()),
+            submission.script,
+        ]
+
+    def submitted_id(self, answer: Answer) -> str | None:
+        return parse_submitted(answer.stdout)
+
+    def task_id(self, id_: str, task: int) -> str:
+        return f"{id_}.{task}"
+
+    def surely_refused(self, answer: Answer) -> bool:
+        return _NOTHING_SENT in answer.stderr or not _UNCERTAIN.search(answer.stderr)
+
+    def delete_command(self, ids: Sequence[str]) -> list[str]:
+        return ["qdel", *ids]
+
+    def read_deleted(self, answer: Answer, ids: Sequence[str]) -> dict[str, Deleted]:
+        return parse_deleted(answer.status, f"{answer.stderr}\n{answer.stdout}", ids)
+
+    # ------------------------------------------------------------------ look
+
+    def read_queue(self) -> dict[str, LiveJob]:
+        jobs = parse_qstat(self.ask("qstat", "-xml", "-u", user_name()).stdout)
+        stuck = [id_ for id_, job in jobs.items() if job.state == STUCK]
+        if stuck:
+            reasons = self._error_reasons(stuck)
+            for id_ in stuck:
+                why = reasons.get(id_) or reasons.get(id_.partition(".")[0])
+                jobs[id_] = jobs[id_]._replace(reason=why or jobs[id_].reason)
+        return jobs
+
+    def _error_reasons(self, ids: Sequence[str]) -> dict[str, str]:
+        """Why jobs are in error state; one command, for those alone."""
+        from .command import run
+
+        numbers = ",".join(sorted({id_.partition(".")[0] for id_ in ids}))
+        # It fails if one of them is gone meanwhile, and tells of the others all the same.
+        return parse_reasons(run(["qstat", "-j", numbers], timeout=self.settings.poll.timeout).stdout)
+
+    def accounts(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
+        numbers = {id_.partition(".")[0] for id_ in ids}
+        if not numbers:
+            return {}
+        # Each call reads the whole accounting file, so several jobs are found in one reading.
+        begin = time.strftime("%Y%m%d%H%M", time.localtime(since - 3600))
+        which = ["-j", *numbers] if len(numbers) == 1 else ["-o", user_name(), "-b", begin, "-j"]
+        return parse_endings(self._qacct(*which), set(ids), since)
+
+    def _qacct(self, *which: str) -> str:
+        from .command import run
+
+        answer = run(["qacct", *which], timeout=self.settings.poll.timeout)
+        unknown = "not found" in answer.stderr or "No such file" in answer.stderr  # nothing ended as yet
+        if answer.status != 0 and not unknown:
+            raise answer.failure()
+        return answer.stdout
+
+    def find(self, tokens: Sequence[str]) -> dict[str, str]:
+        found = super().find(tokens)
+        wanted = set(tokens) - set(found)
+        for group in sorted({token.partition("-")[0] for token in wanted}):
+            for record in accounts(self._qacct("-j", f"p{group}*")):
+                task = record.get("taskid", "")
+                token = token_of(record.get("jobname", ""), int(task) if task.isdigit() else None)
+                if token in wanted:
+                    found[token] = account_id(record)
+        return found
+
+    def array_limit(self) -> int | None:
+        match = re.search(r"^max_aj_tasks\s+([0-9]+)", self.ask("qconf", "-sconf").stdout, re.MULTILINE)
+        return int(match[1]) or None if match else None
+
+    def summary(self, id_: str) -> dict[str, Any]:
+        return parse_details(self.ask("qstat", "-j", id_.partition(".")[0]).stdout)
+
+    def health(self) -> str:
+        version = self.ask("qstat", "-help").stdout.partition("\n")[0]
+        queues = ", ".join(self.ask("qconf", "-sql").stdout.split())
+        environments = ", ".join(self.ask("qconf", "-spl").stdout.split())
+        limits = re.findall(
+            r"^(max_aj_tasks|max_u_jobs|max_jobs)\s+(\S+)", self.ask("qconf", "-sconf").stdout, re.MULTILINE
+        )
+        return "\n".join(
+            [
+                f"Grid Engine {version}",
+                f"queues: {queues}",
+                f"parallel environments: {environments or 'none'}",
+                *(f"{name} = {value}" for name, value in limits),
+            ]
+        )

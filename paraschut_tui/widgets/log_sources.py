@@ -1,0 +1,130 @@
+"""LogSources: the logs of one job by stream and attempt, and which of them is looked at. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+LATEST = -1
+
+
+class LogSources(NamedTuple):
+    """What a LogView can show of one job.
+
+    `streams` maps a stream's name ("stdout", "stderr", and for spawns "spawn 3 stdout", ...) to its log
+    files by attempt, the oldest first; the first stream is shown unless the user has chosen another.
+    `title` names the job in the status line. `note` tells why there is no log, where there is none.
+    """
+
+    title: str
+    streams: Mapping[str, Sequence[str]]
+    note: str = ""
+
+
+class LogPlace(NamedTuple):
+    """Where the user is in a job's logs, to be carried from one view to another.
+
+    `attempt` counts from 0, or is LATEST; `offset` is the byte at the top of the view, None to follow
+    the end; `left` the first column.
+    """
+
+    stream: str = ""
+    attempt: int = LATEST
+    offset: int | None = None
+    left: int = 0
+    wrap: bool = False
+    numbers: bool = True
+    split: bool = False
+
+
+class Selection:
+    """Which stream and attempt of the present sources are chosen; the choice outlives the sources."""
+
+    def __init__(self) -> None:
+        self.sources = LogSources("", {})
+        self._wish = ""  # the stream asked for; kept while a job has none of that name
+        self._attempt = LATEST
+
+    def use(self, sources: LogSources) -> None:
+        """Takes other sources. Of another job, the latest attempt is chosen."""
+        if sources.title != self.sources.title:
+            self._attempt = LATEST
+        self.sources = sources
+
+    def choose(self, stream: str, attempt: int = LATEST) -> None:
+        self._wish = stream
+        self._attempt = attempt
+
+    @property
+    def stream(self) -> str:
+        """The stream shown; "" if there is none."""
+        streams = self.sources.streams
+        return self._wish if self._wish in streams else next(iter(streams), "")
+
+    @property
+    def attempts(self) -> int:
+        return len(self.sources.streams.get(self.stream, ()))
+
+    @property
+    def attempt(self) -> int:
+        """The attempt shown, from 0."""
+        last = self.attempts - 1
+        return last if self._attempt == LATEST else max(min(self._attempt, last), 0)
+
+    @property
+    def wanted_attempt(self) -> int:
+        """The attempt asked for: LATEST goes on to a new attempt when there is one."""
+        return self._attempt
+
+    def path(self, stream: str | None = None) -> str | None:
+        """The chosen file of a stream (default: the one shown); None if there is none."""
+        paths = self.sources.streams.get(self.stream if stream is None else stream, ())
+        if not paths:
+            return None
+        return paths[max(min(self.attempt, len(paths) - 1), 0)]
+
+    def partner(self) -> str:
+        """The other one of stdout and stderr, or else the next stream."""
+        names = list(self.sources.streams)
+        if len(names) < 2:
+            return self.stream
+        for one, other in (("stdout", "stderr"), ("stderr", "stdout")):
+            if self.stream.endswith(one):
+                name = self.stream[: -len(one)] + other
+                if name in names:
+                    return name
+        return names[(names.index(self.stream) + 1) % len(names)]
+
+    def groups(self) -> list[str]:
+        """Whose streams there are: "" for the job itself, "spawn 0 ", "spawn 1 ", ... in order."""
+        return list(dict.fromkeys(_split(name)[0] for name in self.sources.streams))
+
+    def step_group(self, step: int) -> bool:
+        """Goes to the same stream of the next or previous spawn; returns whether there is one."""
+        groups = self.groups()
+        if len(groups) < 2:
+            return False
+        prefix, kind = _split(self.stream)
+        prefix = groups[(groups.index(prefix) + step) % len(groups)]
+        names = [name for name in self.sources.streams if _split(name)[0] == prefix]
+        self.choose(prefix + kind if prefix + kind in names else names[0])
+        return True
+
+    def step_attempt(self, step: int) -> bool:
+        """Goes to a later or earlier attempt; returns whether there is one. The last one is LATEST."""
+        wanted = self.attempt + step
+        if not 0 <= wanted < self.attempts:
+            return False
+        self._attempt = LATEST if wanted == self.attempts - 1 else wanted
+        return True
+
+    def shown_names(self) -> list[str]:
+        """The streams of the present group: what the status line offers."""
+        prefix = _split(self.stream)[0]
+        return [name for name in self.sources.streams if _split(name)[0] == prefix]
+
+
+def _split(name: str) -> tuple[str, str]:
+    """ "spawn 3 stderr" as "spawn 3 " and "stderr"."""
+    head, space, kind = name.rpartition(" ")
+    return head + space, kind

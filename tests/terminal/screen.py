@@ -1,0 +1,149 @@
+"""A real terminal for tests: the program under a pty, its screen kept by pyte, its bytes counted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import pexpect
+import pyte
+
+PATIENCE = 60.0
+"""Seconds that anything may take before a test fails."""
+
+
+class Terminal:
+    """One program in a terminal of its own.
+
+    Args:
+        argv: the command.
+        size: (columns, rows).
+        env: added to a clean environment.
+        cwd: its working directory.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        size: tuple[int, int] = (160, 50),
+        env: Mapping[str, str] | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+    ) -> None:
+        columns, rows = size
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("PARASCHUT")}
+        clean.update({"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"})
+        for name in ("NO_COLOR", "PYTEST_CURRENT_TEST", "TMUX"):
+            clean.pop(name, None)
+        self.screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self.screen)
+        self.bytes = 0
+        self.raw = b""
+        self.process = pexpect.spawn(
+            argv[0],
+            list(argv[1:]),
+            env={**clean, **(env or {})},
+            cwd=None if cwd is None else os.fspath(cwd),
+            dimensions=(rows, columns),
+            timeout=PATIENCE,
+        )
+        self.process.delaybeforesend = None
+
+    # ------------------------------------------------------------------ reading
+
+    def read(self, seconds: float = 0.05) -> int:
+        """Takes in what the program wrote within `seconds`; returns how many bytes."""
+        taken = 0
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                chunk = self.process.read_nonblocking(65536, max(deadline - time.monotonic(), 0.01))
+            except pexpect.TIMEOUT:
+                break
+            except pexpect.EOF:
+                break
+            taken += len(chunk)
+            self.raw += chunk
+            self._stream.feed(chunk)
+            if time.monotonic() >= deadline:
+                break
+        self.bytes += taken
+        return taken
+
+    @property
+    def text(self) -> str:
+        return "\n".join(line.rstrip() for line in self.screen.display)
+
+    def wait(self, holds: Callable[[str], bool] | str, what: str = "", patience: float = PATIENCE) -> str:
+        """Reads until the screen holds a text, or a condition on it is true."""
+        condition = (lambda text: holds in text) if isinstance(holds, str) else holds
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            self.read(0.1)
+            if condition(self.text):
+                return self.text
+        raise AssertionError(f"the screen never showed {what or holds!r}; it shows:\n{self.text}")
+
+    def settle(self, quiet: float = 0.7, patience: float = PATIENCE) -> None:
+        """Reads until nothing has come for `quiet` seconds."""
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            if not self.read(quiet):
+                return
+        raise AssertionError("the terminal never came to rest")
+
+    # ------------------------------------------------------------------ acting
+
+    def press(self, keys: str) -> None:
+        self.process.send(keys)
+
+    def resize(self, columns: int, rows: int) -> None:
+        self.process.setwinsize(rows, columns)
+        self.screen.resize(rows, columns)
+
+    def signal(self, number: int) -> None:
+        os.kill(self.process.pid, number)
+
+    def wait_end(self, patience: float = PATIENCE) -> int:
+        """Waits for the program to end; returns its exit status (128 + signal if it was killed)."""
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            self.read(0.1)
+            if not self.process.isalive():
+                self.read(0.1)
+                if self.process.signalstatus is not None:
+                    return 128 + int(self.process.signalstatus)
+                return int(self.process.exitstatus or 0)
+        raise AssertionError(f"the program did not end; it shows:\n{self.text}")
+
+    @property
+    def restored(self) -> bool:
+        """Whether the program left the alternate screen, showed the cursor and let go of the mouse."""
+        def last(on: bytes, off: bytes) -> bool:
+            return self.raw.rfind(off) >= self.raw.rfind(on)
+
+        return (
+            b"\x1b[?1049l" in self.raw
+            and last(b"\x1b[?1049h", b"\x1b[?1049l")
+            and last(b"\x1b[?25l", b"\x1b[?25h")
+            and last(b"\x1b[?1000h", b"\x1b[?1000l")
+        )
+
+    def close(self) -> None:
+        if self.process.isalive():
+            self.process.kill(signal.SIGKILL)
+        self.process.close(force=True)
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def paraschut(*arguments: str) -> list[str]:
+    """The command line of the program, in this interpreter."""
+    return [sys.executable, "-m", "paraschut_core.cli", *arguments]

@@ -1,0 +1,69 @@
+"""A real project for the screen's tests: a database, a job directory and the local executor."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from paraschut_core.config import LocalSettings, PollSettings, Settings
+from paraschut_core.model import JobInfo, JobKey
+from paraschut_core.prepare import add_jobs, template
+from paraschut_core.workspace import Workspace
+from paraschut_tui.app import ParaschutApp
+from paraschut_tui.screens.main import MainScreen
+from textual.pilot import Pilot
+
+PATIENCE = 60.0
+"""Seconds after which something that should happen counts as not happening."""
+
+
+def make_project(folder: Path) -> Settings:
+    """Settings of an empty project in `folder`, with its database made."""
+    settings = Settings(
+        database=str(folder / "jobs.db"),
+        job_dir=str(folder),
+        executor="local",
+        local=LocalSettings(slots=2, idle_timeout=1.0),
+        poll=PollSettings(interval=0.3, grace=0.0),
+    )
+    with Workspace(settings, create=True) as ws:
+        ws.db.connection  # noqa: B018 - opening makes it
+    return settings
+
+
+def add_batch(settings: Settings, name: str, commands: list[str], **fields: object) -> int:
+    """Adds a batch with one job for each command line; returns its BatchID."""
+    with Workspace(settings) as ws:
+        info = template(ws, set_id=True)
+        infos: list[JobInfo] = [
+            {**info, "JobIndex": index, "name": name.split("/"), "script": command, **fields}
+            for index, command in enumerate(commands)
+        ]
+        add_jobs(ws, infos, new_batch=info["BatchID"])
+    return int(info["BatchID"])
+
+
+def state_of(settings: Settings, batch_id: int, index: int) -> str:
+    """A job's state in the database."""
+    from paraschut_core.db.jobs import read_info
+
+    with Workspace(settings) as ws:
+        return str(read_info(ws.reader, JobKey(batch_id, index))["state"])
+
+
+async def until(pilot: Pilot[None], holds: Callable[[], bool], what: str = "") -> None:
+    """Waits until `holds` does."""
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < end, f"never happened: {what or holds}"
+        await asyncio.sleep(0.02)
+        await pilot.pause()
+
+
+def main_screen(app: ParaschutApp) -> MainScreen:
+    """The app's main screen."""
+    screen = app.screen_stack[0]
+    assert isinstance(screen, MainScreen)
+    return screen
