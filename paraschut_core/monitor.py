@@ -65,17 +65,17 @@ def is_missing(
     """
     if row.state not in ONLINE_STATES or not record.polled_at or record.failing_since is not None:
         return False
-    submitted = row.submitted_at or row.changed_at
     if not ids:
         # Claimed and waiting for its id: settle_claims decides. Started by hand: nobody can see it.
         return row.state != "submit" and 0 <= now - row.changed_at >= grace
     if proof:
-        return max(submitted, row.started_at or 0.0) <= record.polled_at
+        return row.changed_at <= record.polled_at
     seen = [record.absent[i] for i in ids if i in record.absent]
     if len(seen) < len(ids):
         return False  # an id that is newer than the last poll
     first = max(at for at, _ in seen)
     polls = min(n for _, n in seen)
+    submitted = row.submitted_at or row.changed_at
     return polls >= 2 and now - first >= grace and not 0 <= now - submitted < grace
 
 
@@ -120,7 +120,32 @@ def _ids(row: JobRow, spawns: Sequence[Spawn]) -> list[str]:
 # ------------------------------------------------------------------------------------ why
 
 
-def explain_missing(ws: Workspace, observed: Observed, rows: Mapping[JobKey, JobRow]) -> Observed:
+class Inquiries:
+    """Remembers what the accounts were asked, so that they are asked seldom about what they do not know.
+
+    They lag behind the queue (Grid Engine's by ten seconds), so one answer "unknown" is not the last.
+    """
+
+    PAUSES = (0.0, 10.0, 60.0, 600.0)
+    """Seconds before the first, second, ... time that the same id is asked about; then never again."""
+
+    def __init__(self) -> None:
+        self._asked: dict[str, tuple[int, float]] = {}
+
+    def due(self, ids: Iterable[str], now: float) -> list[str]:
+        """Those of `ids` to ask about now."""
+        wanted = []
+        for id_ in ids:
+            times, at = self._asked.get(id_, (0, 0.0))
+            if times < len(self.PAUSES) and now - at >= self.PAUSES[times]:
+                self._asked[id_] = (times + 1, now)
+                wanted.append(id_)
+        return wanted
+
+
+def explain_missing(
+    ws: Workspace, observed: Observed, rows: Mapping[JobKey, JobRow], inquiries: Inquiries
+) -> Observed:
     """Asks the accounts once for all the missing whose reason is not known, and writes down what they say."""
     asked: dict[str, JobRow] = {}
     for key, lost in observed.missing.items():
@@ -128,11 +153,12 @@ def explain_missing(ws: Workspace, observed: Observed, rows: Mapping[JobKey, Job
         if lost.reason == GONE and row.ending is None:
             for i in _ids(row, ()):
                 asked[i] = row
-    if not asked:
+    due = inquiries.due(sorted(asked), time.time())
+    if not due:
         return observed
     since = min((row.submitted_at or row.changed_at) for row in asked.values()) - 60.0
     try:
-        endings = ws.executor.explain(sorted(asked), since)
+        endings = ws.executor.explain(due, since)
     except (SchedulerError, NotImplementedError):
         return observed
     missing = dict(observed.missing)
@@ -170,7 +196,7 @@ def confirm(ws: Workspace, observed: Observed, rows: Mapping[JobKey, JobRow]) ->
 def look(ws: Workspace, record: PollRecord) -> Observed:
     """All jobs that should be online, as of the given poll, with the reasons of the missing."""
     rows = {row.key: row for row in read_online_rows(ws.reader)}
-    return examine(ws, record, rows, read_live_spawns(ws.reader), ask_accounts=True)
+    return examine(ws, record, rows, read_live_spawns(ws.reader), Inquiries())
 
 
 def examine(
@@ -178,10 +204,9 @@ def examine(
     record: PollRecord,
     rows: Mapping[JobKey, JobRow],
     spawns: Mapping[JobKey, Sequence[Spawn]],
-    *,
-    ask_accounts: bool,
+    inquiries: Inquiries | None,
 ) -> Observed:
-    """`observe`, then what it found missing confirmed against the file and, if asked, explained."""
+    """`observe`, then what it found missing confirmed against the file and, with `inquiries`, explained."""
     observed = observe(
         rows.values(),
         spawns,
@@ -191,7 +216,7 @@ def examine(
         now=time.time(),
     )
     observed = confirm(ws, observed, rows)
-    return explain_missing(ws, observed, rows) if ask_accounts else observed
+    return observed if inquiries is None else explain_missing(ws, observed, rows, inquiries)
 
 
 def missing_of(ws: Workspace, key: JobKey, attempt: int, lost: Missing) -> Missing:
@@ -221,6 +246,8 @@ class Monitor:
         self._observed = Observed({}, {}, {})
         self._database = DatabaseHealth(ws.db.path)
         self._executor_error = ""
+        self._inquiries = Inquiries()
+        self._replaced_at = 0.0
 
     @property
     def workspace(self) -> Workspace:
@@ -256,11 +283,14 @@ class Monitor:
 
     def _refresh(self) -> Snapshot:
         ws = self._ws
+        if ws.reader.renew():
+            self._replaced_at = time.time()
+            return self._start_over()
         changes = read_changes(ws.reader, self._rev) if self._rev >= 0 else None
         if changes is None or changes.rev < self._rev:  # the first look, or another file in its place
             return self._start_over()
         self._rev = changes.rev
-        self._database = DatabaseHealth(ws.db.path, time.time())
+        self._database = self._healthy()
         gone = frozenset(batch_id for batch_id in changes.removed if batch_id not in changes.batches)
         if changes.batches or gone:
             batches = {**self._batches, **changes.batches} if changes.complete else dict(changes.batches)
@@ -272,10 +302,16 @@ class Monitor:
             self._observe_some(changes.jobs, gone)
         return self._snapshot(tuple(changes.jobs), tuple(gone), frozenset(changes.batches), False)
 
+    def _healthy(self) -> DatabaseHealth:
+        now = time.time()
+        replaced = self._replaced_at and now - self._replaced_at < 60.0
+        notice = "was replaced by another file, and opened again" if replaced else ""
+        return DatabaseHealth(self._ws.db.path, now, notice=notice)
+
     def _start_over(self) -> Snapshot:
         self._rev = read_revision(self._ws.reader)
         self._batches = read_batches(self._ws.reader)
-        self._database = DatabaseHealth(self._ws.db.path, time.time())
+        self._database = self._healthy()
         self._observe_all(ask_accounts=False)
         return self._snapshot((), (), frozenset(self._batches), True)
 
@@ -318,7 +354,8 @@ class Monitor:
         ask_accounts: bool,
     ) -> Observed:
         try:
-            return examine(self._ws, self._record, rows, spawns, ask_accounts=ask_accounts)
+            inquiries = self._inquiries if ask_accounts else None
+            return examine(self._ws, self._record, rows, spawns, inquiries)
         except DatabaseError:
             raise
         except ParaschutError as error:  # there is no such executor: the file is shown all the same

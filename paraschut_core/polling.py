@@ -93,6 +93,7 @@ def _keep(ws: Workspace, key: str, record: PollRecord, known: PollRecord) -> Non
 def _judge(ws: Workspace, known: PollRecord) -> PollRecord:
     """Polls, and says what is known afterwards."""
     now = time.time()
+    expected = expected_ids(ws)  # before the poll: an id that is newer is none that it must show
     try:
         answer = ws.executor.poll()
     except ParaschutError as error:
@@ -100,7 +101,6 @@ def _judge(ws: Workspace, known: PollRecord) -> PollRecord:
     except Exception as error:  # a user's own executor may raise anything
         log.exception("poll of %s", ws.executor.name)
         return _failed(known, now, f"{type(error).__name__}: {error}")
-    expected = expected_ids(ws)
     doubtful = (
         not answer
         and not ws.executor.absence_is_proof

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from . import polling
 from .db.changes import read_batches
+from .db.connection import lives
 from .db.filters import matching_keys
 from .db.jobs import read_infos, read_keys_of_priority, read_online_rows
 from .db.poll import PollRecord
@@ -119,12 +120,9 @@ def read_max_jobs(ws: Workspace) -> int:
 def count_in_queue(ws: Workspace, record: PollRecord) -> int:
     """How many of the user's jobs the scheduler holds: what it said, and what was submitted since."""
     live = {id_ for id_, job in record.answer.items() if job.state != ENDED}
+    known = live | record.absent.keys()
     since = sum(
-        1
-        for row in read_online_rows(ws.reader)
-        if (row.submitted_at or 0) >= record.polled_at
-        and row.submit_id not in live
-        and row.cluster_id not in live
+        1 for row in read_online_rows(ws.reader) if row.submit_id not in known and row.cluster_id not in known
     )
     return len(live) + since
 
@@ -358,47 +356,37 @@ def record_submitted(ws: Workspace, specs: Sequence[JobSpec], results: Sequence[
 def settle_claims(ws: Workspace, record: PollRecord) -> int:
     """Adopts submissions whose id was never recorded, and gives back those that never took place.
 
-    A claim is left alone while its submitter may still be at work. What the scheduler shows under the
-    claim's token is adopted at once. The rest is given back only when nothing can take effect any more:
-    a submit command outlives the process that ran it, so this is not sooner than its time-out, unless
-    the executor's own word is proof. Returns how many were settled.
+    What the scheduler shows under a claim's token is adopted, even if its submitter lives: it would
+    write the same. The rest is given back only when nothing can take effect any more. A submit command
+    outlives the process that ran it, so that is not sooner than its time-out, unless the executor's own
+    word is proof and the submitter is dead. Returns how many were settled.
     """
     if record.failing_since is not None or not ws.executor.shows_tokens:
         return 0
-    claims = [c for c in claimed_without_id(ws.reader) if not _submitter_lives(c)]
-    if not claims:
-        return 0
+    claims = claimed_without_id(ws.reader)
     try:
-        found = ws.executor.find([c.token for c in claims])
+        found = ws.executor.find([c.token for c in claims]) if claims else {}
     except SchedulerError:
         return 0
-    now = time.time()
-    overdue = ws.settings.submit.timeout + ws.settings.poll.grace
+    late = [c for c in claims if c.token not in found and _is_over(ws, c)]
+    if not found and not late:
+        return 0
     settled = 0
     with ws.db.transaction() as tx:
         for c in claims:
             if c.token in found:
                 adopt = record_id if c.spawn_id is None else record_spawn_id
                 settled += adopt(tx, c.key, c.token, found[c.token])
-            elif ws.executor.absence_is_proof or not 0 <= now - c.submitted_at < overdue:
-                if c.spawn_id is None:
-                    settled += release(tx, c.key, c.token, "never reached the queue", surely=False)
-                else:
-                    settled += release_spawn(tx, c.key, c.token)
+        for c in late:
+            if c.spawn_id is None:
+                settled += release(tx, c.key, c.token, "never reached the queue", surely=False)
+            else:
+                settled += release_spawn(tx, c.key, c.token)
     return settled
 
 
-def _submitter_lives(c: Claimed) -> bool:
-    """Whether the process that claimed this job may be about to record its id."""
-    host, _, pid = c.claimed_by.partition("@")[2].rpartition(":")
-    if 0 <= time.time() - c.submitted_at < 1.0:
+def _is_over(ws: Workspace, c: Claimed) -> bool:
+    """Whether a submission that the scheduler does not know cannot take effect any more."""
+    if ws.executor.absence_is_proof and lives(c.claimed_by) is False:
         return True
-    if host != os.uname().nodename or not pid.isdigit() or int(pid) == os.getpid():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # it is alive, and another user's
-    return True
+    return not 0 <= time.time() - c.submitted_at < ws.settings.submit.timeout + ws.settings.poll.grace

@@ -45,6 +45,21 @@ def who_am_i() -> str:
     return f"{user}@{os.uname().nodename}:{os.getpid()}"
 
 
+def lives(who: str) -> bool | None:
+    """Whether the process that calls itself `who` still runs; None where that cannot be told from here."""
+    host, _, rest = who.partition("@")[2].rpartition(":")
+    pid = rest.partition(" ")[0]  # inside a job, its id follows
+    if host != os.uname().nodename or not pid.isdigit():
+        return None
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it is alive, and another user's
+    return True
+
+
 def mount_of(path: str) -> tuple[str, str, str]:
     """(mount point, file system type, options) of the mount that holds `path`; blanks if unknown."""
     real = os.path.realpath(path)
@@ -121,6 +136,7 @@ class Database:
         self.who = who or who_am_i()
         self._connection: sqlite3.Connection | None = None
         self._pid = 0
+        self._file: tuple[int, int] | None = None
 
     # ------------------------------------------------------------------ open and close
 
@@ -134,7 +150,18 @@ class Database:
             self._pid = os.getpid()
         return self._connection
 
+    def renew(self) -> bool:
+        """Lets go of the file if another took its place (a rename, a restored backup); True if so.
+
+        What is written to a file that nobody can find any more would be lost.
+        """
+        if self._connection is None or _identity(self.path) in (self._file, None):
+            return False
+        self.close()
+        return True
+
     def close(self) -> None:
+        """Closes the connection; the next use opens it again."""
         if self._connection is not None and self._pid == os.getpid():
             self._connection.close()
         self._connection = None
@@ -163,6 +190,7 @@ class Database:
         except BaseException:
             connection.close()
             raise
+        self._file = _identity(self.path)
         return connection
 
     def _check_path(self) -> None:
@@ -312,6 +340,7 @@ class _Write:
     def __enter__(self) -> Transaction:
         if self._database.read_only:
             raise DatabaseError(f"{self._database.path} was opened for reading only.")
+        self._database.renew()
         connection = self._database.connection
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -349,6 +378,14 @@ class _Write:
                 connection.execute("ROLLBACK")
             except sqlite3.Error:
                 pass  # the file is gone or the disk failed: the journal rolls it back at the next open
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _quoted(path: str) -> str:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from ..model import Ending, LiveJob
-from .connection import Database
+from .connection import Database, lives
 
 Absent = Mapping[str, tuple[float, int]]
 """Ids that should be in the queue and are not: (epoch s of the first poll without it, polls since)."""
@@ -81,14 +81,17 @@ def take_lease(db: Database, scheduler: str, interval: float) -> bool:
     def recent(at: float, span: float) -> bool:
         return 0 <= now - at < span
 
-    rows = db.rows("SELECT lease_at, lease_who, polled_at FROM poll WHERE scheduler = ?", (scheduler,))
-    if rows and (recent(rows[0][0], interval) or (rows[0][1] and recent(rows[0][0], LEASE))):
+    def taken(at: float, holder: str | None) -> bool:
+        return recent(at, interval) or bool(holder and recent(at, LEASE) and lives(holder) is not False)
+
+    rows = db.rows("SELECT lease_at, lease_who FROM poll WHERE scheduler = ?", (scheduler,))
+    if rows and taken(*rows[0]):
         return False  # looked at without a lock first: most processes find that it is not their turn
     with db.transaction() as tx:
         row = tx.connection.execute(
             "SELECT lease_at, lease_who FROM poll WHERE scheduler = ?", (scheduler,)
         ).fetchone()
-        if row and (recent(row[0], interval) or (row[1] and recent(row[0], LEASE))):
+        if row and taken(*row):
             return False
         tx.connection.execute(
             "INSERT INTO poll (scheduler, lease_at, lease_who) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET"

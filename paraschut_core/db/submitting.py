@@ -68,9 +68,9 @@ def claim(tx: Transaction, key: JobKey, info: JobInfo, token: str) -> None:
 def record_id(tx: Transaction, key: JobKey, token: str, submit_id: str) -> bool:
     """Keeps the scheduler's id of a claimed job. False if it is not (any more) that submission's."""
     changed = tx.connection.execute(
-        "UPDATE job SET submit_id = ?, rev = ? WHERE BatchID = ? AND JobIndex = ? AND token = ?"
-        " AND submit_id IS NULL",
-        (submit_id, tx.rev, *key, token),
+        "UPDATE job SET submit_id = ?, changed_at = ?, rev = ? WHERE BatchID = ? AND JobIndex = ?"
+        " AND token = ? AND submit_id IS NULL",
+        (submit_id, tx.at, tx.rev, *key, token),
     ).rowcount
     return changed > 0
 

@@ -46,7 +46,7 @@ def unpack(blob: bytes) -> object:
         return _Unpickler(io.BytesIO(data)).load()
     except MetadataError:
         raise
-    except Exception as error:  # noqa: BLE001 - what damaged bytes raise in pickle is not limited, it says
+    except Exception as error:  # pickle's documentation: damaged bytes may raise anything
         raise MetadataError(f"damaged ({type(error).__name__}: {error})") from error
 
 
@@ -221,9 +221,8 @@ class _Unpickler(pickle.Unpickler):
             raise MetadataError("too large: it would grow beyond all measure")
 
     def _items(self, items: object = ()) -> Sequence[object]:
-        if type(items) not in (list, tuple):
+        if not isinstance(items, (list, tuple)):
             raise MetadataError(f"makes a set of a {type(items).__name__}")
-        assert isinstance(items, (list, tuple))
         self._spend(len(items))
         return items
 

@@ -8,10 +8,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import ConfigError, ParaschutError, SchedulerError, UsageError
+from ..errors import ParaschutError, SchedulerError, UsageError
 from ..model import Deleted, Ending, JobInfo, JobSpec, LiveJob, Submitted
 from .base import FAILED, JobExecutor
-from .directly import directives_of, lone_spec
+from .directly import directives_of, lone_spec, settings_in_force
 from .endings import job_name, recorded, task_of, token_of, with_messages
 
 if TYPE_CHECKING:
@@ -401,12 +401,7 @@ class ClusterExecutor(JobExecutor):
     @property
     def settings(self) -> Settings:
         if self._settings is None:
-            from .. import config
-
-            try:
-                self._settings = config.load()
-            except ConfigError:
-                self._settings = config.Settings()  # used by itself, outside of any project
+            self._settings = settings_in_force()
         return self._settings
 
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
+from typing import TYPE_CHECKING
 
+from ..errors import ConfigError
 from ..model import JobInfo, JobKey, JobSpec, name_text
+
+if TYPE_CHECKING:
+    from ..config import Settings
 
 
 def directives_of(info: JobInfo) -> list[str]:
@@ -38,6 +43,16 @@ def lone_spec(info: JobInfo, folder: str, cwd: str) -> JobSpec:
         priority=info.get("priority") or 1,
         job_info=info,
     )
+
+
+def settings_in_force() -> Settings:
+    """The settings where this process runs; the built-in ones outside of any project."""
+    from .. import config
+
+    try:
+        return config.load()
+    except ConfigError:
+        return config.Settings(job_dir=os.getcwd())
 
 
 def _last(path: object) -> str:

@@ -195,10 +195,10 @@ psu_end() { # exit status, what kept the job from starting
     "started=$psu_started" "ended=$(date +%s)" "note=$2" >"$psu_file.new" && mv -f "$psu_file.new" "$psu_file"
   exit "$1"
 }
-psu_writable() { true >>"$1" || { mkdir -p "${1%/*}" && true >>"$1"; }; } 2>/dev/null
 """
 
-_REST = """\
+_LOGS = """\
+psu_writable() { true >>"$1" || { mkdir -p "${1%/*}" && true >>"$1"; }; } 2>/dev/null
 psu_writable "$psu_out" || psu_end 125 "could not write its log $psu_out"
 psu_writable "$psu_err" || psu_end 125 "could not write its log $psu_err"
 exec >>"$psu_out" 2>>"$psu_err"
@@ -252,8 +252,28 @@ def render(jobs: Sequence[JobSpec], dialect: Dialect, folder: str, modules: Sequ
         ]
     else:
         lines += ["psu_shared() { :; }", *_job_lines(jobs[0], shared)]
-    lines += [_REST, *modules, _RUN]
+    lines += [_LOGS, *modules, _RUN]
     return "\n".join(lines), _task_cases(jobs, shared) if array else ""
+
+
+def render_alone(job: JobSpec, modules: Sequence[str]) -> str:
+    """The text of a script that runs one job, wherever it is called.
+
+    Raises:
+        ScriptError: the job's script or variables cannot be used.
+    """
+    check_variables(job.environment)
+    lines = [
+        f"#!{shell()}",
+        f"# Paraschut: job {job.key}, attempt {job.attempt}.",
+        'psu_end() { [ -z "$2" ] || echo "$2" >&2; exit "$1"; }',
+        "psu_shared() { :; }",
+        *_job_lines(job, {}),
+        _LOGS,
+        *modules,
+        _RUN,
+    ]
+    return "\n".join(lines)
 
 
 def _task_cases(jobs: Sequence[JobSpec], shared: Mapping[str, str]) -> str:
@@ -284,14 +304,15 @@ def write(jobs: Sequence[JobSpec], dialect: Dialect, folder: str, modules: Seque
         os.makedirs(os.path.join(folder, "ended"), exist_ok=True)
         os.chmod(folder, 0o700)
         if tasks:
-            _save(f"{base}.tasks", tasks, 0o600)
-        _save(f"{base}.sh", text, 0o700)
+            save(f"{base}.tasks", tasks, 0o600)
+        save(f"{base}.sh", text, 0o700)
     except OSError as error:
         raise ScriptError(f"cannot write {base}.sh: {error.strerror}") from error
     return f"{base}.sh"
 
 
-def _save(path: str, text: str, mode: int) -> None:
+def save(path: str, text: str, mode: int) -> None:
+    """Writes a file and waits until it is stored. Raises OSError."""
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
         file.write(text.encode("utf-8", "surrogateescape"))
         # A node may read it over the network a moment from now: errors must come out here.

@@ -1,357 +1,338 @@
-"""LogPane: one log file on the screen: follows it, moves in it, searches and filters it."""
+"""LogPane: a log on the screen with search, filter, marks, copying and saving."""
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
-from textual.message import Message
+from paraschut_core.logs import ERRORS, Pattern, Row
 
-from paraschut_core.errors import UsageError
-from paraschut_core.logs import FILE, Look, Row, describe, parse_time
-from paraschut_core.text import clean_line
-
-from .log_canvas import LogCanvas
-from .log_feed import FileChanged, LinesCounted, LogFeed, PageRead, Told
-from .log_io import AT, LINE, TAIL, TIME, Page, Wanted
-
-POLL_SECONDS = 0.7
-COUNT_UNASKED = 256 << 20
-"""Bytes up to which lines are counted without being asked for: above, it would read too much of a disk."""
-
-_SPAN = 200  # rows loaded on either side, at least
-_LIMIT = 400  # new rows taken over one by one; of more, only the last screenful is read
-_REWRITTEN = ("was truncated", "was replaced", "was rewritten")
+from .log_feed import PlaceFound, SearchPart, TextRead
+from .log_follow import FollowingPane
+from .log_hits import Hits
+from .log_io import AT, TAIL, Wanted
 
 
-class Status(NamedTuple):
-    """What the status line says of a pane: `state` is always short, `notice` is to be read."""
+class PaneStatus(NamedTuple):
+    """What the status line says of a pane: where it is, what the search has found, what is new."""
 
     state: str
-    notice: str = ""
-    search: str = ""
+    search: str
+    notice: str
 
 
-class FilePane(LogCanvas):
-    """The part of a LogPane that reads, follows and moves."""
-
-    class Changed(Message):
-        """The status of the pane may be another one."""
-
-        def can_replace(self, message: Message) -> bool:
-            return isinstance(message, FilePane.Changed)
+class LogPane(FollowingPane):
+    """One log file. Of a search, the places found so far are kept, so that a filter can show only them."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own word
         super().__init__(id=id)
-        self.feed = LogFeed(self)
-        self.label = ""
-        """What the log is called: "stderr"."""
-        self.following = True
-        self.notice = ""
-        self._owed = 0
-        self._counting = False
-        self._resume: Wanted | None = None
+        self.hits: Hits | None = None
+        self.filtering = False
+        self._jump = 0  # +1 or -1: go to the first place found that way, as soon as there is one
+        self._more = False  # whether the search under way is the one of what was written since
 
-    # ------------------------------------------------------------------ which file
+    # ------------------------------------------------------------------ search
 
-    def open(self, label: str, path: str, *, offset: int | None = None, left: int = 0) -> None:
-        """Shows the log at `path`, its end unless `offset` (bytes) is given."""
-        self._reset()
-        self.feed.open(path)
-        self.label, self.note, self.left = label, "", left
-        self.following = offset is None
-        self._load(Wanted(TAIL) if offset is None else Wanted(AT, offset))
-        self.post_message(self.Changed())
-
-    def close(self, note: str) -> None:
-        """Shows no log but a line that says why."""
-        self._reset()
-        self.feed.open("")
-        self.label, self.note = "", note
-        self.repaint()
-        self.post_message(self.Changed())
-
-    def _reset(self) -> None:
-        self.window.load([], True, True)
-        self.current = None
-        self.marks.clear()
-        self.notice = ""
-        self._owed = 0
-        self._counting = False
-
-    @property
-    def path(self) -> str:
-        """The file that is shown; "" if there is none."""
-        return self.feed.path
-
-    @property
-    def size_in_bytes(self) -> int:
-        return self.feed.look.size if self.feed.look else 0
-
-    def on_mount(self) -> None:
-        super().on_mount()
-        self.set_interval(POLL_SECONDS, self._poll)
-
-    def on_unmount(self) -> None:
-        self.feed.close()
-
-    # ------------------------------------------------------------------ pages
-
-    def _load(self, wanted: Wanted) -> None:
-        self.feed.load(wanted._replace(span=max(_SPAN, 4 * self.height)))
-
-    def _load_here(self) -> None:
-        """Reads the rows around the present position anew."""
-        row = self.window.top_row
-        if row is None or self.following:
-            self._load(Wanted(TAIL))
-        else:
-            self._load(Wanted(AT, row.start, sub=self.window.sub))
-
-    def on_page_read(self, message: PageRead) -> None:
-        if not self.feed.loaded(message):
-            return
-        page, wanted = message.page, message.wanted
-        self._counting = False
-        if page.look.kind != FILE:
-            self._no_file(page.look)
-        else:
-            self._place(page, wanted)
-            self.tell(page.trouble)
-        self._count_if_cheap()
+    def search(self, pattern: Pattern) -> None:
+        """Goes to the first match from here on, or to the last one while the end is followed."""
+        was_filtering, self.filtering = self.filtering, False
+        self._jump = -1 if self.following else 1
+        self._begin_search(pattern)
+        if was_filtering:
+            self._load_here()
         self._show()
 
-    def _no_file(self, look: Look) -> None:
-        if self.window.rows:
-            # What was read stays on the screen: it may be all that is left of the log.
-            self.window.at_start = self.window.at_end = True
-            self.notice = f"{self.label} {look.why}"
+    def filter(self, pattern: Pattern) -> None:
+        """Shows only the rows that match."""
+        self.filtering = True
+        self._jump = 0
+        self._begin_search(pattern)
+        self._load_here()
+        self._show()
+
+    def toggle_filter(self) -> bool:
+        """Shows only the rows that match the present search, or all again; False if there is none."""
+        if self.hits is None:
+            return False
+        self.filtering = not self.filtering
+        self._load_here()
+        self._show()
+        return True
+
+    def forget_search(self) -> bool:
+        """Ends filter or search; returns whether there was one."""
+        if self.hits is None:
+            return False
+        if self.filtering:
+            self.filtering = False
+            self._load_here()
         else:
-            self.note = describe(self.label, look, self.path)
+            self._end_search()
+        self._show()
+        return True
 
-    def _place(self, page: Page, wanted: Wanted) -> None:
-        self.window.load(page.rows, page.at_start, page.at_end)
-        self.note = "" if page.rows else describe(self.label, page.look, self.path)
-        if wanted.kind == TAIL:
-            self.window.to_end(self.height)
+    def take_search(self, pattern: Pattern | None, filtering: bool) -> None:
+        """Takes over the search of another view, without moving."""
+        self.filtering = filtering and pattern is not None
+        self._jump = 0
+        if pattern is None:
+            self._end_search()
         else:
-            self.window.to_offset(page.anchor, self.height, wanted.above, wanted.sub)
-            if wanted.mark and not page.trouble:
-                self.current = page.anchor
-        owed, self._owed = self._owed, 0
-        if owed:
-            self.window.move(owed, self.height)
+            self._begin_search(pattern)
+            if self.filtering:
+                self._load_here()
 
-    def _count_if_cheap(self) -> None:
-        size = self.size_in_bytes
-        if self.numbers and 0 < size <= COUNT_UNASKED and not self.feed.index.ready(size):
-            self._count()
+    def _begin_search(self, pattern: Pattern) -> None:
+        row = self.window.top_row
+        origin = self.size_in_bytes if self.following or row is None else row.start
+        self.pattern = pattern
+        self.hits = Hits(pattern, origin)
+        self._more = False
+        if self.path:
+            self.feed.search(pattern, origin)
 
-    def _count(self) -> None:
-        if not self._counting:
-            self._counting = True
-            self.feed.count_lines()
+    def _end_search(self) -> None:
+        self.feed.stop_search()
+        self.hits = None
+        self.pattern = None
+        self.filtering = False
 
-    def on_lines_counted(self, message: LinesCounted) -> None:
+    def on_search_part(self, message: SearchPart) -> None:
+        hits, part = self.hits, message.part
+        if hits is None or not self.feed.is_of_search(message):
+            return
+        if part is None:
+            hits.done = True
+            if message.trouble:
+                self.tell(message.trouble)
+            self._search_on()
+        elif part.ahead:
+            hits.add_ahead(part.offsets, part.start, part.stop)
+        else:
+            hits.add_behind(part.offsets)
+        self._jump_if_found(hits)
+        if self.filtering and (part is None or part.offsets):
+            self._refilter(hits)
+        self._show()
+
+    def _search_on(self) -> None:
+        """Searches what was written since the search came to the end of the file."""
+        hits = self.hits
+        if hits is not None and hits.done and not hits.full and self.size_in_bytes > hits.searched_to:
+            hits.done = False
+            self.feed.search(hits.pattern, max(hits.searched_to - 1, 0), only_ahead=True)
+
+    def _jump_if_found(self, hits: Hits) -> None:
+        if not self._jump:
+            return
+        forward = self._jump > 0
+        found = hits.next(hits.origin) if forward else hits.previous(self.size_in_bytes)
+        if found is not None:
+            self._jump = 0
+            self.show_offset(found)
+        elif hits.done:
+            self._jump = 0
+            found = hits.previous(hits.origin) if forward else None
+            if found is not None:
+                self.show_offset(found)
+
+    def next_match(self, *, forward: bool) -> None:
+        """Goes to the next or previous match."""
+        hits = self.hits
+        if hits is None:
+            self.tell("nothing is searched for: / searches")
+            return
+        here = self._here()
+        found = hits.next(here + 1 if self.current is not None else here) if forward else hits.previous(here)
+        if found is not None:
+            self.tell("")
+            self.show_offset(found)
+        else:
+            way = "later" if forward else "earlier"
+            self.tell(f"no {way} match" if hits.done else f"no {way} match so far, still searching")
+
+    def next_error(self, *, forward: bool) -> None:
+        """Goes to the next or previous line that tells of an error or a warning."""
+        here = self._here()
+        if forward and self.current is not None:
+            row = self.window.rows[self.window.index_at(here)] if self.window.rows else None
+            here = row.end if row is not None else here
+        self.tell("looking for an error")
+        self._error_forward = forward
+        self.feed.find(ERRORS, here, forward=forward)
+
+    def on_place_found(self, message: PlaceFound) -> None:
         if message.epoch != self.feed.epoch:
             return
-        if message.done:
-            self._counting = False
-            self.notice = ""
-            self._load_here()
-        elif self._counting or self.feed.loading:
-            self.notice = f"counting lines {100 * message.covered // max(self.size_in_bytes, 1)}%"
-        self.post_message(self.Changed())
-
-    # ------------------------------------------------------------------ the file changes
-
-    def _poll(self) -> None:
-        if not self.path or not self.is_on_screen or not self.screen.is_current:
-            return
-        if not self.feed.poll(self._last_row(), _LIMIT):
-            silence = "the file system does not answer"
-            if self.window.rows:
-                self.tell(silence)
-            else:
-                self.note = f"{self.label}: {silence}: {clean_line(self.path)}"
-                self.repaint()
-
-    def _last_row(self) -> Row | None:
-        """The row from which on the view could simply go on, if there is one."""
-        return self.window.rows[-1] if self.window.rows and self.window.at_end else None
-
-    def on_file_changed(self, message: FileChanged) -> None:
-        if not self.feed.changed(message):
-            return
-        change = message.change
-        if change.what == "grew":
-            self.grew(change.rows, change.at_end, change.rewritten)
-        elif change.look.kind != FILE:
-            self._lost(change.look, change.what)
-        elif change.what in _REWRITTEN or self.window.rows:
-            self._start_again("was replaced" if change.what == "appeared" else change.what)
+        if message.offset is not None:
+            self.tell("")
+            if self.filtering:
+                self.filtering = False
+                self.window.load([], True, True)
+            self.show_offset(message.offset)
         else:
-            self._load(Wanted(TAIL))
-        self._show()
+            way = "later" if self._error_forward else "earlier"
+            self.tell(message.trouble or f"no {way} error or warning")
+
+    _error_forward = True
+
+    def _here(self) -> int:
+        """Where a step begins: the current row if it is in sight, else the row at the top (bytes).
+
+        While following, nothing is below: the end of the file.
+        """
+        if self.current is not None and self.window.shows(self.current, self.height):
+            return self.current
+        self.current = None
+        if self.following:
+            return self.size_in_bytes
+        row = self.window.top_row
+        return row.start if row is not None else 0
+
+    # ------------------------------------------------------------------ the filter's rows
+
+    def _load(self, wanted: Wanted) -> None:
+        hits = self.hits
+        if self.filtering and hits is not None and wanted.kind in (AT, TAIL):
+            end = wanted.kind == TAIL
+            starts, first, last = hits.around(
+                self.size_in_bytes if end else wanted.value, max(200, 4 * self.height)
+            )
+            wanted = wanted._replace(starts=tuple(starts), edges=(first, last))
+        elif self.filtering:
+            self.filtering = False  # a line or a time is looked for among all rows
+        super()._load(wanted)
+
+    def _refilter(self, hits: Hits) -> None:
+        """More has been found: the view goes on with it, if it is near enough to matter."""
+        near_end = self.window.at_end and self.window.short_of_rows(self.height)
+        few = len(self.window.rows) < 2 * self.height
+        if self.following or few or near_end or hits.done:
+            self._load_here()
 
     def grew(self, rows: list[Row], at_end: bool, rewritten: bool) -> None:
-        """Takes over the rows that were written since the last look."""
-        if rewritten:
-            self._start_again("was rewritten")
-        elif rows and self.window.at_end and self.window.rows:
-            self.window.extend(rows, at_end)
-            if self.following and at_end:
-                self.window.to_end(self.height)
-            elif self.following:
-                self._load(Wanted(TAIL))
-        elif not self.window.rows or self.following:
-            self._load(Wanted(TAIL))
-        self._count_if_cheap()
+        if not self.filtering or rewritten:
+            super().grew(rows, at_end, rewritten)
+        self._search_on()
 
-    def _lost(self, look: Look, what: str) -> None:
-        self.notice = f"{self.label} {what}" if self.window.rows else ""
-        if self.window.rows:
-            self.window.at_start = self.window.at_end = True
-        else:
-            self.note = describe(self.label, look, self.path)
+    def _last_row(self) -> Row | None:
+        return None if self.filtering else super()._last_row()
 
     def _start_again(self, what: str) -> None:
-        """Nothing of what was known about the file holds any more."""
-        self.feed.restart_index()
-        self._counting = False
-        if what != "was rewritten" or self.following:
-            self.following = True
-            self.current = None
-            self.marks.clear()
-        if what != "was rewritten":
-            self.notice = f"{self.label} {what}"
-        self._load_here()
+        super()._start_again(what)
+        if self.hits is not None:
+            self._begin_search(self.hits.pattern)
 
-    # ------------------------------------------------------------------ moving
+    def _reset(self) -> None:
+        super()._reset()
+        self._jump = 0
+        if self.hits is not None:
+            self.feed.stop_search()
 
-    def move(self, lines: int) -> None:
-        if lines < 0:
-            self.following = False
-        left = self.window.move(lines, self.height)
-        if (left > 0 and not self.window.at_end) or (left < 0 and not self.window.at_start):
-            self._owed += left  # moved as soon as there are rows
-        if self._owed or self.window.short_of_rows(self.height):
-            self._load_here()
+    def open(self, label: str, path: str, *, offset: int | None = None, left: int = 0) -> None:
+        """As FollowingPane; a search goes on in the new file."""
+        super().open(label, path, offset=offset, left=left)
+        if self.pattern is not None:
+            self._begin_search(self.pattern)
+
+    # ------------------------------------------------------------------ marks, copies
+
+    def toggle_mark(self) -> None:
+        """Marks the current row, or the one at the top, or unmarks it, and goes on to the next."""
+        at = self._current_index()
+        if at is None:
+            return
+        row = self.window.rows[at]
+        if row.start in self.marks:
+            self.marks.remove(row.start, row.end)
+        else:
+            self.marks.add(row.start, row.end)
+        self._last_mark = row.start
+        if at + 1 < len(self.window.rows):
+            self.show_offset(self.window.rows[at + 1].start)
         self._show()
 
-    def move_page(self, pages: float) -> None:
-        """Moves by so many screens; a whole one leaves one line in sight."""
-        lines = max(int(abs(pages) * self.height) - (abs(pages) == 1), 1)
-        self.move(lines if pages > 0 else -lines)
+    _last_mark: int | None = None
 
-    def to_start(self) -> None:
-        """To the first row."""
-        self.following = False
-        if self.window.at_start:
-            self.window.to_start()
-        else:
-            self._load(Wanted(AT, 0))
+    def mark_range(self) -> None:
+        """Marks all from the last mark to the current row."""
+        at = self._current_index()
+        if at is None:
+            return
+        row = self.window.rows[at]
+        if self._last_mark is None:
+            self.tell("m marks a line; M then marks all from there to the current line")
+            return
+        start = min(self._last_mark, row.start)
+        end = max(self.window.rows[self.window.index_at(self._last_mark)].end, row.end)
+        self.marks.add(start, end)
         self._show()
 
-    def to_end(self) -> None:
-        """To the last row, and on with whatever comes."""
-        self.following = True
-        if self.window.at_end:
-            self.window.to_end(self.height)
-        else:
-            self._load(Wanted(TAIL))
-        self._show()
-
-    def follow(self, on: bool) -> None:
-        """Begins or ends following."""
-        if on:
-            self.to_end()
-        else:
-            self.following = False
+    def clear_marks(self) -> bool:
+        """Unmarks all; returns whether there was a mark or a current row."""
+        had = bool(self.marks) or self.current is not None
+        self.marks.clear()
+        self.current = self._last_mark = None
+        if had:
             self._show()
+        return had
 
-    def go_to(self, text: str) -> None:
-        """To a line (`4813`), a place (`50%`) or a time (`12:05`, `2026-11-22 12:05:01`).
+    def _current_index(self) -> int | None:
+        if not self.window.rows:
+            return None
+        if self.current is None or not self.window.shows(self.current, self.height):
+            return self.window.top
+        return self.window.index_at(self.current)
 
-        Raises:
-            UsageError: `text` is none of these.
-        """
-        text = text.strip()
-        place = Wanted(AT, above=self.height // 3, mark=True)
-        if re.fullmatch(r"[0-9][0-9,_ ]{0,15}", text):
-            number = int(re.sub("[^0-9]", "", text))
-            place = place._replace(kind=LINE, value=max(number, 1))
-        elif found := re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,6})?) ?%", text):
-            place = place._replace(value=int(self.size_in_bytes * min(float(found[1]), 100) / 100))
-        elif parse_time(text) is not None:
-            place = place._replace(kind=TIME, text=text)
-        else:
-            raise UsageError(f"{text!r} is not a line (4813), a place (50%) or a time (12:05)")
-        self.following = False
-        self._load(place)
+    def copy(self) -> None:
+        """Copies the marked lines, or all on the screen, to the terminal's clipboard."""
+        ranges = self.marks.all()
+        if not ranges:
+            shown = dict.fromkeys(at for at, _ in self.window.lines(self.height))
+            ranges = [(self.window.rows[at].start, self.window.rows[at].end) for at in shown]
+        if ranges:
+            self.feed.copy(ranges)
 
-    def show_offset(self, offset: int) -> None:
-        """Makes the row that begins at `offset` the current one, moving only if it is out of sight."""
-        self.following = False
-        self.current = offset
-        if not self.window.holds(offset):
-            self._load(Wanted(AT, offset, above=self.height // 3))
-        elif not self.window.shows(offset, self.height):
-            self.window.to_offset(offset, self.height, self.height // 3)
-            if self.window.short_of_rows(self.height):
-                self._load_here()
-        self._show()
+    def on_text_read(self, message: TextRead) -> None:
+        if message.epoch != self.feed.epoch:
+            return
+        self.app.copy_to_clipboard(message.text)
+        lines = message.text.count("\n")
+        size = len(message.text.encode("utf-8"))
+        cut = f"; cut at {size:,} bytes, as much as terminals take" if message.cut else ""
+        self.tell(f"copied {lines:,} {'line' if lines == 1 else 'lines'}{cut}")
 
-    def move_sideways(self, columns: int) -> None:
-        if not self.wrap:
-            self.left = max(self.left + columns, 0)
-            self._show()
+    def save(self, target: str) -> None:
+        """Saves the log, or what the filter shows of it, to a new file."""
+        hits = self.hits
+        self.tell("saving")
+        self.feed.save(target, list(hits) if self.filtering and hits is not None else None)
 
-    # ------------------------------------------------------------------ how it looks
-
-    def set_wrap(self, on: bool) -> None:
-        self.wrap = on
-        self.window.sub = 0
-        self.resized()
-        self._show()
-
-    def toggle_numbers(self) -> None:
-        """Shows line numbers or not; of a big file, the first time, they must be counted."""
-        if self.numbers and not self.feed.index.ready(self.size_in_bytes):
-            self._count()
-        else:
-            self.numbers = not self.numbers
-            self._count_if_cheap()
-        self.resized()
-        self._show()
-
-    def resized(self) -> None:
-        if self.following:
-            self.window.to_end(self.height)
-        else:
-            self.window.settle(self.height)
-        if self.path and self.window.short_of_rows(self.height) and self.window.rows:
-            self._load_here()
-
-    def tell(self, text: str) -> None:
-        """Shows one line in the status line, "" none."""
-        if text != self.notice:
-            self.notice = clean_line(text)
-            self.post_message(self.Changed())
-
-    def on_told(self, message: Told) -> None:
-        if message.epoch == self.feed.epoch:
-            self.tell(message.text)
+    # ------------------------------------------------------------------ status
 
     def _show(self) -> None:
-        self.repaint()
-        self.post_message(self.Changed())
+        hits = self.hits
+        if self.filtering and hits is not None and not self.window.rows and self.size_in_bytes:
+            searched = "No lines match" if hits.done else "Looking for lines that match"
+            self.note = f"{searched} /{hits.pattern.text}/ · Esc shows all"
+        super()._show()
 
     @property
-    def percent(self) -> int:
-        """How far down the file the last line on the screen is."""
-        shown = self.window.lines(self.height)
-        size = self.size_in_bytes
-        if not shown or not size:
-            return 100
-        return min(100 * self.window.rows[shown[-1][0]].end // size, 100)
+    def status(self) -> PaneStatus:
+        """What the status line says."""
+        if not self.path:
+            return PaneStatus("", "", "")
+        state = "following" if self.following else f"{self.percent}%"
+        return PaneStatus(state, self._search_status(), self.notice)
+
+    def _search_status(self) -> str:
+        hits = self.hits
+        if hits is None:
+            return ""
+        total = f"{len(hits):,}" + ("+" if hits.full or not hits.done else "")
+        place = ""
+        if self.current is not None and not self.filtering:
+            at = hits.place_of(self.current)
+            if at < len(hits) and hits[at] == self.current:
+                place = f"{at + 1:,} of " if hits.done else ""
+        what = "only " if self.filtering else ""
+        return f"{what}/{hits.pattern.text}/ {place}{total}"

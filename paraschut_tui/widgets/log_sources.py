@@ -47,7 +47,7 @@ class Selection:
 
     def use(self, sources: LogSources) -> None:
         """Takes other sources. Of another job, the latest attempt is chosen."""
-        if sources.title != self.sources.title:
+        if not _share_a_file(sources, self.sources):
             self._attempt = LATEST
         self.sources = sources
 
@@ -122,6 +122,12 @@ class Selection:
         """The streams of the present group: what the status line offers."""
         prefix = _split(self.stream)[0]
         return [name for name in self.sources.streams if _split(name)[0] == prefix]
+
+
+def _share_a_file(one: LogSources, other: LogSources) -> bool:
+    """Whether two sources are of the same job: titles change with its state, former logs stay."""
+    paths = {path for files in other.streams.values() for path in files}
+    return any(path in paths for files in one.streams.values() for path in files)
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -11,12 +11,8 @@ from typing import NamedTuple
 from .command import SHELL
 
 _OPEN_LOG = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-_RESET = tuple(
-    getattr(signal, name)
-    for name in "SIGHUP SIGINT SIGQUIT SIGPIPE SIGALRM SIGTERM SIGUSR1 SIGUSR2 SIGCHLD SIGXCPU SIGXFSZ".split()  # noqa: SIM905, E501 - names read better in one line
-    if hasattr(signal, name)
-)
-"""Signals that the runner or Python handle or ignore; a job starts with none of that."""
+_RESET = tuple(number for number in signal.Signals if number not in (signal.SIGKILL, signal.SIGSTOP))
+"""Signals that a job starts with as usual, whatever the runner, Python or a `nohup` made of them."""
 
 _MACHINE = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 """Errors that are the machine's at this moment, not the job's."""

@@ -1,0 +1,374 @@
+"""`set`, `reset`, `resubmit`, `qdel`, `boost`, `collect` and `undo`: what users do to jobs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import UsageError
+from . import output
+from .common import (
+    Chosen,
+    Project,
+    ask_for_many,
+    choose,
+    filter_option,
+    json_option,
+    pass_project,
+    select_options,
+    show_report,
+    yes_option,
+)
+
+if TYPE_CHECKING:
+    from ..actions import Report, Selection, Watcher
+    from ..model import JobInfo
+    from ..workspace import Workspace
+
+_OWN = ("BatchID", "JobIndex", "attempt", "rev", "SpawnID", "spawn_state")
+"""Fields that the index gives; nobody sets them."""
+
+_NESTED = ("resources", "vars")
+
+Act = Callable[["Workspace", "Selection", "Watcher"], "Report"]
+
+
+def _do(
+    project: Project,
+    select: tuple[Sequence[str], str, bool],
+    act: Act,
+    *,
+    verb: str,
+    done: str,
+    force: bool = False,
+    yes: bool = False,
+    as_json: bool = False,
+    also: Sequence[str] = (),
+) -> int:
+    """Chooses, asks if need be, acts and reports: the frame of all commands here."""
+    from ..actions import Watcher
+
+    with project.open() as ws:
+        chosen: Chosen = choose(ws, *select)
+        # Resolved once, so that what was asked about is what is done.
+        keys = tuple(chosen.selection.resolve(ws))
+        if not keys:
+            output.line("no job is selected; nothing was done")
+            return 0
+        if not ask_for_many(chosen, verb, len(keys), force=force, yes=yes):
+            output.line("nothing was done")
+            return 1
+        with output.Bar(verb) as progress:
+            report = act(ws, chosen.selection._replace(keys=keys, batches=(), condition=""), Watcher(progress))
+    return show_report(report, done, explicit=chosen.explicit, also=also, as_json=as_json)
+
+
+@click.command()
+@select_options
+@click.option("--force", is_flag=True, help="Complete jobs too, and those in the queue.")
+@yes_option
+@json_option
+@pass_project
+def reset(
+    project: Project, targets: tuple[str, ...], condition: str, missing: bool, force: bool, yes: bool, as_json: bool
+) -> int:
+    """Put jobs back to init, their ids dropped.
+
+    Complete and collected jobs, and those that the scheduler still holds, are
+    left alone unless --force. Asks first for jobs of several batches, or with
+    --force. `paraschut undo` takes it back.
+
+    \b
+    Example:
+      paraschut reset 20250101120000 3 5-9
+      paraschut reset --missing
+    """
+    from ..actions import reset as act
+
+    return _do(
+        project,
+        (targets, condition, missing),
+        lambda ws, selection, watcher: act(ws, selection, force=force, command=project.line, watcher=watcher),
+        verb="reset",
+        done="reset",
+        force=force,
+        yes=yes,
+        as_json=as_json,
+    )
+
+
+@click.command()
+@select_options
+@click.option("--force", is_flag=True, help="Complete jobs too, and those in the queue.")
+@click.option("--resource", "resources", multiple=True, metavar="K=V", help="Ask for this anew: mem=8gb.")
+@yes_option
+@json_option
+@pass_project
+def resubmit(
+    project: Project,
+    targets: tuple[str, ...],
+    condition: str,
+    missing: bool,
+    force: bool,
+    resources: tuple[str, ...],
+    yes: bool,
+    as_json: bool,
+) -> int:
+    """Reset jobs and submit them at once, whatever their priority.
+
+    Of a job that multiplied itself, only its lost spawns are submitted.
+
+    \b
+    Example:
+      paraschut resubmit --missing
+      paraschut resubmit 20250101120000 7 --resource mem=8gb
+    """
+    from ..actions import resubmit as act
+
+    raised = _pairs(resources, "--resource")
+
+    def run(ws: Workspace, selection: Selection, watcher: Watcher) -> Report:
+        more = dict.fromkeys(selection.keys, raised) if raised else None
+        return act(ws, selection, force=force, resources=more, command=project.line, watcher=watcher)
+
+    return _do(
+        project,
+        (targets, condition, missing),
+        run,
+        verb="resubmit",
+        done="resubmitted",
+        force=force,
+        yes=yes,
+        as_json=as_json,
+    )
+
+
+@click.command()
+@select_options
+@yes_option
+@json_option
+@pass_project
+def qdel(
+    project: Project, targets: tuple[str, ...], condition: str, missing: bool, yes: bool, as_json: bool
+) -> int:
+    """Delete jobs from the scheduler's queue; they go back to init.
+
+    \b
+    Example:
+      paraschut qdel 20250101120000
+      paraschut qdel --filter 'state == "run" AND hostname == "n12"'
+    """
+    from ..actions import qdel as act
+
+    return _do(
+        project,
+        (targets, condition, missing),
+        lambda ws, selection, watcher: act(ws, selection, command=project.line, watcher=watcher),
+        verb="qdel",
+        done="deleted from the queue",
+        yes=yes,
+        as_json=as_json,
+    )
+
+
+@click.command()
+@select_options
+@click.option("--by", type=float, default=100, metavar="N", help="Add this to the priority (default 100).")
+@yes_option
+@json_option
+@pass_project
+def boost(
+    project: Project, targets: tuple[str, ...], condition: str, missing: bool, by: float, yes: bool, as_json: bool
+) -> int:
+    """Raise the priority of jobs. From 100 on it counts across all batches.
+
+    \b
+    Example:
+      paraschut boost 20250101120000
+      paraschut boost 20250101120000 --by -100
+    """
+    from ..actions import boost as act
+
+    step = int(by) if by.is_integer() else by
+    return _do(
+        project,
+        (targets, condition, missing),
+        lambda ws, selection, watcher: act(ws, selection, step, command=project.line, watcher=watcher),
+        verb="boost",
+        done=f"boosted by {step:g}",
+        yes=yes,
+        as_json=as_json,
+    )
+
+
+@click.command()
+@select_options
+@yes_option
+@json_option
+@pass_project
+def collect(
+    project: Project, targets: tuple[str, ...], condition: str, missing: bool, yes: bool, as_json: bool
+) -> int:
+    """Mark complete jobs as collected: their results are used.
+
+    \b
+    Example:
+      paraschut collect 20250101120000
+    """
+    from ..actions import mark_collected
+
+    return _do(
+        project,
+        (targets, condition, missing),
+        lambda ws, selection, watcher: mark_collected(ws, selection, command=project.line, watcher=watcher),
+        verb="collect",
+        done="collected",
+        yes=yes,
+        as_json=as_json,
+    )
+
+
+# ------------------------------------------------------------------------------------ set
+
+
+@click.command("set")
+@click.argument("words", nargs=-1, required=True, metavar="BATCH [JOB]... FIELD=VALUE...")
+@filter_option
+@click.option("--missing", is_flag=True, help="Missing jobs (of BATCH, or all).")
+@click.option("--unless", multiple=True, metavar="FIELD=V,...", help="Leave jobs alone that have one of these.")
+@click.option("--force", is_flag=True, help="All of them, complete ones too.")
+@yes_option
+@json_option
+@pass_project
+def set_(
+    project: Project,
+    words: tuple[str, ...],
+    condition: str,
+    missing: bool,
+    unless: tuple[str, ...],
+    force: bool,
+    yes: bool,
+    as_json: bool,
+) -> int:
+    """Set fields of jobs. VALUE is JSON, or else text.
+
+    `resources.mem=4gb` and `vars.X=1` change one entry. Complete and collected
+    jobs are left alone unless --force, or unless --unless names other values.
+    Setting state=init is a reset. `paraschut undo` takes it back.
+
+    \b
+    Example:
+      paraschut set 20250101120000 priority=5 queue=long
+      paraschut set 20250101120000 3-7 resources.mem=8gb
+      paraschut set 20250101120000 4 state=complete --force
+    """
+    from ..actions import PROTECTED, set_fields
+
+    if force and unless:
+        raise UsageError("--force leaves no job alone, --unless some: give one of them.")
+    fields = _fields([word for word in words if "=" in word])
+    kept = {name: _values(value) for name, value in _pairs(unless, "--unless").items()}
+    protected: Mapping[str, Sequence[object]] = {} if force else kept or PROTECTED
+
+    def act(ws: Workspace, selection: Selection, watcher: Watcher) -> Report:
+        return set_fields(
+            ws,
+            selection.keys,
+            lambda info: _merged(info, fields),
+            protected,
+            verb="reset" if fields.get("state") == "init" else "set",
+            command=project.line,
+            watcher=watcher,
+        )
+
+    return _do(
+        project,
+        ([word for word in words if "=" not in word], condition, missing),
+        act,
+        verb="set",
+        done="changed",
+        force=force,
+        yes=yes,
+        as_json=as_json,
+        also=tuple(f"{name} is " for name in protected),
+    )
+
+
+def _pairs(words: Sequence[str], option: str) -> dict[str, str]:
+    pairs = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not name or not equals:
+            raise UsageError(f"{option} {word!r}: write NAME=VALUE.")
+        pairs[name] = value
+    return pairs
+
+
+def _fields(words: Sequence[str]) -> dict[str, Any]:
+    """What to set. Raises UsageError: nothing, or what nobody can set."""
+    if not words:
+        raise UsageError("Set what? Give FIELD=VALUE, for example priority=5.")
+    fields = {name: _json_or_text(value) for name, value in _pairs(words, "field").items()}
+    for name in fields:
+        if name in _OWN:
+            raise UsageError(f"The field {name} belongs to the index and cannot be set.")
+    return fields
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _values(text: str) -> list[Any]:
+    return [_json_or_text(part) for part in text.split(",")]
+
+
+def _merged(info: JobInfo, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The new values for one job: `resources.mem` changes one entry of what it has."""
+    new: dict[str, Any] = {}
+    for name, value in fields.items():
+        outer, dot, inner = name.partition(".")
+        if dot and outer in _NESTED:
+            new[outer] = {**(new.get(outer) or info.get(outer) or {}), inner: value}
+        else:
+            new[name] = value
+    return new
+
+
+@click.command()
+@click.argument("number", type=int, required=False, metavar="[NUMBER]")
+@json_option
+@pass_project
+def undo(project: Project, number: int | None, as_json: bool) -> int:
+    """Take back your last reset, qdel, set or boost, or the action NUMBER.
+
+    Jobs that changed since are left as they are. What a deletion ended stays
+    ended. The numbers are in: paraschut actions
+
+    \b
+    Example:
+      paraschut undo
+      paraschut undo 12
+    """
+    from ..actions import undo as act
+
+    with project.open() as ws:
+        report = act(ws, number)
+    return show_report(report, f"taken back ({report.verb})", explicit=True, as_json=as_json)
+
+
+COMMANDS = {
+    "set": set_,
+    "reset": reset,
+    "resubmit": resubmit,
+    "qdel": qdel,
+    "boost": boost,
+    "collect": collect,
+    "undo": undo,
+}

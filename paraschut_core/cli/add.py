@@ -1,0 +1,239 @@
+"""`add` and `run`: jobs from plain commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import UsageError
+from . import output
+from .common import Project, json_option, pass_project, read_ranges
+
+if TYPE_CHECKING:
+    from ..model import JobInfo
+    from ..workspace import Workspace
+
+
+@click.command()
+@click.argument("command", nargs=-1, required=True, metavar="COMMAND")
+@click.option("--name", metavar="A/B/C", help="The batch's name, parts separated by '/'.")
+@click.option("--type", "batch_type", metavar="WORD", help="The batch's type.")
+@click.option("--priority", type=float, metavar="N", help="Higher goes first; from 100 on across batches.")
+@click.option("--range", "ranges", multiple=True, metavar="A-B", help="JobIndexes: 0-9,20 (repeatable).")
+@click.option("--list", "list_file", metavar="FILE", help="One job a line, its text is {item}; '-': stdin.")
+@click.option("--jsonl", "jsonl_file", metavar="FILE", help="One job a line, a JSON object of its fields.")
+@click.option("--var", "variables", multiple=True, metavar="K=V", help="Environment variable (repeatable).")
+@click.option("--queue", metavar="NAME", help="The scheduler's queue or partition.")
+@click.option("--resource", "resources", multiple=True, metavar="K=V", help="mem=2gb, cpus=4; 'mem=' for none.")
+@click.option("--batch", "batch_id", type=int, metavar="BATCH", help="Add to this batch.")
+@click.option("--cwd", metavar="DIR", help="Where the command runs (default: here).")
+@click.option("--chain", is_flag=True, help="Each job submits what is next once it is complete.")
+@click.option("--submit", is_flag=True, help="Submit the new jobs at once, whatever their priority.")
+@click.option("--dry-run", is_flag=True, help="Show the commands, add nothing.")
+@json_option
+@pass_project
+def add(
+    project: Project,
+    command: tuple[str, ...],
+    name: str | None,
+    batch_type: str | None,
+    priority: float | None,
+    ranges: tuple[str, ...],
+    list_file: str | None,
+    jsonl_file: str | None,
+    variables: tuple[str, ...],
+    queue: str | None,
+    resources: tuple[str, ...],
+    batch_id: int | None,
+    cwd: str | None,
+    chain: bool,
+    submit: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Make a batch of jobs from a COMMAND with {fields}.
+
+    One word is a command line; give a command with its arguments as they are
+    after `--`. {JobIndex}, {BatchID}, {name}, {item} and all fields of --jsonl
+    are filled in and quoted, so that no value can become a command; write {{
+    and }} for braces. (A shell within the shell, as in `sh -c`, is not seen
+    through: hand values to it with --var.) A job is complete when its command
+    ends with status 0.
+
+    \b
+    Example:
+      paraschut add --name human/map --priority 2 --range 0-99 \\
+          'python map.py {JobIndex}'
+      ls *.bam | paraschut add --name sort --list - \\
+          'samtools sort {item} > sorted/{item}'
+    """
+    from ..commands import Template, make_jobs
+    from ..prepare import add_jobs
+    from ..submission import checked_vars
+
+    template = Template(command)
+    own = _own_fields(ranges, list_file, jsonl_file)
+    with project.open(create=True) as ws:
+        common = _common(ws, batch_id)
+        given = {
+            "name": name.split("/") if name and "/" in name else name,
+            "batch_type": batch_type,
+            "priority": int(priority) if priority is not None and priority.is_integer() else priority,
+            "queue": queue,
+        }
+        common.update({field: value for field, value in given.items() if value is not None})
+        common["resources"] = {**(common.get("resources") or {}), **_pairs(resources, "--resource")}
+        common["cwd"] = os.path.abspath(os.path.expanduser(cwd or os.getcwd()))
+        if not os.path.isdir(common["cwd"]):
+            raise UsageError(f"--cwd {common['cwd']}: there is no such directory.")
+        numbered = _numbered(ws, own, common["BatchID"] if batch_id is not None else None)
+        infos = make_jobs(common, numbered, template, _pairs(variables, "--var"), chain=chain)
+        for info in infos:
+            checked_vars(info)
+        if dry_run:
+            return _show(infos, as_json)
+        add_jobs(ws, infos, new_batch=common["BatchID"] if batch_id is None else None)
+        _report(infos, ws, as_json)
+        return _submit(ws, infos, project.line) if submit else 0
+
+
+def _common(ws: Workspace, batch_id: int | None) -> dict[str, Any]:
+    """What all new jobs have: the template, or what the first job of an existing batch has."""
+    from ..db.jobs import read_info, read_keys, require_batch
+    from ..prepare import template
+
+    common = template(ws, set_id=batch_id is None)
+    common["name"], common["batch_type"] = "commands", "command"
+    common.update(ws.settings.job_template)
+    if batch_id is not None:
+        require_batch(ws.reader, batch_id)
+        for key in read_keys(ws.reader, batch_id, limit=1):
+            first = read_info(ws.reader, key)
+            fields = ("name", "batch_type", "priority", "queue", "resources")
+            common.update({field: first[field] for field in fields if field in first})
+        common["BatchID"] = batch_id
+    return common
+
+
+def _own_fields(
+    ranges: Sequence[str], list_file: str | None, jsonl_file: str | None
+) -> list[dict[str, Any]]:
+    """What is each job's own, as --range, --list or --jsonl say; one job without any of them."""
+    if sum(bool(given) for given in (ranges, list_file, jsonl_file)) > 1:
+        raise UsageError("Give the jobs in one way: --range, --list or --jsonl.")
+    if ranges:
+        indices = [index for text in ranges for found in read_ranges(text, "--range") for index in found]
+        return [{"JobIndex": index} for index in indices]
+    if list_file:
+        items = [text.rstrip("\r\n") for text in _lines(list_file)]
+        jobs: list[dict[str, Any]] = [{"item": item} for item in items if item]
+    elif jsonl_file:
+        from ..commands import read_jsonl
+
+        jobs = read_jsonl(_lines(jsonl_file), jsonl_file)
+    else:
+        return [{}]
+    if not jobs:
+        raise UsageError(f"{list_file or jsonl_file} has no lines, so there are no jobs to add.")
+    return jobs
+
+
+def _lines(path: str) -> list[str]:
+    """The lines of a file, or of stdin for '-'; split at newlines only."""
+    try:
+        if path == "-":
+            return sys.stdin.buffer.read().decode("utf-8", "surrogateescape").split("\n")
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+            return list(file)
+    except OSError as error:
+        raise UsageError(f"Cannot read {path}: {error.strerror}.") from error
+
+
+def _numbered(
+    ws: Workspace, jobs: Iterable[dict[str, Any]], batch_id: int | None
+) -> list[dict[str, Any]]:
+    """The jobs with their JobIndex: given, or counted on from the highest in the batch."""
+    following = 0
+    if batch_id is not None:
+        highest = ws.reader.rows("SELECT max(JobIndex) FROM job WHERE BatchID = ?", (batch_id,))[0][0]
+        following = 0 if highest is None else highest + 1
+    numbered = []
+    for job in jobs:
+        index = job.get("JobIndex", following)
+        if not isinstance(index, int) or isinstance(index, bool):
+            raise UsageError(f"JobIndex must be an integer, not {index!r}.")
+        numbered.append({**job, "JobIndex": index})
+        following = max(following, index + 1)
+    return numbered
+
+
+def _pairs(words: Sequence[str], option: str) -> dict[str, str]:
+    pairs = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not name or not equals:
+            raise UsageError(f"{option} {word!r}: write NAME=VALUE.")
+        pairs[name] = value
+    return pairs
+
+
+def _show(infos: Sequence[JobInfo], as_json: bool) -> int:
+    if as_json:
+        output.dump([{"JobIndex": info["JobIndex"], "command": info["command"]} for info in infos])
+        return 0
+    for info in infos:
+        output.line(f"{info['JobIndex']}: {info['command']}")
+    return 0
+
+
+def _report(infos: Sequence[JobInfo], ws: Workspace, as_json: bool) -> None:
+    batch = infos[0]["BatchID"]
+    if as_json:
+        output.dump({"BatchID": batch, "JobIndex": [info["JobIndex"] for info in infos]})
+    else:
+        what = "1 job" if len(infos) == 1 else f"{len(infos):,} jobs"
+        output.line(f"batch {batch}: {what} added to {ws.db.path}")
+
+
+def _submit(ws: Workspace, infos: Sequence[JobInfo], line: str) -> int:
+    from ..actions import Selection, Watcher, submit_now
+    from ..prepare import job_key
+    from .common import show_report
+
+    with output.Bar("submitting") as progress:
+        report = submit_now(
+            ws, Selection(keys=tuple(map(job_key, infos))), command=line, watcher=Watcher(progress)
+        )
+    return show_report(report, "submitted", explicit=True)
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("words", nargs=-1, metavar="[BATCH JOB] [--submit] -- COMMAND [ARGUMENT]...")
+def run(words: tuple[str, ...]) -> int:
+    """Run a command as a job, and write down how it ended.
+
+    The job becomes `run`; it is complete when the command ends with status 0,
+    else it is left to be found missing, with the exit status or signal as the
+    reason. The exit status is the command's own (128 + N if signal N ended it;
+    127 not found, 126 not executable). An attempt of the job that is not the
+    current one any more is stopped before the command.
+
+    Inside a job BATCH and JOB may be left out. Signals that are sent to this
+    process alone are passed on to the command. With --submit, what is next is
+    submitted once the job is complete.
+
+    \b
+    Example:
+      paraschut run 20250101120000 7 -- python map.py 7
+    """
+    from .run import run as run_job
+
+    # Only reached through click itself: cli.main hands `run` over before click is imported.
+    return run_job(list(words), None, None)
+
+
+COMMANDS = {"add": add, "run": run}

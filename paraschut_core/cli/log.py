@@ -1,0 +1,159 @@
+"""`log`: a job's stdout and stderr, whole, in part, or as they grow."""
+
+from __future__ import annotations
+
+import codecs
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import UsageError
+from ..model import ONLINE_STATES, JobKey
+from ..text import clean, clean_line
+from . import output
+from .common import Project, jobs_of, pass_project, read_batches, read_ranges
+
+if TYPE_CHECKING:
+    from ..model import JobInfo
+    from ..workspace import Workspace
+
+LOOK_SECONDS = 0.5
+"""Between two looks at a log that is followed."""
+
+_LAST_LOOKS = 3
+"""Looks without news at the log of a job that is over, before following ends."""
+
+
+@click.command()
+@click.argument("batch", metavar="BATCH")
+@click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
+@click.option("--stdout", "stream", flag_value="stdout", default=True, help="Its stdout (the default).")
+@click.option("--stderr", "-e", "stream", flag_value="stderr", help="Its stderr.")
+@click.option("--both", "stream", flag_value="both", help="Both.")
+@click.option("--index", default=-1, metavar="N", help="Which submission's: 0 the first, -1 the last.")
+@click.option("--lines", metavar="A-B", help="Lines by number, from 0: 0-9,20.")
+@click.option("--tail", type=click.IntRange(1), metavar="N", help="The last N lines.")
+@click.option("--grep", metavar="REGEX", help="Lines in which this is found.")
+@click.option("--follow", "-f", is_flag=True, help="Go on as it grows, until the job ends.")
+@pass_project
+def log(
+    project: Project,
+    batch: str,
+    jobs: tuple[str, ...],
+    stream: str,
+    index: int,
+    lines: str | None,
+    tail: int | None,
+    grep: str | None,
+    follow: bool,
+) -> int:
+    """Print logs of jobs; JOB may be ranges.
+
+    \b
+    Example:
+      paraschut log 20250101120000 7 --stderr --tail 20
+      paraschut log 20250101120000 0-99 --grep 'Error|Killed'
+      paraschut log 20250101120000 7 -f
+    """
+    from ..db.jobs import read_info
+    from ..report import log_lines
+
+    if lines and tail:
+        raise UsageError("--lines and --tail are two ways to choose lines: give one.")
+    streams = ("stdout", "stderr") if stream == "both" else (stream,)
+    with project.open() as ws:
+        batches = read_batches(batch)
+        keys = [key for batch_id in batches for key in jobs_of(ws, batch_id, jobs)]
+        if follow:
+            if len(keys) != 1 or len(streams) != 1 or lines or grep or index != -1:
+                raise UsageError("-f follows one log, whole or from --tail N on: name one job.")
+            return _follow(ws, keys[0], streams[0], tail)
+        wanted = None
+        if lines:
+            wanted = [number for found in read_ranges(lines, "--lines") for number in found]
+        elif tail:
+            wanted = list(range(-tail, 0))
+        for key in keys:
+            info = read_info(ws.reader, key)
+            for name in streams:
+                for text in log_lines(info, name, index, wanted, grep):
+                    click.echo(text)
+    return 0
+
+
+# ------------------------------------------------------------------------------------ following
+
+
+def _follow(ws: Workspace, key: JobKey, stream: str, tail: int | None) -> int:
+    from ..db.jobs import read_info
+    from ..logs import describe, look_at
+
+    info = read_info(ws.reader, key)
+    path = _path(info, stream)
+    while not path and info["state"] not in ("complete", "collected"):
+        time.sleep(LOOK_SECONDS)  # not submitted yet: it has no log
+        info = read_info(ws.reader, key)
+        path = _path(info, stream)
+    if not path:
+        output.line("log unknown")
+        return 1
+    if look_at(path).why:
+        click.echo(describe(stream, look_at(path), path), err=True)
+    for text in _growth(path, tail, lambda: _is_over(ws, key)):
+        click.echo(text, nl=False)
+    return 0
+
+
+def _path(info: JobInfo, stream: str) -> str:
+    history = info.get(stream)
+    if isinstance(history, str):
+        return history
+    return str(history[-1]) if history else ""
+
+
+def _is_over(ws: Workspace, key: JobKey) -> bool:
+    """Whether nothing more is to be expected: the job is over, or lost."""
+    from .. import polling
+    from ..db.jobs import read_rows
+    from ..monitor import look
+
+    rows = read_rows(ws.reader, [key])
+    return not rows or rows[0].state not in ONLINE_STATES or key in look(ws, polling.ask(ws)).missing
+
+
+def _growth(path: str, tail: int | None, is_over: Callable[[], bool]) -> Iterator[str]:
+    """The log's text from its last `tail` lines on (None: from its beginning), as it grows."""
+    from ..logs import FILE, Look, look_at, news, open_log
+    from ..logs import tail as last_rows
+
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    before: Look | None = None
+    offset = quiet = 0
+    while quiet < _LAST_LOOKS:
+        now = look_at(path)
+        if now.kind == FILE:
+            happened = news(before, now) if before is not None else ""
+            if happened in ("was replaced", "was truncated"):
+                yield f"\n[the log {happened}]\n"
+                offset = 0
+                decoder.reset()
+            with open_log(path) as log:
+                if before is None and tail is not None:
+                    rows = last_rows(log, tail)
+                    offset = rows[0].start if rows else 0
+                while data := log.read(offset, min(offset + (1 << 20), log.size)):
+                    offset += len(data)
+                    quiet = 0
+                    yield clean(decoder.decode(data).replace("\r\n", "\n"))
+            before = now
+        elif before is not None and before.kind == FILE:
+            yield f"\n[the log {clean_line(now.why)}]\n"
+            before = now
+        quiet = quiet + 1 if is_over() else 0
+        if quiet < _LAST_LOOKS:
+            time.sleep(LOOK_SECONDS)
+
+
+COMMANDS = {"log": log}

@@ -1,0 +1,164 @@
+"""`queue`: the report of all jobs, as a table, as v0.6's lines, or as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..model import DONE_STATES, JobKey, name_text, state_order
+from . import output
+from .common import Project, filter_option, json_option, pass_project
+
+if TYPE_CHECKING:
+    from ..model import JobInfo
+    from ..report import Queue
+
+
+@click.command()
+@json_option
+@filter_option
+@click.option("--display", metavar="STATE,...", help="Show these states only; totals stay.")
+@click.option("--poll", is_flag=True, help="Ask the scheduler now, due or not.")
+@click.option("--report-missing", is_flag=True, help="Print the stderr of missing jobs too.")
+@click.option("--reset-missing", is_flag=True, help="Put missing jobs back to init.")
+@pass_project
+def queue(
+    project: Project,
+    as_json: bool,
+    condition: str,
+    display: str | None,
+    poll: bool,
+    report_missing: bool,
+    reset_missing: bool,
+) -> int:
+    """Report the state of all jobs, and which are missing and why.
+
+    An asterisk marks a job that the scheduler says is running (for a spawn job
+    one for each). Columns in CONDITION: BatchID, JobIndex, state, priority, name,
+    batch_type, ClusterID, hostname, subtime; other fields through json_extract.
+
+    \b
+    Example:
+      paraschut queue --display run,submit
+      paraschut queue --filter 'name LIKE "%map%" AND priority > 1' --json
+    """
+    from ..report import read_queue
+
+    with project.open() as ws:
+        found = read_queue(ws, condition, force_poll=poll)
+        states = None if display is None else {state.strip() for state in display.split(",")}
+        if as_json:
+            output.dump(as_dict(found, states))
+        else:
+            _show(found, states)
+        if report_missing and not as_json:
+            _show_stderr(found)
+        if reset_missing:
+            from ..actions import reset_missing as reset
+
+            report = reset(ws, found.reasons())
+            if not as_json:
+                output.line(f"\nreset: {report.done} missing jobs")
+    return 0
+
+
+def as_dict(queue: Queue, display: Collection[str] | None = None) -> dict[str, Any]:
+    """The report as JSON shows it."""
+    missing = {batch: [info["JobIndex"] for info in infos] for batch, infos in queue.missing().items()}
+    batches = []
+    for batch_id, infos in queue.jobs.items():
+        states = _indices(infos, display)
+        if states:
+            batches.append(
+                {
+                    "BatchID": batch_id,
+                    "name": name_text(infos[0].get("name", "?")),
+                    "batch_type": str(infos[0].get("batch_type", "")),
+                    "states": states,
+                    "online": [i["JobIndex"] for i in infos if JobKey(batch_id, i["JobIndex"]) in queue.online],
+                    "missing": missing.get(batch_id, []),
+                }
+            )
+    return {
+        "batches": batches,
+        "counts": {
+            "total": queue.total,
+            "running": queue.running,
+            "complete": queue.complete,
+            "missing": sum(map(len, missing.values())),
+        },
+        "queue": {"executor": queue.executor, "connected": queue.connected, "total": queue.in_queue},
+        "reasons": {str(key): lost._asdict() for key, lost in queue.reasons().items()},
+    }
+
+
+def _indices(infos: list[JobInfo], display: Collection[str] | None) -> dict[str, list[int]]:
+    states: dict[str, list[int]] = {}
+    for info in infos:
+        if display is None or info["state"] in display:
+            states.setdefault(info["state"], []).append(info["JobIndex"])
+    return states
+
+
+def _show(queue: Queue, display: Collection[str] | None) -> None:
+    if not output.on_terminal():
+        from ..report import lines_of
+
+        for text in lines_of(queue, display):
+            output.line(text)
+        return
+    rows = []
+    missing = queue.missing()
+    for batch_id, infos in queue.jobs.items():
+        states = _indices(infos, display)
+        if states:
+            done = sum(info["state"] in DONE_STATES for info in infos)
+            rows.append(
+                (
+                    batch_id,
+                    name_text(infos[0].get("name", "?")),
+                    f"{done}/{len(infos)}",
+                    _state_lines(states),
+                    sum(queue.online.get(JobKey(batch_id, info["JobIndex"]), 0) for info in infos) or "",
+                    output.spans(info["JobIndex"] for info in missing.get(batch_id, ())),
+                )
+            )
+    output.table(("batch", "name", "done", "states", "running", "missing"), rows)
+    _show_end(queue)
+
+
+def _state_lines(states: dict[str, list[int]]) -> str:
+    ordered = sorted(states, key=state_order)
+    return ", ".join(f"{state or repr(state)} {output.spans(states[state])}" for state in ordered)
+
+
+def _show_end(queue: Queue) -> None:
+    """The lines below the table."""
+    output.line()
+    for key, lost in queue.reasons().items():
+        output.line(f"missing {key}: {lost.reason}")
+    for infos in queue.jobs.values():
+        for info in infos:
+            if "unreadable" in info:
+                output.line(info["unreadable"])
+    if not queue.connected:
+        output.line(f"{queue.executor} does not answer: {queue.error or 'never asked'}")
+    output.line(f"total jobs on server queue: {queue.in_queue}")
+    output.line(f"running/complete/total: {queue.running}/{queue.complete}/{queue.total}")
+
+
+def _show_stderr(queue: Queue) -> None:
+    from ..report import log_lines
+
+    lost = queue.missing()
+    if lost:
+        output.line("\nerror logs for missing jobs:\n")
+    for infos in lost.values():
+        for info in infos:
+            for text in log_lines(info, "stderr", -1, None, None):
+                click.echo(text)
+
+
+COMMANDS = {"queue": queue}

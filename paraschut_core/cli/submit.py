@@ -1,0 +1,133 @@
+"""`submit`: what is next, a batch, or single jobs; once or again and again."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import SchedulerError, UsageError
+from . import complain, output
+from .common import TARGETS, Project, choose, filter_option, json_option, pass_project, read_batches, show_report
+
+if TYPE_CHECKING:
+    from ..submission import SubmitReport
+
+
+@click.command()
+@click.argument("targets", nargs=-1, metavar=f"[{TARGETS}]")
+@click.option("--max-jobs", type=click.IntRange(0), metavar="N", help="Most jobs in the queue.")
+@click.option("--min-priority", type=float, default=0, metavar="P", help="Leave out batches below it.")
+@filter_option
+@click.option("--every", type=click.FloatRange(0), metavar="MINUTES", help="Do it again and again.")
+@click.option("--times", type=click.IntRange(1), metavar="N", help="With --every: so many times.")
+@json_option
+@pass_project
+def submit(
+    project: Project,
+    targets: tuple[str, ...],
+    max_jobs: int | None,
+    min_priority: float,
+    condition: str,
+    every: float | None,
+    times: int | None,
+    as_json: bool,
+) -> int:
+    """Submit what the priority rules allow next; or a batch, or single jobs.
+
+    Without BATCH: of each batch the jobs of the highest priority, as long as
+    there is room in the queue (--max-jobs; default: the first line of the file
+    maxjobs in the job directory, else the setting submit.max_jobs). With BATCH:
+    its jobs of the highest priority. With JOB: these, whatever their priority.
+
+    \b
+    Example:
+      paraschut submit --max-jobs 200
+      paraschut submit 20250101120000 3 5-9
+      paraschut submit --every 10
+    """
+    if targets and (condition or min_priority or every is not None):
+        raise UsageError("--filter, --min-priority and --every are for what is next: leave out BATCH.")
+    if times is not None and every is None:
+        raise UsageError("--times needs --every MINUTES.")
+    if len(targets) == 1:
+        return _submit_batches(project, targets[0], max_jobs, as_json)
+    if targets:
+        if max_jobs is not None:
+            raise UsageError("--max-jobs is for what is next: leave out JOB.")
+        return _submit_jobs(project, targets, as_json)
+    if every is None:
+        return _submit_next(project, max_jobs, min_priority, condition, as_json)
+    status = done = 0
+    while True:
+        try:
+            status = _submit_next(project, max_jobs, min_priority, condition, as_json)
+        except SchedulerError as error:
+            complain(error)  # it may answer next time
+            status = error.exit_code
+        done += 1
+        if done == times:
+            return status
+        time.sleep(every * 60)
+
+
+def _submit_next(
+    project: Project, max_jobs: int | None, min_priority: float, condition: str, as_json: bool
+) -> int:
+    from ..submission import submit_next
+
+    with project.open() as ws, output.Bar("submitting") as progress:
+        report = submit_next(
+            ws, max_jobs=max_jobs, min_priority=min_priority, condition=condition, progress=progress
+        )
+    return _show(report, as_json)
+
+
+def _show(report: SubmitReport, as_json: bool) -> int:
+    failed = [outcome for outcome in report.outcomes if outcome.id is None]
+    if as_json:
+        output.dump(
+            {
+                "max_jobs": report.max_jobs,
+                "in_queue": report.in_queue,
+                "submitted": [[*o.key, o.id] for o in report.outcomes if o.id is not None],
+                "failed": [[*o.key, o.error] for o in failed],
+            }
+        )
+        return 1 if failed else 0
+    for outcome in failed:
+        output.line(f"not submitted: {outcome.key}: {outcome.error}")
+    output.line(f"max jobs: {report.max_jobs}\nin queue: {report.in_queue}\nsubmitted: {report.submitted}")
+    return 1 if failed else 0
+
+
+def _submit_batches(project: Project, batches: str, max_jobs: int | None, as_json: bool) -> int:
+    from ..actions import submit_batch
+
+    left = math.inf if max_jobs is None else max_jobs
+    submitted: dict[int, int] = {}
+    with project.open() as ws:
+        for batch_id in read_batches(batches):
+            submitted[batch_id] = submit_batch(ws, batch_id, left)
+            left -= submitted[batch_id]
+    if as_json:
+        output.dump({"submitted": submitted})
+    else:
+        output.line(f"submitted: {sum(submitted.values())}")
+    return 0
+
+
+def _submit_jobs(project: Project, targets: Sequence[str], as_json: bool) -> int:
+    from ..actions import Watcher, submit_now
+
+    with project.open() as ws:
+        chosen = choose(ws, targets)
+        with output.Bar("submitting") as progress:
+            report = submit_now(ws, chosen.selection, command=project.line, watcher=Watcher(progress))
+    return show_report(report, "submitted", explicit=chosen.explicit, as_json=as_json)
+
+
+COMMANDS = {"submit": submit}

@@ -1,0 +1,303 @@
+"""FileJobExecutor: a shell script that runs its jobs one after another, whenever and wherever it is called.
+
+For `jobs.sh` there are
+
+`jobs.sh`        the script: the same few lines whatever the jobs, so that it can run while jobs are added
+`jobs.sh.jobs/`  a file for each job that has not ended, in the order of submission; `.running` while it
+                 runs, or when it was interrupted; `lock` says who runs them
+`jobs.sh.done`   a line for each job that ended: id, exit status, epoch seconds, host
+
+Each change is one rename or one unlink, or one line appended by the script: there is no moment in which a
+file is half written, and submitters need not wait for one another.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..errors import ParaschutError, SchedulerError
+from ..model import ENDED, QUEUED, RUNNING, Deleted, Ending, JobInfo, JobSpec, LiveJob, Submitted
+from .base import FAILED, JOB_ID_VARIABLE, JobExecutor
+
+if TYPE_CHECKING:
+    from ..config import Settings
+
+_AT_ONCE = 1000  # jobs in one call of submit_many: nothing but memory sets the limit
+
+_DRIVER = """\
+#!/bin/sh
+# Runs the jobs that Paraschut put into the folder beside this file (its name and .jobs), oldest first.
+#
+# Call it as often as you like: jobs that have ended are not run again, a job that was interrupted is. Jobs
+# may be added and deleted while it runs. How each job ended is in the file beside this one whose name ends
+# in .done: id, exit status, time (seconds since 1970), host. To run the jobs elsewhere, take both along.
+
+jobs=$0.jobs
+ended=$0.done
+host=$(uname -n)
+stopped=
+shell=/bin/sh
+[ ! -x /bin/bash ] || shell=/bin/bash
+say() { echo "$0: $*" >&2; }
+
+take() { (set -C; echo "$$ $host" >"$jobs/lock") 2>/dev/null; }
+# Whether somebody else is at it: a process, or (when that was killed) the job that it left behind.
+busy() {
+  [ "$where" = "$host" ] || { say "seems to run on $where; if it does not, remove $jobs/lock"; return 0; }
+  kill -0 "$driver" 2>/dev/null && { say "runs already, as process $driver"; return 0; }
+  [ -n "$job" ] && kill -0 "$job" 2>/dev/null && { say "job $id still runs, as process $job"; return 0; }
+  return 1
+}
+[ -d "$jobs" ] || { say "there is no folder $jobs"; exit 66; }
+if ! take; then
+  read -r driver where job id <"$jobs/lock" || { sleep 1; read -r driver where job id <"$jobs/lock"; }
+  busy && exit 75
+  mv "$jobs/lock" "$jobs/lock.$$"
+  read -r now _ <"$jobs/lock.$$"
+  [ "$now" = "$driver" ] && take || { say "somebody else was faster"; mv "$jobs/lock.$$" "$jobs/lock"; exit 75; }
+  rm -f "$jobs/lock.$$"
+fi
+trap stopped=1 INT TERM HUP
+
+while [ -z "$stopped" ]; do
+  next=
+  for file in "$jobs"/*.running "$jobs"/*.sh; do
+    [ -f "$file" ] && next=$file && break
+  done
+  [ -n "$next" ] || break
+  name=${next##*/}
+  name=${name%.*}
+  id=${name#*-}
+  mine=$jobs/$name.running
+  if [ "$next" != "$mine" ]; then
+    mv "$next" "$mine" 2>/dev/null || continue # deleted in this very moment
+  elif grep -q "^$id " "$ended" 2>/dev/null; then
+    rm -f "$mine" # it had ended, only its file was left
+    continue
+  fi
+  sh -c 'echo "$1 $2 $$ $3" >"$4.new" && mv -f "$4.new" "$4" && exec "$6" "$5"' \\
+    sh "$$" "$host" "$id" "$jobs/lock" "$mine" "$shell"
+  status=$?
+  [ -n "$stopped" ] && [ "$status" -ne 0 ] && break # interrupted: next time it runs again
+  echo "$id $status $(date +%s) $host" >>"$ended"
+  rm -f "$mine"
+done
+rm -f "$jobs/lock"
+[ -z "$stopped" ] || exit 130
+"""
+
+
+class _Lock(NamedTuple):
+    """Who runs the script: `job` is the process of the job `id`, 0 before the first."""
+
+    driver: int
+    host: str
+    job: int = 0
+    id: str = ""
+
+    def runs(self, id_: str) -> bool:
+        """Whether the job, whose file is marked as running, does; of another host nobody can tell."""
+        if self.host != os.uname().nodename or _is_alive(self.driver):
+            return True  # or is about to: the script marks a job, then starts it
+        return self.id == id_ and _is_alive(self.job)
+
+
+class FileJobExecutor(JobExecutor):
+    """Collects jobs in a shell script; somebody runs that when it suits."""
+
+    name = "file"
+    shared_poll = False
+    shows_tokens = True
+    absence_is_proof = False
+
+    def __init__(self, script_file: str | None = None, *, settings: Settings | None = None) -> None:
+        """
+        Args:
+            script_file: the script to write (default: the setting `script_file`).
+        """
+        if settings is None:
+            from .directly import settings_in_force
+
+            settings = settings_in_force()
+        self._settings = settings
+        path = script_file or os.path.join(settings.job_dir, settings.script_file)
+        self.script_file = os.path.abspath(path)
+        self.jobs_folder = f"{self.script_file}.jobs"
+        self.done_file = f"{self.script_file}.done"
+
+    # ------------------------------------------------------------------ submit
+
+    def chunk_limit(self) -> int:
+        return _AT_ONCE
+
+    def check(self, JobInfo: JobInfo) -> str:
+        from .script import check_variables, command
+
+        try:
+            check_variables({name: str(value) for name, value in (JobInfo.get("vars") or {}).items()})
+            command(str(JobInfo.get("script") or ""), self._settings.job_dir or os.getcwd())
+        except ParaschutError as error:
+            return str(error)
+        return ""
+
+    def submit_many(self, jobs: Sequence[JobSpec]) -> list[Submitted]:
+        try:
+            self._write_driver()
+        except OSError as error:
+            return [Submitted(None, f"cannot write {self.script_file}: {error.strerror}")] * len(jobs)
+        now = time.time_ns()
+        return [self._add(job, now + place) for place, job in enumerate(jobs)]
+
+    def _write_driver(self) -> None:
+        from .script import save
+
+        os.makedirs(self.jobs_folder, mode=0o700, exist_ok=True)
+        try:
+            with open(self.script_file, encoding="utf-8") as file:
+                if file.read() == _DRIVER:
+                    return
+        except FileNotFoundError:
+            pass  # the first job
+        draft = f"{self.script_file}.{os.getpid()}.new"
+        save(draft, _DRIVER, 0o744)
+        os.chmod(draft, 0o744)
+        os.rename(draft, self.script_file)  # who runs the old one keeps it
+
+    def _add(self, job: JobSpec, at: int) -> Submitted:
+        """Puts one job's file where the script finds it; its place in the queue is the time `at` (ns)."""
+        from .script import render_alone, save
+
+        told = {**job.environment, JOB_ID_VARIABLE: job.token}
+        draft = os.path.join(self.jobs_folder, f".{job.token}.new")
+        try:
+            save(draft, render_alone(job._replace(environment=told), self._settings.submit.modules), 0o700)
+            os.rename(draft, os.path.join(self.jobs_folder, f"{at:020d}-{job.token}.sh"))
+        except ParaschutError as error:
+            return Submitted(None, str(error))
+        except OSError as error:
+            return Submitted(None, f"cannot write into {self.jobs_folder}: {error.strerror}")
+        return Submitted(job.token)
+
+    # ------------------------------------------------------------------ delete
+
+    def delete_many(self, jobs: Mapping[str, JobInfo]) -> dict[str, Deleted]:
+        files = self._files()
+        return {id_: self._remove(id_, files.get(id_, "")) for id_ in jobs}
+
+    def _remove(self, id_: str, file: str) -> Deleted:
+        if not file:
+            return Deleted(True)  # it ended, or was never here
+        try:
+            if file.endswith(".sh"):
+                try:
+                    os.unlink(os.path.join(self.jobs_folder, file))
+                    return Deleted(True)
+                except FileNotFoundError:
+                    file = self._files().get(id_, "")  # the script has just taken it up
+                    if not file:
+                        return Deleted(True)
+            lock = self._lock()
+            if lock is not None and lock.runs(id_):
+                return Deleted(
+                    False, f"it runs on {lock.host} as process {lock.job or lock.driver}: stop that first"
+                )
+            os.unlink(os.path.join(self.jobs_folder, file))
+        except OSError as error:
+            return Deleted(False, f"{self.jobs_folder}/{file}: {error.strerror}")
+        return Deleted(True)
+
+    # ------------------------------------------------------------------ look
+
+    def poll(self) -> dict[str, LiveJob]:
+        ended = self._ended()
+        lock = self._lock()
+        jobs = {
+            id_: LiveJob(id_, ENDED, id_, host=ending.host, ending=ending) for id_, ending in ended.items()
+        }
+        for id_, file in self._files().items():
+            if id_ in ended:
+                continue
+            if file.endswith(".sh"):
+                jobs[id_] = LiveJob(id_, QUEUED, id_, reason=f"run {self.script_file}")
+            elif lock is not None and lock.runs(id_):
+                jobs[id_] = LiveJob(id_, RUNNING, id_, host=lock.host)
+            else:
+                jobs[id_] = LiveJob(id_, QUEUED, id_, reason="interrupted; it runs again with the script")
+        return jobs
+
+    def explain(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
+        ended = self._ended()
+        return {id_: ended[id_] for id_ in ids if id_ in ended}
+
+    def health(self) -> str:
+        """What waits, and how to run it."""
+        waiting = len(self._files())
+        return f"{self.script_file}: {waiting} jobs not run yet; run them with: sh {self.script_file}"
+
+    def _files(self) -> dict[str, str]:
+        """The jobs that have a file, oldest first: id -> its name. Raises SchedulerError."""
+        try:
+            names = sorted(os.listdir(self.jobs_folder))
+        except FileNotFoundError:
+            return {}  # nothing was ever submitted
+        except OSError as error:
+            raise SchedulerError(f"cannot read {self.jobs_folder}: {error.strerror}") from error
+        wanted = (name for name in names if name[0].isdigit() and name.endswith((".sh", ".running")))
+        return {name.partition("-")[2].rpartition(".")[0]: name for name in wanted}
+
+    def _ended(self) -> dict[str, Ending]:
+        """The jobs that have ended. Raises SchedulerError."""
+        from .endings import ending_of
+
+        endings: dict[str, Ending] = {}
+        try:
+            with open(self.done_file, encoding="utf-8", errors="replace") as file:
+                for line in file:
+                    words = line.split()
+                    if len(words) == 4 and words[1].isdigit() and line.endswith("\n"):
+                        endings[words[0]] = ending_of(int(words[1]), words[3], {"ended": words[2]})
+        except FileNotFoundError:
+            pass  # nothing has ended as yet
+        except OSError as error:
+            raise SchedulerError(f"cannot read {self.done_file}: {error.strerror}") from error
+        return endings
+
+    def _lock(self) -> _Lock | None:
+        try:
+            with open(os.path.join(self.jobs_folder, "lock"), encoding="utf-8", errors="replace") as file:
+                words = file.read().split()
+            job, id_ = (int(words[2]), words[3]) if len(words) > 3 else (0, "")
+            return _Lock(int(words[0]), words[1], job, id_)
+        except (OSError, IndexError, ValueError):
+            return None  # nobody runs it, or begins to in this moment
+
+    # ------------------------------------------------------------------ one job, as v0.6's users call it
+
+    def submit(self, JobInfo: JobInfo, Spawn: bool = False) -> str:
+        """Adds one job outside of any database; returns its id, or 'failed'."""
+        from .directly import lone_spec
+
+        job_dir = self._settings.job_dir or os.getcwd()
+        return self.submit_many([lone_spec(JobInfo, job_dir, job_dir)])[0].id or FAILED
+
+    def delete(self, JobInfo: JobInfo) -> object:
+        id_ = str(JobInfo.get("ClusterID") or JobInfo.get("submit_id") or "")
+        outcome = self.delete_many({id_: JobInfo})[id_]
+        if not outcome.gone:
+            raise SchedulerError(outcome.error)
+        return True
+
+
+def _is_alive(pid: int) -> bool:
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it is another user's, and alive
+    return True

@@ -1,0 +1,62 @@
+"""Fixtures for all tests: a project of its own for each, nothing of this machine's configuration in it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests.helpers import Project, Scheduler
+
+# The machines that run these are slow and shared: how long an example takes says nothing about the code.
+settings.register_profile("paraschut", deadline=None)
+settings.load_profile("paraschut")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--cluster",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="of the tests that need a scheduler's daemons, run those for NAME only (slurm, sge, ...)",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    wanted = set(config.getoption("--cluster"))
+    if not wanted:
+        return
+    kept, left = [], []
+    for item in items:
+        marker = item.get_closest_marker("cluster")
+        (kept if marker is None or marker.args[0] in wanted else left).append(item)
+    config.hook.pytest_deselected(items=left)
+    items[:] = kept
+
+
+@pytest.fixture
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No PARASCHUT_* variable and no scheduler's; no configuration of the user's."""
+    for name in list(os.environ):
+        if name.startswith(("PARASCHUT_", "SLURM_", "SGE_", "PBS_")) or name in ("JOB_ID", "RESTARTED"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "no configuration"))
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: None) -> Project:
+    """An empty project directory; PARASCHUT_DB names its database, which is not there yet."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PARASCHUT_DB", str(folder / "jobs.db"))
+    return Project(folder)
+
+
+@pytest.fixture
+def scheduler() -> Scheduler:
+    """A scheduler in memory, of which the test says what it answers."""
+    return Scheduler()
