@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
@@ -12,15 +14,17 @@ from .db.history import read_ending, record_ending
 from .db.jobs import read_online_rows, read_rows
 from .db.poll import PollRecord
 from .db.spawns import read_live_spawns
-from .errors import DatabaseError, ParaschutError, SchedulerError
+from .errors import DatabaseError, ParaschutError
 from .model import (
     ENDED,
+    ENDING,
     HELD,
     ONLINE_STATES,
     QUEUED,
     RUNNING,
     SPAWN,
     STUCK,
+    SUBMIT,
     Batch,
     DatabaseHealth,
     Ending,
@@ -36,8 +40,16 @@ from .priority import waiting
 from .submission import settle_claims
 from .workspace import Workspace
 
+log = logging.getLogger(__name__)
+
 GONE = "gone from the queue"
 """The reason of a missing job of which nobody can tell more."""
+
+CUT_SHORT = "its submission was cut short, and nobody can tell whether it took place"
+"""The reason of a missing job whose id is not known."""
+
+ONLINE = frozenset({RUNNING, ENDING})
+"""What a scheduler says of a job whose processes run."""
 
 
 _T = TypeVar("_T")
@@ -60,23 +72,24 @@ def is_missing(
     """The missing rule, for one job of which no id is live.
 
     It should be online; two valid polls in a row did not show it (one is enough where absence is
-    proof); the grace has passed since it was submitted and since it was last seen. That the row still
-    says so after the poll is for the caller to see to.
+    proof); by the last of them the grace had passed since it was submitted and since it was last seen;
+    and nothing was heard of it since. Polls that failed change nothing of that. That the row still says
+    so is for the caller to see to.
     """
-    if row.state not in ONLINE_STATES or not record.polled_at or record.failing_since is not None:
+    if row.state not in ONLINE_STATES or not record.polled_at:
         return False
     if not ids:
-        # Claimed and waiting for its id: settle_claims decides. Started by hand: nobody can see it.
-        return row.state != "submit" and 0 <= now - row.changed_at >= grace
+        # Claimed and waiting for its id: see `observe`. Started by hand: nobody can see it.
+        return row.state != SUBMIT and now - row.changed_at >= grace
+    looked_for = [record.absent[i] for i in ids if i in record.absent]
+    if len(looked_for) < len(ids) or row.changed_at > record.polled_at:
+        return False  # the id, or what the job did last, is newer than the last poll
+    polls = min(n for _, n in looked_for)
     if proof:
-        return row.changed_at <= record.polled_at
-    seen = [record.absent[i] for i in ids if i in record.absent]
-    if len(seen) < len(ids):
-        return False  # an id that is newer than the last poll
-    first = max(at for at, _ in seen)
-    polls = min(n for _, n in seen)
+        return polls >= 1
+    seen = max(at for at, _ in looked_for)
     submitted = row.submitted_at or row.changed_at
-    return polls >= 2 and now - first >= grace and not 0 <= now - submitted < grace
+    return polls >= 2 and record.polled_at - max(seen, submitted) >= grace
 
 
 def observe(
@@ -87,8 +100,14 @@ def observe(
     grace: float,
     proof: bool,
     now: float,
+    claim_lasts: float = math.inf,
 ) -> Observed:
-    """Sorts the jobs that should be online into live and missing. Pure."""
+    """Sorts the jobs that should be online into live and missing. Pure.
+
+    Args:
+        claim_lasts: seconds after which a submission without an id is taken for lost. That is for
+            schedulers in whose queue it cannot be looked up; elsewhere submission.settle_claims decides.
+    """
     live: dict[JobKey, LiveJob] = {}
     missing: dict[JobKey, Missing] = {}
     live_spawns: dict[JobKey, tuple[int, int]] = {}
@@ -97,18 +116,26 @@ def observe(
         ids = _ids(row, own)
         found = [job for i in ids if (job := record.answer.get(i)) is not None and job.state != ENDED]
         if row.state == SPAWN:
-            online = sum(1 for job in found if job.state == RUNNING)
-            live_spawns[row.key] = (online, len(own))
+            live_spawns[row.key] = (sum(1 for job in found if job.state in ONLINE), len(own))
         if found:
-            live[row.key] = min(found, key=lambda job: job.state != RUNNING)
+            live[row.key] = min(found, key=lambda job: job.state not in ONLINE)
         elif is_missing(row, ids, record, now=now, grace=grace, proof=proof):
             missing[row.key] = Missing(row.ending or GONE, row.changed_at)
+        elif not ids and row.state == SUBMIT and now - (row.submitted_at or row.changed_at) >= claim_lasts:
+            missing[row.key] = Missing(CUT_SHORT, row.changed_at)
         else:
-            for i in ids:
-                ended = record.answer.get(i)
-                if ended is not None and ended.ending is not None and row.changed_at <= record.polled_at:
-                    missing[row.key] = Missing(ended.ending.reason, row.changed_at)
+            ending = _ending_in_queue(ids, record)
+            if ending is not None and row.changed_at <= record.polled_at:
+                missing[row.key] = Missing(
+                    ending.reason, row.changed_at, ending.exit_status, ending.signal
+                )
     return Observed(live, missing, live_spawns)
+
+
+def _ending_in_queue(ids: Sequence[str], record: PollRecord) -> Ending | None:
+    """How a job ended, if the queue still shows all of it as ended, and tells."""
+    shown = [record.answer[i].ending for i in ids if i in record.answer]
+    return shown[-1] if shown and len(shown) == len(ids) and None not in shown else None
 
 
 def _ids(row: JobRow, spawns: Sequence[Spawn]) -> list[str]:
@@ -159,7 +186,8 @@ def explain_missing(
     since = min((row.submitted_at or row.changed_at) for row in asked.values()) - 60.0
     try:
         endings = ws.executor.explain(due, since)
-    except (SchedulerError, NotImplementedError):
+    except Exception as error:  # a user's own executor may raise anything
+        log.info("%s cannot tell how jobs ended: %s", ws.executor.name, error)
         return observed
     missing = dict(observed.missing)
     told = {asked[i].key: ending for i, ending in endings.items() if i in asked}
@@ -214,6 +242,9 @@ def examine(
         grace=ws.settings.poll.grace,
         proof=ws.executor.absence_is_proof,
         now=time.time(),
+        claim_lasts=math.inf
+        if ws.executor.shows_tokens
+        else ws.settings.submit.timeout + ws.settings.poll.grace,
     )
     observed = confirm(ws, observed, rows)
     return observed if inquiries is None else explain_missing(ws, observed, rows, inquiries)
@@ -373,7 +404,10 @@ class Monitor:
         error = self._executor_error or record.error
         failing = record.failing_since if not self._executor_error else record.failing_since or time.time()
         total = sum(1 for job in record.answer.values() if job.state != ENDED)
-        name = self._ws.settings.executor if self._executor_error else self._ws.executor.name
+        try:
+            name = self._ws.executor.name
+        except ParaschutError:
+            name = self._ws.settings.executor
         return Snapshot(
             rev=self._rev,
             batches=self._batches,

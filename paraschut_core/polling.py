@@ -11,9 +11,10 @@ import time
 from collections.abc import Mapping
 
 from .db.jobs import read_online_rows
-from .db.poll import Absent, PollRecord, read_poll, store_poll, take_lease
+from .db.poll import Absent, PollRecord, is_leased, read_poll, store_poll, take_lease
 from .db.spawns import read_live_spawns
 from .errors import DatabaseError, ParaschutError, SchedulerError
+from .executors.base import JobExecutor
 from .model import ENDED, LiveJob
 from .workspace import Workspace
 
@@ -25,7 +26,9 @@ BELIEVE_EMPTY = 3
 
 def scheduler_key(ws: Workspace) -> str:
     """The name under which a scheduler's answers are kept: they are one user's."""
-    return f"{ws.executor.name} {ws.db.who.partition('@')[0]}"
+    executor = ws.executor
+    name = executor.name if executor.name != JobExecutor.name else type(executor).__qualname__
+    return f"{name} {ws.db.who.partition('@')[0]}"
 
 
 def expected_ids(ws: Workspace) -> set[str]:
@@ -40,21 +43,46 @@ def ask(ws: Workspace, *, force: bool = False) -> PollRecord:
     """The scheduler's latest valid answer, asked anew if it is due.
 
     Args:
-        force: ask now, whatever the interval says (a running poll of another process is waited for).
+        force: ask now, whatever the interval says; if another process is asking, wait for its answer.
 
     Returns:
         the record; `failing_since` is set while the scheduler does not answer. Never raises for the
         scheduler's faults.
     """
     key = scheduler_key(ws)
-    known = read_poll(ws.reader, key)
-    executor = ws.executor
-    interval = _interval(ws, known)
-    if executor.shared_poll and not _lease(ws, key, 0.0 if force else interval):
-        return known
+    known = _known(ws, key)
+    if ws.executor.shared_poll:
+        interval = 0.0 if force else _interval(ws, known)
+        try:
+            if not take_lease(ws.db, key, interval):
+                return _awaited(ws, key) if force else known
+        except DatabaseError as error:
+            # Who may only read the database looks at what others asked; with nobody else, asks for itself.
+            log.info("cannot take the lease: %s", error)
+            if 0 <= time.time() - known.tried_at < interval:
+                return known
     record = _judge(ws, known)
     _keep(ws, key, record, known)
     return record
+
+
+_unkept: dict[tuple[str, str], PollRecord] = {}
+"""This process's own last polls, where the database cannot be written to."""
+
+
+def _known(ws: Workspace, key: str) -> PollRecord:
+    """The newest record that there is."""
+    kept = read_poll(ws.reader, key)
+    own = _unkept.get((ws.db.path, key))
+    return own if own is not None and own.tried_at > kept.tried_at else kept
+
+
+def _awaited(ws: Workspace, key: str) -> PollRecord:
+    """What another process's poll, now under way, comes to (or what is known, if it takes too long)."""
+    end = time.monotonic() + ws.settings.poll.timeout
+    while is_leased(ws.reader, key) and time.monotonic() < end:
+        time.sleep(0.05)
+    return read_poll(ws.reader, key)
 
 
 def _interval(ws: Workspace, known: PollRecord) -> float:
@@ -63,15 +91,6 @@ def _interval(ws: Workspace, known: PollRecord) -> float:
     if not known.failures:
         return poll.interval
     return float(min(poll.interval * 2.0 ** min(known.failures, 16), max(poll.backoff, poll.interval)))
-
-
-def _lease(ws: Workspace, key: str, interval: float) -> bool:
-    try:
-        return take_lease(ws.db, key, interval)
-    except DatabaseError as error:
-        # Who may only read the database looks at what others asked; with nobody else, asks for itself.
-        log.info("cannot take the lease: %s", error)
-        return not read_poll(ws.reader, key).polled_at
 
 
 def _keep(ws: Workspace, key: str, record: PollRecord, known: PollRecord) -> None:
@@ -88,6 +107,7 @@ def _keep(ws: Workspace, key: str, record: PollRecord, known: PollRecord) -> Non
         store_poll(ws.db, key, record, answered=answered)
     except DatabaseError as error:
         log.info("cannot keep the scheduler's answer: %s", error)
+        _unkept[ws.db.path, key] = record
 
 
 def _judge(ws: Workspace, known: PollRecord) -> PollRecord:
@@ -95,7 +115,7 @@ def _judge(ws: Workspace, known: PollRecord) -> PollRecord:
     now = time.time()
     expected = expected_ids(ws)  # before the poll: an id that is newer is none that it must show
     try:
-        answer = ws.executor.poll()
+        answer = _checked(ws.executor.poll())
     except ParaschutError as error:
         return _failed(known, now, str(error))
     except Exception as error:  # a user's own executor may raise anything
@@ -114,6 +134,14 @@ def _judge(ws: Workspace, known: PollRecord) -> PollRecord:
     return PollRecord(now, answer, absent_now(known.absent, expected, answer, now), tried_at=now)
 
 
+def _checked(answer: Mapping[str, LiveJob]) -> dict[str, LiveJob]:
+    """A poll's answer, if it is what a poll must answer. Raises SchedulerError."""
+    for id_, job in answer.items():
+        if not isinstance(id_, str) or not isinstance(job, LiveJob):
+            raise SchedulerError(f"the poll gave {job!r:.100} for {id_!r}, not a LiveJob under its id")
+    return dict(answer)
+
+
 def _failed(known: PollRecord, now: float, error: str) -> PollRecord:
     return known._replace(
         failing_since=known.failing_since or now, failures=known.failures + 1, error=error, tried_at=now
@@ -124,16 +152,19 @@ def _some_ended(ws: Workspace, expected: set[str]) -> bool:
     """Whether the accounts say that one of these jobs ended: then an empty queue is no wonder."""
     try:
         return bool(ws.executor.explain(sorted(expected)[:20], time.time() - 30 * 86400.0))
-    except SchedulerError:
+    except Exception as error:  # a user's own executor may raise anything
+        log.info("%s cannot tell how jobs ended: %s", ws.executor.name, error)
         return False
 
 
 def absent_now(before: Absent, expected: set[str], answer: Mapping[str, LiveJob], now: float) -> Absent:
-    """For each expected id that is not live: since when, and in how many polls in a row."""
+    """For each expected id: when it was last seen, and in how many polls in a row it was not."""
     absent: dict[str, tuple[float, int]] = {}
     for id_ in expected:
         job = answer.get(id_)
         if job is None or job.state == ENDED:
-            first, polls = before.get(id_, (now, 0))
-            absent[id_] = (first, polls + 1)
+            seen, polls = before.get(id_, (now, 0))
+            absent[id_] = (min(seen, now), polls + 1)  # in the future: by the clock of another host
+        else:
+            absent[id_] = (now, 0)
     return absent

@@ -41,13 +41,13 @@ def waiting(batches: Mapping[int, Batch]) -> dict[int, str]:
     """Why batches that have `init` jobs cannot submit (all of) them now, in a few words each."""
     priorities = {i: p for i, batch in batches.items() if (p := batch_priority(batch)) is not None}
     top = max(priorities.values(), default=0)
+    leaders = [i for i, p in priorities.items() if p == top]
     reasons: dict[int, str] = {}
     for batch_id, priority in priorities.items():
         counts = batches[batch_id].counts
         if not any(n for (_, state), n in counts.items() if state == INIT):
             continue
         if priority < top and top >= GLOBAL_PRIORITY:
-            leaders = [i for i, p in priorities.items() if p == top]
             name = batches[leaders[0]].name
             others = f" and {len(leaders) - 1} more" if len(leaders) > 1 else ""
             reasons[batch_id] = f"waits for priority {top:g}: {name}{others}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -9,13 +10,15 @@ from . import polling
 from .db.filters import matching_keys
 from .db.jobs import read_all_infos
 from .db.spawns import read_spawns, spawn_fields
-from .errors import UsageError
+from .errors import DatabaseError, UsageError
 from .logs import ABSENT, LogError, look_at, print_lines
-from .model import DONE_STATES, ENDED, RUNNING, SPAWN, BatchJobs, JobInfo, JobKey, Missing, name_text
-from .monitor import Observed, look, missing_of
+from .model import DONE_STATES, ENDED, SPAWN, BatchJobs, JobInfo, JobKey, Missing, name_text
+from .monitor import ONLINE, Observed, look, missing_of
 from .submission import settle_claims
 from .text import clean, clean_line
 from .workspace import Workspace
+
+log = logging.getLogger(__name__)
 
 
 class Queue(NamedTuple):
@@ -67,8 +70,10 @@ def read_queue(ws: Workspace, condition: str = "", *, force_poll: bool = False) 
     """
     keys = matching_keys(ws.reader, condition) if condition.strip() else None
     record = polling.ask(ws, force=force_poll)
-    if not ws.db.read_only:
+    try:
         settle_claims(ws, record)
+    except DatabaseError as error:
+        log.info("cannot settle what was submitted: %s", error)  # who may only read can do without
     observed = look(ws, record)
     jobs = read_all_infos(ws.reader, keys)
     live = {id_: job for id_, job in record.answer.items() if job.state != ENDED}
@@ -81,13 +86,11 @@ def read_queue(ws: Workspace, condition: str = "", *, force_poll: bool = False) 
                 ids = [str(i) for i in info["ClusterID"] if i]
             else:
                 ids = [str(info[name]) for name in ("ClusterID", "submit_id") if info.get(name)][:1]
-            n = sum(1 for i in ids if i in live and live[i].state == RUNNING)
+            n = sum(1 for i in ids if i in live and live[i].state in ONLINE)
             if n:
                 online[key] = n
-    for key, lost in observed.missing.items():
-        found = [i for i in jobs.get(key.batch_id, []) if i["JobIndex"] == key.job_index]
-        if found:
-            observed.missing[key] = missing_of(ws, key, found[0]["attempt"], lost)
+            if key in observed.missing:
+                observed.missing[key] = missing_of(ws, key, info["attempt"], observed.missing[key])
     return Queue(
         jobs,
         observed,

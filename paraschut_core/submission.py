@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import secrets
@@ -13,15 +14,18 @@ from . import polling
 from .db.changes import read_batches
 from .db.connection import lives
 from .db.filters import matching_keys
-from .db.jobs import read_infos, read_keys_of_priority, read_online_rows
+from .db.jobs import read_infos, read_keys_of_priority, read_online_ids
 from .db.poll import PollRecord
-from .db.spawns import record_spawn_id, release_spawn
+from .db.spawns import read_live_spawns, record_spawn_id, release_spawn
 from .db.submitting import Claimed, claim, claimable, claimed_without_id, record_id, release
-from .errors import ConfigError, SchedulerError, UsageError
+from .errors import ConfigError, ParaschutError, SchedulerError, SubmitError, UsageError
+from .executors import BUILT_IN, current_job_id
 from .executors.base import JobExecutor
-from .model import ENDED, INIT, JobInfo, JobKey, JobSpec, Submitted, name_text
+from .model import ENDED, INIT, SPAWN, SUBMIT, JobInfo, JobKey, JobSpec, Submitted, name_text
 from .priority import submittable
 from .workspace import Workspace
+
+log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 """Called with (jobs done, jobs in all)."""
@@ -77,7 +81,9 @@ def submit_next(
     if not executor.isconnected():
         raise SchedulerError(f"Not connected to {executor.name}: jobs cannot be submitted from this host.")
     record = polling.ask(ws)
-    if not record.polled_at:
+    if _silent(record):
+        record = polling.ask(ws, force=True)  # it may be back, long before its next poll is due
+    if _silent(record):
         raise SchedulerError(f"{executor.name} does not answer ({record.error}); nothing was submitted.")
     settle_claims(ws, record)
     in_queue = count_in_queue(ws, record)
@@ -101,6 +107,11 @@ def submit_next(
     return SubmitReport(limit, in_queue, outcomes)
 
 
+def _silent(record: PollRecord) -> bool:
+    """Whether the scheduler does not answer (an answer that is only doubted, for it is empty, is one)."""
+    return not record.polled_at or (record.failing_since is not None and not record.empties)
+
+
 def read_max_jobs(ws: Workspace) -> int:
     """The first line of JobDir/maxjobs, else the setting (1000)."""
     path = os.path.join(ws.job_dir, "maxjobs")
@@ -118,13 +129,24 @@ def read_max_jobs(ws: Workspace) -> int:
 
 
 def count_in_queue(ws: Workspace, record: PollRecord) -> int:
-    """How many of the user's jobs the scheduler holds: what it said, and what was submitted since."""
+    """How many of the user's jobs the scheduler holds.
+
+    Ours are counted by the database, which knows of every one that was claimed, and of those that are
+    complete, since the last poll; other people's projects, and what is not ours, by that poll. The job
+    that asks is complete and does not count: else the last of a few would find no room for the next.
+    """
+    own: set[str] = set()
+    held = 0
+    spawns = read_live_spawns(ws.reader)
+    for key, state, submit_id, cluster_id in read_online_ids(ws.reader):
+        processes = [(s.submit_id, s.cluster_id) for s in spawns.get(key, ()) if s.state != INIT]
+        for ids in processes if state == SPAWN else [(submit_id, cluster_id)]:
+            named = {i for i in ids if i}
+            own |= named
+            # Without an id: it is being submitted; or somebody runs it by hand, and no queue holds it.
+            held += any(record.absent.get(i, (0.0, 0))[1] == 0 for i in named) if named else state == SUBMIT
     live = {id_ for id_, job in record.answer.items() if job.state != ENDED}
-    known = live | record.absent.keys()
-    since = sum(
-        1 for row in read_online_rows(ws.reader) if row.submit_id not in known and row.cluster_id not in known
-    )
-    return len(live) + since
+    return held + len(live - record.absent.keys() - own - {current_job_id()})
 
 
 # ------------------------------------------------------------------------------------ submit
@@ -286,7 +308,7 @@ def make_spec(ws: Workspace, info: JobInfo, token: str, spawn_id: int | None = N
         **checked_vars(info),
         "PARASCHUT_DB": ws.db.path,
         "PARASCHUT_JOB_DIR": ws.job_dir,
-        "PARASCHUT_EXECUTOR": ws.executor.name,
+        "PARASCHUT_EXECUTOR": _executor_name(ws),
         "PARASCHUT_BATCH_ID": str(key.batch_id),
         "PARASCHUT_JOB_INDEX": str(key.job_index),
         "PARASCHUT_TOKEN": token,
@@ -317,13 +339,17 @@ def make_spec(ws: Workspace, info: JobInfo, token: str, spawn_id: int | None = N
     )
 
 
+def _executor_name(ws: Workspace) -> str:
+    """The executor by which a job knows itself, and submits others: one that a configuration can name."""
+    return ws.executor.name if ws.executor.name in BUILT_IN else ws.settings.executor
+
+
 def submit_claimed(ws: Workspace, specs: Sequence[JobSpec]) -> list[Outcome]:
     """Hands claimed jobs to the executor and records what it says."""
-    try:
-        results = ws.executor.submit_many(specs)
-    except SchedulerError as error:
-        results = [Submitted(None, str(error), certain=False) for _ in specs]
-    record_submitted(ws, specs, results)
+    results = _submit(ws.executor, specs)
+    unwanted = record_submitted(ws, specs, results)
+    if unwanted:
+        _take_back(ws.executor, unwanted)
     return [
         Outcome(
             spec.key,
@@ -334,20 +360,50 @@ def submit_claimed(ws: Workspace, specs: Sequence[JobSpec]) -> list[Outcome]:
     ]
 
 
-def record_submitted(ws: Workspace, specs: Sequence[JobSpec], results: Sequence[Submitted]) -> None:
-    """Writes the ids down; jobs that were certainly refused go back."""
+def _submit(executor: JobExecutor, specs: Sequence[JobSpec]) -> list[Submitted]:
+    """What the executor says, whatever it does: an error without certainty leaves all in doubt."""
+    try:
+        results = list(executor.submit_many(specs))
+    except (SubmitError, UsageError) as error:
+        return [Submitted(None, str(error)) for _ in specs]
+    except ParaschutError as error:
+        return [Submitted(None, str(error), certain=False) for _ in specs]
+    except Exception as error:  # a user's own executor may raise anything
+        log.exception("submit_many of %s", executor.name)
+        return [Submitted(None, f"{type(error).__name__}: {error}", certain=False) for _ in specs]
+    silent = Submitted(None, f"{executor.name} did not say what became of it", certain=False)
+    return [*results, *[silent] * len(specs)][: len(specs)]
+
+
+def _take_back(executor: JobExecutor, unwanted: Mapping[str, JobInfo]) -> None:
+    """Deletes what was reset while it was being submitted; what cannot be deleted stops when it starts."""
+    try:
+        executor.delete_many(unwanted)
+    except Exception as error:
+        log.warning("cannot delete %s, which nobody waits for any more: %s", ", ".join(unwanted), error)
+
+
+def record_submitted(
+    ws: Workspace, specs: Sequence[JobSpec], results: Sequence[Submitted]
+) -> dict[str, JobInfo]:
+    """Writes the ids down; jobs that were certainly refused go back.
+
+    Returns:
+        the ids that nobody waits for: their jobs were reset or removed meanwhile.
+    """
+    unwanted: dict[str, JobInfo] = {}
     with ws.db.transaction() as tx:
         for spec, result in zip(specs, results, strict=True):
             if result.id is not None:
-                if spec.spawn_id is None:
-                    record_id(tx, spec.key, spec.token, result.id)
-                else:
-                    record_spawn_id(tx, spec.key, spec.token, result.id)
+                record = record_id if spec.spawn_id is None else record_spawn_id
+                if not record(tx, spec.key, spec.token, result.id):
+                    unwanted[result.id] = spec.job_info
             elif result.certain:
                 if spec.spawn_id is None:
                     release(tx, spec.key, spec.token, f"not submitted: {result.error}", surely=True)
                 else:
                     release_spawn(tx, spec.key, spec.token)
+    return unwanted
 
 
 # ------------------------------------------------------------------------------------ after a crash
@@ -366,7 +422,8 @@ def settle_claims(ws: Workspace, record: PollRecord) -> int:
     claims = claimed_without_id(ws.reader)
     try:
         found = ws.executor.find([c.token for c in claims]) if claims else {}
-    except SchedulerError:
+    except Exception as error:  # a user's own executor may raise anything; no answer proves nothing
+        log.info("cannot look for %d submissions: %s", len(claims), error)
         return 0
     late = [c for c in claims if c.token not in found and _is_over(ws, c)]
     if not found and not late:

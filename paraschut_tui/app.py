@@ -40,7 +40,7 @@ class ParaschutApp(App[None]):
         clock: epoch seconds.
     """
 
-    CSS_PATH = "paraschut.tcss"
+    CSS_PATH = os.path.join(os.path.dirname(__file__), "paraschut.tcss")
     TITLE = "Paraschut"
     COMMAND_PALETTE_BINDING = "ctrl+p"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+q", "quit", "leave", show=False, priority=True)]

@@ -77,13 +77,13 @@ MAIN: Sequence[Key] = (
     Key("i", "details", "info", "all about the job, in place of its log"),
     Key("o", "stream", "out/err", "stdout or stderr"),
     Key("plus", "zoom", "zoom", "this pane alone, and back", shown="+"),
-    Key("tab", "focus_next", "", "next pane", shown="Tab"),
-    Key("shift+tab", "focus_previous", "", "previous pane", shown="shift+Tab"),
+    Key("tab", "app.focus_next", "", "next pane", shown="Tab"),
+    Key("shift+tab", "app.focus_previous", "", "previous pane", shown="shift+Tab"),
     Key("escape", "back", "", "back: clears filter, marks, zoom", shown="Esc"),
     Key("ctrl+r", "refresh", "", "read and poll now"),
-    Key("colon", "command_palette", "", "all commands", shown=": ctrl+p"),
+    Key("colon", "app.command_palette", "", "all commands", shown=": ctrl+p"),
     Key("question_mark", "help", "help", "this help", shown="?"),
-    Key("q", "quit", "quit", "leave; jobs go on"),
+    Key("q", "app.quit", "quit", "leave; jobs go on"),
 )
 
 KEY_LINE = {

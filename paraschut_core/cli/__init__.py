@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         the exit code: 0; 1 for a failure; 2 for misuse; for `run` what the command itself returned.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    options, rest = _global_options(arguments)
+    options, rest = global_options(arguments)
     if rest[:1] == ["run"] and not _asks_for_help(rest[1:]):
         from .run import run
 
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command(arguments)
 
 
-def _global_options(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
+def global_options(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
     """The global options that can stand before `run`, and what follows them; others are left to click."""
     found: dict[str, str] = {}
     at = 0

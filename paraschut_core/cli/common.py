@@ -43,6 +43,10 @@ class Project:
             self._settings = config.load(config=self.config, database=self.database)
         return self._settings
 
+    def use(self, settings: Settings) -> None:
+        """Takes these settings instead of looking for some."""
+        self._settings = settings
+
     def open(self, *, create: bool = False) -> Workspace:
         """The project's database and executor, as a context manager."""
         from ..runtime import author

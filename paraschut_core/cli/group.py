@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from .. import __version__
-from . import complain, guarded
+from . import complain, global_options, guarded
+from ..errors import UsageError
 from .common import Project
 
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
@@ -117,7 +118,7 @@ def paraschut(
       paraschut submit
       paraschut
     """
-    ctx.obj = Project(config, database, ctx.meta.get("paraschut.arguments", ()))
+    ctx.obj = Project(config, database, ctx.obj or ())
     if ctx.invoked_subcommand is not None:
         if condition or batch is not None or read_only or lean:
             raise click.UsageError(
@@ -134,7 +135,7 @@ def open_dashboard(
     """Opens the dashboard; returns its exit code once it is left."""
     settings = project.settings
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise click.UsageError(
+        raise UsageError(
             "The dashboard needs a terminal. For a report use `paraschut queue`, for help `paraschut --help`."
         )
     from ..workspace import open_database
@@ -161,7 +162,7 @@ def _invoke(arguments: list[str]) -> int:
             arguments,
             prog_name="paraschut",
             standalone_mode=False,
-            context_settings=None,
+            obj=global_options(arguments)[1],
         )
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx else "", err=True)

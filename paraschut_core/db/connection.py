@@ -25,6 +25,10 @@ SCHEMA_VERSION = 1
 BUSY_TIMEOUT = 60.0
 """Seconds to wait for another writer: SQLite's 5 s lose 4-5 % of 200 simultaneous writers."""
 
+_inherited: list[sqlite3.Connection] = []
+"""Connections that came through a fork. They are kept for good: to drop one is to close it, and that would
+end the parent's transaction."""
+
 _NETWORK_FILE_SYSTEMS = frozenset(
     "nfs nfs3 nfs4 cifs smb smb2 smb3 smbfs lustre gpfs beegfs ceph glusterfs afs 9p pvfs2"  # noqa: SIM905
     " orangefs panfs".split()  # as a list these would take a page
@@ -110,7 +114,7 @@ class Database:
         path: the file.
         timeout: seconds to wait for other writers.
         journal: "delete", "wal", or "auto": WAL where no other host can write to the file. `local`
-            says whether that may be so (WAL breaks when two hosts share the file).
+            says whether that may be so (WAL breaks when two hosts share the file). None: as it is.
         read_only: open for reading only.
         create: make the file and its tables if there is none yet.
         who: the author named in events (default: this process).
@@ -121,7 +125,7 @@ class Database:
         path: str | os.PathLike[str],
         *,
         timeout: float = BUSY_TIMEOUT,
-        journal: Journal = "delete",
+        journal: Journal | None = "delete",
         local: bool = False,
         read_only: bool = False,
         create: bool = False,
@@ -144,26 +148,29 @@ class Database:
     def connection(self) -> sqlite3.Connection:
         """The open connection. Read with it in single statements, fetched whole."""
         if self._connection is None or self._pid != os.getpid():
-            # A connection that came through a fork is dropped unclosed: closing it would release the
-            # parent's POSIX locks.
+            self.close()
             self._connection = self._open()
             self._pid = os.getpid()
         return self._connection
 
     def renew(self) -> bool:
-        """Lets go of the file if another took its place (a rename, a restored backup); True if so.
+        """Lets go of the file if another took its place (a rename, a restored backup) or it was removed;
+        True if so.
 
         What is written to a file that nobody can find any more would be lost.
         """
-        if self._connection is None or _identity(self.path) in (self._file, None):
+        if self._connection is None or _identity(self.path) in (self._file, UNKNOWN):
             return False
         self.close()
         return True
 
     def close(self) -> None:
         """Closes the connection; the next use opens it again."""
-        if self._connection is not None and self._pid == os.getpid():
-            self._connection.close()
+        if self._connection is not None:
+            if self._pid == os.getpid():
+                self._connection.close()
+            else:
+                _inherited.append(self._connection)
         self._connection = None
 
     def __enter__(self) -> Database:
@@ -237,7 +244,7 @@ class Database:
             )
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = OFF")
-        if not self.read_only:
+        if not self.read_only and self.journal is not None:
             self._choose_journal(connection)
 
     def _choose_journal(self, connection: sqlite3.Connection) -> None:
@@ -370,6 +377,9 @@ class _Write:
                     continue
                 self._rollback(connection)
                 raise self._database.explained(failure) from failure
+            except BaseException:
+                self._rollback(connection)
+                raise
 
     @staticmethod
     def _rollback(connection: sqlite3.Connection) -> None:
@@ -380,11 +390,17 @@ class _Write:
                 pass  # the file is gone or the disk failed: the journal rolls it back at the next open
 
 
+UNKNOWN = (-1, -1)
+
+
 def _identity(path: str) -> tuple[int, int] | None:
+    """Device and inode of a file; None if there is none, UNKNOWN if that cannot be told."""
     try:
         status = os.stat(path)
-    except OSError:
+    except FileNotFoundError:
         return None
+    except OSError:
+        return UNKNOWN
     return status.st_dev, status.st_ino
 
 

@@ -151,14 +151,15 @@ def read_actions(db: Database, limit: int = 200) -> list[Action]:
     return [Action._make([*row[:6], bool(row[6]), bool(row[7])]) for row in rows]
 
 
-def _same_user(one: str, other: str) -> bool:
+def same_user(one: str, other: str) -> bool:
+    """Whether two authors of events are one user, on whatever hosts."""
     return one.partition("@")[0] == other.partition("@")[0]
 
 
 def last_undoable(db: Database, who: str) -> Action | None:
     """The latest act of this user (on any host) that can be undone and was not."""
-    for action in read_actions(db):
-        if action.can_undo and not action.undone and _same_user(action.who, who):
+    for action in read_actions(db, -1):
+        if action.can_undo and not action.undone and action.jobs and same_user(action.who, who):
             return action
     return None
 
@@ -194,7 +195,10 @@ def undo(tx: Transaction, action: Action) -> tuple[list[JobKey], list[tuple[JobK
     return restored, refused
 
 
-_COLUMNS = frozenset({"state", "priority", "submit_id", "ClusterID", "hostname", "subtime", "token"})
+_COLUMNS = frozenset(
+    ("state", "priority", "submit_id", "ClusterID", "hostname", "subtime")
+    + ("token", "submitted_at", "started_at")
+)
 
 
 def _restore(tx: Transaction, key: JobKey, detail: Mapping[str, Any]) -> None:

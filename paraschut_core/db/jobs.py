@@ -50,23 +50,34 @@ def _checked_priority(value: object, where: str) -> int | float:
         value = value.item()  # a numpy scalar
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
         raise UsageError(f"{where}: priority must be a number, not {value!r}.")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise UsageError(f"{where}: priority {value} is too large for the index.")
     return value
 
 
 def _checked_state(value: object, where: str) -> str:
     if not isinstance(value, str):
         raise UsageError(f"{where}: state must be text, not {value!r}.")
+    if value != _storable(value):
+        raise UsageError(f"{where}: state {value!a} holds half a character (a lone surrogate).")
     return value
+
+
+def _storable(text: str) -> str:
+    """`text` as a column can hold it: without lone surrogates (the metadata keeps them)."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _text_or_none(value: object) -> str | None:
     if isinstance(value, (list, tuple)):
         value = value[0] if value else None
-    return None if value is None else str(value)
+    return None if value is None else _storable(str(value))
 
 
 def pack_metadata(info: Mapping[str, Any]) -> str:
     """The JSON of all fields without a column. Raises MetadataError naming the job and the field."""
+    if "unreadable" in info:  # what is left of it must not be overwritten by what stands for it
+        raise MetadataError(f"{info['unreadable']}; nothing was written.")
     skip = {*COLUMN_FIELDS, *OWN_FIELDS, *SPAWN_FIELDS, "md5"}
     try:
         return encode({field: value for field, value in info.items() if field not in skip})[0]
@@ -162,6 +173,15 @@ def read_online_rows(db: Database) -> list[JobRow]:
     """All jobs that should be online: submitted, running or spawned."""
     sql = f"SELECT {_ROW} FROM {_ROW_FROM} WHERE j.state IN ('submit', 'run', 'spawn')"
     return [to_row(row) for row in db.rows(sql)]
+
+
+def read_online_ids(db: Database) -> list[tuple[JobKey, str, str | None, str | None]]:
+    """(key, state, submit_id, ClusterID) of all jobs that should be online."""
+    rows = db.rows(
+        "SELECT BatchID, JobIndex, state, submit_id, ClusterID FROM job"
+        " WHERE state IN ('submit', 'run', 'spawn')"
+    )
+    return [(JobKey(row[0], row[1]), *row[2:]) for row in rows]
 
 
 def read_cells(db: Database, batch_id: int, chunk: int = 50_000) -> Iterator[list[tuple[int, str]]]:
@@ -276,6 +296,8 @@ def _insertable(info: Mapping[str, Any], tx: Transaction, rev: int) -> tuple[Any
             raise UsageError(f"A job without {field} cannot be added: {dict(info)!r:.200}")
     batch_id, index = checked_id(info["BatchID"]), checked_id(info["JobIndex"], "JobIndex")
     where = f"job {batch_id}/{index}"
+    if index < 0:
+        raise UsageError(f"{where}: JobIndex must not be negative.")
     return (
         batch_id,
         index,
@@ -301,7 +323,14 @@ def _ensure_batch(tx: Transaction, batch_id: int, info: Mapping[str, Any], *, mu
     if not known:
         tx.connection.execute(
             "INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?)",
-            (batch_id, name_text(info["name"]), str(info["batch_type"]), tx.at, tx.who, tx.rev),
+            (
+                batch_id,
+                _storable(name_text(info["name"])),
+                _storable(str(info["batch_type"])),
+                tx.at,
+                tx.who,
+                tx.rev,
+            ),
         )
 
 
@@ -338,7 +367,7 @@ def write_info(tx: Transaction, info: JobInfo, *, why: str, quiet: bool = False)
     if info["state"] != old["state"] or not quiet:
         new = {field: value for field, value in info.items() if field not in OWN_FIELDS}
         detail = {
-            "changed": changed_fields(old, {f: v for f, v in new.items() if f not in old or old[f] != v}),
+            "changed": changed_fields(old, {f: v for f, v in new.items() if not same(old.get(f, old), v)}),
             "columns": {field: old.get(field) for field in COLUMN_FIELDS},
             "metadata": row[-3],
         }
@@ -388,6 +417,14 @@ def store_columns(tx: Transaction, key: JobKey, info: Mapping[str, Any], **colum
     )
 
 
+def same(one: object, other: object) -> bool:
+    """Whether two values of a field are equal, numpy's arrays included."""
+    try:
+        return bool(one == other)
+    except ValueError:  # of an array, whose comparison is an array again
+        return encode({"": one})[0] == encode({"": other})[0]
+
+
 def changed_fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, list[Any]]:
     """{field: [before, after]} for the history, which shows it to people; long values are cut."""
     return {field: [_plain(old.get(field)), _plain(value)] for field, value in new.items()}
@@ -408,8 +445,8 @@ def rename_batch(tx: Transaction, batch_id: int, info: Mapping[str, Any]) -> Non
         "UPDATE batch SET name = :name, batch_type = :kind, rev = :rev"
         " WHERE BatchID = :id AND (name <> :name OR batch_type <> :kind)",
         {
-            "name": name_text(info.get("name", "")),
-            "kind": str(info.get("batch_type", "")),
+            "name": _storable(name_text(info.get("name", ""))),
+            "kind": _storable(str(info.get("batch_type", ""))),
             "rev": tx.rev,
             "id": batch_id,
         },

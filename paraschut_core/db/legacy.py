@@ -23,6 +23,9 @@ RESERVED = ("rev", "attempt", "token", "unreadable")
 MOST_TEXT = 64 << 20
 """Most of one job's metadata, as `codec.encode` counts it."""
 
+# What a value raises that hostile bytes left half made, when it is looked at.
+_OF_BAD_VALUES = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, MemoryError)
+
 _COLUMNS = {
     "batch": ("BatchID", "name", "batch_type"),
     "job": ("BatchID", "JobIndex", "state", "priority", "metadata", "md5"),
@@ -155,8 +158,8 @@ class LegacyDatabase:
         if "readonly" in text or "unable to open" in text:
             return DatabaseError(
                 f"{self.path} cannot be opened for reading ({text}). Look at its permissions. If there is "
-                f"a {os.path.basename(self.path)}-journal beside it, a crash left a write unfinished: open the "
-                "file once with v0.6 or with sqlite3 to have that undone."
+                f"a {os.path.basename(self.path)}-journal beside it, a crash left a write unfinished: "
+                "open the file once with v0.6 or with sqlite3 to have that undone."
             )
         return DatabaseError(f"{self.path}: {text}")
 
@@ -209,14 +212,14 @@ class LegacyDatabase:
 
     def _unlisted_batches(self, known: set[int]) -> Iterator[LegacyBatch]:
         for batch_id, numbers in self._jobs_of_others(known).items():
-            jobs = (
-                _job(*entry) for entry in self._rows("job", numbers) if not isinstance(entry, LegacyError)
-            )
-            job = next((job for job in jobs if isinstance(job, LegacyJob)), None)
-            if job is not None:  # else all its jobs are reported as unreadable
-                name, batch_type = name_text(job.info.get("name", "")), str(job.info.get("batch_type", ""))
+            for entry in self._rows("job", numbers):
+                job = entry if isinstance(entry, LegacyError) else _job(*entry)
+                if isinstance(job, LegacyError):
+                    continue  # jobs() reports it
                 note = f"batch {batch_id} has no row of its own that can be read: named as job {job.key} says"
+                name, batch_type = name_text(job.info.get("name", "")), str(job.info.get("batch_type", ""))
                 yield LegacyBatch(batch_id, name, batch_type, [note])
+                break
 
     def _jobs_of_others(self, known: set[int]) -> dict[int, list[int]]:
         """The row numbers of jobs whose batch is not among `known`, by batch."""
@@ -230,7 +233,7 @@ class LegacyDatabase:
         return others
 
     def jobs(self) -> Iterator[LegacyJob | LegacyError]:
-        """The jobs in the order in which they were added.
+        """The jobs in the order of their rows.
 
         Where BatchID, JobIndex, state or priority differ between a row's columns and its metadata, the
         columns count (v0.6 looks for jobs by them), and a note says so. Of two jobs with one number the
@@ -253,7 +256,7 @@ class LegacyDatabase:
             yield job
 
     def spawns(self) -> Iterator[LegacySpawn | LegacyError]:
-        """The processes of spawn jobs, in the order in which they were added.
+        """The processes of spawn jobs, in the order of their rows.
 
         v0.6 gives a SpawnID twice when the numbers before it have a gap: the second gets a free one, and a
         note says so.
@@ -312,7 +315,7 @@ def _job(number: int, row: Row) -> LegacyJob | LegacyError:
     damaged = hashlib.md5(blob, usedforsecurity=False).hexdigest() != md5
     try:
         info, notes = _info(blob)
-    except MetadataError as error:
+    except (MetadataError, *_OF_BAD_VALUES) as error:
         checksum = " (and its checksum is wrong)" if damaged else ""
         return LegacyError(name, f"its metadata cannot be taken over{checksum}: {clean_line(error, 300)}")
     if damaged:

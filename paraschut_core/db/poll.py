@@ -13,7 +13,8 @@ from ..model import Ending, LiveJob
 from .connection import Database, lives
 
 Absent = Mapping[str, tuple[float, int]]
-"""Ids that should be in the queue and are not: (epoch s of the first poll without it, polls since)."""
+"""The ids that should be in the queue at the last poll: (epoch s when it was last seen there, or first
+looked for; polls in a row without it, 0 for those that it showed)."""
 
 LEASE = 240.0
 """Seconds after which a poll that was begun and never ended is taken over by another process. Longer than
@@ -58,11 +59,15 @@ def read_poll(db: Database, scheduler: str) -> PollRecord:
     if not rows:
         return PollRecord()
     polled_at, answer, absent, failing_since, failures, empties, error, lease_at = rows[0]
-    known = json.loads(zlib.decompress(absent)) if absent else {}
+    try:
+        jobs = _unpack_jobs(answer)
+        known = {id_: (at, n) for id_, (at, n) in json.loads(zlib.decompress(absent)).items()} if absent else {}
+    except (ValueError, TypeError, AttributeError, zlib.error):
+        return PollRecord()  # damaged, or of another version: the next poll replaces it
     return PollRecord(
         polled_at,
-        _unpack_jobs(answer),
-        {id_: (at, n) for id_, (at, n) in known.items()},
+        jobs,
+        known,
         failing_since,
         failures,
         empties,
@@ -74,31 +79,38 @@ def read_poll(db: Database, scheduler: str) -> PollRecord:
 def take_lease(db: Database, scheduler: str, interval: float) -> bool:
     """Whether this process shall ask the scheduler now: nobody did within `interval` seconds.
 
-    A time in the future (another host's clock is ahead) counts as long ago.
+    A time far in the future (another host's clock is ahead) counts as long ago, a little is no matter.
     """
-    now = time.time()
 
-    def recent(at: float, span: float) -> bool:
-        return 0 <= now - at < span
-
-    def taken(at: float, holder: str | None) -> bool:
-        return recent(at, interval) or bool(holder and recent(at, LEASE) and lives(holder) is not False)
+    def taken(at: float, holder: str | None, now: float) -> bool:
+        return abs(now - at) < interval or _held(at, holder, now)
 
     rows = db.rows("SELECT lease_at, lease_who FROM poll WHERE scheduler = ?", (scheduler,))
-    if rows and taken(*rows[0]):
+    if rows and taken(*rows[0], time.time()):
         return False  # looked at without a lock first: most processes find that it is not their turn
     with db.transaction() as tx:
         row = tx.connection.execute(
             "SELECT lease_at, lease_who FROM poll WHERE scheduler = ?", (scheduler,)
         ).fetchone()
-        if row and taken(*row):
+        if row and taken(*row, tx.at):  # by the time that it took to get the lock, another may have been
             return False
         tx.connection.execute(
             "INSERT INTO poll (scheduler, lease_at, lease_who) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET"
             " lease_at = excluded.lease_at, lease_who = excluded.lease_who",
-            (scheduler, now, tx.who),
+            (scheduler, tx.at, tx.who),
         )
     return True
+
+
+def is_leased(db: Database, scheduler: str) -> bool:
+    """Whether a process is asking the scheduler right now."""
+    rows = db.rows("SELECT lease_at, lease_who FROM poll WHERE scheduler = ?", (scheduler,))
+    return bool(rows) and _held(*rows[0], time.time())
+
+
+def _held(at: float, holder: str | None, now: float) -> bool:
+    """Whether a lease is: its holder may be at work, and not for longer than any command takes."""
+    return bool(holder) and abs(now - at) < LEASE and lives(holder or "") is not False
 
 
 def store_poll(db: Database, scheduler: str, record: PollRecord, *, answered: bool) -> None:

@@ -26,6 +26,7 @@ CREATE TABLE job (
   attempt      INTEGER NOT NULL DEFAULT 0,  -- submissions so far; the log history's length
   restarts     INTEGER NOT NULL DEFAULT 0,  -- times the scheduler itself requeued this submission
   token        TEXT,                        -- of the latest submission, until the job is reset
+  claimed_by   TEXT,                        -- who submitted it: user@host:pid
   submit_id    TEXT,                        -- what the scheduler answered
   ClusterID    TEXT,                        -- what the running job says its id is
   hostname     TEXT,
@@ -49,6 +50,7 @@ CREATE TABLE spawn (
   spawn_state  TEXT NOT NULL,
   attempt      INTEGER NOT NULL DEFAULT 0,
   token        TEXT,
+  claimed_by   TEXT,
   submit_id    TEXT,
   ClusterID    TEXT,
   hostname     TEXT,
@@ -143,8 +145,8 @@ CREATE TRIGGER job_uncounted AFTER DELETE ON job BEGIN
     WHERE BatchID = OLD.BatchID AND priority = OLD.priority AND state = OLD.state AND n = 0;
 END;
 
-CREATE TRIGGER job_recounted AFTER UPDATE OF state, priority ON job
-  WHEN OLD.state <> NEW.state OR OLD.priority <> NEW.priority BEGIN
+CREATE TRIGGER job_recounted AFTER UPDATE OF BatchID, state, priority ON job
+  WHEN OLD.state <> NEW.state OR OLD.priority <> NEW.priority OR OLD.BatchID <> NEW.BatchID BEGIN
   UPDATE counter SET n = n - 1
     WHERE BatchID = OLD.BatchID AND priority = OLD.priority AND state = OLD.state;
   DELETE FROM counter

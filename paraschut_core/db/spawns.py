@@ -8,7 +8,7 @@ from ..errors import StaleJobError
 from ..model import COMPLETE, INIT, RUN, SPAWN, SUBMIT, JobKey, Spawn
 from .connection import Database, Row, Transaction
 from .history import add_event
-from .submitting import Running
+from .submitting import Running, current_token
 
 _SPAWN = "SpawnID, ClusterID, spawn_state, stdout, stderr, submit_id, attempt"
 
@@ -88,14 +88,16 @@ def next_spawn_ids(tx: Transaction, key: JobKey, n: int) -> list[int]:
 def insert_spawn(tx: Transaction, key: JobKey, spawn: NewSpawn) -> None:
     """Adds or replaces one spawn of a job."""
     tx.connection.execute(
-        "INSERT OR REPLACE INTO spawn (BatchID, JobIndex, SpawnID, spawn_state, attempt, token, submit_id,"
-        " ClusterID, submitted_at, stdout, stderr, rev) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO spawn (BatchID, JobIndex, SpawnID, spawn_state, attempt, token, claimed_by,"
+        " submit_id, ClusterID, submitted_at, stdout, stderr, rev)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             *key,
             spawn.spawn_id,
             spawn.state,
             spawn.attempt,
             spawn.token,
+            tx.who,
             spawn.cluster_id,
             spawn.cluster_id,
             tx.at,
@@ -107,13 +109,19 @@ def insert_spawn(tx: Transaction, key: JobKey, spawn: NewSpawn) -> None:
 
 
 def record_spawn_id(tx: Transaction, key: JobKey, token: str, submit_id: str) -> bool:
-    """Keeps the scheduler's id of a claimed spawn. False if it is not that submission's any more."""
-    changed = tx.connection.execute(
+    """Keeps the scheduler's id of a claimed spawn, unless the spawn itself was faster. False if nobody
+    waits for that submission any more."""
+    tx.connection.execute(
         "UPDATE spawn SET submit_id = ?, rev = ? WHERE BatchID = ? AND JobIndex = ? AND token = ?"
         " AND submit_id IS NULL",
         (submit_id, tx.rev, *key, token),
-    ).rowcount
-    return changed > 0
+    )
+    if tx.connection.execute(
+        "SELECT 1 FROM spawn WHERE BatchID = ? AND JobIndex = ? AND token = ?", (*key, token)
+    ).fetchone():
+        return True
+    # The last spawn to complete took the job over: its token is the job's.
+    return current_token(tx, key) == token
 
 
 def release_spawn(tx: Transaction, key: JobKey, token: str) -> bool:

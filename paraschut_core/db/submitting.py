@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import ConflictError, StaleJobError
@@ -16,6 +16,7 @@ from .jobs import (
     changed_fields,
     pack_metadata,
     rename_batch,
+    same,
     store_columns,
     store_info,
     to_info,
@@ -48,7 +49,7 @@ def claim(tx: Transaction, key: JobKey, info: JobInfo, token: str) -> None:
     tx.connection.execute(
         "UPDATE job SET state = ?, attempt = ?, token = ?, restarts = 0, submit_id = NULL, ClusterID = NULL,"
         " hostname = NULL, subtime = ?, submitted_at = ?, started_at = NULL, changed_at = ?,"
-        " changed_by = ?, metadata = ?, rev = ? WHERE BatchID = ? AND JobIndex = ?",
+        " changed_by = ?, claimed_by = ?, metadata = ?, rev = ? WHERE BatchID = ? AND JobIndex = ?",
         (
             SUBMIT,
             info["attempt"],
@@ -56,6 +57,7 @@ def claim(tx: Transaction, key: JobKey, info: JobInfo, token: str) -> None:
             info["subtime"],
             tx.at,
             tx.at,
+            tx.who,
             tx.who,
             pack_metadata(info),
             tx.rev,
@@ -66,13 +68,23 @@ def claim(tx: Transaction, key: JobKey, info: JobInfo, token: str) -> None:
 
 
 def record_id(tx: Transaction, key: JobKey, token: str, submit_id: str) -> bool:
-    """Keeps the scheduler's id of a claimed job. False if it is not (any more) that submission's."""
-    changed = tx.connection.execute(
-        "UPDATE job SET submit_id = ?, changed_at = ?, rev = ? WHERE BatchID = ? AND JobIndex = ?"
-        " AND token = ? AND submit_id IS NULL",
-        (submit_id, tx.at, tx.rev, *key, token),
-    ).rowcount
-    return changed > 0
+    """Keeps the scheduler's id of a claimed job, unless the job itself was faster.
+
+    Returns:
+        whether the job is still (or was, when it completed) that submission's: if not, nobody waits for
+        what was submitted.
+    """
+    row = tx.connection.execute(
+        "SELECT token, submit_id, state FROM job WHERE BatchID = ? AND JobIndex = ?", key
+    ).fetchone()
+    if row is None or row[0] != token:
+        return False
+    if row[1] is None and row[2] not in DONE_STATES:
+        tx.connection.execute(
+            "UPDATE job SET submit_id = ?, changed_at = ?, rev = ? WHERE BatchID = ? AND JobIndex = ?",
+            (submit_id, tx.at, tx.rev, *key),
+        )
+    return True
 
 
 def release(tx: Transaction, key: JobKey, token: str, why: str, *, surely: bool) -> bool:
@@ -95,11 +107,12 @@ def release(tx: Transaction, key: JobKey, token: str, why: str, *, surely: bool)
         attempt -= 1
         for stream in ("stdout", "stderr"):
             if isinstance(info.get(stream), list):
-                info[stream] = info[stream][:attempt]
+                info[stream] = info[stream][:-1]
+    metadata = row[-1] if "unreadable" in info else pack_metadata(info)
     tx.connection.execute(
         "UPDATE job SET state = ?, attempt = ?, token = NULL, submitted_at = NULL, metadata = ?,"
         " changed_at = ?, changed_by = ?, rev = ? WHERE BatchID = ? AND JobIndex = ?",
-        (INIT, attempt, pack_metadata(info), tx.at, tx.who, tx.rev, *key),
+        (INIT, attempt, metadata, tx.at, tx.who, tx.rev, *key),
     )
     add_event(tx, key, info["attempt"], SUBMIT, INIT, why)
     return True
@@ -118,19 +131,17 @@ class Claimed(NamedTuple):
 def claimed_without_id(db: Database) -> list[Claimed]:
     """All submissions whose id is not known: cut short by a crash, or under way right now."""
     jobs = db.rows(
-        "SELECT BatchID, JobIndex, token, submitted_at, changed_by FROM job WHERE state = 'submit'"
+        "SELECT BatchID, JobIndex, token, submitted_at, claimed_by FROM job WHERE state = 'submit'"
         # said twice: in this form SQLite sees that the index of online jobs answers it
         " AND state IN ('submit', 'run', 'spawn')"
         " AND submit_id IS NULL AND ClusterID IS NULL AND token IS NOT NULL"
     )
     spawns = db.rows(
-        "SELECT s.BatchID, s.JobIndex, s.token, s.submitted_at, j.changed_by, s.SpawnID"
-        " FROM spawn s JOIN job j ON j.BatchID = s.BatchID AND j.JobIndex = s.JobIndex"
-        " WHERE s.spawn_state = 'submit' AND s.submit_id IS NULL AND s.ClusterID IS NULL"
-        " AND s.token IS NOT NULL"
+        "SELECT BatchID, JobIndex, token, submitted_at, claimed_by, SpawnID FROM spawn"
+        " WHERE spawn_state = 'submit' AND submit_id IS NULL AND ClusterID IS NULL AND token IS NOT NULL"
     )
     return [
-        Claimed(JobKey(batch, index), token, at or 0.0, who, *rest)
+        Claimed(JobKey(batch, index), token, at or 0.0, who or "", *rest)
         for batch, index, token, at, who, *rest in (*jobs, *spawns)
     ]
 
@@ -269,24 +280,10 @@ def complete(tx: Transaction, db: Database, key: JobKey, info: JobInfo, *, by_jo
     for field in ("SpawnID", "spawn_state"):
         merged.pop(field, None)
     merged["state"] = COMPLETE
-    merged.setdefault("hostname", now.get("hostname"))
-    merged.setdefault("subtime", now.get("subtime"))
-    tx.connection.execute(
-        "UPDATE job SET state = ?, priority = ?, submit_id = NULL, ClusterID = NULL, hostname = ?,"
-        " subtime = ?, metadata = ?, changed_at = ?, changed_by = ?, rev = ?"
-        " WHERE BatchID = ? AND JobIndex = ?",
-        (
-            COMPLETE,
-            merged["priority"],
-            merged["hostname"],
-            merged["subtime"],
-            pack_metadata(merged),
-            tx.at,
-            tx.who,
-            tx.rev,
-            *key,
-        ),
-    )
+    for field in ("priority", "hostname", "subtime"):
+        if field in now:
+            merged.setdefault(field, now[field])
+    store_columns(tx, key, merged, metadata=pack_metadata(merged))
     add_event(tx, key, now["attempt"], now["state"], COMPLETE, "completed", {"ids": ids} if ids else None)
     merged["rev"], merged["attempt"] = tx.rev, now["attempt"]
     return merged
@@ -313,7 +310,7 @@ def _merged(tx: Transaction, key: JobKey, info: JobInfo, now: JobInfo) -> JobInf
         detail = json.loads(text)
         before = {**decode(detail.get("metadata") or "{}"), **detail.get("columns", {})}
         for field in detail.get("changed", {}):
-            if field != "state" and field in now and merged.get(field) == before.get(field):
+            if field != "state" and field in now and same(merged.get(field), before.get(field)):
                 merged[field] = now[field]
     return merged
 
@@ -324,37 +321,51 @@ def _merged(tx: Transaction, key: JobKey, info: JobInfo, now: JobInfo) -> JobInf
 def change_fields(
     tx: Transaction,
     key: JobKey,
-    fields: Mapping[str, Any],
+    fields: Mapping[str, Any] | Callable[[JobInfo], Mapping[str, Any]],
     unless: Mapping[str, Sequence[Any]],
     *,
     why: str,
     action: int | None,
+    attempt: int | None = None,
 ) -> str:
     """Sets fields of one job, whatever they were, keeping what an undo needs.
 
     A change of `state` to `init` is a reset: ids, token and spawns go, and what still runs of the job
     stops at the start gate, or is refused when it reports.
 
+    Args:
+        fields: the new values, or what makes them from the job's metadata.
+        attempt: leave the job alone unless this is its latest submission.
+
     Returns:
         "" if done, else why the job was left alone.
     """
     row = tx.connection.execute(
-        f"SELECT {INFO_COLUMNS}, token FROM job WHERE BatchID = ? AND JobIndex = ?", key
+        f"SELECT {INFO_COLUMNS}, {', '.join(_KEPT)} FROM job WHERE BatchID = ? AND JobIndex = ?", key
     ).fetchone()
     if row is None:
         return "not in the index"
-    info, token = to_info(row[:-1]), row[-1]
+    info, metadata = to_info(row[: -len(_KEPT)]), row[-len(_KEPT) - 1]
+    if attempt is not None and attempt != info["attempt"]:
+        return "it was submitted again meanwhile"
     for field, values in unless.items():
-        if field in info and info[field] in values:
+        if field in info and any(same(info[field], value) for value in values):
             return f"{field} is {info[field]}"
-    return _apply(tx, key, info, token, row[-2], fields, why, action)
+    new = fields(info) if callable(fields) else fields
+    if "unreadable" in info and not new.keys() <= set(COLUMN_FIELDS):
+        return str(info["unreadable"])
+    return _apply(tx, key, info, dict(zip(_KEPT, row[-len(_KEPT) :], strict=True)), metadata, new, why, action)
+
+
+_KEPT = ("token", "submitted_at", "started_at")
+"""Columns that a reset clears and users do not see."""
 
 
 def _apply(
     tx: Transaction,
     key: JobKey,
     info: JobInfo,
-    token: str | None,
+    hidden: Mapping[str, Any],
     metadata: str,
     fields: Mapping[str, Any],
     why: str,
@@ -369,7 +380,7 @@ def _apply(
     changed = changed_fields(info, fields)
     in_columns = fields.keys() <= set(COLUMN_FIELDS)
     kept = {name: info.get(name) for name in COLUMN_FIELDS}
-    detail: dict[str, Any] = {"changed": changed, "columns": {**kept, "token": token}}
+    detail: dict[str, Any] = {"changed": changed, "columns": {**kept, **hidden}}
     if not in_columns:
         detail["metadata"] = metadata
     if reset:
@@ -377,7 +388,7 @@ def _apply(
         if spawns:
             detail["spawns"] = spawns
             tx.connection.execute("DELETE FROM spawn WHERE BatchID = ? AND JobIndex = ?", key)
-    cleared = dict.fromkeys(("token", "submitted_at", "started_at")) if reset else {}
+    cleared = dict.fromkeys(_KEPT) if reset else {}
     (store_columns if in_columns else store_info)(tx, key, new, **cleared)
     if fields.keys() & {"name", "batch_type"}:
         rename_batch(tx, key.batch_id, new)

@@ -252,14 +252,25 @@ _MODULES = {
 }
 
 
-def _plain(make: Callable[..., object], *kinds: type) -> Callable[..., object]:
+def _plain(make: Callable[..., Any], *kinds: type) -> Callable[..., Any]:
     """A call that accepts only arguments of these very types: none of them can be huge by itself."""
 
-    def call(*arguments: object) -> object:
+    def call(*arguments: object) -> Any:
         for argument in arguments:
             if type(argument) not in kinds:
                 raise MetadataError(f"gives a {type(argument).__name__} to {make.__name__}")
         return make(*arguments)
+
+    return call
+
+
+def _moment(kind: type[datetime.date | datetime.time], *kinds: type) -> Callable[..., object]:
+    make = _plain(kind, *kinds)
+
+    def call(*arguments: object) -> object:
+        moment = make(*arguments)
+        moment.replace()  # from bytes, Python makes a 0th of January without a word; this looks
+        return moment
 
     return call
 
@@ -304,13 +315,14 @@ _CALLS: dict[str, Callable[..., object]] = {
     "builtins.bytearray": _new_bytearray,
     "builtins.complex": _plain(complex, float),
     "builtins.range": _plain(range, int),
+    "builtins.xrange": _plain(range, int),  # protocol 2's word for it
     "builtins.slice": _plain(slice, int, type(None)),
     "_codecs.encode": _latin,
     "collections.OrderedDict": _plain(collections.OrderedDict),
     "collections.defaultdict": _new_defaultdict,
-    "datetime.datetime": _plain(datetime.datetime, bytes, datetime.timezone, zoneinfo.ZoneInfo),
-    "datetime.date": _plain(datetime.date, bytes),
-    "datetime.time": _plain(datetime.time, bytes, datetime.timezone, zoneinfo.ZoneInfo),
+    "datetime.datetime": _moment(datetime.datetime, bytes, datetime.timezone, zoneinfo.ZoneInfo),
+    "datetime.date": _moment(datetime.date, bytes),
+    "datetime.time": _moment(datetime.time, bytes, datetime.timezone, zoneinfo.ZoneInfo),
     "datetime.timedelta": _plain(datetime.timedelta, int),
     "datetime.timezone": _plain(datetime.timezone, datetime.timedelta, str),
     _ZONE + "._unpickle": _new_zone,

@@ -87,6 +87,10 @@ class Scalar(StandIn):
         self.dtype = dtype
         self.value = value
 
+    def __setstate__(self, state: object) -> None:
+        # Without this method, pickle would set any attribute that it is told to.
+        raise MetadataError("changes a number of numpy's, which no plain data does")
+
     def written(self, writer: Writer) -> object:
         """As Python's number or text, which is noted; times as they are."""
         kind = self.dtype.code[0]
@@ -106,10 +110,13 @@ class Array(StandIn):
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _, shape, dtype, fortran, raw = state
-        self.fill(shape, dtype, raw, "F" if fortran else "C")
+        self.fill(shape, dtype, raw, "F" if fortran else "C", None)
 
-    def fill(self, shape: object, dtype: object, raw: object, order: object) -> None:
-        """Takes the shape, the values and their order in memory."""
+    def fill(self, shape: object, dtype: object, raw: object, order: object, axes: object) -> None:
+        """Takes the shape, the values, and their order in memory.
+
+        `order` is numpy's letter; with K, `axes` are the shape's dimensions from the first of the result on.
+        """
         if not isinstance(dtype, Dtype) or type(shape) is not tuple:
             raise MetadataError("damaged: a numpy array without a type or a shape")
         if not all(type(length) is int and length >= 0 for length in shape) or len(shape) > 64:
@@ -117,26 +124,31 @@ class Array(StandIn):
         count = math.prod(shape)
         if count > MOST_VALUES:
             raise MetadataError(f"too large: a numpy array of {count:,} values")
-        if dtype.code[0] == "O":
+        if dtype.code[0] == "O":  # a list, always in the order of C
             if type(raw) is not list or len(raw) != count:
                 raise MetadataError("damaged: a numpy array has not as many values as it should have")
-            values = raw
-        else:
-            values = dtype.values(raw, count)
-        self.stored = StoredArray(dtype.text, shape, _in_c_order(values, shape) if order == "F" else values)
+            self.stored = StoredArray(dtype.text, shape, raw)
+            return
+        values = dtype.values(raw, count)
+        steps = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
+        if order == "F":
+            steps = [math.prod(shape[:i]) for i in range(len(shape))]
+        elif order == "K" and isinstance(axes, tuple) and sorted(axes) == list(range(len(shape))):
+            shape, steps = tuple(shape[axis] for axis in axes), [steps[axis] for axis in axes]
+        elif order != "C":
+            raise MetadataError("damaged: a numpy array in no known order")
+        self.stored = StoredArray(dtype.text, shape, _picked(values, shape, steps))
 
     def written(self, writer: Writer) -> object:
         """As the array that it was."""
         return self.stored.written(writer)
 
 
-def _in_c_order(values: list[Any], shape: Sequence[int]) -> list[Any]:
-    """Values that were stored with the first index running fastest, with the last one doing so."""
+def _picked(values: list[Any], shape: Sequence[int], steps: Sequence[int]) -> list[Any]:
+    """Values with the last index running fastest; a `steps` is how far apart neighbours are."""
     places = [0]
-    step = 1
-    for length in shape:
+    for length, step in zip(shape, steps, strict=True):
         places = [place + step * index for place in places for index in range(length)]
-        step *= length
     return [values[place] for place in places]
 
 
@@ -148,8 +160,6 @@ def new_scalar(dtype: object, raw: object = b"") -> object:
 
 def from_buffer(raw: object, dtype: object, shape: object, order: object, axes: object = None) -> object:
     """How protocol 5 writes arrays."""
-    if axes is not None or order not in ("C", "F"):
-        raise MetadataError("holds a numpy array in an unusual order, which cannot be taken over")
     array = Array()
-    array.fill(shape, dtype, raw, order)
+    array.fill(shape, dtype, raw, order, axes)
     return array

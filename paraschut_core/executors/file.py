@@ -43,12 +43,16 @@ shell=/bin/sh
 [ ! -x /bin/bash ] || shell=/bin/bash
 say() { echo "$0: $*" >&2; }
 
+alive() { # a process that has ended may still have a number, until somebody asks how it ended
+  kill -0 "$1" 2>/dev/null || return 1
+  case $(cat "/proc/$1/stat" 2>/dev/null) in *") Z "*) return 1 ;; esac
+}
 take() { (set -C; echo "$$ $host" >"$jobs/lock") 2>/dev/null; }
 # Whether somebody else is at it: a process, or (when that was killed) the job that it left behind.
 busy() {
   [ "$where" = "$host" ] || { say "seems to run on $where; if it does not, remove $jobs/lock"; return 0; }
-  kill -0 "$driver" 2>/dev/null && { say "runs already, as process $driver"; return 0; }
-  [ -n "$job" ] && kill -0 "$job" 2>/dev/null && { say "job $id still runs, as process $job"; return 0; }
+  alive "$driver" && { say "runs already, as process $driver"; return 0; }
+  [ -n "$job" ] && alive "$job" && { say "job $id still runs, as process $job"; return 0; }
   return 1
 }
 [ -d "$jobs" ] || { say "there is no folder $jobs"; exit 66; }
@@ -57,7 +61,7 @@ if ! take; then
   busy && exit 75
   mv "$jobs/lock" "$jobs/lock.$$"
   read -r now _ <"$jobs/lock.$$"
-  [ "$now" = "$driver" ] && take || { say "somebody else was faster"; mv "$jobs/lock.$$" "$jobs/lock"; exit 75; }
+  [ "$now" = "$driver" ] && take || { mv "$jobs/lock.$$" "$jobs/lock"; say "somebody was faster"; exit 75; }
   rm -f "$jobs/lock.$$"
 fi
 trap stopped=1 INT TERM HUP
@@ -161,7 +165,7 @@ class FileJobExecutor(JobExecutor):
                     return
         except FileNotFoundError:
             pass  # the first job
-        draft = f"{self.script_file}.{os.getpid()}.new"
+        draft = f"{self.script_file}.{os.urandom(4).hex()}.new"
         save(draft, _DRIVER, 0o744)
         os.chmod(draft, 0o744)
         os.rename(draft, self.script_file)  # who runs the old one keeps it
@@ -296,8 +300,11 @@ def _is_alive(pid: int) -> bool:
         return False
     try:
         os.kill(pid, 0)
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"  # ended, and nobody has asked how
     except ProcessLookupError:
         return False
-    except PermissionError:
-        pass  # it is another user's, and alive
-    return True
+    except FileNotFoundError:
+        return not os.path.exists("/proc/self/stat")  # gone meanwhile, or a system without /proc
+    except (OSError, IndexError):
+        return True  # another user's: alive by the first answer

@@ -37,9 +37,7 @@ class Line(Widget):
             self.refresh()
             return
         strip = line(left, width, self._palette, right)
-        changed = _difference(self._painted, strip)
-        if changed is not None:
-            first, last = changed
+        for first, last in differences(self._painted, strip):
             self.refresh(Region(first, 0, last - first, 1))
 
     def use(self, palette: Palette) -> None:
@@ -59,13 +57,24 @@ class Line(Widget):
         return strip
 
 
-def _difference(old: Strip, new: Strip) -> tuple[int, int] | None:
-    """First and last+1 column in which two lines differ; None if they are equal."""
+NEAR = 8
+"""Columns between two changes below which they are sent as one: a new place costs about as much."""
+
+
+def differences(old: Strip, new: Strip) -> list[tuple[int, int]]:
+    """The stretches (first, last + 1) of columns in which two lines differ."""
     before, after = _columns(old), _columns(new)
     if len(before) != len(after):
-        return 0, max(len(before), len(after))
-    differing = [at for at, (one, two) in enumerate(zip(before, after, strict=True)) if one != two]
-    return (differing[0], differing[-1] + 1) if differing else None
+        return [(0, max(len(before), len(after)))]
+    stretches: list[tuple[int, int]] = []
+    for at, (one, two) in enumerate(zip(before, after, strict=True)):
+        if one == two:
+            continue
+        if stretches and at - stretches[-1][1] < NEAR:
+            stretches[-1] = (stretches[-1][0], at + 1)
+        else:
+            stretches.append((at, at + 1))
+    return stretches
 
 
 def _columns(strip: Strip) -> list[tuple[str, Style | None]]:
@@ -78,6 +87,5 @@ def _columns(strip: Strip) -> list[tuple[str, Style | None]]:
             if extra > 0:
                 columns.extend([("", segment.style)] * extra)
             elif extra < 0:
-                columns[-1] = columns[-1]
-                columns.pop()
+                columns.pop()  # a combining mark has no column of its own; its line is seldom
     return columns

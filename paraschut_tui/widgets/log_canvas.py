@@ -14,7 +14,7 @@ from textual.strip import Strip
 from paraschut_core.logs import Pattern, Row
 
 from .log_ranges import Ranges
-from .log_render import Inks, Look, Renderer, gutter, wrap_points
+from .log_render import Inks, Look, Renderer, changed_columns, gutter, wrap_points
 from .log_window import Window
 
 _WHEEL = 3  # lines a step of the mouse wheel
@@ -68,7 +68,6 @@ class LogCanvas(ScrollView, can_focus=True):
         """The offset of the row that a search or a jump led to."""
         self.marks = Ranges()
         self._inks: Inks | None = None
-        self._note_style = Style.null()
         self._strips: list[Strip] = []
         self._ready = False
 
@@ -92,8 +91,11 @@ class LogCanvas(ScrollView, can_focus=True):
         if not self._ready or self.size.area == 0:
             return
         before, self._strips = self._strips, self._build()
-        changed = [y for y, strip in enumerate(self._strips) if y >= len(before) or strip != before[y]]
-        regions = [Region(0, y, self.size.width, 1) for y in changed]
+        regions = []
+        for y, strip in enumerate(self._strips):
+            columns = changed_columns(before[y], strip) if y < len(before) else (0, self.size.width)
+            if columns is not None:
+                regions.append(Region(columns[0], y, columns[1] - columns[0], 1))
         if regions:
             self.refresh(*regions)
 
@@ -107,7 +109,7 @@ class LogCanvas(ScrollView, can_focus=True):
         inks = self._styles()
         self._use_look(inks)
         if not self.window.rows:
-            return self._note_lines(width, height)
+            return self._note_lines(width, height, inks.note)
         margin = self.gutter_width
         strips = []
         for at, sub in self.window.lines(height):
@@ -121,13 +123,13 @@ class LogCanvas(ScrollView, can_focus=True):
         strips.extend([Strip.blank(width, inks.text)] * (height - len(strips)))
         return strips
 
-    def _note_lines(self, width: int, height: int) -> list[Strip]:
+    def _note_lines(self, width: int, height: int, style: Style) -> list[Strip]:
         text = self.note
         points = wrap_points(text, max(width - 2, 1))
         lines = [text[start:end] for start, end in zip(points, [*points[1:], len(text)], strict=True)]
-        strips = [Strip([Segment(f" {line}", self._note_style)]) for line in lines[:height]]
+        strips = [Strip([Segment(f" {line}", style)]) for line in lines[:height]]
         strips.extend([Strip([])] * (height - len(strips)))
-        return [strip.adjust_cell_length(width, self._note_style) for strip in strips]
+        return [strip.adjust_cell_length(width, style) for strip in strips]
 
     def _use_look(self, inks: Inks) -> None:
         self._renderer.use(Look(self.size.width, self.wrap, self.gutter_width, self.pattern, inks))
@@ -140,23 +142,30 @@ class LogCanvas(ScrollView, can_focus=True):
 
     def _styles(self) -> Inks:
         if self._inks is None:
-            base = self.rich_style
-            part = self.get_component_rich_style
-            self._inks = Inks(
-                base,
-                base + part("log--number", partial=True),
-                part("log--match", partial=True),
-                base + part("log--current", partial=True),
-                base + part("log--marked", partial=True),
-            )
-            self._note_style = base + part("log--note", partial=True)
+            self._inks = self._read_styles()
         return self._inks
+
+    def _read_styles(self) -> Inks:
+        base = self.rich_style
+        part = self.get_component_rich_style
+        return Inks(
+            base,
+            base + part("log--number", partial=True),
+            part("log--match", partial=True),
+            base + part("log--current", partial=True),
+            base + part("log--marked", partial=True),
+            base + part("log--note", partial=True),
+        )
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
-        self._inks = None
-        self._strips = []
-        self.repaint()
+        # Called for every change of the focus too, when nothing looks different.
+        if self._ready and self._inks is not None:
+            inks = self._read_styles()
+            if inks != self._inks:
+                self._inks = inks
+                self._strips = []
+                self.repaint()
 
     # ------------------------------------------------------------------ events
 

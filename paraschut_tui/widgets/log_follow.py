@@ -20,7 +20,7 @@ COUNT_UNASKED = 256 << 20
 
 _SPAN = 200  # rows loaded on either side, at least
 _LIMIT = 400  # new rows taken over one by one; of more, only the last screenful is read
-_REWRITTEN = ("was truncated", "was replaced", "was rewritten")
+_TOLD = ("was truncated", "was replaced")
 
 
 class FollowingPane(LogCanvas):
@@ -39,9 +39,11 @@ class FollowingPane(LogCanvas):
         """What the log is called: "stderr"."""
         self.following = True
         self.notice = ""
+        """What happened to the file, or came of a key: stays until something else happens."""
+        self.progress = ""
+        """What takes a while just now."""
         self._owed = 0
         self._counting = False
-        self._resume: Wanted | None = None
 
     # ------------------------------------------------------------------ which file
 
@@ -49,7 +51,7 @@ class FollowingPane(LogCanvas):
         """Shows the log at `path`, its end unless `offset` (bytes) is given."""
         self._reset()
         self.feed.open(path)
-        self.label, self.note, self.left = label, "", left
+        self.label, self.note, self.left = clean_line(label), "", left
         self.following = offset is None
         self._load(Wanted(TAIL) if offset is None else Wanted(AT, offset))
         self.post_message(self.Changed())
@@ -58,7 +60,7 @@ class FollowingPane(LogCanvas):
         """Shows no log but a line that says why."""
         self._reset()
         self.feed.open("")
-        self.label, self.note = "", note
+        self.label, self.note = "", clean_line(note)
         self.repaint()
         self.post_message(self.Changed())
 
@@ -66,7 +68,7 @@ class FollowingPane(LogCanvas):
         self.window.load([], True, True)
         self.current = None
         self.marks.clear()
-        self.notice = ""
+        self.notice = self.progress = ""
         self._owed = 0
         self._counting = False
 
@@ -92,23 +94,28 @@ class FollowingPane(LogCanvas):
         self.feed.load(wanted._replace(span=max(_SPAN, 4 * self.height)))
 
     def _load_here(self) -> None:
-        """Reads the rows around the present position anew."""
+        """Reads the rows around the present position anew; the current row stays where it is."""
         row = self.window.top_row
         if row is None or self.following:
             self._load(Wanted(TAIL))
-        else:
-            self._load(Wanted(AT, row.start, sub=self.window.sub))
+            return
+        for line, (at, _) in enumerate(self.window.lines(self.height)):
+            if self.window.rows[at].start == self.current:
+                self._load(Wanted(AT, self.current, above=line))
+                return
+        self._load(Wanted(AT, row.start, sub=self.window.sub))
 
     def on_page_read(self, message: PageRead) -> None:
         if not self.feed.loaded(message):
             return
         page, wanted = message.page, message.wanted
-        self._counting = False
+        self.progress = ""
         if page.look.kind != FILE:
             self._no_file(page.look)
         else:
             self._place(page, wanted)
-            self.tell(page.trouble)
+            if page.trouble:
+                self.tell(page.trouble)
         self._count_if_cheap()
         self._show()
 
@@ -148,10 +155,10 @@ class FollowingPane(LogCanvas):
             return
         if message.done:
             self._counting = False
-            self.notice = ""
+            self.progress = ""
             self._load_here()
         elif self._counting or self.feed.loading:
-            self.notice = f"counting lines {100 * message.covered // max(self.size_in_bytes, 1)}%"
+            self.progress = f"counting lines {100 * message.covered // max(self.size_in_bytes, 1)}%"
         self.post_message(self.Changed())
 
     # ------------------------------------------------------------------ the file changes
@@ -179,10 +186,9 @@ class FollowingPane(LogCanvas):
             self.grew(change.rows, change.at_end, change.rewritten)
         elif change.look.kind != FILE:
             self._lost(change.look, change.what)
-        elif change.what in _REWRITTEN or self.window.rows:
-            self._start_again("was replaced" if change.what == "appeared" else change.what)
         else:
-            self._load(Wanted(TAIL))
+            back = change.what == "appeared" and self.window.rows
+            self._start_again("was replaced" if back else change.what)
         self._show()
 
     def grew(self, rows: list[Row], at_end: bool, rewritten: bool) -> None:
@@ -214,8 +220,7 @@ class FollowingPane(LogCanvas):
             self.following = True
             self.current = None
             self.marks.clear()
-        if what != "was rewritten":
-            self.notice = f"{self.label} {what}"
+        self.notice = f"{self.label} {what}" if what in _TOLD else ""
         self._load_here()
 
     # ------------------------------------------------------------------ moving

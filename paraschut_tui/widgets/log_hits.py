@@ -53,6 +53,9 @@ class Hits:
         """Adds what an earlier part of the file has, ascending."""
         self._behind.extend(list(reversed(offsets))[: max(MOST - len(self), 0)])
 
+    def all(self) -> list[int]:
+        return [*reversed(self._behind), *self._ahead]
+
     def place_of(self, offset: int) -> int:
         """How many hits are before the byte `offset`: the place of the first one at or after it."""
         return bisect_left(range(len(self)), offset, key=self.__getitem__)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from paraschut_core.logs import ERRORS, Pattern, Row
+from paraschut_core.text import clean_line
 
 from .log_feed import PlaceFound, SearchPart, TextRead
 from .log_follow import FollowingPane
 from .log_hits import Hits
 from .log_io import AT, TAIL, Wanted
+
+_END = 1 << 62  # an offset past the end of any file
 
 
 class PaneStatus(NamedTuple):
@@ -28,7 +31,9 @@ class LogPane(FollowingPane):
         self.hits: Hits | None = None
         self.filtering = False
         self._jump = 0  # +1 or -1: go to the first place found that way, as soon as there is one
-        self._more = False  # whether the search under way is the one of what was written since
+        self._more = False  # whether what was written since the search is being searched
+        self._error_forward = True
+        self._last_mark: int | None = None
 
     # ------------------------------------------------------------------ search
 
@@ -70,20 +75,23 @@ class LogPane(FollowingPane):
         self._show()
         return True
 
-    def take_search(self, pattern: Pattern | None, filtering: bool) -> None:
-        """Takes over the search of another view, without moving."""
-        self.filtering = filtering and pattern is not None
-        self._jump = 0
-        if pattern is None:
-            self._end_search()
-        else:
-            self._begin_search(pattern)
-            if self.filtering:
-                self._load_here()
+    @property
+    def search_place(self) -> tuple[str, bool, bool]:
+        """The search as another view can take it over: text, whether literal, whether as a filter."""
+        if self.pattern is None:
+            return "", False, False
+        return self.pattern.text, self.pattern.literal, self.filtering
+
+    def take_search(self, text: str, literal: bool, filtering: bool) -> None:
+        """Takes over the search of another view, before `open`."""
+        self._end_search()
+        if text:
+            self.pattern = Pattern(text, literal=literal)
+            self.filtering = filtering
 
     def _begin_search(self, pattern: Pattern) -> None:
         row = self.window.top_row
-        origin = self.size_in_bytes if self.following or row is None else row.start
+        origin = _END if self.following or row is None else row.start
         self.pattern = pattern
         self.hits = Hits(pattern, origin)
         self._more = False
@@ -102,7 +110,8 @@ class LogPane(FollowingPane):
             return
         if part is None:
             hits.done = True
-            if message.trouble:
+            self._more = False
+            if message.trouble and self.window.rows:
                 self.tell(message.trouble)
             self._search_on()
         elif part.ahead:
@@ -117,15 +126,17 @@ class LogPane(FollowingPane):
     def _search_on(self) -> None:
         """Searches what was written since the search came to the end of the file."""
         hits = self.hits
-        if hits is not None and hits.done and not hits.full and self.size_in_bytes > hits.searched_to:
-            hits.done = False
+        if hits is None or not hits.done or hits.full or self._more:
+            return
+        if self.size_in_bytes > hits.searched_to:
+            self._more = True
             self.feed.search(hits.pattern, max(hits.searched_to - 1, 0), only_ahead=True)
 
     def _jump_if_found(self, hits: Hits) -> None:
         if not self._jump:
             return
         forward = self._jump > 0
-        found = hits.next(hits.origin) if forward else hits.previous(self.size_in_bytes)
+        found = hits.next(hits.origin) if forward else hits.previous(_END)
         if found is not None:
             self._jump = 0
             self.show_offset(found)
@@ -172,8 +183,6 @@ class LogPane(FollowingPane):
         else:
             way = "later" if self._error_forward else "earlier"
             self.tell(message.trouble or f"no {way} error or warning")
-
-    _error_forward = True
 
     def _here(self) -> int:
         """Where a step begins: the current row if it is in sight, else the row at the top (bytes).
@@ -233,6 +242,8 @@ class LogPane(FollowingPane):
         super().open(label, path, offset=offset, left=left)
         if self.pattern is not None:
             self._begin_search(self.pattern)
+            if self.filtering:
+                self._load_here()
 
     # ------------------------------------------------------------------ marks, copies
 
@@ -250,8 +261,6 @@ class LogPane(FollowingPane):
         if at + 1 < len(self.window.rows):
             self.show_offset(self.window.rows[at + 1].start)
         self._show()
-
-    _last_mark: int | None = None
 
     def mark_range(self) -> None:
         """Marks all from the last mark to the current row."""
@@ -305,7 +314,7 @@ class LogPane(FollowingPane):
         """Saves the log, or what the filter shows of it, to a new file."""
         hits = self.hits
         self.tell("saving")
-        self.feed.save(target, list(hits) if self.filtering and hits is not None else None)
+        self.feed.save(target, hits.all() if self.filtering and hits is not None else None)
 
     # ------------------------------------------------------------------ status
 
@@ -313,7 +322,7 @@ class LogPane(FollowingPane):
         hits = self.hits
         if self.filtering and hits is not None and not self.window.rows and self.size_in_bytes:
             searched = "No lines match" if hits.done else "Looking for lines that match"
-            self.note = f"{searched} /{hits.pattern.text}/ · Esc shows all"
+            self.note = f"{searched} /{clean_line(hits.pattern.text)}/ · Esc shows all"
         super()._show()
 
     @property
@@ -322,7 +331,7 @@ class LogPane(FollowingPane):
         if not self.path:
             return PaneStatus("", "", "")
         state = "following" if self.following else f"{self.percent}%"
-        return PaneStatus(state, self._search_status(), self.notice)
+        return PaneStatus(state, self._search_status(), self.progress or self.notice)
 
     def _search_status(self) -> str:
         hits = self.hits
@@ -335,4 +344,4 @@ class LogPane(FollowingPane):
             if at < len(hits) and hits[at] == self.current:
                 place = f"{at + 1:,} of " if hits.done else ""
         what = "only " if self.filtering else ""
-        return f"{what}/{hits.pattern.text}/ {place}{total}"
+        return f"{what}/{clean_line(hits.pattern.text, 30)}/ {place}{total}"

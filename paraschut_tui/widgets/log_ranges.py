@@ -35,11 +35,10 @@ class Ranges:
 
     def remove(self, start: int, end: int) -> None:
         """Unmarks them."""
-        kept = []
+        kept: list[Range] = []
         for low, high in self._all:
-            kept.extend(
-                part for part in ((low, min(high, start)), (max(low, end), high)) if part[0] < part[1]
-            )
+            pieces = ((low, min(high, start)), (max(low, end), high))
+            kept.extend(piece for piece in pieces if piece[0] < piece[1])
         self._all = kept
 
     def clear(self) -> None:

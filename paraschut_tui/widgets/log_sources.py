@@ -35,6 +35,9 @@ class LogPlace(NamedTuple):
     wrap: bool = False
     numbers: bool = True
     split: bool = False
+    search: str = ""
+    literal: bool = False
+    filtering: bool = False
 
 
 class Selection:

@@ -8,6 +8,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from ..look import Palette
+from .line import differences
 
 
 class Pane(ScrollView, can_focus=True):
@@ -55,8 +56,12 @@ class Pane(ScrollView, can_focus=True):
         top = self.scroll_offset.y
         width = self.scrollable_content_region.width
         for row in range(top, top + self.scrollable_content_region.height):
-            if self._painted.get(row) != self.build_line(row, width):
+            painted, now = self._painted.get(row), self.build_line(row, width)
+            if painted is None:
                 self.repaint_row(row)
+            elif painted != now:
+                for first, last in differences(painted, now):
+                    self.refresh(Region(first, row - top, last - first, 1))
         visible = range(top, top + self.scrollable_content_region.height)
         self._painted = {row: strip for row, strip in self._painted.items() if row in visible}
 

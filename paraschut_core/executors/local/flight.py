@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .command import clock
 from .ledger import Ended, Started
-from .process import signal_name
+from .process import signal_name, start_of
 
 if TYPE_CHECKING:
     from .journal import Exit, Start
@@ -29,6 +29,7 @@ class Flight:
         self.id = entry.id
         self.pid = start.pid
         self.start = start.start
+        """Its start time; 0: not asked for yet (`know_start`)."""
         self.boot = start.boot
         self.started_at = started_at
         self.walltime = entry.walltime
@@ -50,6 +51,11 @@ class Flight:
         if self.walltime is None:
             return None
         return time.monotonic() + self.started_at + self.walltime - time.time()
+
+    def know_start(self) -> None:
+        """Asks for the start time of a child that was not waited for: its number is still its own."""
+        if not self.start:
+            self.start = start_of(self.pid)
 
     def as_started(self) -> Started:
         return Started(self.pid, self.start, self.boot, self.started_at, self.number)

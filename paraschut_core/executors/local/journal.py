@@ -4,7 +4,7 @@ Plain writes: the page cache outlives the process. Three facts about each job ar
 
 - its *marker*, an empty file that the new process itself opens on its way to the job's program: no
   marker, no start;
-- "P number pid start": the process is known, the marker is not needed any more;
+- "P number pid earliest": the process is known, the marker is not needed any more;
 - "X number status ...": it ended.
 
 The runner's lock is inherited by a process on its way to the job's program and let go when it gets
@@ -23,7 +23,11 @@ _ROOM = 256 * 1024
 
 
 class Start(NamedTuple):
-    """The process that a job got. `start` is in clock ticks since the boot `boot`."""
+    """The process that a job got. `start` is in clock ticks since the boot `boot`.
+
+    In the journal it is the moment just before the process was made: to ask for its true start time
+    would take longer than to make it.
+    """
 
     pid: int
     start: int
@@ -71,9 +75,9 @@ class Journal:
         except FileNotFoundError:
             pass  # it was never started, or this is the second time
 
-    def started(self, number: int, pid: int, start: int) -> None:
-        """Notes a job's process; the marker has done its work then."""
-        self._write(b"P %d %d %d" % (number, pid, start))
+    def started(self, number: int, pid: int, earliest: int) -> None:
+        """Notes a job's process, made at `earliest` or just after it; the marker has done its work then."""
+        self._write(b"P %d %d %d" % (number, pid, earliest))
         self.unmark(number)
 
     def ended(self, number: int, exit_: Exit) -> None:
@@ -90,8 +94,8 @@ class Journal:
             match line.split():
                 case [b"B", name, b"."]:
                     boot = os.fsdecode(name)
-                case [b"P", number, pid, start, b"."]:
-                    starts[int(number)] = Start(int(pid), int(start), boot)
+                case [b"P", number, pid, earliest, b"."]:
+                    starts[int(number)] = Start(int(pid), int(earliest), boot)
                 case [b"X", number, status, at, cpu, rss, b"."]:
                     exits[int(number)] = Exit(int(status), float(at), float(cpu), int(rss))
                 case _:

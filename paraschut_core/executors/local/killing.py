@@ -31,6 +31,7 @@ class Killing:
     def add(self, flight: Flight, why: str, grace: float) -> None:
         """Begins to end a job; `why` becomes its reason, `grace` is seconds from TERM to KILL."""
         if not flight.why:
+            flight.know_start()
             flight.why = why
             flight.kill_at = time.monotonic() + grace
             self._flights[flight.number] = flight

@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from typing import NamedTuple
 
 from ..base import JOB_ID_VARIABLE
 
 _LINUX = sys.platform.startswith("linux")
+_TICKS = os.sysconf("SC_CLK_TCK")
 _JOB_ID = os.fsencode(JOB_ID_VARIABLE) + b"="
 
 
@@ -65,6 +67,13 @@ def start_of(pid: int) -> int:
         return int(text[text.rindex(b")") + 2 :].split()[19])
     found = _look_portably(pid)
     return found.start if found else 0
+
+
+def ticks() -> int:
+    """The present moment as a start time would tell it; 0 where that cannot be said."""
+    if not _LINUX:
+        return 0
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) * _TICKS // 1_000_000_000
 
 
 def alive(pid: int, start: int) -> bool:

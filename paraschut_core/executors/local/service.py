@@ -22,11 +22,11 @@ from .command import clock, unpacked
 from .flight import DELETED, Flight, never_started
 from .journal import Exit, Start
 from .killing import Killing
-from .process import alive, start_of
+from .process import alive, start_of, ticks
 
 if TYPE_CHECKING:
     from .journal import Journal
-    from .ledger import Ended, Entry, Ledger, Started
+    from .ledger import Ended, Entry, Ledger
 
 _BATCH = 0.05
 """Seconds between two commits while jobs come and go."""
@@ -36,6 +36,8 @@ _FETCH = 256
 _PAUSE = 5.0
 """Seconds without new jobs after the disk, the queue file or the machine refused something."""
 _PRUNE = 3600.0
+_AGREEMENT = 6000
+"""Clock ticks: this process surely started less than a minute ago."""
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
@@ -70,12 +72,14 @@ class Service:
         self._waiting: deque[Entry] = deque()
         self._fetched = 0  # the highest job number that was ever in _waiting
         self._more = True  # whether the file may hold queued jobs above it
-        self._begun: dict[int, Started] = {}
+        self._begun: set[int] = set()  # jobs that the file does not know to run
         self._done: list[Ended] = []
         self._commit_at = self._look_at = self._resume_at = self._prune_at = 0.0
         self._idle_since = time.monotonic()
         self._trouble = ""
         self._nudged = self._stopping = False
+        # Where processes tell their start times by another clock than ours, they are asked instead.
+        self._clock_agrees = 0 <= ticks() - start_of(os.getpid()) < _AGREEMENT
         self._selector = selectors.DefaultSelector()
         self._wake, self._waker = os.pipe()
         for end in (self._wake, self._waker):
@@ -173,7 +177,10 @@ class Service:
             return
         if now < self._commit_at and not at_once:
             return
-        self._ledger.record(list(self._begun.values()), self._done)
+        flights = [self._flights[number] for number in self._begun]
+        for flight in flights:
+            flight.know_start()
+        self._ledger.record([flight.as_started() for flight in flights], self._done)
         self._begun.clear()
         self._done.clear()
         self._journal.empty_if_large()
@@ -186,6 +193,7 @@ class Service:
         now = time.monotonic()
         if self._flights or self._waiting or self._more or self._begun or self._done:
             self._idle_since = now
+            return False
         return now - self._idle_since >= self._limits.idle_timeout and now >= self._resume_at
 
     def _pause(self, trouble: str) -> None:
@@ -237,21 +245,21 @@ class Service:
             entry.cpu_limit,
             self._journal.marker(entry.number),
         )
+        earliest = ticks()
         try:
             pid = launch.start(order, self._folder)
         except (launch.CannotStartError, launch.NotNowError):
             self._journal.unmark(entry.number)
             raise
-        # The process is a child that was not waited for: its number cannot be another's by now.
-        flight = Flight(entry, Start(pid, start_of(pid), self._journal.boot), time.time())
-        self._children[pid] = flight
-        self._begun[flight.number] = flight.as_started()
-        self._follow(flight)
         try:
-            self._journal.started(flight.number, flight.pid, flight.start)
+            self._journal.started(entry.number, pid, earliest if self._clock_agrees else start_of(pid))
         except OSError as error:
             # The marker stays: should this runner be killed now, the next one searches for the process.
             self._pause(f"the journal cannot be written: {error}")
+        flight = Flight(entry, Start(pid, 0, self._journal.boot), time.time())
+        self._children[pid] = flight
+        self._begun.add(flight.number)
+        self._follow(flight)
 
     def _follow(self, flight: Flight) -> None:
         self._flights[flight.number] = flight
@@ -291,7 +299,7 @@ class Service:
 
     def _finish(self, flight: Flight) -> None:
         if self._flights.pop(flight.number, None) is not None:
-            self._begun.pop(flight.number, None)
+            self._begun.discard(flight.number)
             self._done.append(flight.as_ended())
 
     def _end_overdue(self) -> None:

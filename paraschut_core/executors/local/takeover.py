@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 
 from .flight import REBOOTED, UNCERTAIN, Flight, never_started
 from .journal import Noted, Start
-from .process import alive, table
+from .process import alive, look, table
 
 if TYPE_CHECKING:
     from .journal import Journal
     from .ledger import Ended, Entry, Ledger
+
+_DELAY = 500
+"""Clock ticks that may pass between the journal's time and the true start of a process (5 s: the machine
+may have been asleep in between). Its number cannot be given to another session that soon."""
 
 
 def take_over(ledger: Ledger, journal: Journal) -> list[Flight]:
@@ -58,7 +62,12 @@ def _start(entry: Entry, noted: Noted) -> Start | None:
     """The process that the job got, as far as it was written down."""
     if entry.pid is not None:
         return Start(entry.pid, entry.start or 0, entry.boot or "")
-    return noted.starts.get(entry.number)
+    start = noted.starts.get(entry.number)
+    if start is not None:
+        found = look(start.pid)
+        if found is not None and found.session == found.pid and 0 <= found.start - start.start <= _DELAY:
+            return start._replace(start=found.start)
+    return start  # it has ended: no process will be found
 
 
 def _search(numbers: set[int], mark: str, boot: str) -> dict[int, Start]:

@@ -1,0 +1,89 @@
+"""`demo`: the example pipeline, watched in the dashboard or run to its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import UsageError
+from . import complain, output
+from .common import Project, pass_project
+
+if TYPE_CHECKING:
+    from ..workspace import Workspace
+
+
+@click.command()
+@click.argument("directory", default="paraschut-demo", metavar="[DIR]")
+@click.option("--jobs", type=click.IntRange(3, 500), default=24, metavar="N", help="Map jobs (default 24).")
+@click.option("--headless", is_flag=True, help="Run it to its end, without the dashboard.")
+@pass_project
+def demo(project: Project, directory: str, jobs: int, headless: bool) -> int:
+    """Run a real example pipeline in DIR (default: ./paraschut-demo).
+
+    Map jobs count the identifiers in Python's own library, a reduce job adds
+    them up once all are complete; two batches of plain commands run beside it.
+    One map job fails the first time: look at its stderr, reset and resubmit it
+    in the dashboard (keys r and s). With --headless that is done for you, and
+    the exit status is 0 only if all is complete and the result is right.
+
+    Running it again in DIR goes on where it was.
+
+    \b
+    Example:
+      paraschut demo
+      paraschut demo --headless --jobs 12 /tmp/example
+    """
+    if project.config or project.database:
+        raise UsageError("demo makes a project of its own: leave out --config and --db.")
+    from ..demo.pilot import begin, is_finished
+    from ..demo.pipeline import make_project
+    from ..workspace import Workspace
+
+    settings = make_project(directory, jobs)
+    project.use(settings)
+    with Workspace(settings) as ws:
+        finished = is_finished(ws)
+        if headless:
+            return _headless(ws, finished)
+        if not finished:
+            begin(ws)
+    from .group import open_dashboard
+
+    return open_dashboard(project)
+
+
+def _headless(ws: Workspace, finished: bool) -> int:
+    from ..demo.pilot import begin, recount, run_to_end
+    from ..demo.pipeline import read_result
+    from ..report import lines_of, read_queue
+
+    if finished:
+        output.line(f"the example in {ws.job_dir} is finished")
+    else:
+        output.line(f"running the example in {ws.job_dir}")
+        begin(ws)
+        with output.Bar("jobs") as progress:
+            run_to_end(ws, output.line, progress)
+    for text in lines_of(read_queue(ws)):
+        output.line(text)
+    result = read_result(ws.settings)
+    with output.Bar("checking") as progress:
+        expected = recount(ws, progress)
+    _show_result(result)
+    if result != expected:
+        complain(f"the result is wrong: counted at once, the files have {expected['identifiers']:,} identifiers")
+        return 1
+    output.line("the result is right: it equals a count of all files at once")
+    return 0
+
+
+def _show_result(result: dict[str, object]) -> None:
+    top = result.get("top")
+    words = ", ".join(f"{name} {count:,}" for name, count in top[:10]) if isinstance(top, list) else ""
+    output.line(f"\nidentifiers: {result.get('identifiers'):,}, distinct: {result.get('distinct'):,}")
+    output.line(f"most frequent: {words}")
+
+
+COMMANDS = {"demo": demo}

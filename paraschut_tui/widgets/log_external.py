@@ -1,0 +1,46 @@
+"""Opening a log in the user's own pager or editor, with the dashboard out of the way meanwhile."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from collections.abc import Mapping
+
+from textual.app import App, SuspendNotSupported
+
+from paraschut_core.text import clean_line
+
+
+def pager(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """The user's pager as the beginning of an argument list: $PAGER, else less that shows colours."""
+    return _command(environment, ("PAGER",), ["less", "-R"])
+
+
+def editor(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """The user's editor: $VISUAL, $EDITOR, else vi."""
+    return _command(environment, ("VISUAL", "EDITOR"), ["vi"])
+
+
+def _command(environment: Mapping[str, str], names: tuple[str, ...], default: list[str]) -> list[str]:
+    for name in names:
+        try:
+            # Never a shell: a log's path may hold anything.
+            words = shlex.split(environment.get(name, ""))
+        except ValueError:  # unbalanced quotes: as good as not set
+            continue
+        if words:
+            return words
+    return default
+
+
+def open_with(app: App[object], command: list[str], path: str) -> str:
+    """Runs `command` on a log until it ends; returns what went wrong, "" if nothing did."""
+    try:
+        with app.suspend():
+            status = subprocess.run([*command, os.path.abspath(path)], check=False).returncode
+    except SuspendNotSupported:
+        return "other programs cannot be opened from this terminal"
+    except OSError as error:
+        return clean_line(f"{command[0]} cannot be started: {error.strerror or error}")
+    return "" if status == 0 else clean_line(f"{command[0]} ended with status {status}")
