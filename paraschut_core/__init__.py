@@ -73,42 +73,42 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .api import (
-        add_batch_to_queue,
-        add_job_to_queue,
-        boost_batch_priority,
-        clean_temp_files,
-        clean_temp_folders,
-        generate_data,
-        generate_script,
-        get_job_info,
-        get_job_template,
-        get_qstat,
-        get_queue,
-        periodic_submitter,
-        print_log,
-        qdel_batch,
-        qdel_job,
-        remove_batch,
-        remove_batch_by_state,
-        set_batch_field,
-        set_complete,
-        set_job_field,
-        spawn_complete,
-        spawn_get_info,
-        spawn_resubmit,
-        spawn_submit,
-        submit_jobs,
-        submit_one_batch,
-        submit_one_job,
-        update_job,
+        add_batch_to_queue as add_batch_to_queue,
+        add_job_to_queue as add_job_to_queue,
+        boost_batch_priority as boost_batch_priority,
+        clean_temp_files as clean_temp_files,
+        clean_temp_folders as clean_temp_folders,
+        generate_data as generate_data,
+        generate_script as generate_script,
+        get_job_info as get_job_info,
+        get_job_template as get_job_template,
+        get_qstat as get_qstat,
+        get_queue as get_queue,
+        periodic_submitter as periodic_submitter,
+        print_log as print_log,
+        qdel_batch as qdel_batch,
+        qdel_job as qdel_job,
+        remove_batch as remove_batch,
+        remove_batch_by_state as remove_batch_by_state,
+        set_batch_field as set_batch_field,
+        set_complete as set_complete,
+        set_job_field as set_job_field,
+        spawn_complete as spawn_complete,
+        spawn_get_info as spawn_get_info,
+        spawn_resubmit as spawn_resubmit,
+        spawn_submit as spawn_submit,
+        submit_jobs as submit_jobs,
+        submit_one_batch as submit_one_batch,
+        submit_one_job as submit_one_job,
+        update_job as update_job,
     )
-    from .errors import ParaschutError
-    from .executors.base import JobExecutor
-    from .executors.file import FileJobExecutor
-    from .executors.local import LocalJobExecutor
-    from .executors.pbs import PBSJobExecutor
-    from .executors.sge import SGEJobExecutor
-    from .executors.slurm import SlurmJobExecutor
+    from .errors import ParaschutError as ParaschutError
+    from .executors.base import JobExecutor as JobExecutor
+    from .executors.file import FileJobExecutor as FileJobExecutor
+    from .executors.local import LocalJobExecutor as LocalJobExecutor
+    from .executors.pbs import PBSJobExecutor as PBSJobExecutor
+    from .executors.sge import SGEJobExecutor as SGEJobExecutor
+    from .executors.slurm import SlurmJobExecutor as SlurmJobExecutor
 
     ClusterID: str | None
     LocalRun: bool

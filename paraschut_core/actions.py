@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 from . import polling
 from .db.changes import read_batches
 from .db.filters import matching_keys
-from .db.history import add_action, last_undoable, read_actions, set_action_jobs
+from .db.history import add_action, last_undoable, read_actions, same_user, set_action_jobs
 from .db.history import undo as undo_action
 from .db.jobs import (
+    OWN_FIELDS,
     checked_id,
     delete_batch,
     read_infos,
@@ -28,7 +29,7 @@ from .db.jobs import (
 )
 from .db.spawns import read_spawns
 from .db.submitting import change_fields
-from .errors import ParaschutError, UsageError
+from .errors import ParaschutError, SchedulerError, UsageError
 from .model import (
     COLLECTED,
     COMPLETE,
@@ -155,28 +156,33 @@ def set_fields(
     verb: str = "set",
     command: str = "",
     watcher: Watcher = NOBODY,
+    attempts: Mapping[JobKey, int] | None = None,
 ) -> Report:
     """Sets fields of jobs, except of those where a field has one of the values of `unless`.
 
     Args:
         fields: the new values, or what makes them from a job's metadata.
         verb, command: for the action history; the command is the equivalent command line.
+        attempts: leave jobs alone that are at another submission by now.
+
+    Raises:
+        UsageError: a field that nobody can set, or a value that it cannot have.
     """
+    for field in OWN_FIELDS:
+        if not callable(fields) and field in fields:
+            raise UsageError(f"The field {field} cannot be set: the index gives it.")
     outcomes: list[Outcome] = []
     action: int | None = None
     for start in range(0, len(keys), CHUNK):
         if watcher.cancelled():
             return Report(verb, outcomes, action, stopped=True)
         chunk = keys[start : start + CHUNK]
-        made = {}
-        if callable(fields):
-            made = {JobKey(i["BatchID"], i["JobIndex"]): fields(i) for i in read_infos(ws.db, chunk)}
         with ws.db.transaction() as tx:
             if action is None:
                 action = add_action(tx, verb, 0, command or verb, can_undo=True)
             for key in chunk:
-                new = made.get(key, {}) if callable(fields) else fields
-                why = change_fields(tx, key, new, unless, why=verb, action=action)
+                attempt = attempts.get(key) if attempts else None
+                why = change_fields(tx, key, fields, unless, why=verb, action=action, attempt=attempt)
                 outcomes.append(Outcome(key, not why, why))
             set_action_jobs(tx, action, sum(1 for outcome in outcomes if outcome.ok))
         watcher.tell(len(outcomes), len(keys))
@@ -267,6 +273,8 @@ def undo(ws: Workspace, action_id: int | None = None) -> Report:
         if not found or not found[0].can_undo:
             raise UsageError(f"Action {action_id} cannot be undone; see: paraschut actions")
         action = found[0]
+        if not same_user(action.who, ws.db.who):
+            raise UsageError(f"Action {action_id} is {action.who}'s: only that user can undo it.")
     with ws.db.transaction() as tx:
         restored, refused = undo_action(tx, action)
         add_action(tx, f"undo of {action.verb}", len(restored), f"undo {action.id}", can_undo=False)
@@ -275,12 +283,18 @@ def undo(ws: Workspace, action_id: int | None = None) -> Report:
     return Report(f"undo of {action.verb}", outcomes)
 
 
-def reset_missing(ws: Workspace, keys: Iterable[JobKey]) -> Report:
-    """Puts missing jobs back to `init` and clears their temporary folders."""
-    wanted = list(keys)
-    report = set_fields(ws, wanted, {"state": INIT}, PROTECTED, verb="reset")
-    for key in wanted:
-        clean_job_folder(ws, key)
+def reset_missing(
+    ws: Workspace, keys: Iterable[JobKey], attempts: Mapping[JobKey, int] | None = None
+) -> Report:
+    """Puts missing jobs back to `init` and clears their temporary folders.
+
+    Args:
+        attempts: the submissions that were found missing; jobs at another one by now are left alone.
+    """
+    report = set_fields(ws, list(keys), {"state": INIT}, PROTECTED, verb="reset", attempts=attempts)
+    for outcome in report.outcomes:
+        if outcome.ok:
+            clean_job_folder(ws, outcome.key)
     return report
 
 
@@ -391,6 +405,7 @@ def qdel(ws: Workspace, selection: Selection, *, command: str = "", watcher: Wat
     outcomes: list[Outcome] = []
     ids: dict[str, JobInfo] = {}
     wanted: dict[JobKey, list[str]] = {}
+    attempts: dict[JobKey, int] = {}
     for info in read_infos(ws.reader, selection.resolve(ws)):
         key = JobKey(info["BatchID"], info["JobIndex"])
         own = _ids_of(ws, key, info)
@@ -398,6 +413,7 @@ def qdel(ws: Workspace, selection: Selection, *, command: str = "", watcher: Wat
             outcomes.append(Outcome(key, False, _no_id(info)))
             continue
         wanted[key] = own
+        attempts[key] = info["attempt"]
         ids.update(dict.fromkeys(own, info))
     deleted = _delete_in_chunks(ws, ids, watcher)
     gone: list[JobKey] = []
@@ -411,7 +427,7 @@ def qdel(ws: Workspace, selection: Selection, *, command: str = "", watcher: Wat
             outcomes.append(Outcome(key, False, errors[0]))
         else:
             gone.append(key)
-    report = set_fields(ws, gone, {"state": INIT}, PROTECTED, verb="qdel", command=command)
+    report = set_fields(ws, gone, {"state": INIT}, PROTECTED, verb="qdel", command=command, attempts=attempts)
     done = [o if o.ok else o._replace(message=f"{o.message}: it was over before") for o in report.outcomes]
     return Report("qdel", [*outcomes, *done], report.action, watcher.cancelled())
 
@@ -440,7 +456,13 @@ def _delete_in_chunks(ws: Workspace, ids: Mapping[str, JobInfo], watcher: Watche
         if watcher.cancelled():
             break
         chunk = {i: ids[i] for i in names[start : start + CHUNK]}
-        deleted.update(ws.executor.delete_many(chunk))
+        try:
+            deleted.update(ws.executor.delete_many(chunk))
+        except SchedulerError as error:
+            if not deleted:
+                raise
+            # What was deleted before must be put down all the same.
+            deleted.update(dict.fromkeys(chunk, Deleted(False, str(error))))
         watcher.tell(min(start + CHUNK, len(names)), len(names))
     return deleted
 
@@ -459,7 +481,7 @@ def remove_batches(
         force: also batches with jobs that the scheduler still holds.
     """
     outcomes: list[Outcome] = []
-    wanted = list(batch_ids)
+    wanted = list(dict.fromkeys(batch_ids))
     for batch_id in wanted:
         require_batch(ws.db, batch_id)  # all are there, or nothing is removed
     live: set[int] = set()
@@ -526,6 +548,7 @@ def clean_temp_files(ws: Workspace, patterns: Iterable[str], batch_ids: Iterable
 
     Raises:
         UsageError: a pattern that leads out of the folder.
+        ParaschutError: a file that cannot be removed.
     """
     wanted = list(patterns)
     for pattern in wanted:
@@ -533,15 +556,26 @@ def clean_temp_files(ws: Workspace, patterns: Iterable[str], batch_ids: Iterable
             raise UsageError(f"The pattern {pattern!r} leads out of the batch's folder.")
     removed: dict[int, int] = {}
     for batch_id in batch_ids:
-        folder = os.path.realpath(ws.batch_dir(batch_id))
         removed[batch_id] = 0
+        if os.path.islink(ws.batch_dir(batch_id)):
+            continue  # what it leads to is not the batch's
+        folder = os.path.realpath(ws.batch_dir(batch_id))
         for pattern in wanted:
             for path in glob.iglob(os.path.join(glob.escape(folder), pattern)):
-                inside = os.path.realpath(os.path.dirname(path)).startswith(folder)
+                inside = f"{os.path.realpath(os.path.dirname(path))}/".startswith(f"{folder}/")
                 if inside and not os.path.isdir(path):
-                    os.unlink(path)
-                    removed[batch_id] += 1
+                    removed[batch_id] += _remove_file(path)
     return removed
+
+
+def _remove_file(path: str) -> bool:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False  # its job, or another cleaner, was faster
+    except OSError as error:
+        raise ParaschutError(f"Cannot remove {path}: {error.strerror}") from error
+    return True
 
 
 def batch_ids(value: int | Iterable[int] | BatchJobs) -> list[int]:

@@ -70,7 +70,7 @@ def get_queue(
                 for infos in lost.values():
                     _print_logs(infos, "stderr", [-1], None, None)
         if ResetMissing:
-            reset_missing(ws, queue.reasons())
+            reset_missing(ws, queue.reasons(), queue.attempts())
     return None if Verbose else queue.jobs
 
 
@@ -398,7 +398,7 @@ def get_job_template(SetID: bool = False) -> JobInfo:
     """
     from .prepare import template
 
-    with _workspace() as ws:
+    with _workspace(create=SetID) as ws:  # the database remembers which numbers were given out
         return template(ws, set_id=SetID)
 
 
@@ -539,7 +539,8 @@ def spawn_complete(JobInfo: JobInfo) -> JobInfo:
     from .spawns import complete
 
     with _workspace() as ws:
-        return complete(ws, JobInfo, runtime.cluster_id())
+        key = runtime.key_of(JobInfo["BatchID"], JobInfo["JobIndex"])
+        return complete(ws, JobInfo, runtime.cluster_id(), runtime.own_token(key))
 
 
 def spawn_resubmit(

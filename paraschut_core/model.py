@@ -190,6 +190,7 @@ class Spawn(NamedTuple):
     stderr: str
     submit_id: str | None = None
     attempt: int = 0
+    submitted_at: float | None = None
 
 
 class Event(NamedTuple):

@@ -126,9 +126,7 @@ def observe(
         else:
             ending = _ending_in_queue(ids, record)
             if ending is not None and row.changed_at <= record.polled_at:
-                missing[row.key] = Missing(
-                    ending.reason, row.changed_at, ending.exit_status, ending.signal
-                )
+                missing[row.key] = Missing(ending.reason, row.changed_at, ending.exit_status, ending.signal)
     return Observed(live, missing, live_spawns)
 
 
@@ -186,7 +184,7 @@ def explain_missing(
     since = min((row.submitted_at or row.changed_at) for row in asked.values()) - 60.0
     try:
         endings = ws.executor.explain(due, since)
-    except Exception as error:  # a user's own executor may raise anything
+    except Exception as error:  # noqa: BLE001 - a user's own executor may raise anything
         log.info("%s cannot tell how jobs ended: %s", ws.executor.name, error)
         return observed
     missing = dict(observed.missing)

@@ -152,7 +152,7 @@ def _some_ended(ws: Workspace, expected: set[str]) -> bool:
     """Whether the accounts say that one of these jobs ended: then an empty queue is no wonder."""
     try:
         return bool(ws.executor.explain(sorted(expected)[:20], time.time() - 30 * 86400.0))
-    except Exception as error:  # a user's own executor may raise anything
+    except Exception as error:  # noqa: BLE001 - a user's own executor may raise anything
         log.info("%s cannot tell how jobs ended: %s", ws.executor.name, error)
         return False
 

@@ -8,39 +8,40 @@ import time
 from collections.abc import Iterable, Mapping, MutableSequence, Sequence
 from typing import Any
 
-from .db.connection import Database
-from .db.jobs import checked_id, insert_jobs
+from .db.connection import Database, Transaction
+from .db.jobs import checked_id, insert_jobs, next_batch_id, next_index, require_new
 from .errors import DatabaseError, ParaschutError, ScriptError, UsageError
 from .model import INIT, JobInfo, JobKey
 from .workspace import Workspace
 
-_last_id = 0
+_last: dict[str, float] = {}
 
 
 def new_batch_id(db: Database) -> int:
-    """A BatchID that nobody has: the local time as YYYYMMDDHHMMSS, or the next free second."""
-    global _last_id
-    seconds = time.time()
-    while True:
-        candidate = int(time.strftime("%Y%m%d%H%M%S", time.localtime(seconds)))
-        if candidate > _last_id and not _taken(db, candidate):
-            _last_id = candidate
-            return candidate
-        seconds += 1
+    """A BatchID that nobody has: the local time as YYYYMMDDHHMMSS, or the next free second.
 
-
-def _taken(db: Database, batch_id: int) -> bool:
+    The database remembers what was given out, so that no other process gets it too. Where it cannot be
+    written to, that holds for this process alone (and adding the batch twice is refused).
+    """
     try:
-        return bool(db.rows("SELECT 1 FROM batch WHERE BatchID = ?", (batch_id,)))
+        with db.transaction() as tx:
+            chosen, at = next_batch_id(tx, _last.get(db.path, 0.0))
     except DatabaseError:
-        return False  # there is no database yet, so nothing is taken
+        chosen, at = _second_after(_last.get(db.path, 0.0))
+    _last[db.path] = at
+    return chosen
+
+
+def _second_after(last: float) -> tuple[int, float]:
+    seconds = max(time.time(), last + 1)
+    return int(time.strftime("%Y%m%d%H%M%S", time.localtime(seconds))), seconds
 
 
 def template(ws: Workspace, *, set_id: bool = False) -> JobInfo:
     """A job's smallest metadata, as the settings make it; with `set_id` under a new BatchID."""
     settings = ws.settings
     info: JobInfo = {
-        "BatchID": new_batch_id(ws.reader) if set_id else None,
+        "BatchID": None,
         "JobIndex": None,
         "priority": 1,
         "name": ["human", "genome_map"],
@@ -52,8 +53,8 @@ def template(ws: Workspace, *, set_id: bool = False) -> JobInfo:
         "state": INIT,
     }
     info.update(settings.job_template)
-    if set_id and "BatchID" in settings.job_template:
-        info["BatchID"] = new_batch_id(ws.reader)
+    if set_id:
+        info["BatchID"] = new_batch_id(ws.db)
     return info
 
 
@@ -80,8 +81,10 @@ def fill_in(text: str, info: Mapping[str, Any], where: str) -> str:
             f"{where}: there is no field {{{name}}} in the job's metadata. "
             "Add the field, or write {{ and }} for literal braces."
         ) from error
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ScriptError(f"{where}: {error}. Write {{{{ and }}}} for literal braces.") from error
+    except (ValueError, TypeError, AttributeError, OverflowError, MemoryError) as error:
+        raise ScriptError(
+            f"{where}: {error or 'too long'}. Write {{{{ and }}}} for literal braces."
+        ) from error
 
 
 def generate_script(ws: Workspace, info: JobInfo, template_path: str | None = None) -> JobInfo:
@@ -95,8 +98,11 @@ def generate_script(ws: Workspace, info: JobInfo, template_path: str | None = No
     batch_id = checked_id(info.get("BatchID"))
     index = checked_id(info.get("JobIndex"), "JobIndex")
     stem, extension = os.path.splitext(os.path.basename(source))
-    target = os.path.join(ws.batch_dir(batch_id), f"{stem}_{batch_id}_{index}{extension}")
-    if os.path.exists(target) and os.path.samefile(source, target):
+    own = f"_{batch_id}_{index}"
+    target = os.path.join(ws.batch_dir(batch_id), f"{stem}{own}{extension}")
+    if stem.endswith(own) and os.path.realpath(source) == os.path.realpath(
+        os.path.join(ws.batch_dir(batch_id), os.path.basename(source))
+    ):
         raise ScriptError(
             f"{source} is the script that generate_script itself made for job {batch_id}/{index}; "
             "pass the template that it was made from."
@@ -130,7 +136,7 @@ def generate_data(ws: Workspace, info: JobInfo, data: object) -> JobInfo:
 
 def write_whole(path: str, content: bytes, mode: int = 0o644) -> None:
     """Writes a file so that nobody ever sees half of it; makes its folder; the umask applies."""
-    temporary = f"{path}.{os.getpid()}.tmp"
+    temporary = f"{path}.{os.urandom(6).hex()}.tmp"
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
@@ -168,12 +174,17 @@ def add_jobs(
                     f"Some jobs do not match BatchID={new_batch}: "
                     f"job {info.get('JobIndex')} has BatchID {info.get('BatchID')}. Nothing was added."
                 )
-    if set_index:
-        _set_indices(ws, infos)
-    if build_script:
-        for info in infos:
-            generate_script(ws, info)
+    if not infos:
+        raise UsageError("There are no jobs to add.")
+    # All in one transaction: nobody else takes the numbers meanwhile, and no script of a job that is there
+    # already is written over before that comes out.
     with ws.db.transaction() as tx:
+        if set_index:
+            _set_indices(tx, infos)
+        if build_script:
+            require_new(tx, [job_key(info) for info in infos], new_batch)
+            for info in infos:
+                generate_script(ws, info)
         insert_jobs(tx, infos, new_batch=new_batch)
         rev = tx.rev
     for info in infos:
@@ -181,13 +192,12 @@ def add_jobs(
         info["attempt"] = 0
 
 
-def _set_indices(ws: Workspace, infos: Iterable[JobInfo]) -> None:
+def _set_indices(tx: Transaction, infos: Iterable[JobInfo]) -> None:
     following: dict[int, int] = {}
     for info in infos:
         batch_id = checked_id(info.get("BatchID"))
         if batch_id not in following:
-            rows = ws.db.rows("SELECT max(JobIndex) FROM job WHERE BatchID = ?", (batch_id,))
-            following[batch_id] = 0 if rows[0][0] is None else rows[0][0] + 1
+            following[batch_id] = next_index(tx, batch_id)
         info["JobIndex"] = following[batch_id]
         following[batch_id] += 1
 

@@ -41,6 +41,14 @@ class Queue(NamedTuple):
                     lost.setdefault(batch_id, []).append(info)
         return lost
 
+    def attempts(self) -> dict[JobKey, int]:
+        """Which submissions of the missing jobs are missing."""
+        return {
+            JobKey(batch_id, info["JobIndex"]): info["attempt"]
+            for batch_id, infos in self.missing().items()
+            for info in infos
+        }
+
     def reasons(self) -> dict[JobKey, Missing]:
         """Why the missing jobs among those asked for are missing."""
         return {

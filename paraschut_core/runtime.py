@@ -8,7 +8,7 @@ import sys
 from .db.connection import Database, who_am_i
 from .db.history import record_ending
 from .db.jobs import checked_id, read_info, write_info
-from .db.spawns import read_spawns, spawn_fields, start_spawn
+from .db.spawns import find_spawn, read_tokens, spawn_fields, start_spawn
 from .db.submitting import Running, complete, require_current, start
 from .errors import ParaschutError, StaleJobError, UsageError
 from .model import SPAWN, Ending, JobInfo, JobKey
@@ -23,7 +23,8 @@ def database() -> Database:
     path = os.environ.get("PARASCHUT_DB")
     who = author()
     if path:
-        return Database(os.path.expanduser(path), who=who)
+        # The journal stays as whoever submits has chosen it, who has read the configuration.
+        return Database(os.path.expanduser(path), who=who, journal=None)
     from .workspace import open_database
 
     return open_database(settings(), who=who)
@@ -108,10 +109,11 @@ def job_info(db: Database, key: JobKey, given_id: str | None = None, *, with_spa
     """A job's metadata; for a spawn job also its spawns' fields: its own alone inside a spawn."""
     info = read_info(db, key)
     if info["state"] == SPAWN and with_spawns:
-        spawns = read_spawns(db, key)
-        me = given_id or (cluster_id() if own_key() == key else None)
-        own = [spawn for spawn in spawns if me is not None and me in (spawn.cluster_id, spawn.submit_id)]
-        info.update(spawn_fields(own or spawns))
+        known = read_tokens(db, key)
+        mine = own_key() == key
+        token = own_token(key) if mine and given_id is None else None
+        own = find_spawn(known, token, given_id or (cluster_id() if mine else None))
+        info.update(spawn_fields([own] if own else [spawn for spawn, _ in known]))
     return info
 
 
@@ -176,5 +178,9 @@ def submit_what_is_next() -> None:
         with Workspace(settings(), who=author()) as ws:
             report = submit_next(ws)
         print(f"max jobs: {report.max_jobs}\nin queue: {report.in_queue}\nsubmitted: {report.submitted}")
-    except ParaschutError as error:
+    except Exception as error:  # noqa: BLE001 - an executor that somebody wrote may raise anything
+        if not isinstance(error, ParaschutError):
+            import traceback
+
+            traceback.print_exc()
         print(f"paraschut: the next jobs were not submitted: {error}", file=sys.stderr)

@@ -6,21 +6,24 @@ import time
 
 from . import polling
 from .db.connection import Transaction
+from .db.poll import PollRecord
 from .db.spawns import (
     NewSpawn,
     complete_spawn,
     delete_spawns,
+    find_spawn,
     hand_over,
     insert_spawn,
     next_spawn_ids,
     read_spawns_in,
+    read_tokens_in,
     set_spawn_state,
     spawn_fields,
 )
-from .db.submitting import current_info
-from .errors import ConflictError, SchedulerError, UnknownJobError
-from .model import COMPLETE, RUN, SPAWN, SUBMIT, JobInfo, JobKey, JobSpec, Spawn
-from .submission import log_paths, make_spec, new_token, submit_claimed
+from .db.submitting import current_info, require_current
+from .errors import ConflictError, SchedulerError, UsageError
+from .model import COMPLETE, DONE_STATES, INIT, RUN, SPAWN, JobInfo, JobKey, JobSpec, Spawn
+from .submission import log_paths, make_spec, new_token, settle_claims, submit_claimed
 from .workspace import Workspace
 
 
@@ -29,19 +32,38 @@ def submit_spawns(ws: Workspace, info: JobInfo, n: int, cluster_id: str | None, 
 
     Returns `info` with its own spawn's fields and state `spawn`; the caller's unsaved fields are kept.
     """
+    if n < 0:
+        raise UsageError(f"N must be the number of further spawns, not {n}.")
     key = JobKey(info["BatchID"], info["JobIndex"])
-    stdout, stderr = (_last(info.get(stream)) for stream in ("stdout", "stderr"))
     with ws.db.transaction() as tx:
         current = current_info(tx, ws.db, key)
-        delete_spawns(tx, key)
-        insert_spawn(tx, key, NewSpawn(0, stdout, stderr, token, 1, cluster_id, RUN))
+        if token is not None:
+            require_current(tx, key, token)
+        own = _own_spawn(tx, key, current, info, cluster_id, token)
         set_spawn_state(tx, key, current["attempt"], current["state"])
         specs = _claim_spawns(ws, tx, current, n)
         info["rev"] = tx.rev
     _submit(ws, specs)
     info["state"] = SPAWN
-    info.update(spawn_fields([Spawn(0, cluster_id, RUN, stdout, stderr, cluster_id, 1)]))
+    info.update(spawn_fields([own]))
     return info
+
+
+def _own_spawn(
+    tx: Transaction, key: JobKey, current: JobInfo, info: JobInfo, cluster_id: str | None, token: str | None
+) -> Spawn:
+    """The row of the process that multiplies itself: a new one, unless it is a spawn already."""
+    if current["state"] in DONE_STATES:
+        raise ConflictError(f"Job {key} is {current['state']}: it cannot multiply itself any more.")
+    if current["state"] == SPAWN:
+        own = find_spawn(read_tokens_in(tx, key), token, cluster_id)
+        if own is None:
+            raise ConflictError(f"This process ({cluster_id}) is no spawn of job {key}; nothing was written.")
+        return own
+    stdout, stderr = (_last(info.get(stream)) for stream in ("stdout", "stderr"))
+    delete_spawns(tx, key)
+    insert_spawn(tx, key, NewSpawn(0, stdout, stderr, token, 1, cluster_id, RUN))
+    return Spawn(0, cluster_id, RUN, stdout, stderr, cluster_id, 1)
 
 
 def _last(history: object) -> str:
@@ -73,7 +95,7 @@ def _submit(ws: Workspace, specs: list[JobSpec]) -> int:
     return sum(1 for outcome in outcomes if outcome.id is not None)
 
 
-def complete(ws: Workspace, info: JobInfo, cluster_id: str | None) -> JobInfo:
+def complete(ws: Workspace, info: JobInfo, cluster_id: str | None, token: str | None = None) -> JobInfo:
     """Marks this process's spawn as done.
 
     Returns the caller's `info`, its unsaved fields kept: state `complete` for the last one, which now is
@@ -83,7 +105,6 @@ def complete(ws: Workspace, info: JobInfo, cluster_id: str | None) -> JobInfo:
         ConflictError: the job is no spawn job any more (reset, say), or this process no spawn of it.
     """
     key = JobKey(info["BatchID"], info["JobIndex"])
-    own = info.get("SpawnID")
     with ws.db.transaction() as tx:
         current = current_info(tx, ws.db, key)
         if current["state"] != SPAWN:
@@ -91,24 +112,32 @@ def complete(ws: Workspace, info: JobInfo, cluster_id: str | None) -> JobInfo:
                 f"Job {key} is in state {current['state']!r}, not in 'spawn': it was reset or submitted "
                 "again while this spawn ran; nothing was written."
             )
-        spawns = read_spawns_in(tx, key)
-        mine = [
-            spawn
-            for spawn in spawns
-            if spawn.spawn_id == (own[0] if isinstance(own, list) and own else own)
-            or (own is None and cluster_id is not None and cluster_id in (spawn.cluster_id, spawn.submit_id))
-        ]
-        if not mine:
-            raise ConflictError(f"This process ({cluster_id}) is no spawn of job {key}; nothing was written.")
-        left = complete_spawn(tx, key, mine[0].spawn_id)
+        known = read_tokens_in(tx, key)
+        spawns = [spawn for spawn, _ in known]
+        own = find_spawn(known, token, cluster_id)
+        if own is None and token is None:
+            own = _named(spawns, info)
+        if own is None:
+            raise ConflictError(
+                f"This process ({cluster_id}) is no spawn of job {key} (any more); nothing was written."
+            )
+        left = complete_spawn(tx, key, own.spawn_id)
         if left:
             info["state"] = SPAWN
             return info
-        hand_over(tx, key, current["attempt"], mine[0].spawn_id)
+        hand_over(tx, key, current["attempt"], own.spawn_id)
         info.update(spawn_fields([spawn._replace(state=COMPLETE) for spawn in spawns]))
         info["state"] = COMPLETE
         info["rev"] = tx.rev
     return info
+
+
+def _named(spawns: list[Spawn], info: JobInfo) -> Spawn | None:
+    """The one spawn that the caller's metadata is of."""
+    named = info.get("SpawnID")
+    ids = named if isinstance(named, list) else [named]
+    found = [spawn for spawn in spawns if spawn.spawn_id in ids]
+    return found[0] if len(found) == 1 else None
 
 
 def resubmit(ws: Workspace, key: JobKey, count: int | None = None) -> int:
@@ -116,30 +145,37 @@ def resubmit(ws: Workspace, key: JobKey, count: int | None = None) -> int:
 
     Args:
         count: how many spawns there shall be in all (default: as many as there are rows).
+
+    Raises:
+        UsageError: the job has not multiplied itself.
+        SchedulerError: the scheduler cannot be asked which are missing.
     """
     record = polling.ask(ws, force=True)
     if record.failing_since is not None:
         raise SchedulerError(f"{ws.executor.name} does not answer ({record.error}); nothing was resubmitted.")
+    settle_claims(ws, record)
     with ws.db.transaction() as tx:
         info = current_info(tx, ws.db, key)
+        if info["state"] != SPAWN:
+            raise UsageError(f"Job {key} has no spawns to resubmit: its state is {info['state']!r}.")
         spawns = read_spawns_in(tx, key)
-        if not spawns and count is None:
-            raise UnknownJobError(f"Job {key} has no spawns.")
-        lost = [
-            spawn.spawn_id
-            for spawn in spawns
-            if spawn.state != COMPLETE
-            and not any(i in record.answer for i in (spawn.cluster_id, spawn.submit_id) if i)
-            and not _just_claimed(spawn)
-        ]
+        lost = [spawn.spawn_id for spawn in spawns if _is_lost(ws, spawn, record)]
         delete_spawns(tx, key, lost)
+        kept = [spawn for spawn in spawns if spawn.spawn_id not in lost]
         wanted = len(spawns) if count is None else count
-        n = max(wanted - (len(spawns) - len(lost)), 0)
-        set_spawn_state(tx, key, info["attempt"], info["state"])
+        n = max(wanted - len(kept), 0)
+        if all(spawn.state == COMPLETE for spawn in kept):
+            n = max(n, 1)  # somebody must be the last, and finish the job
         specs = _claim_spawns(ws, tx, info, n)
     return _submit(ws, specs)
 
 
-def _just_claimed(spawn: Spawn) -> bool:
-    """Whether another process is submitting it right now (it has a token and no id yet)."""
-    return spawn.state == SUBMIT and spawn.submit_id is None and spawn.cluster_id is None
+def _is_lost(ws: Workspace, spawn: Spawn, record: PollRecord) -> bool:
+    """Whether a spawn will never say that it is complete: the last poll looked for it in vain."""
+    if spawn.state in (COMPLETE, INIT):
+        return spawn.state == INIT  # the scheduler did not take it
+    ids = [i for i in (spawn.cluster_id, spawn.submit_id) if i]
+    if not ids:  # it is being submitted, and settle_claims sees to it; or that was cut short, who knows when
+        age = time.time() - (spawn.submitted_at or 0.0)
+        return not ws.executor.shows_tokens and age >= ws.settings.submit.timeout + ws.settings.poll.grace
+    return all(record.absent.get(i, (0.0, 0))[1] > 0 for i in ids)

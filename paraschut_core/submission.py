@@ -379,7 +379,7 @@ def _take_back(executor: JobExecutor, unwanted: Mapping[str, JobInfo]) -> None:
     """Deletes what was reset while it was being submitted; what cannot be deleted stops when it starts."""
     try:
         executor.delete_many(unwanted)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a user's own executor may raise anything
         log.warning("cannot delete %s, which nobody waits for any more: %s", ", ".join(unwanted), error)
 
 
@@ -422,7 +422,7 @@ def settle_claims(ws: Workspace, record: PollRecord) -> int:
     claims = claimed_without_id(ws.reader)
     try:
         found = ws.executor.find([c.token for c in claims]) if claims else {}
-    except Exception as error:  # a user's own executor may raise anything; no answer proves nothing
+    except Exception as error:  # noqa: BLE001 - a user's own executor may raise anything
         log.info("cannot look for %d submissions: %s", len(claims), error)
         return 0
     late = [c for c in claims if c.token not in found and _is_over(ws, c)]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 
-# Everything a terminal may act upon: C0 except tab and newline, DEL, C1, the bidirectional and other
-# invisible format controls, line/paragraph separators, and lone surrogates (they cannot be encoded).
+# Everything a terminal may act upon: C0 except tab and newline, DEL, C1, all of Unicode's format characters
+# (bidirectional, invisible, of writing systems), line/paragraph separators, and lone surrogates (they cannot
+# be encoded).
 _UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
-    "\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f"
+    "\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000110bd\U000110cd\U00013430-\U0001345f"
+    "\U0001bca0-\U0001bcaf\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 _BREAKS = re.compile("[\t\n]")
 

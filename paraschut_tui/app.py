@@ -7,8 +7,9 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable
-from typing import ClassVar
+from typing import ClassVar, cast
 
+from rich.console import RenderableType
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -21,6 +22,7 @@ from . import keys
 from .gateway import Gateway
 from .look import Looks, Palette, themes
 from .screens.main import MainScreen
+from .tight import tightened
 
 DEFAULT_THEME = "paraschut"
 LEAN_THEME = "paraschut-16"
@@ -109,6 +111,9 @@ class ParaschutApp(App[None]):
             if isinstance(screen, MainScreen):
                 screen.use(palette)
 
+    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
+        super()._display(screen, cast("RenderableType | None", tightened(renderable)))
+
     def on_unmount(self) -> None:
         self.gateway.close()
 
@@ -116,7 +121,7 @@ class ParaschutApp(App[None]):
         """The command palette: every key of the main screen by name, and Textual's themes and help."""
         if isinstance(screen, MainScreen):
             for key in keys.MAIN:
-                if key.help and not (key.changes and self.read_only) and key.action != "command_palette":
+                if key.help and not (key.changes and self.read_only) and key.action != "app.command_palette":
                     title = f"{key.help[0].upper()}{key.help[1:]}"
                     yield SystemCommand(title, f"key {keys.name_of(key)}", self._runner(screen, key.action))
         yield SystemCommand("Theme", "Change the colours", self.action_change_theme)

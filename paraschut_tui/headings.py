@@ -127,14 +127,18 @@ def job_title(snapshot: Snapshot, record: JobRecord, looks: Looks) -> list[Part]
     return parts
 
 
-def log_streams(record: JobRecord) -> tuple[dict[str, tuple[str, ...]], str]:
-    """The log files of each stream, oldest attempt first; and what to say if there are none."""
+def log_streams(record: JobRecord, errors_first: bool) -> tuple[dict[str, tuple[str, ...]], str]:
+    """The log files of each stream, oldest attempt first; and what to say if there are none.
+
+    Args:
+        errors_first: stderr comes before stdout: of what went wrong, that is what one wants to see.
+    """
     if record.error:
         return {}, clean_line(record.error)
     streams: dict[str, tuple[str, ...]] = {}
-    for name in ("stdout", "stderr"):
+    for name in ("stderr", "stdout") if errors_first else ("stdout", "stderr"):
         value = record.info.get(name)
-        paths = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+        paths = [value] if isinstance(value, str) else list(value) if isinstance(value, (list, tuple)) else []
         streams[name] = tuple(path for path in paths if isinstance(path, str) and path)
     for spawn in record.spawns:
         for name, path in (("stdout", spawn.stdout), ("stderr", spawn.stderr)):

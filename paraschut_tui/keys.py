@@ -86,10 +86,26 @@ MAIN: Sequence[Key] = (
     Key("q", "app.quit", "quit", "leave; jobs go on"),
 )
 
+LOG: Sequence[Key] = (
+    Key("o", "", "out/err"),
+    Key("O", "", "both"),
+    Key("slash", "", "search"),
+    Key("n", "", "next"),
+    Key("e", "", "error"),
+    Key("F", "", "follow"),
+    Key("w", "", "wrap"),
+    Key("plus", "", "full screen"),
+    Key("escape", "", "back"),
+)
+"""The log's own keys that the key line shows; what they do is the log's business."""
+
+DETAILS: Sequence[Key] = (Key("escape", "", "back"), Key("i", "", "log"))
+
 KEY_LINE = {
     "tree": ("r", "s", "d", "S", "slash", "M", "i", "o", "plus", "z", "question_mark", "q"),
     "grid": ("r", "s", "d", "space", "slash", "M", "c", "i", "o", "S", "plus", "z", "question_mark", "q"),
-    "log": ("o", "slash", "plus", "i", "M", "question_mark", "q"),
+    "log": ("o", "O", "slash", "n", "e", "F", "plus", "w", "escape", "i", "question_mark", "q"),
+    "details": ("escape", "i", "r", "s", "d", "question_mark", "q"),
 }
 """The keys that the key line shows for each pane, the most useful first: it shows as many as fit."""
 
@@ -98,6 +114,7 @@ _NAMES = {
     "question_mark": "?",
     "plus": "+",
     "space": "Space",
+    "escape": "Esc",
     "colon": ":",
     "left_square_bracket": "[",
     "right_square_bracket": "]",
@@ -123,7 +140,7 @@ def bindings(table: Sequence[Key]) -> list[BindingType]:
 
 def by_name(name: str, pane: str) -> Key | None:
     """The key of that name, as the pane has it or else as the screen has it."""
-    table = {"grid": GRID, "tree": TREE}.get(pane, ())
+    table = {"grid": GRID, "tree": TREE, "log": LOG, "details": DETAILS}.get(pane, ())
     for key in (*table, *MAIN):
         if key.keys.partition(",")[0] == name:
             return key

@@ -1,6 +1,6 @@
 """The filter language: words and field:value terms, made into an SQLite condition and a wish about missing.
 
-state:missing,run  batch:2026..  host:n12  age:>2h  exit:137  attempt:>1  name:x  !term  sql: ...
+state:missing,run  batch:2026  host:n12  age:>2h  exit:137  attempt:>1  name:x  !term  sql: ...
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from paraschut_core.model import ONLINE_STATES
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _WORD = re.compile(r"""\s*(?P<not>[!-]?)(?:(?P<field>[A-Za-z_.]+):)?(?P<value>"[^"]*"?|'[^']*'?|\S*)""")
 _COMPARE = re.compile(r"(>=|<=|>|<|=)?\s*(-?\d+(?:\.\d+)?)\s*([smhdw]?)$")
+_SQL = re.compile(r"[=<>]|^(AND|OR|NOT|LIKE|GLOB|IN|IS|BETWEEN)$")
+"""A word that only makes sense in an SQLite condition: then all of the text is one."""
+
 _SPAN = re.compile(r"(-?\d+)-(-?\d+)$")
 
 
@@ -44,6 +47,7 @@ def parse(text: str, now: float | None = None) -> Query:
     now = time.time() if now is None else now
     terms: list[str] = []
     states: list[str] | None = None
+    found = False  # whether "not missing" was asked for
     position = 0
     while position < len(text):
         match = _WORD.match(text, position)
@@ -53,12 +57,18 @@ def parse(text: str, now: float | None = None) -> Query:
         field, value = match["field"] or "", match["value"].strip("\"'")
         if not value:
             continue
+        if not field and _SQL.search(value):
+            return Query(text, text)
         if field == "state" and not match["not"]:
             states = (states or []) + [state for state in value.split(",") if state]
             continue
+        if field == "state" and value == "missing":
+            found = True
+            continue
         term = _term(field, value, now)
         terms.append(f"NOT ({term})" if match["not"] else term)
-    return _with_states(text, terms, states)
+    query = _with_states(text, terms, states)
+    return query._replace(lost=False) if found and query.lost is None else query
 
 
 def _with_states(text: str, terms: list[str], states: list[str] | None) -> Query:

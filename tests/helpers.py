@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from paraschut_core import config
-from paraschut_core.db.connection import Database
 from paraschut_core.errors import SchedulerError
 from paraschut_core.executors.base import JobExecutor
 from paraschut_core.model import (
@@ -40,7 +39,7 @@ BATCH = 20210101120000
 
 
 def wait_until(condition: Callable[[], T], what: str, seconds: float = 60.0) -> T:
-    """Waits until `condition` gives something true, and returns that; fails with `what` when it never does."""
+    """Waits until `condition` gives something true, and returns that; fails with `what` if it never does."""
     end = time.monotonic() + seconds
     pause = 0.005
     while True:
@@ -110,7 +109,9 @@ class Project:
         self.add(*(self.job(index, batch, **fields) for index in range(n)))
         return [JobKey(batch, index) for index in range(n)]
 
-    def sql(self, statement: str, values: Sequence[object] | Mapping[str, object] = ()) -> list[tuple[Any, ...]]:
+    def sql(
+        self, statement: str, values: Sequence[object] | Mapping[str, object] = ()
+    ) -> list[tuple[Any, ...]]:
         """Anybody's own SQL on the file, on a connection of its own, committed."""
         connection = sqlite3.connect(self.database, timeout=60.0)
         try:
@@ -135,7 +136,8 @@ class Project:
         """Somebody's own SQL: sets columns of a job's row."""
         assignments = ", ".join(f"{name} = ?" for name in columns)
         self.sql(
-            f"UPDATE job SET {assignments} WHERE BatchID = ? AND JobIndex = ?", (*columns.values(), batch, index)
+            f"UPDATE job SET {assignments} WHERE BatchID = ? AND JobIndex = ?",
+            (*columns.values(), batch, index),
         )
 
 
@@ -145,7 +147,7 @@ def assert_sound(path: str | os.PathLike[str]) -> None:
     try:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         counted = connection.execute(
-            "SELECT BatchID, priority, state, count(*) FROM job GROUP BY BatchID, priority, state ORDER BY 1, 2, 3"
+            "SELECT BatchID, priority, state, count(*) FROM job GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
         ).fetchall()
         kept = connection.execute(
             "SELECT BatchID, priority, state, n FROM counter ORDER BY BatchID, priority, state"

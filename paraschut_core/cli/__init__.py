@@ -31,7 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if rest[:1] == ["run"] and not _asks_for_help(rest[1:]):
         from .run import run
 
-        return guarded(lambda: run(rest[1:], options.get("--config"), options.get("--db")), "--debug" in options)
+        return guarded(
+            lambda: run(rest[1:], options.get("--config"), options.get("--db")), "--debug" in options
+        )
     from .group import run_command
 
     return run_command(arguments)

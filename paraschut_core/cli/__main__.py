@@ -6,7 +6,11 @@ import os
 import sys
 
 # `-m` puts the working directory first in the module path, and a job's folder may well hold a json.py.
-if sys.path and sys.path[0] in ("", os.getcwd()) and not os.path.isdir(os.path.join(sys.path[0], "paraschut_core")):
+if (
+    sys.path
+    and sys.path[0] in ("", os.getcwd())
+    and not os.path.isdir(os.path.join(sys.path[0], "paraschut_core"))
+):
     del sys.path[0]
 
 from paraschut_core.cli import main

@@ -62,7 +62,9 @@ def _do(
             output.line("nothing was done")
             return 1
         with output.Bar(verb) as progress:
-            report = act(ws, chosen.selection._replace(keys=keys, batches=(), condition=""), Watcher(progress))
+            report = act(
+                ws, chosen.selection._replace(keys=keys, batches=(), condition=""), Watcher(progress)
+            )
     return show_report(report, done, explicit=chosen.explicit, also=also, as_json=as_json)
 
 
@@ -73,7 +75,13 @@ def _do(
 @json_option
 @pass_project
 def reset(
-    project: Project, targets: tuple[str, ...], condition: str, missing: bool, force: bool, yes: bool, as_json: bool
+    project: Project,
+    targets: tuple[str, ...],
+    condition: str,
+    missing: bool,
+    force: bool,
+    yes: bool,
+    as_json: bool,
 ) -> int:
     """Put jobs back to init, their ids dropped.
 
@@ -181,7 +189,13 @@ def qdel(
 @json_option
 @pass_project
 def boost(
-    project: Project, targets: tuple[str, ...], condition: str, missing: bool, by: float, yes: bool, as_json: bool
+    project: Project,
+    targets: tuple[str, ...],
+    condition: str,
+    missing: bool,
+    by: float,
+    yes: bool,
+    as_json: bool,
 ) -> int:
     """Raise the priority of jobs. From 100 on it counts across all batches.
 
@@ -238,7 +252,9 @@ def collect(
 @click.argument("words", nargs=-1, required=True, metavar="BATCH [JOB]... FIELD=VALUE...")
 @filter_option
 @click.option("--missing", is_flag=True, help="Missing jobs (of BATCH, or all).")
-@click.option("--unless", multiple=True, metavar="FIELD=V,...", help="Leave jobs alone that have one of these.")
+@click.option(
+    "--unless", multiple=True, metavar="FIELD=V,...", help="Leave jobs alone that have one of these."
+)
 @click.option("--force", is_flag=True, help="All of them, complete ones too.")
 @yes_option
 @json_option

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 @click.option("--jsonl", "jsonl_file", metavar="FILE", help="One job a line, a JSON object of its fields.")
 @click.option("--var", "variables", multiple=True, metavar="K=V", help="Environment variable (repeatable).")
 @click.option("--queue", metavar="NAME", help="The scheduler's queue or partition.")
-@click.option("--resource", "resources", multiple=True, metavar="K=V", help="mem=2gb, cpus=4; 'mem=' for none.")
+@click.option(
+    "--resource", "resources", multiple=True, metavar="K=V", help="mem=2gb, cpus=4; 'mem=' for none."
+)
 @click.option("--batch", "batch_id", type=int, metavar="BATCH", help="Add to this batch.")
 @click.option("--cwd", metavar="DIR", help="Where the command runs (default: here).")
 @click.option("--chain", is_flag=True, help="Each job submits what is next once it is complete.")
@@ -119,9 +121,7 @@ def _common(ws: Workspace, batch_id: int | None) -> dict[str, Any]:
     return common
 
 
-def _own_fields(
-    ranges: Sequence[str], list_file: str | None, jsonl_file: str | None
-) -> list[dict[str, Any]]:
+def _own_fields(ranges: Sequence[str], list_file: str | None, jsonl_file: str | None) -> list[dict[str, Any]]:
     """What is each job's own, as --range, --list or --jsonl say; one job without any of them."""
     if sum(bool(given) for given in (ranges, list_file, jsonl_file)) > 1:
         raise UsageError("Give the jobs in one way: --range, --list or --jsonl.")
@@ -153,9 +153,7 @@ def _lines(path: str) -> list[str]:
         raise UsageError(f"Cannot read {path}: {error.strerror}.") from error
 
 
-def _numbered(
-    ws: Workspace, jobs: Iterable[dict[str, Any]], batch_id: int | None
-) -> list[dict[str, Any]]:
+def _numbered(ws: Workspace, jobs: Iterable[dict[str, Any]], batch_id: int | None) -> list[dict[str, Any]]:
     """The jobs with their JobIndex: given, or counted on from the highest in the batch."""
     following = 0
     if batch_id is not None:

@@ -122,9 +122,7 @@ class Chosen(NamedTuple):
     explicit: bool = False
 
 
-def choose(
-    ws: Workspace, targets: Sequence[str], condition: str = "", missing: bool = False
-) -> Chosen:
+def choose(ws: Workspace, targets: Sequence[str], condition: str = "", missing: bool = False) -> Chosen:
     """The jobs meant by `BATCH [JOB...]`, `--filter` or `--missing`.
 
     BATCH may be several with commas between them; JOB a number, a range, or some of these with commas.

@@ -73,7 +73,9 @@ def _headless(ws: Workspace, finished: bool) -> int:
         expected = recount(ws, progress)
     _show_result(result)
     if result != expected:
-        complain(f"the result is wrong: counted at once, the files have {expected['identifiers']:,} identifiers")
+        complain(
+            f"the result is wrong: counted at once, the files have {expected['identifiers']:,} identifiers"
+        )
         return 1
     output.line("the result is right: it equals a count of all files at once")
     return 0

@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from .. import __version__
-from . import complain, global_options, guarded
 from ..errors import UsageError
+from . import complain, global_options, guarded
 from .common import Project
 
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
@@ -130,7 +130,12 @@ def paraschut(
 
 
 def open_dashboard(
-    project: Project, *, condition: str = "", batch: int | None = None, read_only: bool = False, lean: bool = False
+    project: Project,
+    *,
+    condition: str = "",
+    batch: int | None = None,
+    read_only: bool = False,
+    lean: bool = False,
 ) -> int:
     """Opens the dashboard; returns its exit code once it is left."""
     settings = project.settings

@@ -93,7 +93,10 @@ def _show_batch(ws: Workspace, batch_id: int, as_json: bool) -> int:
     rows = read_rows(ws.reader, read_keys(ws.reader, batch_id))
     if as_json:
         jobs = [
-            {"JobIndex": row.key.job_index, **{k: v for k, v in row._asdict().items() if k not in ("key", "rev")}}
+            {
+                "JobIndex": row.key.job_index,
+                **{k: v for k, v in row._asdict().items() if k not in ("key", "rev")},
+            }
             for row in rows
         ]
         head = {"BatchID": batch_id, "name": batch.name, "batch_type": batch.batch_type}
@@ -102,7 +105,9 @@ def _show_batch(ws: Workspace, batch_id: int, as_json: bool) -> int:
     output.line(f"{batch_id}: {batch.name} ({batch.batch_type}), {batch.complete}/{batch.total} complete")
     for priority in sorted({p for p, _ in batch.counts}, reverse=True):
         states = {state: n for (p, state), n in batch.counts.items() if p == priority and n}
-        words = ", ".join(f"{states[state]} {state or repr(state)}" for state in sorted(states, key=state_order))
+        words = ", ".join(
+            f"{states[state]} {state or repr(state)}" for state in sorted(states, key=state_order)
+        )
         output.line(f"priority {priority:g}: {words}")
     output.line(f"folder: {ws.batch_dir(batch_id)}\n")
     output.table(
@@ -203,7 +208,12 @@ def _event(event: Event) -> dict[str, Any]:
     key = found.pop("key")
     # What an undo needs is no business of a reader's.
     changed = found.pop("detail").get("changed", {})
-    return {"BatchID": key.batch_id, "JobIndex": None if key.job_index < 0 else key.job_index, **found, "changed": changed}
+    return {
+        "BatchID": key.batch_id,
+        "JobIndex": None if key.job_index < 0 else key.job_index,
+        **found,
+        "changed": changed,
+    }
 
 
 def _changes(event: Event) -> str:
@@ -252,4 +262,3 @@ def actions(project: Project, last: int, as_json: bool) -> int:
 
 
 COMMANDS = {"info": info, "spawns": spawns, "history": history, "actions": actions}
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 
 import click
 
@@ -15,7 +16,9 @@ from .common import Project, json_option, pass_project
 
 @click.command()
 @click.argument("directory", default=".", metavar="[DIR]")
-@click.option("--executor", default="local", metavar="NAME", help="local, slurm, sge, pbs, file or a plug-in.")
+@click.option(
+    "--executor", default="local", metavar="NAME", help="local, slurm, sge, pbs, file or a plug-in."
+)
 @pass_project
 def init(project: Project, directory: str, executor: str) -> int:
     """Make a project in DIR (default: here): paraschut.toml and the database.
@@ -39,7 +42,10 @@ def init(project: Project, directory: str, executor: str) -> int:
             raise UsageError(f"{path} is there already: set executor = {executor!r} in it.")
     else:
         _check_executor(executor)
-        write_whole(path, toml(executor, project.database).encode())
+        given = {"executor": executor}
+        if project.database:
+            given["database"] = os.path.abspath(os.path.expanduser(project.database))
+        write_whole(path, toml(given).encode())
         made.append(path)
     settings = config.load(config=path, database=project.database)
     make(settings)
@@ -61,13 +67,10 @@ def _check_executor(name: str) -> None:
     make(Settings(executor=name, job_dir=os.getcwd()))
 
 
-def toml(executor: str, database: str | None = None) -> str:
-    """A paraschut.toml: every setting with its default and what it means, all but the executor commented."""
+def toml(given: Mapping[str, object]) -> str:
+    """A paraschut.toml: every setting with its default and what it means, commented out but for `given`."""
     from .. import config
 
-    given = {"executor": executor}
-    if database:
-        given["database"] = os.path.abspath(os.path.expanduser(database))
     lines = [
         "# Paraschut's settings. Lines that begin with # show the defaults.",
         "# Paths are relative to this file; see them in force with: paraschut config",
@@ -113,9 +116,7 @@ def show_config(project: Project, as_json: bool) -> int:
     """
     rows = settings_table(project)
     if as_json:
-        output.dump(
-            [dict(zip(("setting", "value", "from", "meaning"), row, strict=True)) for row in rows]
-        )
+        output.dump([dict(zip(("setting", "value", "from", "meaning"), row, strict=True)) for row in rows])
         return 0
     shown = [(name, _toml_value(value), origin, meaning) for name, value, origin, meaning in rows]
     output.line(f"configuration: {project.settings.config_file or 'no file'}")

@@ -77,7 +77,9 @@ def as_dict(queue: Queue, display: Collection[str] | None = None) -> dict[str, A
                     "name": name_text(infos[0].get("name", "?")),
                     "batch_type": str(infos[0].get("batch_type", "")),
                     "states": states,
-                    "online": [i["JobIndex"] for i in infos if JobKey(batch_id, i["JobIndex"]) in queue.online],
+                    "online": [
+                        i["JobIndex"] for i in infos if JobKey(batch_id, i["JobIndex"]) in queue.online
+                    ],
                     "missing": missing.get(batch_id, []),
                 }
             )

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("batches", nargs=-1, metavar="BATCH...")
-@click.option("--by-state", multiple=True, metavar="STATE", help="Batches all of whose jobs are in these states.")
+@click.option(
+    "--by-state", multiple=True, metavar="STATE", help="Batches all of whose jobs are in these states."
+)
 @click.option("--force", is_flag=True, help="Batches with jobs in the scheduler's queue too.")
 @yes_option
 @json_option
@@ -79,17 +81,22 @@ def _question(ws: Workspace, wanted: list[int]) -> str:
     for batch_id in wanted:
         require_batch(ws.reader, batch_id)
     found = read_counters(ws.reader, wanted)
-    names = ", ".join(clean_line(found[i].name, 40) for i in wanted[:3]) + (", ..." if len(wanted) > 3 else "")
+    names = ", ".join(clean_line(found[i].name, 40) for i in wanted[:3]) + (
+        ", ..." if len(wanted) > 3 else ""
+    )
     jobs = sum(batch.total for batch in found.values())
-    what = "1 batch" if len(wanted) == 1 else f"{len(wanted)} batches"
-    return f"Remove {what} ({names}) with {jobs:,} jobs and all files in {'its' if len(wanted) == 1 else 'their'} folder{'s' if len(wanted) > 1 else ''}?"
+    if len(wanted) == 1:
+        return f"Remove 1 batch ({names}) with {jobs:,} jobs and all files in its folder?"
+    return f"Remove {len(wanted)} batches ({names}) with {jobs:,} jobs and all files in their folders?"
 
 
 @click.command()
 @click.argument("batches", nargs=-1, metavar="[BATCH]...")
 @click.option("--files", is_flag=True, help="Temporary files only.")
 @click.option("--folders", is_flag=True, help="The jobs' temporary folders only.")
-@click.option("--pattern", "patterns", multiple=True, metavar="GLOB", help="Files to remove (default: temp_files).")
+@click.option(
+    "--pattern", "patterns", multiple=True, metavar="GLOB", help="Files to remove (default: temp_files)."
+)
 @yes_option
 @json_option
 @pass_project

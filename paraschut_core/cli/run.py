@@ -19,7 +19,6 @@ from ..errors import (
     DatabaseBusyError,
     DatabaseError,
     NotADatabaseError,
-    ParaschutError,
     UsageError,
 )
 from ..model import RUN, JobKey
@@ -121,8 +120,8 @@ def _write_end(key: JobKey, attempt: int, status: int, signal_number: int | None
         info = runtime.job_info(db, key, with_spawns=False)
         if info["attempt"] != attempt:
             raise ConflictError(
-                f"Job {key} is at attempt {info['attempt']} by now, this was attempt {attempt}: how it ended is "
-                "not written down."
+                f"Job {key} is at attempt {info['attempt']} by now, this was attempt {attempt}: how it "
+                "ended is not written down."
             )
         if status == 0 and signal_number is None:
             if info["state"] == RUN:
@@ -175,7 +174,7 @@ def execute(command: list[str]) -> tuple[int, int | None]:
     return os.WEXITSTATUS(wait_status), None
 
 
-def _spawn(command: list[str], mask: set[signal.Signals]) -> int:
+def _spawn(command: list[str], mask: set[int | signal.Signals]) -> int:
     # Python itself ignores these two; a command expects them as they usually are.
     defaults = [signal.SIGPIPE, signal.SIGXFSZ]
     try:

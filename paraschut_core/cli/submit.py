@@ -11,7 +11,16 @@ import click
 
 from ..errors import SchedulerError, UsageError
 from . import complain, output
-from .common import TARGETS, Project, choose, filter_option, json_option, pass_project, read_batches, show_report
+from .common import (
+    TARGETS,
+    Project,
+    choose,
+    filter_option,
+    json_option,
+    pass_project,
+    read_batches,
+    show_report,
+)
 
 if TYPE_CHECKING:
     from ..submission import SubmitReport

@@ -196,8 +196,17 @@ def undo(tx: Transaction, action: Action) -> tuple[list[JobKey], list[tuple[JobK
 
 
 _COLUMNS = frozenset(
-    ("state", "priority", "submit_id", "ClusterID", "hostname", "subtime")
-    + ("token", "submitted_at", "started_at")
+    (
+        "state",
+        "priority",
+        "submit_id",
+        "ClusterID",
+        "hostname",
+        "subtime",
+        "token",
+        "submitted_at",
+        "started_at",
+    )
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -250,6 +251,36 @@ def unknown_job(db: Database, key: JobKey) -> UnknownJobError:
 # ------------------------------------------------------------------------------------ insert
 
 
+def next_batch_id(tx: Transaction, after: float) -> tuple[int, float]:
+    """A BatchID that was never given out, and the second (epoch s, later than `after`) that it stands for."""
+    latest, at = tx.connection.execute("SELECT BatchID, at FROM issued").fetchone()
+    seconds = max(tx.at, after + 1, at + 1)
+    while True:
+        candidate = int(time.strftime("%Y%m%d%H%M%S", time.localtime(seconds)))
+        # When clocks are put back in autumn, an hour's worth of times comes twice.
+        if candidate > latest and not _has_batch(tx, candidate):
+            tx.connection.execute("UPDATE issued SET BatchID = ?, at = ?", (candidate, seconds))
+            return candidate, seconds
+        seconds += 1
+
+
+def next_index(tx: Transaction, batch_id: int) -> int:
+    """The JobIndex after a batch's highest."""
+    (highest,) = tx.connection.execute(
+        "SELECT max(JobIndex) FROM job WHERE BatchID = ?", (batch_id,)
+    ).fetchone()
+    return 0 if highest is None else int(highest) + 1
+
+
+def require_new(tx: Transaction, keys: Iterable[JobKey], new_batch: int | None) -> None:
+    """Raises DuplicateJobError if one of the jobs, or the batch that must be new, is there already."""
+    if new_batch is not None and _has_batch(tx, new_batch):
+        raise _batch_exists(new_batch)
+    for key in keys:
+        if tx.connection.execute("SELECT 1 FROM job WHERE BatchID = ? AND JobIndex = ?", key).fetchone():
+            raise DuplicateJobError(f"Job {key} is in the index already.")
+
+
 def insert_jobs(tx: Transaction, infos: Sequence[Mapping[str, Any]], *, new_batch: int | None = None) -> None:
     """Adds jobs, and their batches where those are new.
 
@@ -280,11 +311,8 @@ def insert_jobs(tx: Transaction, infos: Sequence[Mapping[str, Any]], *, new_batc
             " changed_at, changed_by, metadata, rev) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             rows,
         )
-    except sqlite3.IntegrityError as error:
-        for key in sorted(seen):
-            found = tx.connection.execute("SELECT 1 FROM job WHERE BatchID = ? AND JobIndex = ?", key)
-            if found.fetchone():
-                raise DuplicateJobError(f"Job {key[0]}/{key[1]} is in the index already.") from error
+    except sqlite3.IntegrityError:
+        require_new(tx, [JobKey(*key) for key in sorted(seen)], None)
         raise
     for batch_id, n in added.items():
         add_event(tx, JobKey(batch_id, -1), 0, None, None, f"{n} jobs added")
@@ -315,11 +343,9 @@ def _insertable(info: Mapping[str, Any], tx: Transaction, rev: int) -> tuple[Any
 
 
 def _ensure_batch(tx: Transaction, batch_id: int, info: Mapping[str, Any], *, must_be_new: bool) -> None:
-    known = tx.connection.execute("SELECT 1 FROM batch WHERE BatchID = ?", (batch_id,)).fetchone()
+    known = _has_batch(tx, batch_id)
     if known and must_be_new:
-        raise DuplicateJobError(
-            f"BatchID {batch_id} is in the index already; choose another or add_job_to_queue."
-        )
+        raise _batch_exists(batch_id)
     if not known:
         tx.connection.execute(
             "INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?)",
@@ -332,6 +358,16 @@ def _ensure_batch(tx: Transaction, batch_id: int, info: Mapping[str, Any], *, mu
                 tx.rev,
             ),
         )
+
+
+def _has_batch(tx: Transaction, batch_id: int) -> bool:
+    return bool(tx.connection.execute("SELECT 1 FROM batch WHERE BatchID = ?", (batch_id,)).fetchone())
+
+
+def _batch_exists(batch_id: int) -> DuplicateJobError:
+    return DuplicateJobError(
+        f"BatchID {batch_id} is in the index already; choose another or add_job_to_queue."
+    )
 
 
 # ------------------------------------------------------------------------------------ update
@@ -454,8 +490,6 @@ def rename_batch(tx: Transaction, batch_id: int, info: Mapping[str, Any]) -> Non
 
 
 def _clock(at: float) -> str:
-    import time
-
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 

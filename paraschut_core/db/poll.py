@@ -61,7 +61,8 @@ def read_poll(db: Database, scheduler: str) -> PollRecord:
     polled_at, answer, absent, failing_since, failures, empties, error, lease_at = rows[0]
     try:
         jobs = _unpack_jobs(answer)
-        known = {id_: (at, n) for id_, (at, n) in json.loads(zlib.decompress(absent)).items()} if absent else {}
+        found = json.loads(zlib.decompress(absent)) if absent else {}
+        known = {id_: (at, n) for id_, (at, n) in found.items()}
     except (ValueError, TypeError, AttributeError, zlib.error):
         return PollRecord()  # damaged, or of another version: the next poll replaces it
     return PollRecord(
@@ -86,13 +87,15 @@ def take_lease(db: Database, scheduler: str, interval: float) -> bool:
         return abs(now - at) < interval or _held(at, holder, now)
 
     rows = db.rows("SELECT lease_at, lease_who FROM poll WHERE scheduler = ?", (scheduler,))
-    if rows and taken(*rows[0], time.time()):
+    if rows and taken(rows[0][0], rows[0][1], time.time()):
         return False  # looked at without a lock first: most processes find that it is not their turn
     with db.transaction() as tx:
         row = tx.connection.execute(
             "SELECT lease_at, lease_who FROM poll WHERE scheduler = ?", (scheduler,)
         ).fetchone()
-        if row and taken(*row, tx.at):  # by the time that it took to get the lock, another may have been
+        if row and taken(
+            row[0], row[1], tx.at
+        ):  # by the time that it took to get the lock, another may have been
             return False
         tx.connection.execute(
             "INSERT INTO poll (scheduler, lease_at, lease_who) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET"
@@ -105,7 +108,7 @@ def take_lease(db: Database, scheduler: str, interval: float) -> bool:
 def is_leased(db: Database, scheduler: str) -> bool:
     """Whether a process is asking the scheduler right now."""
     rows = db.rows("SELECT lease_at, lease_who FROM poll WHERE scheduler = ?", (scheduler,))
-    return bool(rows) and _held(*rows[0], time.time())
+    return bool(rows) and _held(rows[0][0], rows[0][1], time.time())
 
 
 def _held(at: float, holder: str | None, now: float) -> bool:

@@ -7,6 +7,10 @@
 CREATE TABLE revision (rev INTEGER NOT NULL);
 INSERT INTO revision VALUES (0);
 
+-- The latest BatchID that get_job_template gave out, and the second (epoch s) that it stands for.
+CREATE TABLE issued (BatchID INTEGER NOT NULL, at REAL NOT NULL);
+INSERT INTO issued VALUES (0, 0);
+
 CREATE TABLE batch (
   BatchID    INTEGER PRIMARY KEY,
   name       TEXT NOT NULL,

@@ -10,7 +10,7 @@ from .connection import Database, Row, Transaction
 from .history import add_event
 from .submitting import Running, current_token
 
-_SPAWN = "SpawnID, ClusterID, spawn_state, stdout, stderr, submit_id, attempt"
+_SPAWN = "SpawnID, ClusterID, spawn_state, stdout, stderr, submit_id, attempt, submitted_at"
 
 
 def _to_spawn(row: Row) -> Spawn:
@@ -54,6 +54,35 @@ def read_spawns_in(tx: Transaction, key: JobKey) -> list[Spawn]:
         f"SELECT {_SPAWN} FROM spawn WHERE BatchID = ? AND JobIndex = ? ORDER BY SpawnID", key
     ).fetchall()
     return [_to_spawn(row) for row in rows]
+
+
+def find_spawn(
+    spawns: list[tuple[Spawn, str | None]], token: str | None, cluster_id: str | None
+) -> Spawn | None:
+    """The spawn that a process is: by its token, or by its id where it has none."""
+    for spawn, its_token in spawns:
+        if token is not None:
+            if its_token == token:
+                return spawn
+        elif cluster_id is not None and cluster_id in (spawn.cluster_id, spawn.submit_id):
+            return spawn
+    return None
+
+
+def read_tokens_in(tx: Transaction, key: JobKey) -> list[tuple[Spawn, str | None]]:
+    """The spawns of a job with their tokens, read inside a transaction."""
+    rows = tx.connection.execute(
+        f"SELECT token, {_SPAWN} FROM spawn WHERE BatchID = ? AND JobIndex = ? ORDER BY SpawnID", key
+    ).fetchall()
+    return [(_to_spawn(row[1:]), row[0]) for row in rows]
+
+
+def read_tokens(db: Database, key: JobKey) -> list[tuple[Spawn, str | None]]:
+    """The spawns of a job with their tokens."""
+    rows = db.rows(
+        f"SELECT token, {_SPAWN} FROM spawn WHERE BatchID = ? AND JobIndex = ? ORDER BY SpawnID", key
+    )
+    return [(_to_spawn(row[1:]), row[0]) for row in rows]
 
 
 class NewSpawn(NamedTuple):

@@ -346,6 +346,7 @@ def change_fields(
     if row is None:
         return "not in the index"
     info, metadata = to_info(row[: -len(_KEPT)]), row[-len(_KEPT) - 1]
+    hidden = dict(zip(_KEPT, row[-len(_KEPT) :], strict=True))
     if attempt is not None and attempt != info["attempt"]:
         return "it was submitted again meanwhile"
     for field, values in unless.items():
@@ -354,7 +355,7 @@ def change_fields(
     new = fields(info) if callable(fields) else fields
     if "unreadable" in info and not new.keys() <= set(COLUMN_FIELDS):
         return str(info["unreadable"])
-    return _apply(tx, key, info, dict(zip(_KEPT, row[-len(_KEPT) :], strict=True)), metadata, new, why, action)
+    return _apply(tx, key, info, hidden, metadata, new, why, action)
 
 
 _KEPT = ("token", "submitted_at", "started_at")

@@ -19,7 +19,7 @@ import sys
 import zlib
 import zoneinfo
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import MetadataError
 from .unpickle_numpy import Array, Dtype, from_buffer, new_scalar
@@ -62,17 +62,49 @@ def _inflated(blob: bytes) -> bytes:
 
 # --------------------------------------------------------------------------- instructions
 
-# Those that pickles of plain data have, protocols 2 to 5. Not among them: what makes objects of classes
-# (NEWOBJ, OBJ, INST), refers to something outside (PERSID, EXT, NEXT_BUFFER), or is older than Python 3.
+# Those that pickles of plain data have, protocols 2 to 5, and those that make objects of classes, so that
+# the message can name the class. Not among them: what refers to something outside (PERSID, EXT,
+# NEXT_BUFFER), or is older than Python 3.
 _INSTRUCTIONS = frozenset(
     "PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 LONG4 BINFLOAT"  # noqa: SIM905
     " BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8 EMPTY_TUPLE TUPLE"
     " TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST APPEND APPENDS EMPTY_DICT SETITEM SETITEMS EMPTY_SET ADDITEMS FROZENSET"
-    " GLOBAL STACK_GLOBAL REDUCE BUILD BINGET LONG_BINGET BINPUT LONG_BINPUT MEMOIZE".split()
+    " GLOBAL STACK_GLOBAL REDUCE BUILD NEWOBJ NEWOBJ_EX BINGET LONG_BINGET BINPUT LONG_BINPUT MEMOIZE".split()
 )
-_BY_CODE = {ord(opcode.code): opcode for opcode in pickletools.opcodes}
+_PREFIXES = {
+    pickletools.TAKEN_FROM_ARGUMENT1: 1,
+    pickletools.TAKEN_FROM_ARGUMENT4: 4,
+    pickletools.TAKEN_FROM_ARGUMENT4U: 4,
+    pickletools.TAKEN_FROM_ARGUMENT8U: 8,
+}
 
 _Size = tuple[int, int]  # depth, and number of values, of something on the stack or in the memo
+_ATOM: _Size = (1, 1)
+
+
+class _Instruction(NamedTuple):
+    """What an instruction does to the stack, and how long it is."""
+
+    name: str
+    length: int  # of its argument
+    prefix: int  # bytes at the argument's beginning that say how much longer it is
+    takes: int  # values from the stack
+    takes_mark: bool  # before them, everything down to a mark
+    gives: bool  # one value to the stack
+
+
+def _instruction(opcode: pickletools.OpcodeInfo) -> _Instruction:
+    length = 0 if opcode.arg is None else opcode.arg.n
+    prefix = _PREFIXES.get(length, 0)
+    before = opcode.stack_before
+    mark = pickletools.markobject in before
+    takes = before.index(pickletools.markobject) if mark else len(before)
+    return _Instruction(opcode.name, prefix or length, prefix, takes, mark, bool(opcode.stack_after))
+
+
+_BY_CODE = {
+    ord(opcode.code): _instruction(opcode) for opcode in pickletools.opcodes if opcode.name in _INSTRUCTIONS
+}
 
 
 def _inspect(data: bytes) -> None:
@@ -80,82 +112,71 @@ def _inspect(data: bytes) -> None:
 
     Raises:
         MetadataError: an instruction that is not allowed, or more than is.
-        LookupError, ValueError: no pickle.
+        LookupError, ValueError, TypeError: no pickle.
     """
     stack: list[_Size | None] = []  # None is a mark
     memo: list[_Size] = []
+    end = len(data)
     place = steps = work = 0
     while True:
         steps += 1
-        opcode = _BY_CODE[data[place]]
-        name = opcode.name
-        if name not in _INSTRUCTIONS:
-            raise MetadataError(f"holds what no plain data needs (pickle's instruction {name})")
-        number, place = _argument(opcode, data, place + 1)
+        found = _BY_CODE.get(data[place])
+        if found is None:
+            raise MetadataError(
+                f"holds what no plain data needs (pickle's instruction {data[place : place + 1]!r})"
+            )
+        name, length, prefix, takes, takes_mark, gives = found
+        place += 1
+        number = int.from_bytes(data[place : place + length], "little") if length > 0 else 0
+        if length < 0:  # GLOBAL has two lines
+            length = data.index(b"\n", data.index(b"\n", place) + 1) + 1 - place
+        place += length + (number if prefix else 0)
+        if place > end:
+            raise MetadataError("damaged: cut off")
         if name == "STOP":
             return
         if name == "MARK":
             stack.append(None)
-        elif name in ("BINGET", "LONG_BINGET"):
+        elif name == "MEMOIZE" or name.endswith("BINPUT"):
+            _remember(memo, stack[-1], len(memo) if name == "MEMOIZE" else number)
+        elif name.endswith("BINGET"):
             stack.append(memo[number])
-        elif name in ("MEMOIZE", "BINPUT", "LONG_BINPUT"):
-            top = stack[-1]
-            if top is None or (name != "MEMOIZE" and number > len(memo)):
-                raise ValueError("a pickle's memo must be filled in order")
-            if name == "MEMOIZE" or number == len(memo):
-                memo.append(top)
-            else:
-                memo[number] = top
-        elif opcode.stack_after:
-            parts = _popped(opcode, stack)
-            size = sum(weight for _, weight in parts)
-            depth = 1 + max((depth for depth, _ in parts), default=0)
-            stack.append((depth, 1 + size))
+        elif takes or takes_mark:
+            depth, size = _taken(stack, takes, takes_mark)
+            stack.append((depth + 1, size + 1))
             work += size
-        if steps > MOST_STEPS or work > _MOST_WORK or len(stack) > MOST_STEPS:
+            if depth > _DEEPEST:
+                raise MetadataError(f"nested deeper than {_DEEPEST} levels")
+        elif gives:
+            stack.append(_ATOM)
+        if steps > MOST_STEPS or work > _MOST_WORK:
             raise MetadataError("too large: it would grow beyond all measure")
-        if stack and stack[-1] is not None and stack[-1][0] > _DEEPEST:
-            raise MetadataError(f"nested deeper than {_DEEPEST} levels")
 
 
-def _argument(opcode: pickletools.OpcodeInfo, data: bytes, place: int) -> tuple[int, int]:
-    """The instruction's argument, where it is a small number (else 0), and where the next begins."""
-    argument = opcode.arg
-    if argument is None:
-        return 0, place
-    if opcode.name == "GLOBAL":  # two lines
-        return 0, data.index(b"\n", data.index(b"\n", place) + 1) + 1
-    length = argument.n
-    if length >= 0:
-        number = int.from_bytes(data[place : place + length], "little")
+def _remember(memo: list[_Size], top: _Size | None, number: int) -> None:
+    """Keeps the top of the stack under its number: the next one, as a far one would make a huge list."""
+    if top is None or number > len(memo):
+        raise ValueError("a pickle's memo must be filled in order, with values")
+    if number == len(memo):
+        memo.append(top)
     else:
-        prefix = {
-            pickletools.TAKEN_FROM_ARGUMENT1: 1,
-            pickletools.TAKEN_FROM_ARGUMENT4: 4,
-            pickletools.TAKEN_FROM_ARGUMENT4U: 4,
-            pickletools.TAKEN_FROM_ARGUMENT8U: 8,
-        }[length]
-        length = prefix + int.from_bytes(data[place : place + prefix], "little")
-        number = 0
-    if place + length > len(data):
-        raise MetadataError("damaged: cut off")
-    return number, place + length
+        memo[number] = top
 
 
-def _popped(opcode: pickletools.OpcodeInfo, stack: list[_Size | None]) -> list[_Size]:
-    """Takes from the stack what the instruction takes."""
-    taken = opcode.stack_before
-    parts: list[_Size] = []
-    if pickletools.markobject in taken:
+def _taken(stack: list[_Size | None], takes: int, takes_mark: bool) -> _Size:
+    """Takes values from the stack: their greatest depth, and the sum of their sizes."""
+    depth = size = 0
+    if takes_mark:
         while (part := stack.pop()) is not None:
-            parts.append(part)
-        taken = taken[: taken.index(pickletools.markobject)]
-    for _ in taken:
+            depth = max(depth, part[0])
+            size += part[1]
+    for _ in range(takes):
         part = stack.pop()
         if part is None:
             raise ValueError("a mark where a value should be")
-        parts.append(part)
-    return parts
+        depth = max(depth, part[0])
+        size += part[1]
+    return depth, size
 
 
 # --------------------------------------------------------------------------- globals

@@ -13,7 +13,7 @@ from .. import config
 from ..commands import Template, make_jobs
 from ..config import Settings
 from ..db.changes import read_batches
-from ..errors import UsageError
+from ..errors import ParaschutError, UsageError
 from ..model import JobInfo
 from ..prepare import add_jobs, template, write_whole
 from ..workspace import Workspace
@@ -99,7 +99,9 @@ def source_files() -> list[str]:
     source = source_folder()
     found = []
     for folder, folders, names in os.walk(source):
-        folders[:] = sorted(name for name in folders if name not in _SKIPPED and not name.startswith("config-"))
+        folders[:] = sorted(
+            name for name in folders if name not in _SKIPPED and not name.startswith("config-")
+        )
         for name in sorted(names):
             path = os.path.join(folder, name)
             if name.endswith(".py") and os.path.getsize(path) < _LARGEST:
@@ -179,7 +181,9 @@ def _imports(ws: Workspace) -> list[JobInfo]:
             {"JobIndex": index, "item": name, "package": os.path.join(source, name)}
             for index, name in enumerate(packages)
         ],
-        Template(["grep -rhE '^(import|from) ' --include='*.py' {package} | sort | uniq -c | sort -rn | head -5"]),
+        Template(
+            ["grep -rhE '^(import|from) ' --include='*.py' {package} | sort | uniq -c | sort -rn | head -5"]
+        ),
     )
 
 
@@ -204,13 +208,11 @@ def _lines(ws: Workspace) -> list[JobInfo]:
 
 
 def read_result(settings: Settings) -> dict[str, Any]:
-    """What the reduce job wrote. Raises UsageError."""
+    """What the reduce job wrote. Raises ParaschutError."""
     path = os.path.join(settings.job_dir, RESULT)
     try:
         with open(path, encoding="utf-8") as file:
             result: dict[str, Any] = json.load(file)
     except (OSError, ValueError) as error:
-        raise UsageError(f"The pipeline's result {path} cannot be read: {error}") from error
+        raise ParaschutError(f"The pipeline's result {path} cannot be read: {error}") from error
     return result
-
-

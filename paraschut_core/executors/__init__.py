@@ -45,15 +45,34 @@ def make(settings: Settings) -> JobExecutor:
 def current_job_id() -> str | None:
     """The id of the job that this process runs in, whatever runs it, as its executor's poll shows it.
 
-    Looks at the environment only: nothing of a configuration is read.
+    Looks at the environment only; a plug-in alone is asked itself.
     """
     name = os.environ.get("PARASCHUT_EXECUTOR", "")
     if name in SCHEDULERS:
         job_id: str | None = importlib.import_module(BUILT_IN[name][0]).current_job_id()
         return job_id
+    if name and name not in BUILT_IN:
+        plug_in = _own_plug_in(name)
+        return None if plug_in is None else plug_in.get_job_id()
     from .base import JOB_ID_VARIABLE
 
     return os.environ.get(JOB_ID_VARIABLE)
+
+
+_plug_ins: dict[str, JobExecutor | None] = {}
+
+
+def _own_plug_in(name: str) -> JobExecutor | None:
+    """The plug-in that runs this process; None if it cannot be had: that must not keep a job from running."""
+    if name not in _plug_ins:
+        from ..config import load
+        from ..errors import ParaschutError
+
+        try:
+            _plug_ins[name] = make(load())
+        except ParaschutError:
+            _plug_ins[name] = None
+    return _plug_ins[name]
 
 
 def current_job_summary() -> dict[str, object]:
@@ -62,17 +81,16 @@ def current_job_summary() -> dict[str, object]:
     A job at its end asks this: a scheduler in trouble must not fail it.
     """
     name = os.environ.get("PARASCHUT_EXECUTOR", "")
-    if name not in SCHEDULERS:
+    if not name or (name in BUILT_IN and name not in SCHEDULERS):
         from .base import process_summary
 
         return process_summary()
     from ..config import load
-    from ..errors import ParaschutError
 
     try:
         return make(load()).get_job_summary()
-    except ParaschutError as error:
-        return {"error": str(error)}
+    except Exception as error:  # noqa: BLE001 - whatever is wrong, the job is done
+        return {"error": str(error) or type(error).__name__}
 
 
 def restart_count() -> int:

@@ -17,7 +17,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import ParaschutError, SchedulerError
+from ..errors import ParaschutError, SchedulerError, SubmitError, UsageError
 from ..model import ENDED, QUEUED, RUNNING, Deleted, Ending, JobInfo, JobSpec, LiveJob, Submitted
 
 FAILED = "failed"
@@ -62,7 +62,12 @@ class JobExecutor:
     # ------------------------------------------------------------------ one job (v0.6's spelling)
 
     def submit(self, JobInfo: JobInfo, Spawn: bool = False) -> str:
-        """Submits one job; returns its id, or 'failed'."""
+        """Submits one job; returns its id, or 'failed'.
+
+        Raises:
+            SubmitError, UsageError: it was surely not taken. After any other exception it is looked for in
+                the queue before anything else is done with it.
+        """
         raise NotImplementedError(f"{type(self).__name__} has neither submit nor submit_many")
 
     def delete(self, JobInfo: JobInfo) -> object:
@@ -118,11 +123,12 @@ class JobExecutor:
     def _submit_one(self, job: JobSpec) -> Submitted:
         try:
             id_ = self.submit(job.job_info, Spawn=job.spawn_id is not None)
-        except ParaschutError as error:
+        except (SubmitError, UsageError) as error:
             return Submitted(None, str(error))
         except Exception as error:  # noqa: BLE001 - a user's own executor may raise anything
             # Whether it raised before or after the scheduler took the job is anybody's guess.
-            return Submitted(None, f"{type(error).__name__}: {error}", certain=False)
+            what = str(error) if isinstance(error, ParaschutError) else f"{type(error).__name__}: {error}"
+            return Submitted(None, what, certain=False)
         if not id_ or id_ == FAILED:
             return Submitted(None, f"{type(self).__name__} did not take the job")
         return Submitted(str(id_))

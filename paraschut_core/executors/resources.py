@@ -9,11 +9,11 @@ from typing import NamedTuple
 from ..errors import UsageError
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)(i?b|w)?", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:([kmgtp])(?:ib?|b|(w))?|b|(w))?", re.IGNORECASE)
 _WORD = 8  # bytes in one of PBS's words, as in 2gw
 
-_CLOCK = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])", re.IGNORECASE)
+_CLOCK = re.compile(r"(?:([0-9]+)-)?([0-9]+)(?::([0-9]+))?(?::([0-9]+))?")
+_SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smhd])", re.IGNORECASE)
 _SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
@@ -93,13 +93,13 @@ def _own_name(name: str) -> str:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, (int, float)) or (isinstance(value, str) and value.strip().isdigit())
+    return isinstance(value, (int, float)) or bool(re.fullmatch(r"\s*[0-9]+\s*", str(value)))
 
 
 def _count(key: str, value: object) -> int:
     text = str(value).strip()
     number = text[:-2] if text.endswith(".0") else text  # 4.0, as JSON or a spreadsheet may give it
-    if not number.isdigit() or int(number) < 1:
+    if not re.fullmatch(r"[0-9]+", number) or int(number) < 1:
         raise UsageError(f"resource {key}={value!r} must be a whole number above zero.")
     return int(number)
 
@@ -120,14 +120,13 @@ def parse_size(value: object, what: str = "mem", *, bare: int | None = 1) -> int
     match = _SIZE.fullmatch(str(value).strip()) if not isinstance(value, bool) else None
     if match is None:
         raise UsageError(f"resource {what}={value!r} is not a size; write for example 500mb or 4gb.")
-    number, unit, kind = match.groups()
+    number, unit, *words = match.groups()
     amount = float(number) if "." in number else int(number)
-    if not unit and not kind:
+    if match[0].strip() == number:
         if bare is None and amount:
             raise UsageError(f"resource {what}={value!r} has no unit; write for example {number}mb.")
         return round(amount * (bare or 1))
-    scale = _UNITS[unit.lower()] * (_WORD if kind in ("w", "W") else 1)
-    return round(amount * scale)
+    return round(amount * _UNITS[(unit or "").lower()] * (_WORD if any(words) else 1))
 
 
 def mebibytes(size: int) -> int:

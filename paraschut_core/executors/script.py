@@ -95,7 +95,7 @@ def split_token(token: str) -> tuple[str, int]:
 
 
 def command(script: str, cwd: str) -> list[str]:
-    """The argument list that runs a job's script: an executable file, or a command line for /bin/sh.
+    """The argument list that runs a job's script: an executable file, or a command line for the shell.
 
     Raises:
         ScriptError: it is empty, or a file that may not be executed.
@@ -109,7 +109,7 @@ def command(script: str, cwd: str) -> list[str]:
         if os.sep in script:
             raise ScriptError(f"{path} is not executable; make it so: chmod +x {shlex.quote(path)}")
     # A leading blank keeps a line that begins with a dash from being taken for an option of sh.
-    return ["/bin/sh", "-c", f" {script}" if script[0] in "-+" else script]
+    return [shell(), "-c", f" {script}" if script[0] in "-+" else script]
 
 
 def check_variables(environment: Mapping[str, object]) -> None:
@@ -126,8 +126,8 @@ def check_variables(environment: Mapping[str, object]) -> None:
 
 
 def shell() -> str:
-    """The shell for our scripts: bash where it is, since others drop the functions (such as `module`) that
-    an environment may hold; nothing in them needs it."""
+    """The shell for our scripts and for command lines: bash where it is, since others drop the functions
+    (such as `module`) that an environment may hold; nothing of ours needs it."""
     return "/bin/bash" if os.access("/bin/bash", os.X_OK) else "/bin/sh"
 
 

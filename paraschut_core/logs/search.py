@@ -13,6 +13,8 @@ from .needles import needles_of
 from .rows import LONGEST, SMALL, cuts, plain, row_start, shown
 
 _CHUNK = 1 << 20
+_ESCAPES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\))")
+_NEWLINE = re.compile(rb"\n")
 
 
 class Pattern:
@@ -100,8 +102,7 @@ class Found(NamedTuple):
 def scan(log: OpenLog, pattern: Pattern, start: int = 0, stop: int | None = None) -> Iterator[Found]:
     """Searches forwards the rows that begin from `start` up to (without) `stop`, about 1 MiB at a time.
 
-    Both must be where rows begin (or the end). A literal that colours interrupt in the file (`foo`, escape,
-    `bar`) is not found. To cancel, stop iterating: each part takes milliseconds,
+    Both must be where rows begin (or the end). To cancel, stop iterating: each part takes milliseconds,
     except where a regular expression is exponential.
 
     Raises:
@@ -172,21 +173,51 @@ def _search(data: bytes, base: int, pattern: Pattern) -> list[int]:
 
 def _search_needles(data: bytes, base: int, pattern: Pattern) -> list[int]:
     """Looks only at the rows that hold one of the pattern's needles."""
-    hay = data.lower() if pattern.ignore_case else data
-    sure = pattern.exact and b"\r" not in data and b"\x1b" not in data and b"\xc2" not in data
+    if b"\x1b" in data:
+        return _search_coloured(data, base, pattern)
+    sure = pattern.exact and b"\r" not in data and b"\xc2" not in data  # no returns, no C1 controls
     rows = _Rows(data, base)
     found: set[int] = set()
+    for at, length in _needle_places(data, pattern, lambda place: rows.around(place)[1]):
+        start, end = rows.around(at)
+        # A needle across the end of a row is in neither row.
+        if start not in found and ((sure and at + length <= end) or pattern.matches(shown(data[start:end]))):
+            found.add(start)
+    return [base + start for start in sorted(found)]
+
+
+def _needle_places(data: bytes, pattern: Pattern, go_on: Callable[[int], int]) -> Iterator[tuple[int, int]]:
+    """Where needles are in `data`, with their lengths; `go_on` tells from where on to look after one."""
+    hay = data.lower() if pattern.ignore_case else data
     for needle in pattern.needles:
         at = hay.find(needle)
         while at >= 0:
-            start, end = rows.around(at)
-            # Whatever else is in this row, it was looked at; a needle across a cut is in neither part.
-            if start not in found and (
-                (sure and at + len(needle) <= end) or pattern.matches(shown(data[start:end]))
-            ):
-                found.add(start)
-            at = hay.find(needle, end)
-    return [base + start for start in sorted(found)]
+            yield at, len(needle)
+            at = hay.find(needle, go_on(at))
+
+
+def _search_coloured(data: bytes, base: int, pattern: Pattern) -> list[int]:
+    """As `_search_needles`, where escape sequences may stand in the middle of a needle.
+
+    The needles are looked for in a copy without escapes, which has the same lines, at other places.
+    """
+    bare = _ESCAPES.sub(b"", data)
+    numbers: set[int] = set()
+    number, counted = 0, 0
+    for at, _ in _needle_places(bare, pattern, lambda place: bare.find(b"\n", place) % (len(bare) + 1)):
+        if at < counted:
+            number, counted = 0, 0  # the next needle begins from the top
+        number += bare.count(b"\n", counted, at)
+        counted = at
+        numbers.add(number)
+    if not numbers:
+        return []
+    starts = [0, *(match.end() for match in _NEWLINE.finditer(data))]
+    found: list[int] = []
+    for number in sorted(numbers):
+        end = starts[number + 1] if number + 1 < len(starts) else len(data)
+        found.extend(_search_lines(data[starts[number] : end], base + starts[number], pattern))
+    return found
 
 
 def _search_text(data: bytes, base: int, pattern: Pattern) -> list[int]:

@@ -9,6 +9,7 @@ from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
+from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.timer import Timer
 from textual.widget import Widget
@@ -19,6 +20,7 @@ from paraschut_core.text import clean_line
 from .. import headings, keys
 from ..feed import Update
 from ..gateway import Gateway
+from ..layout import cells_that_fit
 from ..look import L_MISSING, L_RUN, L_UNCONFIRMED, Looks, Palette
 from ..marks import Marks
 from ..messages import (
@@ -38,10 +40,11 @@ from ..widgets.job_details import JobDetails
 from ..widgets.job_grid import JobGrid
 from ..widgets.key_line import KeyLine
 from ..widgets.line import Line
-from ..widgets.log_view import LogSources, LogView
+from ..widgets.log_view import LogPlace, LogSources, LogView
 from ..widgets.pane import Pane
 from ..widgets.status_bar import StatusBar
 from .acting import Acting
+from .log import LogScreen
 
 NARROW = 110
 """Columns below which the tree gives its place to the grid."""
@@ -64,6 +67,9 @@ class MainScreen(Acting, Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = keys.bindings(keys.MAIN)
     AUTO_FOCUS = "#grid"
+
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
+    """As Textual's own, which however repaints the whole screen when the focus moves."""
 
     def __init__(
         self,
@@ -128,7 +134,19 @@ class MainScreen(Acting, Screen[None]):
         self.set_class(width < NARROW, "-narrow")
         # The tree takes what a row of a hundred cells leaves over.
         self.query_one("#left").styles.width = "1fr" if width < NARROW else max(40, min(width - 118, 60))
+        self._split(event.size.height)
         self.call_after_refresh(self._scope_changed)
+
+    def _split(self, height: int) -> None:
+        """Shares the lines between the jobs and the log: what the largest batch needs, but little more than
+        half. It is done once and at a change of size, not from batch to batch: the log must not jump."""
+        if self.snapshot is None:
+            return
+        room = height - 2
+        per_row = cells_that_fit(self.size.width - (50 if self.size.width >= NARROW else 9))
+        largest = max((batch.total for batch in self.snapshot.batches.values()), default=0)
+        wanted = max(-(-largest // per_row) + 5, len(self.batch_tree.outline.rows) + 2)
+        self.query_one("#upper").styles.height = max(min(wanted, room * 11 // 20), min(12, room // 2))
 
     def use(self, palette: Palette) -> None:
         """Takes the styles of another theme."""
@@ -186,6 +204,7 @@ class MainScreen(Acting, Screen[None]):
         self.batch_tree.rebuild()
         self.batch_tree.go_to_batch(batch_id)
         self.scope.show_batch(batch_id, look)
+        self._split(self.size.height)
         if self._filter_text:
             self.scope.set_filter(self._filter_text)
 
@@ -316,7 +335,7 @@ class MainScreen(Acting, Screen[None]):
         self._shown_job = record
         title = headings.job_title(self.snapshot, record, self.looks)
         self.details.show(title, record)
-        streams, note = headings.log_streams(record)
+        streams, note = headings.log_streams(record, errors_first=key in self.snapshot.missing)
         self.log_view.show(LogSources("".join(text for text, _ in title), streams, note))
 
     # ------------------------------------------------------------------ panes
@@ -334,7 +353,10 @@ class MainScreen(Acting, Screen[None]):
         return "grid"
 
     def on_descendant_focus(self) -> None:
-        self.key_line.show_pane(self.pane)
+        pane = self.pane
+        details = pane == "log" and self.has_class("-details")
+        self.key_line.show_pane("details" if details else pane)
+        self.log_view.set_class(pane == "log", "-focused")
         self._scope_changed()
 
     def action_details(self) -> None:
@@ -366,6 +388,20 @@ class MainScreen(Acting, Screen[None]):
 
     def on_job_grid_drilled(self) -> None:
         self._lower().focus()
+
+    def on_log_view_full_screen(self, message: LogView.FullScreen) -> None:
+        message.stop()
+        self._full_screen(message.sources, message.place)
+
+    @work(exclusive=True, group="log", exit_on_error=False)
+    async def _full_screen(self, sources: LogSources, place: LogPlace) -> None:
+        """The log on the whole screen; afterwards the pane goes on from where the user was there."""
+        back = await self.app.push_screen_wait(LogScreen(sources, place))
+        if back is not None:
+            self.log_view.show(sources, back)
+
+    def log_keys(self) -> list[tuple[str, str]]:
+        return self.log_view.help_keys()
 
     def action_stream(self) -> None:
         self.remove_class("-details")

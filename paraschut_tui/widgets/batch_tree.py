@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from textual import events
 from textual.binding import BindingType
-from textual.geometry import Size
 from textual.message import Message
 from textual.strip import Strip
 
@@ -81,9 +80,7 @@ class BatchTree(Pane):
         outline = self.outline
         offset = self._row - self.scroll_offset.y
         outline.build(self._snapshot, self._lost)
-        size = Size(self.scrollable_content_region.width, len(outline.rows))
-        if size != self.virtual_size:
-            self.virtual_size = size
+        self.set_height(len(outline.rows))
         self._keep_cursor()
         if self._row - self.scroll_offset.y != offset and self.scroll_offset.y > 0:
             self.scroll_to(y=max(self._row - offset, 0), animate=False)

@@ -17,7 +17,7 @@ class KeyLine(Line):
         self._pane = ""
 
     def show_pane(self, pane: str) -> None:
-        """Shows the keys of one pane: "tree", "grid" or "log"."""
+        """Shows the keys of one pane: "tree", "grid", "log" or "details"."""
         self._pane = pane
         self.show(self._parts(self.size.width or 80))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
@@ -16,6 +16,9 @@ from paraschut_core.logs import Pattern, Row
 from .log_ranges import Ranges
 from .log_render import Inks, Look, Renderer, changed_columns, gutter, wrap_points
 from .log_window import Window
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _WHEEL = 3  # lines a step of the mouse wheel
 
@@ -150,11 +153,11 @@ class LogCanvas(ScrollView, can_focus=True):
         part = self.get_component_rich_style
         return Inks(
             base,
-            base + part("log--number", partial=True),
+            part("log--number"),
             part("log--match", partial=True),
-            base + part("log--current", partial=True),
-            base + part("log--marked", partial=True),
-            base + part("log--note", partial=True),
+            part("log--current"),
+            part("log--marked"),
+            part("log--note"),
         )
 
     def notify_style_update(self) -> None:
@@ -180,6 +183,11 @@ class LogCanvas(ScrollView, can_focus=True):
     def resized(self) -> None:
         """The height or width is another one: the position may have to change."""
         self.window.settle(self.height)
+
+    def focus(self, scroll_visible: bool = True) -> Self:
+        """Gives the focus to the log, without the repaint that Textual would do first."""
+        self.app.call_later(lambda: self.screen.set_focus(self, scroll_visible=scroll_visible))
+        return self
 
     def _on_focus(self, event: events.Focus) -> None:
         # Textual repaints a whole widget when the focus comes; nothing looks different here.

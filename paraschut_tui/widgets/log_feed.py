@@ -109,6 +109,7 @@ class LogFeed:
         self._closed = threading.Event()
         self._search_stopped = threading.Event()
         self._search_number = 0
+        self._counting_stopped = threading.Event()
         self._loading: Worker[None] | None = None
         self._loading_stopped = threading.Event()
         self._next: Wanted | None = None
@@ -132,7 +133,7 @@ class LogFeed:
         """Tells all threads to end."""
         self._closed.set()
         self._search_stopped.set()
-        self._loading_stopped.set()
+        self.stop_counting()
 
     def restart_index(self) -> None:
         """Forgets the counted lines: the file is another one."""
@@ -169,12 +170,10 @@ class LogFeed:
         if following is not None:
             self.load(following)
             return False
+        if message.page.stopped:
+            return False
         self.look = message.page.look
         return True
-
-    @property
-    def loading(self) -> bool:
-        return self._loading is not None
 
     # ------------------------------------------------------------------ change
 
@@ -213,7 +212,8 @@ class LogFeed:
 
     def count_lines(self) -> None:
         """Numbers all lines; answered by LinesCounted, several times."""
-        epoch, path, index, closed = self.epoch, self.path, self.index, self._closed
+        epoch, path, index = self.epoch, self.path, self.index
+        stopped = self._counting_stopped = threading.Event()
 
         def count() -> None:
             def report(covered: int) -> None:
@@ -221,12 +221,17 @@ class LogFeed:
 
             try:
                 with open_log(path) as log:
-                    if index.extend(log, closed.is_set, report):
+                    if index.extend(log, stopped.is_set, report):
                         self._host.post_message(LinesCounted(epoch, log.size, True))
             except LogError as error:
                 self._host.post_message(Told(epoch, str(error), failed=True))
 
         self._run(count, "count")
+
+    def stop_counting(self) -> None:
+        """Ends the counting of lines, also that for going to one."""
+        self._counting_stopped.set()
+        self._loading_stopped.set()
 
     def search(self, pattern: Pattern, origin: int, *, only_ahead: bool = False) -> None:
         """Searches the whole file from `origin`; answered by SearchParts. Ends an earlier search."""

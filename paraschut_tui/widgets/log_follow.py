@@ -157,9 +157,19 @@ class FollowingPane(LogCanvas):
             self._counting = False
             self.progress = ""
             self._load_here()
-        elif self._counting or self.feed.loading:
+        else:
             self.progress = f"counting lines {100 * message.covered // max(self.size_in_bytes, 1)}%"
         self.post_message(self.Changed())
+
+    def stop_counting(self) -> bool:
+        """Gives up counting lines; returns whether that was under way."""
+        if not self.progress:
+            return False
+        self.feed.stop_counting()
+        self._counting = False
+        self.progress = ""
+        self._show()
+        return True
 
     # ------------------------------------------------------------------ the file changes
 

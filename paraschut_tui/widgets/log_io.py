@@ -65,7 +65,7 @@ class Wanted(NamedTuple):
 
 class Page(NamedTuple):
     """The rows that were wanted. `anchor` is the byte where the wanted place is; `trouble` says why it
-    could not be found, or why there are no rows."""
+    could not be found, or why there are no rows; `stopped` that nobody wants them any more."""
 
     look: Look
     rows: list[Row]
@@ -73,6 +73,7 @@ class Page(NamedTuple):
     at_end: bool
     anchor: int
     trouble: str = ""
+    stopped: bool = False
 
 
 def read_page(
@@ -105,7 +106,8 @@ def _read(
     if wanted.kind == AT:
         anchor = row_start(log, wanted.value)
     elif wanted.kind == LINE:
-        index.extend(log, cancelled, progress)
+        if not index.extend(log, cancelled, progress):
+            return Page(log.look, [], True, True, 0, stopped=True)
         found = index.start_of(log, wanted.value)
         if found is None:
             trouble = f"there is no line {wanted.value:,}: the last is {index.lines(log):,}"

@@ -177,7 +177,7 @@ def _same_cells(before: list[Segment], after: list[Segment]) -> int:
             cells += one.cell_length
             continue
         if one.style == two.style:
-            same = os.path.commonprefix([one.text, two.text])
+            same = os.path.commonprefix([one.text, two.text])  # noqa: RUF071 - of texts, by character
             cells += len(same) if same.isascii() else 0
         break
     return cells

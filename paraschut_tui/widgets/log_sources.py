@@ -84,7 +84,7 @@ class Selection:
         paths = self.sources.streams.get(self.stream if stream is None else stream, ())
         if not paths:
             return None
-        return paths[max(min(self.attempt, len(paths) - 1), 0)]
+        return paths[max(min(self.attempt, len(paths) - 1), 0)] or None
 
     def partner(self) -> str:
         """The other one of stdout and stderr, or else the next stream."""

@@ -124,7 +124,7 @@ class LogStatus(Widget):
         return list(Strip(segments).adjust_cell_length(max(width, 0), self.rich_style))
 
     def _segment(self, text: str, style: str) -> Segment:
-        return Segment(text, self.rich_style + self.get_component_rich_style(style, partial=True))
+        return Segment(text, self.get_component_rich_style(style))
 
 
 def _fit(text: str, width: int) -> str:

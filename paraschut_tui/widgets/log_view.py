@@ -356,9 +356,9 @@ class LogView(Vertical):
         self.pane.next_error(forward=forward)
 
     def action_back(self) -> None:
-        """Ends one thing: marks, filter, search; if there is nothing to end, the key is not for us."""
+        """Ends one thing: counting, marks, filter, search; without any, the key is not for the log."""
         pane = self.pane
-        if not (pane.clear_marks() or pane.forget_search()):
+        if not (pane.stop_counting() or pane.clear_marks() or pane.forget_search()):
             if not pane.notice:
                 raise SkipAction
             pane.tell("")

@@ -50,6 +50,10 @@ class Window:
             del self.rows[:surplus]
             self.top -= surplus
             self.at_start = False
+        if len(self.rows) > 2 * MOST_ROWS:
+            # Nobody follows: what is written far below the screen is read when somebody goes there.
+            del self.rows[MOST_ROWS:]
+            self.at_end = False
 
     # ------------------------------------------------------------------ position
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from textual import events
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
@@ -20,7 +20,7 @@ class Pane(ScrollView, can_focus=True):
     ALLOW_SELECT = False
     ALLOW_MAXIMIZE = False
     DEFAULT_CSS = """
-    Pane { scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; overflow-x: hidden; }
+    Pane { scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; overflow-x: hidden; overflow-y: scroll; }
     """
 
     def __init__(self, palette: Palette, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own word
@@ -64,6 +64,17 @@ class Pane(ScrollView, can_focus=True):
                     self.refresh(Region(first, row - top, last - first, 1))
         visible = range(top, top + self.scrollable_content_region.height)
         self._painted = {row: strip for row, strip in self._painted.items() if row in visible}
+
+    def set_height(self, rows: int) -> None:
+        """Tells how many rows there are. Unless there is a scroll bar to be drawn anew, without the new
+        layout of the whole screen that Textual would make."""
+        size = Size(self.scrollable_content_region.width, rows)
+        if size == self.virtual_size:
+            return
+        if self.styles.scrollbar_size_vertical:
+            self.virtual_size = size
+        else:
+            self.set_reactive(Pane.virtual_size, size)
 
     def repaint_row(self, row: int) -> None:
         """Repaints one row, if it is visible."""

@@ -1,10 +1,9 @@
-"""What the tests of executors share: jobs to submit, and bounded waiting."""
+"""What the tests of executors share: jobs to submit, and what they left behind."""
 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from paraschut_core.model import JobKey, JobSpec
@@ -68,24 +67,10 @@ def specs(folder: object, scripts: Sequence[str], **more: Any) -> list[JobSpec]:
     return [spec(folder, script, token=f"{shared}-{n}", **more) for n, script in enumerate(scripts, 1)]
 
 
-def wait_until(
-    condition: Callable[[], object], what: str, seconds: float = 60.0, interval: float = 0.1
-) -> Any:
-    """Waits until the condition holds and returns its value. Fails after `seconds`, naming `what`."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds:g} s in vain: {what}")
-        time.sleep(interval)
-
-
 def read(path: object) -> str:
     """The text of a file; '' if it is not there (yet)."""
     try:
-        with open(str(path), encoding="utf-8", errors="surrogateescape") as file:
+        with open(str(path), encoding="utf-8", errors="surrogateescape", newline="") as file:
             return file.read()
     except FileNotFoundError:
         return ""

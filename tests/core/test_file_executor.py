@@ -15,7 +15,8 @@ from paraschut_core.config import Settings
 from paraschut_core.errors import SchedulerError
 from paraschut_core.executors.file import FileJobExecutor
 from paraschut_core.model import ENDED, QUEUED, RUNNING
-from tests.clusters.tools import NASTY, environment_in, read, spec, specs, wait_until
+from tests.clusters.tools import NASTY, environment_in, read, spec, specs
+from tests.helpers import wait_until
 
 
 @pytest.fixture

@@ -28,8 +28,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from paraschut_core.db.codec import decode, encode
 from paraschut_core.db.connection import Database
@@ -647,6 +646,8 @@ def test_code_in_a_pickle_is_not_run_and_the_row_is_named(name: str, protocol: i
 def test_the_message_names_the_global_that_is_refused() -> None:
     with pytest.raises(MetadataError, match=r"an object of posix\.system, which cannot be taken over"):
         unpack(zlib.compress(pickle.dumps(Call(os.system, "true"))))
+    with pytest.raises(MetadataError, match=r"an object of .*test_legacy\.OldDatabase, which cannot"):
+        unpack(zlib.compress(pickle.dumps([object.__new__(OldDatabase)])))
 
 
 def test_few_bytes_do_not_unpack_to_many() -> None:

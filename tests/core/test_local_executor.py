@@ -224,8 +224,11 @@ def test_the_environment_arrives_byte_for_byte(machine: Machine, monkeypatch: py
     assert found[b"PARASCHUT_JOB_ID"] == id_.encode()
 
 
-def test_one_copy_of_the_environment_serves_many_jobs(machine: Machine) -> None:
+def test_one_copy_of_the_environment_serves_many_jobs(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine.endings(machine.submit(*["true"] * 20))
+    monkeypatch.setenv("PARASCHUT_JOB_ID", "abc.1")  # as in a job that submits others
     machine.endings(machine.submit("true"))
     with machine.queue.opened() as connection:
         assert connection.execute("SELECT count(*) FROM environment").fetchone() == (1,)
@@ -592,9 +595,12 @@ def test_bad_arguments_and_folders_are_explained(tmp_path: Path) -> None:
         machine.executor.submit_many([machine.spec("true")])
 
 
-def test_the_queues_folder_is_for_its_user_alone(machine: Machine) -> None:
+def test_the_queues_folder_is_for_its_user_alone_and_leaves_room_for_others(machine: Machine) -> None:
+    machine.folder.chmod(0o2770)
     machine.endings(machine.submit("true"))
-    assert stat.S_IMODE(os.stat(machine.queue.folder).st_mode) == 0o700
+    folder = Path(machine.queue.folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE(folder.parent.stat().st_mode) == 0o2770
 
 
 def test_no_process_is_left_behind(machine: Machine) -> None:

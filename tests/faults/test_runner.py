@@ -146,6 +146,39 @@ def test_a_job_that_was_being_started_is_found_by_its_environment(machine: Machi
     assert ran(machine) == Counter([ids[3]])
 
 
+def test_a_job_that_just_started_and_hides_its_environment_is_found(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, slots=1)
+    first_wait, first_gate = machine.gate()
+    wait, gate = machine.gate()
+    ids = machine.submit(first_wait, f"exec env -i /bin/sh -c '{wait}'")
+    until(lambda: machine.states()[ids[0]] == RUNNING, "the first runs")
+    # The queue file cannot be written while the second starts: only the journal hears of it.
+    other = sqlite3.connect(machine.queue.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    first_gate.touch()
+
+    def hidden() -> bool:
+        return any(gate.name.encode() in line for line in commands() if b"env" not in line)
+
+    def commands() -> list[bytes]:
+        found = []
+        for pid in table():
+            try:
+                found.append(Path(f"/proc/{pid}/cmdline").read_bytes())
+            except OSError:
+                continue
+        return [line for line in found if str(tmp_path).encode() in line]
+
+    until(hidden, "the second runs")
+    kill(machine.runner())
+    other.execute("ROLLBACK")
+    other.close()
+    assert machine.states() == {ids[0]: ENDED, ids[1]: RUNNING}
+    gate.touch()
+    assert machine.endings(ids)[ids[1]].reason == UNSEEN
+    machine.close()
+
+
 def test_what_the_journal_knows_is_not_lost_with_the_runner(machine: Machine) -> None:
     wait, gate = machine.gate()
     (id_,) = machine.submit(f"{wait}; exit 5")
@@ -326,21 +359,29 @@ def test_a_runner_that_is_told_to_end_leaves_its_jobs_running(machine: Machine) 
     machine.endings(ids)
 
 
-def test_a_job_that_starts_a_runner_can_be_deleted_without_it(machine: Machine) -> None:
+def test_a_job_that_starts_a_runner_can_be_deleted_without_it_and_its_jobs(machine: Machine) -> None:
+    wait, gate = machine.gate()
     code = (
         "from tests.core.test_local_executor import Machine; from pathlib import Path; import os, time;"
         f"m = Machine(Path({str(machine.folder)!r}));"
-        "os.kill(m.runner(), 9); time.sleep(0.2); m.submit('sleep 0');"
-        "open('here', 'w').close(); time.sleep(600)"
+        f"os.kill(m.runner(), 9); time.sleep(0.2); open('here', 'w').write(m.submit('{wait}')[0] + '.');"
+        "time.sleep(600)"
     )
     (machine.folder / "job.py").write_text(code)
     (id_,) = machine.submit(
         f"{sys.executable} job.py", environment={"PYTHONPATH": str(Path(__file__).parents[2])}
     )
-    until((machine.folder / "here").exists, "the job has killed its runner and started another")
+    here = machine.folder / "here"
+    other = until(lambda: here.exists() and here.read_text(), "the job has started another runner")[:-1]
+    until(lambda: machine.states()[other] == RUNNING, "that runner has started a job")
     serving = machine.runner()
+    variables = Path(f"/proc/{serving}/environ").read_bytes()
+    assert b"PARASCHUT_JOB_ID" not in variables
     assert machine.executor.delete_many({id_: {}})[id_].gone
     assert machine.runner() == serving
+    assert machine.states()[other] == RUNNING
+    gate.touch()
+    assert machine.endings([other])[other].exit_status == 0
 
 
 # ----------------------------------------------------------------------------- disk and file

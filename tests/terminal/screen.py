@@ -35,7 +35,9 @@ class Terminal:
     ) -> None:
         columns, rows = size
         clean = {name: value for name, value in os.environ.items() if not name.startswith("PARASCHUT")}
-        clean.update({"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"})
+        clean.update(
+            {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+        )
         for name in ("NO_COLOR", "PYTEST_CURRENT_TEST", "TMUX"):
             clean.pop(name, None)
         self.screen = pyte.Screen(columns, rows)
@@ -122,6 +124,7 @@ class Terminal:
     @property
     def restored(self) -> bool:
         """Whether the program left the alternate screen, showed the cursor and let go of the mouse."""
+
         def last(on: bytes, off: bytes) -> bool:
             return self.raw.rfind(off) >= self.raw.rfind(on)
 

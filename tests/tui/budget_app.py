@@ -1,7 +1,7 @@
 """The dashboard over made-up jobs, to be run in a pty: a line on fd 3 makes something happen.
 
-Usage: python -m tests.tui.budget_app JOBS. Commands: `change N`, `missing N`, `quiet`, `quit`; each is answered
-with the CPU seconds that the process has used so far.
+Usage: python -m tests.tui.budget_app JOBS. Commands: `change N`, `missing N`, `quiet`, `quit`; each is
+answered with the CPU seconds that the process has used so far.
 """
 
 from __future__ import annotations

@@ -226,9 +226,9 @@ class FakeGateway(Gateway):
         row = self.row(key)
         info = {
             "BatchID": key.batch_id, "JobIndex": key.job_index, "name": batch.name.split("/"),
-            "state": row.state, "priority": batch.priority, "script": f"/data/{key.batch_id}/map_{key.job_index}.sh",
-            "queue": None, "resources": {"mem": "1gb", "cput": "04:59:00"}, "batch_type": batch.batch_type, "attempt": 2,
-            "organism": "human", "threshold": 0.25, "masked": True,
+            "state": row.state, "priority": batch.priority, "script": f"/data/{key.batch_id}/map.sh",
+            "queue": None, "resources": {"mem": "1gb", "cput": "04:59:00"}, "attempt": 2,
+            "batch_type": batch.batch_type, "organism": "human", "threshold": 0.25, "masked": True,
             **self.log,
         }  # fmt: skip
         events = [

@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from textual.pilot import Pilot
+
 from paraschut_core.config import LocalSettings, PollSettings, Settings
 from paraschut_core.model import JobInfo, JobKey
 from paraschut_core.prepare import add_jobs, template
 from paraschut_core.workspace import Workspace
 from paraschut_tui.app import ParaschutApp
 from paraschut_tui.screens.main import MainScreen
-from textual.pilot import Pilot
 
 PATIENCE = 60.0
 """Seconds after which something that should happen counts as not happening."""
@@ -29,7 +30,7 @@ def make_project(folder: Path) -> Settings:
         poll=PollSettings(interval=0.3, grace=0.0),
     )
     with Workspace(settings, create=True) as ws:
-        ws.db.connection  # noqa: B018 - opening makes it
+        ws.db.connection
     return settings
 
 

@@ -66,6 +66,6 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except Exception:  # whatever it is, it goes to stderr and into the exit status
+    except Exception:  # noqa: BLE001 - whatever it is, it goes to stderr and into the exit status
         traceback.print_exc()
         sys.exit(3)

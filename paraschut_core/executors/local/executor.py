@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import ParaschutError, SchedulerError, SubmitError
 from ...model import Deleted, JobKey, JobSpec, Submitted, name_text
-from ..base import FAILED, JobExecutor
+from ..base import FAILED, JOB_ID_VARIABLE, JobExecutor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -72,7 +72,7 @@ class LocalJobExecutor(JobExecutor):
             SchedulerError: none of them was queued.
         """
         from .command import packed
-        from .starter import ensure_runner, lock_queue
+        from .starter import ensure_runner
 
         outcome: list[Submitted | None] = []
         tasks: list[Task] = []
@@ -85,18 +85,13 @@ class LocalJobExecutor(JobExecutor):
                 outcome.append(Submitted(None, str(error)))
         if tasks:
             queue = self._queue()
-            ids, serving = queue.add(tasks, packed(os.environb), self._limits())
+            ids, serving = queue.add(tasks, packed(_surroundings()), self._limits())
             try:
                 ensure_runner(queue, serving)
             except SchedulerError as error:
-                # Whoever holds the lock keeps runners out: then these jobs can be taken back for certain.
-                lock = lock_queue(queue.folder)
-                if lock is not None:
-                    try:
-                        queue.withdraw(ids)
-                    finally:
-                        os.close(lock)
+                if _taken_back(queue, ids):
                     raise SubmitError(f"{error} None of the jobs was submitted.") from error
+                # Else they are queued, and the next poll that finds no runner tells of it.
             numbered = iter(ids)
             return [done if done is not None else Submitted(next(numbered)) for done in outcome]
         return [done for done in outcome if done is not None]
@@ -273,6 +268,30 @@ class LocalJobExecutor(JobExecutor):
             info.get("priority") or 1,
             info,
         )
+
+
+def _surroundings() -> dict[bytes, bytes]:
+    """The environment that jobs inherit: this process's, but for the id of the job that it may be in."""
+    variables = dict(os.environb)
+    variables.pop(os.fsencode(JOB_ID_VARIABLE), None)
+    return variables
+
+
+def _taken_back(queue: Queue, ids: Sequence[str]) -> bool:
+    """Takes jobs out of the queue again if it is certain that no runner can have started one."""
+    from .starter import lock_queue
+
+    try:
+        lock = lock_queue(queue.folder)  # whoever holds it keeps runners out
+        if lock is None:
+            return False
+        try:
+            queue.withdraw(ids)
+        finally:
+            os.close(lock)
+    except (OSError, SchedulerError):
+        return False
+    return True
 
 
 def _task(job: JobSpec, umask: int) -> Task:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 
 from ...db.connection import on_network
@@ -70,7 +71,7 @@ class QueueFile:
     """One queue file. Every use opens and closes it: nothing stays open across a fork or a thread.
 
     Args:
-        folder: the queue's folder.
+        folder: the queue's folder: JOB_DIR/.paraschut/local/USER@HOST.
         timeout: seconds to wait for other writers.
 
     Raises (every method):
@@ -114,8 +115,16 @@ class QueueFile:
         return connection
 
     def _make_folder(self) -> None:
+        local = os.path.dirname(self.folder)
+        job_dir = os.path.dirname(os.path.dirname(local))
         try:
-            os.makedirs(self.folder, mode=0o700, exist_ok=True)
+            os.makedirs(job_dir, exist_ok=True)
+            for path in (os.path.dirname(local), local):
+                if not os.path.isdir(path):
+                    os.makedirs(path, exist_ok=True)
+                    # Whoever may use the job directory may have a queue of their own there.
+                    os.chmod(path, stat.S_IMODE(os.stat(job_dir).st_mode))
+            os.makedirs(self.folder, exist_ok=True)
             os.chmod(self.folder, 0o700)
         except OSError as error:
             raise SchedulerError(

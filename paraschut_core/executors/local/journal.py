@@ -73,7 +73,8 @@ class Journal:
         try:
             os.unlink(self.marker(number))
         except FileNotFoundError:
-            pass  # it was never started, or this is the second time
+            # It was never made: for want of its folder, perhaps, if somebody tidied up.
+            os.makedirs(self._markers, mode=0o700, exist_ok=True)
 
     def started(self, number: int, pid: int, earliest: int) -> None:
         """Notes a job's process, made at `earliest` or just after it; the marker has done its work then."""
@@ -84,22 +85,23 @@ class Journal:
         self._write(b"X %d %d %.6f %.6f %d" % (number, *exit_))
 
     def read(self) -> Noted:
-        """What was noted since the journal was last emptied; lines that were cut short are left out."""
+        """What was noted since the journal was last emptied; lines that are not whole are left out."""
         with open(self._path, "rb") as file:
             lines = file.read().split(b"\n")
         starts: dict[int, Start] = {}
         exits: dict[int, Exit] = {}
         boot = ""
         for line in lines:
-            match line.split():
-                case [b"B", name, b"."]:
-                    boot = os.fsdecode(name)
-                case [b"P", number, pid, earliest, b"."]:
-                    starts[int(number)] = Start(int(pid), int(earliest), boot)
-                case [b"X", number, status, at, cpu, rss, b"."]:
-                    exits[int(number)] = Exit(int(status), float(at), float(cpu), int(rss))
-                case _:
-                    continue
+            try:
+                match line.split():
+                    case [b"B", name, b"."]:
+                        boot = os.fsdecode(name)
+                    case [b"P", number, pid, earliest, b"."]:
+                        starts[int(number)] = Start(int(pid), int(earliest), boot)
+                    case [b"X", number, status, at, cpu, rss, b"."]:
+                        exits[int(number)] = Exit(int(status), float(at), float(cpu), int(rss))
+            except ValueError:
+                continue  # what a power failure leaves in a file
         markers = {int(name) for name in os.listdir(self._markers) if name.isdigit()}
         return Noted(starts, exits, markers)
 

@@ -104,15 +104,16 @@ def members(processes: dict[int, Process], pid: int, start: int, job: str) -> li
         start: its start time.
         job: the job's id.
     """
+    others = [process for process in processes.values() if process.pid not in (0, 1, os.getpid())]
     leader = processes.get(pid)
     reused = leader is not None and leader.start != start  # then session and group are another's too
     found = {
         p.pid
-        for p in processes.values()
+        for p in others
         if p.job == job or (not reused and pid in (p.pid, p.session, p.group) and p.start >= start)
     }
     children: dict[int, list[int]] = {}
-    for process in processes.values():
+    for process in others:
         children.setdefault(process.parent, []).append(process.pid)
     ahead = list(found)
     while ahead:
@@ -120,7 +121,7 @@ def members(processes: dict[int, Process], pid: int, start: int, job: str) -> li
             if child not in found:
                 found.add(child)
                 ahead.append(child)
-    return [processes[p] for p in sorted(found) if p not in (0, 1, os.getpid())]
+    return [processes[number] for number in sorted(found)]
 
 
 def send(pid: int, start: int, number: int) -> bool:

@@ -33,7 +33,7 @@ _BATCH = 0.05
 _GLANCE = 1.0
 """Seconds between two looks at the queue file without a nudge."""
 _FETCH = 256
-_PAUSE = 5.0
+_PAUSE = 2.0
 """Seconds without new jobs after the disk, the queue file or the machine refused something."""
 _PRUNE = 3600.0
 _AGREEMENT = 6000
@@ -77,7 +77,7 @@ class Service:
         self._commit_at = self._look_at = self._resume_at = self._prune_at = 0.0
         self._idle_since = time.monotonic()
         self._trouble = ""
-        self._nudged = self._stopping = False
+        self._nudged = self._changed = self._stopping = False
         # Where processes tell their start times by another clock than ours, they are asked instead.
         self._clock_agrees = 0 <= ticks() - start_of(os.getpid()) < _AGREEMENT
         self._selector = selectors.DefaultSelector()
@@ -151,11 +151,13 @@ class Service:
         if now >= self._prune_at:
             self._prune_at = now + _PRUNE
             self._ledger.prune()
-        if self._ledger.changed():
+        self._changed |= self._ledger.changed()
+        if self._changed:
             self._limits = self._ledger.limits()
             self._more = True
             self._commit(at_once=True)  # then the file knows which jobs have started or ended
             self._cancel(self._ledger.cancelled())
+            self._changed = False  # not before: whatever fails above is done again
 
     def _cancel(self, entries: list[Entry]) -> None:
         queued = set()
@@ -266,6 +268,9 @@ class Service:
         deadline = flight.deadline
         if deadline is not None:
             heapq.heappush(self._deadlines, (deadline, flight.number))
+            if len(self._deadlines) > 2 * len(self._flights) + _FETCH:
+                self._deadlines = [item for item in self._deadlines if item[1] in self._flights]
+                heapq.heapify(self._deadlines)
 
     # ------------------------------------------------------------------ end
 
@@ -275,7 +280,9 @@ class Service:
             pid, status, usage = os.wait4(-1, os.WNOHANG)
             if not pid:
                 break
-            flight = self._children.pop(pid)
+            flight = self._children.pop(pid, None)
+            if flight is None:
+                continue  # a child from before this program took the process over
             cpu = usage.ru_utime + usage.ru_stime
             flight.exit = Exit(status, time.time(), cpu, usage.ru_maxrss * _RSS_UNIT)
             try:

@@ -1,0 +1,131 @@
+"""Sends only the columns that changed: Textual sends each line from its widget's left edge, in full styles.
+
+This leans on how Textual 8 hands its updates on. Where a later one does so in another way, `tightened` gives
+the update back as it came, and all that is lost are bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.color import ColorSystem
+from rich.console import COLOR_SYSTEMS, Console
+from rich.segment import Segment
+from rich.style import Style
+
+try:
+    from textual._compositor import ChopsUpdate, LayoutUpdate
+except ImportError:  # a Textual that has another compositor
+    ChopsUpdate = LayoutUpdate = None  # type: ignore[assignment,misc]  # the names stand for "unknown" then
+
+_ATTRIBUTES = (
+    ("bold", "1"),
+    ("dim", "2"),
+    ("italic", "3"),
+    ("underline", "4"),
+    ("blink", "5"),
+    ("reverse", "7"),
+    ("strike", "9"),
+)
+
+Look = tuple[str, str, str]
+"""Attributes, foreground and background of a style as SGR codes."""
+
+_UNKNOWN: Look = ("?", "?", "?")
+
+
+class Pen:
+    """Writes styled text, telling the terminal of a style only what differs from the one before."""
+
+    def __init__(self, system: ColorSystem) -> None:
+        self._system = system
+        self._out: list[str] = []
+        self._look = _UNKNOWN
+        self._looks: dict[Style | None, Look] = {}
+
+    def move(self, x: int, y: int) -> None:
+        """Goes to a column and a row, both counted from 0."""
+        self._out.append(f"\x1b[{y + 1};{x + 1}H")
+
+    def write(self, segments: Iterable[Segment]) -> None:
+        """Writes at the present place."""
+        for text, style, _ in segments:
+            look = self._looks.get(style) or self._work_out(style)
+            blank = (
+                text.isspace() and "4" not in look[0] + self._look[0] and "7" not in look[0] + self._look[0]
+            )
+            if blank and look[2] == self._look[2]:
+                look = self._look  # the foreground of spaces cannot be seen
+            if look != self._look:
+                self._out.append(self._change(look))
+                self._look = look
+            self._out.append(text)
+
+    def text(self) -> str:
+        """All that was written; the terminal's style is plain afterwards."""
+        return "".join(self._out) + "\x1b[0m"
+
+    def _change(self, look: Look) -> str:
+        old = self._look
+        if look[0] != old[0]:  # attributes cannot be taken back one by one everywhere
+            return f"\x1b[{';'.join(code for code in ('0', *look) if code not in ('', '39', '49'))}m"
+        codes = [new for new, before in zip(look[1:], old[1:], strict=True) if new != before]
+        return f"\x1b[{';'.join(codes)}m"
+
+    def _work_out(self, style: Style | None) -> Look:
+        if style is None:
+            look: Look = ("", "39", "49")
+        else:
+            attributes = ";".join(code for name, code in _ATTRIBUTES if getattr(style, name))
+            front, back = style.color, style.bgcolor
+            look = (
+                attributes,
+                ";".join(front.downgrade(self._system).get_ansi_codes(True)) if front else "39",
+                ";".join(back.downgrade(self._system).get_ansi_codes(False)) if back else "49",
+            )
+        self._looks[style] = look
+        return look
+
+
+def tightened(update: object) -> object:
+    """The same update of the screen in fewer bytes, if it is of the kind that we know."""
+    if ChopsUpdate is not None and type(update) is ChopsUpdate:
+        return _TightPieces(update.chops, update.spans, update.chop_ends)
+    if LayoutUpdate is not None and type(update) is LayoutUpdate:
+        return _TightScreen(update.strips, update.region)
+    return update
+
+
+def _pen(console: Console) -> Pen:
+    return Pen(COLOR_SYSTEMS.get(console.color_system or "", ColorSystem.TRUECOLOR))
+
+
+if ChopsUpdate is not None:
+
+    class _TightScreen(LayoutUpdate):
+        """All lines of the screen."""
+
+        def render_segments(self, console: Console) -> str:
+            pen = _pen(console)
+            for y, strips in enumerate(self.strips, self.region.y):
+                pen.move(self.region.x, y)
+                for strip in strips:
+                    pen.write(strip)
+            return pen.text()
+
+    class _TightPieces(ChopsUpdate):
+        """Crops each piece of a line to the columns that changed."""
+
+        def render_segments(self, console: Console) -> str:
+            pen = _pen(console)
+            for y, left, right in self.spans:
+                at = -1
+                for end, (x, strip) in zip(self.chop_ends[y], self.chops[y].items(), strict=False):
+                    if strip is None or x >= right or end <= left:
+                        continue
+                    first, last = max(x, left), min(end, right)
+                    if at != first:
+                        pen.move(first, y)
+                    pen.write(strip.crop(first - x, last - x))
+                    at = last
+            return pen.text()

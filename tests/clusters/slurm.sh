@@ -1,0 +1,97 @@
+#!/bin/bash
+# slurm.sh start DIR PORT | controller DIR | node DIR NAME | stop DIR
+#
+# A throw-away Slurm on one machine, on loopback: no systemd, nothing outside DIR. Runs as root (any user's
+# jobs) or as an ordinary user (only that one's). Ports PORT, PORT+1, PORT+2. Clients find it by
+# SLURM_CONF=DIR/etc/slurm.conf. DIR and all above it must be searchable by everybody, or munge refuses.
+set -u
+what=${1:-} P=${2:-} port=${3:-}
+H=$(hostname -s) ME=$(id -un)
+export SLURM_CONF=$P/etc/slurm.conf PATH=$PATH:/usr/sbin:/sbin LC_ALL=C
+die() { echo "slurm.sh: $*" >&2; exit 1; }
+
+conf() {
+  cat <<C
+ClusterName=test
+SlurmctldHost=$H(127.0.0.1)
+SlurmctldPort=$port
+SlurmUser=$ME
+SlurmdUser=$ME
+AuthType=auth/munge
+AuthInfo=socket=$P/run/munge.socket
+CredType=cred/munge
+CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
+StateSaveLocation=$P/state
+SlurmdSpoolDir=$P/spool/%n
+SlurmctldPidFile=$P/run/slurmctld.pid
+SlurmdPidFile=$P/run/slurmd.%n.pid
+SlurmctldLogFile=$P/log/slurmctld.log
+SlurmdLogFile=$P/log/slurmd.%n.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=1
+JobAcctGatherParams=OverMemoryKill
+AccountingStorageType=accounting_storage/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU_Memory
+SchedulerType=sched/backfill
+SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=2,bf_max_job_test=100,default_queue_depth=100
+MinJobAge=300
+MaxJobCount=50000
+MaxArraySize=20001
+MessageTimeout=5
+SlurmdTimeout=10
+ReturnToService=2
+KillWait=2
+SlurmdParameters=config_overrides
+DefMemPerCPU=64
+NodeName=n[1-2] NodeHostname=$H NodeAddr=127.0.0.1 Port=[$((port + 1))-$((port + 2))] CPUs=8 RealMemory=8000
+PartitionName=main Nodes=ALL Default=YES DefaultTime=10:00 MaxTime=INFINITE State=UP
+PartitionName=short Nodes=ALL MaxTime=5 State=UP
+C
+}
+alive() { # a process that has ended may still have a number, until somebody asks how it ended
+  local s
+  s=$(awk '/^State/ { print $2 }' "/proc/$1/status" 2>/dev/null)
+  [ -n "$s" ] && [ "$s" != Z ]
+}
+ready() {
+  scontrol ping 2>/dev/null | grep -q 'is UP' &&
+    [ "$(sinfo -h -N -p main -o '%N %T' 2>/dev/null | grep -cE ' (idle|mixed|allocated)$')" = 2 ]
+}
+case $what in
+start)
+  [ -n "$P" ] && [ -n "$port" ] || die "usage: $0 start DIR PORT"
+  for f in /etc/slurm/slurm.conf /etc/slurm-llnl/slurm.conf; do
+    [ ! -e $f ] || die "this machine belongs to a cluster ($f): not here"
+  done
+  for p in "$port" $((port + 1)) $((port + 2)); do
+    ! (: <>"/dev/tcp/127.0.0.1/$p") 2>/dev/null || die "port $p is in use"
+  done
+  mkdir -p "$P"/{etc,run,state,log} "$P"/spool/n{1,2} && chmod 755 "$P" "$P"/* || die "cannot use $P"
+  conf >"$SLURM_CONF"
+  (umask 077 && head -c 128 /dev/urandom >"$P/etc/munge.key")
+  munged --socket="$P/run/munge.socket" --key-file="$P/etc/munge.key" --pid-file="$P/run/munged.pid" \
+    --log-file="$P/log/munged.log" --seed-file="$P/etc/munge.seed" || die "munged did not start"
+  slurmctld || die "slurmctld did not start"
+  slurmd -N n1 && slurmd -N n2 || die "slurmd did not start"
+  # `scontrol ping` answers at once while the controller is not there yet; sinfo would wait.
+  for _ in $(seq 300); do ready && exit 0; sleep 0.1; done
+  tail -n 20 "$P"/log/*.log >&2
+  die "not up after 30 s" ;;
+controller) slurmctld || die "slurmctld did not start" ;;
+node) slurmd -N "$3" || die "slurmd did not start" ;;
+stop)
+  pids=$(cat "$P"/run/slurmctld.pid "$P"/run/slurmd.*.pid "$P"/run/munged.pid 2>/dev/null)
+  ! ready >/dev/null 2>&1 || timeout 10 scancel -u "$ME" >/dev/null 2>&1
+  for p in $pids; do kill -CONT "$p" 2>/dev/null; kill "$p" 2>/dev/null; done
+  for _ in $(seq 100); do
+    left=
+    for p in $pids; do ! alive "$p" || left="$left $p"; done
+    [ -n "$left" ] || exit 0
+    sleep 0.1
+  done
+  for p in $left; do kill -9 "$p"; done ;;
+*) echo "usage: $0 start DIR PORT | controller DIR | node DIR NAME | stop DIR" >&2; exit 2 ;;
+esac

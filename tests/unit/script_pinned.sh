@@ -1,0 +1,46 @@
+#!/bin/sh
+# Paraschut: job 20260101000000/1, attempt 1. Made for this submission alone.
+umask 0022
+psu_id=$ID
+psu_executor=test
+psu_folder=/folder
+psu_token=abc-1
+psu_log="$psu_folder/$psu_token.log"
+psu_started=$(date +%s)
+psu_signal=
+psu_ready=
+# The job's command gets these signals too and decides what they mean; this script outlives it and notes them.
+for psu_name in TERM INT HUP USR1 USR2 XCPU; do trap "psu_signal=$psu_name" "$psu_name"; done
+
+psu_end() { # exit status, what kept the job from starting
+  trap '' TERM INT HUP USR1 USR2 XCPU
+  if [ ! -s "$psu_log" ]; then rm -f "$psu_log"; elif [ -n "$psu_ready" ]; then cat "$psu_log" >&2; fi
+  psu_file="$psu_folder/ended/$psu_executor~$psu_id~$psu_token"
+  printf '%s\n' "id=$psu_id" "token=$psu_token" "status=$1" "signal=$psu_signal" "host=$(uname -n)" \
+    "started=$psu_started" "ended=$(date +%s)" "note=$2" >"$psu_file.new" && mv -f "$psu_file.new" "$psu_file"
+  exit "$1"
+}
+
+psu_shared() { :; }
+psu_cwd=/work
+psu_out=/logs/abc-1.out
+psu_err=/logs/abc-1.err
+psu_run() {
+export A='it'"'"'s'
+export PARASCHUT_VARIABLES=A
+exec /bin/sh -c 'run it'
+}
+psu_writable() { true >>"$1" || { mkdir -p "${1%/*}" && true >>"$1"; }; } 2>/dev/null
+psu_writable "$psu_out" || psu_end 125 "could not write its log $psu_out"
+psu_writable "$psu_err" || psu_end 125 "could not write its log $psu_err"
+exec >>"$psu_out" 2>>"$psu_err"
+psu_ready=1
+
+module load x
+cd -- "$psu_cwd" || psu_end 125 "could not enter its directory $psu_cwd"
+# A shell tells of a command that a signal ended; the job's log is not the place for that.
+exec 3>&2 2>/dev/null
+(exec 2>&3 3>&-; psu_shared; psu_run) </dev/null
+psu_status=$?
+exec 2>&3 3>&-
+psu_end "$psu_status" ""
