@@ -39,7 +39,7 @@ def submit_spawns(ws: Workspace, info: JobInfo, n: int, cluster_id: str | None, 
         current = current_info(tx, ws.db, key)
         if token is not None:
             require_current(tx, key, token)
-        own = _own_spawn(tx, key, current, info, cluster_id, token)
+        own = _own_spawn(tx, key, current, info, cluster_id or current.get("ClusterID"), token)
         set_spawn_state(tx, key, current["attempt"], current["state"])
         specs = _claim_spawns(ws, tx, current, n)
         info["rev"] = tx.rev

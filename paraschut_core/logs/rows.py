@@ -73,17 +73,20 @@ def plain(text: str) -> str:
 # --------------------------------------------------------------------------- where rows begin
 
 
-def cuts(data: bytes, base: int, start: int, end: int) -> list[int]:
+def cuts(data: bytes, base: int, start: int, end: int, line: int | None = None) -> list[int]:
     """Where the line from offset `start` to `end` (its newline, or as far as known) is cut.
 
-    `data` holds the file's bytes from offset `base`; all of the line must be in it.
+    `data` holds the file's bytes from offset `base`; all from `start` on must be in it. If `start` is
+    itself a cut, `line` is where the line begins, or any offset in it that is BIG or more before `start`.
     """
+    if line is None:
+        line = start
     found = []
     first = -(-(start + SMALL) // SMALL) * SMALL
     for at in range(first, end, SMALL):
         here = at - base
         overwritten = data.rfind(b"\r", here - SMALL, here) >= 0
-        if not overwritten or (at % BIG == 0 and at - BIG >= start):
+        if not overwritten or (at % BIG == 0 and at - BIG >= line):
             found.append(base + _character(data, here))
     return found
 
@@ -115,6 +118,12 @@ def _starts(log: OpenLog, low: int, high: int) -> tuple[list[int], bytes, int]:
             found.extend(cut for cut in cuts(data, base, line, stop) if cut >= low)
         line = stop + 1
     return found, data, base
+
+
+def line_start(log: OpenLog, offset: int) -> int:
+    """Where the line begins of which `offset` is a part; if that is farther back than BIG, BIG back."""
+    low = max(offset - BIG, 0)
+    return low + log.read(low, offset).rfind(b"\n") + 1
 
 
 def row_start(log: OpenLog, offset: int) -> int:

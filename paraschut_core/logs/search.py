@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ..errors import UsageError
 from .file import OpenLog
 from .needles import needles_of
-from .rows import LONGEST, SMALL, cuts, plain, row_start, shown
+from .rows import LONGEST, SMALL, cuts, line_start, plain, row_start, shown
 
 _CHUNK = 1 << 20
 _ESCAPES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\))")
@@ -119,7 +119,7 @@ def scan(log: OpenLog, pattern: Pattern, start: int = 0, stop: int | None = None
         if end < stop:
             end = _last_start(log, data, start)
             data = data[: end - start]
-        yield Found(_search(data, start, pattern), start, end)
+        yield Found(_search(data, start, line_start(log, start), pattern), start, end)
         start = end
 
 
@@ -163,20 +163,21 @@ def _last_start(log: OpenLog, data: bytes, start: int) -> int:
     return row_start(log, start + len(data) - 4)
 
 
-def _search(data: bytes, base: int, pattern: Pattern) -> list[int]:
+def _search(data: bytes, base: int, line: int, pattern: Pattern) -> list[int]:
+    """The matching rows of `data`, which begins with a row at offset `base`, whose line began at `line`."""
     if pattern.needles:
-        return _search_needles(data, base, pattern)
+        return _search_needles(data, base, line, pattern)
     if data.isascii():
-        return _search_text(data, base, pattern)
-    return _search_lines(data, base, pattern)
+        return _search_text(data, base, line, pattern)
+    return _search_lines(data, base, line, pattern)
 
 
-def _search_needles(data: bytes, base: int, pattern: Pattern) -> list[int]:
+def _search_needles(data: bytes, base: int, line: int, pattern: Pattern) -> list[int]:
     """Looks only at the rows that hold one of the pattern's needles."""
     if b"\x1b" in data:
-        return _search_coloured(data, base, pattern)
+        return _search_coloured(data, base, line, pattern)
     sure = pattern.exact and b"\r" not in data and b"\xc2" not in data  # no returns, no C1 controls
-    rows = _Rows(data, base)
+    rows = _Rows(data, base, line)
     found: set[int] = set()
     for at, length in _needle_places(data, pattern, lambda place: rows.around(place)[1]):
         start, end = rows.around(at)
@@ -196,7 +197,7 @@ def _needle_places(data: bytes, pattern: Pattern, go_on: Callable[[int], int]) -
             at = hay.find(needle, go_on(at))
 
 
-def _search_coloured(data: bytes, base: int, pattern: Pattern) -> list[int]:
+def _search_coloured(data: bytes, base: int, line: int, pattern: Pattern) -> list[int]:
     """As `_search_needles`, where escape sequences may stand in the middle of a needle.
 
     The needles are looked for in a copy without escapes, which has the same lines, at other places.
@@ -216,29 +217,31 @@ def _search_coloured(data: bytes, base: int, pattern: Pattern) -> list[int]:
     found: list[int] = []
     for number in sorted(numbers):
         end = starts[number + 1] if number + 1 < len(starts) else len(data)
-        found.extend(_search_lines(data[starts[number] : end], base + starts[number], pattern))
+        start = base + starts[number]
+        found.extend(_search_lines(data[starts[number] : end], start, start if number else line, pattern))
     return found
 
 
-def _search_text(data: bytes, base: int, pattern: Pattern) -> list[int]:
+def _search_text(data: bytes, base: int, line: int, pattern: Pattern) -> list[int]:
     """Looks at every row of ASCII text: one character is one byte, so the whole is decoded once."""
     text = data.decode("ascii")
     as_it_is = "\r" not in text and "\x1b" not in text
     search = pattern.regex.search
     found = []
     at = 0
-    for line in text.split("\n"):
-        if not line or (as_it_is and len(line) <= SMALL):
-            if search(line) and at < len(text):
+    for one in text.split("\n"):
+        if not one or (as_it_is and len(one) <= SMALL and (at or line == base)):
+            if search(one) and at < len(text):
                 found.append(base + at)
         else:
-            found.extend(_search_lines(data[at : at + len(line)], base + at, pattern))
-        at += len(line) + 1
+            start = base + at
+            found.extend(_search_lines(data[at : at + len(one)], start, start if at else line, pattern))
+        at += len(one) + 1
     return found
 
 
-def _search_lines(data: bytes, base: int, pattern: Pattern) -> list[int]:
-    rows = _Rows(data, base)
+def _search_lines(data: bytes, base: int, line: int, pattern: Pattern) -> list[int]:
+    rows = _Rows(data, base, line)
     found = []
     at = 0
     while at < len(data):
@@ -252,14 +255,15 @@ def _search_lines(data: bytes, base: int, pattern: Pattern) -> list[int]:
 class _Rows:
     """The rows of a part of the file that begins where a row begins, asked for in any order."""
 
-    def __init__(self, data: bytes, base: int) -> None:
+    def __init__(self, data: bytes, base: int, line: int) -> None:
         self._data = data
         self._base = base
-        self._line: list[int] = [0, 0]  # where the rows of the last line begin, and its end
+        self._line = line
+        self._bounds: list[int] = [0, 0]  # where the rows of the line asked for last begin, and its end
 
     def around(self, at: int) -> tuple[int, int]:
         """Start and end of the row that holds the byte `at`, both counted from the part's begin."""
-        bounds = self._line
+        bounds = self._bounds
         if not bounds[0] <= at < bounds[-1]:
             start = self._data.rfind(b"\n", 0, at) + 1
             newline = self._data.find(b"\n", at)
@@ -267,8 +271,9 @@ class _Rows:
             bounds = [start, end]
             if end - start > SMALL:
                 stop = newline if newline >= 0 else end
-                inner = cuts(self._data, self._base, self._base + start, self._base + stop)
+                line = self._base + start if start else self._line
+                inner = cuts(self._data, self._base, self._base + start, self._base + stop, line)
                 bounds = [start, *(cut - self._base for cut in inner), end]
-            self._line = bounds
+            self._bounds = bounds
         place = bisect_right(bounds, at) - 1
         return bounds[place], bounds[place + 1]

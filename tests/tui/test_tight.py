@@ -8,6 +8,7 @@ import pyte
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from paraschut_tui.tight import tightened
+from paraschut_tui.widgets.line import differences
 from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
@@ -31,10 +32,6 @@ segments = st.lists(
     max_size=6,
 )
 lines = segments.map(lambda parts: Strip(parts).adjust_cell_length(WIDTH, Style(bgcolor="#000000")))
-spans = st.tuples(st.integers(0, HEIGHT - 1), st.integers(0, WIDTH - 2), st.integers(1, WIDTH)).filter(
-    lambda span: span[1] < span[2]
-)
-
 
 def console() -> Console:
     return Console(file=io.StringIO(), color_system="truecolor", force_terminal=True, width=WIDTH)
@@ -68,33 +65,23 @@ def test_a_whole_screen_looks_the_same(rows: list[Strip]) -> None:
     assert len(two) <= len(one) + 8 * HEIGHT
 
 
-@given(
-    st.lists(lines, min_size=HEIGHT, max_size=HEIGHT),
-    st.lists(lines, min_size=HEIGHT, max_size=HEIGHT),
-    st.lists(spans, min_size=1, max_size=4, unique_by=lambda span: span[0]),
-    st.integers(1, WIDTH - 1),
-)
-@settings(max_examples=60, deadline=None)
-def test_pieces_of_lines_look_the_same(
-    before: list[Strip], after: list[Strip], changed: list[tuple[int, int, int]], cut: int
-) -> None:
-    whole = LayoutUpdate([[row] for row in before], Region(0, 0, WIDTH, HEIGHT)).render_segments(console())
-    # Outside the changed columns the lines are as they were: that is what makes sending less right.
-    mixed = []
-    for y in range(HEIGHT):
-        span = next((span for span in changed if span[0] == y), None)
-        if span is None:
-            mixed.append(before[y])
-        else:
-            parts = [before[y].crop(0, span[1]), after[y].crop(span[1], span[2]), before[y].crop(span[2], WIDTH)]
-            mixed.append(Strip.join(parts))
-    # ... which holds for whole characters only: a cut through a wide one is sent as two blanks.
-    base = LayoutUpdate([[row] for row in mixed], Region(0, 0, WIDTH, HEIGHT)).render_segments(console())
-    chops = [{0: row.crop(0, cut), cut: row.crop(cut, WIDTH)} for row in mixed]
-    update = ChopsUpdate(chops, sorted(changed), [[cut, WIDTH]] * HEIGHT)
+def painted(row: Strip) -> str:
+    return LayoutUpdate([[row]], Region(0, 0, WIDTH, HEIGHT)).render_segments(console())
+
+
+@given(lines, lines, st.integers(0, 12))
+@settings(max_examples=150, deadline=None)
+def test_sending_only_the_differences_leads_to_the_new_line(old: Strip, new: Strip, same: int) -> None:
+    new = Strip.join([old.crop(0, same), new.crop(same, WIDTH)])  # lines mostly stay as they are in part
+    parts = differences(old, new)
+    if not parts:
+        assert screen(painted(old)) == screen(painted(new))
+        return
+    update = ChopsUpdate([{0: new}], [(0, *part) for part in parts], [[WIDTH]])
     tight = tightened(update)
-    assert screen(base, update.render_segments(console())) == screen(base, tight.render_segments(console()))  # type: ignore[attr-defined]
-    del whole
+    assert tight is not update
+    sent = tight.render_segments(console())  # type: ignore[attr-defined]  # it is an update, as what it came from
+    assert screen(painted(old), sent) == screen(painted(new))
 
 
 def test_what_is_not_known_is_left_as_it_is() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.color import Color
 from rich.style import Style
@@ -76,7 +78,7 @@ def test_what_is_shown_is_what_is_searched(text: str) -> None:
 @given(st.text(alphabet="ab漢e\u0301👍 ", max_size=60), st.integers(min_value=1, max_value=12))
 def test_wrapped_lines_fit_and_keep_every_character(text: str, width: int) -> None:
     points = [*wrap_points(text, width), len(text)]
-    lines = [text[start:end] for start, end in zip(points, points[1:], strict=False)]
+    lines = [text[start:end] for start, end in itertools.pairwise(points)]
     assert "".join(lines) == text
     for line in lines:
         assert cell_len(line) <= max(width, 2)

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from paraschut_core.errors import UsageError
 from paraschut_core.logs import (
@@ -40,13 +41,15 @@ from paraschut_core.logs import (
     parse_time,
     print_lines,
     row_start,
-    rows as rows_module,
     rows_after,
     rows_at,
     rows_before,
     scan,
     scan_back,
     tail,
+)
+from paraschut_core.logs import (
+    rows as rows_module,
 )
 from paraschut_core.logs.index import BLOCK
 from paraschut_core.logs.needles import needles_of
@@ -141,8 +144,8 @@ class TestLook:
             # For root every file is readable: a process that gives root up looks.
             code = (
                 "import os, sys\n"
-                "if os.getuid() == 0: os.setuid(65534)\n"
                 "from paraschut_core.logs import look_at\n"
+                "if os.getuid() == 0: os.setuid(65534)\n"
                 "print(*look_at(sys.argv[1])[:2])"
             )
             answer = subprocess.run(
@@ -218,10 +221,10 @@ def expected_starts(data: bytes) -> list[int]:
 
 _PIECES = st.one_of(
     st.binary(max_size=50),
-    st.sampled_from([b"\n", b"\r\n", b"\r", b"line\n", b"\xff", "é漢".encode()]),
+    st.sampled_from([b"\n", b"\r\n", b"\r", b"line\n", b"\xff", "é漢".encode(), b"li\x1b[1mne\x1b[m\n"]),
     st.integers(1, 3000).map(lambda n: "é漢x".encode() * n),
-    st.integers(1, 9000).map(lambda n: b"progress 12\r" * n),
-    st.integers(1, 30000).map(lambda n: b"x" * n),
+    st.integers(1, 30_000).map(lambda n: b"progress 12\r" * n),
+    st.integers(1, 300_000).map(lambda n: b"x" * n),
     st.integers(1, 200).map(lambda n: b"an ordinary line\n" * n),
 )
 _FILES = st.lists(_PIECES, max_size=12).map(b"".join)
@@ -371,14 +374,14 @@ class TestLineIndex:
             assert index.line_at(log, log.size - 1) == 100_000
 
     def test_stops_when_asked_and_keeps_what_it_has(self, tmp_path: Path) -> None:
-        with open_log(write(tmp_path / "a", b"1234567\n" * (BLOCK // 2))) as log:
+        with open_log(write(tmp_path / "a", b"1234567\n" * BLOCK)) as log:
             index = LineIndex()
             answers = iter([False, True])
             assert not index.extend(log, lambda: next(answers))
             assert 0 < index.covered < log.size
             assert index.line_at(log, 8) == 2
             assert index.extend(log)
-            assert index.lines(log) == BLOCK // 2
+            assert index.lines(log) == BLOCK
 
 
 # --------------------------------------------------------------------------- search
@@ -394,9 +397,9 @@ _PATTERNS = st.sampled_from(
 
 class TestSearch:
     @settings(max_examples=80, deadline=None)
-    @given(_FILES.map(lambda data: data.replace(b"\x1b", b"")), _PATTERNS)
+    @given(_FILES, _PATTERNS)
     def test_finds_exactly_the_rows_that_match(self, data: bytes, text: str) -> None:
-        for log, _ in opened(data.replace(b"\xc2", b"")):
+        for log, _ in opened(data):
             pattern = Pattern(text)
             matching = [row.start for row in all_rows(log) if pattern.matches(row.text)]
             assert every(log, pattern) == matching
@@ -431,7 +434,9 @@ class TestSearch:
         with open_log(write(tmp_path / "a", data)) as log:
             assert every(log, Pattern("10%")) == []
             assert every(log, Pattern("30%")) == [0]
+            assert every(log, Pattern("failed badly")) == [12]
             assert every(log, Pattern("^failed badly$")) == [12]
+            assert every(log, Pattern("failed [bx]adly$")) == [12]
             assert every(log, Pattern("31m")) == [data.index("31mx")]
 
     @pytest.mark.parametrize("text", ["", "(", "[a", "*", "a{3,1}", "(?P<n", "\\"])
@@ -445,7 +450,7 @@ class TestSearch:
     @pytest.mark.parametrize(
         "line",
         [
-            "slurmstepd: error: *** JOB 5512_24 ON n12 CANCELLED AT 2026-11-22T12:05:01 DUE TO TIME LIMIT ***",
+            "slurmstepd: error: *** JOB 5512_24 ON n12 CANCELLED AT 12:05:01 DUE TO TIME LIMIT ***",
             "Traceback (most recent call last):",
             "ValueError: bad",
             "/bin/sh: 1: foo: command not found",
@@ -554,9 +559,7 @@ class TestTimes:
             ("12:05", 2880 + 725),  # on the last day
         ],
     )
-    def test_lead_to_the_first_line_that_is_not_earlier(
-        self, tmp_path: Path, wanted: str, minute: int
-    ) -> None:
+    def test_lead_to_the_first_line_not_earlier(self, tmp_path: Path, wanted: str, minute: int) -> None:
         with open_log(self.dated(tmp_path / "a")) as log:
             [row] = rows_at(log, [find_time(log, wanted)])
             assert row.text.endswith(f"minute {minute}")
