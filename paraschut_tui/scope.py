@@ -119,8 +119,14 @@ class Scope:
         board = self._grid.board
         change = board.update(old, update.snapshot, update.rows, update.removed)
         self._grid.repaint_places(change.places)
-        gone = not update.removed.isdisjoint(self.batches)
-        if update.reload or change.stale or gone or (old is None and (self.batches or self.query)):
+        gone = [batch_id for batch_id in self.batches if batch_id not in update.snapshot.batches]
+        if gone:
+            self.batches = tuple(batch_id for batch_id in self.batches if batch_id not in gone)
+        if not self.batches and self.query is None:
+            self.loading = False
+            self._grid.show(Board((), self._looks), [("The batch was removed.", "muted")] if gone else ())
+            return
+        if update.reload or change.stale or gone or old is None:
             self.reload()
 
     def _arrive(self) -> None:

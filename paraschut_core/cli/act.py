@@ -11,7 +11,6 @@ import click
 from ..errors import UsageError
 from . import output
 from .common import (
-    Chosen,
     Project,
     ask_for_many,
     choose,
@@ -52,19 +51,16 @@ def _do(
     from ..actions import Watcher
 
     with project.open() as ws:
-        chosen: Chosen = choose(ws, *select)
-        # Resolved once, so that what was asked about is what is done.
-        keys = tuple(chosen.selection.resolve(ws))
-        if not keys:
+        # Chosen once, so that what was asked about is what is done.
+        chosen = choose(ws, *select)
+        if not chosen.keys:
             output.line("no job is selected; nothing was done")
             return 0
-        if not ask_for_many(chosen, verb, len(keys), force=force, yes=yes):
+        if not ask_for_many(chosen, verb, force=force, yes=yes):
             output.line("nothing was done")
             return 1
         with output.Bar(verb) as progress:
-            report = act(
-                ws, chosen.selection._replace(keys=keys, batches=(), condition=""), Watcher(progress)
-            )
+            report = act(ws, chosen.selection, Watcher(progress))
     return show_report(report, done, explicit=chosen.explicit, also=also, as_json=as_json)
 
 

@@ -117,9 +117,19 @@ class Chosen(NamedTuple):
     `explicit`: each was named, so that one which is left alone is worth an exit code.
     """
 
-    selection: Selection
-    batches: int
+    keys: tuple[JobKey, ...]
     explicit: bool = False
+
+    @property
+    def selection(self) -> Selection:
+        from ..actions import Selection
+
+        return Selection(keys=self.keys)
+
+    @property
+    def batches(self) -> int:
+        """Of how many batches they are."""
+        return len({key.batch_id for key in self.keys})
 
 
 def choose(ws: Workspace, targets: Sequence[str], condition: str = "", missing: bool = False) -> Chosen:
@@ -136,20 +146,17 @@ def choose(ws: Workspace, targets: Sequence[str], condition: str = "", missing: 
     if condition and (targets or missing):
         raise UsageError("--filter selects jobs by itself: leave out BATCH, JOB and --missing.")
     if condition:
-        selection = Selection(condition=condition)
-        return Chosen(selection, len({key.batch_id for key in selection.resolve(ws)}))
+        return Chosen(tuple(Selection(condition=condition).resolve(ws)))
     if missing:
         return _missing(ws, targets)
     if not targets:
         raise UsageError(f"Which jobs? Give {TARGETS}, --filter CONDITION or --missing.")
     batches = read_batches(targets[0])
     if len(targets) == 1:
-        selection = Selection(batches=tuple(batches))
-        selection.resolve(ws)  # raises for a batch that is not there
-        return Chosen(selection, len(batches))
+        return Chosen(tuple(Selection(batches=tuple(batches)).resolve(ws)))
     if len(batches) > 1:
         raise UsageError("Jobs are named within one batch: give one BATCH, or no JOB.")
-    return Chosen(Selection(keys=tuple(jobs_of(ws, batches[0], targets[1:]))), 1, explicit=True)
+    return Chosen(tuple(jobs_of(ws, batches[0], targets[1:])), explicit=True)
 
 
 def jobs_of(ws: Workspace, batch_id: int, words: Iterable[str]) -> list[JobKey]:
@@ -176,7 +183,6 @@ def jobs_of(ws: Workspace, batch_id: int, words: Iterable[str]) -> list[JobKey]:
 
 def _missing(ws: Workspace, targets: Sequence[str]) -> Chosen:
     from .. import polling
-    from ..actions import Selection
     from ..db.jobs import require_batch
     from ..monitor import look
 
@@ -188,7 +194,7 @@ def _missing(ws: Workspace, targets: Sequence[str]) -> Chosen:
         for batch_id in batches:
             require_batch(ws.reader, batch_id)
         lost = {key: why for key, why in lost.items() if key.batch_id in batches}
-    return Chosen(Selection(keys=tuple(sorted(lost))), len({key.batch_id for key in lost}))
+    return Chosen(tuple(sorted(lost)))
 
 
 def one_job(ws: Workspace, batch: str, job: str) -> JobKey:
@@ -215,13 +221,13 @@ def confirm(question: str, yes: bool, *, required: bool = False) -> bool:
     return True
 
 
-def ask_for_many(chosen: Chosen, verb: str, count: int, *, force: bool, yes: bool) -> bool:
+def ask_for_many(chosen: Chosen, verb: str, *, force: bool, yes: bool) -> bool:
     """Asks before something is done to jobs of several batches, or by force."""
     if chosen.batches <= 1 and not force:
         return True
     where = f" of {chosen.batches} batches" if chosen.batches > 1 else ""
     how = ", whatever their state" if force else ""
-    return confirm(f"{verb} {count:,} jobs{where}{how}?", yes)
+    return confirm(f"{verb} {len(chosen.keys):,} jobs{where}{how}?", yes)
 
 
 # ------------------------------------------------------------------------------------ reports

@@ -51,9 +51,9 @@ def run(arguments: list[str], config: str | None, database: str | None) -> int:
     """The command `run`: returns the exit status of the command that it ran."""
     key_words, submit, command = parse(arguments)
     if config:
-        os.environ["PARASCHUT_CONFIG"] = os.path.abspath(config)
+        os.environ["PARASCHUT_CONFIG"] = os.path.abspath(os.path.expanduser(config))
     if database:
-        os.environ["PARASCHUT_DB"] = os.path.abspath(database)
+        os.environ["PARASCHUT_DB"] = os.path.abspath(os.path.expanduser(database))
     key = runtime.key_of(*key_words)
     attempt = _patiently(lambda: _start(key), (DatabaseBusyError,))
     status, signal_number = execute(command)

@@ -16,7 +16,7 @@ from ..db.changes import read_batches
 from ..db.jobs import read_batch_infos, read_info
 from ..errors import ParaschutError
 from ..logs import LogError, open_log, tail
-from ..model import INIT, Batch, JobKey, Missing
+from ..model import ENDED, INIT, Batch, JobKey, Missing
 from ..monitor import look
 from ..priority import submittable
 from ..submission import Progress, submit_next
@@ -60,6 +60,7 @@ def run_to_end(ws: Workspace, say: Callable[[str], None], progress: Progress) ->
         total = sum(batch.total for batch in batches.values())
         progress(done, total)
         if done == total:
+            _let_end(ws)
             return
         if done != before:
             moved, before = time.monotonic(), done
@@ -70,6 +71,15 @@ def run_to_end(ws: Workspace, say: Callable[[str], None], progress: Progress) ->
             _repair(ws, key, lost, repaired[key], say)
         if _idle(batches):
             begin(ws)
+        time.sleep(LOOK_SECONDS)
+
+
+def _let_end(ws: Workspace) -> None:
+    """Waits a little for the last job's process to end: it has said that it is complete before."""
+    end = time.monotonic() + 10.0
+    while any(job.state != ENDED for job in polling.ask(ws).answer.values()):
+        if time.monotonic() > end:
+            return
         time.sleep(LOOK_SECONDS)
 
 

@@ -131,9 +131,18 @@ def shell() -> str:
     return "/bin/bash" if os.access("/bin/bash", os.X_OK) else "/bin/sh"
 
 
+def quote(text: str) -> str:
+    """Text as one word of the shell, in which no line begins with `#`.
+
+    Each scheduler searches scripts for lines with its directives (sbatch for #SBATCH, #PBS and #BSUB, qsub
+    for #$ or #PBS), and takes those in the middle of a value for its own.
+    """
+    return shlex.quote(text).replace("\n#", "\n''#")
+
+
 def exports(environment: Mapping[str, str]) -> list[str]:
     """Shell lines that set these variables, byte for byte."""
-    return [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
+    return [f"export {name}={quote(value)}" for name, value in environment.items()]
 
 
 def carried() -> list[str]:
@@ -145,12 +154,12 @@ def _job_lines(job: JobSpec, shared: Mapping[str, str]) -> list[str]:
     """What is a job's own: where it works, where it logs, what it runs."""
     own = {name: value for name, value in _variables(job).items() if shared.get(name) != value}
     return [
-        f"psu_cwd={shlex.quote(job.cwd)}",
-        f"psu_out={shlex.quote(job.stdout)}",
-        f"psu_err={shlex.quote(job.stderr)}",
+        f"psu_cwd={quote(job.cwd)}",
+        f"psu_out={quote(job.stdout)}",
+        f"psu_err={quote(job.stderr)}",
         "psu_run() {",
         *exports(own),
-        f"exec {shlex.join(command(job.script, job.cwd))}",
+        f"exec {' '.join(map(quote, command(job.script, job.cwd)))}",
         "}",
     ]
 
@@ -236,7 +245,7 @@ def render(jobs: Sequence[JobSpec], dialect: Dialect, folder: str, modules: Sequ
         *(carried() if dialect.bare else []),
         f"psu_id={dialect.task_id if array else dialect.job_id}",
         f"psu_executor={dialect.executor}",
-        f"psu_folder={shlex.quote(folder)}",
+        f"psu_folder={quote(folder)}",
         f"psu_token={group}-{dialect.task if array else first}",
         'psu_log="$psu_folder/$psu_token.log"',
         _FRAME,
@@ -247,8 +256,8 @@ def render(jobs: Sequence[JobSpec], dialect: Dialect, folder: str, modules: Sequ
             ":",
             *exports(shared),
             "}",
-            f"[ -r {shlex.quote(tasks)} ] || psu_end {NOT_STARTED} {shlex.quote(f'could not read {tasks}')}",
-            f". {shlex.quote(tasks)}",
+            f"[ -r {quote(tasks)} ] || psu_end {NOT_STARTED} {quote(f'could not read {tasks}')}",
+            f". {quote(tasks)}",
         ]
     else:
         lines += ["psu_shared() { :; }", *_job_lines(jobs[0], shared)]

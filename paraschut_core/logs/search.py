@@ -13,7 +13,8 @@ from .needles import needles_of
 from .rows import LONGEST, SMALL, cuts, line_start, plain, row_start, shown
 
 _CHUNK = 1 << 20
-_ESCAPES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\))")
+_ESCAPES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\r\n]*(?:\x07|\x1b\\))")
+_CLOSER_LOOK = frozenset("\r\x1b\x90\x98\x9b\x9d\x9e\x9f")
 _NEWLINE = re.compile(rb"\n")
 
 
@@ -165,17 +166,27 @@ def _last_start(log: OpenLog, data: bytes, start: int) -> int:
 
 def _search(data: bytes, base: int, line: int, pattern: Pattern) -> list[int]:
     """The matching rows of `data`, which begins with a row at offset `base`, whose line began at `line`."""
-    if pattern.needles:
+    if b"\x1b" not in data and pattern.needles:
         return _search_needles(data, base, line, pattern)
-    if data.isascii():
-        return _search_text(data, base, line, pattern)
-    return _search_lines(data, base, line, pattern)
+    # Escapes may stand in the middle of what is looked for: a copy without them has the same lines.
+    bare = _ESCAPES.sub(b"", data) if b"\x1b" in data else data
+    if pattern.needles:
+        numbers = sorted({*_needle_lines(data, pattern), *_needle_lines(bare, pattern)})
+    else:
+        numbers = _matching_lines(bare, pattern)
+    if not numbers:
+        return []
+    starts = [0, *(match.end() for match in _NEWLINE.finditer(data)), len(data)]
+    found: list[int] = []
+    for number in numbers:
+        low, high = starts[number], starts[number + 1]
+        start = base + low
+        found.extend(_search_rows(data[low:high], start, start if number else line, pattern))
+    return found
 
 
 def _search_needles(data: bytes, base: int, line: int, pattern: Pattern) -> list[int]:
     """Looks only at the rows that hold one of the pattern's needles."""
-    if b"\x1b" in data:
-        return _search_coloured(data, base, line, pattern)
     sure = pattern.exact and b"\r" not in data and b"\xc2" not in data  # no returns, no C1 controls
     rows = _Rows(data, base, line)
     found: set[int] = set()
@@ -197,50 +208,40 @@ def _needle_places(data: bytes, pattern: Pattern, go_on: Callable[[int], int]) -
             at = hay.find(needle, go_on(at))
 
 
-def _search_coloured(data: bytes, base: int, line: int, pattern: Pattern) -> list[int]:
-    """As `_search_needles`, where escape sequences may stand in the middle of a needle.
+def _needle_lines(data: bytes, pattern: Pattern) -> Iterator[int]:
+    """The numbers, from 0, of the lines of `data` that hold a needle; some perhaps twice."""
 
-    The needles are looked for in a copy without escapes, which has the same lines, at other places.
-    """
-    bare = _ESCAPES.sub(b"", data)
-    numbers: set[int] = set()
-    number, counted = 0, 0
-    for at, _ in _needle_places(bare, pattern, lambda place: bare.find(b"\n", place) % (len(bare) + 1)):
+    def next_line(place: int) -> int:
+        end = data.find(b"\n", place)
+        return len(data) if end < 0 else end
+
+    number = counted = 0
+    for at, _ in _needle_places(data, pattern, next_line):
         if at < counted:
-            number, counted = 0, 0  # the next needle begins from the top
-        number += bare.count(b"\n", counted, at)
+            number = counted = 0  # the next needle begins from the top
+        number += data.count(b"\n", counted, at)
         counted = at
-        numbers.add(number)
-    if not numbers:
-        return []
-    starts = [0, *(match.end() for match in _NEWLINE.finditer(data))]
-    found: list[int] = []
-    for number in sorted(numbers):
-        end = starts[number + 1] if number + 1 < len(starts) else len(data)
-        start = base + starts[number]
-        found.extend(_search_lines(data[starts[number] : end], start, start if number else line, pattern))
-    return found
+        yield number
 
 
-def _search_text(data: bytes, base: int, line: int, pattern: Pattern) -> list[int]:
-    """Looks at every row of ASCII text: one character is one byte, so the whole is decoded once."""
-    text = data.decode("ascii")
-    as_it_is = "\r" not in text and "\x1b" not in text
+def _matching_lines(data: bytes, pattern: Pattern) -> list[int]:
+    """The numbers, from 0, of the lines of `data` that match, and of those not to be told without a closer
+    look: long ones, and ones that overwrote themselves."""
+    text = data.decode("utf-8", "replace")
     search = pattern.regex.search
-    found = []
-    at = 0
-    for one in text.split("\n"):
-        if not one or (as_it_is and len(one) <= SMALL and (at or line == base)):
-            if search(one) and at < len(text):
-                found.append(base + at)
-        else:
-            start = base + at
-            found.extend(_search_lines(data[at : at + len(one)], start, start if at else line, pattern))
-        at += len(one) + 1
-    return found
+    lines = text.split("\n")
+    if not lines[-1]:
+        lines.pop()
+    if any(control in text for control in _CLOSER_LOOK):
+        return [
+            number
+            for number, line in enumerate(lines)
+            if len(line) > SMALL // 4 or not _CLOSER_LOOK.isdisjoint(line) or search(line)
+        ]
+    return [number for number, line in enumerate(lines) if len(line) > SMALL // 4 or search(line)]
 
 
-def _search_lines(data: bytes, base: int, line: int, pattern: Pattern) -> list[int]:
+def _search_rows(data: bytes, base: int, line: int, pattern: Pattern) -> list[int]:
     rows = _Rows(data, base, line)
     found = []
     at = 0

@@ -178,8 +178,7 @@ class MainScreen(Acting, Screen[None]):
         if first and update.snapshot.batches:
             self._begin(update.snapshot)
         self.scope.take_update(update)
-        gone = not set(self.scope.batches) <= set(update.snapshot.batches)
-        if (gone or not self.scope.batches) and update.snapshot.batches:
+        if not self.scope.batches and update.snapshot.batches:
             self._begin(update.snapshot)
         self._load_open_branches(update)
         self._scope_changed()

@@ -151,14 +151,13 @@ def test_a_boost_during_a_real_job_survives_it(project: Project, scheduler: Sche
     project.add(project.job())
     psu.submit_one_job(BATCH, 0, Executor=scheduler)
     code = """
-        import sys
+        import os
+        import time
         import paraschut_core as psu
         info = psu.get_job_info(SetID=True)
         print("running", flush=True)
-        sys.stdin = open("/dev/null")
-        import os
         while not os.path.exists("go on"):
-            import time; time.sleep(0.01)
+            time.sleep(0.01)
         info["result"] = 1
         psu.set_complete(JobInfo=info)
     """
@@ -171,19 +170,12 @@ def test_a_boost_during_a_real_job_survives_it(project: Project, scheduler: Sche
     assert (info["state"], info["priority"], info["result"]) == ("complete", 101, 1)
 
 
-@pytest.mark.parametrize(
-    ("field", "value"), [("priority", "high"), ("priority", None), ("state", 5), ("result", object())]
-)
+@pytest.mark.parametrize(("field", "value"), [("priority", "high"), ("priority", None), ("result", object())])
 def test_a_job_that_stores_nonsense_fails_and_its_row_stays(
     submitted: Scheduler, inside: Enter, project: Project, field: str, value: Any
 ) -> None:
     inside()
     info = psu.get_job_info(SetID=True)
-    if field == "state":
-        info = {**info, "name": value, "batch_type": 3}  # any JSON will do there
-        psu.set_complete(BATCH, 0, info)
-        assert project.state() == "complete"
-        return
     with pytest.raises(UsageError, match=field):
         psu.set_complete(BATCH, 0, {**info, field: value})
     assert project.state() == "run"
@@ -352,6 +344,10 @@ def test_a_process_whose_environment_is_anothers_junk_is_no_job(
 
 
 def test_a_job_leaves_the_journal_as_its_submitter_chose_it(project: Project) -> None:
+    from paraschut_core.db.connection import on_network
+
+    if on_network(str(project.folder)):
+        pytest.skip("temporary files are on a network file system, where there is no WAL")
     project.configure('journal = "auto"\n')
     project.add(project.job())
     assert project.sql("PRAGMA journal_mode") == [("wal",)]

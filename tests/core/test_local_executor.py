@@ -22,6 +22,9 @@ from paraschut_core.executors.local.process import alive, look, table
 from paraschut_core.executors.local.queue import Limits, Queue, Task
 from paraschut_core.model import ENDED, QUEUED, RUNNING, Deleted, Ending, JobKey, JobSpec
 
+WITH_TESTS = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]).rstrip(":")
+"""A module path on which a job finds this package of tests."""
+
 
 def until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
     """Waits until `condition` gives something true, and returns it."""
@@ -567,10 +570,9 @@ def test_a_job_submits_another(machine: Machine) -> None:
         f"print(*Machine(Path({str(machine.folder)!r})).submit('sh -c \"echo $PARASCHUT_JOB_ID >> child\"'))"
     )
     (machine.folder / "parent.py").write_text(code)
-    repository = Path(__file__).parents[2]
     (id_,) = machine.submit(
         f"{sys.executable} parent.py",
-        environment={"PYTHONPATH": str(repository)},
+        environment={"PYTHONPATH": WITH_TESTS},
         stdout=str(machine.folder / "out"),
     )
     assert machine.endings([id_])[id_].exit_status == 0, (machine.folder / "logs" / "1.err").read_text()

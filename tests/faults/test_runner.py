@@ -24,7 +24,7 @@ from paraschut_core.executors.local import runner as runner_module
 from paraschut_core.executors.local.flight import REBOOTED, UNCERTAIN, UNSEEN
 from paraschut_core.executors.local.process import look, start_of, table
 from paraschut_core.model import ENDED, ENDING, QUEUED, RUNNING, Deleted
-from tests.core.test_local_executor import Machine, until
+from tests.core.test_local_executor import WITH_TESTS, Machine, until
 
 
 @pytest.fixture
@@ -368,9 +368,7 @@ def test_a_job_that_starts_a_runner_can_be_deleted_without_it_and_its_jobs(machi
         "time.sleep(600)"
     )
     (machine.folder / "job.py").write_text(code)
-    (id_,) = machine.submit(
-        f"{sys.executable} job.py", environment={"PYTHONPATH": str(Path(__file__).parents[2])}
-    )
+    (id_,) = machine.submit(f"{sys.executable} job.py", environment={"PYTHONPATH": WITH_TESTS})
     here = machine.folder / "here"
     other = until(lambda: here.exists() and here.read_text(), "the job has started another runner")[:-1]
     until(lambda: machine.states()[other] == RUNNING, "that runner has started a job")

@@ -78,7 +78,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 import os, time
 import paraschut_core as psu
 job = psu.get_job_template(SetID=True)
-done = [{**job, "JobIndex": i, "name": ["human", "map"], "script": "true", "state": "complete"} for i in range(300)]
+done = {**job, "name": ["human", "map"], "script": "true", "state": "complete"}
+done = [{**done, "JobIndex": i} for i in range(300)]
 psu.add_batch_to_queue(job["BatchID"], done)
 job = psu.get_job_template(SetID=True)
 psu.add_batch_to_queue(job["BatchID"], [

@@ -8,13 +8,13 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .screen import PATIENCE, Terminal, paraschut
+from ..helpers import wait_until
+from .screen import Terminal, paraschut
 
 HOSTILE = "evil\x1b]2;renamed\x07\x1bkrenamed\x1b\\ [/x] [@click=app.quit]\x9b31m"
 
@@ -27,13 +27,6 @@ def needs(program: str) -> str:
             pytest.fail(f"{program} is not installed")
         pytest.skip(f"{program} is not installed")
     return path
-
-
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.1)
 
 
 @pytest.fixture

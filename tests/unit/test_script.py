@@ -54,6 +54,14 @@ def test_every_value_arrives_byte_for_byte(tmp_path: Path) -> None:
     assert {name: found.get(name) for name in NASTY} == NASTY
 
 
+def test_no_line_of_a_script_looks_like_a_directive_that_is_in_a_value(tmp_path: Path) -> None:
+    text = "\n#SBATCH -p nowhere\n#PBS -q nowhere\n#$ -N other\n#BSUB -q x\n# plain"
+    jobs = [spec(tmp_path, f"true{text}", environment={"TEXT": text})]
+    for rendered in script.render(jobs, DIALECT, "/folder", []):
+        hashes = [line for line in rendered.splitlines()[1:] if line.startswith("#")]
+        assert not any(line.startswith(("#SBATCH", "#PBS", "#$", "#BSUB")) for line in hashes)
+
+
 @given(value=st.text(st.characters(blacklist_characters="\0"), max_size=40))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_value_arrives(tmp_path: Path, value: str) -> None:

@@ -1,0 +1,212 @@
+"""Throw-away clusters for tests: real daemons of Slurm and Grid Engine, started and ended here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from paraschut_core.config import PollSettings, Settings, SubmitSettings
+from paraschut_core.executors.cluster import ClusterExecutor
+from paraschut_core.executors.pbs import PBSJobExecutor
+from paraschut_core.executors.sge import SGEJobExecutor
+from paraschut_core.executors.slurm import SlurmJobExecutor
+from tests.clusters.tools import read
+from tests.helpers import wait_until
+
+HERE = Path(__file__).parent
+
+
+class Cluster:
+    """A scheduler that tests may submit to; those of this machine they may break as well."""
+
+    name = ""
+    executor_class: type[ClusterExecutor] = ClusterExecutor
+    commands: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
+
+    held: tuple[str, ...] = ()
+    """Directives that submit a job on hold."""
+
+    too_much: Mapping[str, Any] = MappingProxyType({})
+    """Resources that fit no more than one job at once into the whole cluster."""
+
+    def __init__(self) -> None:
+        path = os.pathsep.join([*self.search, os.environ.get("PATH", "")])
+        self.environment: dict[str, str] = {"PATH": path}
+
+    def missing(self) -> list[str]:
+        """The daemons and commands that are not installed."""
+        return [name for name in self.commands if shutil.which(name, path=self.environment["PATH"]) is None]
+
+    def executor(self, job_dir: object, **changes: Any) -> ClusterExecutor:
+        """An executor with its scripts in `job_dir`; changes: submit={...}, poll={...}, other settings."""
+        poll = msgspec.structs.replace(PollSettings(timeout=60.0), **changes.pop("poll", {}))
+        submit = msgspec.structs.replace(SubmitSettings(timeout=60.0), **changes.pop("submit", {}))
+        settings = Settings(job_dir=str(job_dir), resources={}, poll=poll, submit=submit, **changes)
+        return self.executor_class(settings=settings)
+
+    def run(self, *argv: str) -> str:
+        """Runs a command of the scheduler's; returns what it printed."""
+        environment = {**os.environ, **self.environment}
+        done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+
+class OwnCluster(Cluster):
+    """A cluster that this process starts and ends."""
+
+    script = ""
+    ports = 0
+
+    def start(self) -> None:
+        self.folder = tempfile.mkdtemp(prefix=f"paraschut-{self.name}-")
+        os.chmod(self.folder, 0o755)
+        self._script("start", str(_free_ports(self.ports)))
+
+    def stop(self) -> None:
+        self._script("stop")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def clean(self) -> None:
+        """Ends all jobs and mends what a test broke, for the next one."""
+        raise NotImplementedError
+
+    @property
+    def controller_pid(self) -> int:
+        raise NotImplementedError
+
+    def hang_controller(self) -> None:
+        os.kill(self.controller_pid, signal.SIGSTOP)
+
+    def wake_controller(self) -> None:
+        os.kill(self.controller_pid, signal.SIGCONT)
+
+    def kill_controller(self) -> None:
+        pid = self.controller_pid
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not is_alive(pid), "the controller is dead")
+
+    def restart_controller(self) -> None:
+        self._script("controller")
+
+    def _script(self, what: str, *arguments: str) -> None:
+        done = subprocess.run(
+            [str(HERE / self.script), what, self.folder, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"{self.script} {what}: {done.stdout}{done.stderr}")
+
+
+class Slurm(OwnCluster):
+    name = "slurm"
+    executor_class = SlurmJobExecutor
+    commands = ("slurmctld", "slurmd", "munged", "sbatch")
+    search = ("/usr/sbin", "/sbin")
+    script = "slurm.sh"
+    ports = 3
+    held = ("--hold",)
+    too_much = MappingProxyType({"cpus": 5, "nodes": 2, "ntasks": 2})
+
+    def start(self) -> None:
+        super().start()
+        self.environment["SLURM_CONF"] = f"{self.folder}/etc/slurm.conf"
+
+    def clean(self) -> None:
+        self.run("scancel", "-u", str(os.getuid()))
+        wait_until(lambda: not self.run("squeue", "-h").strip(), "no job is left")
+        wait_until(lambda: self._nodes() == {"idle"}, "the nodes are back")
+
+    def _nodes(self) -> set[str]:
+        return set(self.run("sinfo", "-h", "-N", "-o", "%T").split())
+
+    @property
+    def controller_pid(self) -> int:
+        return int(read(f"{self.folder}/run/slurmctld.pid"))
+
+    def restart_controller(self) -> None:
+        super().restart_controller()
+        wait_until(lambda: "is UP" in self.run("scontrol", "ping"), "the controller answers")
+        wait_until(lambda: "down" not in str(self._nodes()), "the nodes have come back")
+
+    def kill_node(self, name: str) -> None:
+        os.kill(int(read(f"{self.folder}/run/slurmd.{name}.pid")), signal.SIGKILL)
+
+    def restart_node(self, name: str) -> None:
+        self._script("node", name)
+
+
+class GridEngine(OwnCluster):
+    name = "sge"
+    executor_class = SGEJobExecutor
+    commands = ("sge_qmaster", "sge_execd", "qsub", "qacct")
+    search = ("/usr/lib/gridengine",)
+    script = "sge.sh"
+    ports = 2
+    held = ("-h",)
+    too_much = MappingProxyType({"cpus": 9})
+
+    def start(self) -> None:
+        super().start()
+        self.environment |= dict(line.split("=", 1) for line in read(f"{self.folder}/env").splitlines())
+
+    def clean(self) -> None:
+        if self.run("qstat", "-u", "*").strip():
+            subprocess.run(
+                ["qdel", "-u", "*"], env={**os.environ, **self.environment}, capture_output=True, timeout=60
+            )
+        wait_until(lambda: not self.run("qstat", "-u", "*").strip(), "no job is left")
+
+    @property
+    def controller_pid(self) -> int:
+        return int(read(f"{self.folder}/spool/qmaster/qmaster.pid"))
+
+    def kill_node(self) -> None:
+        os.kill(int(read(f"{self.folder}/execd.pid")), signal.SIGKILL)
+
+    def restart_node(self) -> None:
+        self._script("node")
+
+
+class RealPBS(Cluster):
+    """The PBS that this machine belongs to: its queue default, its limits, no harm done to it."""
+
+    name = "pbs"
+    executor_class = PBSJobExecutor
+    commands = ("qsub", "qstat", "qdel")
+    held = ("-h",)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; one that has ended and waits to be asked how does not."""
+    return read(f"/proc/{pid}/stat").rpartition(")")[2].strip()[:1] not in ("", "Z")
+
+
+def _free_ports(count: int) -> int:
+    """The first of so many free ports in a row."""
+    for first in range(20000 + os.getpid() % 4000 * 4, 60000, count):
+        sockets = [socket.socket() for _ in range(count)]
+        try:
+            for offset, one in enumerate(sockets):
+                one.bind(("127.0.0.1", first + offset))
+            return first
+        except OSError:
+            continue
+        finally:
+            for one in sockets:
+                one.close()
+    raise RuntimeError("there are no free ports")

@@ -1,0 +1,79 @@
+"""Starts the clusters: each once, in the one worker that runs its tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.register_assert_rewrite("tests.clusters.suite")
+
+from tests.clusters.clusters import Cluster, GridEngine, OwnCluster, RealPBS, Slurm  # noqa: E402 - after that
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A cluster that is somebody's must be asked for: --cluster=pbs."""
+    if "pbs" in config.getoption("--cluster"):
+        return
+    real = [item for item in items if (mark := item.get_closest_marker("cluster")) and mark.args == ("pbs",)]
+    if real:
+        config.hook.pytest_deselected(items=real)
+        items[:] = [item for item in items if item not in real]
+
+
+def started(cluster: OwnCluster) -> Iterator[OwnCluster]:
+    missing = cluster.missing()
+    if missing:
+        why = f"not installed: {', '.join(missing)} (as root: tests/clusters/install.sh)"
+        if os.environ.get("CI", "").lower() not in ("", "0", "false"):
+            pytest.fail(f"{cluster.name} must be tested here, but is {why}")
+        pytest.skip(why)
+    cluster.start()
+    try:
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def slurm_cluster() -> Iterator[OwnCluster]:
+    yield from started(Slurm())
+
+
+@pytest.fixture(scope="session")
+def sge_cluster() -> Iterator[OwnCluster]:
+    yield from started(GridEngine())
+
+
+@pytest.fixture(scope="session")
+def pbs_cluster() -> Cluster:
+    cluster = RealPBS()
+    if cluster.missing():
+        pytest.fail(f"--cluster=pbs needs a host with PBS's commands; missing: {cluster.missing()}")
+    return cluster
+
+
+@pytest.fixture
+def work(cluster: Cluster) -> Iterator[Path]:
+    """A directory that jobs can reach, and that the cluster's commands can name.
+
+    Not below pytest's own: that is closed to other users, and PBS needs one that all hosts share.
+    """
+    shared = os.path.expanduser("~") if cluster.name == "pbs" else None
+    folder = Path(tempfile.mkdtemp(prefix="it's a job_dir ", dir=shared))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def in_cluster(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, clean_environment: None) -> Cluster:
+    """The cluster, as the one that this process's commands talk to; nothing is left in its queue."""
+    for name, value in cluster.environment.items():
+        monkeypatch.setenv(name, value)
+    if isinstance(cluster, OwnCluster):
+        cluster.clean()
+    return cluster

@@ -1,0 +1,107 @@
+"""The Grid Engine executor on a real Grid Engine."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from paraschut_core.executors import command
+from paraschut_core.executors.cluster import ClusterExecutor
+from paraschut_core.model import RUNNING, STUCK
+from tests.clusters.clusters import GridEngine
+from tests.clusters.suite import WAIT, OwnClusterSuite, executor, explained, live, submit, wait_for_end
+from tests.clusters.tools import read, spec, specs
+from tests.helpers import wait_until
+
+__all__ = ["executor"]
+
+pytestmark = [pytest.mark.cluster("sge"), pytest.mark.xdist_group("sge")]
+
+
+@pytest.fixture
+def cluster(sge_cluster: GridEngine) -> GridEngine:
+    return sge_cluster
+
+
+class TestGridEngine(OwnClusterSuite):
+    def test_the_clusters_limit_on_arrays_is_kept(self, in_cluster: GridEngine, work: Path) -> None:
+        assert in_cluster.executor(work, submit={"array_size": 1_000_000}).chunk_limit() == 75_000
+
+    def test_the_time_limit_is_told(self, executor: ClusterExecutor, work: Path) -> None:
+        ids = [*submit(executor, specs(work, ["sleep 600"] * 2, resources={"walltime": 2}))]
+        wait_for_end(executor, ids)
+        assert {ending.reason for ending in explained(executor, ids).values()} == {"time limit 00:00:02"}
+
+    def test_jobs_in_error_state_are_stuck_and_say_why(
+        self, executor: ClusterExecutor, in_cluster: GridEngine, work: Path
+    ) -> None:
+        bad = ["-b", "y", "-j", "y", "-o", "/nowhere/out.$TASK_ID"]
+        in_cluster.run("qsub", "-terse", "-N", "pab12cd34ef_x", "-t", "1-2", *bad, "true")
+        in_cluster.run("qsub", "-terse", "-N", "pab12cd34ee-1_x", *bad, "true")
+        wait_until(lambda: [j.state for j in executor.poll().values()] == [STUCK] * 3, "all are stuck")
+        command.COUNTS.clear()
+        jobs = executor.poll()
+        assert dict(command.COUNTS) == {"qstat": 2}  # the list, and details of those alone
+        told = 'can\'t open output file "/nowhere/out.{}": No such file or directory'
+        assert {job.token: job.reason for job in jobs.values()} == {
+            "ab12cd34ef-1": told.format(1),
+            "ab12cd34ef-2": told.format(2),
+            "ab12cd34ee-1": told.format(0),
+        }
+        assert all(outcome.gone for outcome in executor.delete_many({id_: {} for id_ in jobs}).values())
+        wait_for_end(executor, list(jobs))
+
+    def test_a_dead_node_daemon_does_not_end_its_jobs(
+        self, executor: ClusterExecutor, in_cluster: GridEngine, work: Path
+    ) -> None:
+        (id_,) = submit(executor, [spec(work, f"{WAIT}; exit 3")])
+        wait_until(lambda: executor.poll()[id_].state == RUNNING, "it runs")
+        in_cluster.kill_node()
+        try:
+            assert executor.poll()[id_].state == RUNNING
+            (work / "go").touch()
+            ending = wait_until(
+                lambda: executor.explain([id_], time.time() - 3600).get(id_), "its own record tells its end"
+            )
+            assert ending.exit_status == 3
+            assert executor.poll()[id_].state == RUNNING  # as far as anybody there knows
+        finally:
+            in_cluster.restart_node()
+        wait_for_end(executor, [id_])
+        assert explained(executor, [id_])[id_].exit_status == 3
+
+    def test_the_submitters_search_path_is_carried_over(
+        self, executor: ClusterExecutor, work: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (work / "bin").mkdir()
+        program = work / "bin" / "only-here"
+        program.write_text("#!/bin/sh\necho found\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{work}/bin:{Path('/usr/lib/gridengine')}:/usr/bin:/bin")
+        job = spec(work, "only-here")
+        (id_,) = submit(executor, [job])
+        wait_for_end(executor, [id_])
+        wait_until(lambda: read(job.stdout) == "found\n", "the program was found")
+
+    def test_lines_of_the_script_that_look_like_directives_are_none(
+        self, executor: ClusterExecutor, work: Path
+    ) -> None:
+        job = spec(work, WAIT, environment={"TEXT": "\n#$ -N other\n#$ -h\n"})
+        (id_,) = submit(executor, [job])
+        wait_until(lambda: live(executor)[id_].state == RUNNING, "it is not on hold")
+        assert live(executor)[id_].token == job.token
+        (work / "go").touch()
+        wait_for_end(executor, [id_])
+
+    def test_several_ended_jobs_are_explained_by_one_reading_of_the_accounts(
+        self, executor: ClusterExecutor, work: Path
+    ) -> None:
+        ids = [id_ for n in range(4) for id_ in submit(executor, [spec(work, f"exit {n}")])]
+        wait_for_end(executor, ids)
+        explained(executor, ids)
+        command.COUNTS.clear()
+        endings = executor.explain(ids, time.time() - 3600)
+        assert dict(command.COUNTS) == {"qacct": 1}
+        assert [endings[id_].exit_status for id_ in ids] == [0, 1, 2, 3]

@@ -1,0 +1,153 @@
+"""The Slurm executor on a real Slurm."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from paraschut_core.executors.cluster import ClusterExecutor
+from paraschut_core.model import ENDED, QUEUED, RUNNING, STUCK
+from tests.clusters.clusters import Slurm
+from tests.clusters.suite import WAIT, OwnClusterSuite, executor, explained, live, submit, wait_for_end
+from tests.clusters.tools import read, spec, specs
+from tests.helpers import wait_until
+
+__all__ = ["executor"]
+
+pytestmark = [pytest.mark.cluster("slurm"), pytest.mark.xdist_group("slurm")]
+
+
+@pytest.fixture
+def cluster(slurm_cluster: Slurm) -> Slurm:
+    return slurm_cluster
+
+
+class TestSlurm(OwnClusterSuite):
+    def test_the_clusters_limit_on_arrays_is_kept(self, in_cluster: Slurm, work: Path) -> None:
+        assert in_cluster.executor(work, submit={"array_size": 1_000_000}).chunk_limit() == 20_000
+        assert in_cluster.executor(work, submit={"array_size": 50}).chunk_limit() == 50
+        assert in_cluster.executor(work, submit={"arrays": False}).chunk_limit() == 1
+
+    def test_the_time_limit_is_told_in_the_log_and_as_the_reason(
+        self, executor: ClusterExecutor, in_cluster: Slurm, work: Path
+    ) -> None:
+        jobs = [spec(work, "sleep 600", resources={"walltime": 60}), *specs(work, ["sleep 600"] * 2)]
+        ids = [*submit(executor, jobs[:1]), *submit(executor, jobs[1:])]
+        wait_until(lambda: [live(executor)[i].state for i in ids] == [RUNNING] * 3, "they run")
+        for id_ in ids:
+            in_cluster.run("scontrol", "update", f"jobid={id_}", "EndTime=now+2")
+        wait_for_end(executor, ids)
+        endings = explained(executor, ids)
+        assert all(endings[id_].reason.startswith("time limit") for id_ in ids)
+        assert all("DUE TO TIME LIMIT" in endings[id_].record["log"] for id_ in ids)
+        # Slurm lets a job tidy up before the kill: there its script hands the message on.
+        assert all("DUE TO TIME LIMIT" in read(job.stderr) for job in jobs)
+
+    def test_too_much_memory_is_told(self, executor: ClusterExecutor, work: Path) -> None:
+        eat = f"{sys.executable} -c 'import time; x = b\"x\" * 400_000_000; time.sleep(600)'"
+        (id_,) = submit(executor, [spec(work, eat, resources={"mem": "100mb"})])
+        wait_for_end(executor, [id_])
+        assert explained(executor, [id_])[id_].reason.startswith("out of memory")
+
+    def test_a_lost_node_is_told_and_a_requeued_job_knows(
+        self, executor: ClusterExecutor, in_cluster: Slurm, work: Path
+    ) -> None:
+        tell = f"{sys.executable} -c 'import paraschut_core.executors.slurm as m; print(m.restart_count())'"
+        lost = spec(work, "sleep 600", directives=["--no-requeue", "-w", "n2"])
+        again = spec(work, f"{tell} >> restarts; {WAIT}", directives=["--requeue", "-w", "n2"])
+        ids = [*submit(executor, [lost]), *submit(executor, [again])]
+        wait_until(lambda: read(work / "restarts") == "0\n", "the second runs for the first time")
+        in_cluster.run("scontrol", "update", "nodename=n2", "state=down", "reason=test")
+        wait_for_end(executor, ids[:1])
+        assert explained(executor, ids[:1])[ids[0]].reason == "node failed: n2"
+        assert wait_until(lambda: live(executor)[ids[1]], "the second is still there").state == QUEUED
+        assert live(executor)[ids[1]].token == again.token
+        wait_until(lambda: "down" not in in_cluster.run("sinfo", "-h", "-n", "n2", "-o", "%T"), "n2 is back")
+        in_cluster.run("scontrol", "update", f"jobid={ids[1]}", "StartTime=now")
+        wait_until(lambda: read(work / "restarts") == "0\n1\n", "it runs again and knows", 120)
+        (work / "go").touch()
+        wait_for_end(executor, ids[1:])
+        assert explained(executor, ids[1:])[ids[1]].exit_status == 0
+
+    def test_a_dead_node_daemon_does_not_end_its_jobs(
+        self, executor: ClusterExecutor, in_cluster: Slurm, work: Path
+    ) -> None:
+        (id_,) = submit(executor, [spec(work, f"{WAIT}; exit 3", directives=["-w", "n1"])])
+        wait_until(lambda: executor.poll()[id_].state == RUNNING, "it runs")
+        in_cluster.kill_node("n1")
+        try:
+            assert executor.poll()[id_].state == RUNNING
+            (work / "go").touch()
+            ending = wait_until(
+                lambda: executor.explain([id_], time.time() - 3600).get(id_), "its own record tells its end"
+            )
+            assert ending.exit_status == 3
+        finally:
+            in_cluster.restart_node("n1")
+        wait_for_end(executor, [id_])
+        assert explained(executor, [id_])[id_].exit_status == 3
+
+    def test_what_can_never_start_is_stuck_and_says_why(
+        self, executor: ClusterExecutor, in_cluster: Slurm, work: Path
+    ) -> None:
+        jobs = [
+            spec(work, "true", queue="short", resources={"walltime": "01:00:00"}),
+            spec(work, "true", directives=["--dependency=afterok:99999999"]),
+        ]
+        ids = [id_ for job in jobs for id_ in submit(executor, [job])]
+        wait_until(
+            lambda: [live(executor)[i].state if i in live(executor) else STUCK for i in ids] == [STUCK] * 2,
+            "both are stuck",
+        )
+        assert live(executor)[ids[0]].reason == "PartitionTimeLimit"
+
+    def test_an_impossible_request_is_refused_and_its_remains_are_not_taken_for_a_job(
+        self, executor: ClusterExecutor, work: Path
+    ) -> None:
+        job = spec(work, "true", resources={"mem": "999gb"})
+        (refused,) = executor.submit_many([job])
+        assert (refused.id, refused.certain) == (None, True)
+        assert "Memory specification can not be satisfied" in refused.error
+        left = [j for j in executor.poll().values() if j.token == job.token]
+        assert [j.state for j in left] in ([], [ENDED])
+
+    def test_defaults_in_the_users_environment_change_nothing(
+        self, executor: ClusterExecutor, work: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name, value in {
+            "SQUEUE_FORMAT": "%j",
+            "SQUEUE_STATES": "RUNNING",
+            "SQUEUE_USERS": "nobody",
+            "SBATCH_PARTITION": "nosuch",
+            "SBATCH_JOB_NAME": "other",
+            "SLURM_TIME_FORMAT": "relative",
+            "SLURM_JOB_ID": "4242",
+            "SLURM_NTASKS": "100",
+        }.items():
+            monkeypatch.setenv(name, value)
+        job = spec(work, WAIT)
+        (id_,) = submit(executor, [job])
+        assert live(executor)[id_].token == job.token
+        (work / "go").touch()
+        wait_for_end(executor, [id_])
+        assert explained(executor, [id_])[id_].exit_status == 0
+
+    def test_submitting_keeps_to_the_rate(self, in_cluster: Slurm, work: Path) -> None:
+        executor = in_cluster.executor(work, submit={"rate": 2.0})
+        began = time.monotonic()
+        for _ in range(3):
+            submit(executor, [spec(work, "true", directives=in_cluster.held)])
+        assert time.monotonic() - began >= 1.0
+
+    def test_a_strange_job_dir_is_no_obstacle(self, in_cluster: Slurm, work: Path) -> None:
+        folder = work / 'it\'s 100%j $HOME a:b,c "日本" \\x'
+        folder.mkdir()
+        executor = in_cluster.executor(folder)
+        jobs = specs(folder, ["pwd; exit 3"] * 2)
+        ids = submit(executor, jobs)
+        wait_for_end(executor, ids)
+        assert [explained(executor, ids)[id_].exit_status for id_ in ids] == [3, 3]
+        assert read(jobs[1].stdout) == f"{folder}\n"

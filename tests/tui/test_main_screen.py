@@ -1,0 +1,377 @@
+"""Moving about on the dashboard: what each key shows, and what stays where it was when something changes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from paraschut_core.config import Settings
+from paraschut_core.model import JobKey
+from paraschut_tui.app import ParaschutApp
+from paraschut_tui.look import L_MISSING
+from paraschut_tui.screens.main import MainScreen
+from paraschut_tui.widgets.line import Line
+from textual.pilot import Pilot
+
+from .fake import NOW, FakeBatch, FakeGateway
+from .project import main_screen, until
+
+MAP, REDUCE, MOUSE = 20261122101500, 20261121090000, 20261120080000
+
+
+def world() -> list[FakeBatch]:
+    letters = "c" * 24 + "!" + "c" * 75 + "R" * 12 + "q" * 40
+    return [
+        FakeBatch(MAP, "human/genome_map", letters + "!" + "i" * (300 - len(letters) - 1)),
+        FakeBatch(REDUCE, "human/genome_reduce", "i" * 40, held_back="waits for priority 2"),
+        FakeBatch(MOUSE, "mouse/align", "c" * 160 + "!"),
+    ]
+
+
+@asynccontextmanager
+async def dashboard(
+    batches: list[FakeBatch] | None = None, size: tuple[int, int] = (160, 50), **options: object
+) -> AsyncIterator[tuple[Pilot[None], MainScreen, FakeGateway]]:
+    """The dashboard over made-up jobs, with the first jobs there."""
+    gateway = FakeGateway(world() if batches is None else batches)
+    app = ParaschutApp(Settings(), gateway=gateway, clock=lambda: NOW, **options)  # type: ignore[arg-type]
+    async with app.run_test(size=size) as pilot:
+        screen = main_screen(app)
+        await until(pilot, lambda: screen.snapshot is not None and not screen.scope.loading)
+        await pilot.pause()
+        yield pilot, screen, gateway
+
+
+def line(screen: MainScreen, name: str) -> str:
+    return screen.query_one(f"#{name}", Line).text
+
+
+async def test_it_opens_on_the_first_missing_job_of_the_newest_batch_that_has_one() -> None:
+    async with dashboard() as (pilot, screen, _):
+        assert screen.grid.cursor == JobKey(MAP, 24)
+        await until(pilot, lambda: "JOB 24" in screen.log_view.status_text)
+        assert "time limit" in screen.log_view.status_text
+
+
+async def test_a_batch_named_at_the_start_is_shown_first() -> None:
+    async with dashboard(batch=REDUCE) as (_, screen, _gateway):
+        assert screen.grid.cursor == JobKey(REDUCE, 0)
+        assert "human/genome_reduce" in line(screen, "grid-title")
+
+
+async def test_the_status_bar_answers_what_runs_what_died_and_whether_it_is_live() -> None:
+    async with dashboard() as (_, screen, _gateway):
+        text = line(screen, "status")
+        for words in ("jobs.db  live", "slurm  polled <30s ago", "▶ 12", "○ 40", "✓ 259 / 501", "✗ 3 missing"):
+            assert words in text
+
+
+@pytest.mark.parametrize(
+    ("keys", "index"),
+    [
+        (["right"], 25),
+        (["l", "l", "h"], 25),
+        (["down"], 124),
+        (["j", "k"], 24),
+        (["G"], 299),
+        (["G", "g"], 0),
+        (["left"] * 30, 0),
+        (["pagedown"], 224),
+        (["ctrl+d", "ctrl+u"], 24),
+    ],
+)
+async def test_keys_move_the_cursor_through_the_grid(keys: list[str], index: int) -> None:
+    async with dashboard() as (pilot, screen, _):
+        await pilot.press(*keys)
+        assert screen.grid.cursor == JobKey(MAP, index)
+
+
+async def test_next_missing_goes_through_all_batches_and_round() -> None:
+    async with dashboard() as (pilot, screen, _):
+        seen = []
+        for _n in range(4):
+            await pilot.press("M")
+            await until(pilot, lambda: not screen.scope.loading)
+            seen.append(screen.grid.cursor)
+        assert seen == [JobKey(MAP, 152), JobKey(MOUSE, 160), JobKey(MAP, 24), JobKey(MAP, 152)]
+
+
+async def test_the_tree_leads_the_grid() -> None:
+    async with dashboard() as (pilot, screen, _):
+        await pilot.press("b", "down")  # the first state: missing
+        assert screen.pane == "tree"
+        assert screen.grid.cursor == JobKey(MAP, 24)
+        await pilot.press("down")
+        assert screen.grid.cursor == JobKey(MAP, 100)  # the first that runs
+        await pilot.press("]")
+        await until(pilot, lambda: screen.grid.cursor == JobKey(REDUCE, 0))
+        await pilot.press("[")
+        await until(pilot, lambda: screen.grid.cursor == JobKey(MAP, 100), "the cursor is where it was left")
+
+
+async def test_states_open_to_their_jobs_and_jobs_lead_the_grid() -> None:
+    async with dashboard() as (pilot, screen, _):
+        await pilot.press("b", "down", "down", "right")
+        await until(pilot, lambda: any(row.key.job == 100 for row in screen.batch_tree.outline.rows))
+        await pilot.press("down", "down")
+        assert screen.grid.cursor == JobKey(MAP, 101)
+        await pilot.press("left")
+        assert screen.batch_tree.cursor is not None
+        assert screen.batch_tree.cursor.job == -1
+        await pilot.press("left")
+        assert all(row.key.job == -1 for row in screen.batch_tree.outline.rows)
+
+
+async def test_a_batch_that_does_not_move_says_why_in_the_tree() -> None:
+    async with dashboard() as (_, screen, _gateway):
+        texts = [screen.batch_tree.build_line(y, 42).text for y in range(len(screen.batch_tree.outline.rows))]
+        assert any("waits for priority 2" in text for text in texts)
+
+
+async def test_cursor_marks_branches_and_scroll_survive_a_refresh() -> None:
+    batches = [FakeBatch(MAP, "big", "i" * 9000), *world()[1:]]
+    async with dashboard(batches, batch=MAP) as (pilot, screen, gateway):
+        await pilot.press("G", "space", "up", "up")
+        cursor, scroll, rows = screen.grid.cursor, screen.grid.scroll_offset.y, len(screen.batch_tree.outline.rows)
+        assert scroll > 0
+        gateway.publish([gateway.change(MAP, 8999, "R")])
+        gateway.batches[20261123000000] = FakeBatch(20261123000000, "new/one", "i" * 5)
+        gateway.publish(reload=True)
+        await until(pilot, lambda: screen.snapshot is not None and len(screen.snapshot.batches) == 4)
+        await until(pilot, lambda: not screen.scope.loading)
+        assert screen.grid.cursor == cursor
+        assert screen.grid.scroll_offset.y == scroll
+        assert list(screen.marks) == [JobKey(MAP, 8999)]
+        assert len(screen.batch_tree.outline.rows) == rows + 1 + 1  # one batch, one state more
+        assert screen.batch_tree.cursor is not None
+        assert screen.batch_tree.cursor.batch_id == MAP
+
+
+async def test_a_change_shows_in_grid_tree_legend_and_status() -> None:
+    async with dashboard() as (pilot, screen, gateway):
+        gateway.publish([gateway.change(MAP, 299, "!")])
+        await until(pilot, lambda: "✗ 4 missing" in line(screen, "status"))
+        assert "✗ missing 3" in line(screen, "legend")
+        group = screen.grid.board.groups[0]
+        assert group.looks[299] == L_MISSING
+
+
+async def test_a_batch_that_is_removed_gives_its_place_to_another() -> None:
+    async with dashboard() as (pilot, screen, gateway):
+        await pilot.press("space")
+        del gateway.batches[MAP]
+        gateway.publish(removed=frozenset({MAP}))
+        await until(pilot, lambda: screen.grid.cursor is not None and screen.grid.cursor.batch_id == MOUSE)
+        assert len(screen.marks) == 0
+
+
+async def test_marks_by_key() -> None:
+    async with dashboard() as (pilot, screen, _):
+        await pilot.press("space", "space")
+        assert sorted(k.job_index for k in screen.marks) == [24, 25]
+        assert "2 marked" in line(screen, "grid-title")
+        await pilot.press("u", "v", "right", "right", "v")
+        assert sorted(k.job_index for k in screen.marks) == [26, 27, 28]
+        await pilot.press("u", "m")
+        assert sorted(k.job_index for k in screen.marks) == [24, 152]
+        await pilot.press("I")
+        assert len(screen.marks) == 298
+        await pilot.press("u", "G", "a")
+        assert len(screen.marks) == 300 - 152 - 1
+        await pilot.press("A")
+        assert len(screen.marks) == 300
+
+
+async def test_a_filter_shows_all_that_matches_and_escape_shows_the_batch_again() -> None:
+    async with dashboard() as (pilot, screen, _):
+        await pilot.press("slash", *"state:missing")
+        await until(pilot, lambda: screen.grid.board.total == 3)
+        assert screen.query_one("#filter-count", Line).text.strip() == "3 match"
+        await pilot.press("enter")
+        await pilot.pause()
+        assert not screen.filter_bar.is_open
+        assert "state:missing" in line(screen, "grid-title")
+        await pilot.press("G")
+        assert screen.grid.cursor == JobKey(MOUSE, 160)
+        await pilot.press("escape")
+        await until(pilot, lambda: screen.scope.query is None and screen.grid.board.total > 3)
+
+
+async def test_escape_in_the_filter_brings_the_filter_before_back() -> None:
+    async with dashboard(filter_text="mouse") as (pilot, screen, _):
+        await until(pilot, lambda: screen.grid.board.total == 161)
+        await pilot.press("slash", *"xyz")
+        await until(pilot, lambda: screen.grid.board.total == 0)
+        await pilot.press("escape")
+        await until(pilot, lambda: screen.grid.board.total == 161)
+        assert screen.scope.query is not None
+
+
+async def test_an_empty_grid_says_why_and_what_to_do() -> None:
+    async with dashboard() as (pilot, screen, _):
+        await pilot.press("slash", *"nothing like it", "enter")
+        await until(pilot, lambda: screen.grid.board.total == 0)
+        text = "".join(part for part, _ in screen.grid.note)
+        assert text == "No jobs match nothing like it · Esc shows all 501"
+
+
+async def test_a_wrong_condition_is_told_while_typing_and_leaves_the_jobs_shown() -> None:
+    async with dashboard() as (pilot, screen, _):
+        await pilot.press("slash", *"sql:bad")
+        await until(pilot, lambda: "no such column" in screen.query_one("#filter-count", Line).text)
+        assert screen.grid.board.total == 300
+
+
+async def test_an_empty_database_tells_how_to_begin() -> None:
+    async with dashboard([]) as (_, screen, _gateway):
+        assert "paraschut add" in "".join(part for part, _ in screen.grid.note)
+
+
+async def test_a_database_in_trouble_is_said_apart_from_the_scheduler() -> None:
+    async with dashboard() as (pilot, screen, gateway):
+        gateway.database = gateway.database._replace(error="locked by another process", read_at=NOW - 240)
+        gateway.publish()
+        await until(pilot, lambda: "not answering for 4m" in line(screen, "status"))
+        assert "slurm  polled <30s ago" in line(screen, "status")
+        gateway.database = gateway.database._replace(error="")
+        gateway.scheduler = gateway.scheduler._replace(failing_since=NOW - 240, error="refused")
+        gateway.publish()
+        await until(pilot, lambda: "slurm  not answering since" in line(screen, "status"))
+        assert "jobs.db  live" in line(screen, "status")
+
+
+async def test_narrow_screens_fold_the_tree_into_a_line_and_open_it_on_a_key() -> None:
+    async with dashboard(size=(80, 24)) as (pilot, screen, _):
+        assert not screen.batch_tree.is_on_screen if hasattr(screen.batch_tree, "is_on_screen") else True
+        assert "human/genome_map  86%" in line(screen, "batch-line")
+        assert "✗2" in line(screen, "batch-line")
+        await pilot.press("b")
+        assert screen.pane == "tree"
+        assert screen.batch_tree.region.width > 60
+        await pilot.press("escape", "]")
+        await until(pilot, lambda: "genome_reduce" in line(screen, "batch-line"))
+        assert "waits for priority 2" in line(screen, "batch-line")
+
+
+@pytest.mark.parametrize("size", [(40, 10), (20, 5), (80, 24), (109, 30), (110, 30), (300, 90)])
+async def test_every_size_is_usable(size: tuple[int, int]) -> None:
+    async with dashboard(size=size) as (pilot, screen, _):
+        await pilot.press("down", "right", "space", "tab", "tab", "b", "escape", "i", "plus", "plus")
+        assert screen.grid.cursor is not None
+
+
+async def test_resizing_keeps_the_cursor_in_sight() -> None:
+    batches = [FakeBatch(MAP, "big", "i" * 9000)]
+    async with dashboard(batches) as (pilot, screen, _):
+        await pilot.press("G")
+        await pilot.resize_terminal(80, 24)
+        await pilot.pause()
+        await until(pilot, lambda: screen.has_class("-narrow"))
+        row, _column = screen.grid._seat()
+        top = screen.grid.scroll_offset.y
+        assert top <= row < top + screen.grid.size.height
+
+
+async def test_zoom_and_details_come_and_go() -> None:
+    async with dashboard() as (pilot, screen, _):
+        await pilot.press("plus")
+        assert screen.log_view.region.height == 0
+        await pilot.press("escape")
+        assert screen.log_view.region.height > 0
+        await pilot.press("i")
+        await until(pilot, lambda: screen.details.region.height > 0)
+        texts = [screen.details.build_line(y, 100).text for y in range(60)]
+        assert any("organism" in text and "human" in text for text in texts)
+        assert any("init → submit" in text for text in texts)
+
+
+async def test_the_log_opens_on_enter_and_escape_comes_back() -> None:
+    async with dashboard() as (pilot, screen, _):
+        await pilot.press("enter")
+        assert screen.pane == "log"
+        await pilot.press("escape")
+        assert screen.pane == "grid"
+
+
+async def test_the_key_line_follows_the_focus() -> None:
+    async with dashboard() as (pilot, screen, _):
+        assert "Space mark" in line(screen, "keys")
+        await pilot.press("enter")
+        await pilot.pause()
+        assert "F follow" in line(screen, "keys")
+        assert "r reset" not in line(screen, "keys")
+
+
+async def test_help_lists_every_key_and_all_states() -> None:
+    async with dashboard() as (pilot, screen, _):
+        await pilot.press("question_mark")
+        await pilot.pause()
+        lines = ["".join(text for text, _ in parts) for parts in pilot.app.screen._lines]  # type: ignore[attr-defined]
+        shown = "\n".join(lines)
+        for words in ("reset: back to init", "mark all missing", "next error or warning", "✗  missing"):
+            assert words in shown
+        await pilot.press("escape")
+        assert pilot.app.screen is screen
+
+
+async def test_every_key_of_the_tables_is_bound_and_its_action_exists() -> None:
+    from paraschut_tui import keys
+
+    async with dashboard() as (pilot, screen, _):
+        for table, owner in ((keys.MAIN, screen), (keys.GRID, screen.grid), (keys.TREE, screen.batch_tree)):
+            for key in table:
+                name = key.action.removeprefix("app.")
+                target = pilot.app if key.action.startswith("app.") else owner
+                assert hasattr(target, f"action_{name}"), key
+
+
+async def test_the_command_palette_knows_the_actions() -> None:
+    async with dashboard() as (pilot, screen, _):
+        titles = [command.title for command in pilot.app.get_system_commands(screen)]
+        assert "Resubmit: reset and submit" in titles
+        assert "Theme" in titles
+
+
+@pytest.mark.parametrize("theme", ["paraschut", "paraschut-light", "paraschut-16", "textual-dark", "nord"])
+async def test_a_theme_is_taken_at_once(theme: str) -> None:
+    async with dashboard() as (pilot, screen, _):
+        pilot.app.theme = theme
+        await pilot.pause()
+        await pilot.press("down", "b", "i")
+        assert screen.palette.styles
+
+
+HOSTILE = [
+    "[/x]",
+    "[@click=app.quit]hi",
+    "[red]",
+    "\x1b]52;c;aGk=\x07",
+    "\x1b[2J",
+    "\x9b31m",
+    "a\u202eb",
+    "日本語" * 20,
+    "e\u0301" * 30,
+    "\ud800",
+    "x" * 5000,
+    "",
+    "\n\r\t",
+    "👩‍👩‍👧",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize("size", [(160, 50), (80, 24)])
+async def test_no_name_breaks_the_screen_or_reaches_the_terminal_raw(name: str, size: tuple[int, int]) -> None:
+    batch = FakeBatch(MAP, name, "iRxy!c", held_back=name, reason=name, custom={"x": name, "y": name + "2"}, batch_type=name)
+    async with dashboard([batch], size) as (pilot, screen, gateway):
+        gateway.database = gateway.database._replace(path=f"/{name}", notice=name)
+        gateway.scheduler = gateway.scheduler._replace(executor=name or "x", failing_since=NOW, error=name)
+        gateway.publish()
+        await pilot.press("right", "right", "b", "down", "right", "down", "t", "t", "escape", "i", "A", "r")
+        await pilot.pause()
+        await pilot.press("escape", "slash", "q", "escape", "question_mark")
+        await pilot.pause()
+        text = "".join(segment.text for strip in pilot.app.screen._compositor.render_strips() for segment in strip)
+        for bad in "\x1b\x9b\x07\u202e\ud800":
+            assert bad not in text
