@@ -114,7 +114,7 @@ def read_batches(text: str) -> list[int]:
 class Chosen(NamedTuple):
     """The jobs that a command line means.
 
-    `explicit`: each was named, so that one which is left alone is worth an exit code.
+    `explicit`: each was named by itself, so that one which is left alone is worth an exit code.
     """
 
     keys: tuple[JobKey, ...]
@@ -156,7 +156,8 @@ def choose(ws: Workspace, targets: Sequence[str], condition: str = "", missing: 
         return Chosen(tuple(Selection(batches=tuple(batches)).resolve(ws)))
     if len(batches) > 1:
         raise UsageError("Jobs are named within one batch: give one BATCH, or no JOB.")
-    return Chosen(tuple(jobs_of(ws, batches[0], targets[1:])), explicit=True)
+    explicit = not any("-" in word for word in targets[1:])
+    return Chosen(tuple(jobs_of(ws, batches[0], targets[1:])), explicit)
 
 
 def jobs_of(ws: Workspace, batch_id: int, words: Iterable[str]) -> list[JobKey]:

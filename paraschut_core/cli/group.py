@@ -63,8 +63,18 @@ Completion of commands and options, for bash (zsh and fish likewise):
 """
 
 
+class _ReaderGoneError(Exception):
+    """Nobody reads stdout any more. Click has an answer of its own to BrokenPipeError, so it is not told."""
+
+
 class LazyGroup(click.Group):
     """Knows its commands by name, and imports a command's module when it is used."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _ReaderGoneError from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [name for commands in SECTIONS.values() for name in commands]
@@ -177,6 +187,8 @@ def _invoke(arguments: list[str]) -> int:
         return error.exit_code
     except click.Abort:
         raise KeyboardInterrupt from None
+    except _ReaderGoneError as error:
+        raise BrokenPipeError from error
     return status if isinstance(status, int) else 0
 
 

@@ -6,8 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -119,11 +118,3 @@ class Bar:
             self._bar = click.progressbar(length=total, label=self._label, file=sys.stderr)
             self._bar.render_progress()
         self._bar.update(done - self._bar.pos)
-
-
-@contextmanager
-def quiet_thread(label: str) -> Iterator[None]:
-    """Says on a terminal what is under way while nothing can be counted."""
-    if sys.stderr.isatty():
-        click.echo(f"{label} ...", err=True)
-    yield

@@ -198,6 +198,7 @@ class Database:
             connection.close()
             raise
         self._file = _identity(self.path)
+        self.create = False  # a file that vanishes later must not be taken for one that was never there
         return connection
 
     def _check_path(self) -> None:

@@ -51,6 +51,7 @@ class SlurmJobExecutor(ClusterExecutor):
     commands = ("sbatch", "squeue", "scancel", "scontrol", "sacct")
     ids = re.compile(r"[0-9]+(?:_[0-9]+)?")
     array_default = 1000
+    forbidden_in_paths = "\\"  # it would switch off the replacement of %a
 
     _has_accounts = True
 

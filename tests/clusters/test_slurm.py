@@ -93,16 +93,16 @@ class TestSlurm(OwnClusterSuite):
     def test_what_can_never_start_is_stuck_and_says_why(
         self, executor: ClusterExecutor, in_cluster: Slurm, work: Path
     ) -> None:
+        (failed,) = submit(executor, [spec(work, "exit 1")])
+        after = [f"--dependency=afterok:{failed}", "--kill-on-invalid-dep=no"]
         jobs = [
             spec(work, "true", queue="short", resources={"walltime": "01:00:00"}),
-            spec(work, "true", directives=["--dependency=afterok:99999999"]),
+            spec(work, "true", directives=after),
         ]
         ids = [id_ for job in jobs for id_ in submit(executor, [job])]
-        wait_until(
-            lambda: [live(executor)[i].state if i in live(executor) else STUCK for i in ids] == [STUCK] * 2,
-            "both are stuck",
-        )
-        assert live(executor)[ids[0]].reason == "PartitionTimeLimit"
+        reasons = ["PartitionTimeLimit", "DependencyNeverSatisfied"]
+        wait_until(lambda: [executor.poll()[id_].reason for id_ in ids] == reasons, "both have reasons")
+        assert [executor.poll()[id_].state for id_ in ids] == [STUCK] * 2
 
     def test_an_impossible_request_is_refused_and_its_remains_are_not_taken_for_a_job(
         self, executor: ClusterExecutor, work: Path
@@ -143,7 +143,7 @@ class TestSlurm(OwnClusterSuite):
         assert time.monotonic() - began >= 1.0
 
     def test_a_strange_job_dir_is_no_obstacle(self, in_cluster: Slurm, work: Path) -> None:
-        folder = work / 'it\'s 100%j $HOME a:b,c "日本" \\x'
+        folder = work / 'it\'s 100%j $HOME a:b,c "日本"'
         folder.mkdir()
         executor = in_cluster.executor(folder)
         jobs = specs(folder, ["pwd; exit 3"] * 2)
@@ -151,3 +151,4 @@ class TestSlurm(OwnClusterSuite):
         wait_for_end(executor, ids)
         assert [explained(executor, ids)[id_].exit_status for id_ in ids] == [3, 3]
         assert read(jobs[1].stdout) == f"{folder}\n"
+        assert "do not take \\ in paths" in in_cluster.executor(work / "a\\b").check({"script": "true"})

@@ -13,6 +13,7 @@ from rich.color import Color
 from rich.style import Style
 
 from paraschut_core.logs import plain
+from paraschut_core.text import clean
 from paraschut_tui.ansi import Span, parse
 from paraschut_tui.widgets.log_render import wrap_points
 
@@ -72,7 +73,8 @@ def test_spans_lie_in_the_text_in_order_without_overlap(text: str) -> None:
 
 @given(_DIRTY)
 def test_what_is_shown_is_what_is_searched(text: str) -> None:
-    assert parse(text).text == parse(plain(text)).text or "\t" in text
+    text = text.replace("\t", "")
+    assert parse(text).text == clean(plain(text)).replace("\n", " ")
 
 
 @given(st.text(alphabet="ab漢e\u0301👍 ", max_size=60), st.integers(min_value=1, max_value=12))

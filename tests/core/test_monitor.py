@@ -1,0 +1,705 @@
+"""What is live and what is missing; polls and their lease; snapshots."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import paraschut_core as psu
+from paraschut_core import monitor, polling
+from paraschut_core.db.poll import LEASE, PollRecord, read_poll
+from paraschut_core.errors import DatabaseError, ParaschutError, SchedulerError
+from paraschut_core.model import (
+    ENDED,
+    HELD,
+    QUEUED,
+    RUNNING,
+    Ending,
+    JobInfo,
+    JobKey,
+    JobRow,
+    LiveJob,
+    Snapshot,
+    Spawn,
+)
+from paraschut_core.monitor import CUT_SHORT, GONE, Monitor, observe
+from paraschut_core.polling import absent_now
+from tests.helpers import BATCH, Project, Scheduler, SchedulerDownError, Script
+
+KEY = JobKey(BATCH, 0)
+T = 1_000_000.0
+GRACE = 30.0
+
+
+def row(state: str = "run", **fields: Any) -> JobRow:
+    whole = JobRow(
+        KEY,
+        state,
+        priority=1,
+        attempt=1,
+        cluster_id="5",
+        submit_id="5",
+        hostname="n1",
+        subtime=None,
+        changed_at=T - 1000,
+        ending=None,
+        rev=1,
+        submitted_at=T - 1000,
+        started_at=T - 900,
+    )
+    return whole._replace(**fields)
+
+
+def record(polls: int, seen: float = T - 500, at: float = T, **fields: Any) -> PollRecord:
+    """Job 5 was looked for at `at`, `polls` polls in a row did not show it, and it was last seen at `seen`."""
+    return PollRecord(at, {}, {"5": (seen, polls)}, **fields)
+
+
+def missing(row: JobRow, record: PollRecord, *, proof: bool = False, now: float = T + 5, **options: Any) -> bool:
+    observed = observe([row], {}, record, grace=GRACE, proof=proof, now=now, **options)
+    assert not (KEY in observed.live and KEY in observed.missing)
+    return KEY in observed.missing
+
+
+# ------------------------------------------------------------------------------------ the rule
+
+
+def test_two_polls_without_it_and_the_grace_make_a_job_missing() -> None:
+    assert missing(row(), record(2))
+
+
+@pytest.mark.parametrize(
+    ("what", "job", "polled"),
+    [
+        ("one poll only", row(), record(1)),
+        ("never polled", row(), PollRecord()),
+        ("seen within the grace", row(), record(2, seen=T - 29)),
+        ("submitted within the grace", row(submitted_at=T - 29), record(2)),
+        ("changed after the poll", row(changed_at=T + 1), record(9)),
+        ("an id that no poll has looked for", row(cluster_id="6", submit_id="6"), record(9)),
+        ("one of two ids was not looked for", row(submit_id="6"), record(9)),
+        ("it was shown", row(), record(0)),
+    ],
+)
+def test_nothing_less_does(what: str, job: JobRow, polled: PollRecord) -> None:
+    assert not missing(job, polled, now=T + 1e6), what
+
+
+@pytest.mark.parametrize("state", ["init", "complete", "collected", "needs_review", ""])
+def test_a_job_that_should_not_be_online_is_never_missing(state: str) -> None:
+    assert not missing(row(state), record(9))
+    assert not missing(row(state), record(9), proof=True)
+
+
+@pytest.mark.parametrize("state", ["submit", "run", "spawn"])
+def test_all_that_should_be_online_can_be(state: str) -> None:
+    assert missing(row(state), record(2))
+
+
+def test_time_alone_makes_nothing_missing_only_polls_do() -> None:
+    assert not missing(row(), record(1), now=T + 1e7)
+    assert not missing(row(), record(2, seen=T - 20), now=T + 1e7)
+
+
+def test_a_scheduler_in_trouble_neither_makes_nor_unmakes_missing() -> None:
+    trouble: dict[str, Any] = {"failing_since": T + 1, "failures": 3, "error": "timed out"}
+    assert missing(row(), record(2, **trouble), now=T + 1e5)
+    assert not missing(row(), record(1, **trouble), now=T + 1e5)
+
+
+def test_where_absence_is_proof_one_look_is_enough_and_no_grace_passes() -> None:
+    assert missing(row(changed_at=T - 0.1, submitted_at=T - 0.1), record(1), proof=True)
+    assert not missing(row(changed_at=T + 0.1), record(1), proof=True)
+    assert not missing(row(submit_id="6", cluster_id="6", changed_at=T - 0.1), record(1), proof=True)
+
+
+def test_a_job_that_the_queue_shows_as_ended_is_missing_at_once_with_its_reason() -> None:
+    ended = LiveJob("5", ENDED, ending=Ending("exit status 3", 3, None, "n7"))
+    polled = PollRecord(T, {"5": ended}, {"5": (T, 1)})
+    observed = observe([row()], {}, polled, grace=GRACE, proof=False, now=T)
+    assert observed.missing[KEY][:1] + observed.missing[KEY][2:] == ("exit status 3", 3, None)
+    assert not missing(row(changed_at=T + 1), polled), "it spoke since"
+
+
+def test_an_ending_that_nobody_explains_yet_is_no_ending() -> None:
+    polled = PollRecord(T, {"5": LiveJob("5", ENDED)}, {"5": (T, 1)})
+    assert not missing(row(), polled)
+
+
+def test_a_submission_without_id_is_missing_only_where_nobody_could_look_it_up() -> None:
+    claimed = row("submit", submit_id=None, cluster_id=None)
+    assert not missing(claimed, PollRecord(T), now=T + 1e6)
+    assert missing(claimed, PollRecord(T), now=T, claim_lasts=150.0)
+    assert not missing(claimed._replace(submitted_at=T - 10), PollRecord(T), now=T, claim_lasts=150.0)
+    observed = observe([claimed], {}, PollRecord(T), grace=GRACE, proof=False, now=T, claim_lasts=150.0)
+    assert observed.missing[KEY].reason == CUT_SHORT
+
+
+def test_a_spawn_job_is_live_as_long_as_one_of_its_spawns_is() -> None:
+    spawns = [Spawn(0, "a", "run", "", "", "a"), Spawn(1, None, "submit", "", "", "b"), Spawn(2, "c", "run", "", "")]
+    parent = row("spawn")
+    polled = PollRecord(T, {"b": LiveJob("b", QUEUED), "c": LiveJob("c", RUNNING)}, {"a": (T - 500, 9)})
+    observed = observe([parent], {KEY: spawns}, polled, grace=GRACE, proof=False, now=T)
+    assert observed.live[KEY].id == "c"
+    assert observed.live_spawns[KEY] == (1, 3)
+    assert observed.missing == {}
+    gone = PollRecord(T, {}, {i: (T - 500, 2) for i in "abc"})
+    assert KEY in observe([parent], {KEY: spawns}, gone, grace=GRACE, proof=False, now=T).missing
+    one_is_new = PollRecord(T, {}, {i: (T - 500, 2) for i in "ab"})
+    assert observe([parent], {KEY: spawns}, one_is_new, grace=GRACE, proof=False, now=T).missing == {}
+
+
+POLL = st.one_of(st.sampled_from(["shown", "not shown", "ended", "failed"]))
+
+
+@given(
+    polls=st.lists(st.tuples(POLL, st.floats(0.1, 40)), max_size=12),
+    grace=st.sampled_from([0.0, 10.0, 60.0]),
+    submitted=st.floats(0, 50),
+)
+def test_missing_after_any_run_of_polls_is_what_the_rule_says(
+    polls: list[tuple[str, float]], grace: float, submitted: float
+) -> None:
+    """Against an account of its own: of when it was last seen, and how many polls in a row did not show it."""
+    now = T
+    known = PollRecord()
+    last_seen: float | None = None
+    in_a_row = 0
+    job = row(submitted_at=T - submitted, changed_at=T - submitted)
+    expected = False
+    for what, pause in polls:
+        now += pause
+        if what == "failed":
+            known = known._replace(failing_since=known.failing_since or now, failures=known.failures + 1)
+            continue
+        answer = {"5": LiveJob("5", RUNNING if what == "shown" else ENDED)} if what != "not shown" else {}
+        known = PollRecord(now, answer, absent_now(known.absent, {"5"}, answer, now))
+        if what == "shown":
+            last_seen, in_a_row = now, 0
+        else:
+            last_seen = now if last_seen is None else last_seen
+            in_a_row += 1
+        long_ago = now - last_seen >= grace and now - (T - submitted) >= grace
+        expected = in_a_row >= 2 and long_ago
+    observed = observe([job], {}, known, grace=grace, proof=False, now=now + 1000)
+    assert (KEY in observed.missing) == expected
+
+
+@given(
+    expected=st.sets(st.sampled_from("abcdef")),
+    shown=st.dictionaries(st.sampled_from("abcdef"), st.sampled_from([RUNNING, QUEUED, HELD, ENDED])),
+    before=st.dictionaries(st.sampled_from("abcdef"), st.tuples(st.floats(0, 2 * T), st.integers(0, 9))),
+)
+def test_a_poll_knows_of_each_id_that_was_expected_and_of_no_other(
+    expected: set[str], shown: dict[str, str], before: dict[str, tuple[float, int]]
+) -> None:
+    answer = {i: LiveJob(i, state) for i, state in shown.items()}
+    now = absent_now(before, expected, answer, T)
+    assert set(now) == expected
+    for i, (seen, polls) in now.items():
+        live = i in shown and shown[i] != ENDED
+        assert (polls == 0) == live
+        assert seen <= T, "a time in the future is another host's clock"
+
+
+# ------------------------------------------------------------------------------------ in the database
+
+
+@pytest.fixture
+def running(project: Project, scheduler: Scheduler) -> Scheduler:
+    """Two jobs that run as 1001 and 1002; every poll is due, and no grace passes."""
+    project.configure("[poll]\ninterval = 0\ngrace = 0\n")
+    project.add_many(2)
+    psu.submit_one_job(BATCH, range(2), Executor=scheduler)
+    scheduler.run()
+    for index in range(2):
+        psu.get_job_info(BATCH, index, SetID=True, ClusterID=str(1001 + index))
+    return scheduler
+
+
+@pytest.fixture
+def watched(project: Project, running: Scheduler) -> Any:
+    made = Monitor(project.workspace(running))
+    yield made
+    made.close()
+
+
+def lost(snapshot: Snapshot) -> dict[int, str]:
+    return {key.job_index: gone.reason for key, gone in snapshot.missing.items()}
+
+
+def test_a_job_gone_from_the_queue_is_missing_after_the_second_poll(
+    watched: Monitor, running: Scheduler
+) -> None:
+    assert set(watched.poll().live) == {(BATCH, 0), (BATCH, 1)}
+    running.lose_sight("1001")
+    assert lost(watched.poll()) == {}
+    assert lost(watched.poll()) == {0: GONE}
+    running.live["1001"] = LiveJob("1001", RUNNING)
+    assert lost(watched.poll()) == {}
+
+
+def test_the_jobs_own_word_wins_over_its_absence(watched: Monitor, running: Scheduler) -> None:
+    watched.poll()
+    running.lose_sight("1001")
+    watched.poll()
+    running.during_poll = lambda: psu.set_complete(BATCH, 0)
+    assert lost(watched.poll()) == {}
+
+
+def test_a_job_that_ends_while_the_rows_are_read_is_not_missing(
+    watched: Monitor, running: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It completes after the scheduler was polled and after the rows were read: they are read again."""
+    watched.poll()
+    running.lose_sight("1001")
+    watched.poll()
+    before = monitor.read_online_rows
+
+    def read_then_complete(db: Any) -> list[JobRow]:
+        rows = before(db)
+        if any(r.key == KEY and r.state == "run" for r in rows):
+            psu.set_complete(BATCH, 0)
+        return rows
+
+    monkeypatch.setattr(monitor, "read_online_rows", read_then_complete)
+    assert lost(watched.poll()) == {}
+
+
+def test_a_failed_poll_proves_nothing_however_often(watched: Monitor, running: Scheduler) -> None:
+    polled_at = watched.poll().scheduler.polled_at
+    running.fault = SchedulerDownError("slurm_load_jobs error: Unable to contact slurm controller")
+    for n in range(5):
+        snapshot = watched.poll(force=True)
+        assert lost(snapshot) == {}
+        assert set(snapshot.live) == {(BATCH, 0), (BATCH, 1)}, "what was last known is still shown"
+        assert snapshot.scheduler.polled_at == polled_at
+        assert snapshot.scheduler.failing_since is not None
+        assert "Unable to contact" in snapshot.scheduler.error
+    running.fault = None
+    snapshot = watched.poll(force=True)
+    assert (snapshot.scheduler.failing_since, snapshot.scheduler.error) == (None, "")
+
+
+@pytest.mark.parametrize("answer", [None, [], {"1001": ["x"]}, {"1001": None}, {1: LiveJob("1", "R")}, "x"])
+def test_garbage_from_an_executor_proves_nothing(project: Project, running: Scheduler, answer: Any) -> None:
+    class Garbage(Scheduler):
+        def poll(self) -> dict[str, LiveJob]:
+            return answer  # type: ignore[no-any-return]  # which is what a user's own code may do
+
+    with project.workspace(Garbage()) as ws:
+        watched = Monitor(ws)
+        for _ in range(4):
+            snapshot = watched.poll(force=True)
+        assert snapshot.missing == {}
+        assert snapshot.scheduler.failing_since is not None
+
+
+def test_a_suddenly_empty_list_proves_nothing_until_it_has_come_often(
+    watched: Monitor, running: Scheduler
+) -> None:
+    watched.poll()
+    jobs, running.live = running.live, {}
+    for _ in range(polling.BELIEVE_EMPTY - 1):
+        snapshot = watched.poll(force=True)
+        assert "an empty list" in snapshot.scheduler.error
+        assert lost(snapshot) == {}
+        assert len(snapshot.live) == 2
+    running.live = jobs
+    assert len(watched.poll(force=True).live) == 2
+    running.live = {}
+    for _ in range(polling.BELIEVE_EMPTY + 1):
+        snapshot = watched.poll(force=True)
+    assert lost(snapshot) == {0: GONE, 1: GONE}
+
+
+def test_an_empty_list_is_believed_when_the_accounts_know_that_a_job_ended(
+    watched: Monitor, running: Scheduler
+) -> None:
+    watched.poll()
+    running.live = {}
+    running.endings = {"1001": Ending("exit status 1", 1), "1002": Ending("time limit")}
+    watched.poll()
+    assert lost(watched.poll()) == {0: "exit status 1", 1: "time limit"}
+
+
+def test_an_outage_does_not_hide_what_was_missing_before_it(watched: Monitor, running: Scheduler) -> None:
+    watched.poll()
+    running.lose_sight("1001")
+    watched.poll()
+    assert lost(watched.poll()) == {0: GONE}
+    running.fault = SchedulerDownError("down")
+    assert lost(watched.poll()) == {0: GONE}
+
+
+def test_a_reason_is_asked_for_once_written_down_and_shown_to_all(
+    watched: Monitor, running: Scheduler, project: Project
+) -> None:
+    watched.poll()
+    running.lose_sight("1001")
+    running.endings["1001"] = Ending("out of memory on n1", 137, 9, "n1")
+    watched.poll()
+    assert lost(watched.poll()) == {0: "out of memory on n1"}
+    assert running.explained == [("1001",)]
+    for _ in range(3):
+        watched.refresh()
+        snapshot = watched.poll()
+    assert lost(snapshot) == {0: "out of memory on n1"}
+    assert running.explained == [("1001",)]
+    with project.workspace(running) as ws:
+        other = Monitor(ws)
+        assert lost(other.poll()) == {0: "out of memory on n1"}
+    assert running.explained == [("1001",)]
+    assert project.sql("SELECT reason, exit_status, signal, hostname FROM ending") == [
+        ("out of memory on n1", 137, 9, "n1")
+    ]
+
+
+def test_accounts_that_know_nothing_are_asked_seldom(watched: Monitor, running: Scheduler) -> None:
+    watched.poll()
+    running.lose_sight("1001")
+    for _ in range(8):
+        watched.poll()
+    assert running.explained == [("1001",)]
+
+
+def test_what_the_jobs_own_wrapper_said_is_nearer_to_the_truth_than_the_accounts(
+    watched: Monitor, running: Scheduler, project: Project
+) -> None:
+    from paraschut_core import runtime
+
+    with runtime.database() as db:
+        runtime.record_exit(db, KEY, 1, 3, None)
+    running.endings["1001"] = Ending("FAILED")
+    watched.poll()
+    running.lose_sight("1001")
+    watched.poll()
+    assert lost(watched.poll()) == {0: "exit status 3"}
+    assert running.explained == []
+
+
+def test_an_explanation_that_fails_leaves_the_job_missing_without_reason(project: Project) -> None:
+    class Raising(Scheduler):
+        def explain(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
+            raise KeyError("parser")
+
+    project.configure("[poll]\ninterval = 0\ngrace = 0\n")
+    raising = Raising()
+    project.add_many(2)
+    psu.submit_one_job(BATCH, range(2), Executor=raising)
+    with project.workspace(raising) as ws:
+        watched = Monitor(ws)
+        watched.poll()
+        raising.lose_sight("1001")
+        watched.poll()
+        assert lost(watched.poll()) == {0: GONE}
+
+
+def test_an_id_recorded_between_the_poll_and_the_look_is_not_missing_even_where_absence_is_proof(
+    project: Project,
+) -> None:
+    """The local executor: another process queues the job while this one's poll is under way."""
+    local = Scheduler(absence_is_proof=True)
+    project.add_many(1)
+    later: dict[str, LiveJob] = {}
+
+    def submit_meanwhile() -> None:
+        local.during_poll = lambda: None
+        with project.workspace(local) as other:
+            from paraschut_core.submission import submit_keys
+
+            submit_keys(other, [KEY])
+        later.update(local.live)
+
+    local.during_poll = submit_meanwhile
+    with project.workspace(local) as ws:
+        snapshot = Monitor(ws).poll()
+    assert project.state() == "submit"
+    assert later
+    assert lost(snapshot) == {}
+
+
+def test_a_row_changed_after_the_poll_is_not_missing_on_a_refresh(watched: Monitor, running: Scheduler) -> None:
+    watched.poll()
+    running.lose_sight("1001")
+    watched.poll()
+    assert lost(watched.poll()) == {0: GONE}
+    info = psu.get_job_info(BATCH, 0)
+    info["state"] = "run"
+    psu.update_job(info)
+    assert lost(watched.refresh()) == {}
+    assert lost(watched.poll()) == {0: GONE}
+
+
+# ------------------------------------------------------------------------------------ polling
+
+
+def poll_once(project: Project, executor: Scheduler, *, force: bool = False, **changes: Any) -> PollRecord:
+    with project.workspace(executor, **changes) as ws:
+        return polling.ask(ws, force=force)
+
+
+def test_within_an_interval_the_scheduler_is_asked_once_for_all(project: Project) -> None:
+    project.configure("[poll]\ninterval = 3600\n")
+    shared = Scheduler(shared_poll=True)
+    shared.live = {"1": LiveJob("1", RUNNING, token="t-1", name="n", reason="r", host="h")}
+    project.add(project.job())
+    records = [poll_once(project, shared) for _ in range(5)]
+    assert shared.polls == 1
+    assert len({r.polled_at for r in records}) == 1
+    assert all(r.answer == shared.live for r in records)
+    poll_once(project, shared, force=True)
+    assert shared.polls == 2
+
+
+def test_ten_real_processes_that_poll_at_once_ask_the_scheduler_once(project: Project) -> None:
+    project.configure("[poll]\ninterval = 3600\n")
+    project.add(project.job())
+    code = """
+        import os, sys, time
+        from paraschut_core import config, polling
+        from paraschut_core.workspace import Workspace
+        from tests.helpers import Scheduler
+
+        class Asked(Scheduler):
+            def poll(self):
+                with open("asked", "a") as file:
+                    file.write("x")
+                time.sleep(0.3)
+                return {}
+
+        print("ready", flush=True)
+        while not os.path.exists("go"):
+            time.sleep(0.005)
+        with Workspace(config.load(), Asked(shared_poll=True)) as ws:
+            for _ in range(20):
+                polling.ask(ws)
+    """
+    scripts = [Script(code) for _ in range(10)]
+    for script in scripts:
+        assert script.line() == "ready"
+    (project.folder / "go").touch()
+    for script in scripts:
+        script.output()
+    assert (project.folder / "asked").read_text() == "x"
+
+
+@pytest.mark.parametrize("skew", [3600.0, -3600.0])
+def test_another_hosts_clock_an_hour_off_does_not_block_polling(project: Project, skew: float) -> None:
+    project.configure("[poll]\ninterval = 15\ngrace = 0\n")
+    shared = Scheduler(shared_poll=True)
+    project.add(project.job())
+    poll_once(project, shared)
+    then = time.time() + skew
+    project.sql("UPDATE poll SET lease_at = ?, polled_at = ?, lease_who = 'x@elsewhere:1'", (then, then))
+    record = poll_once(project, shared)
+    assert shared.polls == 2
+    assert abs(record.polled_at - time.time()) < 1000
+
+
+@pytest.mark.parametrize("skew", [3600.0, -3600.0])
+def test_another_hosts_clock_an_hour_off_delays_missing_by_one_grace_at_most(
+    project: Project, running: Scheduler, skew: float
+) -> None:
+    with project.workspace(running) as ws:
+        watched = Monitor(ws)
+        watched.poll()
+        known = read_poll(ws.db, polling.scheduler_key(ws))
+        skewed = {i: (at + skew, n) for i, (at, n) in known.absent.items()}
+        from paraschut_core.db.poll import store_poll
+
+        store_poll(
+            ws.db, polling.scheduler_key(ws), known._replace(polled_at=T + skew, absent=skewed), answered=True
+        )
+        running.lose_sight("1001")
+        watched.poll()
+        assert lost(watched.poll()) == {0: GONE}
+
+
+def test_the_lease_of_a_process_that_died_while_it_polled_is_taken_over(project: Project) -> None:
+    import os
+
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    project.configure("[poll]\ninterval = 15\n")
+    shared = Scheduler(shared_poll=True)
+    project.add(project.job())
+    poll_once(project, shared)
+    for holder, age, asked in (
+        (f"x@{os.uname().nodename}:{pid}", 20.0, True),
+        (f"x@{os.uname().nodename}:{os.getpid()}", 20.0, False),
+        ("x@elsewhere:1", 20.0, False),
+        ("x@elsewhere:1", LEASE + 1, True),
+    ):
+        project.sql("UPDATE poll SET lease_at = ?, lease_who = ?", (time.time() - age, holder))
+        before = shared.polls
+        poll_once(project, shared)
+        assert (shared.polls > before) == asked, holder
+
+
+def test_a_forced_poll_waits_for_the_one_under_way(project: Project) -> None:
+    project.configure("[poll]\ninterval = 3600\n")
+    shared = Scheduler(shared_poll=True)
+    project.add(project.job())
+    with project.workspace(shared) as ws:
+        polling.ask(ws)
+        key = polling.scheduler_key(ws)
+    code = """
+        import sys, time
+        from paraschut_core.db.connection import Database
+        from paraschut_core.db.poll import PollRecord, store_poll, take_lease
+        from paraschut_core.model import LiveJob
+        with Database(sys.argv[1]) as db:
+            assert take_lease(db, sys.argv[2], 0.0)
+            print("asking", flush=True)
+            time.sleep(0.5)
+            answer = {"9": LiveJob("9", "running")}
+            store_poll(db, sys.argv[2], PollRecord(time.time(), answer), answered=True)
+            time.sleep(5)
+    """
+    with Script(code, project.database, key) as other:
+        assert other.line() == "asking"
+        assert "9" in poll_once(project, shared, force=True).answer
+    assert shared.polls == 1
+
+
+def test_a_failing_scheduler_is_asked_more_and_more_seldom(project: Project) -> None:
+    settings: dict[str, Any] = {"poll": {"interval": 10.0, "backoff": 100.0}}
+    shared = Scheduler(shared_poll=True)
+    shared.fault = SchedulerDownError("down")
+    project.add(project.job())
+    waits = []
+    for _ in range(6):
+        poll_once(project, shared, force=True, **settings)
+        with project.workspace(shared, **settings) as ws:
+            waits.append(polling._interval(ws, read_poll(ws.db, polling.scheduler_key(ws))))
+    assert waits == [20.0, 40.0, 80.0, 100.0, 100.0, 100.0]
+    shared.fault = None
+    assert poll_once(project, shared, force=True, **settings).failures == 0
+
+
+def test_a_damaged_answer_in_the_database_is_as_good_as_none(project: Project) -> None:
+    shared = Scheduler(shared_poll=True)
+    project.add(project.job())
+    poll_once(project, shared)
+    for damaged in (b"x", b"", None, "text"):
+        project.sql("UPDATE poll SET answer = ?, absent = ?, lease_at = 0", (damaged, damaged))
+        assert poll_once(project, shared).polled_at > 0
+
+
+def test_two_executors_of_ones_own_do_not_share_their_answers(project: Project) -> None:
+    class First(psu.JobExecutor):
+        def qstat(self) -> dict[str, list[Any]]:
+            return {"a": ["x", "R"]}
+
+    class Second(First):
+        pass
+
+    project.add(project.job())
+    with project.workspace(First()) as one, project.workspace(Second()) as two:
+        assert polling.scheduler_key(one) != polling.scheduler_key(two)
+
+
+# ------------------------------------------------------------------------------------ snapshots
+
+
+def test_a_snapshot_shows_what_the_file_and_the_scheduler_say(watched: Monitor, running: Scheduler) -> None:
+    snapshot = watched.poll()
+    assert (snapshot.total, snapshot.complete, snapshot.running) == (2, 0, 2)
+    assert snapshot.batches[BATCH].name == "human/genome_map"
+    assert snapshot.batches[BATCH].states == {"run": 2}
+    assert (snapshot.scheduler.executor, snapshot.scheduler.total) == ("fake", 2)
+    psu.set_complete(BATCH, 0)
+    snapshot = watched.refresh()
+    assert (snapshot.complete, snapshot.running) == (1, 1)
+    assert [changed.key.job_index for changed in snapshot.changed] == [0]
+
+
+def test_a_refresh_without_news_brings_none(watched: Monitor) -> None:
+    watched.refresh()
+    snapshot = watched.refresh()
+    assert (snapshot.changed, snapshot.removed_batches, snapshot.changed_batches, snapshot.reload) == (
+        (),
+        (),
+        frozenset(),
+        False,
+    )
+
+
+def test_a_removed_batch_goes_from_the_snapshot(watched: Monitor, project: Project) -> None:
+    watched.poll()
+    psu.remove_batch(BATCH)
+    snapshot = watched.refresh()
+    assert snapshot.removed_batches == (BATCH,)
+    assert (snapshot.batches, snapshot.live, snapshot.missing) == ({}, {}, {})
+    project.add_many(1)
+    snapshot = watched.refresh()
+    assert list(snapshot.batches) == [BATCH]
+
+
+def test_a_batch_removed_and_added_again_between_two_looks_is_there(watched: Monitor, project: Project) -> None:
+    watched.poll()
+    psu.remove_batch(BATCH)
+    project.add_many(3)
+    snapshot = watched.refresh()
+    assert snapshot.removed_batches == ()
+    assert snapshot.batches[BATCH].states == {"init": 3}
+
+
+def test_more_changes_than_anybody_lists_are_a_reload(watched: Monitor, project: Project) -> None:
+    from paraschut_core.db.changes import MANY
+
+    watched.refresh()
+    project.add_many(MANY + 10, BATCH + 1)
+    snapshot = watched.refresh()
+    assert snapshot.reload
+    assert snapshot.changed == ()
+    assert snapshot.batches[BATCH + 1].total == MANY + 10
+    assert snapshot.batches[BATCH].states == {"run": 2}
+
+
+def test_the_reason_why_a_batch_does_not_move_is_given(project: Project, scheduler: Scheduler) -> None:
+    project.configure("[poll]\ninterval = 0\ngrace = 0\n")
+    project.add(project.job(0, BATCH, priority=100, name="first"), project.job(0, BATCH + 1))
+    project.add(project.job(0, BATCH + 2, state="complete"))
+    psu.submit_jobs(Executor=scheduler)
+    with project.workspace(scheduler) as ws:
+        watched = Monitor(ws)
+        held = watched.poll().held_back
+        assert held == {BATCH: "1 queued", BATCH + 1: "waits for priority 100: first"}
+        scheduler.live["1001"] = LiveJob("1001", QUEUED, reason="Priority")
+        assert watched.poll().held_back[BATCH] == "1 queued: Priority"
+        scheduler.run()
+        assert BATCH not in watched.poll().held_back
+        scheduler.lose_sight()
+        scheduler.live["other"] = LiveJob("other", RUNNING)
+        watched.poll()
+        assert watched.poll().held_back[BATCH] == "1 missing"
+
+
+def test_an_unknown_executor_is_said_and_the_file_shown(project: Project) -> None:
+    project.configure('executor = "nobody"\n')
+    project.add(project.job())
+    with project.workspace() as ws:
+        watched = Monitor(ws)
+        for snapshot in (watched.refresh(), watched.poll(), watched.refresh()):
+            assert snapshot.total == 1
+            assert "no executor 'nobody'" in snapshot.scheduler.error
+            assert snapshot.scheduler.executor == "nobody"
+
+
+def test_with_an_unknown_executor_and_no_database_a_refresh_still_raises_nothing(project: Project) -> None:
+    project.configure('executor = "nobody"\n')
+    from paraschut_core import config
+    from paraschut_core.workspace import Workspace
+
+    with Workspace(config.load()) as ws:
+        snapshot = Monitor(ws).refresh()
+    assert "There is no database" in snapshot.database.error
