@@ -178,6 +178,7 @@ class JobRow(NamedTuple):
     rev: int
     submitted_at: float | None = None
     started_at: float | None = None
+    claimed_by: str | None = None
 
 
 class Spawn(NamedTuple):

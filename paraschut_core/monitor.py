@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 
 from . import polling
 from .db.changes import read_batches, read_changes, read_revision
-from .db.history import read_ending, record_ending
+from .db.history import read_ending, record_ending, same_user
 from .db.jobs import read_online_rows, read_rows
 from .db.poll import PollRecord
 from .db.spawns import read_live_spawns
@@ -232,9 +232,13 @@ def examine(
     spawns: Mapping[JobKey, Sequence[Spawn]],
     inquiries: Inquiries | None,
 ) -> Observed:
-    """`observe`, then what it found missing confirmed against the file and, with `inquiries`, explained."""
+    """`observe`, then what it found missing confirmed against the file and, with `inquiries`, explained.
+
+    A scheduler's list is one user's: of what others submitted, its silence says nothing.
+    """
+    mine = [row for row in rows.values() if not row.claimed_by or same_user(row.claimed_by, ws.db.who)]
     observed = observe(
-        rows.values(),
+        mine,
         spawns,
         record,
         grace=ws.settings.poll.grace,

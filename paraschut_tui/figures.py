@@ -40,6 +40,11 @@ def coarse(seconds: float) -> str:
     return duration(s - s % 10 if 10 <= s < 60 else s)
 
 
+def span(seconds: float) -> str:
+    """A span whose text changes at most once a minute: "<1m" below that."""
+    return "<1m" if seconds < 60 else duration(seconds)
+
+
 def within(age: float, usual: float) -> str:
     """An age as the bound that it keeps to, e.g. "<30s", as long as it is no older than is usual.
 

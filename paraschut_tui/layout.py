@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from typing import NamedTuple
 
@@ -92,6 +93,38 @@ class Layout:
             return slot.group, min(slot.first + column, slot.last - 1)
         low, _ = self.board.groups[slot.group].span(slot.label + column, slot.label + column)
         return slot.group, max(slot.first, min(low, slot.last - 1))
+
+
+class Rows(Layout):
+    """One job a row; in the order given, or in the board's with a heading for each batch.
+
+    Args:
+        order: numbers of jobs on the board (see Board.at), in the order of their rows.
+    """
+
+    def __init__(self, board: Board, order: array[int] | None = None) -> None:
+        super().__init__(board, 0, 1)
+        self.label_width = 2
+        self.order = order
+        if order is not None:
+            self.headings = False
+            self.rows = len(order)
+            self._row_of = array("q", bytes(8 * len(order)))
+            for row, n in enumerate(order):
+                self._row_of[n] = row
+
+    def slot(self, row: int) -> Slot | None:
+        if self.order is None:
+            return super().slot(row)
+        if not 0 <= row < self.rows:
+            return None
+        group, place = self.board.at(self.order[row])
+        return Slot(group, False, self.board.groups[group].indexes[place], place, place + 1)
+
+    def row_and_column(self, group: int, place: int) -> tuple[int, int]:
+        if self.order is None:
+            return super().row_and_column(group, place)
+        return self._row_of[self.board.number(group, place)], 0
 
 
 def cells_that_fit(width: int) -> int:

@@ -35,7 +35,8 @@ class PollRecord(NamedTuple):
 
 
 def _pack(value: object) -> bytes:
-    return zlib.compress(json.dumps(value, separators=(",", ":")).encode(), 1)
+    # A user's own executor may put anything where text belongs.
+    return zlib.compress(json.dumps(value, separators=(",", ":"), default=str).encode(), 1)
 
 
 def _unpack_jobs(blob: bytes | None) -> dict[str, LiveJob]:
@@ -132,5 +133,5 @@ def store_poll(db: Database, scheduler: str, record: PollRecord, *, answered: bo
             ]
             tx.connection.execute(
                 "UPDATE poll SET polled_at = ?, answer = ?, absent = ? WHERE scheduler = ?",
-                (record.polled_at, _pack(jobs), _pack(record.absent), scheduler),
+                (record.polled_at, _pack(jobs), _pack(dict(record.absent)), scheduler),
             )

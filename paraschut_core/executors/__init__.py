@@ -25,7 +25,7 @@ BUILT_IN = {
 }
 
 SCHEDULERS = ("slurm", "sge", "pbs")
-"""Those with an environment of their own: their modules tell current_job_id() and restart_count()."""
+"""Those that tell a job its id in an environment of their own (current.py)."""
 
 
 def make(settings: Settings) -> JobExecutor:
@@ -49,8 +49,9 @@ def current_job_id() -> str | None:
     """
     name = os.environ.get("PARASCHUT_EXECUTOR", "")
     if name in SCHEDULERS:
-        job_id: str | None = importlib.import_module(BUILT_IN[name][0]).current_job_id()
-        return job_id
+        from .current import JOB_IDS  # not the executor's own module: every job asks this
+
+        return JOB_IDS[name]()
     if name and name not in BUILT_IN:
         plug_in = _own_plug_in(name)
         return None if plug_in is None else plug_in.get_job_id()
@@ -82,9 +83,12 @@ def current_job_summary() -> dict[str, object]:
     """
     name = os.environ.get("PARASCHUT_EXECUTOR", "")
     if not name or (name in BUILT_IN and name not in SCHEDULERS):
-        from .base import process_summary
+        job_id = current_job_id()
+        if job_id is None:
+            return {}
+        from .usage import own_summary
 
-        return process_summary()
+        return own_summary(job_id)
     from ..config import load
 
     try:
@@ -98,8 +102,9 @@ def restart_count() -> int:
     name = os.environ.get("PARASCHUT_EXECUTOR", "")
     if name not in SCHEDULERS:
         return 0
-    count: int = importlib.import_module(BUILT_IN[name][0]).restart_count()
-    return count
+    from .current import RESTARTS
+
+    return RESTARTS[name]()
 
 
 def _plug_in(name: str, settings: Settings) -> JobExecutor:

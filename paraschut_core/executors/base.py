@@ -27,23 +27,6 @@ JOB_ID_VARIABLE = "PARASCHUT_JOB_ID"
 """Where executors without a scheduler of their own (local, file) tell a job its id."""
 
 
-def process_summary() -> dict[str, Any]:
-    """What this process knows of itself as a job: CPU seconds and peak memory, its children included."""
-    job_id = os.environ.get(JOB_ID_VARIABLE)
-    if job_id is None:
-        return {}
-    import resource
-
-    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return {
-        "job_id": job_id,
-        "host": os.uname().nodename,
-        "pid": os.getpid(),
-        "cpu_seconds": round(own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime, 3),
-        "max_rss_kb": max(own.ru_maxrss, children.ru_maxrss),
-    }
-
-
 class JobExecutor:
     """Turns "submit these, delete those, what is live?" into one scheduler's words."""
 

@@ -38,3 +38,7 @@ def pbs_restarts() -> int:
 
 def _number(text: str | None) -> int:
     return int(text) if text and text.isdigit() else 0
+
+
+JOB_IDS = {"slurm": slurm_job_id, "sge": sge_job_id, "pbs": pbs_job_id}
+RESTARTS = {"slurm": slurm_restarts, "sge": sge_restarts, "pbs": pbs_restarts}

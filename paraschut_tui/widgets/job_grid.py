@@ -1,259 +1,190 @@
-"""JobGrid: the states of up to millions of jobs, a glyph or a row each, and a cursor among them."""
+"""JobGrid: the states of up to millions of jobs, a glyph or a row each; marks among them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
-from textual import events
 from textual.binding import BindingType
-from textual.geometry import Region, Size
 from textual.message import Message
 from textual.strip import Strip
 
-from paraschut_core.model import JobKey
+from paraschut_core.model import JobKey, JobRow, Snapshot
 
-from .. import cells, keys
-from ..board import Board
-from ..layout import BLOCK, Layout, Slot
+from .. import cells, columns, keys
+from ..columns import META, Chosen, Facts, SortKey
+from ..layout import Slot
 from ..look import HOLE, L_MISSING, Looks, Palette
 from ..marks import Marks
-from ..messages import JobChosen
-from ..strips import Part, line
-from .pane import Pane
+from ..strips import Part, fit, line
+from .grid_base import GridBase
+
+_KEPT = 20_000
+"""Rows kept at most for the row density."""
 
 
-class JobGrid(Pane):
+class JobGrid(GridBase):
     """The grid of jobs. Cursor and marks hold job keys: they stay with their jobs through any refresh."""
 
     BINDINGS: ClassVar[list[BindingType]] = keys.bindings(keys.GRID)
 
-    class Rescaled(Message):
-        """Ruler or legend may have to be drawn anew."""
-
     class MarksChanged(Message):
         """Jobs were marked or unmarked."""
 
-    class Drilled(Message):
-        """Enter: go to the log of the job under the cursor."""
+    class RowsWanted(Message):
+        """Rows are in view of which more is to be read; also these fields of their metadata."""
 
-    class DensityAsked(Message):
-        """Show the same jobs in the other density."""
+        def __init__(self, keys: list[JobKey], fields: tuple[str, ...]) -> None:
+            super().__init__()
+            self.keys = keys
+            self.fields = fields
 
-    def __init__(self, palette: Palette, looks: Looks, marks: Marks, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own word
-        super().__init__(palette, id=id)
-        self.looks = looks
+    class SortWanted(Message):
+        """The rows are to be sorted (anew)."""
+
+    class ColumnsAsked(Message):
+        """The user wants to choose columns."""
+
+    def __init__(
+        self,
+        palette: Palette,
+        looks: Looks,
+        marks: Marks,
+        clock: Callable[[], float] = time.time,
+        *,
+        id: str | None = None,  # noqa: A002 - Textual's own word
+    ) -> None:
+        super().__init__(palette, looks, id=id)
         self.marks = marks
-        self.board = Board((), looks)
-        self.plan = Layout(self.board, 80)
-        self.note: Sequence[Part] = (("reading", "muted"),)
-        """What an empty grid says."""
-        self.heading: Callable[[int, int], Sequence[Part]] = lambda batch_id, jobs: ()
-        """What stands above a batch's jobs, given their number, where several batches are shown."""
-        self._cursor: JobKey | None = None
-        self._anchor: JobKey | None = None
+        self.columns: tuple[Chosen, ...] = columns.DEFAULT
+        self.sorting: tuple[SortKey, ...] = ()
+        self.snapshot: Snapshot | None = None
+        self._clock = clock
+        self._shift = 0
+        self._known: dict[JobKey, JobRow] = {}
+        self._fields: dict[JobKey, Mapping[str, object]] = {}
 
-    # ------------------------------------------------------------------ content
-
-    @property
-    def cursor(self) -> JobKey | None:
-        """The job under the cursor, None on an empty grid."""
-        return self._cursor
-
-    def show(self, board: Board, note: Sequence[Part] = ()) -> None:
-        """Shows other jobs, or the same ones read anew; the cursor stays on its job if it is there.
-
-        Args:
-            note: what to say if there are none.
-        """
-        seat = None
-        if self._cursor is not None and self.board.locate(self._cursor) is not None:
-            seat = self._seat()[0] - self.scroll_offset.y
-        self.board, self.note = board, note
-        if self._anchor is not None and board.locate(self._anchor) is None:
-            self._anchor = None
-        self._lay_out()
-        before = self._cursor
-        if self._cursor is not None:
-            place = board.locate_nearest(self._cursor)
-            self._cursor = None if place is None else board.key(*place)
-        if self._cursor is None and board.total:
-            self._cursor = board.key(0, 0)
-        if self._cursor is not None:
-            row = self._seat()[0]
-            if seat is not None and before == self._cursor:
-                self.scroll_to(y=max(row - seat, 0), animate=False)
-            self.show_row(row)
-        self.repaint_changed()
-        if before != self._cursor:
-            self.post_message(JobChosen(self._cursor))
-
-    def repaint_places(self, places: Sequence[tuple[int, int]]) -> None:
-        """Repaints the cells of jobs whose look changed: single cells if few, else their rows."""
-        top, height = self.scroll_offset.y, self.scrollable_content_region.height
-        cells: dict[int, list[int]] = {}
-        for group, place in places:
-            row, column = self.plan.row_and_column(group, place)
-            if top <= row < top + height:
-                cells.setdefault(row, []).append(column)
-        for row, columns in cells.items():
-            if len(columns) > 4 or self.plan.per_row == 1:
-                self.repaint_row(row)
-            else:
-                for column in columns:
-                    self._repaint_cell(row, column)
-
-    def _lay_out(self) -> None:
-        width = max(self.scrollable_content_region.width, 20)
-        self.plan = Layout(self.board, width, self._jobs_in_row())
-        size = Size(width, self.plan.rows)
-        if size != self.virtual_size:
-            self.virtual_size = size
-        self.post_message(self.Rescaled())
-
-    def _jobs_in_row(self) -> int:
-        """How many jobs a row shall hold; 0: as many as fit."""
-        return 0
-
-    def on_resize(self, event: events.Resize) -> None:
-        self._painted.clear()
-        self._lay_out()
-        if self._cursor is not None and self.board.total:
-            self.show_row(self._seat()[0])
-        self.refresh()
-
-    # ------------------------------------------------------------------ cursor
-
-    def _spot(self) -> tuple[int, int]:
-        """Group and place of the cursor."""
-        assert self._cursor is not None  # callers have made sure that there is one
-        place = self.board.locate(self._cursor)
-        assert place is not None  # the cursor is put onto the board whenever that changes
-        return place
-
-    def _seat(self) -> tuple[int, int]:
-        """Row and cell of the cursor."""
-        return self.plan.row_and_column(*self._spot())
-
-    def go_to(self, key: JobKey) -> bool:
-        """Puts the cursor on a job, if it is on the board."""
-        place = self.board.locate(key)
-        if place is None:
-            return False
-        self._go(*place)
-        return True
-
-    def go_to_look(self, batch_id: int, look: int, *, after: int | None = None) -> bool:
-        """Puts the cursor on the first job of a batch with that look (behind JobIndex `after`)."""
-        at = self.board.group_of(batch_id)
-        if at is None:
-            return False
-        group = self.board.groups[at]
-        start = 0 if after is None else group.span(after + 1, after + 1)[0]
-        place = group.find(look, start)
-        if place < 0:
-            return False
-        self._go(at, place)
-        return True
-
-    def _go(self, group: int, place: int) -> None:
-        key = self.board.key(group, place)
-        if key == self._cursor:
-            return
-        before = self._seat() if self._cursor is not None else None
-        self._cursor = key
-        row, column = self._seat()
-        top = self.scroll_offset.y
-        self.show_row(row, context=1)
-        if self._anchor is not None:
-            self.refresh()  # a range may span any rows
-        elif self.scroll_offset.y == top:
-            if before is not None:
-                self._repaint_cell(*before)
-                if before[0] != row:
-                    self._repaint_label(before[0])
-                    self._repaint_label(row)
-            self._repaint_cell(row, column)
-        self.post_message(JobChosen(key))
-
-    def cursor_moved(self) -> None:
-        if self._cursor is not None and self.board.total:
-            row, column = self._seat()
-            self._repaint_cell(row, column)
-
-    def _repaint_cell(self, row: int, column: int) -> None:
-        y = row - self.scroll_offset.y
-        if 0 <= y < self.scrollable_content_region.height:
-            self.refresh(Region(self._x(column), y, 1, 1))
-
-    def _repaint_label(self, row: int) -> None:
-        y = row - self.scroll_offset.y
-        if 0 <= y < self.scrollable_content_region.height:
-            self.refresh(Region(0, y, self.plan.label_width, 1))
-
-    def _x(self, column: int) -> int:
-        return self.plan.label_width + column + column // BLOCK
-
-    def _by_jobs(self, by: int) -> None:
-        if self._cursor is None:
-            return
-        n = self.board.number(*self._spot()) + by
-        self._go(*self.board.at(max(0, min(n, self.board.total - 1))))
-
-    def _by_rows(self, by: int) -> None:
-        if self._cursor is None:
-            return
-        row, column = self._seat()
-        wanted = max(0, min(row + by, self.plan.rows - 1))
-        direction = 1 if by > 0 else -1
-        for way in (direction, -direction):  # over headings and empty rows; at the end, back
-            target = wanted
-            while 0 <= target < self.plan.rows:
-                place = self.plan.place_at(target, column)
-                if place is not None:
-                    self._go(*place)
-                    return
-                target += way
-
-    def action_left(self) -> None:
-        self._by_jobs(-1)
-
-    def action_right(self) -> None:
-        self._by_jobs(1)
-
-    def action_up(self) -> None:
-        self._by_rows(-1)
-
-    def action_down(self) -> None:
-        self._by_rows(1)
-
-    def action_page_up(self) -> None:
-        self._by_rows(-max(self.scrollable_content_region.height - 1, 1))
-
-    def action_page_down(self) -> None:
-        self._by_rows(max(self.scrollable_content_region.height - 1, 1))
-
-    def action_first(self) -> None:
-        if self.board.total:
-            self._go(*self.board.at(0))
-
-    def action_last(self) -> None:
-        if self.board.total:
-            self._go(*self.board.at(self.board.total - 1))
-
-    def action_drill(self) -> None:
-        self.post_message(self.Drilled())
+    # ------------------------------------------------------------------ density, columns
 
     def action_density(self) -> None:
-        self.post_message(self.DensityAsked())
+        self.set_density("rows" if self.density == "cells" else "cells")
 
-    def on_click(self, event: events.Click) -> None:
-        x = event.x - self.plan.label_width
-        if x < 0 or x % (BLOCK + 1) == BLOCK:
+    def set_density(self, density: str) -> None:
+        """Shows the same jobs as "cells" or "rows"."""
+        self.density = density
+        self._painted.clear()
+        self.show(self.board, self.note, None)
+        self.refresh()
+        if density == "rows" and self.sorting:
+            self.post_message(self.SortWanted())
+
+    def set_columns(self, chosen: Sequence[Chosen], sorting: Sequence[SortKey]) -> None:
+        """Shows other columns, or sorts by others."""
+        resort = tuple(sorting) != self.sorting
+        self.columns, self.sorting = tuple(chosen), tuple(sorting)
+        self._fields.clear()
+        if resort and not sorting:
+            self.set_order(None)
+        elif resort:
+            self.post_message(self.SortWanted())
+        self.repaint_changed()
+        self.view_changed()
+        self.post_message(self.Rescaled())
+
+    def action_columns(self) -> None:
+        self.post_message(self.ColumnsAsked())
+
+    def action_left(self) -> None:
+        if self.density == "rows":
+            self._shift_columns(-1)
+        else:
+            self._by_jobs(-1)
+
+    def action_right(self) -> None:
+        if self.density == "rows":
+            self._shift_columns(1)
+        else:
+            self._by_jobs(1)
+
+    def _shift_columns(self, by: int) -> None:
+        shift = max(0, min(self._shift + by, len(self.columns) - 2))
+        if shift != self._shift:
+            self._shift = shift
+            self.repaint_changed()
+            self.post_message(self.Rescaled())
+
+    def _places(self, width: int) -> list[columns.Place]:
+        shown = (*self.columns[:1], *self.columns[1 + self._shift :])
+        return columns.place(shown, width - self.plan.label_width)
+
+    # ------------------------------------------------------------------ what rows tell
+
+    def take_rows(self, rows: Iterable[JobRow], fields: Mapping[JobKey, Mapping[str, object]]) -> None:
+        """Takes in what was read of rows in view."""
+        if len(self._known) > _KEPT:
+            self._known.clear()
+            self._fields.clear()
+        self._known.update((row.key, row) for row in rows)
+        self._fields.update(fields)
+        if self.density == "rows":
+            self.repaint_changed()
+
+    def take_changes(self, snapshot: Snapshot, rows: Iterable[JobRow], reload: bool) -> None:
+        """Takes a newer snapshot in, with the rows that changed."""
+        self.snapshot = snapshot
+        if reload:
+            self._known.clear()
+            self._fields.clear()
+        for row in rows:
+            self._fields.pop(row.key, None)
+            if row.key in self._known:
+                self._known[row.key] = row
+        if self.density == "rows":
+            self.repaint_changed()
+            self.view_changed()
+
+    def repaint_ages(self) -> None:
+        """Repaints those visible rows whose times read otherwise by now."""
+        if self.density == "rows":
+            self.repaint_changed()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        self.view_changed()
+
+    def view_changed(self) -> None:
+        """Asks for what is not known of the rows in view and a page around them."""
+        if self.density != "rows":
             return
-        place = self.plan.place_at(event.y + self.scroll_offset.y, x - x // (BLOCK + 1))
-        if place is not None:
-            self._go(*place)
+        height = self.scrollable_content_region.height
+        top = max(self.scroll_offset.y - height, 0)
+        fields = tuple(one.name for one in self.columns if one.name.startswith(META))
+        wanted = []
+        for row in range(top, min(top + 3 * height, self.plan.rows)):
+            slot = self.plan.slot(row)
+            if slot is not None and not slot.heading:
+                key = self.board.key(slot.group, slot.first)
+                if key not in self._known or (fields and key not in self._fields):
+                    wanted.append(key)
+        if wanted:
+            self.post_message(self.RowsWanted(wanted, fields))
+
+    def _facts(self, group: int, place: int) -> Facts:
+        key = self.board.key(group, place)
+        code = self.board.groups[group].looks[place]
+        snapshot = self.snapshot
+        return Facts(
+            key,
+            self.looks.looks[code],
+            self.looks.glyph(code),
+            self._known.get(key),
+            snapshot.live.get(key) if snapshot is not None else None,
+            snapshot.missing.get(key) if snapshot is not None else None,
+            snapshot.live_spawns.get(key) if snapshot is not None else None,
+            self._fields.get(key, {}),
+            self._clock(),
+        )
 
     # ------------------------------------------------------------------ marks
 
@@ -265,7 +196,7 @@ class JobGrid(Pane):
             return
         self.marks.toggle(self._cursor)
         self._repaint_cell(*self._seat())
-        self.action_right()
+        self._by_jobs(1)
         self.post_message(self.MarksChanged())
 
     def action_range(self) -> None:
@@ -280,19 +211,34 @@ class JobGrid(Pane):
             self._anchor = None
         self._marked()
 
-    def _range(self) -> list[tuple[int, Sequence[int]]]:
-        """The JobIndexes of each batch between the range's start and the cursor."""
+    def _range(self) -> Iterator[tuple[int, Sequence[int]]]:
+        """The JobIndexes of each batch between the range's start and the cursor, as they stand on the screen."""
         start = self.board.locate(self._anchor) if self._anchor is not None else None
         if start is None or self._cursor is None:
-            return []
+            return
+        if self.order is not None:
+            ends = sorted((self.plan.row_and_column(*start)[0], self._seat()[0]))
+            for n in self.order[ends[0] : ends[1] + 1]:
+                key = self.board.key(*self.board.at(n))
+                yield key.batch_id, (key.job_index,)
+            return
         (first, low), (last, high) = sorted((start, self._spot()))
-        parts = []
         for at in range(first, last + 1):
             group = self.board.groups[at]
             begin = low if at == first else 0
             end = high + 1 if at == last else len(group)
-            parts.append((group.batch_id, group.indexes[begin:end]))
-        return parts
+            yield group.batch_id, group.indexes[begin:end]
+
+    def _in_range(self) -> Callable[[int, int], bool]:
+        """Tells of a group and place whether it is in the range that was begun."""
+        start = self.board.locate(self._anchor) if self._anchor is not None else None
+        if start is None or self._cursor is None:
+            return lambda group, place: False
+        if self.order is not None:
+            top, bottom = sorted((self.plan.row_and_column(*start)[0], self._seat()[0]))
+            return lambda group, place: top <= self.plan.row_and_column(group, place)[0] <= bottom
+        low, high = sorted((start, self._spot()))
+        return lambda group, place: low <= (group, place) <= high
 
     def cancel_range(self) -> bool:
         """Gives a begun range up. Returns whether there was one."""
@@ -305,12 +251,12 @@ class JobGrid(Pane):
     def action_mark_state(self) -> None:
         if self._cursor is not None:
             group, place = self._spot()
-            self.mark_look(self.board.groups[group].looks[place])
+            self._mark_look(self.board.groups[group].looks[place])
 
     def action_mark_missing(self) -> None:
-        self.mark_look(L_MISSING)
+        self._mark_look(L_MISSING)
 
-    def mark_look(self, look: int) -> None:
+    def _mark_look(self, look: int) -> None:
         """Marks all shown jobs of that look."""
         for group in self.board.groups:
             self.marks.add(group.batch_id, group.all_of(look))
@@ -338,9 +284,12 @@ class JobGrid(Pane):
     # ------------------------------------------------------------------ painting
 
     def ruler(self) -> list[Part]:
-        """The line above the cells: the numbers of every tenth."""
-        numbers = "".join(f"{n:<{BLOCK + 1}}" for n in range(0, self.plan.per_row, BLOCK))
-        return [(" " * self.plan.label_width, "base"), (numbers.rstrip(), "muted")]
+        """The line above the jobs: the numbers of every tenth cell, or the titles of the columns."""
+        indent = (" " * self.plan.label_width, "base")
+        if self.density == "rows":
+            return [indent, *columns.heading(self._places(self.scrollable_content_region.width), self.sorting)]
+        numbers = "".join(f"{n:<{cells.BLOCK + 1}}" for n in range(0, self.plan.per_row, cells.BLOCK))
+        return [indent, (numbers.rstrip(), "muted")]
 
     def build_line(self, row: int, width: int) -> Strip:
         slot = self.plan.slot(row)
@@ -349,12 +298,22 @@ class JobGrid(Pane):
                 return line([("  ", "base"), *self.note], width, self.palette)
             return line((), width, self.palette)
         if slot.heading:
-            return self._heading(slot, width)
-        return self._cells(slot, row, width)
+            group = self.board.groups[slot.group]
+            return line(self.heading(group.batch_id, len(group)), width, self.palette)
+        return self._row(slot, width) if self.density == "rows" else self._cells(slot, row, width)
 
-    def _heading(self, slot: Slot, width: int) -> Strip:
-        group = self.board.groups[slot.group]
-        return line(self.heading(group.batch_id, len(group)), width, self.palette)
+    def _row(self, slot: Slot, width: int) -> Strip:
+        facts = self._facts(slot.group, slot.first)
+        marked = facts.key in self.marks
+        parts = columns.row_parts(self._places(width), facts)
+        sign = "●" if marked else "○" if self._in_range()(slot.group, slot.first) else " "
+        left: list[Part] = [(f"{sign} ", "accent" if marked else "muted"), *parts]
+        if facts.key == self._cursor:
+            if self.has_focus:
+                left = [(fit("".join(text for text, _ in left), width), "cursor")]
+            else:
+                left[1] = (left[1][0], "cursor-away")
+        return line(left, width, self.palette)
 
     def _cells(self, slot: Slot, row: int, width: int) -> Strip:
         looks = self.board.groups[slot.group].looks[slot.first : slot.last]
@@ -384,19 +343,15 @@ class JobGrid(Pane):
         overlay = bytearray(n)
         group = self.board.groups[slot.group]
         marked = self.marks.of_batch(group.batch_id)
-        if marked:
+        if marked or self._anchor is not None:
+            in_range = self._in_range()
             for place in range(slot.first, slot.last):
-                if group.indexes[place] in marked:
+                if in_range(slot.group, place):
+                    overlay[self.plan.column_of(slot, place)] = cells.RANGE
+                elif group.indexes[place] in marked:
                     overlay[self.plan.column_of(slot, place)] = cells.MARKED
-        if self._anchor is not None:
-            for batch_id, indexes in self._range():
-                if batch_id == group.batch_id and len(indexes):
-                    low, high = indexes[0], indexes[-1]
-                    for place in range(slot.first, slot.last):
-                        if low <= group.indexes[place] <= high:
-                            overlay[self.plan.column_of(slot, place)] = cells.RANGE
         if self._cursor is not None and self._cursor.batch_id == group.batch_id:
-            seat_row, column = self._seat()
-            if seat_row == row:
+            seat, column = self._seat()
+            if seat == row:
                 overlay[column] = cells.CURSOR if self.has_focus else cells.CURSOR_AWAY
         return overlay

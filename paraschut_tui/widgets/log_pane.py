@@ -33,7 +33,7 @@ class LogPane(FollowingPane):
         self._jump = 0  # +1 or -1: go to the first place found that way, as soon as there is one
         self._more = False  # whether what was written since the search is being searched
         self._error_forward = True
-        self._last_mark: int | None = None
+        self._last_mark: tuple[int, int] | None = None  # bytes of the row
 
     # ------------------------------------------------------------------ search
 
@@ -257,7 +257,7 @@ class LogPane(FollowingPane):
             self.marks.remove(row.start, row.end)
         else:
             self.marks.add(row.start, row.end)
-        self._last_mark = row.start
+        self._last_mark = row.start, row.end
         if at + 1 < len(self.window.rows):
             self.show_offset(self.window.rows[at + 1].start)
         self._show()
@@ -271,9 +271,8 @@ class LogPane(FollowingPane):
         if self._last_mark is None:
             self.tell("m marks a line; M then marks all from there to the current line")
             return
-        start = min(self._last_mark, row.start)
-        end = max(self.window.rows[self.window.index_at(self._last_mark)].end, row.end)
-        self.marks.add(start, end)
+        start, end = self._last_mark
+        self.marks.add(min(start, row.start), max(end, row.end))
         self._show()
 
     def clear_marks(self) -> bool:

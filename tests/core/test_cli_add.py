@@ -156,7 +156,7 @@ def test_a_template_that_cannot_be_read_is_refused(template: str, error: str) ->
 
 
 def test_a_field_that_is_not_there_is_named() -> None:
-    with pytest.raises(ScriptError, match="no field {itme}"):
+    with pytest.raises(ScriptError, match=r"no field \{itme\}"):
         Template(["echo {itme}"]).fill({"item": 1})
     with pytest.raises(ScriptError):
         Template(["echo {item.__class__}"]).fill({"item": 1})

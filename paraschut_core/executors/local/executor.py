@@ -155,6 +155,14 @@ class LocalJobExecutor(JobExecutor):
             jobs.update(own)
         return jobs
 
+    def find(self, tokens: Sequence[str]) -> dict[str, str]:
+        """The ids of submissions by their tokens, those that ended in the last week included."""
+        found: dict[str, str] = {}
+        for queue in [self._queue(), *(other for _, _, other in self._others())]:
+            if queue:
+                found.update(queue.find(tokens))
+        return found
+
     def explain(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
         """How jobs ended (kept for a week). Ids are never given out twice, so `since` does not matter."""
         found: dict[str, Ending] = {}
@@ -184,7 +192,7 @@ class LocalJobExecutor(JobExecutor):
         """
         current = self.get_job_id()
         if current is not None and ClusterID in (None, current):
-            from .usage import own_summary
+            from ..usage import own_summary
 
             return own_summary(current)
         if ClusterID is None:

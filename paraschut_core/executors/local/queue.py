@@ -167,6 +167,20 @@ class Queue(QueueFile):
             jobs[id_] = LiveJob(id_, ENDED, token, name, ending.reason, host, ending)
         return jobs, serving
 
+    def find(self, tokens: Iterable[str]) -> dict[str, str]:
+        """The ids of the jobs that were queued under these tokens, ended ones included."""
+        wanted = list(tokens)
+        found: dict[str, str] = {}
+        with self.opened() as connection:
+            mark = _runner(connection)[0]
+            for first in range(0, len(wanted), _PART):
+                part = wanted[first : first + _PART]
+                rows = connection.execute(
+                    f"SELECT token, number FROM job WHERE token IN ({','.join('?' * len(part))})", part
+                )
+                found.update((token, f"{mark}.{number}") for token, number in rows)
+        return found
+
     def endings(self, ids: Iterable[str]) -> dict[str, Ending]:
         """How those of `ids` ended that have."""
         with self.opened() as connection:

@@ -1,0 +1,257 @@
+"""The columns that the grid can show of each job in its row density, and how each sorts. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from paraschut_core.model import DONE_STATES, RUNNING, JobKey, JobRow, LiveJob, Missing, Snapshot, state_order
+from paraschut_core.text import clean_line
+
+from .figures import span
+from .look import Look
+from .strips import Part, fit
+
+META = "meta."
+"""What the name of a column for a metadata field begins with."""
+
+
+class Facts(NamedTuple):
+    """All that a column may tell of one job. `row` is None while it is being read."""
+
+    key: JobKey
+    look: Look
+    glyph: str
+    row: JobRow | None
+    live: LiveJob | None
+    missing: Missing | None
+    spawns: tuple[int, int] | None
+    fields: Mapping[str, object]
+    now: float
+
+
+class Column(NamedTuple):
+    """One column. `least` is the width that it is useful at; 0 means all that is left."""
+
+    name: str
+    title: str
+    least: int
+    right: bool
+    text: Callable[[Facts], str]
+    value: Callable[[JobRow], object]
+    help: str = ""
+
+
+class Chosen(NamedTuple):
+    """A column that is shown; `wider` is by how many columns the user made it wider."""
+
+    name: str
+    wider: int = 0
+
+
+class SortKey(NamedTuple):
+    """One of the columns that rows are sorted by."""
+
+    name: str
+    down: bool = False
+
+
+def _state(facts: Facts) -> str:
+    words = clean_line(facts.row.state) if facts.row is not None else facts.look.label
+    return f"{facts.glyph} {words}"
+
+
+def _online(facts: Facts) -> str:
+    if facts.spawns is not None:
+        return f"{facts.spawns[0]}/{facts.spawns[1]}"
+    if facts.live is None:
+        return ""
+    return "*" if facts.live.state == RUNNING else clean_line(facts.live.state)
+
+
+def _reason(facts: Facts) -> str:
+    if facts.missing is not None:
+        return clean_line(facts.missing.reason, 500)
+    if facts.live is not None and facts.live.reason:
+        return clean_line(facts.live.reason, 500)
+    return clean_line(facts.row.ending, 500) if facts.row is not None and facts.row.ending else ""
+
+
+def _elapsed(facts: Facts) -> str:
+    row = facts.row
+    if row is None or row.started_at is None or row.state in ("init", "submit"):
+        return ""
+    end = row.changed_at if row.state in DONE_STATES or facts.missing is not None else facts.now
+    return span(end - row.started_at)
+
+
+def _since(at: float | None, now: float) -> str:
+    return "" if at is None else span(now - at)
+
+
+def _of_row(get: Callable[[JobRow], object]) -> Callable[[Facts], str]:
+    def text(facts: Facts) -> str:
+        value = get(facts.row) if facts.row is not None else None
+        return "" if value is None else clean_line(value, 500)
+
+    return text
+
+
+def _id(row: JobRow) -> str | None:
+    return row.cluster_id or row.submit_id
+
+
+def _priority(row: JobRow) -> str:
+    return f"{row.priority:g}"
+
+
+def _by_time(row: JobRow) -> object:
+    if row.started_at is None:
+        return None
+    return (row.changed_at if row.state in DONE_STATES else float("inf")) - row.started_at
+
+
+def _list() -> Sequence[Column]:
+    def column(
+        name: str,
+        title: str,
+        least: int,
+        text: Callable[[Facts], str],
+        value: Callable[[JobRow], object],
+        explained: str,
+        *,
+        right: bool = False,
+    ) -> Column:
+        return Column(name, title, least, right, text, value, explained)
+
+    return (
+        column("index", "JOB", 6, lambda f: str(f.key.job_index), lambda r: r.key.job_index, "JobIndex", right=True),
+        column("batch", "BATCH", 14, lambda f: str(f.key.batch_id), lambda r: r.key.batch_id, "BatchID"),
+        column("state", "STATE", 11, _state, lambda r: state_order(r.state), "the state in the index"),
+        column("online", "ONLINE", 7, _online, lambda r: r.cluster_id or "", "what the scheduler says"),
+        column("attempt", "TRY", 3, _of_row(lambda r: r.attempt or ""), lambda r: r.attempt, "submissions", right=True),
+        column("priority", "PRIO", 4, _of_row(_priority), lambda r: r.priority, "the priority", right=True),
+        column("id", "ID", 12, _of_row(_id), _id, "the scheduler's id"),
+        column("host", "HOST", 10, _of_row(lambda r: r.hostname), lambda r: r.hostname, "where it runs or ran"),
+        column(
+            "submitted", "SUBM", 5, lambda f: _since(f.row.submitted_at if f.row else None, f.now),
+            lambda r: -r.submitted_at if r.submitted_at is not None else None, "time since it was submitted", right=True,
+        ),
+        column(
+            "started", "START", 5, lambda f: _since(f.row.started_at if f.row else None, f.now),
+            lambda r: -r.started_at if r.started_at is not None else None, "time since it started", right=True,
+        ),
+        column("elapsed", "TIME", 5, _elapsed, _by_time, "how long it runs or ran", right=True),
+        column(
+            "changed", "CHANGE", 6, lambda f: _since(f.row.changed_at if f.row else None, f.now),
+            lambda r: -r.changed_at, "time since it changed", right=True,
+        ),
+        column("reason", "REASON", 0, _reason, lambda r: r.ending or "", "why it is missing, waits, or ended"),
+    )  # fmt: skip
+
+
+COLUMNS: Mapping[str, Column] = {column.name: column for column in _list()}
+
+DEFAULT = tuple(
+    Chosen(name) for name in ("index", "state", "online", "attempt", "host", "elapsed", "submitted", "id", "priority", "reason")
+)
+
+
+def column_of(name: str) -> Column:
+    """The column of that name; `meta.FIELD` shows a field of the metadata."""
+    known = COLUMNS.get(name)
+    if known is not None:
+        return known
+    field = name.removeprefix(META)
+    title = clean_line(field, 20).upper()
+    return Column(name, title, max(len(title), 10), False, lambda facts: _field(facts, field), lambda row: None)
+
+
+def _field(facts: Facts, field: str) -> str:
+    value: object = facts.fields
+    for part in field.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    return clean_line(text, 500)
+
+
+class Place(NamedTuple):
+    """A column with the width that it has on the screen."""
+
+    column: Column
+    width: int
+
+
+def place(chosen: Sequence[Chosen], width: int) -> list[Place]:
+    """The columns that fit `width`, each with its width; the one that takes what is left is always there."""
+    wanted = [(column_of(one.name), one.wider) for one in chosen]
+    greedy = any(column.least == 0 for column, _ in wanted)
+    room = width - (12 if greedy else 0)
+    places: list[Place] = []
+    for column, wider in wanted:
+        if column.least == 0:
+            places.append(Place(column, 0))
+            continue
+        size = max(column.least + wider, 1)
+        if size + 2 > room and places:
+            continue
+        places.append(Place(column, min(size, max(room, 1))))
+        room -= size + 2
+    rest = max(room + 12, 8)
+    return [one if one.width else Place(one.column, rest) for one in places]
+
+
+def heading(places: Sequence[Place], sorting: Sequence[SortKey]) -> list[Part]:
+    """The titles above the columns; a sorted one carries an arrow, and its rank if there are several."""
+    parts: list[Part] = []
+    for column, width in places:
+        title, role = column.title, "muted"
+        for rank, key in enumerate(sorting, 1):
+            if key.name == column.name:
+                title += ("▼" if key.down else "▲") + (str(rank) if len(sorting) > 1 else "")
+                role = "accent"
+        parts += [(_aligned(title, width, column.right), role), ("  ", "base")]
+    return parts
+
+
+def row_parts(places: Sequence[Place], facts: Facts) -> list[Part]:
+    """One job's row."""
+    parts: list[Part] = []
+    for column, width in places:
+        role = "text"
+        if column.name == "state":
+            role = facts.look.role
+        elif column.name == "reason":
+            role = "error" if facts.missing is not None else "muted"
+        elif column.name in ("id", "priority", "submitted", "started", "changed", "batch"):
+            role = "muted"
+        parts += [(_aligned(column.text(facts), width, column.right), role), ("  ", "base")]
+    return parts
+
+
+def _aligned(text: str, width: int, right: bool) -> str:
+    cut = fit(text, width)
+    return cut.strip().rjust(width) if right and cut.endswith(" ") else cut
+
+
+def sort_rows(rows: Sequence[JobRow], fields: Mapping[JobKey, Mapping[str, object]], keys: Sequence[SortKey]) -> list[JobKey]:
+    """The jobs in the order of `keys`, the first one first; what a job does not have comes last."""
+    ordered = list(rows)
+    for key in reversed(keys):
+        ordered.sort(key=lambda row: _rank(row, key, fields), reverse=key.down)  # noqa: B023 - used at once
+    return [row.key for row in ordered]
+
+
+def _rank(row: JobRow, key: SortKey, fields: Mapping[JobKey, Mapping[str, object]]) -> tuple[int, int, object]:
+    if key.name.startswith(META):
+        value: object = fields.get(row.key, {}).get(key.name)
+    else:
+        value = column_of(key.name).value(row)
+    if value is None or value == "":
+        return (0 if key.down else 2), 0, 0
+    if isinstance(value, (int, float)):
+        return 1, 0, value
+    return (1, 1, value) if isinstance(value, tuple) else (1, 2, str(value))
