@@ -14,6 +14,7 @@ from . import polling
 from .db.changes import read_batches
 from .db.connection import lives
 from .db.filters import matching_keys
+from .db.history import same_user
 from .db.jobs import read_infos, read_keys_of_priority, read_online_ids
 from .db.poll import PollRecord
 from .db.spawns import read_live_spawns, record_spawn_id, release_spawn
@@ -419,7 +420,12 @@ def settle_claims(ws: Workspace, record: PollRecord) -> int:
     """
     if record.failing_since is not None or not ws.executor.shows_tokens:
         return 0
-    claims = claimed_without_id(ws.reader)
+    claims = [
+        c
+        for c in claimed_without_id(ws.reader)
+        # The queue that is asked is one user's: of what others submitted, it says nothing.
+        if not c.claimed_by or same_user(c.claimed_by, ws.db.who)
+    ]
     try:
         found = ws.executor.find([c.token for c in claims]) if claims else {}
     except Exception as error:  # noqa: BLE001 - a user's own executor may raise anything

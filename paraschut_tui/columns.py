@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from paraschut_core.model import DONE_STATES, RUNNING, JobKey, JobRow, LiveJob, Missing, Snapshot, state_order
+from paraschut_core.model import DONE_STATES, RUNNING, JobKey, JobRow, LiveJob, Missing, state_order
 from paraschut_core.text import clean_line
 
 from .figures import span
@@ -154,7 +154,19 @@ def _list() -> Sequence[Column]:
 COLUMNS: Mapping[str, Column] = {column.name: column for column in _list()}
 
 DEFAULT = tuple(
-    Chosen(name) for name in ("index", "state", "online", "attempt", "host", "elapsed", "submitted", "id", "priority", "reason")
+    Chosen(name)
+    for name in (
+        "index",
+        "state",
+        "online",
+        "attempt",
+        "host",
+        "elapsed",
+        "submitted",
+        "id",
+        "priority",
+        "reason",
+    )
 )
 
 
@@ -165,7 +177,9 @@ def column_of(name: str) -> Column:
         return known
     field = name.removeprefix(META)
     title = clean_line(field, 20).upper()
-    return Column(name, title, max(len(title), 10), False, lambda facts: _field(facts, field), lambda row: None)
+    return Column(
+        name, title, max(len(title), 10), False, lambda facts: _field(facts, field), lambda row: None
+    )
 
 
 def _field(facts: Facts, field: str) -> str:
@@ -237,15 +251,19 @@ def _aligned(text: str, width: int, right: bool) -> str:
     return cut.strip().rjust(width) if right and cut.endswith(" ") else cut
 
 
-def sort_rows(rows: Sequence[JobRow], fields: Mapping[JobKey, Mapping[str, object]], keys: Sequence[SortKey]) -> list[JobKey]:
+def sort_rows(
+    rows: Sequence[JobRow], fields: Mapping[JobKey, Mapping[str, object]], keys: Sequence[SortKey]
+) -> list[JobKey]:
     """The jobs in the order of `keys`, the first one first; what a job does not have comes last."""
     ordered = list(rows)
     for key in reversed(keys):
-        ordered.sort(key=lambda row: _rank(row, key, fields), reverse=key.down)  # noqa: B023 - used at once
+        ordered.sort(key=lambda row: _rank(row, key, fields), reverse=key.down)
     return [row.key for row in ordered]
 
 
-def _rank(row: JobRow, key: SortKey, fields: Mapping[JobKey, Mapping[str, object]]) -> tuple[int, int, object]:
+def _rank(
+    row: JobRow, key: SortKey, fields: Mapping[JobKey, Mapping[str, object]]
+) -> tuple[int, int, object]:
     if key.name.startswith(META):
         value: object = fields.get(row.key, {}).get(key.name)
     else:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+import shlex
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from paraschut_core.config import Settings
 from paraschut_core.errors import ParaschutError, UsageError
 from paraschut_core.executors.base import JobExecutor
-from paraschut_core.model import DONE_STATES
+from paraschut_core.model import DONE_STATES, JobKey
 from paraschut_core.workspace import Workspace
 
 if TYPE_CHECKING:
     from paraschut_core.actions import Watcher
 
+from .raising import Raises, propose
 from .records import Failure, Preview, Target, Verdict
 
 Progress = Callable[[int, int], None]
+
+_OWN = frozenset({"BatchID", "JobIndex", "attempt", "rev", "SpawnID", "spawn_state"})
+"""Fields that the index gives."""
 
 
 class Deeds:
@@ -30,12 +35,14 @@ class Deeds:
         self._settings = settings
         self._executor = executor
 
-    def preview(self, target: Target) -> Preview:
+    def preview(self, target: Target, reasons: Mapping[JobKey, str]) -> Preview:
         """Counts what an action would meet. Raises ParaschutError."""
         from paraschut_core import actions
+        from paraschut_core.db.jobs import read_infos
 
         with Workspace(self._settings, self._executor) as ws:
             found = actions.preview(ws, actions.Selection(target.keys, target.batches))
+            raises = propose(read_infos(ws.reader, reasons), reasons) if reasons else Raises()
         return Preview(
             len(found.keys),
             found.states,
@@ -79,7 +86,11 @@ class Deeds:
             case "reset":
                 report = actions.reset(ws, selection, force=force, command=command, watcher=watcher)
             case "resubmit":
-                report = actions.resubmit(ws, selection, force=force, command=command, watcher=watcher)
+                raises = target.raises.values
+                report = actions.resubmit(
+                    ws, selection, force=force, resources=raises, command=command, watcher=watcher
+                )
+                report = report._replace(action=None)  # what was submitted anew cannot be taken back
             case "qdel":
                 report = actions.qdel(ws, selection, command=command, watcher=watcher)
             case "submit_these":
@@ -101,7 +112,7 @@ class Deeds:
                 report = actions.set_fields(
                     ws,
                     selection.resolve(ws),
-                    {name: field},
+                    lambda info: changed(info, name, field),
                     unless,
                     verb="set",
                     command=command,
@@ -128,7 +139,7 @@ def _submit_next(ws: Workspace, watcher: Watcher) -> Verdict:
 
     report = submit_next(ws, progress=watcher.progress, cancelled=watcher.cancelled)
     failed = tuple(Failure(o.key, o.error) for o in report.outcomes if o.id is None)
-    return Verdict(len(report.outcomes) - len(failed), failed, command="paraschut submit")
+    return Verdict(len(report.outcomes) - len(failed), failed, command="submit")
 
 
 def _number(text: str) -> int | float:
@@ -142,36 +153,64 @@ def parse_field(text: str) -> tuple[str, object]:
     """ "name=value" as a field and its value: JSON if it is that, else text.
 
     Raises:
-        UsageError: no name or no `=`.
+        UsageError: no name, no `=`, or a field that the index itself gives.
     """
     name, sign, value = text.partition("=")
     name = name.strip()
     if not sign or not name:
         raise UsageError(f"Write field=value, e.g. queue=long; {text!r} has no =.")
+    if name.partition(".")[0] in _OWN:
+        raise UsageError(f"{name} is given by the index; nobody sets it.")
     try:
         return name, json.loads(value)
     except ValueError:
         return name, value.strip()
 
 
+def changed(info: Mapping[str, Any], name: str, value: object) -> dict[str, object]:
+    """What to set for `name=value`; `resources.mem` stands for one entry of a field."""
+    field, dot, entry = name.partition(".")
+    if not dot:
+        return {name: value}
+    old = info.get(field)
+    return {field: {**(old if isinstance(old, Mapping) else {}), entry: value}}
+
+
+_WORDS = {
+    "submit_next": "submit",
+    "submit_these": "submit",
+    "edit": "set",
+    "boost": "set",
+    "clean": "clean --files",
+}
+_LONGEST = 2000
+
+
 def command_line(verb: str, target: Target, force: bool, value: str) -> str:
-    """The command that does the same."""
-    word = {
-        "submit_next": "submit",
-        "submit_these": "submit",
-        "edit": "set",
-        "boost": "set",
-        "collect": "set",
-    }.get(verb, verb)
-    parts = ["paraschut", word]
-    parts += [str(batch_id) for batch_id in target.batches]
+    """The command that does the same (one after the other for jobs of several batches), as the command
+    line's own acts are kept: without the program's name."""
+    if verb == "undo":
+        return f"undo {value}".strip()
+    word = _WORDS.get(verb, verb)
+    setting = f"priority={value}" if verb == "boost" else value
+    tail = [shlex.quote(setting)] if value else []
+    tail += ["--force"] if force else []
+    for name, new in _same_raise(target).items():
+        tail += ["--resource", shlex.quote(f"{name}={new}")]
+    heads = [",".join(str(batch_id) for batch_id in target.batches)] if target.batches else []
     by_batch: dict[int, list[int]] = {}
     for key in target.keys:
         by_batch.setdefault(key.batch_id, []).append(key.job_index)
-    parts += [f"{batch_id}/{spans(indexes)}" for batch_id, indexes in by_batch.items()]
-    if force:
-        parts.append("--force")
-    return " ".join(parts)
+    heads += [f"{batch_id} {spans(indexes)}" for batch_id, indexes in by_batch.items()]
+    text = "; ".join(" ".join([word, *([head] if head else []), *tail]) for head in heads or [""])
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def _same_raise(target: Target) -> Mapping[str, object]:
+    """The raised resources, if they are the same for all jobs of the target: only then one command does it."""
+    values = list(target.raises.values.values())
+    same = len(values) == len(target.keys) and all(value == values[0] for value in values)
+    return values[0] if values and same else {}
 
 
 def spans(indexes: Iterable[int]) -> str:

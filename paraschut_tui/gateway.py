@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import NamedTuple, TypeVar
 
@@ -16,13 +16,15 @@ from textual.message import Message
 
 from paraschut_core.config import Settings
 from paraschut_core.db.connection import Database
-from paraschut_core.errors import ParaschutError
+from paraschut_core.errors import ParaschutError, UsageError
 from paraschut_core.executors.base import JobExecutor
-from paraschut_core.model import Action, JobKey, JobRow
+from paraschut_core.model import Action, JobInfo, JobKey, JobRow
 
-from .board import Cells, packed
+from .board import Board, Cells, packed
+from .columns import META, SortKey, sort_rows
 from .deeds import Deeds
 from .feed import Feed, Update
+from .journal import Journal
 from .lanes import Lane
 from .look import Looks
 from .messages import ActionProgress, CellsReady, SnapshotReady
@@ -31,6 +33,12 @@ from .records import JobRecord, Preview, Target, Verdict
 
 T = TypeVar("T")
 Post = Callable[[Message], object]
+
+CHUNK = 5000
+"""Rows read at a time where many are read."""
+
+MOST_SORTED = 300_000
+"""Jobs that the rows can be sorted of: each one's row is read for it."""
 
 FEW = 2000
 """Up to so many jobs are read one by one, more in a sweep through their batch."""
@@ -62,6 +70,9 @@ class Gateway:
         self._loader: Lane | None = None
         self._actor: Lane | None = None
         self._counter: Lane | None = None
+        self._sorter: Lane | None = None
+        self._sorting: object = None
+        self._journal = Journal()
         self._reader_db: Database | None = None
         self._loader_db: Database | None = None
         self._tickets = itertools.count(1)
@@ -75,16 +86,24 @@ class Gateway:
         self._post = post
         self._reader, self._loader = Lane("paraschut-read"), Lane("paraschut-load")
         self._actor, self._counter = Lane("paraschut-act"), Lane("paraschut-count")
+        self._sorter = Lane("paraschut-sort")
+        self._journal.open()
         self._feed.start()
 
     def close(self) -> None:
         """Ends the threads; waits a little for those that are busy, but not for ever."""
         self._wanted = -1
         self._cancelled = True
+        self._sorting = None
         self._feed.close()
-        for lane in (self._reader, self._loader, self._actor, self._counter):
+        for lane in (self._reader, self._loader, self._actor, self._counter, self._sorter):
             if lane is not None:
                 lane.close()
+        self._journal.close()
+
+    def journal(self) -> list[str]:
+        """The latest lines of the program's own log, of what went wrong or nearly so."""
+        return self._journal.lines()
 
     # ------------------------------------------------------------------ snapshots
 
@@ -125,7 +144,7 @@ class Gateway:
             if self._loader_db is None:
                 self._loader_db = self._open()
             if request.query is not None:
-                cells = self._matching(self._loader_db, request.query, missing)
+                cells = self._matching(self._loader_db, ticket, request.query, missing)
                 self._post(CellsReady(ticket, cells, True))
             else:
                 self._load_batches(self._loader_db, ticket, request.batches)
@@ -153,17 +172,24 @@ class Gateway:
             whole.append(Cells(batch_id, packed(indexes), states))
         self._post(CellsReady(ticket, whole, True))
 
-    def _matching(self, db: Database, query: Query, missing: frozenset[JobKey]) -> list[Cells]:
+    def _matching(self, db: Database, ticket: int, query: Query, missing: frozenset[JobKey]) -> list[Cells]:
         from paraschut_core.db.filters import matching_keys
+        from paraschut_core.logs import Pattern
+
+        from .log_search import log_holds
 
         def wanted(keys: Iterable[JobKey], lost: bool | None) -> Iterator[JobKey]:
             return (key for key in keys if lost is None or (key in missing) is lost)
 
         found: dict[int, set[int]] = {}
+        words = [Pattern(text, literal=True) for text in query.log]
         passes = [(query.condition, query.lost)] + ([(query.or_lost, True)] if query.or_lost else [])
         for condition, lost in passes:
             for key in wanted(matching_keys(db, condition or "1"), lost):
-                found.setdefault(key.batch_id, set()).add(key.job_index)
+                if ticket != self._wanted:
+                    return []
+                if not words or log_holds(db, key, words):
+                    found.setdefault(key.batch_id, set()).add(key.job_index)
         return [self._cells_of(db, batch_id, found[batch_id]) for batch_id in sorted(found, reverse=True)]
 
     def _cells_of(self, db: Database, batch_id: int, wanted: set[int]) -> Cells:
@@ -187,6 +213,60 @@ class Gateway:
 
         return await self._read(lambda db: read_rows(db, keys))
 
+    async def rows_and_fields(
+        self, keys: Sequence[JobKey], fields: Sequence[str]
+    ) -> tuple[list[JobRow], dict[JobKey, JobInfo]]:
+        """The rows of jobs; and their metadata, if any field of it is wanted."""
+        from paraschut_core.db.jobs import read_infos, read_rows
+
+        def read(db: Database) -> tuple[list[JobRow], dict[JobKey, JobInfo]]:
+            infos = read_infos(db, keys) if fields else ()
+            return read_rows(db, keys), {JobKey(info["BatchID"], info["JobIndex"]): info for info in infos}
+
+        return await self._read(read)
+
+    async def sorted_order(self, board: Board, sorting: Sequence[SortKey]) -> array[int] | None:
+        """The numbers of the board's jobs, sorted; None if another order was asked for meanwhile.
+
+        Raises:
+            UsageError: there are too many jobs.
+        """
+        self._sorting = (board, tuple(sorting))
+        if board.total > MOST_SORTED:
+            raise UsageError(
+                f"{board.total:,} jobs are too many to sort ({MOST_SORTED:,} are the most): filter them first."
+            )
+        places = [(group.batch_id, group.indexes) for group in board.groups]
+        assert self._sorter is not None  # started
+        future = self._sorter.submit(lambda: self._sort(board, places, tuple(sorting)))
+        return await asyncio.wrap_future(future)
+
+    def _sort(
+        self, board: Board, places: Sequence[tuple[int, Sequence[int]]], sorting: tuple[SortKey, ...]
+    ) -> array[int] | None:
+        from paraschut_core.db.jobs import read_infos, read_rows
+
+        fields = any(key.name.startswith(META) for key in sorting)
+        rows: list[JobRow] = []
+        infos: dict[JobKey, JobInfo] = {}
+        with self._open() as db:
+            for batch_id, indexes in places:
+                for start in range(0, len(indexes), CHUNK):
+                    if self._sorting != (board, sorting):
+                        return None
+                    keys = [JobKey(batch_id, index) for index in indexes[start : start + CHUNK]]
+                    rows += read_rows(db, keys)
+                    if fields:
+                        infos.update((JobKey(i["BatchID"], i["JobIndex"]), i) for i in read_infos(db, keys))
+        order = array("q")
+        for key in sort_rows(rows, infos, sorting):
+            place = board.locate(key)
+            if place is not None:
+                order.append(board.number(*place))
+        missing = set(range(board.total)).difference(order) if len(order) != board.total else ()
+        order.extend(sorted(missing))  # gone from the file, not yet from the board
+        return order
+
     async def record(self, key: JobKey) -> JobRecord:
         """All about one job; what cannot be read is said in its `error`."""
         try:
@@ -201,6 +281,12 @@ class Gateway:
         state = self.looks.states[look]
         keys = await self._read(lambda db: read_keys(db, batch_id, (state,), limit))
         return [key.job_index for key in keys]
+
+    async def last_undoable(self) -> Action | None:
+        """The user's latest act that can be undone."""
+        from paraschut_core.db.history import last_undoable
+
+        return await self._read(lambda db: last_undoable(db, db.who))
 
     async def actions(self) -> list[Action]:
         """The latest acts of users, newest first."""
@@ -229,10 +315,17 @@ class Gateway:
 
     # ------------------------------------------------------------------ actions
 
-    async def preview(self, target: Target) -> Preview:
-        """How many jobs of which states an action would meet. Raises ParaschutError."""
+    async def preview(self, target: Target, reasons: Mapping[JobKey, str]) -> Preview:
+        """How many jobs of which states an action would meet.
+
+        Args:
+            reasons: why some of them are missing; they may be offered more time or memory.
+
+        Raises:
+            ParaschutError: there is no such job, or the file cannot be read.
+        """
         assert self._counter is not None  # started
-        return await asyncio.wrap_future(self._counter.submit(lambda: self._deeds.preview(target)))
+        return await asyncio.wrap_future(self._counter.submit(lambda: self._deeds.preview(target, reasons)))
 
     async def act(self, verb: str, target: Target, *, force: bool = False, value: str = "") -> Verdict:
         """Carries an action out; tells its progress by ActionProgress messages."""

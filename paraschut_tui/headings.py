@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 Sides = tuple[list[Part], list[Part]]
 
 
-def tree_title(snapshot: Snapshot, focused: bool, grouping: str) -> Sides:
-    """Above the tree: how many batches."""
+def tree_title(snapshot: Snapshot, focused: bool, grouping: str, marked: int) -> Sides:
+    """Above the tree: how many batches, how many of them marked, in which order."""
     left: list[Part] = [
         (" BATCHES", "accent-bold" if focused else "bold"),
         (f" {len(snapshot.batches)}", "muted"),
     ]
-    return left, [(f"by {grouping} ", "muted")] if grouping != "time" else []
+    right: list[Part] = [(f"by {grouping} ", "muted")] if grouping != "time" else []
+    return left, [(f"{marked} marked ", "accent"), *right] if marked else right
 
 
 def grid_title(snapshot: Snapshot, scope: Scope, grid: JobGrid, focused: bool, error: str) -> Sides:

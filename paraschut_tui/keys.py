@@ -38,6 +38,8 @@ TREE: Sequence[Key] = (
     Key("right,l", "open", help="open, go in", shown="→ l"),
     Key("left,h", "close", help="close, go out", shown="← h"),
     Key("enter", "unfold", help="open or close; on a job: its log", shown="Enter"),
+    Key("space", "mark", "mark", "mark the batch: marked ones are shown together", shown="Space"),
+    Key("u", "clear", help="unmark all batches"),
     Key("t", "group", help="by time, by name, by type"),
 )
 
@@ -54,6 +56,7 @@ GRID: Sequence[Key] = (
     Key("I", "invert", help="invert the marks"),
     Key("u", "clear", help="clear the marks"),
     Key("c", "density", "cells/rows", "cells or rows"),
+    Key("w", "columns", "", "the rows' columns: which, how wide, sorted by which"),
 )
 
 MAIN: Sequence[Key] = (
@@ -69,8 +72,10 @@ MAIN: Sequence[Key] = (
     Key("D", "remove", "", "remove the batch: jobs, history and folder", changes=True),
     Key("z", "undo", "undo", "undo the last action", changes=True),
     Key("@", "history", "", "what was done, and how to do it on the command line", shown="@"),
+    Key("P", "auto_submit", "", "submit what is next again and again, or no more", changes=True),
     Key("slash", "filter", "filter", "filter", shown="/"),
     Key("M", "next_missing", "next missing", "to the next missing job, through all batches"),
+    Key("f", "newest_running", "", "to the job that started last, its log followed"),
     Key("left_square_bracket", "previous_batch", "", "previous batch", shown="["),
     Key("right_square_bracket", "next_batch", "", "next batch", shown="]"),
     Key("b", "batches", "batches", "the batches (over the grid on a narrow screen)"),
@@ -80,6 +85,7 @@ MAIN: Sequence[Key] = (
     Key("tab", "app.focus_next", "", "next pane", shown="Tab"),
     Key("shift+tab", "app.focus_previous", "", "previous pane", shown="shift+Tab"),
     Key("escape", "back", "", "back: clears filter, marks, zoom", shown="Esc"),
+    Key("exclamation_mark", "trouble", "", "how database and scheduler are, and what went wrong", shown="!"),
     Key("ctrl+r", "refresh", "", "read and poll now"),
     Key("colon", "app.command_palette", "", "all commands", shown=": ctrl+p"),
     Key("question_mark", "help", "help", "this help", shown="?"),
@@ -102,7 +108,7 @@ LOG: Sequence[Key] = (
 DETAILS: Sequence[Key] = (Key("escape", "", "back"), Key("i", "", "log"))
 
 KEY_LINE = {
-    "tree": ("r", "s", "d", "S", "slash", "M", "i", "o", "plus", "z", "question_mark", "q"),
+    "tree": ("r", "s", "d", "S", "space", "slash", "M", "i", "o", "plus", "z", "question_mark", "q"),
     "grid": ("r", "s", "d", "space", "slash", "M", "c", "i", "o", "S", "plus", "z", "question_mark", "q"),
     "log": ("o", "O", "slash", "n", "e", "F", "plus", "w", "escape", "i", "question_mark", "q"),
     "details": ("escape", "i", "r", "s", "d", "question_mark", "q"),

@@ -1,6 +1,6 @@
 """The filter language: words and field:value terms, made into an SQLite condition and a wish about missing.
 
-state:missing,run  batch:2026  host:n12  age:>2h  exit:137  attempt:>1  name:x  !term  sql: ...
+state:missing,run  batch:2026  host:n12  age:>2h  exit:137  attempt:>1  log:"CUDA error"  !term  sql: ...
 """
 
 from __future__ import annotations
@@ -26,13 +26,15 @@ class Query(NamedTuple):
     """What a filter means.
 
     `condition` is for SQLite ("" matches all). `lost` True keeps only missing jobs, False only others,
-    None both. With `or_lost` there is a second condition, whose jobs match if they are missing.
+    None both. With `or_lost` there is a second condition, whose jobs match if they are missing. `log`
+    are texts that must be in a job's latest log.
     """
 
     text: str
     condition: str = ""
     lost: bool | None = None
     or_lost: str = ""
+    log: tuple[str, ...] = ()
 
 
 def parse(text: str, now: float | None = None) -> Query:
@@ -47,6 +49,7 @@ def parse(text: str, now: float | None = None) -> Query:
     now = time.time() if now is None else now
     terms: list[str] = []
     states: list[str] | None = None
+    logs: list[str] = []
     found = False  # whether "not missing" was asked for
     position = 0
     while position < len(text):
@@ -59,6 +62,9 @@ def parse(text: str, now: float | None = None) -> Query:
             continue
         if not field and _SQL.search(value):
             return Query(text, text)
+        if field == "log" and not match["not"]:
+            logs.append(value)
+            continue
         if field == "state" and not match["not"]:
             states = (states or []) + [state for state in value.split(",") if state]
             continue
@@ -67,7 +73,7 @@ def parse(text: str, now: float | None = None) -> Query:
             continue
         term = _term(field, value, now)
         terms.append(f"NOT ({term})" if match["not"] else term)
-    query = _with_states(text, terms, states)
+    query = _with_states(text, terms, states)._replace(log=tuple(logs))
     return query._replace(lost=False) if found and query.lost is None else query
 
 
@@ -170,7 +176,7 @@ _FIELDS: dict[str, Callable[[str], str]] = {
     "state": lambda value: f"state IN ({_list(value.split(','))})",
 }
 
-FIELDS = ("state", *(name for name in _FIELDS if name != "state"), "age", "started", "meta.FIELD")
+FIELDS = ("state", *(name for name in _FIELDS if name != "state"), "age", "started", "log", "meta.FIELD")
 """Names of the fields, in the order to offer them."""
 
 

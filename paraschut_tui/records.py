@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from paraschut_core.model import Event, JobInfo, JobKey, JobRow, Spawn
 
+from .raising import Raises
+
 
 class JobRecord(NamedTuple):
     """All that is known of one job. `error` says why it could not be read."""
@@ -20,11 +22,13 @@ class JobRecord(NamedTuple):
 
 
 class Target(NamedTuple):
-    """What an action is done to: jobs by key, whole batches, or both. `title` says it in words."""
+    """What an action is done to: jobs by key, whole batches, or both. `title` says it in words; `raises`
+    are resources to be raised first."""
 
     title: str
     keys: tuple[JobKey, ...] = ()
     batches: tuple[int, ...] = ()
+    raises: Raises = Raises()
 
     def __bool__(self) -> bool:
         return bool(self.keys or self.batches)
@@ -32,7 +36,8 @@ class Target(NamedTuple):
 
 class Preview(NamedTuple):
     """What an action would meet. `counts` are jobs by state, `done` of them finished, `live` known to the
-    scheduler. `attempt` is the highest attempt so far; `hints` are further lines to show."""
+    scheduler. `attempt` is the highest attempt so far; `hints` are further lines to show; `raises` what the
+    jobs may need more of this time."""
 
     total: int
     counts: Mapping[str, int]
@@ -41,6 +46,7 @@ class Preview(NamedTuple):
     done: int = 0
     attempt: int = 0
     hints: tuple[str, ...] = ()
+    raises: Raises = Raises()
 
 
 class Failure(NamedTuple):

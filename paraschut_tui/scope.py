@@ -55,6 +55,12 @@ class Scope:
             self.batches = (batch_id,)
             self._load()
 
+    def go_to_batch(self, batch_id: int) -> None:
+        """Puts the cursor on the batch's first job, if it is among what is shown."""
+        group = self._grid.board.group_of(batch_id)
+        if group is not None:
+            self._grid.go_to(self._grid.board.key(group, 0))
+
     def show_batches(self, batch_ids: tuple[int, ...]) -> None:
         """Shows several batches, one below the other."""
         self._remember_seat()
@@ -106,7 +112,11 @@ class Scope:
             return
         board = Board(message.cells, self._looks, matching=self.query is not None)
         board.dress(self._snapshot)
-        self._grid.show(board, self._note())
+        old = self._grid.board
+        same = [(g.batch_id, len(g)) for g in old.groups] == [(g.batch_id, len(g)) for g in board.groups]
+        self._grid.show(board, self._note(), self._grid.order if same else None)
+        if message.done and self._grid.density == "rows" and self._grid.sorting:
+            self._grid.post_message(self._grid.SortWanted())
         if message.done:
             self._arrive()
             if self._stale:
@@ -149,9 +159,8 @@ class Scope:
                 if place is not None and self._grid.board.groups[place[0]].looks[place[1]] == look:
                     return True
             return self._grid.go_to_look(batch_id, look)
-        group = self._grid.board.group_of(batch_id)
-        if self.query is not None and group is not None:
-            return self._grid.go_to(self._grid.board.key(group, 0))
+        if self.query is not None:
+            self.go_to_batch(batch_id)
         return False
 
     # ------------------------------------------------------------------ words

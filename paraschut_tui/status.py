@@ -69,6 +69,11 @@ def tally_parts(snapshot: Snapshot, looks: Looks) -> list[Part]:
     return parts
 
 
+def is_stale(snapshot: Snapshot, seen: float, now: float) -> bool:
+    """Whether what is shown may no longer be what is in the database."""
+    return bool(snapshot.database.error) or bool(seen and now - seen > STALE_AFTER)
+
+
 class Pace:
     """How fast jobs complete, from the last ten minutes."""
 

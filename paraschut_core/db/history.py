@@ -185,14 +185,31 @@ def undo(tx: Transaction, action: Action) -> tuple[list[JobKey], list[tuple[JobK
         now = tx.connection.execute(
             "SELECT rev, changed_by, state FROM job WHERE BatchID = ? AND JobIndex = ?", key
         ).fetchone()
-        if now is None or now[0] != rev:
+        if now is None or _content_of(tx, key, now[0]) != rev:
             refused.append((key, "removed since" if now is None else f"changed since by {now[1]}"))
             continue
-        _restore(tx, key, json.loads(detail) if detail else {})
-        add_event(tx, key, attempt, after, before, f"undo of {action.verb}")
+        kept = json.loads(detail) if detail else {}
+        _restore(tx, key, kept)
+        add_event(tx, key, attempt, after, before, f"{_UNDO}{action.verb}", {"as_of": kept.get("rev")})
         restored.append(key)
     tx.connection.execute("UPDATE action SET undone_at = ? WHERE id = ?", (tx.at, action.id))
     return restored, refused
+
+
+_UNDO = "undo of "
+
+
+def _content_of(tx: Transaction, key: JobKey, rev: int) -> int:
+    """The revision at which a job first was as it is at `rev`: an undo makes it what it was before."""
+    while True:
+        row = tx.connection.execute(
+            "SELECT detail FROM event WHERE BatchID = ? AND JobIndex = ? AND rev = ? AND why LIKE ?",
+            (*key, rev, f"{_UNDO}%"),
+        ).fetchone()
+        as_of = json.loads(row[0] or "{}").get("as_of") if row else None
+        if not isinstance(as_of, int) or as_of >= rev:
+            return rev
+        rev = as_of
 
 
 _COLUMNS = frozenset(
@@ -211,7 +228,7 @@ _COLUMNS = frozenset(
 
 
 def _restore(tx: Transaction, key: JobKey, detail: Mapping[str, Any]) -> None:
-    """`detail` is what the act kept: {"columns": {...}, "metadata": text or None, "spawns": [...]}."""
+    """`detail` is what the act kept: {"columns": {...}, "metadata": text or None, "spawns": [...], "rev": n}."""
     columns = {name: value for name, value in detail.get("columns", {}).items() if name in _COLUMNS}
     if detail.get("metadata") is not None:
         columns["metadata"] = detail["metadata"]

@@ -381,7 +381,7 @@ def _apply(
     changed = changed_fields(info, fields)
     in_columns = fields.keys() <= set(COLUMN_FIELDS)
     kept = {name: info.get(name) for name in COLUMN_FIELDS}
-    detail: dict[str, Any] = {"changed": changed, "columns": {**kept, **hidden}}
+    detail: dict[str, Any] = {"changed": changed, "columns": {**kept, **hidden}, "rev": info["rev"]}
     if not in_columns:
         detail["metadata"] = metadata
     if reset:

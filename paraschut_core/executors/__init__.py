@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
@@ -107,6 +108,16 @@ def restart_count() -> int:
     return RESTARTS[name]()
 
 
+def _takes_settings(plug_in: Callable[..., object]) -> bool:
+    import inspect
+
+    try:
+        inspect.signature(plug_in).bind(settings=None)
+    except TypeError:
+        return False
+    return True
+
+
 def _plug_in(name: str, settings: Settings) -> JobExecutor:
     from importlib.metadata import entry_points
 
@@ -116,10 +127,7 @@ def _plug_in(name: str, settings: Settings) -> JobExecutor:
         raise UsageError(f"There is no executor {name!r}. Known: {known}.")
     try:
         plug_in = found[name].load()
-        try:
-            executor = plug_in(settings=settings)
-        except TypeError:
-            executor = plug_in()
+        executor = plug_in(settings=settings) if _takes_settings(plug_in) else plug_in()
     except Exception as error:  # whatever a plug-in does, it must not crash its user
         import logging
 

@@ -13,6 +13,7 @@ from .needles import needles_of
 from .rows import LONGEST, SMALL, cuts, line_start, plain, row_start, shown
 
 _CHUNK = 1 << 20
+_SPARSE = 1024  # bytes for each of which one needle for nothing is bearable
 _ESCAPES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\r\n]*(?:\x07|\x1b\\))")
 _CLOSER_LOOK = frozenset("\r\x1b\x90\x98\x9b\x9d\x9e\x9f")
 _NEWLINE = re.compile(rb"\n")
@@ -167,17 +168,19 @@ def _last_start(log: OpenLog, data: bytes, start: int) -> int:
 def _search(data: bytes, base: int, line: int, pattern: Pattern) -> list[int]:
     """The matching rows of `data`, which begins with a row at offset `base`, whose line began at `line`."""
     if b"\x1b" not in data and pattern.needles:
-        return _search_needles(data, base, line, pattern)
+        found = _search_needles(data, base, line, pattern)
+        if found is not None:
+            return found
     # Escapes may stand in the middle of what is looked for: a copy without them has the same lines.
     bare = _ESCAPES.sub(b"", data) if b"\x1b" in data else data
-    if pattern.needles:
+    if pattern.needles and bare is not data:
         numbers = sorted({*_needle_lines(data, pattern), *_needle_lines(bare, pattern)})
     else:
         numbers = _matching_lines(bare, pattern)
     if not numbers:
         return []
     starts = [0, *(match.end() for match in _NEWLINE.finditer(data)), len(data)]
-    found: list[int] = []
+    found = []
     for number in numbers:
         low, high = starts[number], starts[number + 1]
         start = base + low
@@ -185,16 +188,24 @@ def _search(data: bytes, base: int, line: int, pattern: Pattern) -> list[int]:
     return found
 
 
-def _search_needles(data: bytes, base: int, line: int, pattern: Pattern) -> list[int]:
-    """Looks only at the rows that hold one of the pattern's needles."""
+def _search_needles(data: bytes, base: int, line: int, pattern: Pattern) -> list[int] | None:
+    """Looks only at the rows that hold one of the pattern's needles.
+
+    None if so many do for nothing that looking at all lines in turn is quicker.
+    """
     sure = pattern.exact and b"\r" not in data and b"\xc2" not in data  # no returns, no C1 controls
+    patience = len(data) // _SPARSE + 8
     rows = _Rows(data, base, line)
     found: set[int] = set()
     for at, length in _needle_places(data, pattern, lambda place: rows.around(place)[1]):
         start, end = rows.around(at)
         # A needle across the end of a row is in neither row.
-        if start not in found and ((sure and at + length <= end) or pattern.matches(shown(data[start:end]))):
+        if start in found or (sure and at + length <= end) or pattern.matches(shown(data[start:end])):
             found.add(start)
+            continue
+        patience -= 1
+        if patience < 0:
+            return None
     return [base + start for start in sorted(found)]
 
 

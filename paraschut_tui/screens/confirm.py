@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -16,11 +16,20 @@ from paraschut_core.errors import ParaschutError
 from paraschut_core.text import clean_line
 
 from ..acts import Act, affected, question, spared, sparing, summary
+from ..raising import Raises
 from ..records import Preview, Target
 
 
-class ConfirmScreen(ModalScreen[str]):
-    """Returns "yes", "force" (also what is done) or "no".
+class Answer(NamedTuple):
+    """What was answered: yes or no; with `force` also what is done; with these resources raised."""
+
+    yes: bool = False
+    force: bool = False
+    raises: Raises = Raises()
+
+
+class ConfirmScreen(ModalScreen[Answer]):
+    """Asks; the answer is an Answer.
 
     Enter alone cancels: the focus is on Cancel. `y` says yes, once the counts are there.
 
@@ -36,6 +45,7 @@ class ConfirmScreen(ModalScreen[str]):
         Binding("y", "yes", "yes", show=False),
         Binding("n,escape,q", "no", "no", show=False),
         Binding("f", "force", "also those that are done", show=False),
+        Binding("m", "more", "more resources or not", show=False),
         Binding("left,right,h,l,tab,shift+tab", "move", "to the other button", show=False),
     ]
 
@@ -56,6 +66,7 @@ class ConfirmScreen(ModalScreen[str]):
         self._extra = extra
         self._preview: Preview | None = None
         self._ready = preview is None
+        self._more = True
 
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog", classes="-harsh" if self._act.harsh or self._force else ""):
@@ -101,14 +112,17 @@ class ConfirmScreen(ModalScreen[str]):
                 lines = ["Nothing to do."]
             if left:
                 lines.append(left)
+            if preview.raises.words:
+                lines += ["", f"[{'x' if self._more else ' '}] {preview.raises.words}  (m)"]
         return Content("\n".join(clean_line(text) for text in lines))
 
     def action_yes(self) -> None:
         if self._ready:
-            self.dismiss("yes")
+            offered = self._preview.raises if self._preview is not None and self._more else Raises()
+            self.dismiss(Answer(True, self._force, offered))
 
     def action_no(self) -> None:
-        self.dismiss("no")
+        self.dismiss(Answer())
 
     def action_force(self) -> None:
         if (
@@ -117,7 +131,11 @@ class ConfirmScreen(ModalScreen[str]):
             and self._preview is not None
             and spared(self._act, self._preview)
         ):
-            self.dismiss("force")
+            self.dismiss(Answer(force=True))
+
+    def action_more(self) -> None:
+        self._more = not self._more
+        self.query_one("#dialog-meaning", Static).update(self._meaning())
 
     def action_move(self) -> None:
         if self.focused is self.query_one("#no") and self._ready:

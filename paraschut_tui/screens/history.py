@@ -87,7 +87,7 @@ class ActionList(Pane):
             (fit(clean_line(action.verb), 10), "text"),
             (f"{count(action.jobs):>8}  ", "text"),
             (fit(clean_line(action.who), 18) + "  ", "muted"),
-            (clean_line(action.command), "text"),
+            (f"paraschut {clean_line(action.command)}", "text"),
             (f"  {state}", "muted"),
         ]
         if row == self._row:

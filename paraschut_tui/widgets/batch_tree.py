@@ -50,6 +50,9 @@ class BatchTree(Pane):
     class Drilled(Message):
         """Enter upon a job: go where it is shown."""
 
+    class Marked(Message):
+        """Other batches than before are marked."""
+
     def __init__(self, palette: Palette, looks: Looks, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own word
         super().__init__(palette, id=id)
         self.outline = Outline(looks)
@@ -58,6 +61,8 @@ class BatchTree(Pane):
         self._lost: Mapping[int, Mapping[int, int]] = {}
         self._cursor: NodeKey | None = None
         self._row = 0
+        self.marked: set[int] = set()
+        """Batches that are to be shown, and acted upon, together."""
         self.matches: Mapping[int, int] | None = None
         """Per batch, how many jobs match the filter in force; None without one."""
 
@@ -78,6 +83,7 @@ class BatchTree(Pane):
         if self._snapshot is None:
             return
         outline = self.outline
+        self.marked &= self._snapshot.batches.keys()
         offset = self._row - self.scroll_offset.y
         outline.build(self._snapshot, self._lost)
         self.set_height(len(outline.rows))
@@ -198,6 +204,21 @@ class BatchTree(Pane):
         else:
             self.post_message(self.Drilled())
 
+    def action_mark(self) -> None:
+        """Marks or unmarks the batch under the cursor and goes on to the next."""
+        if self._cursor is None:
+            return
+        self.marked ^= {self._cursor.batch_id}
+        self.repaint_changed()
+        self.post_message(self.Marked())
+        self.step_batch(1)
+
+    def action_clear(self) -> None:
+        if self.marked:
+            self.marked.clear()
+            self.repaint_changed()
+            self.post_message(self.Marked())
+
     def action_group(self) -> None:
         """Orders by time, by name group, by batch_type, in turn."""
         turn = {"time": "name", "name": "type", "type": "time"}
@@ -272,13 +293,18 @@ class BatchTree(Pane):
             (full, "success"),
             (empty, "line"),
             (f"{percent(batch.complete, batch.total):>5}", "muted" if done else "text"),
-            (f"{'✗' + count(lost) if lost else '':>5} ", "error" if lost else "muted"),
+            (
+                f"{self._looks.glyph(L_MISSING) + count(lost) if lost else '':>5} ",
+                "error" if lost else "muted",
+            ),
         ]
         if self.matches is not None:
             n = self.matches.get(batch.batch_id, 0)
             right = [(f"{count(n)} match ", "accent" if n else "muted")]
         room = width - width_of(right) - 3
         name = fit(clean_line(batch.name) or "(no name)", max(room, 4), tail=True)
+        if batch.batch_id in self.marked:
+            return [("● ", "accent"), (name, "accent")], right
         sign = self._sign(NodeKey(BATCH, batch.batch_id))
         return [(f"{sign} ", "muted"), (name, "muted" if done else "text")], right
 

@@ -287,7 +287,10 @@ class JobGrid(GridBase):
         """The line above the jobs: the numbers of every tenth cell, or the titles of the columns."""
         indent = (" " * self.plan.label_width, "base")
         if self.density == "rows":
-            return [indent, *columns.heading(self._places(self.scrollable_content_region.width), self.sorting)]
+            return [
+                indent,
+                *columns.heading(self._places(self.scrollable_content_region.width), self.sorting),
+            ]
         numbers = "".join(f"{n:<{cells.BLOCK + 1}}" for n in range(0, self.plan.per_row, cells.BLOCK))
         return [indent, (numbers.rstrip(), "muted")]
 

@@ -15,11 +15,25 @@ class KeyLine(Line):
         super().__init__(palette, id=id)
         self._read_only = read_only
         self._pane = ""
+        self._busy = False
 
     def show_pane(self, pane: str) -> None:
         """Shows the keys of one pane: "tree", "grid", "log" or "details"."""
         self._pane = pane
+        if self._busy:
+            return
         self.show(self._parts(self.size.width or 80))
+
+    def show_busy(self, text: str) -> None:
+        """Shows what is under way in place of the keys."""
+        self._busy = True
+        self.show([(f" {text}", "accent"), ("   Esc stops", "muted")])
+
+    def end_busy(self) -> None:
+        """Shows the keys again."""
+        if self._busy:
+            self._busy = False
+            self.show_pane(self._pane)
 
     def on_resize(self) -> None:
         self._painted = None

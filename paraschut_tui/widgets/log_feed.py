@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 from textual.message import Message
@@ -24,6 +25,7 @@ from paraschut_core.logs import (
 
 from .log_io import Change, Page, Part, Wanted, read_change, read_page, read_text, save, search_parts
 
+_REPORT_EVERY = 0.2  # seconds
 _PATIENCE = 7  # polls without an answer after which the file system is said not to answer
 
 
@@ -110,6 +112,7 @@ class LogFeed:
         self._search_stopped = threading.Event()
         self._search_number = 0
         self._counting_stopped = threading.Event()
+        self._find_stopped = threading.Event()
         self._loading: Worker[None] | None = None
         self._loading_stopped = threading.Event()
         self._next: Wanted | None = None
@@ -133,7 +136,7 @@ class LogFeed:
         """Tells all threads to end."""
         self._closed.set()
         self._search_stopped.set()
-        self.stop_counting()
+        self.stop_working()
 
     def restart_index(self) -> None:
         """Forgets the counted lines: the file is another one."""
@@ -151,10 +154,9 @@ class LogFeed:
         closed = self._closed
         stopped = self._loading_stopped = threading.Event()
 
-        def read() -> None:
-            def report(covered: int) -> None:
-                self._host.post_message(LinesCounted(epoch, covered, False))
+        report = self._reporter(epoch)
 
+        def read() -> None:
             page = read_page(path, wanted, index, lambda: closed.is_set() or stopped.is_set(), report)
             self._host.post_message(PageRead(epoch, wanted, page))
 
@@ -215,10 +217,9 @@ class LogFeed:
         epoch, path, index = self.epoch, self.path, self.index
         stopped = self._counting_stopped = threading.Event()
 
-        def count() -> None:
-            def report(covered: int) -> None:
-                self._host.post_message(LinesCounted(epoch, covered, False))
+        report = self._reporter(epoch)
 
+        def count() -> None:
             try:
                 with open_log(path) as log:
                     if index.extend(log, stopped.is_set, report):
@@ -228,10 +229,24 @@ class LogFeed:
 
         self._run(count, "count")
 
-    def stop_counting(self) -> None:
-        """Ends the counting of lines, also that for going to one."""
+    def _reporter(self, epoch: int) -> Callable[[int], None]:
+        """Tells the host how far a count has come, a few times a second."""
+        reported = time.monotonic()
+
+        def report(covered: int) -> None:
+            nonlocal reported
+            now = time.monotonic()
+            if now - reported >= _REPORT_EVERY:
+                reported = now
+                self._host.post_message(LinesCounted(epoch, covered, False))
+
+        return report
+
+    def stop_working(self) -> None:
+        """Ends the counting of lines, also that for going to one, and the look for a match."""
         self._counting_stopped.set()
         self._loading_stopped.set()
+        self._find_stopped.set()
 
     def search(self, pattern: Pattern, origin: int, *, only_ahead: bool = False) -> None:
         """Searches the whole file from `origin`; answered by SearchParts. Ends an earlier search."""
@@ -265,16 +280,19 @@ class LogFeed:
         return (message.epoch, message.search) == (self.epoch, self._search_number)
 
     def find(self, pattern: Pattern, offset: int, *, forward: bool) -> None:
-        """Looks for one match from a row on, or before it; answered by PlaceFound."""
-        epoch, path, closed = self.epoch, self.path, self._closed
+        """Looks for one match from a row on, or before it; answered by PlaceFound, unless it is stopped."""
+        self._find_stopped.set()
+        stopped = self._find_stopped = threading.Event()
+        epoch, path = self.epoch, self.path
 
         def seek() -> None:
             try:
                 with open_log(path) as log:
                     find = find_next if forward else find_previous
                     at = offset if offset >= log.size else row_start(log, offset)
-                    found = find(log, pattern, at, closed.is_set)
-                self._host.post_message(PlaceFound(epoch, found))
+                    found = find(log, pattern, at, stopped.is_set)
+                if not stopped.is_set():
+                    self._host.post_message(PlaceFound(epoch, found))
             except LogError as error:
                 self._host.post_message(PlaceFound(epoch, None, str(error)))
 

@@ -161,11 +161,11 @@ class FollowingPane(LogCanvas):
             self.progress = f"counting lines {100 * message.covered // max(self.size_in_bytes, 1)}%"
         self.post_message(self.Changed())
 
-    def stop_counting(self) -> bool:
-        """Gives up counting lines; returns whether that was under way."""
+    def stop_working(self) -> bool:
+        """Gives up what takes a while; returns whether something was under way."""
         if not self.progress:
             return False
-        self.feed.stop_counting()
+        self.feed.stop_working()
         self._counting = False
         self.progress = ""
         self._show()

@@ -167,13 +167,15 @@ class LogPane(FollowingPane):
         if forward and self.current is not None:
             row = self.window.rows[self.window.index_at(here)] if self.window.rows else None
             here = row.end if row is not None else here
-        self.tell("looking for an error")
+        self.progress = "looking for an error"
         self._error_forward = forward
         self.feed.find(ERRORS, here, forward=forward)
+        self._show()
 
     def on_place_found(self, message: PlaceFound) -> None:
         if message.epoch != self.feed.epoch:
             return
+        self.progress = ""
         if message.offset is not None:
             self.tell("")
             if self.filtering:
@@ -183,6 +185,7 @@ class LogPane(FollowingPane):
         else:
             way = "later" if self._error_forward else "earlier"
             self.tell(message.trouble or f"no {way} error or warning")
+            self._show()
 
     def _here(self) -> int:
         """Where a step begins: the current row if it is in sight, else the row at the top (bytes).

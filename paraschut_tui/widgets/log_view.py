@@ -358,7 +358,7 @@ class LogView(Vertical):
     def action_back(self) -> None:
         """Ends one thing: counting, marks, filter, search; without any, the key is not for the log."""
         pane = self.pane
-        if not (pane.stop_counting() or pane.clear_marks() or pane.forget_search()):
+        if not (pane.stop_working() or pane.clear_marks() or pane.forget_search()):
             if not pane.notice:
                 raise SkipAction
             pane.tell("")

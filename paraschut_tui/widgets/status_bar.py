@@ -5,7 +5,7 @@ from __future__ import annotations
 from paraschut_core.model import Snapshot
 
 from ..look import Looks, Palette
-from ..status import Pace, database_parts, scheduler_parts, tally_parts
+from ..status import Pace, database_parts, is_stale, scheduler_parts, tally_parts
 from ..strips import Part, width_of
 from .line import Line
 
@@ -19,6 +19,8 @@ class StatusBar(Line):
         self._interval = interval
         self._pace = Pace()
         self._snapshot: Snapshot | None = None
+        self.stale = False
+        """Whether what is on the screen may no longer be what is in the database."""
         self.flags: tuple[str, ...] = ()
         """Words such as "read-only" that stand beside the database."""
 
@@ -34,6 +36,7 @@ class StatusBar(Line):
         if snapshot is None:
             self.show([(" opening the database", "muted")])
             return
+        self.stale = is_stale(snapshot, seen, now)
         left: list[Part] = [(" ", "base"), *database_parts(snapshot.database, seen, now)]
         left += [(f"  {flag}", "warning") for flag in self.flags]
         left += [("    ", "base"), *scheduler_parts(snapshot.scheduler, self._interval, now)]

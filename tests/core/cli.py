@@ -124,10 +124,15 @@ class CommandLine:
     def __enter__(self) -> CommandLine:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Waits until the project's runner has ended by itself."""
+    def __exit__(self, kind: object, *_: object) -> None:
+        """Waits until the project's runner has ended by itself; after a failure its jobs are ended first."""
+        from paraschut_core import config
+        from paraschut_core.executors.local import LocalJobExecutor
         from paraschut_core.executors.local.queue import Queue
 
+        if kind is not None:
+            executor = LocalJobExecutor(settings=config.Settings(job_dir=str(self.folder)))
+            executor.delete_many({id_: {} for id_, job in executor.poll().items() if job.state != "ended"})
         for folder in self.folder.glob("**/.paraschut/local/*"):
             queue = Queue(str(folder))
             wait_until(lambda queue=queue: not queue.serving().lives, f"the runner of {folder} has ended")

@@ -214,7 +214,6 @@ STEP = st.one_of(
     st.tuples(st.just("sql state"), INDEX, STATE, PRIORITY),
     st.tuples(st.just("sql priority"), INDEX, STATE, PRIORITY),
     st.tuples(st.just("sql delete"), INDEX, STATE, PRIORITY),
-    st.tuples(st.just("sql replace"), INDEX, STATE, PRIORITY),
     st.tuples(st.just("complete"), INDEX, STATE, PRIORITY),
     st.tuples(st.just("remove"), INDEX, STATE, PRIORITY),
     st.tuples(st.just("undo"), INDEX, STATE, PRIORITY),
@@ -242,7 +241,7 @@ def test_counters_and_changes_are_right_after_any_run_of_writes(
             seen = found.rev
         rows = db.rows("SELECT BatchID, JobIndex, state FROM job")
         expected = {JobKey(b, j): state for b, j, state in rows}
-        if not any(step[0] in ("sql delete", "sql replace") for step in steps):  # these leave no trace
+        if not any(step[0] == "sql delete" for step in steps):  # which leaves no trace
             assert picture == expected
             assert counters == read_batches(db)
     assert_sound(path)
@@ -275,10 +274,5 @@ def apply(db: Database, what: str, index: int, state: str, priority: Any) -> Non
                 tx.connection.execute("UPDATE job SET priority = ? WHERE JobIndex >= ?", (priority, index))
             elif what == "sql delete":
                 tx.connection.execute("DELETE FROM job WHERE JobIndex = ?", (index,))
-            elif what == "sql replace":
-                tx.connection.execute(
-                    "UPDATE OR REPLACE job SET BatchID = ?, JobIndex = ? WHERE JobIndex = ?",
-                    (key.batch_id, index, (index + 2) % 6),
-                )
     except ParaschutError:
         pass  # a job or batch that is there already, or is not: nothing was written

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,10 +25,14 @@ def _run_mixed(cli: CommandLine) -> int:
     command = "echo out {JobIndex}; echo err {JobIndex} >&2; [ {JobIndex} != 1 ] || [ -e mended ]"
     batch = cli.add("--name", "human/map", "--type", "ribo", "--range", "0-2", command)
     cli("submit")
-    wait_until(
-        lambda: cli.missing(batch) == [1] and set(cli.states(batch).values()) == {"complete", "run"}, "job 1"
-    )
+    wait_until(lambda: _is_settled(cli, batch), "jobs 0 and 2 are complete, 1 is missing, and none is left")
     return batch
+
+
+def _is_settled(cli: CommandLine, batch: int) -> bool:
+    report = cli("queue", "--json", "--filter", f"BatchID == {batch}").json
+    states, missing = report["batches"][0]["states"], report["batches"][0]["missing"]
+    return missing == [1] and states == {"complete": [0, 2], "run": [1]} and not report["queue"]["total"]
 
 
 # ------------------------------------------------------------------------------------ the whole path
@@ -74,14 +79,10 @@ def test_what_init_writes_means_what_it_says(cli: CommandLine) -> None:
     rows = cli("--config", path, "config", "--json").json
     assert {row["setting"] for row in rows if row["from"] == "file"} == {"executor"}
     # With every setting uncommented the values are the same: what is shown are the defaults.
-    lines = [line[2:] if line.startswith("# ") and " = " in line else line for line in commented.splitlines()]
-    path.write_text(
-        "\n".join(line for line in lines if not line.startswith("# ")).replace('job_dir = ""', "")
-    )
+    path.write_text(re.sub(r"(?m)^# (\w+ = )", r"\1", commented).replace('job_dir = ""', ""))
     again = cli("--config", path, "config", "--json").json
-    assert [(row["setting"], row["value"]) for row in again] == [
-        (row["setting"], row["value"]) for row in rows
-    ]
+    same = [{row["setting"]: row["value"] or None for row in found} for found in (rows, again)]  # "" is none
+    assert same[0] == same[1]
 
 
 # ------------------------------------------------------------------------------------ queue
@@ -122,8 +123,8 @@ def test_queue_marks_running_jobs_and_resets_missing_ones(cli: CommandLine) -> N
     batch = _run_mixed(cli)
     sleeper = cli.add("sleep 300")
     cli("submit", sleeper)
-    wait_until(lambda: cli("queue", "--json").json["counts"]["running"] == 1, "the sleeper runs")
-    assert f"\n{sleeper}: commands\n{{'run': ['0*']}}\n" in cli("queue").out
+    wait_until(lambda: f"\n{sleeper}: commands\n{{'run': ['0*']}}\n" in cli("queue").out, "the sleeper runs")
+    assert cli("queue", "--json").json["counts"]["running"] == 1
     out = cli("queue", "--report-missing", "--reset-missing").out
     assert "err 1" in out and "reset: 1 missing jobs" in out
     assert cli.states(batch)[1] == "init"

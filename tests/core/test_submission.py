@@ -15,22 +15,23 @@ from hypothesis import strategies as st
 import paraschut_core as psu
 from paraschut_core import polling, submission
 from paraschut_core.config import Settings
+from paraschut_core.db.connection import who_am_i
 from paraschut_core.errors import ConfigError, DatabaseError, SchedulerError, SubmitError
 from paraschut_core.model import JobInfo, JobKey, JobSpec, LiveJob, Submitted
 from paraschut_core.submission import log_paths, settle_claims, submit_keys, submit_next
 from paraschut_core.workspace import Workspace
 from tests.helpers import BATCH, Project, Scheduler, SchedulerDownError, assert_sound
 
-DEAD = "somebody@{host}:{pid}"
+ME = who_am_i().partition("@")[0]
 
 
 def dead_process() -> str:
-    """The name of a process that has ended, as it would have put it into the database."""
+    """The name of a process of this user that has ended, as it would have put it into the database."""
     pid = os.fork()
     if pid == 0:
         os._exit(0)
     os.waitpid(pid, 0)
-    return DEAD.format(host=os.uname().nodename, pid=pid)
+    return f"{ME}@{os.uname().nodename}:{pid}"
 
 
 def claim_by(project: Project, who: str, keys: Sequence[JobKey], age: float = 0.0) -> list[str]:
@@ -183,8 +184,8 @@ def test_where_absence_is_proof_a_dead_submitters_claim_goes_back_at_once_and_a_
     keys = project.add_many(3)
     local = Scheduler(absence_is_proof=True)
     claim_by(project, dead_process(), keys[:1])
-    claim_by(project, f"me@{os.uname().nodename}:{os.getpid()}", keys[1:2])
-    claim_by(project, f"me@{os.uname().nodename}:{os.getpid()} (1001)", keys[2:])
+    claim_by(project, f"{ME}@{os.uname().nodename}:{os.getpid()}", keys[1:2])
+    claim_by(project, f"{ME}@{os.uname().nodename}:{os.getpid()} (1001)", keys[2:])
     assert settle(project, local) == 1
     assert project.states() == {0: "init", 1: "submit", 2: "submit"}
 
@@ -192,12 +193,21 @@ def test_where_absence_is_proof_a_dead_submitters_claim_goes_back_at_once_and_a_
 def test_a_change_by_a_process_that_has_ended_does_not_make_the_submitter_look_dead(project: Project) -> None:
     local = Scheduler(absence_is_proof=True)
     keys = project.add_many(1)
-    claim_by(project, f"me@{os.uname().nodename}:{os.getpid()}", keys)
+    claim_by(project, f"{ME}@{os.uname().nodename}:{os.getpid()}", keys)
     with project.workspace(local, who=dead_process()) as ws:
         from paraschut_core.actions import Selection, boost
 
         boost(ws, Selection(batches=(BATCH,)), 5)
     assert settle(project, local) == 0
+    assert project.state() == "submit"
+
+
+def test_another_users_claims_are_not_judged_by_ones_own_queue(
+    project: Project, scheduler: Scheduler
+) -> None:
+    keys = project.add_many(1)
+    claim_by(project, "somebody.else@elsewhere:5", keys, age=1e6)
+    assert settle(project, scheduler) == 0
     assert project.state() == "submit"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 from paraschut_core.config import Settings
@@ -17,6 +17,7 @@ from paraschut_core.model import (
     Batch,
     DatabaseHealth,
     Event,
+    JobInfo,
     JobKey,
     JobRow,
     LiveJob,
@@ -24,7 +25,8 @@ from paraschut_core.model import (
     SchedulerHealth,
     Snapshot,
 )
-from paraschut_tui.board import Cells, packed
+from paraschut_tui.board import Board, Cells, packed
+from paraschut_tui.columns import SortKey, sort_rows
 from paraschut_tui.feed import Update
 from paraschut_tui.gateway import Gateway, Request
 from paraschut_tui.look import Looks
@@ -216,6 +218,24 @@ class FakeGateway(Gateway):
                 found.append(Cells(batch_id, packed(indexes), codes))
         return found
 
+    async def rows_and_fields(
+        self, keys: Sequence[JobKey], fields: Sequence[str]
+    ) -> tuple[list[JobRow], dict[JobKey, JobInfo]]:
+        infos = {key: (await self.record(key)).info for key in keys} if fields else {}
+        return [self.row(key) for key in keys], infos
+
+    async def sorted_order(self, board: Board, sorting: Sequence[SortKey]) -> array[int] | None:
+        keys = [board.key(*board.at(n)) for n in range(board.total)]
+        ordered = sort_rows([self.row(key) for key in keys], {}, sorting)
+        numbers = {key: n for n, key in enumerate(keys)}
+        return array("q", [numbers[key] for key in ordered])
+
+    async def last_undoable(self) -> Action | None:
+        return next((action for action in self.acts if action.can_undo and not action.undone), None)
+
+    def journal(self) -> list[str]:
+        return ["12:00:00 INFO paraschut_core.polling: poll of slurm timed out"]
+
     async def rows(self, keys: Sequence[JobKey]) -> list[JobRow]:
         return [self.row(key) for key in keys]
 
@@ -248,7 +268,7 @@ class FakeGateway(Gateway):
 
     # ------------------------------------------------------------------ actions
 
-    async def preview(self, target: Target) -> Preview:
+    async def preview(self, target: Target, reasons: Mapping[JobKey, str]) -> Preview:
         keys = list(target.keys)
         for batch_id in target.batches:
             if batch_id not in self.batches:
@@ -259,6 +279,7 @@ class FakeGateway(Gateway):
         for key in keys:
             state = self.batches[key.batch_id].state(key.job_index)
             counts[state] = counts.get(state, 0) + 1
+        infos = [(await self.record(key)).info for key in reasons]
         done = counts.get("complete", 0) + counts.get("collected", 0)
         return Preview(
             len(keys),

@@ -6,8 +6,10 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import ClassVar
 
 from textual.app import App, ComposeResult
+from textual.binding import BindingType
 from textual.pilot import Pilot
 
 from paraschut_tui.widgets.log_pane import LogPane
@@ -17,13 +19,13 @@ from paraschut_tui.widgets.log_view import LogSources, LogView
 class LogApp(App[None]):
     """Only a LogView."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [("escape", "note_escape", "back")]
+
     def __init__(self) -> None:
         super().__init__()
         self.view = LogView(id="log")
         self.full_screens: list[LogView.FullScreen] = []
         self.escapes = 0
-
-    BINDINGS = [("escape", "note_escape", "back")]
 
     def compose(self) -> ComposeResult:
         yield self.view

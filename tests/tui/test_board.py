@@ -6,6 +6,7 @@ from array import array
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from paraschut_core.model import (
     RUNNING,
     DatabaseHealth,
@@ -23,7 +24,9 @@ from paraschut_tui.look import Looks
 from paraschut_tui.marks import Marks
 
 
-def snapshot(live: dict[JobKey, LiveJob] | None = None, missing: dict[JobKey, Missing] | None = None) -> Snapshot:
+def snapshot(
+    live: dict[JobKey, LiveJob] | None = None, missing: dict[JobKey, Missing] | None = None
+) -> Snapshot:
     return Snapshot(1, {}, live or {}, missing or {}, {}, {}, DatabaseHealth("x"), SchedulerHealth("y"))
 
 
@@ -39,7 +42,9 @@ def row(key: JobKey, state: str) -> JobRow:
 indexes = st.lists(st.integers(-1000, 100_000), min_size=1, max_size=200, unique=True).map(sorted)
 
 
-@given(st.lists(indexes, min_size=1, max_size=4), st.integers(12, 250), st.sampled_from([0, 1]), st.booleans())
+@given(
+    st.lists(indexes, min_size=1, max_size=4), st.integers(12, 250), st.sampled_from([0, 1]), st.booleans()
+)
 def test_every_job_has_a_cell_of_its_own_and_is_found_there(
     batches: list[list[int]], width: int, per_row: int, matching: bool
 ) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from wcwidth import wcswidth
+
 from paraschut_core.model import ENDING, HELD, QUEUED, RUNNING, LiveJob
 from paraschut_tui import figures, look
 from paraschut_tui.look import KNOWN, Looks, Palette, themes
-from wcwidth import wcswidth
 
 OTHER_GLYPHS = "▾▸◂▰▱…·✗"
 
@@ -78,7 +79,16 @@ def test_every_theme_has_a_style_for_every_look(theme: object) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0s"), (59, "59s"), (60, "1m"), (3599, "59m"), (12000, "3h20"), (86400, "1d"), (93600, "1d2h"), (2e6, "23d")],
+    [
+        (0, "0s"),
+        (59, "59s"),
+        (60, "1m"),
+        (3599, "59m"),
+        (12000, "3h20"),
+        (86400, "1d"),
+        (93600, "1d2h"),
+        (2e6, "23d"),
+    ],
 )
 def test_durations_are_short(seconds: float, text: str) -> None:
     assert figures.duration(seconds) == text
@@ -94,7 +104,9 @@ def test_an_age_beyond_the_usual_changes_seldom() -> None:
     assert texts[0] == "1m"
 
 
-@pytest.mark.parametrize(("part", "whole", "text"), [(0, 9, "0%"), (1, 9999, "1%"), (9998, 9999, "99%"), (9, 9, "100%")])
+@pytest.mark.parametrize(
+    ("part", "whole", "text"), [(0, 9, "0%"), (1, 9999, "1%"), (9998, 9999, "99%"), (9, 9, "100%")]
+)
 def test_only_all_is_100_percent_and_only_nothing_0(part: int, whole: int, text: str) -> None:
     assert figures.percent(part, whole) == text
 

@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from textual.pilot import Pilot
+
 from paraschut_core.config import Settings
 from paraschut_core.model import JobKey
 from paraschut_tui.app import ParaschutApp
 from paraschut_tui.look import L_MISSING
 from paraschut_tui.screens.main import MainScreen
 from paraschut_tui.widgets.line import Line
-from textual.pilot import Pilot
 
 from .fake import NOW, FakeBatch, FakeGateway
 from .project import main_screen, until
@@ -63,7 +64,14 @@ async def test_a_batch_named_at_the_start_is_shown_first() -> None:
 async def test_the_status_bar_answers_what_runs_what_died_and_whether_it_is_live() -> None:
     async with dashboard() as (_, screen, _gateway):
         text = line(screen, "status")
-        for words in ("jobs.db  live", "slurm  polled <30s ago", "▶ 12", "○ 40", "✓ 259 / 501", "✗ 3 missing"):
+        for words in (
+            "jobs.db  live",
+            "slurm  polled <30s ago",
+            "▶ 12",
+            "○ 40",
+            "✓ 259 / 501",
+            "✗ 3 missing",
+        ):
             assert words in text
 
 
@@ -133,7 +141,11 @@ async def test_cursor_marks_branches_and_scroll_survive_a_refresh() -> None:
     batches = [FakeBatch(MAP, "big", "i" * 9000), *world()[1:]]
     async with dashboard(batches, batch=MAP) as (pilot, screen, gateway):
         await pilot.press("G", "space", "up", "up")
-        cursor, scroll, rows = screen.grid.cursor, screen.grid.scroll_offset.y, len(screen.batch_tree.outline.rows)
+        cursor, scroll, rows = (
+            screen.grid.cursor,
+            screen.grid.scroll_offset.y,
+            len(screen.batch_tree.outline.rows),
+        )
         assert scroll > 0
         gateway.publish([gateway.change(MAP, 8999, "R")])
         gateway.batches[20261123000000] = FakeBatch(20261123000000, "new/one", "i" * 5)
@@ -243,7 +255,6 @@ async def test_a_database_in_trouble_is_said_apart_from_the_scheduler() -> None:
 
 async def test_narrow_screens_fold_the_tree_into_a_line_and_open_it_on_a_key() -> None:
     async with dashboard(size=(80, 24)) as (pilot, screen, _):
-
         assert "human/genome_map  33%" in line(screen, "batch-line")
         assert "✗2" in line(screen, "batch-line")
         await pilot.press("b")
@@ -362,8 +373,12 @@ HOSTILE = [
 
 @pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
 @pytest.mark.parametrize("size", [(160, 50), (80, 24)])
-async def test_no_name_breaks_the_screen_or_reaches_the_terminal_raw(name: str, size: tuple[int, int]) -> None:
-    batch = FakeBatch(MAP, name, "iRxy!c", held_back=name, reason=name, custom={"x": name, "y": name + "2"}, batch_type=name)
+async def test_no_name_breaks_the_screen_or_reaches_the_terminal_raw(
+    name: str, size: tuple[int, int]
+) -> None:
+    batch = FakeBatch(
+        MAP, name, "iRxy!c", held_back=name, reason=name, custom={"x": name, "y": name + "2"}, batch_type=name
+    )
     async with dashboard([batch], size) as (pilot, screen, gateway):
         gateway.database = gateway.database._replace(path=f"/{name}", notice=name)
         gateway.scheduler = gateway.scheduler._replace(executor=name or "x", failing_since=NOW, error=name)
@@ -372,6 +387,8 @@ async def test_no_name_breaks_the_screen_or_reaches_the_terminal_raw(name: str, 
         await pilot.pause()
         await pilot.press("escape", "slash", "q", "escape", "question_mark")
         await pilot.pause()
-        text = "".join(segment.text for strip in pilot.app.screen._compositor.render_strips() for segment in strip)
+        text = "".join(
+            segment.text for strip in pilot.app.screen._compositor.render_strips() for segment in strip
+        )
         for bad in "\x1b\x9b\x07\u202e\ud800":
             assert bad not in text

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import pytest
+
 from paraschut_core.db.filters import matching_keys
 from paraschut_core.errors import FilterError
 from paraschut_core.workspace import Workspace
@@ -87,7 +87,9 @@ def test_missing_is_asked_for_apart_since_no_row_says_it() -> None:
     assert parse("!state:missing").lost is False
 
 
-@pytest.mark.parametrize("text", ["'", '"', "a'b", "name:'; DROP TABLE job", "state:'", "meta.a'b:c", "index:1-", "\\", "%"])
+@pytest.mark.parametrize(
+    "text", ["'", '"', "a'b", "name:'; DROP TABLE job", "state:'", "meta.a'b:c", "index:1-", "\\", "%"]
+)
 def test_no_text_breaks_out_of_its_term(jobs: Workspace, text: str) -> None:
     try:
         matches(jobs, text)

@@ -7,14 +7,15 @@ import io
 import pyte
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from paraschut_tui.tight import tightened
-from paraschut_tui.widgets.line import differences
 from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.geometry import Region
 from textual.strip import Strip
+
+from paraschut_tui.tight import tightened
+from paraschut_tui.widgets.line import differences
 
 WIDTH, HEIGHT = 24, 3
 
@@ -32,6 +33,7 @@ segments = st.lists(
     max_size=6,
 )
 lines = segments.map(lambda parts: Strip(parts).adjust_cell_length(WIDTH, Style(bgcolor="#000000")))
+
 
 def console() -> Console:
     return Console(file=io.StringIO(), color_system="truecolor", force_terminal=True, width=WIDTH)

@@ -1,0 +1,76 @@
+"""More time or memory for jobs that were ended for want of them. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from paraschut_core.errors import UsageError
+from paraschut_core.executors.resources import clock, parse_time
+from paraschut_core.model import JobInfo, JobKey
+
+_TIMES = ("walltime", "cput", "h_rt", "time")
+_MEMORIES = ("mem", "pmem", "vmem", "pvmem", "h_vmem", "mem_free")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)(\s*[A-Za-z]*)$")
+_NO_TIME = re.compile(r"time.?(limit|out)|walltime|deadline|h_rt|cput", re.IGNORECASE)
+_NO_MEMORY = re.compile(r"out.of.memory|oom|memory|h_vmem", re.IGNORECASE)
+
+
+class Raises(NamedTuple):
+    """New resources for single jobs, and the same in a line of words ("" if there are none)."""
+
+    values: Mapping[JobKey, Mapping[str, Any]] = {}
+    words: str = ""
+
+
+def propose(infos: Iterable[JobInfo], reasons: Mapping[JobKey, str]) -> Raises:
+    """Twice the time for jobs that ran out of it, twice the memory for those that ran out of that.
+
+    Args:
+        infos: the jobs' metadata.
+        reasons: why each was ended.
+    """
+    values: dict[JobKey, dict[str, Any]] = {}
+    seen: Counter[tuple[str, str, str]] = Counter()
+    for info in infos:
+        key = JobKey(info["BatchID"], info["JobIndex"])
+        resources = info.get("resources")
+        reason = reasons.get(key, "")
+        if not isinstance(resources, Mapping):
+            continue
+        for name, double in _wanted(reason):
+            old = resources.get(name)
+            new = double(old)
+            if new is not None:
+                values.setdefault(key, {})[name] = new
+                seen[name, str(old), str(new)] += 1
+    parts = [f"{name} from {old} to {new} for {n}" for (name, old, new), n in seen.most_common(4)]
+    return Raises(values, f"Raise {', '.join(parts)}" if parts else "")
+
+
+def _wanted(reason: str) -> list[tuple[str, Any]]:
+    if _NO_TIME.search(reason):
+        return [(name, _double_time) for name in _TIMES]
+    if _NO_MEMORY.search(reason):
+        return [(name, _double_size) for name in _MEMORIES]
+    return []
+
+
+def _double_time(value: object) -> str | None:
+    if value is None or value == "":
+        return None
+    try:
+        return clock(2 * parse_time(value))
+    except UsageError:
+        return None  # somebody's own way to write a time: better left as it is
+
+
+def _double_size(value: object) -> object:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return value * 2
+    match = _SIZE.match(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        return None
+    return f"{float(match[1]) * 2:g}{match[2]}"

@@ -1,0 +1,112 @@
+"""DashboardBase: the widgets of the dashboard's one screen, and what its parts share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.reactive import Reactive
+from textual.screen import Screen
+from textual.widget import Widget
+
+from paraschut_core.model import Snapshot
+from paraschut_core.text import clean_line
+
+from ..gateway import Gateway
+from ..look import Looks, Palette
+from ..marks import Marks
+from ..scope import Scope
+from ..widgets.batch_tree import BatchTree
+from ..widgets.filter_bar import FilterBar
+from ..widgets.job_details import JobDetails
+from ..widgets.job_grid import JobGrid
+from ..widgets.key_line import KeyLine
+from ..widgets.line import Line
+from ..widgets.log_view import LogView
+from ..widgets.status_bar import StatusBar
+
+
+class DashboardBase(Screen[None]):
+    """Widgets and state; what happens with them is in the classes that build upon this one.
+
+    Args:
+        gateway: the project.
+        palette, looks: colours and glyphs.
+        clock: epoch seconds; frozen in tests.
+        read_only: no key changes anything.
+    """
+
+    AUTO_FOCUS = "#grid"
+
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
+    """As Textual's own, which however repaints the whole screen when the focus moves."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        palette: Palette,
+        looks: Looks,
+        clock: Callable[[], float],
+        *,
+        read_only: bool = False,
+    ) -> None:
+        super().__init__()
+        self.gateway = gateway
+        self.palette = palette
+        self.looks = looks
+        self.clock = clock
+        self.read_only = read_only
+        self.snapshot: Snapshot | None = None
+        self.marks = Marks()
+        self.status = StatusBar(palette, looks, gateway.settings.poll.interval, id="status")
+        self.batch_tree = BatchTree(palette, looks, id="tree")
+        self.grid = JobGrid(palette, looks, self.marks, clock, id="grid")
+        self.log_view = LogView(id="log")
+        self.details = JobDetails(palette, id="details")
+        self.filter_bar = FilterBar(palette, id="filter")
+        self.key_line = KeyLine(palette, read_only=read_only, id="keys")
+        self.scope = Scope(gateway, looks, self.grid, self.write_headings)
+
+    def compose(self) -> ComposeResult:
+        yield self.status
+        with Horizontal(id="upper"):
+            with Vertical(id="left"):
+                yield Line(self.palette, id="tree-title")
+                yield self.batch_tree
+            with Vertical(id="right"):
+                yield Line(self.palette, id="batch-line")
+                yield Line(self.palette, id="grid-title")
+                yield Line(self.palette, id="legend")
+                yield Line(self.palette, id="ruler")
+                yield self.grid
+        with Vertical(id="lower"):
+            yield self.log_view
+            yield self.details
+        yield self.filter_bar
+        yield self.key_line
+
+    @property
+    def pane(self) -> str:
+        """Which pane has the focus: "tree", "grid" or "log"."""
+        widget: Widget | None = self.focused
+        while widget is not None and widget is not self:
+            if widget is self.batch_tree:
+                return "tree"
+            if widget is self.log_view or widget is self.details:
+                return "log"
+            widget = widget.parent if isinstance(widget.parent, Widget) else None
+        return "grid"
+
+    def stop_action(self) -> bool:
+        """Stops an action that is under way. Returns whether there was one."""
+        return False
+
+    def write_headings(self) -> None:
+        """Writes all titles and legends anew; each sends only the columns that differ."""
+        raise NotImplementedError
+
+    def say(self, text: str, severity: str = "information") -> None:
+        """One line that comes and goes. The text may be anybody's: it is never taken for markup."""
+        level = "error" if severity == "error" else "warning" if severity == "warning" else "information"
+        self.notify(clean_line(text, 400), severity=level, markup=False)  # type: ignore[arg-type]  # one of three

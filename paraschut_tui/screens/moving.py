@@ -1,0 +1,278 @@
+"""Moving: the keys that change what is shown: panes, batches, jobs, filter, columns."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from textual import events, work
+from textual.timer import Timer
+from textual.widget import Widget
+
+from paraschut_core.errors import ParaschutError
+from paraschut_core.model import RUNNING, JobKey
+from paraschut_core.text import clean_line
+
+from ..layout import cells_that_fit
+from ..look import L_RUN, L_UNCONFIRMED
+from ..messages import BatchChosen, FilterClosed, FilterEdited
+from ..widgets.batch_tree import BatchTree
+from ..widgets.job_grid import JobGrid
+from ..widgets.log_view import LogPlace, LogSources, LogView
+from .base import DashboardBase
+from .columns import ColumnsScreen
+from .log import LogScreen
+from .trouble import TroubleScreen
+
+NARROW = 110
+"""Columns below which the tree gives its place to the grid."""
+
+TYPING = 0.15
+"""Seconds without a key after which a filter that is being typed is tried."""
+
+_ZOOMS = {"tree": "-zoom-tree", "grid": "-zoom-grid", "log": "-zoom-log"}
+
+
+class Moving(DashboardBase):
+    """The part of the main screen that moves about."""
+
+    _typing: Timer | None = None
+
+    # ------------------------------------------------------------------ sizes
+
+    def on_resize(self, event: events.Resize) -> None:
+        width = event.size.width
+        self.set_class(width < NARROW, "-narrow")
+        # The tree takes what a row of a hundred cells leaves over.
+        self.query_one("#left").styles.width = "1fr" if width < NARROW else max(40, min(width - 118, 60))
+        self.share_lines(event.size.height)
+        self.call_after_refresh(self.write_headings)
+
+    def share_lines(self, height: int) -> None:
+        """Shares the lines between the jobs and the log: what the largest batch needs, but little more than
+        half. It is done once and at a change of size, not from batch to batch: the log must not jump."""
+        if self.snapshot is None:
+            return
+        room = height - 2
+        per_row = cells_that_fit(self.size.width - (50 if self.size.width >= NARROW else 9))
+        largest = max((batch.total for batch in self.snapshot.batches.values()), default=0)
+        wanted = max(-(-largest // per_row) + 5, len(self.batch_tree.outline.rows) + 2)
+        self.query_one("#upper").styles.height = max(min(wanted, room * 11 // 20), min(12, room // 2))
+
+    # ------------------------------------------------------------------ panes
+
+    def on_descendant_focus(self) -> None:
+        pane = self.pane
+        details = pane == "log" and self.has_class("-details")
+        self.key_line.show_pane("details" if details else pane)
+        self.log_view.set_class(pane == "log", "-focused")
+        self.write_headings()
+
+    def _lower(self) -> Widget:
+        return self.details if self.has_class("-details") else self.log_view
+
+    def action_details(self) -> None:
+        was = self.pane == "log"
+        self.toggle_class("-details")
+        if was:
+            self._lower().focus()
+
+    def action_zoom(self) -> None:
+        on = any(self.has_class(name) for name in _ZOOMS.values())
+        self.remove_class(*_ZOOMS.values())
+        if not on:
+            self.add_class(_ZOOMS[self.pane])
+
+    def action_batches(self) -> None:
+        if self.has_class("-narrow"):
+            self.toggle_class("-batches")
+            (self.batch_tree if self.has_class("-batches") else self.grid).focus()
+        else:
+            self.batch_tree.focus()
+
+    def on_batch_tree_drilled(self) -> None:
+        self.remove_class("-batches")
+        self._lower().focus()
+
+    def on_grid_base_drilled(self) -> None:
+        self._lower().focus()
+
+    def action_stream(self) -> None:
+        self.remove_class("-details")
+        self.log_view.action_stream()
+
+    def on_log_view_full_screen(self, message: LogView.FullScreen) -> None:
+        message.stop()
+        self._full_screen(message.sources, message.place)
+
+    @work(exclusive=True, group="log", exit_on_error=False)
+    async def _full_screen(self, sources: LogSources, place: LogPlace) -> None:
+        """The log on the whole screen; afterwards the pane goes on from where the user was there."""
+        back = await self.app.push_screen_wait(LogScreen(sources, place))
+        if back is not None:
+            self.log_view.show(sources, back)
+
+    def action_back(self) -> None:
+        """Undoes one thing: a begun range, zoom, the batches over the grid, the focus, the filter."""
+        if self.stop_action() or self.grid.cancel_range():
+            return
+        for name in (*_ZOOMS.values(), "-batches"):
+            if self.has_class(name):
+                self.remove_class(name)
+                self.grid.focus()
+                return
+        if self.pane != "grid":
+            self.grid.focus()
+        elif self.scope.query is not None:
+            self.scope.set_filter("")
+        self.write_headings()
+
+    # ------------------------------------------------------------------ batches and jobs
+
+    def on_batch_chosen(self, message: BatchChosen) -> None:
+        message.stop()
+        look = message.look
+        if look == L_UNCONFIRMED and message.index is None and self._has_look(message.batch_id, L_RUN):
+            look = L_RUN
+        if self.batch_tree.marked and self.scope.query is None:
+            self.scope.go_to_batch(message.batch_id)
+        else:
+            self.scope.show_batch(message.batch_id, look, message.index)
+        self.write_headings()
+
+    def on_batch_tree_marked(self, message: BatchTree.Marked) -> None:
+        """Shows the marked batches together; none marked: the one under the cursor."""
+        message.stop()
+        cursor = self.batch_tree.cursor
+        if self.batch_tree.marked:
+            self.scope.show_batches(tuple(sorted(self.batch_tree.marked, reverse=True)))
+        elif cursor is not None:
+            self.scope.show_batch(cursor.batch_id)
+        self.write_headings()
+
+    def _has_look(self, batch_id: int, look: int) -> bool:
+        group = self.grid.board.group_of(batch_id)
+        return group is not None and self.grid.board.groups[group].find(look, 0) >= 0
+
+    def action_previous_batch(self) -> None:
+        self.batch_tree.step_batch(-1)
+
+    def action_next_batch(self) -> None:
+        self.batch_tree.step_batch(1)
+
+    def action_next_missing(self) -> None:
+        """To the next missing job behind the cursor, through all batches and round."""
+        if self.snapshot is None or not self.snapshot.missing:
+            self.say("Nothing is missing.")
+            return
+        lost = sorted(self.snapshot.missing, key=lambda key: (-key.batch_id, key.job_index))
+        here = self.grid.cursor
+        after = [
+            k for k in lost if here is None or (-k.batch_id, k.job_index) > (-here.batch_id, here.job_index)
+        ]
+        self.go_to_job((after or lost)[0])
+
+    def go_to_job(self, key: JobKey) -> None:
+        """Puts the cursor on a job, wherever it is."""
+        if not self.grid.go_to(key):
+            if self.scope.query is not None:
+                self.scope.set_filter("")
+            self.batch_tree.go_to_batch(key.batch_id)
+            self.scope.show_batch(key.batch_id, index=key.job_index)
+
+    @work(exclusive=True, group="newest", exit_on_error=False)
+    async def action_newest_running(self) -> None:
+        """To the job that started last, its log followed."""
+        live = self.snapshot.live if self.snapshot is not None else {}
+        running = [key for key, job in live.items() if job.state == RUNNING]
+        if not running:
+            self.say("Nothing runs.")
+            return
+        try:
+            rows = await self.gateway.rows(running)
+        except ParaschutError as error:
+            self.say(str(error), "error")
+            return
+        if rows:
+            self.go_to_job(max(rows, key=lambda row: (row.started_at or 0.0, row.key)).key)
+            self._lower().focus()
+
+    def action_refresh(self) -> None:
+        self.gateway.poll_now()
+        self.scope.reload()
+
+    def action_trouble(self) -> None:
+        """All that is known of how the database and the scheduler are."""
+        self.app.push_screen(TroubleScreen(self.palette, self.snapshot, self.gateway.journal(), self.clock()))
+
+    # ------------------------------------------------------------------ rows and columns
+
+    @work(exclusive=True, group="rows", exit_on_error=False)
+    async def on_job_grid_rows_wanted(self, message: JobGrid.RowsWanted) -> None:
+        message.stop()
+        try:
+            rows, fields = await self.gateway.rows_and_fields(message.keys, message.fields)
+        except ParaschutError as error:
+            self.say(str(error), "error")
+        else:
+            self.grid.take_rows(rows, fields)
+
+    @work(exclusive=True, group="sort", exit_on_error=False)
+    async def on_job_grid_sort_wanted(self, message: JobGrid.SortWanted) -> None:
+        message.stop()
+        board, sorting = self.grid.board, self.grid.sorting
+        try:
+            order = await self.gateway.sorted_order(board, sorting)
+        except ParaschutError as error:
+            self.say(str(error), "error")
+            return
+        if order is not None and board is self.grid.board and sorting == self.grid.sorting:
+            if self.grid.density == "rows":
+                self.grid.set_order(order)
+
+    def on_job_grid_columns_asked(self, message: JobGrid.ColumnsAsked) -> None:
+        message.stop()
+        self._choose_columns()
+
+    @work(exclusive=True, group="columns", exit_on_error=False)
+    async def _choose_columns(self) -> None:
+        chosen = await self.app.push_screen_wait(
+            ColumnsScreen(self.palette, self.grid.columns, self.grid.sorting)
+        )
+        if chosen is not None:
+            self.grid.set_columns(chosen.columns, chosen.sorting)
+            if self.grid.density != "rows":
+                self.grid.set_density("rows")
+
+    # ------------------------------------------------------------------ filter
+
+    def action_filter(self) -> None:
+        self.key_line.display = False
+        names = () if self.snapshot is None else tuple(b.name for b in self.snapshot.batches.values())
+        states = tuple(dict.fromkeys(state for state in self.looks.states if state))
+        self.filter_bar.open(self.scope.query.text if self.scope.query else "", states, names)
+        self.say_matches()
+
+    def on_filter_edited(self, message: FilterEdited) -> None:
+        message.stop()
+        if self._typing is not None:
+            self._typing.stop()
+        self._typing = self.set_timer(TYPING, partial(self.scope.set_filter, message.text))
+
+    def on_filter_closed(self, message: FilterClosed) -> None:
+        message.stop()
+        if self._typing is not None:
+            self._typing.stop()
+        self.key_line.display = True
+        self.scope.set_filter(message.text)
+        self.grid.focus()
+
+    def say_matches(self) -> None:
+        """Tells beside the filter what matches it, or what is wrong with it."""
+        if self.scope.error:
+            self.filter_bar.say([(clean_line(self.scope.error), "error")])
+        elif self.scope.loading:
+            self.filter_bar.say([("looking", "muted")])
+        elif self.scope.query is not None:
+            self.filter_bar.say([(f"{self.grid.board.total:,} match", "accent")])
+        else:
+            self.filter_bar.say([("Enter keeps it, Esc goes back", "muted")])

@@ -1,0 +1,264 @@
+"""What the dashboard, the command line and the documented functions do to jobs: one implementation each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import paraschut_core as psu
+from paraschut_core import actions
+from paraschut_core.actions import Selection, Watcher
+from paraschut_core.errors import FilterError, ParaschutError, SchedulerError, UnknownJobError
+from paraschut_core.model import Deleted, Ending, JobInfo, JobKey
+from tests.helpers import BATCH, Project, Scheduler
+
+OTHER = BATCH + 1
+WHOLE = Selection(batches=(BATCH,))
+
+
+@pytest.fixture
+def busy(project: Project, scheduler: Scheduler) -> Scheduler:
+    """0 init, 1 queued, 2 runs, 3 complete, 4 gone from the queue."""
+    project.configure("[poll]\ninterval = 0\ngrace = 0\n")
+    project.add_many(5)
+    psu.submit_one_job(BATCH, [1, 2, 4], Executor=scheduler)
+    scheduler.run("1002", "1003")
+    psu.get_job_info(BATCH, 2, SetID=True, ClusterID="1002")
+    psu.get_job_info(BATCH, 4, SetID=True, ClusterID="1003")
+    psu.set_complete(BATCH, 3)
+    psu.get_queue(Verbose=False, Executor=scheduler)
+    scheduler.lose_sight("1003")
+    scheduler.endings["1003"] = Ending("out of memory", 137, 9)
+    psu.get_queue(Verbose=False, Executor=scheduler)
+    return scheduler
+
+
+def messages(report: actions.Report) -> dict[int, str]:
+    return {outcome.key.job_index: outcome.message for outcome in report.failed}
+
+
+# ------------------------------------------------------------------------------------ selections
+
+
+def test_a_selection_names_jobs_batches_and_a_condition_and_holds_each_once(
+    project: Project, scheduler: Scheduler
+) -> None:
+    project.add_many(4)
+    project.add_many(2, OTHER)
+    chosen = Selection((JobKey(BATCH, 1),), (OTHER,), f"BatchID = {BATCH} AND JobIndex < 2")
+    with project.workspace(scheduler) as ws:
+        assert chosen.resolve(ws) == [(BATCH, 0), (BATCH, 1), (OTHER, 0), (OTHER, 1)]
+        with pytest.raises(UnknownJobError):
+            Selection(batches=(9,)).resolve(ws)
+        with pytest.raises(FilterError):
+            Selection(condition="1 = ").resolve(ws)
+
+
+def test_a_preview_counts_what_an_action_would_touch(busy: Scheduler, project: Project) -> None:
+    with project.workspace(busy) as ws:
+        seen = actions.preview(ws, WHOLE)
+    assert seen.states == {"init": 1, "submit": 1, "run": 2, "complete": 1}
+    assert (seen.live, seen.missing, seen.reasons, seen.highest_attempt) == (2, 1, {"out of memory": 1}, 1)
+    assert len(seen.keys) == 5
+
+
+# ------------------------------------------------------------------------------------ reset, resubmit
+
+
+def test_a_reset_leaves_alone_what_is_done_and_what_the_queue_holds(
+    busy: Scheduler, project: Project
+) -> None:
+    with project.workspace(busy) as ws:
+        report = actions.reset(ws, WHOLE)
+    assert messages(report) == {
+        1: "queued in the queue as 1001: delete it instead",
+        2: "running in the queue as 1002: delete it instead",
+        3: "state is complete",
+    }
+    assert project.states() == {0: "init", 1: "submit", 2: "run", 3: "complete", 4: "init"}
+
+
+def test_a_forced_reset_takes_all(busy: Scheduler, project: Project) -> None:
+    with project.workspace(busy) as ws:
+        assert actions.reset(ws, WHOLE, force=True).done == 5
+    assert set(project.states().values()) == {"init"}
+
+
+def test_a_resubmit_resets_and_submits_what_can_be(busy: Scheduler, project: Project) -> None:
+    with project.workspace(busy) as ws:
+        report = actions.resubmit(ws, WHOLE)
+    assert report.done == 2
+    assert sorted(messages(report)) == [1, 2, 3]
+    assert project.states() == {0: "submit", 1: "submit", 2: "run", 3: "complete", 4: "submit"}
+    assert project.column("attempt", 4) == 2
+
+
+def test_a_resubmit_may_raise_the_resources_of_single_jobs(busy: Scheduler, project: Project) -> None:
+    psu.set_job_field(BATCH, 4, {"resources": {"mem": "1gb", "cput": "1:00:00"}}, {})
+    with project.workspace(busy) as ws:
+        actions.resubmit(
+            ws, Selection((JobKey(BATCH, 4),)), force=True, resources={JobKey(BATCH, 4): {"mem": "2gb"}}
+        )
+    assert busy.specs[-1].resources == {"mem": "2gb", "cput": "1:00:00"}
+
+
+def test_a_resubmit_of_a_spawn_job_submits_its_missing_spawns(project: Project, scheduler: Scheduler) -> None:
+    project.configure("[poll]\ninterval = 0\ngrace = 0\n")
+    project.add(project.job())
+    psu.submit_one_job(BATCH, 0, Executor=scheduler)
+    info = psu.get_job_info(BATCH, 0, SetID=True, ClusterID="1001")
+    psu.spawn_submit(info, 3, Executor=scheduler)
+    scheduler.lose_sight("1003")
+    with project.workspace(scheduler) as ws:
+        report = actions.resubmit(ws, WHOLE)
+    assert [(o.ok, o.message) for o in report.outcomes] == [(True, "1 spawns resubmitted")]
+    assert project.state() == "spawn"
+
+
+def test_submit_now_takes_init_jobs_and_says_why_not_the_others(busy: Scheduler, project: Project) -> None:
+    with project.workspace(busy) as ws:
+        report = actions.submit_now(ws, Selection((JobKey(BATCH, 9),), (BATCH,)))
+    assert report.done == 1
+    assert messages(report) == {
+        1: "already in state submit",
+        2: "already in state run",
+        3: "already in state complete",
+        4: "already in state run",
+        9: "not in the index",
+    }
+
+
+# ------------------------------------------------------------------------------------ watching and stopping
+
+
+def test_progress_is_told_and_a_stop_leaves_the_rest(project: Project, scheduler: Scheduler) -> None:
+    n = 2 * actions.CHUNK + 1
+    project.add_many(n)
+    told: list[tuple[int, int]] = []
+    watcher = Watcher(lambda *numbers: told.append(numbers), lambda: len(told) == 2)
+    with project.workspace(scheduler) as ws:
+        report = actions.boost(ws, WHOLE, 1, watcher=watcher)
+    assert told == [(1000, n), (2000, n)]
+    assert report.stopped
+    assert report.done == 2000
+    assert project.sql("SELECT count(*) FROM job WHERE priority = 2") == [(2000,)]
+    assert project.sql("SELECT jobs FROM action WHERE verb = 'boost'") == [(2000,)]
+
+
+# ------------------------------------------------------------------------------------ qdel
+
+
+def test_qdel_says_why_jobs_are_left_alone(busy: Scheduler, project: Project) -> None:
+    with project.workspace(busy) as ws:
+        report = actions.qdel(ws, WHOLE)
+    assert messages(report) == {0: "it is not in the queue", 3: "it is complete"}
+    assert set(messages(report).values()) <= set(actions.NOT_QUEUED)
+    assert project.states() == {0: "init", 1: "init", 2: "init", 3: "complete", 4: "init"}
+
+
+def test_qdel_of_a_claim_without_an_id_says_to_try_again(project: Project, scheduler: Scheduler) -> None:
+    project.add(project.job())
+    scheduler.lose = True
+    psu.submit_one_job(BATCH, 0, Executor=scheduler)
+    with project.workspace(scheduler) as ws:
+        assert "try again in a moment" in messages(actions.qdel(ws, WHOLE))[0]
+
+
+def test_what_was_deleted_before_the_scheduler_fell_silent_is_put_down(project: Project) -> None:
+    class Falling(Scheduler):
+        def delete_many(self, jobs: Mapping[str, JobInfo]) -> dict[str, Deleted]:
+            if self.deleted:
+                raise SchedulerError("timed out")
+            return super().delete_many(jobs)
+
+    n = actions.CHUNK + 2
+    falling = Falling()
+    falling.chunk = n
+    project.add_many(n)
+    with project.workspace(falling) as ws:
+        actions.submit_now(ws, WHOLE)
+        report = actions.qdel(ws, WHOLE)
+    assert report.done == actions.CHUNK
+    assert set(messages(report).values()) == {"timed out"}
+    states = list(project.states().values())
+    assert (states.count("init"), states.count("submit")) == (actions.CHUNK, 2)
+
+
+def test_a_job_that_completed_while_it_was_deleted_stays_complete(project: Project) -> None:
+    class Late(Scheduler):
+        def delete_many(self, jobs: Mapping[str, JobInfo]) -> dict[str, Deleted]:
+            psu.set_complete(BATCH, 0)
+            return super().delete_many(jobs)
+
+    late = Late()
+    project.add(project.job())
+    psu.submit_one_job(BATCH, 0, Executor=late)
+    with project.workspace(late) as ws:
+        assert messages(actions.qdel(ws, WHOLE)) == {0: "state is complete: it was over before"}
+    assert project.state() == "complete"
+
+
+# ------------------------------------------------------------------------------------ collect, remove, clean
+
+
+def test_only_complete_jobs_are_collected(busy: Scheduler, project: Project) -> None:
+    with project.workspace(busy) as ws:
+        report = actions.mark_collected(ws, WHOLE)
+    assert report.done == 1
+    assert project.states()[3] == "collected"
+    assert messages(report)[2] == "not complete"
+
+
+def test_a_batch_with_jobs_in_the_queue_is_removed_only_by_force(busy: Scheduler, project: Project) -> None:
+    with project.workspace(busy) as ws:
+        report = actions.remove_batches(ws, [BATCH], force=False)
+        assert [o.message for o in report.failed] == ["it has jobs in the queue: delete them first"]
+        assert len(project.states()) == 5
+        assert actions.remove_batches(ws, [BATCH]).done == 1
+    assert project.states() == {}
+
+
+def test_a_folder_that_cannot_be_removed_is_said_and_the_rows_go(
+    project: Project, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    project.add_many(1)
+    (project.folder / str(BATCH)).mkdir()
+    monkeypatch.setattr(actions.shutil, "rmtree", refuse)
+    with project.workspace(scheduler) as ws:
+        report = actions.remove_batches(ws, [BATCH])
+    assert report.outcomes[0].ok
+    assert "could not be removed whole: Permission denied" in report.outcomes[0].message
+    assert project.states() == {}
+
+
+def test_a_jobs_folder_that_is_a_link_is_not_cleaned(
+    project: Project, scheduler: Scheduler, tmp_path: Path
+) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    project.add_many(1)
+    (project.folder / str(BATCH)).mkdir()
+    (project.folder / str(BATCH) / "0").symlink_to(precious)
+    with project.workspace(scheduler) as ws:
+        assert actions.clean_temp_folders(ws, [BATCH]) == []
+    assert precious.exists()
+
+
+def test_a_file_that_cannot_be_removed_is_an_error_that_names_it(
+    project: Project, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    project.add_many(1)
+    (project.folder / str(BATCH)).mkdir()
+    (project.folder / str(BATCH) / "a.tmp").touch()
+    monkeypatch.setattr(actions.os, "unlink", refuse)
+    with project.workspace(scheduler) as ws, pytest.raises(ParaschutError, match=r"a\.tmp: Permission denied"):
+        actions.clean_temp_files(ws, ["*.tmp"], [BATCH])
