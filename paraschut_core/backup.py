@@ -12,6 +12,9 @@ from typing import NamedTuple
 from .db.connection import Database
 from .errors import DatabaseError, NotADatabaseError, UsageError
 
+_DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)
+"""What reading a damaged file raises; the second where SQLite's own message quotes what is in it."""
+
 Progress = Callable[[int, int], None]
 
 PAGES = 2_000
@@ -179,7 +182,7 @@ def _columns(damaged: sqlite3.Connection, path: str) -> dict[str, list[str]]:
             table: [name for _, name, *_ in damaged.execute(f"PRAGMA table_info({table})")]
             for table in _TABLES
         }
-    except sqlite3.DatabaseError as error:
+    except _DAMAGE as error:
         raise NotADatabaseError(
             f"Nothing can be read of {path}: {error}. Its first page, which says where the tables are, is "
             "lost; take the last backup."
@@ -222,7 +225,7 @@ def _readable(
             if width:
                 first[:] = [row[0]]
             yield row[width:]
-    except sqlite3.DatabaseError:
+    except _DAMAGE:
         whole = False
     if whole:
         return
@@ -234,7 +237,7 @@ def _readable(
             if width:
                 last[:] = [row[0]]
             backwards.append(row[width:])
-    except sqlite3.DatabaseError:
+    except _DAMAGE:
         pass  # that end of the damage is as far as one gets from there
     yield from backwards
     after = f"after row {first[0]}" if first else "from its beginning"
@@ -256,7 +259,7 @@ def _between(
     for number in range(start, stop):
         try:
             row = damaged.execute(f"{select} WHERE rowid = ?", (number,)).fetchone()
-        except sqlite3.DatabaseError:
+        except _DAMAGE:
             lost.append(number)
             continue
         if row is not None:

@@ -12,11 +12,11 @@ import re
 import shlex
 import string
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .errors import UsageError
-from .model import INIT, JobInfo, JobKey, name_text
+from .model import INIT, JobInfo, name_text
 from .prepare import fill_in
 
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+:,./-]+")
@@ -135,11 +135,10 @@ class Template:
         """
         if self._line:
             return ["sh", "-c", self._fill_line(fields)]
-        words = []
-        for word in self._words:
-            parts = [piece.literal + (_value(piece.field, fields) if piece.field else "") for piece in word]
-            words.append("".join(parts))
-        return words
+        return [
+            "".join([p.literal + _value(p.field, fields) if p.field else p.literal for p in word])
+            for word in self._words
+        ]
 
     def _fill_line(self, fields: Mapping[str, Any]) -> str:
         scanner = _Scanner()
@@ -211,17 +210,12 @@ def _quoted(value: str, scanner: _Scanner, field: str) -> str:
 # ------------------------------------------------------------------------------------ jobs
 
 
-def wrapped(key: JobKey, command: Sequence[str], *, chain: bool = False) -> str:
-    """The command line that runs `command` as job `key`, from any directory and host.
-
-    Args:
-        chain: submit what is next once it is complete.
-    """
-    own = [sys.executable]
+def runner() -> str:
+    """The beginning of a command line that runs a command as a job, from any directory and host."""
+    words = [sys.executable]
     if sys.version_info >= (3, 11):
-        own.append("-P")  # the working directory, and what it holds, is not Paraschut's to import
-    own += ["-m", "paraschut_core.cli", "run", str(key.batch_id), str(key.job_index)]
-    return shlex.join([*own, *(["--submit"] if chain else []), "--", *command])
+        words.append("-P")  # the working directory, and what it holds, is not Paraschut's to import
+    return shlex.join([*words, "-m", "paraschut_core.cli", "run"])
 
 
 def read_jsonl(lines: Iterable[str], source: str) -> list[JobInfo]:
@@ -251,11 +245,12 @@ def read_jsonl(lines: Iterable[str], source: str) -> list[JobInfo]:
 
 def make_jobs(
     common: Mapping[str, Any],
-    jobs: Iterable[Mapping[str, Any]],
+    jobs: Sequence[Mapping[str, Any]],
     template: Template,
     variables: Mapping[str, str] | None = None,
     *,
     chain: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[JobInfo]:
     """Jobs, each with its command filled in and wrapped for `paraschut run`.
 
@@ -264,11 +259,13 @@ def make_jobs(
         jobs: what is each job's own, JobIndex among it.
         variables: environment variables; their values may have {fields} too.
         chain: each submits what is next once it is complete.
+        progress: called with (jobs made, jobs in all) now and then.
 
     Raises:
         ScriptError, UsageError: a job that cannot be made, with what is wrong.
     """
     made = []
+    begin, submit = runner(), " --submit" if chain else ""
     for own in jobs:
         info: JobInfo = {**common, **own, "state": INIT}
         fields = {**info, "name": name_text(info.get("name", ""))}
@@ -279,7 +276,10 @@ def make_jobs(
             }
             info["vars"] = {**given, **filled}
         command = template.fill(fields)
-        info["command"] = command[-1] if template.uses_shell else shlex.join(command)
-        info["script"] = wrapped(JobKey(info["BatchID"], info["JobIndex"]), command, chain=chain)
+        line = shlex.join(command)
+        info["command"] = command[-1] if template.uses_shell else line
+        info["script"] = f"{begin} {info['BatchID']} {info['JobIndex']}{submit} -- {line}"
         made.append(info)
+        if progress is not None and len(made) % 1000 == 0:
+            progress(len(made), len(jobs))
     return made

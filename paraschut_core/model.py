@@ -179,6 +179,8 @@ class JobRow(NamedTuple):
     submitted_at: float | None = None
     started_at: float | None = None
     claimed_by: str | None = None
+    exit_status: int | None = None
+    signal: int | None = None
 
 
 class Spawn(NamedTuple):

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 
 from . import polling
 from .db.changes import read_batches, read_changes, read_revision
-from .db.history import read_ending, record_ending, same_user
+from .db.history import record_ending, same_user
 from .db.jobs import read_online_rows, read_rows
 from .db.poll import PollRecord
 from .db.spawns import read_live_spawns
@@ -120,7 +120,7 @@ def observe(
         if found:
             live[row.key] = min(found, key=lambda job: job.state not in ONLINE)
         elif is_missing(row, ids, record, now=now, grace=grace, proof=proof):
-            missing[row.key] = Missing(row.ending or GONE, row.changed_at)
+            missing[row.key] = Missing(row.ending or GONE, row.changed_at, row.exit_status, row.signal)
         elif not ids and row.state == SUBMIT and now - (row.submitted_at or row.changed_at) >= claim_lasts:
             missing[row.key] = Missing(CUT_SHORT, row.changed_at)
         else:
@@ -250,14 +250,6 @@ def examine(
     )
     observed = confirm(ws, observed, rows)
     return observed if inquiries is None else explain_missing(ws, observed, rows, inquiries)
-
-
-def missing_of(ws: Workspace, key: JobKey, attempt: int, lost: Missing) -> Missing:
-    """A missing job's reason with exit status and signal, where they are in the database."""
-    ending = read_ending(ws.reader, key, attempt)
-    if ending is None:
-        return lost
-    return Missing(ending.reason, lost.since, ending.exit_status, ending.signal)
 
 
 # ------------------------------------------------------------------------------------ snapshots

@@ -89,7 +89,7 @@ def _last_line(ws: Workspace, key: JobKey) -> str:
             with open_log(info[stream][-1]) as log:
                 for row in reversed(tail(log, 3)):
                     if row.text.strip():
-                        return clean_line(row.text.strip(), 200)
+                        return clean_line(row.text.strip(), 500)
         except (LogError, KeyError, IndexError):
             continue
     return "it left no log"

@@ -13,7 +13,7 @@ from .db.spawns import read_spawns, spawn_fields
 from .errors import DatabaseError, UsageError
 from .logs import ABSENT, LogError, look_at, print_lines
 from .model import DONE_STATES, ENDED, SPAWN, BatchJobs, JobInfo, JobKey, Missing, name_text
-from .monitor import ONLINE, Observed, look, missing_of
+from .monitor import ONLINE, Observed, look
 from .submission import settle_claims
 from .text import clean, clean_line
 from .workspace import Workspace
@@ -97,8 +97,6 @@ def read_queue(ws: Workspace, condition: str = "", *, force_poll: bool = False) 
             n = sum(1 for i in ids if i in live and live[i].state in ONLINE)
             if n:
                 online[key] = n
-            if key in observed.missing:
-                observed.missing[key] = missing_of(ws, key, info["attempt"], observed.missing[key])
     return Queue(
         jobs,
         observed,

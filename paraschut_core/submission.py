@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from . import polling
-from .db.changes import read_batches
+from .db.changes import count_unfinished, read_batches
 from .db.connection import lives
 from .db.filters import matching_keys
 from .db.history import same_user
-from .db.jobs import read_infos, read_keys_of_priority, read_online_ids
+from .db.jobs import read_infos, read_keys_of_priority, read_online_ids, still_in_init
 from .db.poll import PollRecord
 from .db.spawns import read_live_spawns, record_spawn_id, release_spawn
 from .db.submitting import Claimed, claim, claimable, claimed_without_id, record_id, release
@@ -101,11 +101,17 @@ def submit_next(
     outcomes = submit_keys(
         ws,
         keys[:room],
-        room=lambda: limit - count_in_queue(ws, record),
+        room=lambda wanted: _room(ws, record, limit, wanted),
         progress=progress,
         cancelled=cancelled,
     )
     return SubmitReport(limit, in_queue, outcomes)
+
+
+def _room(ws: Workspace, record: PollRecord, limit: int, wanted: int) -> int:
+    """How many jobs may still be submitted: exactly, if those are fewer than `wanted`."""
+    at_least = limit - count_unfinished(ws.reader) - len(record.answer)
+    return at_least if at_least >= wanted else limit - count_in_queue(ws, record)
 
 
 def _silent(record: PollRecord) -> bool:
@@ -117,7 +123,7 @@ def read_max_jobs(ws: Workspace) -> int:
     """The first line of JobDir/maxjobs, else the setting (1000)."""
     path = os.path.join(ws.job_dir, "maxjobs")
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8", errors="replace") as file:
             line = file.readline().strip()
     except FileNotFoundError:
         return ws.settings.submit.max_jobs
@@ -157,15 +163,15 @@ def submit_keys(
     ws: Workspace,
     keys: Iterable[JobKey],
     *,
-    room: Callable[[], int] | None = None,
+    room: Callable[[int], int] | None = None,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> list[Outcome]:
     """Submits those of `keys` that are in `init`, whatever their priority.
 
     Args:
-        room: asked inside each claim for how many jobs may still be taken, so that several submitters
-            together keep to the limit.
+        room: asked inside each claim, with how many jobs it is for, how many may still be taken, so that
+            several submitters together keep to the limit.
 
     Returns:
         an outcome for each job that was tried.
@@ -182,12 +188,14 @@ def submit_keys(
     for chunk in _chunks(ws.executor, ready):
         if cancelled():
             break
-        specs = _claim_chunk(ws, chunk, room)
+        # Looked at without a lock first: what other submitters have taken need not be fought over.
+        left = still_in_init(ws.reader, [JobKey(info["BatchID"], info["JobIndex"]) for info in chunk])
+        specs = _claim_chunk(ws, left, room) if left else []
         if specs:
             outcomes.extend(submit_claimed(ws, specs))
         if progress is not None:
             progress(len(outcomes), len(candidates))
-        if room is not None and len(specs) < len(chunk) and room() <= 0:
+        if room is not None and len(specs) < len(left) and room(1) <= 0:
             break
     return outcomes
 
@@ -244,16 +252,15 @@ def checked_vars(info: Mapping[str, Any]) -> dict[str, str]:
     return checked
 
 
-def _claim_chunk(ws: Workspace, chunk: Sequence[JobInfo], room: Callable[[], int] | None) -> list[JobSpec]:
+def _claim_chunk(ws: Workspace, chunk: Sequence[JobKey], room: Callable[[int], int] | None) -> list[JobSpec]:
     """One transaction: those of `chunk` that are still in `init` become this process's to submit."""
     group = new_token()
     specs: list[JobSpec] = []
     with ws.db.transaction() as tx:
-        left = len(chunk) if room is None else room()
-        for candidate in chunk:
+        left = len(chunk) if room is None else room(len(chunk))
+        for key in chunk:
             if len(specs) >= left:
                 break
-            key = JobKey(candidate["BatchID"], candidate["JobIndex"])
             info = claimable(tx, key)
             if info is None:
                 continue  # another submitter was faster

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterable
 from typing import ClassVar, cast
 
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -21,6 +22,7 @@ from paraschut_core.executors.base import JobExecutor
 from . import keys
 from .gateway import Gateway
 from .look import Looks, Palette, themes
+from .memory import Memory, recall, remember
 from .screens.main import MainScreen
 from .tight import tightened
 
@@ -40,6 +42,7 @@ class ParaschutApp(App[None]):
         executor: instead of the one that the settings name.
         gateway: instead of one made from the settings.
         clock: epoch seconds.
+        memory: what is remembered from the time before; it is not written by the app itself.
     """
 
     CSS_PATH = os.path.join(os.path.dirname(__file__), "paraschut.tcss")
@@ -58,6 +61,7 @@ class ParaschutApp(App[None]):
         executor: JobExecutor | None = None,
         gateway: Gateway | None = None,
         clock: Callable[[], float] = time.time,
+        memory: Memory | None = None,
     ) -> None:
         super().__init__()
         self.settings = settings
@@ -68,6 +72,7 @@ class ParaschutApp(App[None]):
         self._filter_text = filter_text
         self._batch = batch
         self._clock = clock
+        self.memory = memory or Memory()
         for theme in themes():
             self.register_theme(theme)
         self.theme = self._first_theme()
@@ -75,9 +80,9 @@ class ParaschutApp(App[None]):
             self.animation_level = "none"
 
     def _first_theme(self) -> str:
-        wanted = self.settings.dashboard.theme
-        if wanted in self.available_themes:
-            return wanted
+        for wanted in (self.settings.dashboard.theme, "" if self.lean else self.memory.theme):
+            if wanted in self.available_themes:
+                return wanted
         return LEAN_THEME if self.lean else DEFAULT_THEME
 
     def get_default_screen(self) -> Screen[None]:
@@ -90,7 +95,12 @@ class ParaschutApp(App[None]):
             filter_text=self._filter_text,
             batch=self._batch,
             read_only=self.read_only,
+            memory=self.memory,
+            leave=self._keep,
         )
+
+    def _keep(self, memory: Memory) -> None:
+        self.memory = memory
 
     def on_mount(self) -> None:
         self.theme_changed_signal.subscribe(self, self._retheme)
@@ -115,7 +125,7 @@ class ParaschutApp(App[None]):
         super()._display(screen, cast("RenderableType | None", tightened(renderable)))
 
     def on_unmount(self) -> None:
-        self.gateway.close()
+        self.gateway.stop()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The command palette: every key of the main screen by name, and Textual's themes and help."""
@@ -143,7 +153,22 @@ def run(
     """Opens the dashboard and returns its exit status once it is left."""
     os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
     app = ParaschutApp(
-        settings, filter_text=filter_text, batch=batch, read_only=read_only, lean=lean, executor=executor
+        settings,
+        filter_text=filter_text,
+        batch=batch,
+        read_only=read_only,
+        lean=lean or few_colours(),
+        executor=executor,
+        memory=recall(settings.database),
     )
     app.run(mouse=settings.dashboard.mouse)
+    if app.gateway.acting:
+        print("Waiting for what is under way to stop at a good place.", file=sys.stderr)  # noqa: T201 - to the user
+    app.gateway.close()
+    remember(settings.database, app.memory)
     return app.return_code or 0
+
+
+def few_colours() -> bool:
+    """Whether the terminal has but sixteen colours, or none."""
+    return Console().color_system in (None, "standard")

@@ -86,10 +86,6 @@ def _elapsed(facts: Facts) -> str:
     return span(end - row.started_at)
 
 
-def _since(at: float | None, now: float) -> str:
-    return "" if at is None else span(now - at)
-
-
 def _of_row(get: Callable[[JobRow], object]) -> Callable[[Facts], str]:
     def text(facts: Facts) -> str:
         value = get(facts.row) if facts.row is not None else None
@@ -112,46 +108,57 @@ def _by_time(row: JobRow) -> object:
     return (row.changed_at if row.state in DONE_STATES else float("inf")) - row.started_at
 
 
-def _list() -> Sequence[Column]:
-    def column(
-        name: str,
-        title: str,
-        least: int,
-        text: Callable[[Facts], str],
-        value: Callable[[JobRow], object],
-        explained: str,
-        *,
-        right: bool = False,
-    ) -> Column:
-        return Column(name, title, least, right, text, value, explained)
+def _ago(get: Callable[[JobRow], float | None]) -> Callable[[Facts], str]:
+    """How long ago that moment of the row was."""
 
-    return (
-        column("index", "JOB", 6, lambda f: str(f.key.job_index), lambda r: r.key.job_index, "JobIndex", right=True),
-        column("batch", "BATCH", 14, lambda f: str(f.key.batch_id), lambda r: r.key.batch_id, "BatchID"),
-        column("state", "STATE", 11, _state, lambda r: state_order(r.state), "the state in the index"),
-        column("online", "ONLINE", 7, _online, lambda r: r.cluster_id or "", "what the scheduler says"),
-        column("attempt", "TRY", 3, _of_row(lambda r: r.attempt or ""), lambda r: r.attempt, "submissions", right=True),
-        column("priority", "PRIO", 4, _of_row(_priority), lambda r: r.priority, "the priority", right=True),
-        column("id", "ID", 12, _of_row(_id), _id, "the scheduler's id"),
-        column("host", "HOST", 10, _of_row(lambda r: r.hostname), lambda r: r.hostname, "where it runs or ran"),
-        column(
-            "submitted", "SUBM", 5, lambda f: _since(f.row.submitted_at if f.row else None, f.now),
-            lambda r: -r.submitted_at if r.submitted_at is not None else None, "time since it was submitted", right=True,
-        ),
-        column(
-            "started", "START", 5, lambda f: _since(f.row.started_at if f.row else None, f.now),
-            lambda r: -r.started_at if r.started_at is not None else None, "time since it started", right=True,
-        ),
-        column("elapsed", "TIME", 5, _elapsed, _by_time, "how long it runs or ran", right=True),
-        column(
-            "changed", "CHANGE", 6, lambda f: _since(f.row.changed_at if f.row else None, f.now),
-            lambda r: -r.changed_at, "time since it changed", right=True,
-        ),
-        column("reason", "REASON", 0, _reason, lambda r: r.ending or "", "why it is missing, waits, or ended"),
-    )  # fmt: skip
+    def text(facts: Facts) -> str:
+        at = get(facts.row) if facts.row is not None else None
+        return "" if at is None else span(facts.now - at)
+
+    return text
 
 
-COLUMNS: Mapping[str, Column] = {column.name: column for column in _list()}
+def _backwards(get: Callable[[JobRow], float | None]) -> Callable[[JobRow], object]:
+    """The value that sorts moments by how long ago they were."""
+
+    def value(row: JobRow) -> object:
+        at = get(row)
+        return None if at is None else -at
+
+    return value
+
+
+def _submitted(row: JobRow) -> float | None:
+    return row.submitted_at
+
+
+def _started(row: JobRow) -> float | None:
+    return row.started_at
+
+
+def _changed(row: JobRow) -> float | None:
+    return row.changed_at
+
+
+_ALL = (
+    Column("index", "JOB", 6, True, lambda f: str(f.key.job_index), lambda r: r.key.job_index, "JobIndex"),
+    Column("batch", "BATCH", 14, False, lambda f: str(f.key.batch_id), lambda r: r.key.batch_id, "BatchID"),
+    Column("state", "STATE", 11, False, _state, lambda r: state_order(r.state), "the state in the index"),
+    Column("online", "ONLINE", 7, False, _online, lambda r: r.cluster_id or "", "what the scheduler says"),
+    Column("attempt", "TRY", 3, True, _of_row(lambda r: r.attempt or ""), lambda r: r.attempt, "submissions"),
+    Column("priority", "PRIO", 4, True, _of_row(_priority), lambda r: r.priority, "the priority"),
+    Column("id", "ID", 12, False, _of_row(_id), _id, "the scheduler's id"),
+    Column("host", "HOST", 10, False, _of_row(lambda r: r.hostname), lambda r: r.hostname, "where it ran"),
+    Column("submitted", "SUBM", 5, True, _ago(_submitted), _backwards(_submitted), "since it was submitted"),
+    Column("started", "START", 5, True, _ago(_started), _backwards(_started), "since it started"),
+    Column("elapsed", "TIME", 5, True, _elapsed, _by_time, "how long it runs or ran"),
+    Column("changed", "CHANGE", 6, True, _ago(_changed), _backwards(_changed), "since it changed"),
+    Column(
+        "reason", "REASON", 0, False, _reason, lambda r: r.ending or "", "why it is lost, waits, or ended"
+    ),
+)
+
+COLUMNS: Mapping[str, Column] = {column.name: column for column in _ALL}
 
 DEFAULT = tuple(
     Chosen(name)
@@ -214,7 +221,7 @@ def place(chosen: Sequence[Chosen], width: int) -> list[Place]:
             continue
         places.append(Place(column, min(size, max(room, 1))))
         room -= size + 2
-    rest = max(room + 12, 8)
+    rest = max(room + 12, 8) if greedy else 0
     return [one if one.width else Place(one.column, rest) for one in places]
 
 
@@ -225,10 +232,11 @@ def heading(places: Sequence[Place], sorting: Sequence[SortKey]) -> list[Part]:
         title, role = column.title, "muted"
         for rank, key in enumerate(sorting, 1):
             if key.name == column.name:
-                title += ("▼" if key.down else "▲") + (str(rank) if len(sorting) > 1 else "")
+                arrow = ("▼" if key.down else "▲") + (str(rank) if len(sorting) > 1 else "")
+                title = title[: max(width - len(arrow), 0)] + arrow
                 role = "accent"
         parts += [(_aligned(title, width, column.right), role), ("  ", "base")]
-    return parts
+    return parts[:-1]
 
 
 def row_parts(places: Sequence[Place], facts: Facts) -> list[Part]:
@@ -243,7 +251,7 @@ def row_parts(places: Sequence[Place], facts: Facts) -> list[Part]:
         elif column.name in ("id", "priority", "submitted", "started", "changed", "batch"):
             role = "muted"
         parts += [(_aligned(column.text(facts), width, column.right), role), ("  ", "base")]
-    return parts
+    return parts[:-1]
 
 
 def _aligned(text: str, width: int, right: bool) -> str:

@@ -43,6 +43,7 @@ class Deeds:
         with Workspace(self._settings, self._executor) as ws:
             found = actions.preview(ws, actions.Selection(target.keys, target.batches))
             raises = propose(read_infos(ws.reader, reasons), reasons) if reasons else Raises()
+        counts = sorted(found.reasons.items(), key=lambda item: -item[1])
         return Preview(
             len(found.keys),
             found.states,
@@ -50,10 +51,8 @@ class Deeds:
             found.missing,
             sum(n for state, n in found.states.items() if state in DONE_STATES),
             found.highest_attempt,
-            tuple(
-                f"{n} missing: {reason}"
-                for reason, n in sorted(found.reasons.items(), key=lambda x: -x[1])[:3]
-            ),
+            tuple(f"{n} missing: {reason}" for reason, n in counts[:3]),
+            raises,
         )
 
     def act(
@@ -207,7 +206,7 @@ def command_line(verb: str, target: Target, force: bool, value: str) -> str:
 
 
 def _same_raise(target: Target) -> Mapping[str, object]:
-    """The raised resources, if they are the same for all jobs of the target: only then one command does it."""
+    """The raised resources, if they are the same for all jobs: only then one command does it."""
     values = list(target.raises.values.values())
     same = len(values) == len(target.keys) and all(value == values[0] for value in values)
     return values[0] if values and same else {}

@@ -77,14 +77,18 @@ class Feed:
         for thread in self._threads:
             thread.start()
 
-    def close(self, timeout: float = 2.0) -> None:
-        """Ends the threads; one that hangs in a system call is left to die with the process."""
+    def stop(self) -> None:
+        """Has the threads end."""
         self._closed.set()
         self._poll_wanted.set()
         self._nudge()
+
+    def join(self, timeout: float) -> None:
+        """Waits for the threads' end; one that hangs in a system call is left to die with the process."""
+        end = time.monotonic() + timeout
         for thread in self._threads:
             if thread.is_alive():
-                thread.join(timeout)
+                thread.join(max(end - time.monotonic(), 0.0))
 
     def take(self) -> Update | None:
         """What is new since the last take, None if nothing."""

@@ -78,6 +78,7 @@ class Gateway:
         self._tickets = itertools.count(1)
         self._wanted = 0
         self._cancelled = False
+        self._acting = False
 
     # ------------------------------------------------------------------ life
 
@@ -90,16 +91,29 @@ class Gateway:
         self._journal.open()
         self._feed.start()
 
-    def close(self) -> None:
-        """Ends the threads; waits a little for those that are busy, but not for ever."""
+    def stop(self) -> None:
+        """Tells all threads to end, without waiting for any."""
         self._wanted = -1
         self._cancelled = True
         self._sorting = None
-        self._feed.close()
+        self._feed.stop()
         for lane in (self._reader, self._loader, self._actor, self._counter, self._sorter):
             if lane is not None:
-                lane.close()
+                lane.stop()
         self._journal.close()
+
+    @property
+    def acting(self) -> bool:
+        """Whether an action is under way."""
+        return self._acting
+
+    def close(self, patience: float = 60.0) -> None:
+        """Ends the threads. An action under way gets `patience` seconds to come to a good place; what only
+        reads, and may hang in a file system, is left to end with the process."""
+        self.stop()
+        self._feed.join(1.0)
+        if self._actor is not None:
+            self._actor.join(patience if self._acting else 1.0)
 
     def journal(self) -> list[str]:
         """The latest lines of the program's own log, of what went wrong or nearly so."""
@@ -234,7 +248,7 @@ class Gateway:
         self._sorting = (board, tuple(sorting))
         if board.total > MOST_SORTED:
             raise UsageError(
-                f"{board.total:,} jobs are too many to sort ({MOST_SORTED:,} are the most): filter them first."
+                f"{board.total:,} jobs are too many to sort (at most {MOST_SORTED:,}): filter them first."
             )
         places = [(group.batch_id, group.indexes) for group in board.groups]
         assert self._sorter is not None  # started
@@ -330,10 +344,11 @@ class Gateway:
     async def act(self, verb: str, target: Target, *, force: bool = False, value: str = "") -> Verdict:
         """Carries an action out; tells its progress by ActionProgress messages."""
         self._cancelled = False
-        assert self._actor is not None  # started
-        return await asyncio.wrap_future(
-            self._actor.submit(
-                lambda: self._deeds.act(
+
+        def run() -> Verdict:
+            self._acting = True
+            try:
+                return self._deeds.act(
                     verb,
                     target,
                     force=force,
@@ -341,8 +356,11 @@ class Gateway:
                     progress=self._tell,
                     cancelled=lambda: self._cancelled,
                 )
-            )
-        )
+            finally:
+                self._acting = False
+
+        assert self._actor is not None  # started
+        return await asyncio.wrap_future(self._actor.submit(run))
 
     def _tell(self, done: int, total: int) -> None:
         self._post(ActionProgress(done, total))

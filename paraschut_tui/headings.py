@@ -32,11 +32,18 @@ def tree_title(snapshot: Snapshot, focused: bool, grouping: str, marked: int) ->
     return left, [(f"{marked} marked ", "accent"), *right] if marked else right
 
 
-def grid_title(snapshot: Snapshot, scope: Scope, grid: JobGrid, focused: bool, error: str) -> Sides:
-    """Above the grid: what it shows, how many are marked, which filter is in force."""
+def grid_title(
+    snapshot: Snapshot, scope: Scope, grid: JobGrid, focused: bool, error: str, as_of: str = ""
+) -> Sides:
+    """Above the grid: what it shows, how many are marked, which filter is in force.
+
+    Args:
+        as_of: when what is shown was true, if that is no longer certain.
+    """
     head = "accent-bold" if focused else "bold"
     marked = len(grid.marks)
     right: list[Part] = [(f"{count(marked)} marked ", "accent")] if marked else []
+    right += [(f"as of {as_of} ", "warning")] if as_of else []
     total = grid.board.total
     if scope.query is not None:
         left: list[Part] = [(" FILTER", head), (f"  {clean_line(scope.query.text)}", "accent")]

@@ -37,9 +37,12 @@ class Lane:
         self._tasks.put(run)
         return future
 
-    def close(self, timeout: float = 2.0) -> None:
-        """Ends the thread after what it is doing; does not wait longer than `timeout` seconds."""
+    def stop(self) -> None:
+        """Has the thread end after what it is doing."""
         self._tasks.put(None)
+
+    def join(self, timeout: float) -> None:
+        """Waits for its end, but not longer than `timeout` seconds."""
         self._thread.join(timeout)
 
     def _work(self) -> None:

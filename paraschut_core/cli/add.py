@@ -93,7 +93,10 @@ def add(
         if not os.path.isdir(common["cwd"]):
             raise UsageError(f"--cwd {common['cwd']}: there is no such directory.")
         numbered = _numbered(ws, own, common["BatchID"] if batch_id is not None else None)
-        infos = make_jobs(common, numbered, template, _pairs(variables, "--var"), chain=chain)
+        with output.Bar("making jobs") as progress:
+            infos = make_jobs(
+                common, numbered, template, _pairs(variables, "--var"), chain=chain, progress=progress
+            )
         for info in infos:
             checked_vars(info)
         if dry_run:

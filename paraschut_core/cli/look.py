@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UnknownJobError
-from ..model import state_order
+from ..model import COMPLETE, INIT, state_order
 from . import output
 from .common import Project, json_option, one_job, pass_project, read_batches
 
@@ -213,12 +213,23 @@ def _event(event: Event) -> dict[str, Any]:
         "JobIndex": None if key.job_index < 0 else key.job_index,
         **found,
         "changed": changed,
+        "ids": _dropped_ids(event),
     }
+
+
+def _dropped_ids(event: Event) -> dict[str, str]:
+    """The scheduler's ids that the job had until then: its end and a reset drop them."""
+    if event.after not in (INIT, COMPLETE):
+        return {}
+    kept = event.detail.get("ids") or event.detail.get("columns", {})
+    return {name: str(kept[name]) for name in ("submit_id", "ClusterID") if kept.get(name)}
 
 
 def _changes(event: Event) -> str:
     changed = event.detail.get("changed", {})
     parts = [f"{name}: {old!r} -> {new!r}" for name, (old, new) in changed.items() if name != "state"]
+    ids = sorted(set(_dropped_ids(event).values()))
+    parts += [f"was {' '.join(ids)}"] if ids else []
     return f" ({', '.join(parts)})" if parts else ""
 
 

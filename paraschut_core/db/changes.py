@@ -53,6 +53,15 @@ def read_batches(db: Database, ids: Iterable[int] | None = None) -> dict[int, Ba
     return {row[0]: Batch._make([*row, counts[row[0]]]) for row in heads}
 
 
+def count_unfinished(db: Database) -> int:
+    """At least as many processes as all jobs that should be online have, by the counters alone."""
+    (n,) = db.rows(
+        "SELECT (SELECT coalesce(sum(n), 0) FROM counter WHERE state IN ('submit', 'run', 'spawn'))"
+        " + (SELECT count(*) FROM spawn)"
+    )[0]
+    return int(n)
+
+
 def read_changes(db: Database, since: int) -> Changes:
     """What changed after revision `since`, as of one moment.
 

@@ -193,7 +193,12 @@ class Database:
             self._prepare(connection)
         except sqlite3.Error as error:
             connection.close()
+            if self._rolled_back(error):
+                return self._open()
             raise self._explained(error) from error
+        except UnicodeDecodeError as error:  # of a message in which SQLite quotes what it could not read
+            connection.close()
+            raise self._explained(sqlite3.DatabaseError("malformed tables")) from error
         except BaseException:
             connection.close()
             raise
@@ -298,7 +303,23 @@ class Database:
         try:
             return self.connection.execute(sql, values).fetchall()
         except sqlite3.Error as error:
-            raise self.explained(error) from error
+            if not self._rolled_back(error):
+                raise self.explained(error) from error
+        return self.rows(sql, values)
+
+    def _rolled_back(self, error: sqlite3.Error) -> bool:
+        """Whether reading failed for what a writer left half done when it was killed, and that is undone now.
+
+        SQLite undoes it for whoever comes next, unless that one opened the file for reading only.
+        """
+        if not self.read_only or "readonly" not in str(error):
+            return False
+        try:
+            with Database(self.path, timeout=self.timeout, journal=None) as writer:
+                writer.rows("SELECT rev FROM revision")
+        except DatabaseError:
+            return False
+        return True
 
     def transaction(self, who: str = "") -> _Write:
         """`with db.transaction() as tx:` one write, all or nothing; waits for other writers.
@@ -328,6 +349,11 @@ class Database:
         if "full" in text:
             return DatabaseError(
                 f"No space left for {path} (disk full or quota reached); nothing was written."
+            )
+        if "readonly" in text and self.read_only:
+            return DatabaseError(
+                f"{path} holds what a process left half written when it was killed. Whoever may write to the "
+                "file and its directory undoes that by opening it: paraschut doctor"
             )
         if "readonly" in text:
             return DatabaseError(f"{path} cannot be written to: it, or its directory, is read-only.")

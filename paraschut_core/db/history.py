@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import UsageError
 from ..model import Action, Ending, Event, JobKey
+from .codec import decode, encode
 from .connection import Database, Transaction
 
 _EVENT = 'at, BatchID, JobIndex, attempt, who, "from", "to", why, detail'
@@ -74,10 +75,19 @@ def read_events(db: Database, batch_id: int, job_index: int | None = None, limit
             before,
             after,
             why,
-            json.loads(detail) if detail else {},
+            _object(detail),
         )
         for _, at, batch, index, attempt, who, before, after, why, detail in rows
     ]
+
+
+def _object(text: str | None) -> dict[str, Any]:
+    """A stored JSON object; what is damaged says so, and keeps nobody from reading the rest."""
+    try:
+        found = json.loads(text) if text else {}
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {"unreadable": text}
 
 
 # ------------------------------------------------------------------------------------ endings
@@ -119,7 +129,7 @@ def read_ending(db: Database, key: JobKey, attempt: int) -> Ending | None:
         (*key, attempt),
     )
     for reason, status, signal, host, record in rows:
-        return Ending(reason, status, signal, host or "", json.loads(record) if record else {})
+        return Ending(reason, status, signal, host or "", _object(record))
     return None
 
 
@@ -228,10 +238,10 @@ _COLUMNS = frozenset(
 
 
 def _restore(tx: Transaction, key: JobKey, detail: Mapping[str, Any]) -> None:
-    """`detail` is what the act kept: {"columns": {...}, "metadata": text or None, "spawns": [...], "rev": n}."""
+    """`detail` is what the act kept: {"columns": {...}, "changed": {...}, "metadata": text, "spawns": [...]}."""
     columns = {name: value for name, value in detail.get("columns", {}).items() if name in _COLUMNS}
     if detail.get("metadata") is not None:
-        columns["metadata"] = detail["metadata"]
+        columns["metadata"] = _metadata_before(tx, key, detail["changed"], detail["metadata"])
     assignments = "".join(f"{name} = ?, " for name in columns)
     tx.connection.execute(
         f"UPDATE job SET {assignments} changed_at = ?, changed_by = ?, rev = ?"
@@ -239,6 +249,20 @@ def _restore(tx: Transaction, key: JobKey, detail: Mapping[str, Any]) -> None:
         (*columns.values(), tx.at, tx.who, tx.rev, *key),
     )
     restore_spawns(tx, detail.get("spawns", []))
+
+
+def _metadata_before(tx: Transaction, key: JobKey, changed: Iterable[str], old: str) -> str:
+    """A job's metadata with the fields that an act changed as they were; `old` holds those that it had."""
+    (text,) = tx.connection.execute(
+        "SELECT metadata FROM job WHERE BatchID = ? AND JobIndex = ?", key
+    ).fetchone()
+    now, before = decode(text, numpy=False), decode(old, numpy=False)
+    for field in changed:
+        if field in before:
+            now[field] = before[field]
+        else:
+            now.pop(field, None)
+    return encode(now)[0]
 
 
 _SPAWN = (

@@ -27,7 +27,8 @@ INFO_COLUMNS = (
 )
 _ROW = (
     "j.BatchID, j.JobIndex, j.state, j.priority, j.attempt, j.ClusterID, j.submit_id, j.hostname,"
-    " j.subtime, j.changed_at, e.reason, j.rev, j.submitted_at, j.started_at, j.claimed_by"
+    " j.subtime, j.changed_at, e.reason, j.rev, j.submitted_at, j.started_at, j.claimed_by,"
+    " e.exit_status, e.signal"
 )
 _ROW_FROM = (
     "job j LEFT JOIN ending e ON e.BatchID = j.BatchID AND e.JobIndex = j.JobIndex AND e.attempt = j.attempt"
@@ -183,6 +184,12 @@ def read_online_ids(db: Database) -> list[tuple[JobKey, str, str | None, str | N
         " WHERE state IN ('submit', 'run', 'spawn')"
     )
     return [(JobKey(row[0], row[1]), *row[2:]) for row in rows]
+
+
+def still_in_init(db: Database, keys: Iterable[JobKey]) -> list[JobKey]:
+    """Those of `keys` that are jobs in `init`, in their order."""
+    sql = "SELECT 1 FROM job WHERE BatchID = ? AND JobIndex = ? AND state = 'init'"
+    return [key for key in keys if db.rows(sql, key)]
 
 
 def read_cells(db: Database, batch_id: int, chunk: int = 50_000) -> Iterator[list[tuple[int, str]]]:

@@ -345,7 +345,7 @@ def change_fields(
     ).fetchone()
     if row is None:
         return "not in the index"
-    info, metadata = to_info(row[: -len(_KEPT)]), row[-len(_KEPT) - 1]
+    info = to_info(row[: -len(_KEPT)])
     hidden = dict(zip(_KEPT, row[-len(_KEPT) :], strict=True))
     if attempt is not None and attempt != info["attempt"]:
         return "it was submitted again meanwhile"
@@ -355,7 +355,7 @@ def change_fields(
     new = fields(info) if callable(fields) else fields
     if "unreadable" in info and not new.keys() <= set(COLUMN_FIELDS):
         return str(info["unreadable"])
-    return _apply(tx, key, info, hidden, metadata, new, why, action)
+    return _apply(tx, key, info, hidden, new, why, action)
 
 
 _KEPT = ("token", "submitted_at", "started_at")
@@ -367,7 +367,6 @@ def _apply(
     key: JobKey,
     info: JobInfo,
     hidden: Mapping[str, Any],
-    metadata: str,
     fields: Mapping[str, Any],
     why: str,
     action: int | None,
@@ -383,7 +382,7 @@ def _apply(
     kept = {name: info.get(name) for name in COLUMN_FIELDS}
     detail: dict[str, Any] = {"changed": changed, "columns": {**kept, **hidden}, "rev": info["rev"]}
     if not in_columns:
-        detail["metadata"] = metadata
+        detail["metadata"] = pack_metadata({name: info[name] for name in fields if name in info})
     if reset:
         spawns = saved_spawns(tx, key)
         if spawns:

@@ -122,6 +122,8 @@ def _starts(log: OpenLog, low: int, high: int) -> tuple[list[int], bytes, int]:
 
 def line_start(log: OpenLog, offset: int) -> int:
     """Where the line begins of which `offset` is a part; if that is farther back than BIG, BIG back."""
+    if not offset or log.read(offset - 1, offset) == b"\n":
+        return offset
     low = max(offset - BIG, 0)
     return low + log.read(low, offset).rfind(b"\n") + 1
 

@@ -193,12 +193,14 @@ def _search_needles(data: bytes, base: int, line: int, pattern: Pattern) -> list
 
     None if so many do for nothing that looking at all lines in turn is quicker.
     """
-    sure = pattern.exact and b"\r" not in data and b"\xc2" not in data  # no returns, no C1 controls
+    sure: bool | None = None if pattern.exact else False
     patience = len(data) // _SPARSE + 8
     rows = _Rows(data, base, line)
     found: set[int] = set()
     for at, length in _needle_places(data, pattern, lambda place: rows.around(place)[1]):
         start, end = rows.around(at)
+        if sure is None:
+            sure = b"\r" not in data and b"\xc2" not in data  # no returns, no C1 controls
         # A needle across the end of a row is in neither row.
         if start in found or (sure and at + length <= end) or pattern.matches(shown(data[start:end])):
             found.add(start)

@@ -147,10 +147,12 @@ class Acting(DashboardBase):
         )
 
     def action_undo(self) -> None:
-        self._undo()
+        if not self._may_not():
+            self._undo()
 
     def action_history(self) -> None:
-        self._history()
+        if not self._busy:
+            self._history()
 
     def action_help(self) -> None:
         keys = self.log_keys()
@@ -162,14 +164,18 @@ class Acting(DashboardBase):
 
     # ------------------------------------------------------------------ the way of an action
 
-    @work(exclusive=True, group="act", exit_on_error=False)
-    async def _act(self, verb: str, target: Target, *, counted: bool = True, ask: str = "") -> None:
+    def _act(self, verb: str, target: Target, *, counted: bool = True, ask: str = "") -> None:
+        # Asked before the worker begins: beginning another one would end the one that waits for an action.
         if self._may_not():
             return
-        act = ACTS[verb]
         if not target and verb != "submit_next":
             self.say("There is no job under the cursor.")
             return
+        self._ask_and_act(verb, target, counted, ask)
+
+    @work(exclusive=True, group="act", exit_on_error=False)
+    async def _ask_and_act(self, verb: str, target: Target, counted: bool, ask: str) -> None:
+        act = ACTS[verb]
         value = ""
         if ask:
             value = await self.app.push_screen_wait(AskScreen(f"{act.ask} of {target.title}", ask))
@@ -217,8 +223,6 @@ class Acting(DashboardBase):
 
     @work(exclusive=True, group="act", exit_on_error=False)
     async def _undo(self) -> None:
-        if self._may_not():
-            return
         try:
             last = await self.gateway.last_undoable()
         except ParaschutError as error:
@@ -265,15 +269,16 @@ class Acting(DashboardBase):
 
     # ------------------------------------------------------------------ auto-submit
 
-    @work(exclusive=True, group="act", exit_on_error=False)
-    async def action_auto_submit(self) -> None:
+    def action_auto_submit(self) -> None:
         """Begins or ends the periodic submission of what is next."""
         if self._auto_period:
             self._auto_period = 0.0
             self.show_flags()
-            return
-        if self._may_not():
-            return
+        elif not self._may_not():
+            self._begin_auto_submit()
+
+    @work(exclusive=True, group="act", exit_on_error=False)
+    async def _begin_auto_submit(self) -> None:
         title = "Submit what is next again and again, as long as this screen is open"
         text = await self.app.push_screen_wait(AskScreen(title, "Minutes between two times:", "10"))
         if not text:

@@ -15,8 +15,10 @@ from paraschut_core.text import clean_line
 
 from .. import headings, keys
 from ..feed import Update
+from ..figures import clock
 from ..gateway import Gateway
 from ..look import L_MISSING, L_RUN, Looks, Palette
+from ..memory import Memory
 from ..messages import CellsReady, JobChosen, SnapshotReady
 from ..outline import BATCH, MOST_JOBS, NodeKey, ordered
 from ..widgets.batch_tree import BatchTree
@@ -43,6 +45,8 @@ class MainScreen(Acting, Moving):
         filter_text: a filter to begin with.
         batch: the BatchID to begin with.
         read_only: no key changes anything.
+        memory: what is remembered from the time before.
+        leave: told what to remember when the screen closes.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = keys.bindings(keys.MAIN)
@@ -57,13 +61,24 @@ class MainScreen(Acting, Moving):
         filter_text: str = "",
         batch: int | None = None,
         read_only: bool = False,
+        memory: Memory | None = None,
+        leave: Callable[[Memory], object] = lambda memory: None,
     ) -> None:
         super().__init__(gateway, palette, looks, clock, read_only=read_only)
+        memory = memory or Memory()
+        self._leave = leave
+        self._last_job = memory.cursor
+        self.batch_tree.outline.open.update(memory.open)
+        self.batch_tree.outline.grouping = memory.grouping
+        self.grid.density = memory.density
+        self.grid.columns, self.grid.sorting = memory.columns, memory.sorting
+        self.filter_bar.history, self.filter_bar.saved = list(memory.filters), list(memory.saved)
         self._filter_text = filter_text
         self._first_batch = batch
         self._lost: dict[int, dict[int, int]] = {}
         self._resting: Timer | None = None
         self._ticks = 0
+        self._stale = False
 
     def on_mount(self) -> None:
         self.grid.heading = self._group_heading
@@ -81,6 +96,23 @@ class MainScreen(Acting, Moving):
             pane.use(palette)
         self.write_headings()
 
+    def on_unmount(self) -> None:
+        self._leave(self.to_remember())
+
+    def to_remember(self) -> Memory:
+        """What is worth remembering for the next time."""
+        return Memory(
+            tuple(self.batch_tree.outline.open),
+            self.grid.cursor,
+            self.batch_tree.outline.grouping,
+            self.grid.density,
+            self.grid.columns,
+            self.grid.sorting,
+            tuple(self.filter_bar.history),
+            tuple(self.filter_bar.saved),
+            self.app.theme,
+        )
+
     def log_keys(self) -> list[tuple[str, str]]:
         return self.log_view.help_keys()
 
@@ -89,7 +121,9 @@ class MainScreen(Acting, Moving):
     def _tick(self) -> None:
         self._ticks += 1
         self.status.tick(self.gateway.seen, self.clock())
-        self.set_class(self.status.stale, "-stale")
+        if self.status.stale != self._stale:
+            self._stale = self.status.stale
+            self.write_headings()
         if self._ticks % AGES == 0:
             self.grid.repaint_ages()
         self.tick_auto_submit()
@@ -121,12 +155,15 @@ class MainScreen(Acting, Moving):
             self._show_job_soon()
 
     def _begin(self, snapshot: Snapshot) -> None:
-        """Chooses where to look first: at what is missing, else at what runs, else at the newest."""
+        """Chooses where to look first: where the user was the last time, else at what is missing, else at
+        what runs, else at the newest."""
         batches = [batch.batch_id for batch in ordered(snapshot.batches.values(), "time")]
         lost = {key.batch_id for key in snapshot.missing}
         running = {key.batch_id for key in snapshot.live}
         unfinished = {b.batch_id for b in snapshot.batches.values() if b.complete < b.total}
+        last, self._last_job = self._last_job, None
         wanted = [b for b in batches if b == self._first_batch]
+        wanted += [last.batch_id] if last is not None and last.batch_id in snapshot.batches else []
         for group in (lost, running, unfinished, set(batches)):
             wanted += [b for b in batches if b in group]
         batch_id = wanted[0]
@@ -134,7 +171,8 @@ class MainScreen(Acting, Moving):
         self.batch_tree.outline.open.add(NodeKey(BATCH, batch_id))
         self.batch_tree.rebuild()
         self.batch_tree.go_to_batch(batch_id)
-        self.scope.show_batch(batch_id, look)
+        index = last.job_index if last is not None and last.batch_id == batch_id else None
+        self.scope.show_batch(batch_id, look, index)
         self.share_lines(self.size.height)
         if self._filter_text:
             text, self._filter_text = self._filter_text, ""
@@ -197,7 +235,8 @@ class MainScreen(Acting, Moving):
         grouping = self.batch_tree.outline.grouping
         marked = len(self.batch_tree.marked)
         self._line("tree-title").show(*headings.tree_title(snapshot, pane == "tree", grouping, marked))
-        title = headings.grid_title(snapshot, self.scope, self.grid, pane == "grid", self.scope.error)
+        as_of = clock(snapshot.database.read_at, self.clock()) if self.status.stale else ""
+        title = headings.grid_title(snapshot, self.scope, self.grid, pane == "grid", self.scope.error, as_of)
         self._line("grid-title").show(*title)
         batch_id = cursor.batch_id if cursor else None
         self._line("batch-line").show(

@@ -225,9 +225,9 @@ class Moving(DashboardBase):
         except ParaschutError as error:
             self.say(str(error), "error")
             return
-        if order is not None and board is self.grid.board and sorting == self.grid.sorting:
-            if self.grid.density == "rows":
-                self.grid.set_order(order)
+        same = board is self.grid.board and sorting == self.grid.sorting
+        if order is not None and same and self.grid.density == "rows":
+            self.grid.set_order(order)
 
     def on_job_grid_columns_asked(self, message: JobGrid.ColumnsAsked) -> None:
         message.stop()

@@ -89,7 +89,7 @@ class BatchTree(Pane):
         self.set_height(len(outline.rows))
         self._keep_cursor()
         if self._row - self.scroll_offset.y != offset and self.scroll_offset.y > 0:
-            self.scroll_to(y=max(self._row - offset, 0), animate=False)
+            self.scroll_to(y=max(self._row - offset, 0), animate=False, force=True)
         self.repaint_changed()
 
     def _keep_cursor(self) -> None:

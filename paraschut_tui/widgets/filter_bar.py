@@ -130,7 +130,8 @@ class FilterBar(Horizontal):
         event.stop()
         text = event.value.strip()
         if text:
-            self.history = [entry for entry in self.history if entry != text][-KEPT:] + [text]
+            others = [entry for entry in self.history if entry != text]
+            self.history = [*others[-KEPT:], text]
         self._close(text)
 
     def action_cancel(self) -> None:

@@ -79,7 +79,7 @@ class GridBase(Pane):
         if self._cursor is not None:
             row = self._seat()[0]
             if seat is not None and before == self._cursor:
-                self.scroll_to(y=max(row - seat, 0), animate=False)
+                self.scroll_to(y=max(row - seat, 0), animate=False, force=True)
             self.show_row(row, context=1 if row <= 1 else 0)
         self.repaint_changed()
         self.view_changed()

@@ -14,7 +14,7 @@ from paraschut_core.model import JobKey, JobRow, Snapshot
 
 from .. import cells, columns, keys
 from ..columns import META, Chosen, Facts, SortKey
-from ..layout import Slot
+from ..layout import BLOCK, Slot
 from ..look import HOLE, L_MISSING, Looks, Palette
 from ..marks import Marks
 from ..strips import Part, fit, line
@@ -212,7 +212,7 @@ class JobGrid(GridBase):
         self._marked()
 
     def _range(self) -> Iterator[tuple[int, Sequence[int]]]:
-        """The JobIndexes of each batch between the range's start and the cursor, as they stand on the screen."""
+        """The JobIndexes of each batch between the range's start and the cursor, as they are shown."""
         start = self.board.locate(self._anchor) if self._anchor is not None else None
         if start is None or self._cursor is None:
             return
@@ -291,7 +291,7 @@ class JobGrid(GridBase):
                 indent,
                 *columns.heading(self._places(self.scrollable_content_region.width), self.sorting),
             ]
-        numbers = "".join(f"{n:<{cells.BLOCK + 1}}" for n in range(0, self.plan.per_row, cells.BLOCK))
+        numbers = "".join(f"{n:<{BLOCK + 1}}" for n in range(0, self.plan.per_row, BLOCK))
         return [indent, (numbers.rstrip(), "muted")]
 
     def build_line(self, row: int, width: int) -> Strip:

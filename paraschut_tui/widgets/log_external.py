@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from textual.app import App, SuspendNotSupported
 
@@ -37,10 +40,30 @@ def _command(environment: Mapping[str, str], names: tuple[str, ...], default: li
 def open_with(app: App[object], command: list[str], path: str) -> str:
     """Runs `command` on a log until it ends; returns what went wrong, "" if nothing did."""
     try:
-        with app.suspend():
+        with app.suspend(), _interrupts_are_for_the_program():
             status = subprocess.run([*command, os.path.abspath(path)], check=False).returncode
     except SuspendNotSupported:
         return "other programs cannot be opened from this terminal"
     except OSError as error:
         return clean_line(f"{command[0]} cannot be started: {error.strerror or error}")
     return "" if status == 0 else clean_line(f"{command[0]} ended with status {status}")
+
+
+@contextmanager
+def _interrupts_are_for_the_program() -> Iterator[None]:
+    """Ctrl+C in a pager reaches us too, being of the same terminal: it must not end the dashboard.
+
+    A handler that does nothing, rather than SIG_IGN, because the program would inherit the latter.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread gets signals
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGQUIT)}
+    for number in before:
+        signal.signal(number, lambda number, frame: None)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            # None: a handler that was not set from Python, and that Python cannot put back.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

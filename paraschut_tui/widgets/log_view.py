@@ -70,6 +70,8 @@ class LogView(Vertical):
         self._active = self._first
         self._split = False
         self._last_search = ("", False)
+        self._has_panes = False
+        self._first_place: LogPlace | None = None  # of sources given before there was a screen
 
     def compose(self) -> ComposeResult:
         yield self._status
@@ -133,7 +135,14 @@ class LogView(Vertical):
             pane.set_wrap(place.wrap)
         self._first.take_search(place.search, place.literal, place.filtering)
 
+    def on_mount(self) -> None:
+        self._has_panes = True
+        self._open(self._first_place)
+
     def _open(self, place: LogPlace | None = None) -> None:
+        if not self._has_panes:
+            self._first_place = place
+            return
         selection = self._selection
         self._open_pane(self._first, selection.stream, place)
         if self._split:

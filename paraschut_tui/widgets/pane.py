@@ -91,9 +91,9 @@ class Pane(ScrollView, can_focus=True):
         context = min(context, (height - lines) // 2) if height > lines else 0
         top = self.scroll_offset.y
         if row - context < top:
-            self.scroll_to(y=max(row - context, 0), animate=False)
+            self.scroll_to(y=max(row - context, 0), animate=False, force=True)
         elif row + lines + context > top + height:
-            self.scroll_to(y=row + lines + context - height, animate=False)
+            self.scroll_to(y=row + lines + context - height, animate=False, force=True)
 
     # ------------------------------------------------------------------ focus
 

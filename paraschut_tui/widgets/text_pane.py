@@ -58,7 +58,7 @@ class TextPane(Pane):
         self.scroll_relative(y=self.size.height - 1, animate=False)
 
     def action_first(self) -> None:
-        self.scroll_to(y=0, animate=False)
+        self.scroll_to(y=0, animate=False, force=True)
 
     def action_last(self) -> None:
-        self.scroll_to(y=max(len(self._lines) - self.size.height, 0), animate=False)
+        self.scroll_to(y=max(len(self._lines) - self.size.height, 0), animate=False, force=True)

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -82,6 +83,9 @@ class OwnCluster(Cluster):
         """Ends all jobs and mends what a test broke, for the next one."""
         raise NotImplementedError
 
+    def wait_until_saved(self) -> None:
+        """Returns when the controller's state of now would survive its death."""
+
     @property
     def controller_pid(self) -> int:
         raise NotImplementedError
@@ -133,6 +137,13 @@ class Slurm(OwnCluster):
 
     def _nodes(self) -> set[str]:
         return set(self.run("sinfo", "-h", "-N", "-o", "%T").split())
+
+    def wait_until_saved(self) -> None:
+        now = time.time()
+        # A submission is saved soon, and all else with it; the start of a job by itself perhaps much later.
+        self.run("sbatch", "--hold", "--output=/dev/null", "--chdir=/", "--wrap", "true")
+        path = f"{self.folder}/state/job_state"
+        wait_until(lambda: os.path.exists(path) and os.stat(path).st_mtime > now, "the state is saved")
 
     @property
     def controller_pid(self) -> int:

@@ -268,6 +268,7 @@ class OwnClusterSuite(ClusterSuite):
     ) -> None:
         (id_,) = submit(executor, [spec(work, WAIT)])
         wait_until(lambda: executor.poll()[id_].state == RUNNING, "it runs")
+        in_cluster.wait_until_saved()
         in_cluster.kill_controller()
         try:
             with pytest.raises(SchedulerError, match=executor.commands[1]):

@@ -61,11 +61,14 @@ class TestSlurm(OwnClusterSuite):
         ids = [*submit(executor, [lost]), *submit(executor, [again])]
         wait_until(lambda: read(work / "restarts") == "0\n", "the second runs for the first time")
         in_cluster.run("scontrol", "update", "nodename=n2", "state=down", "reason=test")
+        down_at = time.time()
         wait_for_end(executor, ids[:1])
         assert explained(executor, ids[:1])[ids[0]].reason == "node failed: n2"
         assert wait_until(lambda: live(executor)[ids[1]], "the second is still there").state == QUEUED
         assert live(executor)[ids[1]].token == again.token
         wait_until(lambda: "down" not in in_cluster.run("sinfo", "-h", "-n", "n2", "-o", "%T"), "n2 is back")
+        # Slurm counts in seconds: a start within that of the kill would be taken for the killed one.
+        wait_until(lambda: time.time() > down_at + 2, "the second of the kill is over")
         in_cluster.run("scontrol", "update", f"jobid={ids[1]}", "StartTime=now")
         wait_until(lambda: read(work / "restarts") == "0\n1\n", "it runs again and knows", 120)
         (work / "go").touch()

@@ -51,8 +51,8 @@ class CommandLine:
         self.database = folder / "jobs.db"
         (folder / "paraschut.toml").write_text(toml)
 
-    def __call__(self, *arguments: object, status: int = 0, stdin: bytes = b"") -> Answer:
-        """Runs a command in this process, which is quick; fails if its exit code is another than `status`."""
+    def __call__(self, *arguments: object, status: int | None = 0, stdin: bytes = b"") -> Answer:
+        """Runs a command in this process, which is quick; its exit code must be `status` (None: any)."""
         out, err = io.StringIO(), io.StringIO()
         before, there = sys.stdin, os.getcwd()
         sys.stdin = io.TextIOWrapper(io.BytesIO(stdin))
@@ -64,7 +64,7 @@ class CommandLine:
             sys.stdin = before
             os.chdir(there)
         answer = Answer(code, out.getvalue(), err.getvalue())
-        assert code == status, f"exit code {code}, not {status}: {answer}"
+        assert status in (code, None), f"exit code {code}, not {status}: {answer}"
         return answer
 
     def start(self, *arguments: object, **environment: str) -> subprocess.Popen[str]:
@@ -101,7 +101,11 @@ class CommandLine:
     # ------------------------------------------------------------------ looking
 
     def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        with contextlib.closing(sqlite3.connect(self.database, timeout=60)) as connection, connection:
+        return self.sql_in(self.database, statement, *values)
+
+    @staticmethod
+    def sql_in(path: Path, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        with contextlib.closing(sqlite3.connect(path, timeout=60)) as connection, connection:
             return connection.execute(statement, values).fetchall()
 
     def states(self, batch: int) -> dict[int, str]:
@@ -124,15 +128,14 @@ class CommandLine:
     def __enter__(self) -> CommandLine:
         return self
 
-    def __exit__(self, kind: object, *_: object) -> None:
-        """Waits until the project's runner has ended by itself; after a failure its jobs are ended first."""
+    def __exit__(self, *_: object) -> None:
+        """Ends what a failed test may have left running, and waits until the project's runners are gone."""
         from paraschut_core import config
         from paraschut_core.executors.local import LocalJobExecutor
         from paraschut_core.executors.local.queue import Queue
 
-        if kind is not None:
-            executor = LocalJobExecutor(settings=config.Settings(job_dir=str(self.folder)))
-            executor.delete_many({id_: {} for id_, job in executor.poll().items() if job.state != "ended"})
+        executor = LocalJobExecutor(settings=config.Settings(job_dir=str(self.folder)))
+        executor.delete_many({id_: {} for id_, job in executor.poll().items() if job.state != "ended"})
         for folder in self.folder.glob("**/.paraschut/local/*"):
             queue = Queue(str(folder))
             wait_until(lambda queue=queue: not queue.serving().lives, f"the runner of {folder} has ended")

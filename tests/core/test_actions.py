@@ -260,5 +260,8 @@ def test_a_file_that_cannot_be_removed_is_an_error_that_names_it(
     (project.folder / str(BATCH)).mkdir()
     (project.folder / str(BATCH) / "a.tmp").touch()
     monkeypatch.setattr(actions.os, "unlink", refuse)
-    with project.workspace(scheduler) as ws, pytest.raises(ParaschutError, match=r"a\.tmp: Permission denied"):
+    with (
+        project.workspace(scheduler) as ws,
+        pytest.raises(ParaschutError, match=r"a\.tmp: Permission denied"),
+    ):
         actions.clean_temp_files(ws, ["*.tmp"], [BATCH])

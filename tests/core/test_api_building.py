@@ -119,9 +119,7 @@ def test_a_script_file_is_filled_in_and_made_executable(project: Project, templa
     made = project.folder / str(BATCH) / f"map.template_{BATCH}_3.sh"
     assert returned is info
     assert info["script"] == str(made)
-    assert made.read_text() == (
-        "#!/bin/sh\n# ['human', 'genome_map'] of foo\necho 3 {literal} 'hg38'\n"
-    )
+    assert made.read_text() == ("#!/bin/sh\n# ['human', 'genome_map'] of foo\necho 3 {literal} 'hg38'\n")
     assert os.access(made, os.X_OK)
     assert template.read_text().startswith("#!/bin/sh\n# {name}"), "the template is as it was"
 
@@ -337,7 +335,9 @@ def test_a_refused_job_does_not_write_over_the_script_of_the_one_that_is_there(
     made = Path(psu.get_job_info(BATCH, 0)["script"])
     before = made.read_text()
     with pytest.raises(DuplicateJobError):
-        psu.add_job_to_queue(project.job(0, data={"genome": "other"}, script=str(template)), build_script=True)
+        psu.add_job_to_queue(
+            project.job(0, data={"genome": "other"}, script=str(template)), build_script=True
+        )
     assert made.read_text() == before
 
 

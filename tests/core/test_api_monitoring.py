@@ -35,11 +35,17 @@ def pipeline(project: Project, scheduler: Scheduler) -> Scheduler:
     project.configure('executor = "file"\n[poll]\ngrace = 0\ninterval = 0\n')
     states = ["init", "submit", "run", "run", "complete", "collected", "needs_review"]
     project.add(*(project.job(index, state=state) for index, state in enumerate(states)))
-    project.add(project.job(0, OTHER, name="most_excellent_job"), project.job(1, OTHER, name="most_excellent_job"))
+    project.add(
+        project.job(0, OTHER, name="most_excellent_job"), project.job(1, OTHER, name="most_excellent_job")
+    )
     for index, name in ((1, "a"), (2, "b"), (3, "lost")):
         columns = {"submit_id": name, "token": f"t-{index}", "submitted_at": 1.0, "changed_at": 1.0}
         project.set_columns(index, **columns, **({"ClusterID": name} if index > 1 else {}))
-    scheduler.live = {"a": LiveJob("a", "queued"), "b": LiveJob("b", RUNNING), "other": LiveJob("other", RUNNING)}
+    scheduler.live = {
+        "a": LiveJob("a", "queued"),
+        "b": LiveJob("b", RUNNING),
+        "other": LiveJob("other", RUNNING),
+    }
     return scheduler
 
 
@@ -231,7 +237,7 @@ def test_report_missing_prints_their_stderr(
     printed = report(Executor=pipeline, ReportMissing=True)
     assert f"[[[stderr log for {BATCH}/human/genome_map/job_3:]]]" in printed
     assert "ValueError: no genome\n" in printed
-    assert f"job_2:" not in printed
+    assert "job_2:" not in printed
 
 
 def test_a_silent_scheduler_is_said_and_the_index_shown_all_the_same(

@@ -188,7 +188,8 @@ def test_set_complete_submits_what_is_next(project: Project, monkeypatch: pytest
     project.add(project.job(0, priority=2), project.job(1, priority=1))
     project.set_columns(0, state="run")
     out = run_script(
-        f"import paraschut_core as psu; psu.set_complete({BATCH}, 0, psu.get_job_info({BATCH}, 0), Submit=True)"
+        f"import paraschut_core as psu; info = psu.get_job_info({BATCH}, 0)\n"
+        f"psu.set_complete({BATCH}, 0, info, Submit=True)"
     )
     assert out == "max jobs: 1000\nin queue: 0\nsubmitted: 1\n"
     assert project.states() == {0: "complete", 1: "submit"}

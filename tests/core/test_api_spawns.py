@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 
 import paraschut_core as psu
 from paraschut_core.errors import ConflictError, SchedulerError, StaleJobError, UnknownJobError, UsageError
-from paraschut_core.model import ENDED, JobInfo
+from paraschut_core.model import JobInfo
 from tests.helpers import BATCH, Project, Scheduler, SchedulerDownError, Script, assert_sound
 
 
@@ -244,9 +243,7 @@ def test_submit_one_batch_submits_lost_spawns_too(job: Job) -> None:
 
 def test_a_spawn_may_multiply_the_job_further_and_the_others_stay(job: Job) -> None:
     job.multiply(1)
-    again = job.spawn(
-        1, lambda: psu.spawn_submit(psu.get_job_info(SetID=True), 2, Executor=job.scheduler)
-    )
+    again = job.spawn(1, lambda: psu.spawn_submit(psu.get_job_info(SetID=True), 2, Executor=job.scheduler))
     assert again["SpawnID"] == [1]
     assert psu.spawn_get_info(BATCH, 0)["SpawnID"] == [0, 1, 2, 3]
     assert psu.spawn_get_info(BATCH, 0)["spawn_state"] == ["run", "run", "submit", "submit"]
@@ -320,7 +317,9 @@ def test_of_forty_real_processes_that_complete_at_once_exactly_one_finishes_the_
     """
     known = [("1001", job.parent["PARASCHUT_TOKEN"])]
     known += [
-        (str(1001 + n), spec.environment["PARASCHUT_TOKEN"]) for n, spec in enumerate(job.scheduler.specs) if n
+        (str(1001 + n), spec.environment["PARASCHUT_TOKEN"])
+        for n, spec in enumerate(job.scheduler.specs)
+        if n
     ]
     (project.folder / "jobs.txt").write_text("".join(f"{a} {b}\n" for a, b in known))
     common = {name: value for name, value in job.parent.items() if name != "PARASCHUT_TOKEN"}

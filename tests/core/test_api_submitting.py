@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -273,7 +272,12 @@ def test_a_job_gets_its_variables_logs_and_a_way_back(
     assert spec.environment["PARASCHUT_BATCH_ID"] == str(BATCH)
     assert spec.environment["PARASCHUT_JOB_INDEX"] == "12"
     assert spec.environment["PARASCHUT_TOKEN"] == spec.token == project.column("token", 12)
-    assert (spec.queue, spec.resources, spec.name, spec.attempt) == ("long", {"mem": "2gb"}, "human/genome_map", 1)
+    assert (spec.queue, spec.resources, spec.name, spec.attempt) == (
+        "long",
+        {"mem": "2gb"},
+        "human/genome_map",
+        1,
+    )
     info = psu.get_job_info(BATCH, 12)
     assert info["stdout"] == [spec.stdout]
     assert info["stderr"] == [spec.stderr]
@@ -343,7 +347,12 @@ def test_a_refused_job_goes_back_as_if_nothing_had_been(
     psu.submit_jobs(Executor=scheduler)
     assert f"not submitted: {BATCH}/0: no such partition: short" in capsys.readouterr().out
     info = psu.get_job_info(BATCH, 0)
-    assert (info["state"], info["attempt"], info["stdout"], info["stderr"]) == ("init", 0, ["before"], ["before"])
+    assert (info["state"], info["attempt"], info["stdout"], info["stderr"]) == (
+        "init",
+        0,
+        ["before"],
+        ["before"],
+    )
 
 
 def test_a_scheduler_that_never_answered_gets_nothing_submitted(
@@ -633,7 +642,9 @@ def test_remove_batch_removes_rows_and_folder(project: Project) -> None:
         psu.remove_batch(BATCH)
 
 
-@pytest.mark.parametrize("value", ["1 OR 1=1", "", "20210101120000", b"", None, 1.5, True, [""], ["1", 2], "."])
+@pytest.mark.parametrize(
+    "value", ["1 OR 1=1", "", "20210101120000", b"", None, 1.5, True, [""], ["1", 2], "."]
+)
 def test_remove_batch_takes_integers_only_and_else_removes_nothing(project: Project, value: Any) -> None:
     project.add_many(2)
     folder = batch_folder(project)
@@ -754,7 +765,10 @@ def test_a_users_subclass_in_v06s_form_submits_deletes_and_lists(project: Projec
             del self.jobs[JobInfo["submit_id"]]
 
         def qstat(self) -> dict[str, list[Any]]:
-            return {id_: [str(info["name"]), "R" if info["JobIndex"] == 0 else "Q"] for id_, info in self.jobs.items()}
+            return {
+                id_: [str(info["name"]), "R" if info["JobIndex"] == 0 else "Q"]
+                for id_, info in self.jobs.items()
+            }
 
         def get_job_id(self) -> str | None:
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def test_the_work_of_reading_changes_does_not_grow_with_the_file(tmp_path: Path)
             nothing = steps_of(db, lambda: read_changes(db, read_revision(db)))
             since = read_revision(db)
             change(db, range(20))
-            some = steps_of(db, lambda: read_changes(db, since))
+            some = steps_of(db, partial(read_changes, db, since))
             assert len(read_changes(db, since).jobs) == 20
             work[n] = (nothing, some)
     print(f"steps to read (no change, 20 changes): {work}")
@@ -171,7 +172,9 @@ def test_anybodys_own_sql_gets_a_new_revision(project: Project) -> None:
 def test_anybodys_own_sql_that_moves_a_job_to_another_batch_is_counted(project: Project) -> None:
     project.add_many(3)
     project.add_many(1, BATCH + 1)
-    project.sql("UPDATE job SET BatchID = ?, JobIndex = 9 WHERE BatchID = ? AND JobIndex = 0", (BATCH + 1, BATCH))
+    project.sql(
+        "UPDATE job SET BatchID = ?, JobIndex = 9 WHERE BatchID = ? AND JobIndex = 0", (BATCH + 1, BATCH)
+    )
     assert_sound(project.database)
 
 

@@ -37,7 +37,7 @@ def test_a_new_file_says_what_it_is(path: Path) -> None:
 
 def test_a_file_is_made_only_where_that_is_asked(tmp_path: Path) -> None:
     for options in ({}, {"read_only": True}, {"read_only": True, "create": True}):
-        with pytest.raises(DatabaseError, match="There is no database .*paraschut init"):
+        with pytest.raises(DatabaseError, match=r"There is no database .*paraschut init"):
             Database(tmp_path / "jobs.db", **options).rows("SELECT 1")  # type: ignore[arg-type]  # bools all
         assert not (tmp_path / "jobs.db").exists()
 
@@ -191,7 +191,7 @@ def test_a_commit_that_readers_block_for_too_long_writes_nothing_and_leaves_the_
     reader.close()
 
 
-# ------------------------------------------------------------------------------------ another file in its place
+# ------------------------------------------------------------------------------------ another file
 
 
 def test_a_write_goes_to_the_file_that_has_taken_the_place_of_the_one_that_was_opened(path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -13,14 +13,12 @@ from hypothesis import strategies as st
 import paraschut_core as psu
 from paraschut_core import monitor, polling
 from paraschut_core.db.poll import LEASE, PollRecord, read_poll
-from paraschut_core.errors import DatabaseError, ParaschutError, SchedulerError
 from paraschut_core.model import (
     ENDED,
     HELD,
     QUEUED,
     RUNNING,
     Ending,
-    JobInfo,
     JobKey,
     JobRow,
     LiveJob,
@@ -56,11 +54,13 @@ def row(state: str = "run", **fields: Any) -> JobRow:
 
 
 def record(polls: int, seen: float = T - 500, at: float = T, **fields: Any) -> PollRecord:
-    """Job 5 was looked for at `at`, `polls` polls in a row did not show it, and it was last seen at `seen`."""
+    """At `at` job 5 was looked for: `polls` polls in a row did not show it, it was last seen at `seen`."""
     return PollRecord(at, {}, {"5": (seen, polls)}, **fields)
 
 
-def missing(row: JobRow, record: PollRecord, *, proof: bool = False, now: float = T + 5, **options: Any) -> bool:
+def missing(
+    row: JobRow, record: PollRecord, *, proof: bool = False, now: float = T + 5, **options: Any
+) -> bool:
     observed = observe([row], {}, record, grace=GRACE, proof=proof, now=now, **options)
     assert not (KEY in observed.live and KEY in observed.missing)
     return KEY in observed.missing
@@ -141,16 +141,20 @@ def test_a_submission_without_id_is_missing_only_where_nobody_could_look_it_up()
 
 
 def test_a_spawn_job_is_live_as_long_as_one_of_its_spawns_is() -> None:
-    spawns = [Spawn(0, "a", "run", "", "", "a"), Spawn(1, None, "submit", "", "", "b"), Spawn(2, "c", "run", "", "")]
+    spawns = [
+        Spawn(0, "a", "run", "", "", "a"),
+        Spawn(1, None, "submit", "", "", "b"),
+        Spawn(2, "c", "run", "", ""),
+    ]
     parent = row("spawn")
     polled = PollRecord(T, {"b": LiveJob("b", QUEUED), "c": LiveJob("c", RUNNING)}, {"a": (T - 500, 9)})
     observed = observe([parent], {KEY: spawns}, polled, grace=GRACE, proof=False, now=T)
     assert observed.live[KEY].id == "c"
     assert observed.live_spawns[KEY] == (1, 3)
     assert observed.missing == {}
-    gone = PollRecord(T, {}, {i: (T - 500, 2) for i in "abc"})
+    gone = PollRecord(T, {}, dict.fromkeys("abc", (T - 500, 2)))
     assert KEY in observe([parent], {KEY: spawns}, gone, grace=GRACE, proof=False, now=T).missing
-    one_is_new = PollRecord(T, {}, {i: (T - 500, 2) for i in "ab"})
+    one_is_new = PollRecord(T, {}, dict.fromkeys("ab", (T - 500, 2)))
     assert observe([parent], {KEY: spawns}, one_is_new, grace=GRACE, proof=False, now=T).missing == {}
 
 
@@ -165,7 +169,7 @@ POLL = st.one_of(st.sampled_from(["shown", "not shown", "ended", "failed"]))
 def test_missing_after_any_run_of_polls_is_what_the_rule_says(
     polls: list[tuple[str, float]], grace: float, submitted: float
 ) -> None:
-    """Against an account of its own: of when it was last seen, and how many polls in a row did not show it."""
+    """Against an account of its own: when it was last seen, and how many polls in a row did not show it."""
     now = T
     known = PollRecord()
     last_seen: float | None = None
@@ -274,7 +278,7 @@ def test_a_job_that_ends_while_the_rows_are_read_is_not_missing(
 def test_a_failed_poll_proves_nothing_however_often(watched: Monitor, running: Scheduler) -> None:
     polled_at = watched.poll().scheduler.polled_at
     running.fault = SchedulerDownError("slurm_load_jobs error: Unable to contact slurm controller")
-    for n in range(5):
+    for _ in range(5):
         snapshot = watched.poll(force=True)
         assert lost(snapshot) == {}
         assert set(snapshot.live) == {(BATCH, 0), (BATCH, 1)}, "what was last known is still shown"
@@ -424,7 +428,9 @@ def test_an_id_recorded_between_the_poll_and_the_look_is_not_missing_even_where_
     assert lost(snapshot) == {}
 
 
-def test_a_row_changed_after_the_poll_is_not_missing_on_a_refresh(watched: Monitor, running: Scheduler) -> None:
+def test_a_row_changed_after_the_poll_is_not_missing_on_a_refresh(
+    watched: Monitor, running: Scheduler
+) -> None:
     watched.poll()
     running.lose_sight("1001")
     watched.poll()
@@ -644,7 +650,9 @@ def test_a_removed_batch_goes_from_the_snapshot(watched: Monitor, project: Proje
     assert list(snapshot.batches) == [BATCH]
 
 
-def test_a_batch_removed_and_added_again_between_two_looks_is_there(watched: Monitor, project: Project) -> None:
+def test_a_batch_removed_and_added_again_between_two_looks_is_there(
+    watched: Monitor, project: Project
+) -> None:
     watched.poll()
     psu.remove_batch(BATCH)
     project.add_many(3)

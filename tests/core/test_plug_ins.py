@@ -1,10 +1,9 @@
-"""Executors of other people: registered by an entry point, found by name, and never able to crash their user."""
+"""Executors of other people: registered by an entry point, found by name, never able to crash their user."""
 
 from __future__ import annotations
 
 import logging
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -178,7 +177,9 @@ def test_a_broken_plug_in_does_not_keep_the_index_from_being_read(lab: Project) 
 
 def test_a_name_that_nobody_provides_is_an_error_that_names_all_there_are(lab: Project) -> None:
     use(lab, "torque")
-    with pytest.raises(UsageError, match=r"no executor 'torque'. Known: local, slurm, .*bench, broken") as raised:
+    with pytest.raises(
+        UsageError, match=r"no executor 'torque'. Known: local, slurm, .*bench, broken"
+    ) as raised:
         psu.submit_jobs()
     assert isinstance(raised.value, psu.ParaschutError)
 

@@ -46,7 +46,12 @@ def test_a_commit_is_a_change_once(path: Path, detector: ChangeDetector) -> None
 
 def test_a_commit_of_another_process_is_a_change(path: Path, detector: ChangeDetector) -> None:
     run_script(
-        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('UPDATE revision SET rev = 9'); c.commit()",
+        """
+        import sqlite3, sys
+        other = sqlite3.connect(sys.argv[1])
+        other.execute("UPDATE revision SET rev = 9")
+        other.commit()
+        """,
         path,
     )
     assert detector.changed()

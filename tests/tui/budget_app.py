@@ -1,6 +1,7 @@
-"""The dashboard over made-up jobs, to be run in a pty: a line on fd 3 makes something happen.
+"""The dashboard over made-up jobs, to be run in a pty: a command on a pipe makes something happen.
 
-Usage: python -m tests.tui.budget_app JOBS. Commands: `change N`, `missing N`, `quiet`, `quit`; each is
+Usage: python -m tests.tui.budget_app JOBS COMMANDS ANSWERS, the last two file descriptors. It says `ready`
+with the seconds until the jobs stood on the screen. Commands: `change N`, `missing N`, `cpu`, `quit`; each is
 answered with the CPU seconds that the process has used so far.
 """
 
@@ -14,6 +15,7 @@ import time
 from paraschut_core.config import Settings
 from paraschut_core.model import JobRow
 from paraschut_tui.app import ParaschutApp
+from paraschut_tui.screens.main import MainScreen
 
 from .fake import NOW, FakeBatch, FakeGateway
 
@@ -21,21 +23,34 @@ BATCH = 20261122101500
 
 
 class BudgetApp(ParaschutApp):
-    """Takes commands from file descriptor 3 and answers on 4."""
+    """Takes commands from one file descriptor and answers on another."""
+
+    commands = answers = -1
+    started = 0.0
 
     def on_mount(self) -> None:
-        asyncio.get_running_loop().add_reader(3, self._command)
+        asyncio.get_running_loop().add_reader(self.commands, self._command)
         super().on_mount()
+        self.set_interval(0.005, self._look_whether_ready)
+
+    def _look_whether_ready(self) -> None:
+        screen = self.screen_stack[0]
+        if self.started and isinstance(screen, MainScreen) and screen.grid.board.total:
+            self.call_after_refresh(self._say, f"ready {time.monotonic() - self.started}")
+            self.started = 0.0
+
+    def _say(self, text: str) -> None:
+        os.write(self.answers, f"{text}\n".encode())
 
     def _command(self) -> None:
-        words = os.read(3, 100).decode().split()
+        words = os.read(self.commands, 100).decode().split()
         gateway = self.gateway
         assert isinstance(gateway, FakeGateway)
         if words[0] == "quit":
             self.exit()
         elif words[0] in ("change", "missing"):
             gateway.publish(self._changes(gateway, int(words[1]), "R" if words[0] == "change" else "!"))
-        os.write(4, f"{time.process_time()}\n".encode())
+        self._say(str(time.process_time()))
 
     @staticmethod
     def _changes(gateway: FakeGateway, n: int, letter: str) -> list[JobRow]:
@@ -52,9 +67,9 @@ def main() -> None:
     gateway = FakeGateway(
         [FakeBatch(BATCH, "human/genome_map", letters), FakeBatch(BATCH - 1, "mouse/align", "c" * 100)]
     )
-    started = time.monotonic()
     app = BudgetApp(Settings(), gateway=gateway, clock=lambda: NOW)
-    app.call_later(lambda: os.write(4, f"ready {time.monotonic() - started}\n".encode()))
+    app.commands, app.answers = int(sys.argv[2]), int(sys.argv[3])
+    app.started = time.monotonic()
     app.run()
 
 

@@ -31,6 +31,7 @@ from paraschut_tui.feed import Update
 from paraschut_tui.gateway import Gateway, Request
 from paraschut_tui.look import Looks
 from paraschut_tui.messages import CellsReady, SnapshotReady
+from paraschut_tui.raising import propose
 from paraschut_tui.records import JobRecord, Preview, Target, Verdict
 
 NOW = 1_795_000_000.0
@@ -106,7 +107,7 @@ class FakeGateway(Gateway):
         self._post = post
         self.publish(reload=True)
 
-    def close(self) -> None:
+    def stop(self) -> None:
         pass
 
     def poll_now(self) -> None:
@@ -188,6 +189,8 @@ class FakeGateway(Gateway):
             NOW - 700,
             None,
             1,
+            NOW - 9000 if state != "init" else None,
+            NOW - 5400 if host else None,
         )
 
     def load(self, request: Request, missing: Sequence[JobKey] = ()) -> int:
@@ -288,6 +291,7 @@ class FakeGateway(Gateway):
             sum(k in snapshot.missing for k in keys),
             done,
             2,
+            raises=propose(infos, reasons),
         )
 
     async def act(self, verb: str, target: Target, *, force: bool = False, value: str = "") -> Verdict:

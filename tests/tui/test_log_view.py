@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 from pathlib import Path
 
 import pytest
+from textual import events
 from textual.geometry import Region
 from textual.widgets import Input
 
 from paraschut_tui.screens.log import LogScreen
 from paraschut_tui.widgets import log_external, log_io
+from paraschut_tui.widgets.log_status import LogStatus
 from paraschut_tui.widgets.log_view import LogPlace, LogSources, LogView
-from tests.tui.log_app import append, numbered, one, viewing
+from tests.tui.log_app import LogApp, Viewer, append, numbered, one, viewing
 
 
 class TestWhatThereIs:
@@ -40,6 +43,12 @@ class TestWhatThereIs:
             await log.shows("5000  line 5000")
             assert log.lines[1] == " 4978  line 4978"
             assert "following" in log.status
+
+    async def test_sources_given_before_there_is_a_screen_are_shown(self, tmp_path: Path) -> None:
+        app = LogApp()
+        app.view.show(one(numbered(tmp_path / "a", 100)))
+        async with app.run_test() as pilot:
+            await Viewer(app, pilot).shows("100  line 100")
 
     async def test_clear_shows_its_note(self, tmp_path: Path) -> None:
         async with viewing(one(numbered(tmp_path / "a", 5))) as log:
@@ -171,8 +180,40 @@ class TestFollowing:
             await log.until(lambda: polls >= 3, "three looks at the file")
             assert painted == []
 
+    async def test_nobody_looks_at_the_file_while_nobody_can_see_it(self, tmp_path: Path) -> None:
+        path = numbered(tmp_path / "a", 30)
+        async with viewing(one(path)) as log:
+            await log.shows("30  line 30")
+            log.view.display = False
+            await log.until(lambda: not log.pane.is_on_screen, "the view is hidden")
+            looks: list[object] = []
+            log.pane.feed.poll = lambda *arguments: bool(looks.append(arguments))  # type: ignore
+            log.pane._poll()
+            assert looks == []
+            log.view.display = True
+            await log.until(lambda: looks, "a look at the file")
+
 
 class TestMoving:
+    async def test_with_the_mouse(self, tmp_path: Path) -> None:
+        async with viewing(one(numbered(tmp_path / "a", 100))) as log:
+            await log.shows("100  line 100")
+            wheel = events.MouseScrollUp(log.pane, 5, 5, 0, -1, 0, False, False, False)
+            log.pane.post_message(wheel)
+            await log.until(lambda: log.lines[-1].endswith(" line 97"), "three lines up")
+            await log.pilot.click(log.pane, offset=(10, 4))
+            await log.until(lambda: log.lines[5].startswith("▸"), "the line that was clicked")
+
+    async def test_with_the_mouse_to_the_other_stream(self, tmp_path: Path) -> None:
+        sources = LogSources(
+            "JOB 1", {"stdout": [str(numbered(tmp_path / "o", 3))], "stderr": [str(tmp_path)]}
+        )
+        async with viewing(sources) as log:
+            await log.shows("line 3")
+            column = log.status.index("stderr")
+            await log.pilot.click(LogStatus, offset=(column + 2, 0))
+            await log.shows("stderr is a directory")
+
     async def test_by_line_page_and_to_the_ends(self, tmp_path: Path) -> None:
         async with viewing(one(numbered(tmp_path / "a", 1000))) as log:
             await log.shows("line 1000")
@@ -511,6 +552,21 @@ class TestTakingAway:
                 assert log_external.open_with(log.app, command, str(odd)) == ""
         assert (tmp_path / "arguments").read_text() == f"-a\nb c\n{odd}\n"
         assert not os.path.exists("evil")
+
+    async def test_an_interrupt_is_for_the_program(self, tmp_path: Path) -> None:
+        tool = tmp_path / "tool"
+        tool.write_text(f"#!/bin/sh\nkill -INT $PPID\nkill -QUIT $PPID\necho done > {tmp_path}/done\n")
+        tool.chmod(0o755)
+        async with viewing(one(numbered(tmp_path / "a", 3))) as log:
+            await log.shows("line 3")
+            before = signal.getsignal(signal.SIGINT)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(type(log.app._driver), "can_suspend", True)
+                assert log_external.open_with(log.app, [str(tool)], "x") == ""
+                assert log_external.open_with(log.app, ["/none/such"], "x").startswith("/none/such cannot be")
+                assert log_external.open_with(log.app, ["false"], "x") == "false ended with status 1"
+            assert (tmp_path / "done").exists()
+            assert signal.getsignal(signal.SIGINT) is before
 
     async def test_where_no_program_can_be_opened_it_is_said(self, tmp_path: Path) -> None:
         async with viewing(one(numbered(tmp_path / "a", 3)), size=(120, 10)) as log:

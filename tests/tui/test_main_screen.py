@@ -379,7 +379,7 @@ async def test_no_name_breaks_the_screen_or_reaches_the_terminal_raw(
     batch = FakeBatch(
         MAP, name, "iRxy!c", held_back=name, reason=name, custom={"x": name, "y": name + "2"}, batch_type=name
     )
-    async with dashboard([batch], size) as (pilot, screen, gateway):
+    async with dashboard([batch], size) as (pilot, _screen, gateway):
         gateway.database = gateway.database._replace(path=f"/{name}", notice=name)
         gateway.scheduler = gateway.scheduler._replace(executor=name or "x", failing_since=NOW, error=name)
         gateway.publish()

@@ -1,0 +1,236 @@
+"""What the tests of the whole path share: a user's project on one machine, on Slurm or on Grid Engine."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import pytest
+
+import paraschut_core as psu
+from paraschut_core import config
+from paraschut_core.executors import command
+from paraschut_core.executors.base import JobExecutor
+from paraschut_core.model import ENDED, JobKey, LiveJob
+from paraschut_core.monitor import ONLINE, Monitor
+from paraschut_core.workspace import Workspace
+from tests.clusters.clusters import Cluster, OwnCluster, is_alive
+from tests.clusters.tools import read
+from tests.core.cli import CommandLine
+from tests.helpers import wait_until
+
+PLACES = [
+    pytest.param("local", marks=pytest.mark.xdist_group("local")),
+    pytest.param("slurm", marks=[pytest.mark.cluster("slurm"), pytest.mark.xdist_group("slurm")]),
+    pytest.param("sge", marks=[pytest.mark.cluster("sge"), pytest.mark.xdist_group("sge")]),
+]
+"""The schedulers that every user can have, each with its daemons in one worker."""
+
+CLUSTERS = PLACES[1:]
+"""Those with daemons and commands, which may fail."""
+
+TOML = """
+executor = "{executor}"
+resources = {{}}
+[local]
+slots = 6
+idle_timeout = 0.5
+kill_grace = 1.0
+[poll]
+interval = 0.0
+timeout = {poll_timeout:g}
+grace = 0.0
+[submit]
+max_jobs = 100000
+timeout = {submit_timeout:g}
+"""
+
+WAIT = "while [ ! -e go ]; do sleep 0.1; done"
+"""A command line that ends once the test makes the file `go`."""
+
+
+class Words(NamedTuple):
+    """What a scheduler's commands for submitting, listing, deleting and accounting are called."""
+
+    submit: str
+    list: str
+    delete: str
+    accounts: tuple[str, ...]
+
+
+WORDS: Mapping[str, Words] = MappingProxyType(
+    {
+        "slurm": Words("sbatch", "squeue", "scancel", ("sacct", "scontrol")),
+        "sge": Words("qsub", "qstat", "qdel", ("qacct",)),
+    }
+)
+
+
+class Local(Cluster):
+    """This machine alone: no daemons, no commands."""
+
+    name = "local"
+
+
+class Place(CommandLine):
+    """A user's project, as its user meets it: the documented functions (by `psu`) and the command line.
+
+    Its folder has a blank and a quote in its name. All jobs work there.
+    """
+
+    def __init__(self, cluster: Cluster, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(folder)
+        self.cluster = cluster
+        self.name = cluster.name
+        self._monkeypatch = monkeypatch
+        self.configure()
+        monkeypatch.chdir(folder)
+
+    @property
+    def own(self) -> OwnCluster:
+        """The cluster, of which the test may break what it likes."""
+        assert isinstance(self.cluster, OwnCluster)
+        return self.cluster
+
+    @property
+    def words(self) -> Words:
+        return WORDS[self.name]
+
+    def configure(self, poll_timeout: float = 60.0, submit_timeout: float = 60.0, more: str = "") -> None:
+        """Writes the project's configuration; `more` are lines that end it."""
+        text = TOML.format(executor=self.name, poll_timeout=poll_timeout, submit_timeout=submit_timeout)
+        (self.folder / "paraschut.toml").write_text(text + more)
+
+    # ------------------------------------------------------------------ jobs
+
+    def script(self, name: str, code: str) -> str:
+        """Writes a Python script that a job can be; returns its path. `psu` is imported in it."""
+        path = self.folder / name
+        start = f"#!{sys.executable}\nimport os, sys, time\nimport paraschut_core as psu\n"
+        path.write_text(start + textwrap.dedent(code))
+        path.chmod(0o755)
+        return str(path)
+
+    def make(self, *jobs: Mapping[str, Any], **common: Any) -> int:
+        """Adds a batch as users do, jobs numbered from 0; returns its BatchID."""
+        template = psu.get_job_template(SetID=True)
+        common = {"name": ["human", "genome map"], "cwd": str(self.folder), **common}
+        infos = [{**template, "JobIndex": n, **common, **job} for n, job in enumerate(jobs)]
+        psu.add_batch_to_queue(template["BatchID"], infos)
+        return int(template["BatchID"])
+
+    def held(self) -> dict[str, Any]:
+        """What keeps a cluster's job waiting in the queue."""
+        return {"directives": list(self.cluster.held)}
+
+    # ------------------------------------------------------------------ looking
+
+    def workspace(self) -> Workspace:
+        return Workspace(config.load())
+
+    def monitor(self) -> Monitor:
+        """What a dashboard has; the caller closes it."""
+        return Monitor(self.workspace())
+
+    @property
+    def executor(self) -> JobExecutor:
+        from paraschut_core.executors import make
+
+        return make(config.load())
+
+    def queue(self) -> dict[str, LiveJob]:
+        """What the scheduler holds now."""
+        return {id_: job for id_, job in self.executor.poll().items() if job.state != ENDED}
+
+    def running(self, monitor: Monitor) -> set[JobKey]:
+        """The jobs that a dashboard sees running, as of a new poll."""
+        return {key for key, job in monitor.poll().live.items() if job.state in ONLINE}
+
+    def ids(self, batch: int) -> dict[int, str]:
+        """The ids that are recorded of a batch's jobs."""
+        return dict(
+            self.sql(
+                "SELECT JobIndex, submit_id FROM job WHERE BatchID = ? AND submit_id IS NOT NULL ORDER BY 1",
+                batch,
+            )
+        )
+
+    def history(self, batch: int, index: int) -> list[tuple[str | None, str | None, str]]:
+        """(from, to, why) of a job's events."""
+        return self.sql(
+            'SELECT "from", "to", why FROM event WHERE BatchID = ? AND JobIndex = ? ORDER BY id', batch, index
+        )
+
+    def reasons(self) -> dict[str, str]:
+        """Why jobs are missing, by `paraschut queue --json`, which asks the scheduler anew."""
+        report = self("queue", "--json", "--poll").json
+        return {key: lost["reason"] for key, lost in report["reasons"].items()}
+
+    def lines(self, name: str) -> list[str]:
+        """The lines of a file in the project."""
+        return read(self.folder / name).splitlines()
+
+    def counts(self) -> dict[str, int]:
+        """The scheduler's commands that this process has run since `forget_counts`."""
+        return dict(command.COUNTS)
+
+    # ------------------------------------------------------------------ making things happen
+
+    def go(self) -> None:
+        (self.folder / "go").touch()
+
+    def stand_in(self, name: str, *lines: str) -> None:
+        """A shell script that is run instead of a scheduler's command; `real` in it is the command."""
+        folder = self.folder / "stand-ins"
+        folder.mkdir(exist_ok=True)
+        real = shutil.which(name, path=self.cluster.environment["PATH"])
+        path = folder / name
+        path.write_text("\n".join(["#!/bin/bash", f"real={shlex.quote(str(real))}", *lines, ""]))
+        path.chmod(0o755)
+        if str(folder) not in os.environ["PATH"].split(os.pathsep):
+            self._monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+    def no_stand_ins(self) -> None:
+        shutil.rmtree(self.folder / "stand-ins")
+
+    def kill_in_queue(self, id_: str) -> None:
+        """Ends a job behind our back, as its user can with the scheduler's own command."""
+        if self.name == "local":
+            assert self.executor.delete_many({id_: {}})[id_].gone
+        else:
+            self.cluster.run(self.words.delete, id_)
+
+    def wait_for_process(self, name: str) -> int:
+        """The process number that a job writes to a file, once it has."""
+        return int(wait_until(lambda: read(self.folder / name).strip(), f"a job has written {name}", 120))
+
+
+def forget_counts() -> None:
+    command.COUNTS.clear()
+
+
+def has_ended(pid: int) -> bool:
+    return not is_alive(pid)
+
+
+@pytest.fixture(params=PLACES)
+def cluster(request: pytest.FixtureRequest) -> Cluster:
+    if request.param == "local":
+        return Local()
+    found: Cluster = request.getfixturevalue(f"{request.param}_cluster")
+    return found
+
+
+@pytest.fixture
+def place(in_cluster: Cluster, work: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    """An empty project on that cluster; this process works in its folder."""
+    forget_counts()
+    with Place(in_cluster, work, monkeypatch) as found:
+        yield found
