@@ -229,13 +229,13 @@ def periodic_submitter(
     period: float = 10, n: float = math.inf, Executor: JobExecutor | None = None, **kwargs: Any
 ) -> None:
     """Calls submit_jobs(**kwargs) every `period` minutes, `n` times. A failure waits for the next time."""
-    from .errors import SchedulerError
+    from .errors import DatabaseError, SchedulerError
 
     done = 0
     while done < n:
         try:
             submit_jobs(Executor=Executor, **kwargs)
-        except SchedulerError as error:
+        except (SchedulerError, DatabaseError) as error:
             print(f"not submitted: {error}")
         done += 1
         if done < n:

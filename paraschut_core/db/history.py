@@ -238,7 +238,7 @@ _COLUMNS = frozenset(
 
 
 def _restore(tx: Transaction, key: JobKey, detail: Mapping[str, Any]) -> None:
-    """`detail` is what the act kept: {"columns": {...}, "changed": {...}, "metadata": text, "spawns": [...]}."""
+    """`detail` is what the act kept: {"columns": {}, "changed": {}, "metadata": text, "spawns": []}."""
     columns = {name: value for name, value in detail.get("columns", {}).items() if name in _COLUMNS}
     if detail.get("metadata") is not None:
         columns["metadata"] = _metadata_before(tx, key, detail["changed"], detail["metadata"])

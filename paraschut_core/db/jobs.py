@@ -408,11 +408,15 @@ def write_info(tx: Transaction, info: JobInfo, *, why: str, quiet: bool = False)
         )
     store_info(tx, key, info)
     if info["state"] != old["state"] or not quiet:
-        new = {field: value for field, value in info.items() if field not in OWN_FIELDS}
+        new = {
+            field: value
+            for field, value in info.items()
+            if field not in OWN_FIELDS and not same(old.get(field, old), value)
+        }
         detail = {
-            "changed": changed_fields(old, {f: v for f, v in new.items() if not same(old.get(f, old), v)}),
+            "changed": changed_fields(old, new),
             "columns": {field: old.get(field) for field in COLUMN_FIELDS},
-            "metadata": row[-3],
+            "metadata": pack_metadata({field: old[field] for field in new if field in old}),
         }
         add_event(tx, key, old["attempt"], old["state"], info["state"], why, detail)
     info["rev"] = tx.rev

@@ -284,6 +284,7 @@ def complete(tx: Transaction, db: Database, key: JobKey, info: JobInfo, *, by_jo
         if field in now:
             merged.setdefault(field, now[field])
     store_columns(tx, key, merged, metadata=pack_metadata(merged))
+    tx.connection.execute("DELETE FROM spawn WHERE BatchID = ? AND JobIndex = ?", key)
     add_event(tx, key, now["attempt"], now["state"], COMPLETE, "completed", {"ids": ids} if ids else None)
     merged["rev"], merged["attempt"] = tx.rev, now["attempt"]
     return merged

@@ -136,6 +136,29 @@ def test_an_undo_brings_back_exactly_what_was(name: str, busy: Scheduler, projec
     assert_sound(project.database)
 
 
+def test_the_history_keeps_the_fields_that_changed_and_not_the_whole_job(
+    project: Project, scheduler: Scheduler
+) -> None:
+    project.add(*(project.job(index, payload="x" * 100_000, note="a") for index in range(20)))
+    size = project.database.stat().st_size
+    with project.workspace(scheduler) as ws:
+        actions.set_fields(ws, WHOLE.resolve(ws), {"note": "b"}, {})
+        psu.update_job(psu.get_job_info(BATCH, 0) | {"note": "c"})
+        assert project.database.stat().st_size < size + 200_000
+        assert actions.undo(ws).done == 19
+    assert psu.get_job_info(BATCH, 1)["note"] == "a"
+
+
+def test_an_undo_brings_back_arrays_and_takes_new_fields_away(project: Project, scheduler: Scheduler) -> None:
+    numpy = pytest.importorskip("numpy")
+    project.add(project.job(matrix=numpy.arange(3.0), note=(1, {2})))
+    before = project.column("metadata")
+    with project.workspace(scheduler) as ws:
+        actions.set_fields(ws, WHOLE.resolve(ws), {"matrix": 1, "note": None, "added": numpy.arange(2)}, {})
+        actions.undo(ws)
+    assert project.column("metadata") == before
+
+
 def test_a_running_job_reports_as_ever_after_its_reset_was_undone(
     busy: Scheduler, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,18 @@ from typing import Any
 import pytest
 
 import paraschut_core as psu
-from paraschut_core import actions, api, config, monitor, polling, prepare, report, runtime, spawns, submission
+from paraschut_core import (
+    actions,
+    api,
+    config,
+    monitor,
+    polling,
+    prepare,
+    report,
+    runtime,
+    spawns,
+    submission,
+)
 from paraschut_core.db import codec, filters, values
 from paraschut_core.db.connection import APPLICATION_ID, Database
 from paraschut_core.errors import DatabaseBusyError, DatabaseError, NotADatabaseError, ParaschutError
@@ -25,7 +36,20 @@ from paraschut_core.workspace import Workspace
 from tests.helpers import BATCH, Project, Scheduler, Script, assert_sound
 
 # Loaded here, for a child that gives up its rights may not be able to read them any more.
-PRELOADED = (actions, api, polling, prepare, report, runtime, spawns, submission, codec, filters, values, monitor)
+PRELOADED = (
+    actions,
+    api,
+    polling,
+    prepare,
+    report,
+    runtime,
+    spawns,
+    submission,
+    codec,
+    filters,
+    values,
+    monitor,
+)
 
 NOBODY = 65534
 

@@ -59,7 +59,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def project_on_it(small_disk: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: None) -> Iterator[Project]:
+def project_on_it(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: None
+) -> Iterator[Project]:
     monkeypatch.setenv("PARASCHUT_DB", str(small_disk / "jobs.db"))
     yield Project(small_disk)
 
@@ -76,7 +78,9 @@ def test_a_full_disk_is_said_so_loses_nothing_and_is_over_when_there_is_room(pro
         with pytest.raises(DatabaseError, match="No space left for .*; nothing was written"):
             psu.set_complete(BATCH, 0, psu.get_job_info(BATCH, 0) | {"payload": "y" * 100_000})
         with pytest.raises(DatabaseError):
-            psu.add_batch_to_queue(BATCH + 1, [project.job(n, BATCH + 1, payload="y" * 9000) for n in range(9)])
+            psu.add_batch_to_queue(
+                BATCH + 1, [project.job(n, BATCH + 1, payload="y" * 9000) for n in range(9)]
+            )
         with pytest.raises(psu.ParaschutError, match="Cannot write"):
             psu.generate_data(project.job(), b"z" * 10_000)
         for look in (watched.refresh, watched.poll, watched.refresh):
@@ -90,7 +94,9 @@ def test_a_full_disk_is_said_so_loses_nothing_and_is_over_when_there_is_room(pro
     assert not list(project.folder.rglob("*.tmp")), "no half of a data file stays"
 
 
-def test_a_database_that_cannot_be_made_for_want_of_room_leaves_no_jobs_behind(project_on_it: Project) -> None:
+def test_a_database_that_cannot_be_made_for_want_of_room_leaves_no_jobs_behind(
+    project_on_it: Project,
+) -> None:
     project = project_on_it
     filler = project.folder / "filler"
     with pytest.raises(OSError, match="No space"), open(filler, "wb", buffering=0) as file:

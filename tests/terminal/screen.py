@@ -38,7 +38,7 @@ class Terminal:
         clean.update(
             {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
         )
-        for name in ("NO_COLOR", "PYTEST_CURRENT_TEST", "TMUX"):
+        for name in ("NO_COLOR", "PYTEST_CURRENT_TEST", "TMUX", "COLUMNS", "LINES"):
             clean.pop(name, None)
         self.screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self.screen)

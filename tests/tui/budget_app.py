@@ -1,8 +1,8 @@
-"""The dashboard over made-up jobs, to be run in a pty: a command on a pipe makes something happen.
+"""The dashboard over made-up jobs, to be run in a pty: a command on a FIFO makes something happen.
 
-Usage: python -m tests.tui.budget_app JOBS COMMANDS ANSWERS, the last two file descriptors. It says `ready`
-with the seconds until the jobs stood on the screen. Commands: `change N`, `missing N`, `cpu`, `quit`; each is
-answered with the CPU seconds that the process has used so far.
+Usage: python -m tests.tui.budget_app JOBS FIFO ANSWERS. The file ANSWERS gets `ready` with the seconds until
+the jobs stood on the screen, then for each command (`change N`, `missing N`, `cpu`, `quit`) the CPU seconds
+that the process has used so far.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import asyncio
 import os
 import sys
 import time
+
+from textual.timer import Timer
 
 from paraschut_core.config import Settings
 from paraschut_core.model import JobRow
@@ -27,17 +29,18 @@ class BudgetApp(ParaschutApp):
 
     commands = answers = -1
     started = 0.0
+    waiting: Timer
 
     def on_mount(self) -> None:
         asyncio.get_running_loop().add_reader(self.commands, self._command)
         super().on_mount()
-        self.set_interval(0.005, self._look_whether_ready)
+        self.waiting = self.set_interval(0.005, self._look_whether_ready)
 
     def _look_whether_ready(self) -> None:
         screen = self.screen_stack[0]
-        if self.started and isinstance(screen, MainScreen) and screen.grid.board.total:
+        if isinstance(screen, MainScreen) and screen.grid.board.total:
+            self.waiting.stop()
             self.call_after_refresh(self._say, f"ready {time.monotonic() - self.started}")
-            self.started = 0.0
 
     def _say(self, text: str) -> None:
         os.write(self.answers, f"{text}\n".encode())
@@ -68,7 +71,8 @@ def main() -> None:
         [FakeBatch(BATCH, "human/genome_map", letters), FakeBatch(BATCH - 1, "mouse/align", "c" * 100)]
     )
     app = BudgetApp(Settings(), gateway=gateway, clock=lambda: NOW)
-    app.commands, app.answers = int(sys.argv[2]), int(sys.argv[3])
+    app.commands = os.open(sys.argv[2], os.O_RDWR | os.O_NONBLOCK)
+    app.answers = os.open(sys.argv[3], os.O_WRONLY | os.O_APPEND)
     app.started = time.monotonic()
     app.run()
 
