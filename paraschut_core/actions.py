@@ -5,10 +5,7 @@ The dashboard, the command line and the documented functions are three faces of 
 
 from __future__ import annotations
 
-import glob
 import math
-import os
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -30,6 +27,7 @@ from .db.jobs import (
 from .db.spawns import read_spawns
 from .db.submitting import change_fields
 from .errors import ParaschutError, SchedulerError, UsageError
+from .folders import clean_job_folder, remove_batch_folder
 from .model import (
     COLLECTED,
     COMPLETE,
@@ -495,22 +493,8 @@ def remove_batches(
         with ws.db.transaction() as tx:
             jobs = delete_batch(tx, batch_id)
             add_action(tx, "remove", jobs, command or f"remove {batch_id}", can_undo=False)
-        outcomes.append(Outcome(key, True, _remove_folder(ws, batch_id)))
+        outcomes.append(Outcome(key, True, remove_batch_folder(ws, batch_id)))
     return Report("remove", outcomes)
-
-
-def _remove_folder(ws: Workspace, batch_id: int) -> str:
-    """Removes JobDir/BatchID; returns a remark if it could not."""
-    folder = ws.batch_dir(batch_id)
-    if os.path.islink(folder):
-        return f"its folder {folder} is a symbolic link and was left"
-    if not os.path.isdir(folder):
-        return ""
-    try:
-        shutil.rmtree(folder)  # refuses to follow links, also ones put there meanwhile
-    except OSError as error:
-        return f"its folder {folder} could not be removed whole: {error.strerror or error}"
-    return ""
 
 
 def remove_batches_by_state(ws: Workspace, states: Iterable[str]) -> Report:
@@ -520,62 +504,6 @@ def remove_batches_by_state(ws: Workspace, states: Iterable[str]) -> Report:
         i for i, batch in read_batches(ws.reader).items() if batch.states and batch.states.keys() <= wanted
     ]
     return remove_batches(ws, chosen)
-
-
-def clean_temp_folders(ws: Workspace, batch_ids: Iterable[int]) -> list[str]:
-    """Removes the jobs' own temporary folders, JobDir/BatchID/JobIndex; returns their paths."""
-    removed = []
-    for batch_id in batch_ids:
-        for key in read_keys(ws.reader, batch_id):
-            removed += clean_job_folder(ws, key)
-    return removed
-
-
-def clean_job_folder(ws: Workspace, key: JobKey) -> list[str]:
-    """Removes one job's temporary folder; returns its path in a list, or nothing."""
-    folder = os.path.join(ws.batch_dir(key.batch_id), str(key.job_index))
-    if os.path.islink(folder) or os.path.islink(ws.batch_dir(key.batch_id)) or not os.path.isdir(folder):
-        return []
-    try:
-        shutil.rmtree(folder)
-    except OSError as error:
-        raise ParaschutError(f"Cannot remove {folder}: {error.strerror or error}") from error
-    return [folder]
-
-
-def clean_temp_files(ws: Workspace, patterns: Iterable[str], batch_ids: Iterable[int]) -> dict[int, int]:
-    """Removes files in the batches' folders that match the patterns; returns how many of each batch.
-
-    Raises:
-        UsageError: a pattern that leads out of the folder.
-        ParaschutError: a file that cannot be removed.
-    """
-    wanted = list(patterns)
-    for pattern in wanted:
-        if os.path.isabs(pattern) or ".." in pattern.split("/"):
-            raise UsageError(f"The pattern {pattern!r} leads out of the batch's folder.")
-    removed: dict[int, int] = {}
-    for batch_id in batch_ids:
-        removed[batch_id] = 0
-        if os.path.islink(ws.batch_dir(batch_id)):
-            continue  # what it leads to is not the batch's
-        folder = os.path.realpath(ws.batch_dir(batch_id))
-        for pattern in wanted:
-            for path in glob.iglob(os.path.join(glob.escape(folder), pattern)):
-                inside = f"{os.path.realpath(os.path.dirname(path))}/".startswith(f"{folder}/")
-                if inside and not os.path.isdir(path):
-                    removed[batch_id] += _remove_file(path)
-    return removed
-
-
-def _remove_file(path: str) -> bool:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return False  # its job, or another cleaner, was faster
-    except OSError as error:
-        raise ParaschutError(f"Cannot remove {path}: {error.strerror}") from error
-    return True
 
 
 def batch_ids(value: int | Iterable[int] | BatchJobs) -> list[int]:

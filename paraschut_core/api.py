@@ -362,7 +362,7 @@ def clean_temp_files(dir_str: str | Iterable[str] | None = None, batch_list: Bat
         dir_str: patterns such as '*.genes.*' (default: the setting temp_files).
         batch_list: the batches (default: all).
     """
-    from .actions import clean_temp_files as clean
+    from .folders import clean_temp_files as clean
 
     with _workspace() as ws:
         patterns = ws.settings.temp_files if dir_str is None else dir_str
@@ -372,7 +372,7 @@ def clean_temp_files(dir_str: str | Iterable[str] | None = None, batch_list: Bat
 
 def clean_temp_folders(batch_list: Batches | None = None) -> list[str]:
     """Removes the jobs' temporary folders, JobDir/BatchID/JobIndex; returns their paths."""
-    from .actions import clean_temp_folders as clean
+    from .folders import clean_temp_folders as clean
 
     with _workspace() as ws:
         removed = clean(ws, _all_or(ws, batch_list))

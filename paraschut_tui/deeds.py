@@ -120,7 +120,9 @@ class Deeds:
             case "submit_next":
                 return _submit_next(ws, watcher)
             case "clean":
-                removed = actions.clean_temp_files(ws, ws.settings.temp_files, target.batches)
+                from paraschut_core.folders import clean_temp_files
+
+                removed = clean_temp_files(ws, ws.settings.temp_files, target.batches)
                 return Verdict(sum(removed.values()), command=command)
             case _:
                 raise UsageError(f"There is no action {verb}.")

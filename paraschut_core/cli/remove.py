@@ -119,9 +119,9 @@ def clean(
       paraschut clean
       paraschut clean 20250101120000 --files --pattern '*.tmp'
     """
-    from ..actions import clean_temp_files, clean_temp_folders
     from ..db.changes import read_batches as read_counters
     from ..db.jobs import require_batch
+    from ..folders import clean_temp_files, clean_temp_folders
 
     both = not (files or folders)
     with project.open() as ws:

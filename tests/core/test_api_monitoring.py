@@ -448,7 +448,7 @@ def test_get_qstat_inside_a_job_is_its_record(project: Project, monkeypatch: pyt
     monkeypatch.setenv("PARASCHUT_JOB_ID", "12")
     record = psu.get_qstat()
     assert record["job_id"] == "12"
-    assert record["max_rss_kb"] > 0
+    assert record["max_rss"] > 0
 
 
 def test_get_qstat_of_another_job_asks_the_executor(project: Project, scheduler: Scheduler) -> None:

@@ -26,7 +26,7 @@ def test_a_file_that_may_not_grow_is_an_error_and_loses_nothing(project: Project
         import paraschut_core as psu
         limit = int(sys.argv[1])
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-        job = {"BatchID": int(sys.argv[2]), "name": "n", "batch_type": "t", "script": "true", "payload": "y" * 50_000}
+        job = {"BatchID": int(sys.argv[2]), "name": "n", "batch_type": "t", "payload": "y" * 50_000}
         try:
             psu.add_job_to_queue([dict(job) for _ in range(50)], set_index=True)
         except psu.ParaschutError as error:
@@ -75,7 +75,7 @@ def test_a_full_disk_is_said_so_loses_nothing_and_is_over_when_there_is_room(pro
             file.write(b"x" * 4096)
     with Workspace(config.load(), Scheduler()) as ws:
         watched = Monitor(ws)
-        with pytest.raises(DatabaseError, match="No space left for .*; nothing was written"):
+        with pytest.raises(DatabaseError, match=r"No space left for .*; nothing was written"):
             psu.set_complete(BATCH, 0, psu.get_job_info(BATCH, 0) | {"payload": "y" * 100_000})
         with pytest.raises(DatabaseError):
             psu.add_batch_to_queue(
