@@ -121,7 +121,14 @@ def observe(
             live[row.key] = min(found, key=lambda job: job.state not in ONLINE)
         elif is_missing(row, ids, record, now=now, grace=grace, proof=proof):
             missing[row.key] = Missing(row.ending or GONE, row.changed_at, row.exit_status, row.signal)
-        elif not ids and row.state == SUBMIT and now - (row.submitted_at or row.changed_at) >= claim_lasts:
+        elif (
+            not ids
+            and row.state == SUBMIT
+            and now - (row.submitted_at or row.changed_at)
+            >= (
+                claim_lasts if row.claimed_by else grace  # nobody claimed it: it came so from elsewhere
+            )
+        ):
             missing[row.key] = Missing(CUT_SHORT, row.changed_at)
         else:
             ending = _ending_in_queue(ids, record)

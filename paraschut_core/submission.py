@@ -358,14 +358,14 @@ def submit_claimed(ws: Workspace, specs: Sequence[JobSpec]) -> list[Outcome]:
     unwanted = record_submitted(ws, specs, results)
     if unwanted:
         _take_back(ws.executor, unwanted)
-    return [
-        Outcome(
-            spec.key,
-            result.id,
-            result.error if result.certain else f"{result.error} (it will be looked for in the queue)",
-        )
-        for spec, result in zip(specs, results, strict=True)
-    ]
+    return [_outcome(spec, result, unwanted) for spec, result in zip(specs, results, strict=True)]
+
+
+def _outcome(spec: JobSpec, result: Submitted, unwanted: Mapping[str, JobInfo]) -> Outcome:
+    if result.id in unwanted:
+        return Outcome(spec.key, None, "it was reset while it was being submitted, and taken back")
+    doubt = "" if result.certain else " (it will be looked for in the queue)"
+    return Outcome(spec.key, result.id, f"{result.error}{doubt}")
 
 
 def _submit(executor: JobExecutor, specs: Sequence[JobSpec]) -> list[Submitted]:

@@ -9,47 +9,57 @@ from paraschut_core.model import DatabaseHealth, SchedulerHealth, Snapshot
 from paraschut_core.text import clean_line
 
 from .figures import clock, coarse, count, duration, within
-from .look import L_MISSING, L_QUEUED, L_RUN, Looks
+from .look import L_COMPLETE, L_MISSING, L_QUEUED, L_RUN, Looks
 from .strips import Part
 
 STALE_AFTER = 10.0
 """Seconds without a look at the database after which the bar says so."""
 
 
-def database_parts(health: DatabaseHealth, seen: float, now: float) -> list[Part]:
+def database_parts(health: DatabaseHealth, seen: float, now: float, *, short: bool = False) -> list[Part]:
     """The database's name and whether what is shown is its present state.
 
     Args:
         seen: when the file was last looked at (epoch s), whether or not it had changed.
+        short: leave out why it does not answer.
     """
     name = (clean_line(os.path.basename(health.path), 24), "bold")
     if health.error:
         age = f"  not answering for {coarse(now - health.read_at)}" if health.read_at else "  not readable"
-        return [name, (age, "error"), (f"  {clean_line(health.error, 60)}", "muted")]
+        why: list[Part] = [] if short else [(f"  {clean_line(health.error, 60)}", "muted")]
+        return [name, (age, "error"), *why]
     if seen and now - seen > STALE_AFTER:
         return [name, (f"  not answering for {coarse(now - seen)}", "error")]
     if health.notice:
         return [name, (f"  {clean_line(health.notice, 60)}", "warning")]
-    return [name, ("  live", "success")]
+    return [name, (" live" if short else "  live", "success")]
 
 
-def scheduler_parts(health: SchedulerHealth, interval: float, now: float) -> list[Part]:
-    """The scheduler's name, whether it answers, and how old its last answer is."""
+def scheduler_parts(
+    health: SchedulerHealth, interval: float, now: float, *, short: bool = False
+) -> list[Part]:
+    """The scheduler's name, whether it answers, and how old its last answer is; `short` without why."""
     name = (clean_line(health.executor, 16), "bold")
     if health.failing_since is not None:
         since = f"  not answering since {clock(health.failing_since, now)}"
         why = f" ({clean_line(health.error, 48)})" if health.error else ""
         last = f" · last answer {coarse(now - health.polled_at)} old" if health.polled_at else ""
+        if short:
+            return [name, (since[1:], "error")]
         return [name, (since, "error"), (f"{why}{last}", "muted")]
     if not health.polled_at:
         return [name, ("  not polled yet", "muted")]
     age = now - health.polled_at
     late = age > 4 * interval + 30
+    if short:
+        return [name, (f" {within(age, 1.5 * interval + 2)} ago", "warning" if late else "muted")]
     return [name, (f"  polled {within(age, 1.5 * interval + 2)} ago", "warning" if late else "muted")]
 
 
-def tally_parts(snapshot: Snapshot, looks: Looks) -> list[Part]:
-    """Running, queued, complete of all, missing."""
+def tally_parts(snapshot: Snapshot, looks: Looks, *, short: bool = False) -> list[Part]:
+    """Running, queued, complete of all, missing; `short` with less space between them."""
+    gap: Part = ("  " if short else "   ", "base")
+    slash = "/" if short else " / "
     queued = sum(
         n
         for batch in snapshot.batches.values()
@@ -58,14 +68,15 @@ def tally_parts(snapshot: Snapshot, looks: Looks) -> list[Part]:
     )
     parts: list[Part] = [
         (f"{looks.glyph(L_RUN)} {count(snapshot.running)}", "accent" if snapshot.running else "muted"),
-        ("   ", "base"),
+        gap,
         (f"{looks.glyph(L_QUEUED)} {count(queued)}", "queued" if queued else "muted"),
-        ("   ", "base"),
-        (f"{looks.glyph(6)} {count(snapshot.complete)} / {count(snapshot.total)}", "success"),
+        gap,
+        (f"{looks.glyph(L_COMPLETE)} {count(snapshot.complete)}{slash}{count(snapshot.total)}", "success"),
     ]
     missing = len(snapshot.missing)
     if missing:
-        parts += [("   ", "base"), (f"{looks.glyph(L_MISSING)} {count(missing)} missing", "error")]
+        word = "" if short else " missing"
+        parts += [gap, (f"{looks.glyph(L_MISSING)} {count(missing)}{word}", "error")]
     return parts
 
 

@@ -181,7 +181,7 @@ class Database:
     ) -> None:
         self.close()
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self, *, again: bool = True) -> sqlite3.Connection:
         self._check_path()
         mode = "ro" if self.read_only else "rwc" if self.create else "rw"
         uri = "file:" + _quoted(self.path) + "?mode=" + mode
@@ -193,8 +193,8 @@ class Database:
             self._prepare(connection)
         except sqlite3.Error as error:
             connection.close()
-            if self._rolled_back(error):
-                return self._open()
+            if again and self._rolled_back(error):
+                return self._open(again=False)
             raise self._explained(error) from error
         except UnicodeDecodeError as error:  # of a message in which SQLite quotes what it could not read
             connection.close()
@@ -305,7 +305,11 @@ class Database:
         except sqlite3.Error as error:
             if not self._rolled_back(error):
                 raise self.explained(error) from error
-        return self.rows(sql, values)
+        self.renew()
+        try:
+            return self.connection.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise self.explained(error) from error
 
     def _rolled_back(self, error: sqlite3.Error) -> bool:
         """Whether reading failed for what a writer left half done when it was killed, and that is undone now.

@@ -55,11 +55,11 @@ class ColumnsScreen(ModalScreen[Choice | None]):
             hints = Line(self._palette)
             hints.show(
                 [
-                    (" Space", "accent-bold"), (" show   ", "muted"),
-                    ("s", "accent-bold"), (" sort: up, down, no   ", "muted"),
-                    ("J K", "accent-bold"), (" move   ", "muted"),
-                    ("+ -", "accent-bold"), (" wider, narrower   ", "muted"),
-                    ("m", "accent-bold"), (" metadata field   ", "muted"),
+                    (" Space", "accent-bold"), (" show  ", "muted"),
+                    ("s", "accent-bold"), (" sort  ", "muted"),
+                    ("J K", "accent-bold"), (" move  ", "muted"),
+                    ("+ -", "accent-bold"), (" width  ", "muted"),
+                    ("m", "accent-bold"), (" any field  ", "muted"),
                     ("0", "accent-bold"), (" as at first", "muted"),
                 ]
             )  # fmt: skip

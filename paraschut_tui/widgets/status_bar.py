@@ -37,18 +37,24 @@ class StatusBar(Line):
             self.show([(" opening the database", "muted")])
             return
         self.stale = is_stale(snapshot, seen, now)
-        left: list[Part] = [(" ", "base"), *database_parts(snapshot.database, seen, now)]
-        left += [(f"  {flag}", "warning") for flag in self.flags]
-        left += [("    ", "base"), *scheduler_parts(snapshot.scheduler, self._interval, now)]
-        right = [("  ", "base"), *tally_parts(snapshot, self._looks), (" ", "base")]
-        pace = self._pace.text(now, snapshot.total - snapshot.complete)
         width = self.size.width
+        left, right = self._sides(snapshot, seen, now, short=False)
+        if width_of(left) + width_of(right) > width:
+            left, right = self._sides(snapshot, seen, now, short=True)
+        pace = self._pace.text(now, snapshot.total - snapshot.complete)
         if pace and width_of(left) + width_of(right) + len(pace) + 3 <= width:
             right[-1:] = [(f"   {pace} ", "muted")]
-        if width_of(left) + width_of(right) > width:
-            left = _shortened(left)
         self.show(left, right)
 
+    def _sides(
+        self, snapshot: Snapshot, seen: float, now: float, *, short: bool
+    ) -> tuple[list[Part], list[Part]]:
+        """What stands on the left and on the right; in the short form on a narrow screen."""
+        gap = "  " if short else "    "
+        left: list[Part] = [(" ", "base"), *database_parts(snapshot.database, seen, now, short=short)]
+        left += [(f"  {flag}", "warning") for flag in self.flags]
+        left += [(gap, "base"), *scheduler_parts(snapshot.scheduler, self._interval, now, short=short)]
+        return left, [("  ", "base"), *tally_parts(snapshot, self._looks, short=short), (" ", "base")]
 
-def _shortened(parts: list[Part]) -> list[Part]:
-    return [(text.replace("    ", "  ").replace("polled ", ""), role) for text, role in parts]
+    def on_resize(self) -> None:
+        self._painted = None

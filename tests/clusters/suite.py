@@ -210,11 +210,11 @@ print(executor.submit_many([spec({str(work)!r}, "env -0 > second", environment={
 """
         (work / "submit.py").write_text(code)
         carried = {name: value for name, value in in_cluster.environment.items() if name != "PATH"}
-        root = str(Path(__file__).resolve().parents[2])
+        paths = [str(Path(__file__).resolve().parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
         first = spec(
             work,
             f"PATH='{os.environ['PATH']}' exec {sys.executable} submit.py",
-            environment={"SECRET": "first", "MINE": "first", "PYTHONPATH": root},
+            environment={"SECRET": "first", "MINE": "first", "PYTHONPATH": ":".join(paths)},
         )
         setup = [f"export {name}='{value}'" for name, value in carried.items()]
         nested = in_cluster.executor(work, submit={"modules": setup})

@@ -181,13 +181,20 @@ class Place(CommandLine):
         """The scheduler's commands that this process has run since `forget_counts`."""
         return dict(command.COUNTS)
 
+    def is_saved(self) -> bool:
+        """Whether the controller would know all jobs again after a crash: Slurm writes with some delay."""
+        if self.name != "slurm":
+            return True
+        saved = (Path(self.own.folder) / "state" / "job_state").read_bytes()
+        return all(job.name.encode() in saved for job in self.queue().values())
+
     # ------------------------------------------------------------------ making things happen
 
     def go(self) -> None:
         (self.folder / "go").touch()
 
-    def stand_in(self, name: str, *lines: str) -> None:
-        """A shell script that is run instead of a scheduler's command; `real` in it is the command."""
+    def stand_in(self, name: str, *lines: str) -> Path:
+        """A shell script that is run instead of a scheduler's command; `$real` in it is the command."""
         folder = self.folder / "stand-ins"
         folder.mkdir(exist_ok=True)
         real = shutil.which(name, path=self.cluster.environment["PATH"])
@@ -196,9 +203,7 @@ class Place(CommandLine):
         path.chmod(0o755)
         if str(folder) not in os.environ["PATH"].split(os.pathsep):
             self._monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-
-    def no_stand_ins(self) -> None:
-        shutil.rmtree(self.folder / "stand-ins")
+        return path
 
     def kill_in_queue(self, id_: str) -> None:
         """Ends a job behind our back, as its user can with the scheduler's own command."""
@@ -206,6 +211,10 @@ class Place(CommandLine):
             assert self.executor.delete_many({id_: {}})[id_].gone
         else:
             self.cluster.run(self.words.delete, id_)
+
+    def wait_for_states(self, batch: int, states: Mapping[int, str]) -> None:
+        """Waits until these jobs of a batch are in these states."""
+        wait_until(lambda: states.items() <= self.states(batch).items(), f"{batch} is at {states}", 120)
 
     def wait_for_process(self, name: str) -> int:
         """The process number that a job writes to a file, once it has."""

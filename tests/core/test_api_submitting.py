@@ -826,11 +826,14 @@ def test_an_executor_that_answers_for_too_few_jobs_leaves_the_rest_in_doubt(proj
 
 
 def test_a_job_reset_while_it_is_being_submitted_is_taken_back_from_the_queue(
-    project: Project, scheduler: Scheduler
+    project: Project, scheduler: Scheduler, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project.add_many(2)
     scheduler.during_submit = lambda: psu.set_job_field(BATCH, 0)
     psu.submit_jobs(Executor=scheduler)
+    printed = capsys.readouterr().out
+    assert f"not submitted: {BATCH}/0: it was reset while it was being submitted, and taken back" in printed
+    assert "submitted: 1\n" in printed
     assert project.states() == {0: "init", 1: "submit"}
     assert scheduler.deleted == ["1001"]
     assert list(scheduler.live) == ["1002"]

@@ -132,12 +132,19 @@ def test_an_ending_that_nobody_explains_yet_is_no_ending() -> None:
 
 
 def test_a_submission_without_id_is_missing_only_where_nobody_could_look_it_up() -> None:
-    claimed = row("submit", submit_id=None, cluster_id=None)
+    claimed = row("submit", submit_id=None, cluster_id=None, claimed_by="me@n1:5")
     assert not missing(claimed, PollRecord(T), now=T + 1e6)
     assert missing(claimed, PollRecord(T), now=T, claim_lasts=150.0)
     assert not missing(claimed._replace(submitted_at=T - 10), PollRecord(T), now=T, claim_lasts=150.0)
     observed = observe([claimed], {}, PollRecord(T), grace=GRACE, proof=False, now=T, claim_lasts=150.0)
     assert observed.missing[KEY].reason == CUT_SHORT
+
+
+def test_a_submission_that_nobody_made_here_is_missing_after_the_grace() -> None:
+    """A job that came into the index as submitted, or that somebody's own SQL made so."""
+    strange = row("submit", submit_id=None, cluster_id=None)
+    assert missing(strange, PollRecord(T), now=T)
+    assert not missing(strange._replace(submitted_at=T - GRACE + 1), PollRecord(T), now=T)
 
 
 def test_a_spawn_job_is_live_as_long_as_one_of_its_spawns_is() -> None:
@@ -246,6 +253,17 @@ def test_a_job_gone_from_the_queue_is_missing_after_the_second_poll(
     assert lost(watched.poll()) == {0: GONE}
     running.live["1001"] = LiveJob("1001", RUNNING)
     assert lost(watched.poll()) == {}
+
+
+def test_what_other_users_submitted_is_not_judged_by_ones_own_list(
+    watched: Monitor, running: Scheduler, project: Project
+) -> None:
+    watched.poll()
+    project.set_columns(0, claimed_by="somebody.else@n1:5")
+    running.lose_sight("1001")
+    for _ in range(3):
+        snapshot = watched.poll()
+    assert lost(snapshot) == {}
 
 
 def test_the_jobs_own_word_wins_over_its_absence(watched: Monitor, running: Scheduler) -> None:

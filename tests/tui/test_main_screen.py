@@ -224,7 +224,7 @@ async def test_an_empty_grid_says_why_and_what_to_do() -> None:
     async with dashboard() as (pilot, screen, _):
         await pilot.press("slash", *"nothing like it", "enter")
         await until(pilot, lambda: screen.grid.board.total == 0)
-        text = "".join(part for part, _ in screen.grid.note)
+        text = "".join(part for parts in screen.grid.note for part, _ in parts)
         assert text == "No jobs match nothing like it · Esc shows all 501"
 
 
@@ -237,7 +237,7 @@ async def test_a_wrong_condition_is_told_while_typing_and_leaves_the_jobs_shown(
 
 async def test_an_empty_database_tells_how_to_begin() -> None:
     async with dashboard([]) as (_, screen, _gateway):
-        assert "paraschut add" in "".join(part for part, _ in screen.grid.note)
+        assert "paraschut add" in "".join(part for parts in screen.grid.note for part, _ in parts)
 
 
 async def test_a_database_in_trouble_is_said_apart_from_the_scheduler() -> None:
