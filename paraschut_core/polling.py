@@ -21,7 +21,12 @@ from .workspace import Workspace
 log = logging.getLogger(__name__)
 
 BELIEVE_EMPTY = 3
-"""An empty answer while jobs should be there is believed when it comes so often in a row."""
+"""An empty answer while jobs should be there is believed when it comes so often in a row ..."""
+
+BELIEVE_AFTER = 10.0
+"""... and for so many times the grace."""
+
+_SAMPLE = 100  # of the jobs that should be there, so many are looked up in the accounts
 
 
 def scheduler_key(ws: Workspace) -> str:
@@ -121,15 +126,9 @@ def _judge(ws: Workspace, known: PollRecord) -> PollRecord:
     except Exception as error:  # a user's own executor may raise anything
         log.exception("poll of %s", ws.executor.name)
         return _failed(known, now, f"{type(error).__name__}: {error}")
-    doubtful = (
-        not answer
-        and not ws.executor.absence_is_proof
-        and bool(expected & set(known.answer))
-        and known.empties + 1 < BELIEVE_EMPTY
-        and not _some_ended(ws, expected)
-    )
-    if doubtful:
-        empty = _failed(known, now, f"an empty list, although {len(expected)} jobs should be there")
+    there = sorted(i for i in expected if i in known.answer and known.answer[i].state != ENDED)
+    if there and not answer and not ws.executor.absence_is_proof and _is_doubtful(ws, known, there, now):
+        empty = _failed(known, now, f"an empty list, although {len(there)} jobs should be there")
         return empty._replace(empties=known.empties + 1)
     return PollRecord(now, answer, absent_now(known.absent, expected, answer, now), tried_at=now)
 
@@ -148,10 +147,17 @@ def _failed(known: PollRecord, now: float, error: str) -> PollRecord:
     )
 
 
-def _some_ended(ws: Workspace, expected: set[str]) -> bool:
-    """Whether the accounts say that one of these jobs ended: then an empty queue is no wonder."""
+def _is_doubtful(ws: Workspace, known: PollRecord, there: list[str], now: float) -> bool:
+    """Whether an empty list is none to believe (yet): these jobs were there, and nobody tells of their ends."""
+    since = now - (known.failing_since or now)
+    often = known.empties + 1 >= BELIEVE_EMPTY and since >= BELIEVE_AFTER * ws.settings.poll.grace
+    return not often and not _have_ended(ws, there[:: max(len(there) // _SAMPLE, 1)])
+
+
+def _have_ended(ws: Workspace, ids: list[str]) -> bool:
+    """Whether the accounts say that these jobs have all ended: then an empty queue is no wonder."""
     try:
-        return bool(ws.executor.explain(sorted(expected)[:20], time.time() - 30 * 86400.0))
+        return len(ws.executor.explain(ids, time.time() - 30 * 86400.0)) == len(ids)
     except Exception as error:  # noqa: BLE001 - a user's own executor may raise anything
         log.info("%s cannot tell how jobs ended: %s", ws.executor.name, error)
         return False

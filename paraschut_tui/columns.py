@@ -189,10 +189,16 @@ def column_of(name: str) -> Column:
     )
 
 
-def _field(facts: Facts, field: str) -> str:
-    value: object = facts.fields
-    for part in field.split("."):
+def _looked_up(fields: Mapping[str, object], path: str) -> object:
+    """The metadata's `field`, or `field.part`."""
+    value: object = fields
+    for part in path.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _field(facts: Facts, field: str) -> str:
+    value = _looked_up(facts.fields, field)
     if value is None:
         return ""
     text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
@@ -273,7 +279,7 @@ def _rank(
     row: JobRow, key: SortKey, fields: Mapping[JobKey, Mapping[str, object]]
 ) -> tuple[int, int, object]:
     if key.name.startswith(META):
-        value: object = fields.get(row.key, {}).get(key.name)
+        value = _looked_up(fields.get(row.key, {}), key.name.removeprefix(META))
     else:
         value = column_of(key.name).value(row)
     if value is None or value == "":

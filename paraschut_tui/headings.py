@@ -13,7 +13,7 @@ from .figures import count, percent, plural
 from .look import L_MISSING, Looks
 from .outline import priority_of
 from .records import JobRecord
-from .strips import Part
+from .strips import Part, width_of
 
 if TYPE_CHECKING:
     from .scope import Scope
@@ -47,7 +47,8 @@ def grid_title(
     total = grid.board.total
     if scope.query is not None:
         left: list[Part] = [(" FILTER", head), (f"  {clean_line(scope.query.text)}", "accent")]
-        left.append((f"  {plural(total, 'match', 'matches')} of {count(snapshot.total)}", "muted"))
+        if grid.board.matching and not error:
+            left.append((f"  {plural(total, 'match', 'matches')} of {count(snapshot.total)}", "muted"))
         right.append(("Esc clears ", "muted"))
     elif len(scope.batches) == 1 and scope.batches[0] in snapshot.batches:
         batch = snapshot.batches[scope.batches[0]]
@@ -99,17 +100,21 @@ def batch_line(
     return left, [*right, (f"{at + 1}/{len(batches)} ", "muted")]
 
 
-def legend(board: Board, looks: Looks, indent: int) -> list[Part]:
-    """The states on the board with their counts, what needs a person first."""
+def legend(board: Board, looks: Looks, indent: int, width: int) -> list[Part]:
+    """The states on the board with their counts, what needs a person first; without the states' names if
+    they do not fit."""
     counts = board.counts()
-    parts: list[Part] = [(" " * max(indent, 1), "base")]
-    for code in looks.legend_order():
-        if counts.get(code):
-            look = looks.looks[code]
-            parts.append((f"{looks.glyph(code)} ", look.role))
-            parts.append(
-                (f"{look.label} {count(counts[code])}   ", "error" if code == L_MISSING else "muted")
-            )
+    parts: list[Part] = []
+    for words in (True, False):
+        parts = [(" " * max(indent, 1), "base")]
+        for code in looks.legend_order():
+            if counts.get(code):
+                look = looks.looks[code]
+                name = f"{look.label} " if words else ""
+                parts.append((f"{looks.glyph(code)} ", look.role))
+                parts.append((f"{name}{count(counts[code])}   ", "error" if code == L_MISSING else "muted"))
+        if width_of(parts) - 3 <= width:
+            break
     return parts
 
 
@@ -157,13 +162,14 @@ def log_streams(record: JobRecord, errors_first: bool) -> tuple[dict[str, tuple[
     return {}, "No log yet: the job was not submitted so far."
 
 
-def no_batches(snapshot: Snapshot) -> list[Part]:
-    """What an empty dashboard says."""
+def no_batches(snapshot: Snapshot) -> list[list[Part]]:
+    """What an empty dashboard says, line by line."""
     if snapshot.database.error:
-        return [(clean_line(snapshot.database.error), "error")]
+        return [[(clean_line(snapshot.database.error), "error")]]
     return [
-        ("No batches yet.", "text"),
-        (" Add one:  paraschut add --name map --range 0-99 'python map.py {JobIndex}'", "muted"),
+        [("No batches yet. Add one:", "text")],
+        [],
+        [("paraschut add --name map --range 0-99 'python map.py {JobIndex}'", "accent")],
     ]
 
 

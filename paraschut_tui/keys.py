@@ -84,7 +84,7 @@ MAIN: Sequence[Key] = (
     Key("plus", "zoom", "zoom", "this pane alone, and back", shown="+"),
     Key("tab", "app.focus_next", "", "next pane", shown="Tab"),
     Key("shift+tab", "app.focus_previous", "", "previous pane", shown="shift+Tab"),
-    Key("escape", "back", "", "back: clears filter, marks, zoom", shown="Esc"),
+    Key("escape", "back", "", "back: ends a range, zoom or filter; stops an action", shown="Esc"),
     Key("exclamation_mark", "trouble", "", "how database and scheduler are, and what went wrong", shown="!"),
     Key("ctrl+r", "refresh", "", "read and poll now"),
     Key("colon", "app.command_palette", "", "all commands", shown=": ctrl+p"),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from paraschut_core.errors import FilterError
 from paraschut_core.model import JobKey, Snapshot
+from paraschut_core.text import clean_line
 
 from .board import Board
 from .feed import Update
@@ -134,7 +135,7 @@ class Scope:
             self.batches = tuple(batch_id for batch_id in self.batches if batch_id not in gone)
         if not self.batches and self.query is None:
             self.loading = False
-            self._grid.show(Board((), self._looks), [("The batch was removed.", "muted")] if gone else ())
+            self._grid.show(Board((), self._looks), [[("The batch was removed.", "muted")]] if gone else ())
             return
         if update.reload or change.stale or gone or old is None:
             self.reload()
@@ -165,14 +166,13 @@ class Scope:
 
     # ------------------------------------------------------------------ words
 
-    def _note(self) -> list[Part]:
+    def _note(self) -> list[list[Part]]:
         """Why an empty grid is empty, and what to do."""
         assert self._snapshot is not None  # cells come after a snapshot only
         if self.error:
-            return [(self.error, "error")]
+            return [[(clean_line(self.error), "error")]]
         if self.query is not None:
-            return [
-                (f"No jobs match {self.query.text}", "text"),
-                (f" · Esc shows all {count(self._snapshot.total)}", "muted"),
-            ]
-        return [("This batch has no jobs.", "muted")]
+            text = clean_line(self.query.text)
+            rest = f" · Esc shows all {count(self._snapshot.total)}"
+            return [[(f"No jobs match {text}", "text"), (rest, "muted")]]
+        return [[("This batch has no jobs.", "muted")]]

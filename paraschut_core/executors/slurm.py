@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UsageError
+from ..errors import SchedulerError, UsageError
 from ..model import Deleted, Ending, LiveJob
 from .cluster import ClusterExecutor, Submission
 from .current import slurm_job_id, slurm_restarts
@@ -123,6 +123,8 @@ class SlurmJobExecutor(ClusterExecutor):
         answer = self.ask("squeue", "-h", "-r", "-t", "all", "-u", user_name(), "-o", QUEUE_FORMAT)
         if not answer.stdout.strip() and "error" in answer.stderr:
             raise answer.failure()
+        if answer.stdout and not answer.stdout.endswith("\n"):
+            raise SchedulerError(f"squeue's answer is cut short: {answer.stdout[-100:]!r}")
         return parse_squeue(answer.stdout)
 
     def accounts(self, ids: Sequence[str], since: float) -> dict[str, Ending]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -35,7 +35,8 @@ class HistoryScreen(ModalScreen[Action | None]):
     def __init__(self, palette: Palette, actions: Sequence[Action]) -> None:
         super().__init__()
         self._palette = palette
-        self._list = ActionList(palette, actions)
+        self._command = Line(palette)
+        self._list = ActionList(palette, actions, self._show_command)
 
     def compose(self) -> ComposeResult:
         with Vertical(id="sheet"):
@@ -48,9 +49,16 @@ class HistoryScreen(ModalScreen[Action | None]):
             )
             yield title
             yield self._list
+            yield self._command
 
     def on_mount(self) -> None:
         self._list.focus()
+        self._show_command(self._list.chosen)
+
+    def _show_command(self, action: Action | None) -> None:
+        """Below the list, the command of the action under the cursor: as much of it as fits."""
+        text = f" paraschut {clean_line(action.command)}" if action is not None else ""
+        self._command.show([(text, "accent")])
 
     def action_undo(self) -> None:
         action = self._list.chosen
@@ -63,8 +71,11 @@ class ActionList(Pane):
 
     BINDINGS: ClassVar[list[BindingType]] = keys.bindings(keys.MOVE)
 
-    def __init__(self, palette: Palette, actions: Sequence[Action]) -> None:
+    def __init__(
+        self, palette: Palette, actions: Sequence[Action], chosen: Callable[[Action | None], object]
+    ) -> None:
         super().__init__(palette)
+        self._tell = chosen
         self._actions = list(actions)
         self._row = 0
 
@@ -102,6 +113,7 @@ class ActionList(Pane):
         self.show_row(self._row)
         self.repaint_row(before)
         self.repaint_row(self._row)
+        self._tell(self.chosen)
 
     def action_up(self) -> None:
         self._step(-1)

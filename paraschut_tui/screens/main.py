@@ -226,7 +226,7 @@ class MainScreen(Acting, Moving):
         pane = self.pane
         cursor = self.batch_tree.cursor
         matches = None
-        if self.scope.query is not None:
+        if self.scope.query is not None and self.grid.board.matching:
             matches = {group.batch_id: len(group) for group in self.grid.board.groups}
         if matches != self.batch_tree.matches:
             self.batch_tree.matches = matches
@@ -243,7 +243,8 @@ class MainScreen(Acting, Moving):
             *headings.batch_line(snapshot, batch_id, self._lost, self.looks, len(self.marks))
         )
         board, indent = self.grid.board, self.grid.plan.label_width
-        self._line("legend").show(headings.legend(board, self.looks, indent))
+        legend = self._line("legend")
+        legend.show(headings.legend(board, self.looks, indent, legend.size.width))
         self._line("ruler").show(self.grid.ruler())
         if not snapshot.batches:
             self._explain_empty(snapshot)

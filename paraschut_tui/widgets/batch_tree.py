@@ -287,7 +287,7 @@ class BatchTree(Pane):
 
     def _batch_parts(self, batch: Batch, width: int) -> tuple[Sequence[Part], Sequence[Part]]:
         lost = sum(self._lost.get(batch.batch_id, {}).values())
-        full, empty = bar(batch.complete, batch.total, _BAR if width >= 36 else 5)
+        full, empty = bar(batch.complete, batch.total, _BAR if width >= 50 else 8 if width >= 36 else 5)
         done = batch.total > 0 and batch.complete == batch.total
         right: list[Part] = [
             (full, "success"),

@@ -38,9 +38,13 @@ class Completion(Suggester):
 
     async def get_suggestion(self, value: str) -> str | None:
         """The whole text as it may be meant, None if nothing fits."""
-        found = next((text for text in self._filters if text.startswith(value) and text != value), None)
-        if found is not None:
-            return found
+        before = next((text for text in self._filters if text.startswith(value) and text != value), None)
+        if before is not None and " " in value:
+            return before
+        return self._word(value) or before
+
+    def _word(self, value: str) -> str | None:
+        """The text with its last word completed."""
         head, word = _last_word(value)
         field, colon, rest = word.rpartition(":")
         if colon and field.lstrip("!-") == "state":

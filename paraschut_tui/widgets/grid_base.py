@@ -42,8 +42,8 @@ class GridBase(Pane):
         self.density = "cells"
         self.order: array[int] | None = None
         """The jobs' numbers in the order of the rows, where they are sorted."""
-        self.note: Sequence[Part] = (("reading", "muted"),)
-        """What an empty grid says."""
+        self.note: Sequence[Sequence[Part]] = ((("reading", "muted"),),)
+        """What an empty grid says, line by line."""
         self.heading: Callable[[int, int], Sequence[Part]] = lambda batch_id, jobs: ()
         """What stands above a batch's jobs, given their number, where several batches are shown."""
         self._cursor: JobKey | None = None
@@ -56,7 +56,9 @@ class GridBase(Pane):
         """The job under the cursor, None on an empty grid."""
         return self._cursor
 
-    def show(self, board: Board, note: Sequence[Part] = (), order: array[int] | None = None) -> None:
+    def show(
+        self, board: Board, note: Sequence[Sequence[Part]] = (), order: array[int] | None = None
+    ) -> None:
         """Shows other jobs, or the same ones read anew; the cursor stays on its job if it is there.
 
         Args:

@@ -285,6 +285,8 @@ class JobGrid(GridBase):
 
     def ruler(self) -> list[Part]:
         """The line above the jobs: the numbers of every tenth cell, or the titles of the columns."""
+        if not self.board.total:
+            return []
         indent = (" " * self.plan.label_width, "base")
         if self.density == "rows":
             return [
@@ -297,8 +299,8 @@ class JobGrid(GridBase):
     def build_line(self, row: int, width: int) -> Strip:
         slot = self.plan.slot(row)
         if slot is None:
-            if not self.board.total and row == 1:
-                return line([("  ", "base"), *self.note], width, self.palette)
+            if not self.board.total and 1 <= row <= len(self.note):
+                return line([("  ", "base"), *self.note[row - 1]], width, self.palette)
             return line((), width, self.palette)
         if slot.heading:
             group = self.board.groups[slot.group]

@@ -38,23 +38,26 @@ class StatusBar(Line):
             return
         self.stale = is_stale(snapshot, seen, now)
         width = self.size.width
-        left, right = self._sides(snapshot, seen, now, short=False)
+        left, right = self._health(snapshot, seen, now), self._tally(snapshot)
         if width_of(left) + width_of(right) > width:
-            left, right = self._sides(snapshot, seen, now, short=True)
+            left = self._health(snapshot, seen, now, short=True)
+        if width_of(left) + width_of(right) > width:
+            right = self._tally(snapshot, short=True)
         pace = self._pace.text(now, snapshot.total - snapshot.complete)
         if pace and width_of(left) + width_of(right) + len(pace) + 3 <= width:
             right[-1:] = [(f"   {pace} ", "muted")]
         self.show(left, right)
 
-    def _sides(
-        self, snapshot: Snapshot, seen: float, now: float, *, short: bool
-    ) -> tuple[list[Part], list[Part]]:
-        """What stands on the left and on the right; in the short form on a narrow screen."""
-        gap = "  " if short else "    "
+    def _health(self, snapshot: Snapshot, seen: float, now: float, *, short: bool = False) -> list[Part]:
+        """How the database and the scheduler are; `short` leaves out why."""
         left: list[Part] = [(" ", "base"), *database_parts(snapshot.database, seen, now, short=short)]
         left += [(f"  {flag}", "warning") for flag in self.flags]
-        left += [(gap, "base"), *scheduler_parts(snapshot.scheduler, self._interval, now, short=short)]
-        return left, [("  ", "base"), *tally_parts(snapshot, self._looks, short=short), (" ", "base")]
+        scheduler = scheduler_parts(snapshot.scheduler, self._interval, now, short=short)
+        return [*left, ("  " if short else "    ", "base"), *scheduler]
+
+    def _tally(self, snapshot: Snapshot, *, short: bool = False) -> list[Part]:
+        """How far the jobs are."""
+        return [("  ", "base"), *tally_parts(snapshot, self._looks, short=short), (" ", "base")]
 
     def on_resize(self) -> None:
         self._painted = None

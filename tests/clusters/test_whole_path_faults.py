@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
+import time
 
+import psutil
 import pytest
 
 import paraschut_core as psu
-from paraschut_core.model import ENDED, RUNNING
-from tests.clusters.clusters import GridEngine, Slurm
+from paraschut_core.model import RUNNING
 from tests.clusters.whole_path_place import (
     CLUSTERS,
     PLACES,
@@ -18,6 +18,7 @@ from tests.clusters.whole_path_place import (
     Place,
     cluster,
     forget_counts,
+    has_ended,
     place,
 )
 from tests.helpers import wait_until
@@ -90,6 +91,7 @@ def test_what_ended_badly_is_missing_with_its_reason_and_the_accounts_are_asked_
 def test_while_the_controller_is_dead_nothing_is_missing_and_afterwards_what_ended_is_found(
     place: Place,
 ) -> None:
+    place.configure(poll_timeout=2.5)  # Slurm's commands try for longer
     ends = place.script("ends.py", f"psu.get_job_info(SetID=True); os.system({WAIT!r}); psu.set_complete()")
     held = {"script": "true", **place.held()}
     batch = place.make({"script": ends}, {"script": f"{WAIT}; exit 3"}, held, {"script": "true", "priority": 0})
@@ -100,7 +102,7 @@ def test_while_the_controller_is_dead_nothing_is_missing_and_afterwards_what_end
         wait_until(place.is_saved, "the controller has written down what it knows")
         place.own.kill_controller()
         try:
-            snapshots = [monitor.poll() for _ in range(3)]
+            snapshots = [monitor.poll() for _ in range(2)]
             place.go()
             place.wait_for_states(batch, {0: "complete"})
             refused = place("submit", status=1)
@@ -114,7 +116,7 @@ def test_while_the_controller_is_dead_nothing_is_missing_and_afterwards_what_end
             snapshots.append(monitor.poll())
         finally:
             place.own.restart_controller()
-        assert [s.missing for s in snapshots] == [{}] * 4
+        assert [s.missing for s in snapshots] == [{}] * 3
         since = snapshots[0].scheduler.failing_since
         assert since is not None
         assert {s.scheduler.failing_since for s in snapshots} == {since}
@@ -157,11 +159,13 @@ EMPTY = {
 def test_a_strange_answer_changes_nothing_and_is_said_in_one_line(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batch = place.make({"script": WAIT}, {"script": "true", **place.held()}, {"script": "true", "priority": 0})
+    held = {"script": "true", **place.held()}
+    batch = place.make({"script": WAIT}, held, {"script": "exit 3"}, {"script": "true", "priority": 0})
     psu.submit_one_batch(batch)
     path = os.environ["PATH"]
     monitor = place.monitor()
     try:
+        wait_until(lambda: (batch, 2) in monitor.poll().missing, "the third has failed", 120)
         wait_until(lambda: place.running(monitor), "the first runs", 120)
         before = place.sql("SELECT * FROM job")
         for what, lines in STRANGE.items():
@@ -174,7 +178,7 @@ def test_a_strange_answer_changes_nothing_and_is_said_in_one_line(
                 monkeypatch.setenv("PATH", str(stand_in.parent))
             snapshots = [monitor.poll() for _ in range(2)]
             monkeypatch.setenv("PATH", path)
-            assert [s.missing for s in snapshots] == [{}, {}], what
+            assert [[key.job_index for key in s.missing] for s in snapshots] == [[2], [2]], what
             assert [len(s.live) for s in snapshots] == [2, 2], what
             error = snapshots[1].scheduler.error
             assert snapshots[1].scheduler.failing_since is not None, what
@@ -190,3 +194,94 @@ def test_a_strange_answer_changes_nothing_and_is_said_in_one_line(
     finally:
         monitor.close()
     place.go()
+
+
+# ------------------------------------------------------------------------------------ nodes
+
+
+WORKS = """
+info = psu.get_job_info(SetID=True)
+with open("attempts", "a") as file:
+    file.write(f"{info['attempt']} {info['ClusterID']}\\n")
+with open("pid", "w") as file:
+    file.write(str(os.getpid()))
+if info["attempt"] == 1:
+    time.sleep(600)
+psu.set_complete(JobInfo=info)
+"""
+
+
+def kill_with_its_shepherd(pid: int) -> None:
+    """What the end of its node does to a job: its processes are gone, and with them who would tell of it."""
+    job = psutil.Process(pid)
+    doomed = [job]
+    for parent in job.parents():
+        doomed.append(parent)
+        if parent.name() in ("slurmstepd", "sge_shepherd"):
+            break
+    else:
+        raise AssertionError(f"no shepherd among {doomed}")
+    for process in reversed(doomed):
+        process.kill()
+
+
+@on_clusters
+def test_a_job_on_a_node_that_died_is_missing_once_the_scheduler_says_so(place: Place) -> None:
+    on_one_node = ["--no-requeue", "-w", "n2"] if place.name == "slurm" else ["-r", "n"]
+    batch = place.make({"script": place.script("works.py", WORKS)}, directives=on_one_node)
+    psu.submit_jobs()
+    pid = place.wait_for_process("pid")
+    monitor = place.monitor()
+    try:
+        wait_until(lambda: place.running(monitor), "the scheduler says that it runs", 120)
+        place.kill_node()
+        try:
+            kill_with_its_shepherd(pid)
+            assert [monitor.poll().missing for _ in range(3)] == [{}] * 3  # nobody knows as yet
+            assert place.running(monitor) == {(batch, 0)}
+            if place.name == "slurm":  # its operator is quicker than its own time-outs
+                place.cluster.run("scontrol", "update", "nodename=n2", "state=down", "reason=dead")
+                lost = wait_until(lambda: monitor.poll().missing, "the job is lost", 120)
+        finally:
+            place.restart_node()
+        if place.name == "sge":  # which learns it from the node that is back
+            lost = wait_until(lambda: monitor.poll().missing, "the job is lost", 120)
+        assert DIED[place.name] in lost[batch, 0].reason
+        assert place.reasons() == {f"{batch}/0": lost[batch, 0].reason}
+        assert place.states(batch) == {0: "run"}
+    finally:
+        monitor.close()
+    assert place("resubmit", "--missing", "--yes", "--json").json["done"] == [[batch, 0]]
+    place.wait_for(batch, "complete")
+    assert [line.split()[0] for line in place.lines("attempts")] == ["1", "2"]
+
+
+DIED = {"slurm": "node failed: n2", "sge": "lost on "}
+
+
+@on_clusters
+def test_a_job_that_the_scheduler_starts_anew_is_a_new_attempt_and_completes_once(place: Place) -> None:
+    directives = ["--requeue"] if place.name == "slurm" else ["-r", "y"]
+    batch = place.make({"script": place.script("works.py", WORKS)}, directives=directives)
+    psu.submit_jobs()
+    pid = place.wait_for_process("pid")
+    (id_,) = place.ids(batch).values()
+    place.requeue(id_)
+    wait_until(lambda: has_ended(pid), "the first run has ended")
+    monitor = place.monitor()
+    try:
+        place.start_soon(id_)
+        while place.states(batch) != {0: "complete"}:
+            assert monitor.poll().missing == {}
+            time.sleep(0.1)
+    finally:
+        monitor.close()
+    assert place.lines("attempts") == [f"1 {id_}", f"2 {id_}"]
+    info = psu.get_job_info(batch, 0)
+    assert info["attempt"] == 2
+    assert len(info["stdout"]) == 2
+    assert [step for step in place.history(batch, 0) if step[1] in ("run", "complete")] == [
+        ("submit", "run", "started"),
+        ("run", "run", "requeued by the scheduler"),
+        ("run", "complete", "completed"),
+    ]

@@ -18,10 +18,10 @@ import paraschut_core as psu
 from paraschut_core import config
 from paraschut_core.executors import command
 from paraschut_core.executors.base import JobExecutor
-from paraschut_core.model import ENDED, JobKey, LiveJob
+from paraschut_core.model import ENDED, QUEUED, JobKey, LiveJob
 from paraschut_core.monitor import ONLINE, Monitor
 from paraschut_core.workspace import Workspace
-from tests.clusters.clusters import Cluster, OwnCluster, is_alive
+from tests.clusters.clusters import Cluster, GridEngine, OwnCluster, Slurm, is_alive
 from tests.clusters.tools import read
 from tests.core.cli import CommandLine
 from tests.helpers import wait_until
@@ -211,6 +211,30 @@ class Place(CommandLine):
             assert self.executor.delete_many({id_: {}})[id_].gone
         else:
             self.cluster.run(self.words.delete, id_)
+
+    def kill_node(self) -> None:
+        """kill -9 for the daemon of a node (Slurm's n2)."""
+        if isinstance(self.cluster, Slurm):
+            self.cluster.kill_node("n2")
+        elif isinstance(self.cluster, GridEngine):
+            self.cluster.kill_node()
+
+    def restart_node(self) -> None:
+        if isinstance(self.cluster, Slurm):
+            self.cluster.restart_node("n2")
+        elif isinstance(self.cluster, GridEngine):
+            self.cluster.restart_node()
+
+    def requeue(self, id_: str) -> None:
+        """Has the scheduler start a running job anew, as after the end of its node."""
+        self.cluster.run(*(("scontrol", "requeue") if self.name == "slurm" else ("qmod", "-rj")), id_)
+
+    def start_soon(self, id_: str) -> None:
+        """Spares a requeued job the two minutes that Slurm has it wait."""
+        if self.name == "slurm":
+            waiting = ("scontrol", "update", f"jobid={id_}", "StartTime=now")
+            wait_until(lambda: self.queue()[id_].state == QUEUED, "it is in the queue again", 120)
+            self.cluster.run(*waiting)
 
     def wait_for_states(self, batch: int, states: Mapping[int, str]) -> None:
         """Waits until these jobs of a batch are in these states."""

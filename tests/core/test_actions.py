@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import paraschut_core as psu
-from paraschut_core import actions
+from paraschut_core import actions, folders
 from paraschut_core.actions import Selection, Watcher
 from paraschut_core.errors import FilterError, ParaschutError, SchedulerError, UnknownJobError
 from paraschut_core.model import Deleted, Ending, JobInfo, JobKey
@@ -229,7 +229,7 @@ def test_a_folder_that_cannot_be_removed_is_said_and_the_rows_go(
 
     project.add_many(1)
     (project.folder / str(BATCH)).mkdir()
-    monkeypatch.setattr(actions.shutil, "rmtree", refuse)
+    monkeypatch.setattr(folders.shutil, "rmtree", refuse)
     with project.workspace(scheduler) as ws:
         report = actions.remove_batches(ws, [BATCH])
     assert report.outcomes[0].ok
@@ -246,7 +246,7 @@ def test_a_jobs_folder_that_is_a_link_is_not_cleaned(
     (project.folder / str(BATCH)).mkdir()
     (project.folder / str(BATCH) / "0").symlink_to(precious)
     with project.workspace(scheduler) as ws:
-        assert actions.clean_temp_folders(ws, [BATCH]) == []
+        assert folders.clean_temp_folders(ws, [BATCH]) == []
     assert precious.exists()
 
 
@@ -259,9 +259,9 @@ def test_a_file_that_cannot_be_removed_is_an_error_that_names_it(
     project.add_many(1)
     (project.folder / str(BATCH)).mkdir()
     (project.folder / str(BATCH) / "a.tmp").touch()
-    monkeypatch.setattr(actions.os, "unlink", refuse)
+    monkeypatch.setattr(folders.os, "unlink", refuse)
     with (
         project.workspace(scheduler) as ws,
         pytest.raises(ParaschutError, match=r"a\.tmp: Permission denied"),
     ):
-        actions.clean_temp_files(ws, ["*.tmp"], [BATCH])
+        folders.clean_temp_files(ws, ["*.tmp"], [BATCH])

@@ -1,0 +1,270 @@
+"""The parts of the dashboard that know nothing of the screen: words, columns, memory, completion."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from paraschut_core.errors import UsageError
+from paraschut_core.model import (
+    DatabaseHealth,
+    JobKey,
+    JobRow,
+    LiveJob,
+    Missing,
+    SchedulerHealth,
+)
+from paraschut_tui import columns
+from paraschut_tui.columns import Chosen, Facts, SortKey
+from paraschut_tui.deeds import changed, command_line, parse_field, spans
+from paraschut_tui.look import KNOWN, L_MISSING, L_RUN, Looks
+from paraschut_tui.memory import PROJECTS, Memory, recall, remember
+from paraschut_tui.outline import BATCH, JOB, NOTE, STATE, NodeKey, Outline
+from paraschut_tui.raising import Raises, propose
+from paraschut_tui.records import Target
+from paraschut_tui.status import Pace, database_parts, is_stale, scheduler_parts
+from paraschut_tui.strips import Part, fit, width_of
+from paraschut_tui.widgets.filter_bar import Completion
+
+from .fake import NOW, FakeBatch, FakeGateway
+
+
+def text(parts: list[Part]) -> str:
+    return "".join(words for words, _ in parts)
+
+
+# ------------------------------------------------------------------------------------ status
+
+
+def test_a_healthy_database_and_scheduler_read_the_same_from_second_to_second() -> None:
+    database, scheduler = DatabaseHealth("/x/jobs.db", NOW), SchedulerHealth("slurm", NOW)
+    texts = {text(database_parts(database, NOW + n, NOW + n)) for n in range(300)}
+    texts |= {
+        text(scheduler_parts(scheduler._replace(polled_at=NOW + n - n % 15), 15.0, NOW + n))
+        for n in range(300)
+    }
+    assert texts == {"jobs.db  live", "slurm  polled <30s ago"}
+
+
+def test_what_is_stale_says_so() -> None:
+    database = DatabaseHealth("/x/jobs.db", NOW)
+    assert "not answering for 1m" in text(database_parts(database, NOW, NOW + 70))
+    gateway = FakeGateway([])
+    assert not is_stale(gateway.snapshot(), NOW, NOW + 5)
+    assert is_stale(gateway.snapshot(), NOW, NOW + 60)
+
+
+def test_a_scheduler_that_fails_says_since_when_why_and_how_old_its_last_answer_is() -> None:
+    health = SchedulerHealth("slurm", NOW - 300, NOW - 240, "Connection refused")
+    words = text(scheduler_parts(health, 15.0, NOW))
+    assert "not answering since" in words
+    assert "(Connection refused) · last answer 5m old" in words
+
+
+def test_the_pace_is_told_once_it_is_known_and_forgotten_when_jobs_are_reset() -> None:
+    pace = Pace()
+    pace.note(NOW, 100)
+    assert pace.text(NOW, 50) == ""
+    for n in range(1, 11):
+        pace.note(NOW + 60 * n, 100 + 14 * n)
+    assert pace.text(NOW + 600, 980) == "~1h10 left at 14/min"
+    pace.note(NOW + 610, 5)
+    assert pace.text(NOW + 610, 980) == ""
+
+
+# ------------------------------------------------------------------------------------ columns
+
+
+def row(index: int, **changes: object) -> JobRow:
+    made = JobRow(
+        JobKey(1, index), "run", 1, 1, "77", None, "n1", None, NOW - 60, None, 1, NOW - 7300, NOW - 3700
+    )
+    return made._replace(**changes)
+
+
+def facts(one: JobRow | None, live: LiveJob | None = None, missing: Missing | None = None) -> Facts:
+    look = KNOWN[L_MISSING if missing else L_RUN]
+    return Facts(JobKey(1, 0), look, look.glyph, one, live, missing, None, {"a": {"b": [1]}}, NOW)
+
+
+def test_columns_tell_what_is_known_and_nothing_before_it_was_read() -> None:
+    known = facts(row(0), LiveJob("77", "running"))
+    shown = {name: columns.column_of(name).text(known) for name in columns.COLUMNS}
+    assert shown["state"] == "▶ run"
+    assert (shown["online"], shown["host"], shown["id"]) == ("*", "n1", "77")
+    assert (shown["submitted"], shown["started"], shown["elapsed"]) == ("2h01", "1h01", "1h01")
+    unknown = facts(None)
+    assert all(columns.column_of(name).text(unknown) in ("", "0", "1", "▶ run") for name in columns.COLUMNS)
+    assert columns.column_of("meta.a.b").text(known) == "[1]"
+
+
+def test_the_reason_column_says_why_a_job_is_missing() -> None:
+    assert columns.column_of("reason").text(facts(row(0), missing=Missing("time limit", NOW))) == "time limit"
+
+
+@pytest.mark.parametrize("width", range(5, 200, 5))
+def test_the_columns_never_take_more_than_there_is(width: int) -> None:
+    places = columns.place(columns.DEFAULT, width)
+    parts = columns.row_parts(places, facts(row(0)))
+    assert width_of(parts) <= max(width, 20)
+    assert width_of(columns.heading(places, ())) == width_of(parts)
+
+
+def test_rows_sort_by_several_columns_and_what_is_unknown_comes_last() -> None:
+    rows = [
+        row(0, priority=1, hostname="b"),
+        row(1, priority=2, hostname=None),
+        row(2, priority=2, hostname="a"),
+    ]
+    order = columns.sort_rows(rows, {}, [SortKey("priority", down=True), SortKey("host")])
+    assert [key.job_index for key in order] == [2, 1, 0]
+    order = columns.sort_rows(rows, {}, [SortKey("host")])
+    assert [key.job_index for key in order] == [2, 0, 1]
+    order = columns.sort_rows(rows, {}, [SortKey("host", down=True)])
+    assert [key.job_index for key in order] == [0, 2, 1]
+
+
+def test_rows_sort_by_a_field_of_the_metadata() -> None:
+    rows = [row(n) for n in range(4)]
+    fields = {JobKey(1, 0): {"x": 10}, JobKey(1, 1): {"x": 9}, JobKey(1, 2): {}, JobKey(1, 3): {"x": "text"}}
+    order = columns.sort_rows(rows, fields, [SortKey("meta.x")])
+    assert [key.job_index for key in order] == [1, 0, 3, 2]
+
+
+# ------------------------------------------------------------------------------------ the tree
+
+
+def test_missing_jobs_are_not_counted_twice_in_the_tree() -> None:
+    gateway = FakeGateway([FakeBatch(5, "a/b", "ccRRR!!qq", held_back="why")])
+    gateway.publish()
+    update = gateway.take()
+    assert update is not None
+    outline = Outline(gateway.looks)
+    outline.open = {NodeKey(BATCH, 5), NodeKey(STATE, 5, L_MISSING)}
+    outline.jobs[NodeKey(STATE, 5, L_MISSING)] = [5, 6]
+    outline.build(update.snapshot, update.lost)
+    assert [(entry.key.kind, entry.number) for entry in outline.rows] == [
+        (BATCH, 9), (NOTE, 0), (STATE, 2), (JOB, 0), (JOB, 0), (STATE, 3), (STATE, 2), (STATE, 2),
+    ]  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------ actions
+
+
+def test_spans_read_as_the_command_line_writes_them() -> None:
+    assert spans([1, 2, 3, 7, 9, 10]) == "1-3,7,9-10"
+    assert spans([]) == ""
+
+
+def test_the_command_line_of_an_action_does_the_same() -> None:
+    keys = tuple(JobKey(7, n) for n in (1, 2, 5))
+    assert command_line("reset", Target("", keys), True, "") == "reset 7 1-2,5 --force"
+    assert command_line("submit_next", Target(""), False, "") == "submit"
+    assert command_line("submit_these", Target("", keys), False, "") == "submit 7 1-2,5"
+    assert command_line("boost", Target("", (), (7, 8)), False, "5") == "set 7,8 priority=5"
+    assert command_line("edit", Target("", keys), False, "note=a b") == "set 7 1-2,5 'note=a b'"
+    both = Target("", (*keys, JobKey(8, 0)))
+    assert command_line("qdel", both, False, "") == "qdel 7 1-2,5; qdel 8 0"
+    raised = Raises({key: {"mem": "2gb"} for key in keys})
+    assert command_line("resubmit", Target("", keys, raises=raised), False, "").endswith("--resource mem=2gb")
+    many = Target("", tuple(JobKey(7, 2 * n) for n in range(10_000)))
+    assert len(command_line("reset", many, False, "")) <= 2000
+
+
+def test_a_field_is_read_as_json_or_else_as_text() -> None:
+    assert parse_field("a=1") == ("a", 1)
+    assert parse_field("a = x=y") == ("a", "x=y")
+    assert changed({"resources": {"mem": "1gb"}}, "resources.mem", "2gb") == {"resources": {"mem": "2gb"}}
+    for wrong in ("a", "=1", "BatchID=3", "rev=1"):
+        with pytest.raises(UsageError):
+            parse_field(wrong)
+
+
+@pytest.mark.parametrize(
+    ("resources", "reason", "expected"),
+    [
+        ({"walltime": "04:59:00", "mem": "1gb"}, "time limit after 04:59:00", {"walltime": "09:58:00"}),
+        ({"walltime": "04:59:00", "mem": "1gb"}, "out of memory on n1", {"mem": "2gb"}),
+        ({"mem": "1.5 GB", "vmem": 3}, "out of memory", {"mem": "3 GB", "vmem": 6}),
+        ({"walltime": "whenever"}, "time limit", None),
+        ({"walltime": "1:00:00"}, "exit status 3", None),
+        (None, "time limit", None),
+    ],
+)
+def test_twice_of_what_a_job_ran_out_of_is_proposed(
+    resources: dict[str, object] | None, reason: str, expected: dict[str, object] | None
+) -> None:
+    key = JobKey(1, 2)
+    found = propose([{"BatchID": 1, "JobIndex": 2, "resources": resources}], {key: reason})
+    assert found.values == ({key: expected} if expected else {})
+    assert bool(found.words) == bool(expected)
+
+
+# ------------------------------------------------------------------------------------ memory
+
+
+def test_what_is_remembered_comes_back(tmp_path: Path) -> None:
+    path = str(tmp_path / "deep" / "state.json")
+    memory = Memory(
+        (NodeKey(BATCH, 5),), JobKey(5, 3), "name", "rows", (Chosen("index", 2), Chosen("meta.x")),
+        (SortKey("host", True),), ("a", "b"), ("c",), "nord",
+    )  # fmt: skip
+    remember("/x/jobs.db", memory, path)
+    assert recall("/x/jobs.db", path) == memory
+    assert recall("/y/jobs.db", path) == Memory()
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"/x/jobs.db": 3}', '{"/x/jobs.db": {"open": 3}}', "\x00"]
+)
+def test_a_memory_that_cannot_be_read_is_none(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "state.json"
+    path.write_text(content)
+    assert recall("/x/jobs.db", str(path)) == Memory()
+    remember("/x/jobs.db", Memory(filters=("a",)), str(path))
+    assert recall("/x/jobs.db", str(path)).filters == ("a",)
+
+
+def test_only_so_many_projects_are_remembered_and_no_place_to_write_is_no_error(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    for n in range(PROJECTS + 5):
+        remember(f"/{n}/jobs.db", Memory(), str(path))
+    assert len(json.loads(path.read_text())) == PROJECTS
+    remember("/x/jobs.db", Memory(), "/proc/nowhere/state.json")
+
+
+# ------------------------------------------------------------------------------------ filter
+
+
+@pytest.mark.parametrize(
+    ("typed", "suggested"),
+    [
+        ("sta", "state:"),
+        ("state:mi", "state:missing"),
+        ("state:run,com", "state:run,complete"),
+        ("!state:i", "!state:init"),
+        ("x state:c", "x state:complete"),
+        ("batch:hum", "batch:human"),
+        ("gen", "genome_map"),
+        ("state:missing a", "state:missing attempt:>1"),
+        ("zzz", None),
+        ("state:", "state:missing attempt:>1"),
+    ],
+)
+async def test_a_filter_is_completed_from_fields_states_names_and_earlier_ones(
+    typed: str, suggested: str | None
+) -> None:
+    states = [state for state in Looks().states if state]
+    completion = Completion(["state:missing attempt:>1"], states, ["human/genome_map"])
+    assert await completion.get_suggestion(typed) == suggested
+
+
+@pytest.mark.parametrize("width", range(12))
+@pytest.mark.parametrize("words", ["", "abc", "abcdefghijkl", "日本語日本語", "a日b"])
+@pytest.mark.parametrize("tail", [False, True])
+def test_a_text_is_fitted_to_exactly_the_width(words: str, width: int, tail: bool) -> None:
+    from rich.cells import cell_len
+
+    assert cell_len(fit(words, width, tail=tail)) == width
