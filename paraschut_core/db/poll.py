@@ -94,9 +94,8 @@ def take_lease(db: Database, scheduler: str, interval: float) -> bool:
         row = tx.connection.execute(
             "SELECT lease_at, lease_who FROM poll WHERE scheduler = ?", (scheduler,)
         ).fetchone()
-        if row and taken(
-            row[0], row[1], tx.at
-        ):  # by the time that it took to get the lock, another may have been
+        # Asked again: while this one waited for the lock, another may have been.
+        if row and taken(row[0], row[1], tx.at):
             return False
         tx.connection.execute(
             "INSERT INTO poll (scheduler, lease_at, lease_who) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET"

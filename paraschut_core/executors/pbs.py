@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UsageError
+from ..errors import SchedulerError, UsageError
 from ..model import Deleted, Ending, LiveJob
 from .cluster import ClusterExecutor, Submission
 from .current import pbs_job_id, pbs_restarts
@@ -18,6 +18,7 @@ from .pbs_answers import (
     parse_records,
     parse_submitted,
     parse_table,
+    ranges,
 )
 from .resources import Request, clock, pbs_size
 
@@ -113,11 +114,23 @@ class PBSJobExecutor(ClusterExecutor):
     def surely_refused(self, answer: Answer) -> bool:
         return not _UNCERTAIN.search(answer.stderr)
 
-    def delete_command(self, ids: Sequence[str]) -> list[str]:
-        return ["qdel", *ids]
+    def _delete(self, ids: Sequence[str]) -> dict[str, Deleted]:
+        """Deletes job by job, and tasks in a row together.
 
-    def read_deleted(self, answer: Answer, ids: Sequence[str]) -> dict[str, Deleted]:
-        return parse_deleted(answer.status, f"{answer.stdout}\n{answer.stderr}", ids)
+        Never several in one command: servers since 22.05 die of some such lists (of an unknown job behind
+        a known one, of tasks of two arrays), see openpbs issues 2581 and 2659.
+        """
+        from .command import run
+
+        outcome: dict[str, Deleted] = {}
+        for word, meant in ranges(ids):
+            try:
+                answer = run(["qdel", word], timeout=self.settings.submit.timeout)
+            except SchedulerError as error:
+                # Who does not answer now does not answer the next one either.
+                return dict.fromkeys(ids, Deleted(False, str(error))) | outcome
+            outcome |= parse_deleted(answer.status, f"{answer.stdout}\n{answer.stderr}", meant)
+        return outcome
 
     # ------------------------------------------------------------------ look
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ..errors import SchedulerError
 from ..model import ENDED, ENDING, HELD, QUEUED, RUNNING, STUCK, Deleted, Ending, LiveJob
@@ -198,24 +198,44 @@ def _ending(record: Mapping[str, str]) -> Ending:
 
 # ------------------------------------------------------------------------------------ deleting
 
+_FAILED = re.compile(r"qdel: (.*\S)\s+([0-9]+(?:\[[0-9-]*\])?)(?:\.\S+)?")
+_GONE = re.compile(r"Unknown Job Id|Job has finished|Request invalid for (?:finished|state)")
+
+
+def ranges(ids: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """Ids as qdel takes them one by one: 12, 12[3], or 12[3-9] for tasks in a row; and whom each means."""
+    tasks: dict[str, list[int]] = {}
+    for id_ in dict.fromkeys(ids):
+        task = task_of(id_)
+        if task is None:
+            yield id_, [id_]
+        else:
+            tasks.setdefault(id_.partition("[")[0], []).append(task)
+    for job, numbers in tasks.items():
+        row: list[int] = []
+        for number in [*sorted(numbers), -1]:
+            if row and number != row[-1] + 1:
+                word = f"{job}[{row[0]}]" if len(row) == 1 else f"{job}[{row[0]}-{row[-1]}]"
+                yield word, [f"{job}[{n}]" for n in row]
+                row = []
+            row.append(number)
+
 
 def parse_deleted(status: int, text: str, ids: Sequence[str]) -> dict[str, Deleted]:
-    """What qdel made of each id: it names only those that it could not delete."""
+    """What qdel made of the jobs that its one argument means: it names only what it could not delete."""
     errors: dict[str, str] = {}
-    other = ""
+    for_all = ""
     for line in text.split("\n"):
-        match = re.fullmatch(r"qdel: (.*\S)\s+([0-9]+(?:\[[0-9]*\])?)(?:\.\S+)?", line.strip())
-        if match:
+        match = _FAILED.fullmatch(line.strip())
+        if match and match[2] in ids:
             errors[match[2]] = match[1]
-        elif line.strip():
-            other = line.strip()
+        elif match or line.strip():
+            for_all = match[1] if match else line.strip()
+    if status != 0 and not errors:
+        for_all = for_all or f"qdel: exit status {status}"
     outcome: dict[str, Deleted] = {}
     for id_ in ids:
-        error = errors.get(id_, "")
-        gone = bool(
-            re.match(r"Unknown Job Id|Job has finished|Request invalid for (?:finished|state)", error)
-        )
-        if not error and status != 0 and not errors:
-            error = other or f"qdel: exit status {status}"
-        outcome[id_] = Deleted(gone or not error, "" if gone else error)
+        error = errors.get(id_, for_all if status != 0 and not errors else "")
+        gone = not error or bool(_GONE.match(error))
+        outcome[id_] = Deleted(gone, "" if gone else error)
     return outcome

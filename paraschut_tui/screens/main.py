@@ -268,6 +268,9 @@ class MainScreen(Acting, Moving):
     def on_grid_base_rescaled(self) -> None:
         self.write_headings()
 
+    def on_batch_tree_regrouped(self) -> None:
+        self.write_headings()
+
     def on_job_grid_marks_changed(self) -> None:
         self.write_headings()
 

@@ -53,6 +53,9 @@ class BatchTree(Pane):
     class Marked(Message):
         """Other batches than before are marked."""
 
+    class Regrouped(Message):
+        """The batches are in another order."""
+
     def __init__(self, palette: Palette, looks: Looks, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own word
         super().__init__(palette, id=id)
         self.outline = Outline(looks)
@@ -225,6 +228,7 @@ class BatchTree(Pane):
         self.outline.grouping = turn[self.outline.grouping]
         self.rebuild()
         self.show_row(self._row, context=1)
+        self.post_message(self.Regrouped())
 
     def _can_open(self, key: NodeKey) -> bool:
         return key.kind in (BATCH, STATE) or (key.kind == JOB and key.look == L_SPAWN)

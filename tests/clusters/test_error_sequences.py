@@ -261,14 +261,27 @@ def test_many_ids_are_deleted_in_few_commands(slurm: SlurmJobExecutor, commands:
     assert commands.arguments("scancel") == ["7_[1-1000]"]
 
 
-def test_a_delete_that_fails_half_way_tells_which(pbs: PBSJobExecutor, commands: Commands) -> None:
-    text = "qdel: Unknown Job Id 2.pbshost\nqdel: Unauthorized Request  3.pbshost\n"
-    commands.play("qdel", Says(err=text, status=159))
-    assert pbs.delete_many({"1": {}, "2": {}, "3": {}}) == {
+def test_pbs_deletes_one_by_one_and_tells_which_failed(pbs: PBSJobExecutor, commands: Commands) -> None:
+    unknown = Says(err="qdel: Unknown Job Id 2.pbshost\n", status=153)
+    refused = Says(err="qdel: Unauthorized Request  3.pbshost\n", status=159)
+    commands.play("qdel", Says(), unknown, refused, Says())
+    tasks = {f"4[{n}]": Deleted(True) for n in range(1, 1001)}
+    assert pbs.delete_many({id_: {} for id_ in ("1", "2", "3", *tasks)}) == {
         "1": Deleted(True),
         "2": Deleted(True),
         "3": Deleted(False, "Unauthorized Request"),
+        **tasks,
     }
+    assert [commands.arguments("qdel", n) for n in range(1, 5)] == [["1"], ["2"], ["3"], ["4[1-1000]"]]
+
+
+def test_pbs_that_hangs_is_not_asked_for_each_job_anew(tmp_path: Path, commands: Commands) -> None:
+    commands.play("qdel", Says(), Says(then="exec sleep 60"))
+    executor = PBSJobExecutor(settings=settings(tmp_path, timeout=1.0))
+    outcome = executor.delete_many({"1": {}, "2": {}, "3": {}})
+    assert [outcome[id_].gone for id_ in ("1", "2", "3")] == [True, False, False]
+    assert "not answering" in outcome["3"].error
+    assert commands.calls("qdel") == 2
 
 
 # ------------------------------------------------------------------------------------ looking

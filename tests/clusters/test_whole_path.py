@@ -91,7 +91,8 @@ def test_fifty_jobs_are_one_command_and_each_has_its_own_log_values_and_director
 def test_deleted_jobs_leave_the_queue_and_go_back_to_init_with_their_ids_in_the_history(place: Place) -> None:
     done = place.script("done.py", "psu.get_job_info(SetID=True); psu.set_complete()")
     running = place.script(
-        "running.py", "psu.get_job_info(SetID=True); open('pid', 'w').write(str(os.getpid())); time.sleep(600)"
+        "running.py",
+        "psu.get_job_info(SetID=True); open('pid', 'w').write(str(os.getpid())); time.sleep(600)",
     )
     waits = place.held() if place.name != "local" else {"script": "sleep 600"}
     batch = place.make({"script": done}, {"script": running}, *[{"script": "true", **waits}] * 4)
@@ -109,7 +110,9 @@ def test_deleted_jobs_leave_the_queue_and_go_back_to_init_with_their_ids_in_the_
     wait_until(lambda: not place.queue(), "the scheduler holds none of them")
     wait_until(lambda: has_ended(pid), "the running one's process has ended")
     assert place.states(batch) == {0: "complete", **dict.fromkeys(range(1, 6), "init")}
-    assert place.sql("SELECT count(*) FROM job WHERE submit_id IS NOT NULL OR ClusterID IS NOT NULL") == [(0,)]
+    assert place.sql("SELECT count(*) FROM job WHERE submit_id IS NOT NULL OR ClusterID IS NOT NULL") == [
+        (0,)
+    ]
     told = [event for event in place("history", batch, "--json").json if event["why"] == "qdel"]
     assert {event["JobIndex"]: event["ids"]["submit_id"] for event in told} == ids
     assert f"(was {ids[1]})" in place("history", batch, 1).out
@@ -182,7 +185,8 @@ def test_a_dashboard_sees_what_is_live_missing_and_held_back_and_why(place: Plac
         psu.submit_one_batch(waiting)
         why = HELD_BACK[place.name]  # Slurm tells only once it has looked at the job
         snapshot = wait_until(
-            lambda: re.fullmatch(why, (s := monitor.poll()).held_back.get(waiting, "")) and s, "it is held back"
+            lambda: re.fullmatch(why, (s := monitor.poll()).held_back.get(waiting, "")) and s,
+            "it is held back",
         )
         assert snapshot
         assert (working, 0) in place.running(monitor)

@@ -13,7 +13,6 @@ import paraschut_core as psu
 from paraschut_core.model import RUNNING
 from tests.clusters.whole_path_place import (
     CLUSTERS,
-    PLACES,
     WAIT,
     Place,
     cluster,
@@ -37,7 +36,11 @@ def test_what_ended_badly_is_missing_with_its_reason_and_the_accounts_are_asked_
         ({"script": "kill -9 $$"}, "killed by signal 9 (SIGKILL)", None),
         ({"script": wrapped}, "exit status 4", 4),
         ({"script": "true"}, "exit status 0", 0),
-        ({"script": "sleep 600", "resources": {"walltime": 60 if place.name == "slurm" else 2}}, "time limit", None),
+        (
+            {"script": "sleep 600", "resources": {"walltime": 60 if place.name == "slurm" else 2}},
+            "time limit",
+            None,
+        ),
     ]
     if place.name == "slurm":
         jobs.append(({"script": EAT, "resources": {"mem": "100mb"}}, "out of memory", None))
@@ -94,7 +97,9 @@ def test_while_the_controller_is_dead_nothing_is_missing_and_afterwards_what_end
     place.configure(poll_timeout=2.5)  # Slurm's commands try for longer
     ends = place.script("ends.py", f"psu.get_job_info(SetID=True); os.system({WAIT!r}); psu.set_complete()")
     held = {"script": "true", **place.held()}
-    batch = place.make({"script": ends}, {"script": f"{WAIT}; exit 3"}, held, {"script": "true", "priority": 0})
+    batch = place.make(
+        {"script": ends}, {"script": f"{WAIT}; exit 3"}, held, {"script": "true", "priority": 0}
+    )
     psu.submit_one_batch(batch)
     monitor = place.monitor()
     try:
@@ -169,7 +174,9 @@ def test_a_strange_answer_changes_nothing_and_is_said_in_one_line(
         wait_until(lambda: place.running(monitor), "the first runs", 120)
         before = place.sql("SELECT * FROM job")
         for what, lines in STRANGE.items():
-            stand_in = place.stand_in(place.words.list, *(line.format(empty=EMPTY[place.name]) for line in lines))
+            stand_in = place.stand_in(
+                place.words.list, *(line.format(empty=EMPTY[place.name]) for line in lines)
+            )
             if what == "no permission":
                 stand_in.chmod(0o644)
             elif what == "no command":

@@ -232,9 +232,9 @@ class Place(CommandLine):
     def start_soon(self, id_: str) -> None:
         """Spares a requeued job the two minutes that Slurm has it wait."""
         if self.name == "slurm":
-            waiting = ("scontrol", "update", f"jobid={id_}", "StartTime=now")
             wait_until(lambda: self.queue()[id_].state == QUEUED, "it is in the queue again", 120)
-            self.cluster.run(*waiting)
+            # Within the same second the node takes the new run for the one that it was told to end.
+            self.cluster.run("scontrol", "update", f"jobid={id_}", "StartTime=now+2")
 
     def wait_for_states(self, batch: int, states: Mapping[int, str]) -> None:
         """Waits until these jobs of a batch are in these states."""

@@ -28,7 +28,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from paraschut_core.db.codec import decode, encode
 from paraschut_core.db.connection import Database

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import paraschut_core as psu
 from paraschut_core import polling, submission
 from paraschut_core.config import Settings
-from paraschut_core.db.connection import who_am_i
+from paraschut_core.db.connection import Database, who_am_i
 from paraschut_core.errors import ConfigError, DatabaseError, SchedulerError, SubmitError
 from paraschut_core.model import JobInfo, JobKey, JobSpec, LiveJob, Submitted
 from paraschut_core.submission import log_paths, settle_claims, submit_keys, submit_next
@@ -88,6 +88,43 @@ def test_two_submitters_never_claim_the_same_job(project: Project) -> None:
     with project.workspace(first) as ws:
         assert len(submit_keys(ws, keys)) == 5
     assert second.specs == []
+
+
+def between_look_and_claim(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Has `act` happen once after a submitter has looked at what it may claim, and before it claims that."""
+    look = submission.still_in_init
+
+    def look_then_act(db: Database, keys: Iterable[JobKey]) -> list[JobKey]:
+        found = look(db, keys)
+        monkeypatch.setattr(submission, "still_in_init", look)
+        act()
+        return found
+
+    monkeypatch.setattr(submission, "still_in_init", look_then_act)
+
+
+def test_a_job_that_another_submitter_claims_at_the_last_moment_is_left_to_it(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = project.add_many(4)
+    first, second = Scheduler(), Scheduler()
+    between_look_and_claim(monkeypatch, lambda: psu.submit_one_job(BATCH, [1, 3], Executor=second))
+    with project.workspace(first) as ws:
+        assert [outcome.key.job_index for outcome in submit_keys(ws, keys)] == [0, 2]
+    assert [spec.key.job_index for spec in first.specs] == [0, 2]
+    assert [spec.key.job_index for spec in second.specs] == [1, 3]
+
+
+def test_the_limit_holds_although_another_submitter_fills_the_queue_at_the_last_moment(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.add_many(6)
+    first, second = Scheduler(), Scheduler()
+    between_look_and_claim(monkeypatch, lambda: psu.submit_one_job(BATCH, [3, 4, 5], Executor=second))
+    with project.workspace(first) as ws:
+        report = submit_next(ws, max_jobs=4)
+    assert report.submitted == 1
+    assert list(project.states().values()).count("submit") == 4
 
 
 def test_jobs_go_out_in_chunks_of_one_group(project: Project) -> None:

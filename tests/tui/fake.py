@@ -24,6 +24,7 @@ from paraschut_core.model import (
     Missing,
     SchedulerHealth,
     Snapshot,
+    Spawn,
 )
 from paraschut_tui.board import Board, Cells, packed
 from paraschut_tui.columns import SortKey, sort_rows
@@ -97,6 +98,7 @@ class FakeGateway(Gateway):
         self.verdict = Verdict(1, can_undo=True)
         self.log: dict[str, tuple[str, ...]] = {}
         self.acts: list[Action] = []
+        self.spawns: list[Spawn] = []
         self._update: Update | None = None
         self._rev = 0
         self._numbers = itertools.count(1)
@@ -259,7 +261,7 @@ class FakeGateway(Gateway):
             Event(NOW - 8000, key, 1, "eve@login1:311", "init", "submit", "submitted"),
             Event(NOW - 7000, key, 1, f"55{key.job_index}", "submit", "run", "started"),
         ]
-        return JobRecord(key, info, events, (), row)
+        return JobRecord(key, info, events, self.spawns, row)
 
     async def indexes(self, batch_id: int, look: int, limit: int) -> list[int]:
         batch = self.batches[batch_id]

@@ -9,9 +9,10 @@ import pytest
 from textual.pilot import Pilot
 
 from paraschut_core.config import Settings
-from paraschut_core.model import JobKey
+from paraschut_core.model import JobKey, Spawn
 from paraschut_tui.app import ParaschutApp
 from paraschut_tui.look import L_MISSING
+from paraschut_tui.outline import BATCH
 from paraschut_tui.screens.main import MainScreen
 from paraschut_tui.widgets.line import Line
 
@@ -251,6 +252,81 @@ async def test_a_database_in_trouble_is_said_apart_from_the_scheduler() -> None:
         gateway.publish()
         await until(pilot, lambda: "slurm  not answering since" in line(screen, "status"))
         assert "jobs.db  live" in line(screen, "status")
+
+
+async def test_marked_batches_are_shown_together_and_acted_upon_together() -> None:
+    async with dashboard() as (pilot, screen, _gateway):
+        await pilot.press("b", "space", "space")
+        await until(pilot, lambda: screen.grid.board.total == 340)
+        assert "2 batches" in line(screen, "grid-title")
+        assert "2 marked" in line(screen, "tree-title")
+        assert screen.grid.build_line(0, 118).text.strip().startswith("human/genome_map")
+        target = screen._target()
+        assert target.batches == (REDUCE, MAP)
+        await pilot.press("u")
+        await until(pilot, lambda: screen.grid.board.total == 161)
+
+
+async def test_the_newest_running_job_is_one_key_away() -> None:
+    async with dashboard(batch=MOUSE) as (pilot, screen, _gateway):
+        await pilot.press("f")
+        await until(pilot, lambda: screen.grid.cursor == JobKey(MAP, 111))
+        await until(pilot, lambda: screen.pane == "log")
+
+
+async def test_spawns_are_listed_under_their_job() -> None:
+    batch = FakeBatch(MAP, "spawning", "iSc")
+    async with dashboard([batch]) as (pilot, screen, gateway):
+        gateway.spawns = [Spawn(0, "71", "complete", "", ""), Spawn(1, "72", "run", "", "")]
+        await pilot.press("b", "down", "right")
+        await until(pilot, lambda: any(row.key.job == 1 for row in screen.batch_tree.outline.rows))
+        await pilot.press("down", "right")
+        await until(pilot, lambda: sum(row.key.spawn >= 0 for row in screen.batch_tree.outline.rows) == 2)
+        await pilot.press("down", "down")
+        assert screen.batch_tree.cursor is not None
+        assert screen.batch_tree.cursor.spawn == 1
+
+
+async def test_the_tree_is_ordered_by_time_by_name_and_by_type() -> None:
+    batches = [FakeBatch(n, f"{'ab'[n % 2]}/{n}", "i", batch_type="xy"[n // 2 % 2]) for n in range(4)]
+    async with dashboard(batches) as (pilot, screen, _gateway):
+
+        def order() -> list[int]:
+            return [row.key.batch_id for row in screen.batch_tree.outline.rows if row.key.kind == BATCH]
+
+        assert order() == [3, 2, 1, 0]
+        await pilot.press("b", "t")
+        assert order() == [2, 0, 3, 1]
+        await pilot.press("t")
+        assert order() == [1, 0, 3, 2]
+        assert "by type" in line(screen, "tree-title")
+
+
+async def test_density_columns_place_and_filters_are_there_again_the_next_time() -> None:
+    async with dashboard() as (pilot, screen, _gateway):
+        await pilot.press("c", "G", "slash", *"mouse", "enter", "escape")
+        await until(pilot, lambda: screen.scope.query is None and not screen.scope.loading)
+        await pilot.press("G")
+        memory = screen.to_remember()
+    assert memory.cursor == JobKey(MAP, 299)
+    async with dashboard(memory=memory) as (pilot, screen, _gateway):
+        await until(pilot, lambda: screen.grid.cursor == JobKey(MAP, 299))
+        assert screen.grid.density == "rows"
+        await pilot.press("slash", "up")
+        await until(pilot, lambda: screen.grid.board.total == 161)
+
+
+async def test_rows_scroll_sideways_through_their_columns() -> None:
+    async with dashboard(size=(80, 24)) as (pilot, screen, _gateway):
+        await pilot.press("c")
+        await until(pilot, lambda: "n12" in screen.grid.build_line(24, 79).text)
+        before = line(screen, "ruler")
+        await pilot.press("right", "right")
+        await until(pilot, lambda: line(screen, "ruler") != before)
+        assert "JOB" in line(screen, "ruler")
+        assert "STATE" not in line(screen, "ruler")
+        await pilot.press("left", "left")
+        await until(pilot, lambda: line(screen, "ruler") == before)
 
 
 async def test_narrow_screens_fold_the_tree_into_a_line_and_open_it_on_a_key() -> None:

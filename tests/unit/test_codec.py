@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from paraschut_core.db.arrays import StoredArray
 from paraschut_core.db.codec import MAX_DEPTH, decode, encode

@@ -18,6 +18,7 @@ from paraschut_core.executors.pbs_answers import (
     parse_records,
     parse_submitted,
     parse_table,
+    ranges,
 )
 from paraschut_core.model import ENDED, ENDING, HELD, QUEUED, RUNNING, STUCK, Deleted, LiveJob
 from tests.samples import sample
@@ -186,30 +187,48 @@ def test_refusals_are_certain(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "ids", "gone"),
+    ("name", "id_", "gone"),
     [
-        ("420_qdel_ok", ["72"], True),
-        ("421_qdel_again", ["72"], True),
-        ("422_qdel_unknown", ["99999"], True),
-        ("425_qdel_mixed", ["73", "99999", "74", "72", "88888"], True),
-        ("603_down_qdel", ["1"], False),
-        ("957_qdel_mom_dead", ["30"], False),
-        ("423_qdel_bad", ["30"], False),
+        ("420_qdel_ok", "72", True),
+        ("421_qdel_again", "72", True),
+        ("422_qdel_unknown", "99999", True),
+        ("446_qdel_arr_finished", "76", True),
+        ("603_down_qdel", "1", False),
+        ("957_qdel_mom_dead", "30", False),
+        ("423_qdel_bad", "30", False),
     ],
 )
-def test_deleting(name: str, ids: list[str], gone: bool) -> None:
+def test_deleting(name: str, id_: str, gone: bool) -> None:
     captured = sample(f"pbs/{name}")
-    outcome = parse_deleted(captured.status, f"{captured.stdout}\n{captured.stderr}", ids)
-    assert {id_: result.gone for id_, result in outcome.items()} == dict.fromkeys(ids, gone)
-    assert all(result.error for result in outcome.values()) is not gone
+    outcome = parse_deleted(captured.status, f"{captured.stdout}\n{captured.stderr}", [id_])
+    assert outcome[id_].gone is gone
+    assert bool(outcome[id_].error) is not gone
 
 
-def test_deleting_tasks_names_those_that_fail() -> None:
+def test_deleting_tasks_in_a_row() -> None:
+    ids = ["25[2]", "25[3]", "25[4]"]
+    assert parse_deleted(0, "", ids) == dict.fromkeys(ids, Deleted(True))
+    assert parse_deleted(35, "qdel: Job has finished 25[2-4].pbshost\n", ids) == dict.fromkeys(
+        ids, Deleted(True)
+    )
+    refused = "qdel: Unauthorized Request  25[2-4].pbshost\n"
+    assert parse_deleted(159, refused, ids) == dict.fromkeys(ids, Deleted(False, "Unauthorized Request"))
     text = "qdel: Unauthorized Request  25[3].pbshost\nqdel: Request invalid for state of job 25[4].pbshost\n"
-    assert parse_deleted(159, text, ["25[2]", "25[3]", "25[4]"]) == {
+    assert parse_deleted(159, text, ids) == {
         "25[2]": Deleted(True),
         "25[3]": Deleted(False, "Unauthorized Request"),
         "25[4]": Deleted(True),
+    }
+
+
+def test_no_two_jobs_but_tasks_in_a_row_share_an_argument() -> None:
+    ids = ["7", "9[3]", "9[1]", "9[2]", "8[5]", "9[7]", "7", "10"]
+    assert dict(ranges(ids)) == {
+        "7": ["7"],
+        "10": ["10"],
+        "9[1-3]": ["9[1]", "9[2]", "9[3]"],
+        "9[7]": ["9[7]"],
+        "8[5]": ["8[5]"],
     }
 
 
