@@ -148,7 +148,7 @@ def _failed(known: PollRecord, now: float, error: str) -> PollRecord:
 
 
 def _is_doubtful(ws: Workspace, known: PollRecord, there: list[str], now: float) -> bool:
-    """Whether an empty list is none to believe (yet): these jobs were there, and nobody tells of their ends."""
+    """Whether an empty list is none to believe yet: these jobs were there, nobody tells of their ends."""
     since = now - (known.failing_since or now)
     often = known.empties + 1 >= BELIEVE_EMPTY and since >= BELIEVE_AFTER * ws.settings.poll.grace
     return not often and not _have_ended(ws, there[:: max(len(there) // _SAMPLE, 1)])

@@ -199,7 +199,12 @@ FATES = [
     Fate("killed while its command goes on", ["kill -9 $PPID", 'exec "$real" "$@"'], submitted=True),
     Fate("killed with its command", ["kill -9 $PPID $$"], submitted=False),
     Fate("killed when its command is done", ['"$real" "$@"', "kill -9 $PPID $$"], submitted=True),
-    Fate("given no answer in time", ['"$real" "$@" >/dev/null', "exec sleep 600"], submitted=True, kills=False),
+    Fate(
+        "given no answer in time",
+        ['"$real" "$@" >/dev/null', "exec sleep 600"],
+        submitted=True,
+        kills=False,
+    ),
     Fate("given half an answer", ['"$real" "$@" | tr -d "\\n" | head -c 1'], submitted=True, kills=False),
     Fate("given no answer at all", ['"$real" "$@" >/dev/null'], submitted=True, kills=False),
     Fate("told of a failure after success", ['"$real" "$@" >&2', "exit 1"], submitted=False, kills=False),

@@ -1,4 +1,4 @@
-"""What users are told when jobs end badly, a controller goes away or a node dies; and that nothing is lost."""
+"""What users are told when jobs end badly, a controller goes away or a node dies; nothing is lost."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -511,6 +512,32 @@ def test_ten_real_processes_that_poll_at_once_ask_the_scheduler_once(project: Pr
     for script in scripts:
         script.output()
     assert (project.folder / "asked").read_text() == "x"
+
+
+def test_of_those_that_all_found_the_lease_free_one_gets_it(project: Project) -> None:
+    """They have looked, and wait for the lock of a writer; the second and third must look again."""
+    project.add(project.job())
+    writer = sqlite3.connect(project.database, isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    code = """
+        import sys
+        from paraschut_core.db import connection, poll
+        with connection.Database(sys.argv[1]) as db:
+            before = db.transaction
+
+            def transaction():
+                print("looked", flush=True)
+                return before()
+
+            db.transaction = transaction
+            print(poll.take_lease(db, "s", 3600.0))
+    """
+    scripts = [Script(code, project.database) for _ in range(3)]
+    for script in scripts:
+        assert script.line() == "looked"
+    writer.execute("COMMIT")
+    writer.close()
+    assert sorted(script.output().strip() for script in scripts) == ["False", "False", "True"]
 
 
 @pytest.mark.parametrize("skew", [3600.0, -3600.0])
