@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 _QUEUE = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.@,:+*-]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
-_DELETE_AT_ONCE = 1000  # ids in one command: far below any limit on a command's length
 _LIMIT_AGE = 86400.0  # seconds for which a cluster's limit on arrays is remembered
 
 
@@ -63,6 +62,9 @@ class ClusterExecutor(JobExecutor):
 
     array_default = 1000
     """Most tasks in an array where the cluster does not say."""
+
+    delete_at_once = 1000
+    """Ids in one delete command: far below any limit on a command's length."""
 
     forbidden_in_paths = ""
     """Characters that the scheduler does not take in the path of a log file."""
@@ -292,8 +294,8 @@ class ClusterExecutor(JobExecutor):
             if not self.ids.fullmatch(id_)
         }
         good = [id_ for id_ in jobs if id_ not in outcome]
-        for start in range(0, len(good), _DELETE_AT_ONCE):
-            outcome |= self._delete(good[start : start + _DELETE_AT_ONCE])
+        for start in range(0, len(good), self.delete_at_once):
+            outcome |= self._delete(good[start : start + self.delete_at_once])
         return outcome
 
     def _delete(self, ids: Sequence[str]) -> dict[str, Deleted]:

@@ -55,6 +55,7 @@ class PBSJobExecutor(ClusterExecutor):
     name_limit = 15
     forbidden_in_paths = ":,"
     bare_size = 1
+    delete_at_once = 1_000_000  # they go one by one anyway
 
     _listing = 0
 
