@@ -192,7 +192,8 @@ class ClusterExecutor(JobExecutor):
         except SchedulerError as error:
             discard(folder, group)
             return [Submitted(None, str(error))] * len(jobs)
-        id_ = self.submitted_id(answer)
+        # An answer that is cut short may end in the middle of the id.
+        id_ = self.submitted_id(answer) if answer.stdout.endswith("\n") else None
         if id_ is not None and answer.status == 0:
             if len(jobs) == 1:
                 return [Submitted(id_)]

@@ -73,11 +73,24 @@ class OwnCluster(Cluster):
     def start(self) -> None:
         self.folder = tempfile.mkdtemp(prefix=f"paraschut-{self.name}-")
         os.chmod(self.folder, 0o755)
-        self._script("start", str(_free_ports(self.ports)))
+        # It waits for the end of its input, which comes with `stop` or with the death of this process: the
+        # daemons go even if the tests are killed.
+        text = 'cat >/dev/null; "$1" stop "$2" >/dev/null 2>&1; rm -rf "$2"'
+        self._guard = subprocess.Popen(
+            ["bash", "-c", text, "guard", str(HERE / self.script), self.folder],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+        try:
+            self._script("start", str(_free_ports(self.ports)))
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
-        self._script("stop")
-        shutil.rmtree(self.folder, ignore_errors=True)
+        assert self._guard.stdin is not None
+        self._guard.stdin.close()
+        self._guard.wait(120)
 
     def clean(self) -> None:
         """Ends all jobs and mends what a test broke, for the next one."""

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from paraschut_core.executors.cluster import ClusterExecutor
+from paraschut_core.model import STUCK
 from tests.clusters.clusters import Cluster
-from tests.clusters.suite import ClusterSuite, executor
+from tests.clusters.suite import ClusterSuite, executor, explained, submit, wait_for_end
+from tests.clusters.tools import spec, specs
+from tests.helpers import wait_until
 
 __all__ = ["executor"]
 
@@ -18,4 +24,15 @@ def cluster(pbs_cluster: Cluster) -> Cluster:
 
 
 class TestPBS(ClusterSuite):
-    """Nothing of its own: what holds everywhere must hold there."""
+    """What holds everywhere must hold there; and what PBS alone says."""
+
+    def test_the_time_limit_is_told(self, executor: ClusterExecutor, work: Path) -> None:
+        ids = submit(executor, specs(work, ["sleep 600"] * 2, resources={"walltime": 2}))
+        wait_for_end(executor, ids)
+        assert {ending.reason for ending in explained(executor, ids).values()} == {"time limit 00:00:02"}
+
+    def test_what_can_never_run_is_stuck_and_says_why(self, executor: ClusterExecutor, work: Path) -> None:
+        (id_,) = submit(executor, [spec(work, "true", resources={"cpus": 100_000})])
+        job = wait_until(lambda: (j := executor.poll()[id_]).state == STUCK and j, "it is stuck", 120)
+        assert "ncpus" in job.reason
+        assert executor.delete_many({id_: {}})[id_].gone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -162,6 +163,10 @@ class Place(CommandLine):
             )
         )
 
+    def count(self, batch: int, state: str) -> int:
+        """How many of a batch's jobs are in that state."""
+        return int(self.sql("SELECT count(*) FROM job WHERE BatchID = ? AND state = ?", batch, state)[0][0])
+
     def history(self, batch: int, index: int) -> list[tuple[str | None, str | None, str]]:
         """(from, to, why) of a job's events."""
         return self.sql(
@@ -211,6 +216,19 @@ class Place(CommandLine):
             assert self.executor.delete_many({id_: {}})[id_].gone
         else:
             self.cluster.run(self.words.delete, id_)
+
+    def release(self, batch: int) -> None:
+        """Lets the jobs of a held array run."""
+        array = next(iter(self.ids(batch).values())).replace("_", ".").partition(".")[0]
+        self.cluster.run(*(("scontrol", "release", array) if self.name == "slurm" else ("qrls", array)))
+
+    def no_login_shells(self) -> None:
+        """Has Grid Engine start jobs without the login files of whoever runs these tests."""
+        if self.name == "sge":
+            conf = self.cluster.run("qconf", "-sconf", "global")
+            path = self.folder / "global"
+            path.write_text(re.sub(r"(?m)^login_shells .*", "login_shells none", conf))
+            self.cluster.run("qconf", "-Mconf", str(path))
 
     def kill_node(self) -> None:
         """kill -9 for the daemon of a node (Slurm's n2)."""

@@ -204,7 +204,7 @@ class FakeGateway(Gateway):
                 states = bytearray(self.looks.code(batch.states[letter]) for letter in batch.letters)
                 cells.append(Cells(batch_id, range(batch.first, batch.first + len(states)), states))
         elif request.query.text.startswith("sql"):
-            error = 'no such column: bad'
+            error = "no such column: bad"
         else:
             cells = self._matching(request.query.text, missing)
         self._post(CellsReady(ticket, cells, True, error))

@@ -57,35 +57,28 @@ def test_tasks_of_arrays_and_cut_names() -> None:
     assert jobs["1"].name == "a_rather_"
 
 
-# The table with all the options that we ask for: hosts and comments at the end of the rows. Put together
-# from captured ones; the documentation says that -1 puts both there.
-OURS = """
-pbshost: 
-                                                                                                   Req'd  Req'd   Elap
-Job ID                         Username        Queue           Jobname         SessID   NDS  TSK   Memory Time  S Time
------------------------------- --------------- --------------- --------------- -------- ---- ----- ------ ----- - -----
-25[].pbshost                   pbsuser         workq           pab12cd34ef         --     1     2    --    --  B   --   -- 
-25[1].pbshost                  pbsuser         workq           pab12cd34ef        1101    1     2  100 b 120:00 R 00:00 n1/0*4+n2/3 Job run at Sun Nov 22 at 12:40 on (n1:ncpus=2)
-25[2].pbshost                  pbsuser         workq           pab12cd34ef         --     1     2    --    --  Q   --   --  Not Running: Insufficient amount of resource: ncpus
-26.pbshost                     pbsuser         workq           pxy12345678-1_*     --     1     2    --    --  Q   --   -- 
-   Can Never Run: Insufficient amount of resource: mem
-"""  # noqa: E501, W291 - as the command prints it
-
-
 def test_the_table_that_we_ask_for() -> None:
-    jobs = parse_table(OURS)
-    assert jobs == {
-        "25[1]": LiveJob("25[1]", RUNNING, "ab12cd34ef-1", "pab12cd34ef", "", "n1+n2"),
-        "25[2]": LiveJob(
-            "25[2]", QUEUED, "ab12cd34ef-2", "pab12cd34ef", "Insufficient amount of resource: ncpus"
-        ),
-        "26": LiveJob(
-            "26",
-            STUCK,
-            "xy12345678-1",
-            "pxy12345678-1_",
-            "Can Never Run: Insufficient amount of resource: mem",
-        ),
+    jobs = parse_table(sample("pbs/qstat_as_asked").stdout)
+    assert jobs["13082[1]"] == LiveJob("13082[1]", RUNNING, "ab12cd34ef-1", "pab12cd34ef_x", "", "pbshost")
+    assert (jobs["13082[4]"].state, jobs["13082[4]"].token) == (QUEUED, "ab12cd34ef-4")
+    told = {id_: (job.state, job.token, job.reason) for id_, job in jobs.items()}
+    assert told["13083"] == (QUEUED, "big0000001-1", "Not enough free nodes available")
+    assert told["13084"] == (
+        STUCK,
+        "never00001-1",
+        "Can Never Run: Insufficient amount of resource: ncpus (R: 600 A: 8 T: 8)",
+    )
+    assert told["13085"] == (HELD, "held00001-1", "")
+    assert told["13086"] == (QUEUED, "later0001-1", "waiting for its time")
+    assert told["13088"] == (QUEUED, "mem0000001-1", "Not enough free nodes available")  # `100 b` of memory
+    assert told["13078"] == (ENDING, "e766028c51-1", "")
+    assert told["13092"] == (HELD, "", "")
+
+
+def test_hosts_of_several_nodes_and_times_that_push_the_columns() -> None:
+    row = "25[1].pbshost pbsuser workq pab12cd34ef 1101 1 2 100gb 1120:00 R 1119:00 n1/0*4+n2/3"
+    assert parse_table(f"-----\n{row}\n   Job run at Sun Nov 22 at 12:40 on (n1:ncpus=2)\n") == {
+        "25[1]": LiveJob("25[1]", RUNNING, "ab12cd34ef-1", "pab12cd34ef", "", "n1+n2")
     }
 
 
@@ -95,7 +88,7 @@ def test_no_jobs() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["<html>502</html>", "12.pbshost pbsuser workq", OURS[: OURS.index("120:00")]]
+    "text", ["<html>502</html>", "12.pbshost pbsuser workq", sample("pbs/qstat_as_asked").stdout[:960]]
 )
 def test_garbage_and_cut_answers_are_errors(text: str) -> None:
     with pytest.raises(SchedulerError):
