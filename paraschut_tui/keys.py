@@ -75,6 +75,7 @@ MAIN: Sequence[Key] = (
     Key("P", "auto_submit", "", "submit what is next again and again, or no more", changes=True),
     Key("slash", "filter", "filter", "filter", shown="/"),
     Key("M", "next_missing", "next missing", "to the next missing job, through all batches"),
+    Key("L", "all_missing", "", "all missing (lost) jobs, of all batches; again: the batch"),
     Key("f", "newest_running", "", "to the job that started last, its log followed"),
     Key("left_square_bracket", "previous_batch", "", "previous batch", shown="["),
     Key("right_square_bracket", "next_batch", "", "next batch", shown="]"),

@@ -26,6 +26,9 @@ from .trouble import TroubleScreen
 NARROW = 110
 """Columns below which the tree gives its place to the grid."""
 
+ALL_MISSING = "state:missing"
+"""The filter that one key sets."""
+
 TYPING = 0.15
 """Seconds without a key after which a filter that is being typed is tried."""
 
@@ -170,6 +173,12 @@ class Moving(DashboardBase):
             k for k in lost if here is None or (-k.batch_id, k.job_index) > (-here.batch_id, here.job_index)
         ]
         self.go_to_job((after or lost)[0])
+
+    def action_all_missing(self) -> None:
+        """The missing jobs of all batches, as by the filter; once more: what was there before."""
+        on = self.scope.query is not None and self.scope.query.text == ALL_MISSING
+        self.scope.set_filter("" if on else ALL_MISSING)
+        self.write_headings()
 
     def go_to_job(self, key: JobKey) -> None:
         """Puts the cursor on a job, wherever it is."""

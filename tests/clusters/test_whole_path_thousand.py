@@ -61,9 +61,7 @@ def test_a_thousand_jobs_are_one_command_to_submit_one_to_poll_and_all_complete(
     with figures.of("submit 1,000 jobs, all ids recorded"):
         psu.submit_jobs()
     assert figures.commands[place.words.submit] == 1
-    assert (
-        sum(figures.commands.values()) <= 3
-    )  # with one poll before, and one question for the limit of arrays
+    assert sum(figures.commands.values()) <= 3  # one poll before, one question for arrays' limit
     assert len(set(place.ids(batch).values())) == 1000
     monitor = place.monitor()
     try:

@@ -203,7 +203,7 @@ class FakeGateway(Gateway):
                 batch = self.batches[batch_id]
                 states = bytearray(self.looks.code(batch.states[letter]) for letter in batch.letters)
                 cells.append(Cells(batch_id, range(batch.first, batch.first + len(states)), states))
-        elif request.query.text.startswith("sql"):
+        elif request.query.text.startswith("sql") or "sql:bad".startswith(request.query.text):
             error = "no such column: bad"
         else:
             cells = self._matching(request.query.text, missing)

@@ -211,6 +211,14 @@ async def test_a_filter_shows_all_that_matches_and_escape_shows_the_batch_again(
         await until(pilot, lambda: screen.scope.query is None and screen.grid.board.total > 3)
 
 
+async def test_one_key_shows_the_missing_jobs_of_all_batches_and_again_the_batch() -> None:
+    async with dashboard() as (pilot, screen, _):
+        await pilot.press("L")
+        await until(pilot, lambda: screen.grid.board.total == 3 and screen.grid.board.matching)
+        await pilot.press("L")
+        await until(pilot, lambda: screen.grid.board.total == 300)
+
+
 async def test_escape_in_the_filter_brings_the_filter_before_back() -> None:
     async with dashboard(filter_text="mouse") as (pilot, screen, _):
         await until(pilot, lambda: screen.grid.board.total == 161)
