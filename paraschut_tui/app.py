@@ -22,8 +22,9 @@ from paraschut_core.executors.base import JobExecutor
 from . import keys
 from .gateway import Gateway
 from .look import Looks, Palette, themes
-from .memory import Memory, recall, remember
+from .memory import Memory
 from .screens.main import MainScreen
+from .shelf import Keeper, Shelf
 from .tight import tightened
 
 DEFAULT_THEME = "paraschut"
@@ -42,7 +43,8 @@ class ParaschutApp(App[None]):
         executor: instead of the one that the settings name.
         gateway: instead of one made from the settings.
         clock: epoch seconds.
-        memory: what is remembered from the time before; it is not written by the app itself.
+        memory: what is remembered from the time before.
+        shelf: where what is remembered is read and kept; nothing is if there is none.
     """
 
     CSS_PATH = os.path.join(os.path.dirname(__file__), "paraschut.tcss")
@@ -62,6 +64,7 @@ class ParaschutApp(App[None]):
         gateway: Gateway | None = None,
         clock: Callable[[], float] = time.time,
         memory: Memory | None = None,
+        shelf: Shelf | None = None,
     ) -> None:
         super().__init__()
         self.settings = settings
@@ -72,7 +75,12 @@ class ParaschutApp(App[None]):
         self._filter_text = filter_text
         self._batch = batch
         self._clock = clock
-        self.memory = memory or Memory()
+        self.shelf = shelf
+        self.memory, self._problem = memory or Memory(), ""
+        self._keeper: Keeper | None = None
+        if shelf is not None:
+            self.memory, self._problem = shelf.recall(settings.database)
+            self._keeper = Keeper(shelf, settings.database, settings.config_file, self.memory)
         for theme in themes():
             self.register_theme(theme)
         self.theme = self._first_theme()
@@ -96,14 +104,18 @@ class ParaschutApp(App[None]):
             batch=self._batch,
             read_only=self.read_only,
             memory=self.memory,
-            leave=self._keep,
+            keep=self._keep,
         )
 
     def _keep(self, memory: Memory) -> None:
         self.memory = memory
+        if self._keeper is not None:
+            self._keeper.keep(memory)
 
     def on_mount(self) -> None:
         self.theme_changed_signal.subscribe(self, self._retheme)
+        if self._problem:
+            self.notify(self._problem, severity="warning", markup=False)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
             try:
@@ -126,6 +138,12 @@ class ParaschutApp(App[None]):
 
     def on_unmount(self) -> None:
         self.gateway.stop()
+
+    def close(self) -> None:
+        """After the screen is gone: ends the threads, and sees to it that all is written."""
+        self.gateway.close()
+        if self._keeper is not None:
+            self._keeper.close()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The command palette: every key of the main screen by name, and Textual's themes and help."""
@@ -159,13 +177,12 @@ def run(
         read_only=read_only,
         lean=lean or few_colours(),
         executor=executor,
-        memory=recall(settings.database),
+        shelf=Shelf(),
     )
     app.run(mouse=settings.dashboard.mouse)
     if app.gateway.acting:
         print("Waiting for what is under way to stop at a good place.", file=sys.stderr)  # noqa: T201 - to the user
-    app.gateway.close()
-    remember(settings.database, app.memory)
+    app.close()
     return app.return_code or 0
 
 

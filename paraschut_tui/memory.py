@@ -1,15 +1,7 @@
-"""What the dashboard remembers from one time to the next: open branches, cursor, columns, filters.
-
-It is kept in one small file in the user's state directory, by database. Nothing depends on it: a file that
-cannot be read or written costs nothing but the convenience.
-"""
+"""What the dashboard remembers of a database from one time to the next: cursor, columns, filters. Pure."""
 
 from __future__ import annotations
 
-import json
-import logging
-import os
-import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -18,14 +10,10 @@ from paraschut_core.model import JobKey
 from .columns import DEFAULT, Chosen, SortKey
 from .outline import BATCH, NodeKey
 
-log = logging.getLogger(__name__)
-
-PROJECTS = 50
-"""Databases remembered, the latest used."""
-
 
 class Memory(NamedTuple):
-    """What is remembered of one database."""
+    """What is remembered of one database. `filter` is the one in force; `left` the columns that the batches
+    take and `upper` the share of the lines above the log (0: as it comes); `window` the overview's."""
 
     open: tuple[NodeKey, ...] = ()
     cursor: JobKey | None = None
@@ -36,65 +24,27 @@ class Memory(NamedTuple):
     filters: tuple[str, ...] = ()
     saved: tuple[str, ...] = ()
     theme: str = ""
+    filter: str = ""
+    details: bool = False
+    left: int = 0
+    upper: float = 0.0
+    window: str = ""
 
 
-def state_file() -> str:
-    """Where it is kept."""
-    import platformdirs
-
-    return os.path.join(platformdirs.user_state_dir("paraschut"), "dashboard.json")
-
-
-def recall(database: str, path: str = "") -> Memory:
-    """What is remembered of a database; nothing if that cannot be read."""
-    entry = _read(path or state_file()).get(os.path.realpath(database))
-    try:
-        return _decoded(entry) if isinstance(entry, dict) else Memory()
-    except (TypeError, ValueError, KeyError) as error:
-        log.info("what was remembered of %s cannot be used: %s", database, error)
-        return Memory()
-
-
-def remember(database: str, memory: Memory, path: str = "") -> None:
-    """Writes down what to remember of a database."""
-    path = path or state_file()
-    entries = _read(path)
-    entries[os.path.realpath(database)] = _encoded(memory)
-    latest = sorted(entries, key=lambda name: -_at(entries[name]))[:PROJECTS]
-    try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        part = f"{path}.{os.getpid()}"
-        with open(part, "w", encoding="utf-8") as file:
-            json.dump({name: entries[name] for name in latest}, file)
-        os.replace(part, path)
-    except OSError as error:
-        log.info("cannot remember in %s: %s", path, error)
-
-
-def _read(path: str) -> dict[str, Any]:
-    try:
-        with open(path, encoding="utf-8") as file:
-            entries = json.load(file)
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        log.info("cannot read %s: %s", path, error)
-        return {}
-    return entries if isinstance(entries, dict) else {}
-
-
-def _at(entry: object) -> float:
-    at = entry.get("at") if isinstance(entry, Mapping) else None
-    return float(at) if isinstance(at, (int, float)) else 0.0
-
-
-def _encoded(memory: Memory) -> dict[str, Any]:
+def encoded(memory: Memory) -> dict[str, Any]:
+    """As JSON can hold it."""
     # Branches below a batch's states name looks, which are numbered anew each time.
-    branches = [node.batch_id for node in memory.open if node.kind == BATCH]
-    return {**memory._asdict(), "open": branches, "at": time.time()}
+    branches = sorted(node.batch_id for node in memory.open if node.kind == BATCH)
+    return {**memory._asdict(), "open": branches}
 
 
-def _decoded(entry: dict[str, Any]) -> Memory:
+def decoded(entry: Mapping[str, Any]) -> Memory:
+    """What was encoded; what a field lacks is as at first.
+
+    Raises:
+        TypeError, ValueError, AttributeError: it is not what `encoded` made.
+    """
+    entry = {**encoded(Memory()), **entry}
     columns = tuple(Chosen(str(name), int(wider)) for name, wider in entry["columns"])
     return Memory(
         tuple(NodeKey(BATCH, int(batch_id)) for batch_id in entry["open"]),
@@ -106,4 +56,19 @@ def _decoded(entry: dict[str, Any]) -> Memory:
         tuple(map(str, entry["filters"])),
         tuple(map(str, entry["saved"])),
         str(entry["theme"]),
+        str(entry["filter"]),
+        bool(entry["details"]),
+        max(int(entry["left"]), 0),
+        min(max(float(entry["upper"]), 0.0), 1.0),
+        str(entry["window"]),
     )
+
+
+def merged(mine: Memory, base: Memory, theirs: Memory) -> Memory:
+    """Mine, with the filters that another dashboard on the same database has added since `base` was read."""
+
+    def with_added(name: str) -> tuple[str, ...]:
+        own, before, other = (getattr(memory, name) for memory in (mine, base, theirs))
+        return (*own, *(text for text in other if text not in before and text not in own))
+
+    return mine._replace(filters=with_added("filters"), saved=with_added("saved"))

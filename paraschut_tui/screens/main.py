@@ -34,6 +34,9 @@ REST = 0.12
 AGES = 20
 """Seconds between two looks at whether a row's times read otherwise."""
 
+KEEP = 2
+"""Seconds between two looks at whether there is something new to remember."""
+
 
 class MainScreen(Acting, Moving):
     """The dashboard's one screen.
@@ -46,7 +49,7 @@ class MainScreen(Acting, Moving):
         batch: the BatchID to begin with.
         read_only: no key changes anything.
         memory: what is remembered from the time before.
-        leave: told what to remember when the screen closes.
+        keep: told what to remember, soon after it changes and when the screen closes.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = keys.bindings(keys.MAIN)
@@ -62,18 +65,20 @@ class MainScreen(Acting, Moving):
         batch: int | None = None,
         read_only: bool = False,
         memory: Memory | None = None,
-        leave: Callable[[Memory], object] = lambda memory: None,
+        keep: Callable[[Memory], object] = lambda memory: None,
     ) -> None:
         super().__init__(gateway, palette, looks, clock, read_only=read_only)
         memory = memory or Memory()
-        self._leave = leave
+        self._keep = keep
         self._last_job = memory.cursor
         self.batch_tree.outline.open.update(memory.open)
         self.batch_tree.outline.grouping = memory.grouping
         self.grid.density = memory.density
         self.grid.columns, self.grid.sorting = memory.columns, memory.sorting
         self.filter_bar.history, self.filter_bar.saved = list(memory.filters), list(memory.saved)
-        self._filter_text = filter_text
+        self._filter_text = filter_text or (memory.filter if batch is None else "")
+        self._left, self._upper = memory.left, memory.upper
+        self.set_class(memory.details, "-details")
         self._first_batch = batch
         self._lost: dict[int, dict[int, int]] = {}
         self._resting: Timer | None = None
@@ -97,13 +102,14 @@ class MainScreen(Acting, Moving):
         self.write_headings()
 
     def on_unmount(self) -> None:
-        self._leave(self.to_remember())
+        if self.snapshot is not None:
+            self._keep(self.to_remember())
 
     def to_remember(self) -> Memory:
         """What is worth remembering for the next time."""
         return Memory(
             tuple(self.batch_tree.outline.open),
-            self.grid.cursor,
+            self.grid.cursor or self._last_job,
             self.batch_tree.outline.grouping,
             self.grid.density,
             self.grid.columns,
@@ -111,6 +117,10 @@ class MainScreen(Acting, Moving):
             tuple(self.filter_bar.history),
             tuple(self.filter_bar.saved),
             self.app.theme,
+            self._filter_text or (self.scope.query.text if self.scope.query is not None else ""),
+            self.has_class("-details"),
+            self._left,
+            self._upper,
         )
 
     def log_keys(self) -> list[tuple[str, str]]:
@@ -126,6 +136,8 @@ class MainScreen(Acting, Moving):
             self.write_headings()
         if self._ticks % AGES == 0:
             self.grid.repaint_ages()
+        if self._ticks % KEEP == 0 and self.snapshot is not None:
+            self._keep(self.to_remember())
         self.tick_auto_submit()
 
     def on_snapshot_ready(self, message: SnapshotReady) -> None:

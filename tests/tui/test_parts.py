@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pytest
 
 from paraschut_core.errors import UsageError
@@ -17,10 +14,9 @@ from paraschut_core.model import (
     SchedulerHealth,
 )
 from paraschut_tui import columns
-from paraschut_tui.columns import Chosen, Facts, SortKey
+from paraschut_tui.columns import Facts, SortKey
 from paraschut_tui.deeds import changed, command_line, parse_field, spans
 from paraschut_tui.look import KNOWN, L_MISSING, L_RUN, Looks
-from paraschut_tui.memory import PROJECTS, Memory, recall, remember
 from paraschut_tui.outline import BATCH, JOB, NOTE, STATE, NodeKey, Outline
 from paraschut_tui.raising import Raises, propose
 from paraschut_tui.records import Target
@@ -200,39 +196,6 @@ def test_twice_of_what_a_job_ran_out_of_is_proposed(
     found = propose([{"BatchID": 1, "JobIndex": 2, "resources": resources}], {key: reason})
     assert found.values == ({key: expected} if expected else {})
     assert bool(found.words) == bool(expected)
-
-
-# ------------------------------------------------------------------------------------ memory
-
-
-def test_what_is_remembered_comes_back(tmp_path: Path) -> None:
-    path = str(tmp_path / "deep" / "state.json")
-    memory = Memory(
-        (NodeKey(BATCH, 5),), JobKey(5, 3), "name", "rows", (Chosen("index", 2), Chosen("meta.x")),
-        (SortKey("host", True),), ("a", "b"), ("c",), "nord",
-    )  # fmt: skip
-    remember("/x/jobs.db", memory, path)
-    assert recall("/x/jobs.db", path) == memory
-    assert recall("/y/jobs.db", path) == Memory()
-
-
-@pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"/x/jobs.db": 3}', '{"/x/jobs.db": {"open": 3}}', "\x00"]
-)
-def test_a_memory_that_cannot_be_read_is_none(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "state.json"
-    path.write_text(content)
-    assert recall("/x/jobs.db", str(path)) == Memory()
-    remember("/x/jobs.db", Memory(filters=("a",)), str(path))
-    assert recall("/x/jobs.db", str(path)).filters == ("a",)
-
-
-def test_only_so_many_projects_are_remembered_and_no_place_to_write_is_no_error(tmp_path: Path) -> None:
-    path = tmp_path / "state.json"
-    for n in range(PROJECTS + 5):
-        remember(f"/{n}/jobs.db", Memory(), str(path))
-    assert len(json.loads(path.read_text())) == PROJECTS
-    remember("/x/jobs.db", Memory(), "/proc/nowhere/state.json")
 
 
 # ------------------------------------------------------------------------------------ filter

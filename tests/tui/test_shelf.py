@@ -1,0 +1,154 @@
+"""What is remembered of a database: kept whole, by database, through kills and beside other dashboards."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from paraschut_core.config import Settings
+from paraschut_core.model import JobKey
+from paraschut_tui.app import ParaschutApp
+from paraschut_tui.columns import Chosen, SortKey
+from paraschut_tui.memory import Memory
+from paraschut_tui.outline import BATCH, NodeKey
+from paraschut_tui.shelf import MOST, Keeper, Shelf
+from tests.helpers import ROOT
+from tests.terminal.screen import Terminal, paraschut
+
+from .fake import NOW, FakeBatch, FakeGateway
+from .project import PATIENCE, add_batch, main_screen, make_project, until
+
+FULL = Memory(
+    (NodeKey(BATCH, 5),), JobKey(5, 3), "name", "rows", (Chosen("index", 2), Chosen("meta.x")),
+    (SortKey("host", True),), ("a", "b"), ("c",), "nord", "state:missing", True, 50, 0.25, "6h",
+)  # fmt: skip
+
+
+def test_what_is_remembered_comes_back_for_its_own_database_only(tmp_path: Path) -> None:
+    shelf = Shelf(str(tmp_path / "deep" / "down"))
+    shelf.remember("/x/jobs.db", "/x/paraschut.toml", FULL)
+    assert shelf.recall("/x/jobs.db") == (FULL, "")
+    assert shelf.recall("/y/jobs.db") == (Memory(), "")
+
+
+def test_what_an_older_version_did_not_know_is_as_at_first(tmp_path: Path) -> None:
+    shelf = Shelf(str(tmp_path))
+    shelf.remember("/x/jobs.db", "", FULL)
+    (path,) = tmp_path.iterdir()
+    path.write_text(path.read_text().replace('"details": true, ', ""))
+    assert shelf.recall("/x/jobs.db") == (FULL._replace(details=False), "")
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"memory": 3}', '{"memory": {"open": 3}}', "\x00", "\xff"]
+)
+def test_a_file_that_cannot_be_used_is_passed_over_with_a_notice_and_replaced(
+    tmp_path: Path, content: str
+) -> None:
+    shelf = Shelf(str(tmp_path))
+    shelf.remember("/x/jobs.db", "", FULL)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(content.encode("latin-1"))
+    memory, problem = shelf.recall("/x/jobs.db")
+    assert memory == Memory()
+    assert str(path) in problem
+    assert shelf.recent() == []
+    shelf.remember("/x/jobs.db", "", FULL)
+    assert shelf.recall("/x/jobs.db") == (FULL, "")
+
+
+def test_the_latest_used_databases_come_first_and_only_so_many_are_kept(tmp_path: Path) -> None:
+    shelf = Shelf(str(tmp_path))
+    for n in range(MOST + 5):
+        shelf.remember(f"/{n}/jobs.db", f"/{n}/paraschut.toml", Memory())
+        os.utime(shelf._path(f"/{n}/jobs.db"), (n, n))
+    (tmp_path / "half.json.123").write_text("{")
+    os.utime(tmp_path / "half.json.123", (0, 0))
+    (tmp_path / "new.json.124").write_text("{")
+    shelf.tidy()
+    recent = shelf.recent()
+    assert len(recent) == MOST
+    assert (recent[0].database, recent[0].config) == (f"/{MOST + 4}/jobs.db", f"/{MOST + 4}/paraschut.toml")
+    assert [path.name for path in tmp_path.iterdir() if not path.name.endswith(".json")] == ["new.json.124"]
+
+
+def test_where_nothing_can_be_written_nothing_fails() -> None:
+    shelf = Shelf("/proc/nowhere")
+    shelf.remember("/x/jobs.db", "", FULL)
+    shelf.tidy()
+    assert shelf.recall("/x/jobs.db") == (Memory(), "")
+
+
+def test_two_dashboards_on_one_database_keep_each_others_filters(tmp_path: Path) -> None:
+    shelf = Shelf(str(tmp_path))
+    first = Memory(filters=("old",))
+    shelf.remember("/x/jobs.db", "", first)
+    one, two = (Keeper(shelf, "/x/jobs.db", "", first) for _ in range(2))
+    one.keep(first._replace(filters=("old", "mine"), saved=("kept",)))
+    until_kept(shelf, lambda memory: "mine" in memory.filters)
+    two.keep(first._replace(filters=("yours",), cursor=JobKey(1, 2)))
+    until_kept(shelf, lambda memory: "yours" in memory.filters)
+    two.keep(first._replace(filters=(), cursor=JobKey(1, 3)))
+    one.close()
+    two.close()
+    memory, _ = shelf.recall("/x/jobs.db")
+    assert (memory.filters, memory.saved, memory.cursor) == (("mine",), ("kept",), JobKey(1, 3))
+
+
+def until_kept(shelf: Shelf, holds: object) -> None:
+    end = time.monotonic() + PATIENCE
+    while not holds(shelf.recall("/x/jobs.db")[0]):  # type: ignore[operator]  # a predicate
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+async def test_a_file_that_cannot_be_read_is_told_on_the_screen(tmp_path: Path) -> None:
+    shelf = Shelf(str(tmp_path))
+    shelf.remember("jobs.db", "", FULL)
+    next(tmp_path.iterdir()).write_text("{")
+    gateway = FakeGateway([FakeBatch(5, "a", "ccc")])
+    app = ParaschutApp(Settings(), gateway=gateway, clock=lambda: NOW, shelf=shelf)
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: any("cannot be read" in toast.message for toast in app._notifications))
+        assert main_screen(app).grid.density == "cells"
+    app.close()
+
+
+def test_the_screen_comes_back_as_it_was_after_a_kill(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    settings = make_project(project)
+    batch = add_batch(settings, "human/map", ["true"] * 30)
+    state = tmp_path / "state"
+    argv = paraschut("--db", settings.database)
+    environment = {"XDG_STATE_HOME": str(state), "PYTHONPATH": str(ROOT)}
+    shown = Terminal(argv, cwd=project, env=environment)
+    shown.wait("human/map")
+    shown.press("c")
+    shown.press("G")
+    shown.press("/")
+    shown.wait("Enter keeps it")
+    shown.press("index:>20\r")
+    shown.wait("9 matches")
+    shelf = Shelf(str(state / "paraschut" / "dashboards"))
+    end = time.monotonic() + PATIENCE
+    while shelf.recall(settings.database)[0].filter != "index:>20":
+        assert time.monotonic() < end, "it was never kept"
+        shown.read(0.05)
+    shown.signal(signal.SIGKILL)
+    shown.wait_end()
+    shown.close()
+
+    memory, problem = shelf.recall(settings.database)
+    assert (memory.density, memory.cursor, problem) == ("rows", JobKey(batch, 29), "")
+    again = Terminal(argv, cwd=project, env=environment)
+    try:
+        again.wait("9 matches")
+        assert "index:>20" in again.text
+        assert "STATE" in again.text  # rows
+    finally:
+        again.close()
