@@ -13,6 +13,7 @@ from typing import ClassVar, cast
 from rich.console import Console, RenderableType
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.constants import COLOR_SYSTEM
 from textual.screen import Screen
 from textual.theme import Theme
 
@@ -187,5 +188,7 @@ def run(
 
 
 def few_colours() -> bool:
-    """Whether the terminal has but sixteen colours, or none."""
+    """Whether the terminal has but sixteen colours, or none; a browser's has all."""
+    if COLOR_SYSTEM not in (None, "auto"):
+        return COLOR_SYSTEM == "standard"
     return Console().color_system in (None, "standard")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +14,9 @@ from .. import __version__
 from ..errors import UsageError
 from . import complain, global_options, guarded
 from .common import Project
+
+if TYPE_CHECKING:
+    from ..config import Settings
 
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Begin": {
@@ -27,6 +31,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Look": {
         "queue": ("queue", "Report the state of all jobs."),
+        "serve": ("serve", "Show the dashboard in a browser."),
         "log": ("log", "Print or follow a job's stdout or stderr."),
         "info": ("look", "Show a job's metadata, or a batch."),
         "spawns": ("look", "Show a job's spawns."),
@@ -149,18 +154,24 @@ def open_dashboard(
 ) -> int:
     """Opens the dashboard; returns its exit code once it is left."""
     settings = project.settings
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    drawn_elsewhere = "TEXTUAL_DRIVER" in os.environ  # in a browser, say
+    if not drawn_elsewhere and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError(
             "The dashboard needs a terminal. For a report use `paraschut queue`, for help `paraschut --help`."
         )
-    from ..workspace import open_database
-
-    with open_database(settings, read_only=True) as database:
-        database.rows("SELECT rev FROM revision")  # what is wrong with the file is said here, not on a screen
+    check_database(settings)
     # By name: the core does not know the dashboard, only that this command opens it.
     dashboard: Any = importlib.import_module("paraschut_tui.app")
     status: int = dashboard.run(settings, filter_text=condition, batch=batch, read_only=read_only, lean=lean)
     return status
+
+
+def check_database(settings: Settings) -> None:
+    """What is wrong with the file is said here, not on a screen. Raises DatabaseError."""
+    from ..workspace import open_database
+
+    with open_database(settings, read_only=True) as database:
+        database.rows("SELECT rev FROM revision")
 
 
 def run_command(arguments: Sequence[str]) -> int:

@@ -1,0 +1,74 @@
+"""`serve`: the dashboard in a browser."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from ..errors import UsageError
+from . import output
+from .common import Project, pass_project
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", metavar="HOST", help="Listen here (default 127.0.0.1).")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    help="And on this port (default: the first from 8000).",
+)
+@click.option("--read-only", is_flag=True, help="Show only: nobody changes anything.")
+@click.option("--filter", "condition", default="", metavar="CONDITION", help="Begin with matching jobs.")
+@click.option("--batch", type=click.IntRange(0), metavar="BATCH", help="Begin with this batch.")
+@pass_project
+def serve(
+    project: Project, host: str, port: int | None, read_only: bool, condition: str, batch: int | None
+) -> int:
+    """Show the dashboard in a browser, at the address that is printed.
+
+    The address holds a new secret each time: whoever has it can do what you can,
+    unless --read-only. The port is open on this machine alone unless --host says
+    otherwise; from another one reach it through: ssh -L 8000:127.0.0.1:8000 HOST
+
+    Needs the extra `web`. Ctrl-C ends it.
+
+    \b
+    Examples:
+      paraschut serve
+      paraschut serve --port 8123 --read-only
+    """
+    from .group import check_database
+
+    check_database(project.settings)
+    try:
+        # By name: the core does not know the dashboard, only that this command serves it.
+        server: Any = importlib.import_module("paraschut_tui.web.server")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("textual_serve", "aiohttp"):
+            raise
+        raise UsageError(
+            f"The dashboard in a browser needs {error.name}, which is not installed. Install the extra web: "
+            f"{sys.executable} -m pip install 'paraschut[web]'"
+        ) from error
+    status: int = server.run(_dashboard(project, read_only, condition, batch), host, port, output.line)
+    return status
+
+
+def _dashboard(project: Project, read_only: bool, condition: str, batch: int | None) -> list[str]:
+    """The command line of the dashboard in a tab: the same project, whatever this process was told."""
+    command = [sys.executable, "-m", "paraschut_core.cli"]
+    for option, value in (
+        ("--config", project.config),
+        ("--db", project.database),
+        ("--filter", condition),
+        ("--batch", batch),
+    ):
+        command += [f"{option}={value}"] if value not in (None, "") else []
+    return [*command, "--read-only"] if read_only else command
+
+
+COMMANDS = {"serve": serve}

@@ -1,0 +1,222 @@
+"""The web server of the dashboard: one page, behind an address that only its user was told."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import importlib.resources
+import ipaddress
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import textual_serve
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from textual_serve.download_manager import DownloadManager
+
+from paraschut_core.errors import ParaschutError, UsageError
+
+from .session import Session, screen_size
+
+FIRST_PORT = 8000
+_PORTS = 50
+_MOST_TABS = 20
+"""Each tab is a process: a page that reloads itself in a loop must not fill the machine with them."""
+
+_HEADERS = {
+    # Whatever the page asks for comes from here, and nobody learns its address.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; font-src 'self'; "
+        "img-src 'self' data:; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'self'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+
+_LOST = (
+    "Nothing is here. The dashboard's whole address is what `paraschut serve` printed: it ends in a secret.\n"
+)
+
+
+class Place(NamedTuple):
+    """Where the server listens."""
+
+    listener: socket.socket
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        return ipaddress.ip_address(self.listener.getsockname()[0].partition("%")[0]).is_loopback
+
+    def address(self, secret: str) -> str:
+        """What a browser is to open."""
+        unbound = ipaddress.ip_address(self.listener.getsockname()[0].partition("%")[0]).is_unspecified
+        host = socket.gethostname() if unbound else self.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/{secret}/"
+
+
+def listen(host: str, port: int | None) -> Place:
+    """Takes a port of `host`.
+
+    Args:
+        port: None: the first free one from 8000 on; 0: any.
+
+    Raises:
+        UsageError: `host` is no name or address of this machine.
+        ParaschutError: the port cannot be taken.
+    """
+    try:
+        family, _, _, _, place = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"--host {host}: {getattr(error, 'strerror', None) or error}.") from error
+    wanted = range(FIRST_PORT, FIRST_PORT + _PORTS) if port is None else [port]
+    problem: OSError | None = None
+    for number in wanted:
+        try:
+            listener = socket.create_server((place[0], number, *place[2:]), family=family)
+        except OSError as error:
+            problem = error
+            continue
+        return Place(listener, host, listener.getsockname()[1])
+    assert problem is not None
+    why = os.strerror(problem.errno) if problem.errno else str(problem)
+    which = f"{wanted[0]}" if len(wanted) == 1 else f"{wanted[0]}-{wanted[-1]}"
+    raise ParaschutError(
+        f"Cannot listen on port {which} of {host}: {why}. Name another with --port; 0 is any."
+    )
+
+
+class DashboardServer:
+    """Serves the dashboard under /SECRET/, a process for each tab.
+
+    The port is open to every user of this machine (and to every page in the user's own browser): that is
+    why nothing is served without the secret, and why there is no cookie that a browser would add by itself.
+
+    Args:
+        command: the dashboard's argument list.
+        secret: the part of the address that is to be guessed by nobody.
+    """
+
+    def __init__(self, command: Sequence[str], secret: str) -> None:
+        self._command = command
+        self._secret = secret
+        self._downloads = DownloadManager()
+        self._sessions: set[Session] = set()
+
+    def application(self) -> web.Application:
+        """The routes."""
+        page = importlib.resources.files(__package__) / "page"
+        static = importlib.resources.files(textual_serve) / "static"
+        app = web.Application(middlewares=[self._guard])
+        app.add_routes(
+            [
+                web.get("/{secret}/", self._index),
+                web.get("/{secret}/ws", self._attend),
+                web.static("/{secret}/page".replace("{secret}", self._secret), str(page)),
+                web.static("/{secret}/static".replace("{secret}", self._secret), str(static)),
+            ]
+        )
+        app.on_shutdown.append(self._end_all)
+        return app
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        given = request.path.split("/")[1]
+        if not hmac.compare_digest(given.encode(), self._secret.encode()):
+            return web.Response(status=404, text=_LOST, headers=_HEADERS)
+        try:
+            answer = await handler(request)
+        except web.HTTPException as error:
+            answer = web.Response(status=error.status, text=f"{error.reason}\n")
+        if not answer.prepared:
+            answer.headers.update(_HEADERS)
+        return answer
+
+    async def _index(self, request: web.Request) -> web.StreamResponse:
+        page = importlib.resources.files(__package__) / "page" / "index.html"
+        return web.Response(text=page.read_text(encoding="utf-8"), content_type="text/html")
+
+    async def _attend(self, request: web.Request) -> web.StreamResponse:
+        if len(self._sessions) >= _MOST_TABS:
+            return web.Response(status=503, text=f"{_MOST_TABS} dashboards are open: close one.\n")
+        tab = web.WebSocketResponse(heartbeat=15, max_msg_size=1 << 20)
+        await tab.prepare(request)
+        session = Session(self._command, tab, self._downloads)
+        self._sessions.add(session)
+        try:
+            await session.start(*_asked_size(request))
+            await session.attend()
+            await session.stop()
+        finally:
+            await session.end()
+            self._sessions.discard(session)
+        return tab
+
+    async def _end_all(self, app: web.Application) -> None:
+        await asyncio.gather(*(session.end() for session in list(self._sessions)))
+
+
+def _asked_size(request: web.Request) -> tuple[int, int]:
+    try:
+        return screen_size(int(request.query["width"]), int(request.query["height"]))
+    except (KeyError, ValueError):
+        return 80, 24
+
+
+def run(command: Sequence[str], host: str, port: int | None, say: Callable[[str], None]) -> int:
+    """Serves until SIGINT, SIGTERM or SIGHUP; then ends all dashboards.
+
+    Args:
+        command: the dashboard's argument list.
+        host, port: where to listen; see `listen`.
+        say: told, line by line, what the user has to know.
+
+    Returns:
+        the exit code.
+    """
+    place = listen(host, port)
+    secret = secrets.token_hex(16)
+    with place.listener:
+        return asyncio.run(_serve(DashboardServer(command, secret), place, secret, say))
+
+
+async def _serve(server: DashboardServer, place: Place, secret: str, say: Callable[[str], None]) -> int:
+    told: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            asyncio.get_running_loop().add_signal_handler(number, _tell, told, number)
+    runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=2.0)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, place.listener).start()
+        _announce(place, place.address(secret), say)
+        await told
+    finally:
+        await runner.cleanup()
+    return 0
+
+
+def _tell(told: asyncio.Future[int], number: int) -> None:
+    if not told.done():
+        told.set_result(number)
+
+
+def _announce(place: Place, address: str, say: Callable[[str], None]) -> None:
+    say(f"The dashboard is at  {address}")
+    if place.is_loopback:
+        say("Who has this address can act as you; from other machines nobody reaches it. From your own:")
+        say(f"  ssh -L {place.port}:{place.host}:{place.port} {socket.gethostname()}")
+    else:
+        say(
+            "Warning: other machines reach it, and nothing is encrypted. Who learns this address can\n"
+            "act as you: submit, delete and remove jobs, read logs. Better leave --host out and use\n"
+            "ssh -L; or at least give --read-only."
+        )
+    say("Ctrl-C ends it, and the dashboards in all browsers.")
