@@ -38,7 +38,8 @@ from .model import (
     Deleted,
     JobInfo,
     JobKey,
-    LiveJob,
+    JobRow,
+    Spawn,
 )
 from .monitor import look
 from .priority import batch_priority
@@ -197,14 +198,18 @@ def reset(
 ) -> Report:
     """Puts jobs back to `init`, their ids dropped (they stay in the history).
 
-    Complete and collected jobs, and those that the scheduler still holds, are left alone unless
-    `force`.
+    Complete and collected jobs, those that the scheduler still holds, and those of which only another
+    executor or user could tell, are left alone unless `force`.
     """
     keys = selection.resolve(ws)
-    held: dict[JobKey, LiveJob] = {}
+    held: dict[JobKey, str] = {}
     if not force:
         observed = look(ws, polling.ask(ws))
-        held = {key: observed.live[key] for key in keys if key in observed.live}
+        for key in keys:
+            if (job := observed.live.get(key)) is not None:
+                held[key] = f"{job.state} in the queue as {job.id}: delete it instead"
+            elif key in observed.elsewhere:
+                held[key] = f"{_out_of_sight(ws, observed.elsewhere[key])}; --force resets it all the same"
     free = [key for key in keys if key not in held]
     report = set_fields(
         ws,
@@ -215,11 +220,13 @@ def reset(
         command=command,
         watcher=watcher,
     )
-    kept = [
-        Outcome(key, False, f"{job.state} in the queue as {job.id}: delete it instead")
-        for key, job in held.items()
-    ]
+    kept = [Outcome(key, False, why) for key, why in held.items()]
     return report._replace(outcomes=[*report.outcomes, *kept])
+
+
+def _out_of_sight(ws: Workspace, where: str) -> str:
+    """Why nothing can be said or done here about a job that is in another's queue."""
+    return f"it was submitted to {where}, and what is asked here is {ws.executor.identity}"
 
 
 def boost(
@@ -404,9 +411,16 @@ def qdel(ws: Workspace, selection: Selection, *, command: str = "", watcher: Wat
     ids: dict[str, JobInfo] = {}
     wanted: dict[JobKey, list[str]] = {}
     attempts: dict[JobKey, int] = {}
-    for info in read_infos(ws.reader, selection.resolve(ws)):
+    keys = selection.resolve(ws)
+    rows = {row.key: row for row in read_rows(ws.reader, keys)}
+    for info in read_infos(ws.reader, keys):
         key = JobKey(info["BatchID"], info["JobIndex"])
-        own = _ids_of(ws, key, info)
+        submissions = _submissions(ws, rows[key]) if key in rows else []
+        others = {s.executor for s in submissions if s.executor and not ws.executor.holds(s.executor)}
+        own = sorted({i for s in submissions for i in (s.submit_id, s.cluster_id) if i})
+        if info["state"] not in DONE_STATES and others:
+            outcomes.append(Outcome(key, False, f"{_out_of_sight(ws, min(others))}: delete it there"))
+            continue
         if info["state"] in DONE_STATES or not own:
             outcomes.append(Outcome(key, False, _no_id(info)))
             continue
@@ -430,13 +444,10 @@ def qdel(ws: Workspace, selection: Selection, *, command: str = "", watcher: Wat
     return Report("qdel", [*outcomes, *done], report.action, watcher.cancelled())
 
 
-def _ids_of(ws: Workspace, key: JobKey, info: JobInfo) -> list[str]:
-    own = [info.get("submit_id"), info.get("ClusterID")]
-    if info["state"] == SPAWN:
-        own += [
-            i for s in read_spawns(ws.reader, key) if s.state != COMPLETE for i in (s.submit_id, s.cluster_id)
-        ]
-    return sorted({str(i) for i in own if i})
+def _submissions(ws: Workspace, row: JobRow) -> list[JobRow | Spawn]:
+    """What of a job may be in a queue: its own submission, and those of its unfinished spawns."""
+    spawns = read_spawns(ws.reader, row.key) if row.state == SPAWN else []
+    return [row, *(spawn for spawn in spawns if spawn.state != COMPLETE)]
 
 
 def _no_id(info: JobInfo) -> str:
@@ -482,13 +493,16 @@ def remove_batches(
     wanted = list(dict.fromkeys(batch_ids))
     for batch_id in wanted:
         require_batch(ws.db, batch_id)  # all are there, or nothing is removed
-    live: set[int] = set()
+    queued: dict[int, str] = {}
     if not force:
-        live = {key.batch_id for key in look(ws, polling.ask(ws)).live}
+        observed = look(ws, polling.ask(ws))
+        queued = {key.batch_id: _out_of_sight(ws, where) for key, where in observed.elsewhere.items()}
+        queued = {i: f"of one of its jobs nobody here can tell: {why}" for i, why in queued.items()}
+        queued |= {key.batch_id: "it has jobs in the queue: delete them first" for key in observed.live}
     for batch_id in wanted:
         key = JobKey(batch_id, -1)
-        if batch_id in live:
-            outcomes.append(Outcome(key, False, "it has jobs in the queue: delete them first"))
+        if batch_id in queued:
+            outcomes.append(Outcome(key, False, queued[batch_id]))
             continue
         with ws.db.transaction() as tx:
             jobs = delete_batch(tx, batch_id)

@@ -163,7 +163,10 @@ class Batch(NamedTuple):
 
 
 class JobRow(NamedTuple):
-    """The fields of a job that lists and grids show, without its metadata."""
+    """The fields of a job that lists and grids show, without its metadata.
+
+    `executor` is the identity of the one that it was submitted by; None where nobody knows.
+    """
 
     key: JobKey
     state: str
@@ -181,6 +184,7 @@ class JobRow(NamedTuple):
     claimed_by: str | None = None
     exit_status: int | None = None
     signal: int | None = None
+    executor: str | None = None
 
 
 class Spawn(NamedTuple):
@@ -194,6 +198,7 @@ class Spawn(NamedTuple):
     submit_id: str | None = None
     attempt: int = 0
     submitted_at: float | None = None
+    executor: str | None = None
 
 
 class Event(NamedTuple):
@@ -242,23 +247,26 @@ class DatabaseHealth(NamedTuple):
 
 class SchedulerHealth(NamedTuple):
     """Whether the scheduler answers. `polled_at` is its last valid answer, `failing_since` when the
-    trouble began (None: no trouble), both epoch seconds; `total` the jobs that it holds for the user."""
+    trouble began (None: no trouble), both epoch seconds; `total` the jobs that it holds for the user;
+    `notice` what else is to be said of it."""
 
     executor: str
     polled_at: float = 0.0
     failing_since: float | None = None
     error: str = ""
     total: int = 0
+    notice: str = ""
 
 
 class Snapshot(NamedTuple):
     """Everything that a screen or report shows, at one moment. Never changed once made.
 
     `rev` is the database's revision. `live` holds what the scheduler knows of our jobs, `missing`
-    what it should and does not. Spawn jobs may be live with several ids: `live_spawns` counts them.
-    `changed` lists the jobs that are new or different since the snapshot before; `removed_batches` the
-    batches that are gone; `reload` says that there were too many to list. `changed_batches` are batches
-    whose counters may differ.
+    what it should and does not; `elsewhere` says of jobs that were submitted by another executor or
+    user, and of which this scheduler can tell nothing, in whose queue they are. Spawn jobs may be live
+    with several ids: `live_spawns` counts them. `changed` lists the jobs that are new or different since
+    the snapshot before; `removed_batches` the batches that are gone; `reload` says that there were too
+    many to list. `changed_batches` are batches whose counters may differ.
     """
 
     rev: int
@@ -273,6 +281,7 @@ class Snapshot(NamedTuple):
     removed_batches: tuple[int, ...] = ()
     changed_batches: frozenset[int] = frozenset()
     reload: bool = False
+    elsewhere: Mapping[JobKey, str] = {}
 
     @property
     def total(self) -> int:

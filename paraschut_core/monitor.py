@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -56,11 +57,19 @@ _T = TypeVar("_T")
 
 
 class Observed(NamedTuple):
-    """What database and scheduler say together of the jobs that should be online."""
+    """What database and scheduler say together of the jobs that should be online.
+
+    `elsewhere` says of those that this scheduler cannot tell about in whose queue they are.
+    """
 
     live: dict[JobKey, LiveJob]
     missing: dict[JobKey, Missing]
     live_spawns: dict[JobKey, tuple[int, int]]
+    elsewhere: dict[JobKey, str]
+
+
+NOTHING = Observed({}, {}, {}, {})
+"""What is seen before the first look, and where nobody can look."""
 
 
 # ------------------------------------------------------------------------------------ the rule
@@ -134,7 +143,7 @@ def observe(
             ending = _ending_in_queue(ids, record)
             if ending is not None and row.changed_at <= record.polled_at:
                 missing[row.key] = Missing(ending.reason, row.changed_at, ending.exit_status, ending.signal)
-    return Observed(live, missing, live_spawns)
+    return Observed(live, missing, live_spawns, {})
 
 
 def _ending_in_queue(ids: Sequence[str], record: PollRecord) -> Ending | None:
@@ -241,12 +250,16 @@ def examine(
 ) -> Observed:
     """`observe`, then what it found missing confirmed against the file and, with `inquiries`, explained.
 
-    A scheduler's list is one user's: of what others submitted, its silence says nothing.
+    A scheduler's list is its own and one user's: of what others have, its silence says nothing.
     """
-    mine = [row for row in rows.values() if not row.claimed_by or same_user(row.claimed_by, ws.db.who)]
+    elsewhere = {row.key: where for row in rows.values() if (where := _other_queue(ws, row))}
+    here = {key: [s for s in own if ws.executor.holds(s.executor)] for key, own in spawns.items()}
+    scattered = {
+        key: _first_other(ws, own) for key, own in spawns.items() if len(here[key]) < len(own) and key in rows
+    }
     observed = observe(
-        mine,
-        spawns,
+        [row for key, row in rows.items() if key not in elsewhere],
+        here,
         record,
         grace=ws.settings.poll.grace,
         proof=ws.executor.absence_is_proof,
@@ -255,8 +268,23 @@ def examine(
         if ws.executor.shows_tokens
         else ws.settings.submit.timeout + ws.settings.poll.grace,
     )
-    observed = confirm(ws, observed, rows)
+    # A job of which a part is elsewhere may be alive there, if it is not here.
+    elsewhere |= {key: where for key, where in scattered.items() if key not in observed.live}
+    missing = {key: lost for key, lost in observed.missing.items() if key not in elsewhere}
+    observed = confirm(ws, observed._replace(missing=missing, elsewhere=elsewhere), rows)
     return observed if inquiries is None else explain_missing(ws, observed, rows, inquiries)
+
+
+def _other_queue(ws: Workspace, row: JobRow) -> str:
+    """In whose queue a job is that this scheduler's list for this user does not show: '' if it would."""
+    if row.claimed_by and not same_user(row.claimed_by, ws.db.who):
+        return f"{row.executor or 'the queue'} of {row.claimed_by.partition('@')[0]}"
+    # A spawn job is where its spawns are.
+    return "" if row.state == SPAWN or ws.executor.holds(row.executor) else row.executor or ""
+
+
+def _first_other(ws: Workspace, spawns: Sequence[Spawn]) -> str:
+    return next((s.executor for s in spawns if s.executor and not ws.executor.holds(s.executor)), "")
 
 
 # ------------------------------------------------------------------------------------ snapshots
@@ -275,7 +303,7 @@ class Monitor:
         self._batches: dict[int, Batch] = {}
         self._online: dict[JobKey, JobRow] = {}
         self._record = PollRecord()
-        self._observed = Observed({}, {}, {})
+        self._observed = NOTHING
         self._database = DatabaseHealth(ws.db.path)
         self._executor_error = ""
         self._inquiries = Inquiries()
@@ -377,6 +405,7 @@ class Monitor:
             {**untouched(self._observed.live), **found.live},
             {**untouched(self._observed.missing), **found.missing},
             {**untouched(self._observed.live_spawns), **found.live_spawns},
+            {**untouched(self._observed.elsewhere), **found.elsewhere},
         )
 
     def _examined(
@@ -392,7 +421,7 @@ class Monitor:
             raise
         except ParaschutError as error:  # there is no such executor: the file is shown all the same
             self._executor_error = str(error)
-            return Observed({}, {}, {})
+            return NOTHING
 
     def _snapshot(
         self,
@@ -415,14 +444,19 @@ class Monitor:
             live=self._observed.live,
             missing=self._observed.missing,
             live_spawns=self._observed.live_spawns,
+            elsewhere=self._observed.elsewhere,
             held_back=self._held_back(),
             database=self._database,
-            scheduler=SchedulerHealth(name, record.polled_at, failing, error, total),
+            scheduler=SchedulerHealth(name, record.polled_at, failing, error, total, self._notice()),
             changed=changed,
             removed_batches=removed,
             changed_batches=changed_batches,
             reload=reload,
         )
+
+    def _notice(self) -> str:
+        others = Counter(self._observed.elsewhere.values())
+        return "; ".join(f"{n} in {where}, which is not asked here" for where, n in others.items())
 
     def _held_back(self) -> dict[int, str]:
         """For each batch that does not move, why: in a few words."""
@@ -445,6 +479,9 @@ class Monitor:
                 reasons[batch_id] = (
                     f"{n} {words}" if words in (QUEUED, HELD, STUCK) else f"{n} queued: {words}"
                 )
+        for batch_id, (n, where) in _by_queue(self._observed.elsewhere).items():
+            if batch_id not in moving and batch_id not in queued:
+                reasons[batch_id] = f"{n} in {where}, which is not asked here"
         for batch_id, n in lost.items():
             if batch_id not in moving and batch_id not in queued:
                 group = " hold back the next group" if batch_id in reasons else ""
@@ -452,14 +489,23 @@ class Monitor:
         return reasons
 
 
+def _by_queue(elsewhere: Mapping[JobKey, str]) -> dict[int, tuple[int, str]]:
+    """For each batch with jobs in other queues: how many, and in which (the first of several)."""
+    found: dict[int, tuple[int, str]] = {}
+    for key, where in elsewhere.items():
+        n, first = found.get(key.batch_id, (0, where))
+        found[key.batch_id] = n + 1, first
+    return found
+
+
 def _turned(before: Observed, after: Observed) -> set[JobKey]:
     """Jobs that went online, offline or missing, or changed so, between two observations."""
-    turned = {
-        key for key in before.live.keys() | after.live.keys() if before.live.get(key) != after.live.get(key)
-    }
-    turned.update(
-        key
-        for key in before.missing.keys() | after.missing.keys()
-        if before.missing.get(key) != after.missing.get(key)
+
+    def differ(one: Mapping[JobKey, object], other: Mapping[JobKey, object]) -> set[JobKey]:
+        return {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)}
+
+    return (
+        differ(before.live, after.live)
+        | differ(before.missing, after.missing)
+        | differ(before.elsewhere, after.elsewhere)
     )
-    return turned

@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from itertools import chain
 
 from .db.jobs import read_online_rows
 from .db.poll import Absent, PollRecord, is_leased, read_poll, store_poll, take_lease
 from .db.spawns import read_live_spawns
 from .errors import DatabaseError, ParaschutError, SchedulerError
-from .executors.base import JobExecutor
-from .model import ENDED, LiveJob
+from .model import ENDED, JobRow, LiveJob, Spawn
 from .workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -31,17 +31,15 @@ _SAMPLE = 100  # of the jobs that should be there, so many are looked up in the 
 
 def scheduler_key(ws: Workspace) -> str:
     """The name under which a scheduler's answers are kept: they are one user's."""
-    executor = ws.executor
-    name = executor.name if executor.name != JobExecutor.name else type(executor).__qualname__
-    return f"{name} {ws.db.who.partition('@')[0]}"
+    return f"{ws.executor.identity} {ws.db.who.partition('@')[0]}"
 
 
 def expected_ids(ws: Workspace) -> set[str]:
-    """The ids of all jobs and spawns that should be in the queue."""
-    ids = {i for row in read_online_rows(ws.reader) for i in (row.submit_id, row.cluster_id) if i}
-    for spawns in read_live_spawns(ws.reader).values():
-        ids.update(i for spawn in spawns for i in (spawn.submit_id, spawn.cluster_id) if i)
-    return ids
+    """The ids of all jobs and spawns that should be in this scheduler's queue."""
+    submissions: list[JobRow | Spawn] = [*read_online_rows(ws.reader)]
+    submissions += chain.from_iterable(read_live_spawns(ws.reader).values())
+    mine = [submission for submission in submissions if ws.executor.holds(submission.executor)]
+    return {i for submission in mine for i in (submission.submit_id, submission.cluster_id) if i}
 
 
 def ask(ws: Workspace, *, force: bool = False) -> PollRecord:

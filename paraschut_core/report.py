@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from . import polling
 from .db.filters import matching_keys
-from .db.jobs import read_all_infos
+from .db.jobs import read_all_infos, read_keys_of_others
 from .db.spawns import read_spawns, spawn_fields
 from .errors import DatabaseError, UsageError
 from .logs import ABSENT, LogError, look_at, print_lines
@@ -40,6 +41,15 @@ class Queue(NamedTuple):
                 if JobKey(batch_id, info["JobIndex"]) in self.observed.missing:
                     lost.setdefault(batch_id, []).append(info)
         return lost
+
+    def elsewhere(self) -> dict[JobKey, str]:
+        """Jobs among those asked for of which this scheduler cannot tell, and in whose queue they are."""
+        return {
+            key: self.observed.elsewhere[key]
+            for batch_id, infos in self.jobs.items()
+            for key in (JobKey(batch_id, info["JobIndex"]) for info in infos)
+            if key in self.observed.elsewhere
+        }
 
     def attempts(self) -> dict[JobKey, int]:
         """Which submissions of the missing jobs are missing."""
@@ -86,12 +96,17 @@ def read_queue(ws: Workspace, condition: str = "", *, force_poll: bool = False) 
     jobs = read_all_infos(ws.reader, keys)
     live = {id_: job for id_, job in record.answer.items() if job.state != ENDED}
     online: dict[JobKey, int] = {}
+    others = read_keys_of_others(ws.reader, ws.executor.identity)
     for batch_id, infos in jobs.items():
         for info in infos:
             key = JobKey(batch_id, info["JobIndex"])
             if info["state"] == SPAWN:
-                info.update(spawn_fields(read_spawns(ws.reader, key)))
-                ids = [str(i) for i in info["ClusterID"] if i]
+                spawns = read_spawns(ws.reader, key)
+                info.update(spawn_fields(spawns))
+                here = (spawn for spawn in spawns if ws.executor.holds(spawn.executor))
+                ids = [i for spawn in here if (i := spawn.cluster_id or spawn.submit_id)]
+            elif key in others:
+                ids = []  # another scheduler's: the same number is another job here
             else:
                 ids = [str(info[name]) for name in ("ClusterID", "submit_id") if info.get(name)][:1]
             n = sum(1 for i in ids if i in live and live[i].state in ONLINE)
@@ -136,12 +151,20 @@ def lines_of(queue: Queue, display: Collection[str] | None = None) -> Iterator[s
         yield "\nwhy they are missing:"
         for key, missing in reasons.items():
             yield f"  {key}: {clean_line(missing.reason)}"
+    yield from elsewhere_lines(queue)
     if not queue.connected:
         yield f"\n{queue.executor} does not answer: {clean_line(queue.error or 'never asked')}"
     for infos in queue.jobs.values():
         for info in infos:
             if "unreadable" in info:
                 yield clean_line(info["unreadable"])
+
+
+def elsewhere_lines(queue: Queue) -> Iterator[str]:
+    """A line for each other queue that has jobs of which nothing can be said here."""
+    counts = Counter(queue.elsewhere().values())
+    for where, n in counts.items():
+        yield f"\n{n} submitted to {clean_line(where)}, of which {queue.executor} cannot tell"
 
 
 # ------------------------------------------------------------------------------------ logs

@@ -20,7 +20,7 @@ from .db.spawns import (
     set_spawn_state,
     spawn_fields,
 )
-from .db.submitting import current_info, require_current
+from .db.submitting import current_executor, current_info, require_current
 from .errors import ConflictError, SchedulerError, UsageError
 from .model import COMPLETE, DONE_STATES, INIT, RUN, SPAWN, JobInfo, JobKey, JobSpec, Spawn
 from .submission import log_paths, make_spec, new_token, settle_claims, submit_claimed
@@ -62,7 +62,8 @@ def _own_spawn(
         return own
     stdout, stderr = (_last(info.get(stream)) for stream in ("stdout", "stderr"))
     delete_spawns(tx, key)
-    insert_spawn(tx, key, NewSpawn(0, stdout, stderr, token, 1, cluster_id, RUN))
+    executor = current_executor(tx, key)
+    insert_spawn(tx, key, NewSpawn(0, stdout, stderr, token, 1, cluster_id, RUN, executor))
     return Spawn(0, cluster_id, RUN, stdout, stderr, cluster_id, 1)
 
 
@@ -81,7 +82,8 @@ def _claim_spawns(ws: Workspace, tx: Transaction, info: JobInfo, n: int) -> list
     for ordinal, spawn_id in enumerate(next_spawn_ids(tx, key, n), 1):
         token = f"{group}-{ordinal}"
         stdout, stderr = log_paths(ws, info, f"{max(info['attempt'] - 1, 0)}.s{spawn_id}")
-        insert_spawn(tx, key, NewSpawn(spawn_id, stdout, stderr, token, 1))
+        spawn = NewSpawn(spawn_id, stdout, stderr, token, 1, executor=ws.executor.identity)
+        insert_spawn(tx, key, spawn)
         specs.append(
             make_spec(ws, {**info, "stdout": [stdout], "stderr": [stderr]}, token, spawn_id=spawn_id)
         )
@@ -174,6 +176,8 @@ def _is_lost(ws: Workspace, spawn: Spawn, record: PollRecord) -> bool:
     """Whether a spawn will never say that it is complete: the last poll looked for it in vain."""
     if spawn.state in (COMPLETE, INIT):
         return spawn.state == INIT  # the scheduler did not take it
+    if not ws.executor.holds(spawn.executor):
+        return False  # another scheduler's poll would have to look for it
     ids = [i for i in (spawn.cluster_id, spawn.submit_id) if i]
     if not ids:  # it is being submitted, and settle_claims sees to it; or that was cut short, who knows when
         age = time.time() - (spawn.submitted_at or 0.0)

@@ -145,8 +145,12 @@ def count_in_queue(ws: Workspace, record: PollRecord) -> int:
     own: set[str] = set()
     held = 0
     spawns = read_live_spawns(ws.reader)
-    for key, state, submit_id, cluster_id in read_online_ids(ws.reader):
-        processes = [(s.submit_id, s.cluster_id) for s in spawns.get(key, ()) if s.state != INIT]
+    for key, state, submit_id, cluster_id in read_online_ids(ws.reader, ws.executor.identity):
+        processes = [
+            (s.submit_id, s.cluster_id)
+            for s in spawns.get(key, ())
+            if s.state != INIT and ws.executor.holds(s.executor)
+        ]
         for ids in processes if state == SPAWN else [(submit_id, cluster_id)]:
             named = {i for i in ids if i}
             own |= named
@@ -266,7 +270,7 @@ def _claim_chunk(ws: Workspace, chunk: Sequence[JobKey], room: Callable[[int], i
                 continue  # another submitter was faster
             token = f"{group}-{len(specs) + 1}"
             _prepare(ws, info, tx.at)
-            claim(tx, key, info, token)
+            claim(tx, key, info, token, ws.executor.identity)
             specs.append(make_spec(ws, info, token))
     return specs
 
@@ -429,7 +433,7 @@ def settle_claims(ws: Workspace, record: PollRecord) -> int:
         return 0
     claims = [
         c
-        for c in claimed_without_id(ws.reader)
+        for c in claimed_without_id(ws.reader, ws.executor.identity)
         # The queue that is asked is one user's: of what others submitted, it says nothing.
         if not c.claimed_by or same_user(c.claimed_by, ws.db.who)
     ]

@@ -51,9 +51,14 @@ def scheduler_parts(
         return [name, ("  not polled yet", "muted")]
     age = now - health.polled_at
     late = age > 4 * interval + 30
+    notice: list[Part] = [(f" · {clean_line(health.notice, 48)}", "warning")] if health.notice else []
     if short:
         return [name, (f" {within(age, 1.5 * interval + 2)} ago", "warning" if late else "muted")]
-    return [name, (f"  polled {within(age, 1.5 * interval + 2)} ago", "warning" if late else "muted")]
+    return [
+        name,
+        (f"  polled {within(age, 1.5 * interval + 2)} ago", "warning" if late else "muted"),
+        *notice,
+    ]
 
 
 def tally_parts(snapshot: Snapshot, looks: Looks, *, short: bool = False) -> list[Part]:

@@ -92,6 +92,7 @@ def as_dict(queue: Queue, display: Collection[str] | None = None) -> dict[str, A
             "missing": sum(map(len, missing.values())),
         },
         "queue": {"executor": queue.executor, "connected": queue.connected, "total": queue.in_queue},
+        "elsewhere": {str(key): where for key, where in queue.elsewhere().items()},
         "reasons": {str(key): lost._asdict() for key, lost in queue.reasons().items()},
     }
 
@@ -138,6 +139,8 @@ def _state_lines(states: dict[str, list[int]]) -> str:
 
 def _show_end(queue: Queue) -> None:
     """The lines below the table."""
+    from ..report import elsewhere_lines
+
     output.line()
     for key, lost in queue.reasons().items():
         output.line(f"missing {key}: {lost.reason}")
@@ -145,6 +148,8 @@ def _show_end(queue: Queue) -> None:
         for info in infos:
             if "unreadable" in info:
                 output.line(info["unreadable"])
+    for text in elsewhere_lines(queue):
+        output.line(text.strip())
     if not queue.connected:
         output.line(f"{queue.executor} does not answer: {queue.error or 'never asked'}")
     output.line(f"total jobs on server queue: {queue.in_queue}")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Row = tuple[Any, ...]
 
 APPLICATION_ID = 0x50534354  # "PSCT"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 BUSY_TIMEOUT = 60.0
 """Seconds to wait for another writer: SQLite's 5 s lose 4-5 % of 200 simultaneous writers."""
@@ -248,6 +248,8 @@ class Database:
                 f"{self.path} was written by a newer Paraschut (its format is {version}, this one knows "
                 f"{SCHEMA_VERSION}). Update Paraschut: pip install -U paraschut"
             )
+        elif version < SCHEMA_VERSION:
+            self._upgrade(connection, version)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = OFF")
         if not self.read_only and self.journal is not None:
@@ -275,14 +277,30 @@ class Database:
             finally:
                 connection.execute(f"PRAGMA busy_timeout = {int(self.timeout * 1000)}")
 
+    def _upgrade(self, connection: sqlite3.Connection, version: int) -> None:
+        """Brings an older file up to date; who may only read has it done by a connection that writes."""
+        if not self.read_only:
+            from .upgrade import upgrade
+
+            upgrade(connection)
+            return
+        try:
+            with Database(self.path, timeout=self.timeout, journal=None) as writer:
+                writer.rows("SELECT rev FROM revision")
+        except DatabaseError as error:
+            raise NotADatabaseError(
+                f"{self.path} is of an older format ({version}; this Paraschut reads {SCHEMA_VERSION}). "
+                f"Whoever may write to it brings it up to date by opening it: paraschut doctor ({error})"
+            ) from error
+
     def _create(self, connection: sqlite3.Connection) -> None:
-        with open(os.path.join(os.path.dirname(__file__), "schema.sql"), encoding="utf-8") as schema:
-            script = schema.read()
+        from .upgrade import statements
+
         connection.execute("BEGIN IMMEDIATE")
         try:
             (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             if not tables:  # nobody else made them while we waited
-                for statement in _statements(script):
+                for statement in statements():
                     connection.execute(statement)
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -437,16 +455,6 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 def _quoted(path: str) -> str:
     return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-
-
-def _statements(script: str) -> list[str]:
-    statements, part = [], ""
-    for line in script.splitlines(keepends=True):
-        part += line
-        if sqlite3.complete_statement(part):
-            statements.append(part)
-            part = ""
-    return statements
 
 
 def _what_it_is(connection: sqlite3.Connection, path: str) -> str:

@@ -231,6 +231,7 @@ _COLUMNS = frozenset(
         "hostname",
         "subtime",
         "token",
+        "executor",
         "submitted_at",
         "started_at",
     )
@@ -267,7 +268,7 @@ def _metadata_before(tx: Transaction, key: JobKey, changed: Iterable[str], old: 
 
 _SPAWN = (
     "BatchID, JobIndex, SpawnID, spawn_state, attempt, token, submit_id, ClusterID, hostname,"
-    " submitted_at, stdout, stderr"
+    " submitted_at, stdout, stderr, executor"  # the last was not kept by version 1
 )
 
 
@@ -279,7 +280,8 @@ def saved_spawns(tx: Transaction, key: JobKey) -> list[list[Any]]:
 
 def restore_spawns(tx: Transaction, rows: Sequence[Sequence[Any]]) -> None:
     """Puts spawn rows back that `saved_spawns` kept."""
+    width = len(_SPAWN.split(","))
     tx.connection.executemany(
-        f"INSERT OR REPLACE INTO spawn ({_SPAWN}, rev) VALUES ({', '.join('?' * 12)}, ?)",
-        [(*row, tx.rev) for row in rows],
+        f"INSERT OR REPLACE INTO spawn ({_SPAWN}, rev) VALUES ({', '.join('?' * width)}, ?)",
+        [(*row, *[None] * (width - len(row)), tx.rev) for row in rows],
     )

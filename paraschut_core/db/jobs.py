@@ -28,7 +28,7 @@ INFO_COLUMNS = (
 _ROW = (
     "j.BatchID, j.JobIndex, j.state, j.priority, j.attempt, j.ClusterID, j.submit_id, j.hostname,"
     " j.subtime, j.changed_at, e.reason, j.rev, j.submitted_at, j.started_at, j.claimed_by,"
-    " e.exit_status, e.signal"
+    " e.exit_status, e.signal, j.executor"
 )
 _ROW_FROM = (
     "job j LEFT JOIN ending e ON e.BatchID = j.BatchID AND e.JobIndex = j.JobIndex AND e.attempt = j.attempt"
@@ -177,13 +177,24 @@ def read_online_rows(db: Database) -> list[JobRow]:
     return [to_row(row) for row in db.rows(sql)]
 
 
-def read_online_ids(db: Database) -> list[tuple[JobKey, str, str | None, str | None]]:
-    """(key, state, submit_id, ClusterID) of all jobs that should be online."""
+def read_online_ids(db: Database, executor: str) -> list[tuple[JobKey, str, str | None, str | None]]:
+    """(key, state, submit_id, ClusterID) of all jobs that should be online, but for other executors' ones."""
     rows = db.rows(
         "SELECT BatchID, JobIndex, state, submit_id, ClusterID FROM job"
-        " WHERE state IN ('submit', 'run', 'spawn')"
+        " WHERE state IN ('submit', 'run', 'spawn') AND coalesce(executor, ?) = ?",
+        (executor, executor),
     )
     return [(JobKey(row[0], row[1]), *row[2:]) for row in rows]
+
+
+def read_keys_of_others(db: Database, executor: str) -> set[JobKey]:
+    """The jobs with an id that another executor gave."""
+    rows = db.rows(
+        "SELECT BatchID, JobIndex FROM job WHERE executor <> ?"
+        " AND coalesce(submit_id, ClusterID) IS NOT NULL",
+        (executor,),
+    )
+    return {JobKey(*row) for row in rows}
 
 
 def still_in_init(db: Database, keys: Iterable[JobKey]) -> list[JobKey]:

@@ -1,4 +1,4 @@
--- The index of batches and jobs: one file, version 1 (PRAGMA user_version).
+-- The index of batches and jobs: one file, version 2 (PRAGMA user_version; upgrade.py brings older ones here).
 --
 -- Columns that users name in a Filter keep their documented spelling. `metadata` is JSON (codec.py) and
 -- holds what has no column of its own. `rev` is the database's revision at the row's last change: all
@@ -31,6 +31,7 @@ CREATE TABLE job (
   restarts     INTEGER NOT NULL DEFAULT 0,  -- times the scheduler itself requeued this submission
   token        TEXT,                        -- of the latest submission, until the job is reset
   claimed_by   TEXT,                        -- who submitted it: user@host:pid
+  executor     TEXT,                        -- by which executor (its identity); NULL: nobody knows
   submit_id    TEXT,                        -- what the scheduler answered
   ClusterID    TEXT,                        -- what the running job says its id is
   hostname     TEXT,
@@ -55,6 +56,7 @@ CREATE TABLE spawn (
   attempt      INTEGER NOT NULL DEFAULT 0,
   token        TEXT,
   claimed_by   TEXT,
+  executor     TEXT,
   submit_id    TEXT,
   ClusterID    TEXT,
   hostname     TEXT,
@@ -169,7 +171,7 @@ END;
 CREATE VIEW job_view AS
 SELECT job.idx, job.BatchID, job.JobIndex, job.state, job.priority, batch.name, batch.batch_type,
        job.ClusterID, job.submit_id, job.hostname, job.subtime, job.attempt,
-       job.submitted_at, job.started_at, job.changed_at,
+       job.submitted_at, job.started_at, job.changed_at, job.executor,
        ending.exit_status, ending.signal, ending.reason,
        json_set(job.metadata, '$.BatchID', job.BatchID, '$.JobIndex', job.JobIndex,
                 '$.state', job.state, '$.priority', job.priority, '$.attempt', job.attempt,

@@ -10,7 +10,7 @@ from .connection import Database, Row, Transaction
 from .history import add_event
 from .submitting import Running, current_token
 
-_SPAWN = "SpawnID, ClusterID, spawn_state, stdout, stderr, submit_id, attempt, submitted_at"
+_SPAWN = "SpawnID, ClusterID, spawn_state, stdout, stderr, submit_id, attempt, submitted_at, executor"
 
 
 def _to_spawn(row: Row) -> Spawn:
@@ -86,7 +86,7 @@ def read_tokens(db: Database, key: JobKey) -> list[tuple[Spawn, str | None]]:
 
 
 class NewSpawn(NamedTuple):
-    """A spawn to be added: `spawn_id`, its logs, and the token of its submission."""
+    """A spawn to be added: `spawn_id`, its logs, the token of its submission, and by which executor."""
 
     spawn_id: int
     stdout: str
@@ -95,6 +95,7 @@ class NewSpawn(NamedTuple):
     attempt: int
     cluster_id: str | None = None
     state: str = SUBMIT
+    executor: str | None = None
 
 
 def next_spawn_ids(tx: Transaction, key: JobKey, n: int) -> list[int]:
@@ -118,8 +119,8 @@ def insert_spawn(tx: Transaction, key: JobKey, spawn: NewSpawn) -> None:
     """Adds or replaces one spawn of a job."""
     tx.connection.execute(
         "INSERT OR REPLACE INTO spawn (BatchID, JobIndex, SpawnID, spawn_state, attempt, token, claimed_by,"
-        " submit_id, ClusterID, submitted_at, stdout, stderr, rev)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " executor, submit_id, ClusterID, submitted_at, stdout, stderr, rev)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             *key,
             spawn.spawn_id,
@@ -127,6 +128,7 @@ def insert_spawn(tx: Transaction, key: JobKey, spawn: NewSpawn) -> None:
             spawn.attempt,
             spawn.token,
             tx.who,
+            spawn.executor,
             spawn.cluster_id,
             spawn.cluster_id,
             tx.at,
@@ -234,7 +236,8 @@ def hand_over(tx: Transaction, key: JobKey, attempt: int, spawn_id: int) -> None
     tx.connection.execute(
         "UPDATE job SET state = :run, changed_at = :at, changed_by = :who, rev = :rev,"
         f" token = coalesce((SELECT token {mine}), token), ClusterID = (SELECT ClusterID {mine}),"
-        f" submit_id = (SELECT submit_id {mine}) WHERE BatchID = :b AND JobIndex = :j",
+        f" submit_id = (SELECT submit_id {mine}), executor = (SELECT executor {mine})"
+        " WHERE BatchID = :b AND JobIndex = :j",
         {
             "run": RUN,
             "at": tx.at,

@@ -44,12 +44,16 @@ def current_info(tx: Transaction, db: Database, key: JobKey) -> JobInfo:
     return to_info(row)
 
 
-def claim(tx: Transaction, key: JobKey, info: JobInfo, token: str) -> None:
-    """Takes a job for submission: `init` -> `submit`, one attempt more. `info` has its new log paths."""
+def claim(tx: Transaction, key: JobKey, info: JobInfo, token: str, executor: str) -> None:
+    """Takes a job for submission by `executor` (its identity): `init` -> `submit`, one attempt more.
+
+    `info` has its new log paths.
+    """
     tx.connection.execute(
         "UPDATE job SET state = ?, attempt = ?, token = ?, restarts = 0, submit_id = NULL, ClusterID = NULL,"
         " hostname = NULL, subtime = ?, submitted_at = ?, started_at = NULL, changed_at = ?,"
-        " changed_by = ?, claimed_by = ?, metadata = ?, rev = ? WHERE BatchID = ? AND JobIndex = ?",
+        " changed_by = ?, claimed_by = ?, executor = ?, metadata = ?, rev = ?"
+        " WHERE BatchID = ? AND JobIndex = ?",
         (
             SUBMIT,
             info["attempt"],
@@ -59,6 +63,7 @@ def claim(tx: Transaction, key: JobKey, info: JobInfo, token: str) -> None:
             tx.at,
             tx.who,
             tx.who,
+            executor,
             pack_metadata(info),
             tx.rev,
             *key,
@@ -110,8 +115,8 @@ def release(tx: Transaction, key: JobKey, token: str, why: str, *, surely: bool)
                 info[stream] = info[stream][:-1]
     metadata = row[-1] if "unreadable" in info else pack_metadata(info)
     tx.connection.execute(
-        "UPDATE job SET state = ?, attempt = ?, token = NULL, submitted_at = NULL, metadata = ?,"
-        " changed_at = ?, changed_by = ?, rev = ? WHERE BatchID = ? AND JobIndex = ?",
+        "UPDATE job SET state = ?, attempt = ?, token = NULL, executor = NULL, submitted_at = NULL,"
+        " metadata = ?, changed_at = ?, changed_by = ?, rev = ? WHERE BatchID = ? AND JobIndex = ?",
         (INIT, attempt, metadata, tx.at, tx.who, tx.rev, *key),
     )
     add_event(tx, key, info["attempt"], SUBMIT, INIT, why)
@@ -128,17 +133,23 @@ class Claimed(NamedTuple):
     spawn_id: int | None = None
 
 
-def claimed_without_id(db: Database) -> list[Claimed]:
-    """All submissions whose id is not known: cut short by a crash, or under way right now."""
+def claimed_without_id(db: Database, executor: str) -> list[Claimed]:
+    """All submissions by this executor whose id is not known: cut short by a crash, or under way now.
+
+    Those of which nobody knows the executor are among them.
+    """
     jobs = db.rows(
         "SELECT BatchID, JobIndex, token, submitted_at, claimed_by FROM job WHERE state = 'submit'"
         # said twice: in this form SQLite sees that the index of online jobs answers it
         " AND state IN ('submit', 'run', 'spawn')"
-        " AND submit_id IS NULL AND ClusterID IS NULL AND token IS NOT NULL"
+        " AND submit_id IS NULL AND ClusterID IS NULL AND token IS NOT NULL AND coalesce(executor, ?) = ?",
+        (executor, executor),
     )
     spawns = db.rows(
         "SELECT BatchID, JobIndex, token, submitted_at, claimed_by, SpawnID FROM spawn"
         " WHERE spawn_state = 'submit' AND submit_id IS NULL AND ClusterID IS NULL AND token IS NOT NULL"
+        " AND coalesce(executor, ?) = ?",
+        (executor, executor),
     )
     return [
         Claimed(JobKey(batch, index), token, at or 0.0, who or "", *rest)
@@ -242,6 +253,12 @@ def _next_attempt(info: JobInfo) -> None:
 def current_token(tx: Transaction, key: JobKey) -> str | None:
     """The token of the job's latest submission (None: it was reset, or never submitted)."""
     row = tx.connection.execute("SELECT token FROM job WHERE BatchID = ? AND JobIndex = ?", key).fetchone()
+    return row[0] if row else None
+
+
+def current_executor(tx: Transaction, key: JobKey) -> str | None:
+    """The executor of the job's latest submission; None: nobody knows."""
+    row = tx.connection.execute("SELECT executor FROM job WHERE BatchID = ? AND JobIndex = ?", key).fetchone()
     return row[0] if row else None
 
 
@@ -359,7 +376,7 @@ def change_fields(
     return _apply(tx, key, info, hidden, new, why, action)
 
 
-_KEPT = ("token", "submitted_at", "started_at")
+_KEPT = ("token", "executor", "submitted_at", "started_at")
 """Columns that a reset clears and users do not see."""
 
 

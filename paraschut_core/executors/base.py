@@ -42,6 +42,18 @@ class JobExecutor:
     absence_is_proof = False
     """Whether a job that `poll` does not show has surely ended (no second look is needed)."""
 
+    @property
+    def identity(self) -> str:
+        """What the index notes of a submission, so that no other scheduler is asked about it."""
+        return self.name if self.name != JobExecutor.name else type(self).__qualname__
+
+    def holds(self, executor: str | None) -> bool:
+        """Whether a submission that is noted as `executor`'s is for this one to judge.
+
+        So it is where nothing is noted: nobody can say that it is not.
+        """
+        return executor is None or executor == self.identity
+
     # ------------------------------------------------------------------ one job (v0.6's spelling)
 
     def submit(self, JobInfo: JobInfo, Spawn: bool = False) -> str:

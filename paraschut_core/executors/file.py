@@ -132,6 +132,12 @@ class FileJobExecutor(JobExecutor):
         self.jobs_folder = f"{self.script_file}.jobs"
         self.done_file = f"{self.script_file}.done"
 
+    @property
+    def identity(self) -> str:
+        """Each script is a queue of its own; that of the settings may move with its directory."""
+        usual = os.path.join(self._settings.job_dir, self._settings.script_file)
+        return self.name if self.script_file == os.path.abspath(usual) else f"{self.name} {self.script_file}"
+
     # ------------------------------------------------------------------ submit
 
     def chunk_limit(self) -> int:

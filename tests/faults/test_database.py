@@ -28,7 +28,7 @@ from paraschut_core import (
     submission,
 )
 from paraschut_core.db import codec, filters, values
-from paraschut_core.db.connection import APPLICATION_ID, Database
+from paraschut_core.db.connection import APPLICATION_ID, SCHEMA_VERSION, Database
 from paraschut_core.errors import DatabaseBusyError, DatabaseError, NotADatabaseError, ParaschutError
 from paraschut_core.monitor import Monitor
 from paraschut_core.watch import ChangeDetector
@@ -88,7 +88,7 @@ def make_named_foreign(path: Path) -> None:
 def make_newer(path: Path) -> None:
     Database(path, create=True).rows("SELECT 1")
     with sqlite3.connect(path) as other:
-        other.execute("PRAGMA user_version = 2")
+        other.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
 
 
 def make_v06(path: Path) -> None:
