@@ -42,6 +42,7 @@ class Group:
         self.states = cells.states
         self.looks = bytearray(cells.states)
         self._book = looks
+        self._tally: dict[int, int] | None = None
 
     def __len__(self) -> int:
         return len(self.states)
@@ -67,11 +68,65 @@ class Group:
         if at is None:
             return None
         key = JobKey(self.batch_id, index)
-        look = self._book.of(self.states[at], live.get(key), key in missing)
-        if look == self.looks[at]:
+        look, before = self._book.of(self.states[at], live.get(key), key in missing), self.looks[at]
+        if look == before:
             return None
         self.looks[at] = look
+        if self._tally is not None:
+            self._tally[before] -= 1
+            self._tally[look] = self._tally.get(look, 0) + 1
         return at
+
+    def undress(self) -> None:
+        """Has each job look as its state alone does."""
+        self.looks[:] = self.states
+        self._tally = None
+
+    @property
+    def tally(self) -> dict[int, int]:
+        """Jobs by look: counted once and kept up to date, for it is asked for at every refresh."""
+        if self._tally is None:
+            self._tally = {look: self.looks.count(look) for look in set(self.looks)}
+        return self._tally
+
+    def merged(self, found: Mapping[int, int | None]) -> Group | None:
+        """The group with some jobs added, in another state or, where the state is None, taken out; None if
+        nothing is left. It costs little beyond copying what stays.
+
+        Args:
+            found: codes of states by JobIndex.
+        """
+        edges: list[tuple[int, int, int | None]] = []
+        for index, code in sorted(found.items()):
+            at = bisect_left(self.indexes, index)
+            there = at < len(self.indexes) and self.indexes[at] == index
+            if there and code is not None:
+                self.states[at] = code
+            elif there or code is not None:
+                edges.append((at, index, code))
+        if not edges:
+            return self
+        indexes = self._indexes_with(edges)
+        if not indexes:
+            return None
+        group = Group(Cells(self.batch_id, indexes, _woven(self.states, edges)), self._book)
+        group.looks = _woven(self.looks, edges)
+        return group
+
+    def _indexes_with(self, edges: Sequence[tuple[int, int, int | None]]) -> Indexes:
+        """The JobIndexes after the edges; a batch to which jobs are added at its end stays a range."""
+        last = self.indexes[-1]
+        added = [index for at, index, code in edges if at == len(self.indexes) and code is not None]
+        if len(added) == len(edges) and isinstance(self.indexes, range) and added[-1] == last + len(added):
+            return range(self.indexes.start, added[-1] + 1)
+        indexes, start = array("q"), 0
+        for at, index, code in edges:
+            indexes.extend(self.indexes[start:at])
+            start = at + (code is None)
+            if code is not None:
+                indexes.append(index)
+        indexes.extend(self.indexes[start:])
+        return packed(indexes)
 
     def find(self, look: int, start: int) -> int:
         """The first place from `start` on with that look, or -1."""
@@ -86,11 +141,24 @@ class Group:
         return found
 
 
+def _woven(codes: bytearray, edges: Sequence[tuple[int, int, int | None]]) -> bytearray:
+    woven, start = bytearray(), 0
+    for at, _, code in edges:
+        woven += codes[start:at]
+        start = at + (code is None)
+        if code is not None:
+            woven.append(code)
+    return woven + codes[start:]
+
+
 class Change(NamedTuple):
-    """What an update did to the board: places whose look changed, and whether it must be read anew."""
+    """What an update did to the board: places whose look changed, jobs of shown batches that it does not
+    have, jobs that may match or no longer match the filter, and whether it must be read anew."""
 
     places: list[tuple[int, int]]
     stale: bool
+    strangers: list[JobRow]
+    doubtful: set[JobKey]
 
 
 class Board:
@@ -105,9 +173,12 @@ class Board:
     def __init__(self, cells: Iterable[Cells], looks: Looks, *, matching: bool = False) -> None:
         self.matching = matching
         self.book = looks
-        self.groups = [Group(part, looks) for part in cells if len(part.states)]
-        self.starts = [0, *accumulate(len(group) for group in self.groups)]
-        self._by_batch = {group.batch_id: at for at, group in enumerate(self.groups)}
+        self._take([Group(part, looks) for part in cells if len(part.states)])
+
+    def _take(self, groups: list[Group]) -> None:
+        self.groups = groups
+        self.starts = [0, *accumulate(len(group) for group in groups)]
+        self._by_batch = {group.batch_id: at for at, group in enumerate(groups)}
 
     @property
     def total(self) -> int:
@@ -148,23 +219,48 @@ class Board:
 
     def counts(self) -> dict[int, int]:
         """Jobs by look."""
-        return {
-            look: n
-            for look in range(len(self.book.looks))
-            if (n := sum(group.looks.count(look) for group in self.groups))
-        }
+        sums: dict[int, int] = {}
+        for group in self.groups:
+            for look, n in group.tally.items():
+                if n:
+                    sums[look] = sums.get(look, 0) + n
+        return sums
+
+    def merged(self, found: Mapping[JobKey, int | None], snapshot: Snapshot) -> Board:
+        """The board with some jobs added, changed or, where their state's code is None, taken out."""
+        by_batch: dict[int, dict[int, int | None]] = {}
+        for key, code in found.items():
+            by_batch.setdefault(key.batch_id, {})[key.job_index] = code
+        groups = []
+        for group in self.groups:
+            part = by_batch.pop(group.batch_id, None)
+            changed = group if part is None else group.merged(part)
+            if changed is not None:
+                groups.append(changed)
+        for batch_id, part in by_batch.items():
+            new = {index: code for index, code in sorted(part.items()) if code is not None}
+            if new:
+                cells = Cells(batch_id, packed(array("q", new)), bytearray(new.values()))
+                groups.append(Group(cells, self.book))
+        board = Board((), self.book, matching=self.matching)
+        board._take(sorted(groups, key=lambda group: -group.batch_id))
+        for key in found:
+            at = board._by_batch.get(key.batch_id)
+            if at is not None:
+                board.groups[at].look(key.job_index, snapshot.live, snapshot.missing)
+        return board
 
     def dress(self, snapshot: Snapshot) -> None:
         """Works out all looks anew from what the scheduler says."""
         for group in self.groups:
-            group.looks[:] = group.states
+            group.undress()
         for key in (*snapshot.live, *snapshot.missing):
             at = self._by_batch.get(key.batch_id)
             if at is not None:
                 self.groups[at].look(key.job_index, snapshot.live, snapshot.missing)
 
     def update(
-        self, old: Snapshot | None, new: Snapshot, rows: Iterable[JobRow], removed: Iterable[int]
+        self, old: Snapshot | None, new: Snapshot, rows: Sequence[JobRow], removed: Iterable[int]
     ) -> Change:
         """Takes a newer snapshot in.
 
@@ -175,23 +271,18 @@ class Board:
         """
         stale = any(batch_id in self._by_batch for batch_id in removed)
         touched: set[JobKey] = set()
+        strangers: list[JobRow] = []
         for row in rows:
             at = self._by_batch.get(row.key.batch_id)
-            if at is None:
-                stale = stale or self.matching
-                continue
-            group = self.groups[at]
-            place = group.position(row.key.job_index)
-            if place is None:
-                stale = True  # a new job, or one that may match the filter now
-                continue
-            code = self.book.code(row.state)
-            if code != group.states[place]:
-                group.states[place] = code
-                stale = stale or self.matching
-            touched.add(row.key)
-        touched |= _differing(old.live if old else {}, new.live)
-        touched |= _differing(old.missing if old else {}, new.missing)
+            place = None if at is None else self.groups[at].position(row.key.job_index)
+            if at is not None and place is not None:
+                self.groups[at].states[place] = self.book.code(row.state)
+                touched.add(row.key)
+            elif at is not None and not self.matching:
+                strangers.append(row)
+        lost = _differing(old.missing if old else {}, new.missing)
+        touched |= _differing(old.live if old else {}, new.live) | lost
+        doubtful = {row.key for row in rows} | lost if self.matching else set()
         places = []
         for key in touched:
             at = self._by_batch.get(key.batch_id)
@@ -199,7 +290,7 @@ class Board:
                 place = self.groups[at].look(key.job_index, new.live, new.missing)
                 if place is not None:
                     places.append((at, place))
-        return Change(places, stale)
+        return Change(places, stale, strangers, doubtful)
 
 
 def _differing(old: Mapping[JobKey, object], new: Mapping[JobKey, object]) -> set[JobKey]:

@@ -6,11 +6,9 @@ The thread of the screen never touches a file: one on a network file system can 
 from __future__ import annotations
 
 import asyncio
-import itertools
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from operator import itemgetter
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TypeVar
 
 from textual.message import Message
 
@@ -20,14 +18,15 @@ from paraschut_core.errors import ParaschutError, UsageError
 from paraschut_core.executors.base import JobExecutor
 from paraschut_core.model import Action, JobInfo, JobKey, JobRow
 
-from .board import Board, Cells, packed
+from .board import Board
 from .columns import META, SortKey, sort_rows
 from .deeds import Deeds
 from .feed import Feed, Update
 from .journal import Journal
 from .lanes import Lane
+from .loading import Loading, Request
 from .look import Looks
-from .messages import ActionProgress, CellsReady, SnapshotReady
+from .messages import ActionProgress, SnapshotReady
 from .query import Query
 from .records import JobRecord, Preview, Target, Verdict
 
@@ -39,16 +38,6 @@ CHUNK = 5000
 
 MOST_SORTED = 300_000
 """Jobs that the rows can be sorted of: each one's row is read for it."""
-
-FEW = 2000
-"""Up to so many jobs are read one by one, more in a sweep through their batch."""
-
-
-class Request(NamedTuple):
-    """What the grid is to show: these batches, or, with a query, all jobs that match it."""
-
-    batches: tuple[int, ...] = ()
-    query: Query | None = None
 
 
 class Gateway:
@@ -67,16 +56,13 @@ class Gateway:
         self._post: Post = lambda message: None
         self._feed = Feed(settings, executor, looks, self._announce)
         self._reader: Lane | None = None
-        self._loader: Lane | None = None
+        self._loading: Loading | None = None
         self._actor: Lane | None = None
         self._counter: Lane | None = None
         self._sorter: Lane | None = None
         self._sorting: object = None
         self._journal = Journal()
         self._reader_db: Database | None = None
-        self._loader_db: Database | None = None
-        self._tickets = itertools.count(1)
-        self._wanted = 0
         self._cancelled = False
         self._acting = False
 
@@ -85,7 +71,8 @@ class Gateway:
     def start(self, post: Post) -> None:
         """Begins to follow the project; messages go to `post`, from any thread."""
         self._post = post
-        self._reader, self._loader = Lane("paraschut-read"), Lane("paraschut-load")
+        self._reader = Lane("paraschut-read")
+        self._loading = Loading(self._open, self.looks, self._tell_of)
         self._actor, self._counter = Lane("paraschut-act"), Lane("paraschut-count")
         self._sorter = Lane("paraschut-sort")
         self._journal.open()
@@ -93,11 +80,10 @@ class Gateway:
 
     def stop(self) -> None:
         """Tells all threads to end, without waiting for any."""
-        self._wanted = -1
         self._cancelled = True
         self._sorting = None
         self._feed.stop()
-        for lane in (self._reader, self._loader, self._actor, self._counter, self._sorter):
+        for lane in (self._reader, self._loading, self._actor, self._counter, self._sorter):
             if lane is not None:
                 lane.stop()
         self._journal.close()
@@ -137,87 +123,20 @@ class Gateway:
     def _announce(self) -> None:
         self._post(SnapshotReady())
 
+    def _tell_of(self, message: Message) -> None:
+        self._post(message)
+
     # ------------------------------------------------------------------ jobs for the grid
 
-    def load(self, request: Request, missing: Sequence[JobKey] = ()) -> int:
-        """Reads the jobs of a request; they come as CellsReady messages with the ticket returned.
-        A newer request ends an older one.
+    def load(self, request: Request, missing: Collection[JobKey] = ()) -> int:
+        """Reads the jobs of a request: see Loading.load."""
+        assert self._loading is not None  # started
+        return self._loading.load(request, missing)
 
-        Args:
-            missing: what is missing now, for a query that asks for it.
-        """
-        ticket = self._wanted = next(self._tickets)
-        assert self._loader is not None  # started
-        self._loader.submit(lambda: self._load(ticket, request, frozenset(missing)))
-        return ticket
-
-    def _load(self, ticket: int, request: Request, missing: frozenset[JobKey]) -> None:
-        if ticket != self._wanted:
-            return
-        try:
-            if self._loader_db is None:
-                self._loader_db = self._open()
-            if request.query is not None:
-                cells = self._matching(self._loader_db, ticket, request.query, missing)
-                self._post(CellsReady(ticket, cells, True))
-            else:
-                self._load_batches(self._loader_db, ticket, request.batches)
-        except ParaschutError as error:
-            self._loader_db = None
-            self._post(CellsReady(ticket, [], True, str(error)))
-
-    def _load_batches(self, db: Database, ticket: int, batches: Sequence[int]) -> None:
-        """Sends the first part at once, so that something is there to see, and all of it at the end."""
-        from paraschut_core.db.jobs import read_cells
-
-        whole: list[Cells] = []
-        sent = False
-        for batch_id in batches:
-            indexes, states = array("q"), bytearray()
-            for chunk in read_cells(db, batch_id):
-                if ticket != self._wanted:
-                    return
-                indexes.extend(map(itemgetter(0), chunk))
-                states.extend(map(self.looks.code, map(itemgetter(1), chunk)))
-                if not sent and len(chunk) >= 10_000:
-                    sent = True
-                    first = Cells(batch_id, packed(indexes[:]), bytearray(states))
-                    self._post(CellsReady(ticket, [*whole, first], False))
-            whole.append(Cells(batch_id, packed(indexes), states))
-        self._post(CellsReady(ticket, whole, True))
-
-    def _matching(self, db: Database, ticket: int, query: Query, missing: frozenset[JobKey]) -> list[Cells]:
-        from paraschut_core.db.filters import matching_keys
-        from paraschut_core.logs import Pattern
-
-        from .log_search import log_holds
-
-        def wanted(keys: Iterable[JobKey], lost: bool | None) -> Iterator[JobKey]:
-            return (key for key in keys if lost is None or (key in missing) is lost)
-
-        found: dict[int, set[int]] = {}
-        words = [Pattern(text, literal=True) for text in query.log]
-        passes = [(query.condition, query.lost)] + ([(query.or_lost, True)] if query.or_lost else [])
-        for condition, lost in passes:
-            for key in wanted(matching_keys(db, condition or "1"), lost):
-                if ticket != self._wanted:
-                    return []
-                if not words or log_holds(db, key, words):
-                    found.setdefault(key.batch_id, set()).add(key.job_index)
-        return [self._cells_of(db, batch_id, found[batch_id]) for batch_id in sorted(found, reverse=True)]
-
-    def _cells_of(self, db: Database, batch_id: int, wanted: set[int]) -> Cells:
-        """Some jobs of a batch with their states: one by one if they are few, else in one sweep."""
-        from paraschut_core.db.jobs import read_cells, read_rows
-
-        found: list[tuple[int, str]]
-        if len(wanted) <= FEW:
-            rows = read_rows(db, [JobKey(batch_id, index) for index in sorted(wanted)])
-            found = [(row.key.job_index, row.state) for row in rows]
-        else:
-            found = [cell for chunk in read_cells(db, batch_id) for cell in chunk if cell[0] in wanted]
-        indexes = array("q", map(itemgetter(0), found))
-        return Cells(batch_id, packed(indexes), bytearray(map(self.looks.code, map(itemgetter(1), found))))
+    def match(self, ticket: int, query: Query, keys: Collection[JobKey], missing: Collection[JobKey]) -> None:
+        """Holds jobs that changed against the filter of a request: see Loading.match."""
+        assert self._loading is not None  # started
+        self._loading.match(ticket, query, keys, missing)
 
     # ------------------------------------------------------------------ one job
 

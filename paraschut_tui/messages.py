@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from textual.message import Message
 
 from paraschut_core.model import JobKey
@@ -21,14 +23,28 @@ class SnapshotReady(Message):
 
 
 class CellsReady(Message):
-    """Jobs for the grid were read. `ticket` tells which request they answer, `done` whether all are here."""
+    """Jobs for the grid were read. `ticket` tells which request they answer, `done` whether all are here,
+    `searched` how much of the file has been looked through for them, 0 to 1."""
 
-    def __init__(self, ticket: int, cells: list[Cells], done: bool, error: str = "") -> None:
+    def __init__(
+        self, ticket: int, cells: list[Cells], done: bool, error: str = "", searched: float = 1.0
+    ) -> None:
         super().__init__()
         self.ticket = ticket
         self.cells = cells
         self.done = done
         self.error = error
+        self.searched = searched
+
+
+class MatchesReady(Message):
+    """Jobs that changed were held against the filter: code of the state of each, None for one that does not
+    match. `ticket` tells which request's filter it was."""
+
+    def __init__(self, ticket: int, found: Mapping[JobKey, int | None]) -> None:
+        super().__init__()
+        self.ticket = ticket
+        self.found = found
 
 
 class JobChosen(Message):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Mapping
 
 from paraschut_core.errors import FilterError
 from paraschut_core.model import JobKey, Snapshot
@@ -11,9 +12,10 @@ from paraschut_core.text import clean_line
 from .board import Board
 from .feed import Update
 from .figures import count
-from .gateway import Gateway, Request
+from .gateway import Gateway
+from .loading import Request
 from .look import Looks
-from .messages import CellsReady
+from .messages import CellsReady, MatchesReady
 from .query import Query, parse
 from .strips import Part
 from .widgets.job_grid import JobGrid
@@ -34,12 +36,21 @@ class Scope:
         self._snapshot: Snapshot | None = None
         self._ticket = 0
         self._stale = False
+        self._anew = False
+        self._doubtful: set[JobKey] = set()
+        self._wish: JobKey | None = None
+        self._led: JobKey | None = None
+        self._home: JobKey | None = None
         self._go_to: tuple[int, int | None, int | None] | None = None
         self._seats: dict[int, JobKey] = {}
         self.batches: tuple[int, ...] = ()
         self.query: Query | None = None
         self.loading = False
+        self.searched = 1.0
+        """How much of the file a search has been through."""
         self.error = ""
+        self.saved: Mapping[str, str] = {}
+        """Saved filters by name, for the filters that call them."""
 
     # ------------------------------------------------------------------ what to show
 
@@ -69,34 +80,62 @@ class Scope:
         self._load()
 
     def set_filter(self, text: str) -> None:
-        """Shows what matches; "" shows the batch again. What is wrong with the text is in `error`."""
+        """Shows what matches; "" shows the batch of the job under the cursor. What is wrong with the text is
+        in `error`."""
         self.error = ""
         try:
-            query = parse(text) if text.strip() else None
+            query = parse(text, saved=self.saved) if text.strip() else None
         except FilterError as error:
             self.error = str(error)
             self._changed()
             return
-        if query != self.query:
+        if query is None and self.query is not None:
+            self._leave_filter()
+        elif (query and query.text) != (self.query and self.query.text):
+            if self.query is None:
+                self._remember_seat()
+                self._home = self._grid.cursor
             self.query = query
             self._load()
+
+    def _leave_filter(self) -> None:
+        """Shows the batch again: that of the job to which the user went among the matches, else the one
+        from before."""
+        cursor, here = self._grid.cursor, self._grid.board.matching
+        job = cursor if here and cursor != self._led else self._home
+        self.query = None
+        if len(self.batches) <= 1 and job is not None:
+            self.batches = (job.batch_id,)
+            self._go_to = (job.batch_id, None, job.job_index)
+        self._load()
+
+    def look_again(self) -> None:
+        """Reads anew what changes with the clock: ages."""
+        if self.query is not None and self.query.timed and not self.loading:
+            self.query = parse(self.query.text, saved=self.saved)
+            self._load(anew=True)
 
     def reload(self) -> None:
         """Reads the shown jobs anew, soon: at once, or when what is being read has come."""
         if self.loading:
             self._stale = True
         else:
-            self._load()
+            self._load(anew=True)
 
     def _remember_seat(self) -> None:
         if self._grid.cursor is not None and self.query is None:
             self._seats[self._grid.cursor.batch_id] = self._grid.cursor
 
-    def _load(self) -> None:
+    def _load(self, *, anew: bool = False) -> None:
+        """Asks for the jobs; `anew` if they are there already and only have to be brought up to date."""
         if self._snapshot is None or not (self.batches or self.query):
             return
         self._stale = False
+        self._anew = anew
+        self._doubtful.clear()
+        self._wish = self._led = self._grid.cursor
         self.loading = True
+        self.searched = 0.0 if self.query is not None else 1.0
         missing = tuple(self._snapshot.missing) if self.query is not None else ()
         self._ticket = self._gateway.load(Request(self.batches, self.query), missing)
 
@@ -107,21 +146,61 @@ class Scope:
         if message.ticket != self._ticket or self._snapshot is None:
             return
         self.loading = not message.done
+        self.searched = message.searched
         self.error = message.error
-        if message.error and self.query is not None:
-            self._changed()  # a condition that SQLite does not take: what was shown stays
+        wrong = message.error and self.query is not None  # SQLite does not take it: what was shown stays
+        if wrong or (self.loading and (self._anew or not message.cells)):
+            self._changed()
             return
         board = Board(message.cells, self._looks, matching=self.query is not None)
         board.dress(self._snapshot)
         old = self._grid.board
         same = [(g.batch_id, len(g)) for g in old.groups] == [(g.batch_id, len(g)) for g in board.groups]
+        led = self._grid.cursor == self._led
         self._grid.show(board, self._note(), self._grid.order if same else None)
+        if led:  # not moved by the user since: the job that was under the cursor may be in this part only
+            if self._wish is not None:
+                self._grid.go_to(self._wish)
+            self._led = self._grid.cursor
         if message.done and self._grid.density == "rows" and self._grid.sorting:
             self._grid.post_message(self._grid.SortWanted())
         if message.done:
             self._arrive()
             if self._stale:
-                self._load()
+                self._load(anew=True)
+            else:
+                self._check_doubtful()
+        self._changed()
+
+    def take_matches(self, message: MatchesReady) -> None:
+        """Takes jobs in or out that changed so that they match the filter now, or no longer do."""
+        if message.ticket == self._ticket and self._snapshot is not None and not self.loading:
+            board = self._grid.board
+            found = {
+                key: code
+                for key, code in message.found.items()
+                if code is not None or board.locate(key) is not None
+            }
+            self._merge(found)
+
+    def _check_doubtful(self) -> None:
+        if self._doubtful and self.query is not None and self._snapshot is not None:
+            keys, self._doubtful = self._doubtful, set()
+            self._gateway.match(self._ticket, self.query, keys, tuple(self._snapshot.missing))
+
+    def _merge(self, found: Mapping[JobKey, int | None]) -> None:
+        assert self._snapshot is not None  # callers have made sure
+        if not found:
+            return
+        board = self._grid.board.merged(found, self._snapshot)
+        if all(map(operator.is_, board.groups, self._grid.board.groups)) and (
+            len(board.groups) == len(self._grid.board.groups)
+        ):
+            self._grid.repaint_changed()  # the same jobs, some in other states
+        else:
+            self._grid.show(board, self._note(), None)
+            if self._grid.density == "rows" and self._grid.sorting:
+                self._grid.post_message(self._grid.SortWanted())
         self._changed()
 
     def take_update(self, update: Update) -> None:
@@ -139,6 +218,15 @@ class Scope:
             return
         if update.reload or change.stale or gone or old is None:
             self.reload()
+            return
+        if change.strangers and self.loading:
+            self._stale = True  # they may have come too late for what is being read
+        elif change.strangers:
+            self._merge({row.key: self._looks.code(row.state) for row in change.strangers})
+        if change.doubtful:
+            self._doubtful |= change.doubtful
+            if not self.loading:
+                self._check_doubtful()
 
     def _arrive(self) -> None:
         """Puts the cursor where it was to go once the jobs are there."""
@@ -171,6 +259,8 @@ class Scope:
         assert self._snapshot is not None  # cells come after a snapshot only
         if self.error:
             return [[(clean_line(self.error), "error")]]
+        if self.query is not None and self.loading:
+            return [[("looking", "muted")]]
         if self.query is not None:
             text = clean_line(self.query.text)
             rest = f" · Esc shows all {count(self._snapshot.total)}"

@@ -11,7 +11,10 @@ Four walls stand around it, each enough for most of what could go wrong. The con
 words first: comments, `;`, parameters and parentheses that do not match are refused, so that it cannot
 leave the WHERE it is put in. It runs on a connection of its own that was opened for reading only. An
 authorizer allows nothing but SELECT on the tables of the view, and functions that compute one small thing
-from others. And it ends after `SECONDS`: while it runs, it holds a lock that makes writers wait.
+from others. And it ends after `SECONDS`: while it runs, it holds a lock that makes writers wait. Whoever
+has more patience than that searches the file part by part (search.py).
+
+Beside SQLite's own operators there is REGEXP: `hostname REGEXP '^n[12]$'`.
 """
 
 from __future__ import annotations
@@ -21,12 +24,14 @@ import re
 import sqlite3
 import sys
 import time
-from typing import NamedTuple, NoReturn
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import NoReturn
 
 from ..errors import FilterError
 from ..model import JobKey
-from ..text import clean_line
 from .connection import Database, Row
+from .filter_words import WORD, WORDING, Word, shown, strange
 
 SECONDS = 2.0
 """Longest time a condition may take (s)."""
@@ -38,27 +43,15 @@ _LARGEST = 64 << 20  # bytes of one value within SQLite
 _STEPS = 500  # of SQLite's machine between two looks at the clock; a step may parse a whole metadata
 
 _TABLES = frozenset({"job_view", "job", "batch", "ending", "json_each", "json_tree"})
+_OURS = frozenset({"job_view", "lost"})  # in memory, see `_add_missing`
 
 # No function that makes much of little (replace, printf, zeroblob, group_concat, ...), none that differs
 # from call to call, none that touches files.
 _FUNCTIONS = frozenset(
     "-> ->> abs avg ceil ceiling char coalesce count date datetime floor glob ifnull iif instr"  # noqa: SIM905
     " json json_array_length json_extract json_type json_valid julianday length like"
-    " lower ltrim max min mod nullif round rtrim sign strftime substr substring sum time timediff total"
-    " trim trunc typeof unicode unixepoch upper".split()  # as a list these would take a page
-)
-
-_WORD = re.compile(
-    r"""
-      (?P<space>    [\ \t\n\f\r]+ )
-    | (?P<comment>  -- | /\* )
-    | (?P<text>     '(?:[^']|'')*' )
-    | (?P<quoted>   "(?:[^"]|"")*" )
-    | (?P<name>     `(?:[^`]|``)*` | \[[^\]]*\] | [A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]* )
-    | (?P<number>   (?:[0-9]|\.[0-9]) (?:[eE][+-][0-9] | [A-Za-z0-9_.])* )
-    | (?P<sign>     ->>? | \|\| | << | >> | <[=>]? | >=? | ==? | != | [-+*/%&|~,.()] )
-    """,
-    re.VERBOSE,
+    " lower ltrim max min mod nullif regexp round rtrim sign strftime substr substring sum time timediff"
+    " total trim trunc typeof unicode unixepoch upper".split()  # as a list these would take a page
 )
 
 # How SQLite's messages begin that are about the file, not about the condition.
@@ -73,35 +66,6 @@ _OF_THE_FILE = (
     "locking protocol",
 )
 
-# SQLite's messages in clear words; {named} is what it names.
-_WORDING = (
-    (
-        "no such column: (.+)",
-        "there is no column {named}. Text needs quotes: '{named}'. A field of the metadata is "
-        "json_extract(metadata, '$.{named}'). The columns are {columns}",
-    ),
-    ("no such table: (?:main\\.)?(.+)", "there is no table {named}"),
-    ("no such function: (.+)", "there is no function {named}"),
-    ("wrong number of arguments to function (.+)\\(\\)", "{named} takes another number of values"),
-    (
-        "misuse of (?:aggregate function|aggregate:|window function) (.+)\\(\\)",
-        "{named} works on many rows: it belongs into a (SELECT ...)",
-    ),
-    (
-        "parser stack overflow|Expression tree is too large.*",
-        "it is nested too deep, or has too many parts. Many values of one column: JobIndex IN (1, 2, ...)",
-    ),
-    ("malformed JSON", "it takes text for JSON that is none; only metadata is JSON"),
-    ("incomplete input", "something is missing at its end"),
-    ("string or blob too big|out of memory", "it makes a value that is too large"),
-)
-
-
-class _Word(NamedTuple):
-    kind: str
-    text: str
-    start: int
-
 
 # --------------------------------------------------------------------------- what others call
 
@@ -115,7 +79,7 @@ def check(database: Database, condition: str) -> None:
     """
     if condition.strip():
         with Database(database.path, read_only=True, timeout=database.timeout) as reader:
-            _Query(reader, condition, SECONDS).prepare()
+            Filter(reader, condition, SECONDS).prepare()
 
 
 def matching_keys(
@@ -157,16 +121,26 @@ def select(
         FilterError, DatabaseError: see `matching_keys`.
     """
     with Database(database.path, read_only=True, timeout=database.timeout) as reader:
-        return _Query(reader, condition, seconds).rows(columns, limit)
+        return Filter(reader, condition, seconds).rows(columns, limit)
 
 
 # --------------------------------------------------------------------------- one condition
 
 
-class _Query:
-    """One condition on its way through the walls."""
+class Filter:
+    """One condition on its way through the walls.
 
-    def __init__(self, reader: Database, condition: str, seconds: float) -> None:
+    Args:
+        reader: a connection for this condition alone, opened for reading only.
+        condition: see above.
+        seconds: longest time that one reading may take.
+        missing: the jobs that are missing; then there are two columns more: `missing`, 1 for these and
+            else 0, and `fields`, the metadata as it is stored, which is quicker to look into.
+    """
+
+    def __init__(
+        self, reader: Database, condition: str, seconds: float, missing: Iterable[JobKey] | None = None
+    ) -> None:
         self.condition = condition
         self.seconds = seconds
         self.reader = reader
@@ -176,13 +150,30 @@ class _Query:
         # Named for the first time, these two make SQLite declare a table in memory: done here, that need
         # not be allowed to the condition.
         reader.rows("SELECT 1 FROM json_each('[]'), json_tree('[]')")
+        reader.connection.create_function("regexp", 2, _regexp, deterministic=True)
+        if missing is not None:
+            self._add_missing(missing)
         names = reader.rows("SELECT name FROM pragma_table_info('job_view')")
         self.columns = [str(name) for (name,) in names if name != "idx"]
         self.sql = "".join(self._literal(word) for word in self.words)
 
+    def _add_missing(self, missing: Iterable[JobKey]) -> None:
+        """Lays a view in memory over the file's, that knows who is missing: no row of the file does."""
+        self.reader.rows("PRAGMA temp_store = MEMORY")
+        self.reader.rows(
+            "CREATE TEMP TABLE lost (BatchID INTEGER, JobIndex INTEGER, PRIMARY KEY (BatchID, JobIndex))"
+            " WITHOUT ROWID"
+        )
+        self.reader.connection.executemany("INSERT OR IGNORE INTO lost VALUES (?, ?)", missing)
+        self.reader.rows(
+            "CREATE TEMP VIEW job_view AS SELECT v.*, EXISTS (SELECT 1 FROM temp.lost l"
+            " WHERE l.BatchID = v.BatchID AND l.JobIndex = v.JobIndex) AS missing,"
+            " (SELECT j.metadata FROM main.job j WHERE j.idx = v.idx) AS fields FROM main.job_view v"
+        )
+
     # ------------------------------------------------------------------ cutting
 
-    def _cut(self, condition: str) -> list[_Word]:
+    def _cut(self, condition: str) -> list[Word]:
         """The condition's words, if nothing in them could lead out of a pair of parentheses."""
         if not isinstance(condition, str):
             raise FilterError(f"A Filter is text, an SQL condition, not {type(condition).__name__}.")
@@ -194,15 +185,15 @@ class _Query:
         for character in condition:
             if character == "\0" or "\ud800" <= character <= "\udfff":
                 self._fail(f"SQL does not know the character {character!a}", condition.index(character))
-        words: list[_Word] = []
+        words: list[Word] = []
         open_at: list[int] = []
         place = 0
         while place < len(condition):
-            match = _WORD.match(condition, place)
+            match = WORD.match(condition, place)
             kind = match.lastgroup if match else None
             if match is None or kind is None or kind == "comment":
-                self._fail(_strange(condition, place), place)
-            word = _Word(kind, match.group(), place)
+                self._fail(strange(condition, place), place)
+            word = Word(kind, match.group(), place)
             if word.text == "(":
                 open_at.append(place)
             elif word.text == ")":
@@ -215,7 +206,7 @@ class _Query:
             self._fail("this ( is never closed", open_at[-1])
         return words
 
-    def _literal(self, word: _Word) -> str:
+    def _literal(self, word: Word) -> str:
         """The word as SQLite shall read it: double quotes mean text also where SQLite is built without."""
         if word.kind == "quoted":
             inner = word.text[1:-1].replace('""', '"')
@@ -230,26 +221,38 @@ class _Query:
         self._start()
         self._run("EXPLAIN SELECT idx FROM job_view WHERE (" + self.sql + ")")
 
-    def rows(self, columns: str, limit: int | None) -> list[Row]:
-        """What matches."""
+    def rows(self, columns: str, limit: int | None = None, among: str = "1") -> list[Row]:
+        """What matches, in a reading of its own.
+
+        Args:
+            columns, limit: see `select`.
+            among: SQL of ours over `idx`: the jobs to look at.
+        """
         self._start()
-        if not self.condition.strip():
-            return self._run(_statement("", columns, limit))
         try:
-            return self._run(_statement(f"WHERE ({self.sql})", columns, limit))
+            return self._matching(columns, limit, among)
+        finally:
+            if self.reader.connection.in_transaction:
+                self.reader.connection.execute("COMMIT")
+
+    def _matching(self, columns: str, limit: int | None, among: str) -> list[Row]:
+        if not self.condition.strip():
+            return self._run(_statement(f"WHERE {among}", columns, limit))
+        try:
+            return self._run(_statement(f"WHERE {among} AND ({self.sql})", columns, limit))
         except FilterError as error:
             if str(error.__cause__) != "malformed JSON":
                 raise
         # One damaged row must not make all the others unreadable: it matches no condition.
         whole = "CASE WHEN idx IN (SELECT idx FROM job WHERE NOT json_valid(metadata)) THEN 0 ELSE"
-        return self._run(_statement(f"WHERE {whole} ({self.sql}) END", columns, limit))
+        return self._run(_statement(f"WHERE {among} AND {whole} ({self.sql}) END", columns, limit))
 
     def _start(self) -> None:
         """Takes the reader's lock, however long that is, then puts the limits in place."""
         connection = self.reader.connection
         try:
             connection.execute("BEGIN")
-            connection.execute("SELECT rev FROM revision").fetchone()
+            connection.execute("SELECT idx FROM job LIMIT 1").fetchone()
         except sqlite3.Error as error:
             raise self.reader.explained(error) from error
         if sys.version_info >= (3, 11):  # before, SQLite's own limit holds: 1 GB
@@ -265,10 +268,10 @@ class _Query:
         self, action: int, first: str | None, second: str | None, base: str | None, within: str | None
     ) -> int:
         """SQLite's question, for each thing that a statement would do, whether it may."""
-        if action == sqlite3.SQLITE_SELECT:
-            return sqlite3.SQLITE_OK
+        if action in (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_TRANSACTION):
+            return sqlite3.SQLITE_OK  # no condition can be a transaction: it is a part of a SELECT
         if action == sqlite3.SQLITE_READ:
-            if first in _TABLES and base in ("main", None):
+            if (first in _TABLES and base in ("main", None)) or (first in _OURS and base == "temp"):
                 return sqlite3.SQLITE_OK
             self.refused = (f"a Filter may not read the table {first}", str(first))
         elif action == sqlite3.SQLITE_FUNCTION:
@@ -305,7 +308,7 @@ class _Query:
             if place is None:  # the parenthesis that we close it with
                 return "something is missing at its end", len(self.condition)
             return f"SQL does not expect {match.group(1)} here", place
-        for pattern, what in _WORDING:
+        for pattern, what in WORDING:
             if match := re.fullmatch(pattern, text, re.DOTALL):
                 named = match.group(1) if match.groups() else ""
                 return what.format(named=named, columns=", ".join(self.columns)), self._place(named)
@@ -316,14 +319,14 @@ class _Query:
         found = self._found(named.rpartition(".")[2])
         return found[0].start if found else None
 
-    def _found(self, named: str) -> list[_Word]:
+    def _found(self, named: str) -> list[Word]:
         named = named.strip("\"'`[]").lower()
         return [word for word in self.words if named and word.text.strip("\"'`[]").lower() == named]
 
     def _unexpected(self, named: str) -> int | None:
         """Which of the words like that SQLite did not expect: the first after which it reads no further."""
 
-        def stops(word: _Word) -> bool:
+        def stops(word: Word) -> bool:
             begin = "".join(self._literal(other) for other in self.words if other.start <= word.start)
             try:
                 self.reader.connection.execute(f"EXPLAIN SELECT idx FROM job_view WHERE ({begin}")
@@ -336,10 +339,16 @@ class _Query:
         return found[first].start if first < len(found) else None
 
     def _error(self, what: str, place: int | None) -> FilterError:
-        return FilterError(f"Cannot use this Filter: {what}.\n{_shown(self.condition, place)}")
+        return FilterError(f"Cannot use this Filter: {what}.\n{shown(self.condition, place)}")
 
     def _fail(self, what: str, place: int) -> NoReturn:
         raise self._error(what, place)
+
+
+@lru_cache(maxsize=10_000)
+def _regexp(pattern: str, text: object) -> bool:
+    """SQLite's REGEXP. The names of batches and hosts are few, so most answers are known already."""
+    return text is not None and re.search(pattern, str(text)) is not None
 
 
 def _statement(where: str, columns: str, limit: int | None) -> str:
@@ -351,28 +360,3 @@ def _statement(where: str, columns: str, limit: int | None) -> str:
         " JOIN batch ON batch.BatchID = job.BatchID"
         f" ORDER BY job.BatchID, job.JobIndex{end}"
     )
-
-
-def _strange(condition: str, place: int) -> str:
-    """What is wrong with a character that begins no word."""
-    character = condition[place]
-    if character in "'\"`[":
-        return f"this {character} is never closed"
-    if character in "?:@$#":
-        return f"{character} stands for a value that is not given; text needs quotes"
-    if condition[place : place + 2] in ("--", "/*"):
-        return "comments may not be in a Filter"
-    if character == ";":
-        return "a Filter is one condition, and ; would end it"
-    return f"SQL does not know the character {character!a}"
-
-
-def _shown(condition: str, place: int | None) -> str:
-    """The condition on one line, cut to what matters, with a mark under `place`."""
-    begin, mark = 0, ""
-    if place is not None:
-        begin = max(place - 50, 0)
-        mark = "\n  " + " " * (place - begin + (1 if begin else 0)) + "^"
-    end = begin + 100
-    line = ("…" if begin else "") + clean_line(condition[begin:end]) + ("…" if end < len(condition) else "")
-    return "  " + line + mark

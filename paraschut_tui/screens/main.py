@@ -19,7 +19,7 @@ from ..figures import clock
 from ..gateway import Gateway
 from ..look import L_MISSING, L_RUN, Looks, Palette
 from ..memory import Memory
-from ..messages import CellsReady, JobChosen, SnapshotReady
+from ..messages import CellsReady, JobChosen, MatchesReady, SnapshotReady
 from ..outline import BATCH, MOST_JOBS, NodeKey, ordered
 from ..widgets.batch_tree import BatchTree
 from ..widgets.line import Line
@@ -36,6 +36,10 @@ AGES = 20
 
 KEEP = 2
 """Seconds between two looks at whether there is something new to remember."""
+
+
+TIMED = 60
+"""Seconds between two looks at which jobs match a filter that asks for ages."""
 
 
 class MainScreen(Acting, Moving):
@@ -138,6 +142,8 @@ class MainScreen(Acting, Moving):
             self.grid.repaint_ages()
         if self._ticks % KEEP == 0 and self.snapshot is not None:
             self._keep(self.to_remember())
+        if self._ticks % TIMED == 0:
+            self.scope.look_again()
         self.tick_auto_submit()
 
     def on_snapshot_ready(self, message: SnapshotReady) -> None:
@@ -193,6 +199,10 @@ class MainScreen(Acting, Moving):
     def on_cells_ready(self, message: CellsReady) -> None:
         message.stop()
         self.scope.take_cells(message)
+
+    def on_matches_ready(self, message: MatchesReady) -> None:
+        message.stop()
+        self.scope.take_matches(message)
 
     # ------------------------------------------------------------------ open branches of the tree
 

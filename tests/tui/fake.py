@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import ClassVar
 
 from paraschut_core.config import Settings
@@ -29,9 +29,11 @@ from paraschut_core.model import (
 from paraschut_tui.board import Board, Cells, packed
 from paraschut_tui.columns import SortKey, sort_rows
 from paraschut_tui.feed import Update
-from paraschut_tui.gateway import Gateway, Request
+from paraschut_tui.gateway import Gateway
+from paraschut_tui.loading import Request
 from paraschut_tui.look import Looks
-from paraschut_tui.messages import CellsReady, SnapshotReady
+from paraschut_tui.messages import CellsReady, MatchesReady, SnapshotReady
+from paraschut_tui.query import Query
 from paraschut_tui.raising import propose
 from paraschut_tui.records import JobRecord, Preview, Target, Verdict
 
@@ -195,7 +197,7 @@ class FakeGateway(Gateway):
             NOW - 5400 if host else None,
         )
 
-    def load(self, request: Request, missing: Sequence[JobKey] = ()) -> int:
+    def load(self, request: Request, missing: Collection[JobKey] = ()) -> int:
         ticket = next(self._numbers)
         cells, error = [], ""
         if request.query is None:
@@ -210,7 +212,17 @@ class FakeGateway(Gateway):
         self._post(CellsReady(ticket, cells, True, error))
         return ticket
 
-    def _matching(self, text: str, missing: Sequence[JobKey]) -> list[Cells]:
+    def match(self, ticket: int, query: Query, keys: Collection[JobKey], missing: Collection[JobKey]) -> None:
+        cells = {part.batch_id: part for part in self._matching(query.text, tuple(missing))}
+        found: dict[JobKey, int | None] = {}
+        for key in keys:
+            part = cells.get(key.batch_id)
+            there = part is not None and key.job_index in part.indexes
+            state = self.batches[key.batch_id].state(key.job_index)
+            found[key] = self.looks.code(state) if there else None
+        self._post(MatchesReady(ticket, found))
+
+    def _matching(self, text: str, missing: Collection[JobKey]) -> list[Cells]:
         found = []
         for batch_id in sorted(self.batches, reverse=True):
             batch = self.batches[batch_id]

@@ -110,19 +110,82 @@ def test_an_update_changes_only_the_places_that_differ() -> None:
     assert (group.looks[7], group.looks[8]) == (look.L_UNCONFIRMED, look.L_UNCONFIRMED)
 
 
-def test_an_unknown_job_or_a_removed_batch_makes_the_board_stale() -> None:
+def test_an_unknown_job_is_a_stranger_and_a_removed_batch_makes_the_board_stale() -> None:
     looks = Looks()
     board = Board([cells(1, [0, 1], "init", looks)], looks)
-    assert board.update(None, snapshot(), [row(JobKey(1, 2), "init")], ()).stale
+    new = row(JobKey(1, 2), "init")
+    assert board.update(None, snapshot(), [new], ()).strangers == [new]
     assert board.update(None, snapshot(), [], (1,)).stale
-    assert not board.update(None, snapshot(), [row(JobKey(2, 0), "init")], (3,)).stale
+    change = board.update(None, snapshot(), [row(JobKey(2, 0), "init")], (3,))
+    assert not change.stale
+    assert not change.strangers
 
 
-def test_matches_become_stale_when_any_job_changes() -> None:
+def test_any_job_that_changes_may_match_now_or_match_no_more() -> None:
     looks = Looks()
     board = Board([cells(1, [0], "init", looks)], looks, matching=True)
-    assert board.update(None, snapshot(), [row(JobKey(2, 0), "run")], ()).stale
-    assert board.update(None, snapshot(), [row(JobKey(1, 0), "run")], ()).stale
+    one, two = JobKey(1, 0), JobKey(2, 0)
+    lost = snapshot(missing={JobKey(3, 5): Missing("gone", 0.0)})
+    change = board.update(snapshot(), lost, [row(two, "run"), row(one, "run")], ())
+    assert change.doubtful == {one, two, JobKey(3, 5)}
+    assert not change.strangers
+
+
+@given(
+    st.lists(indexes, min_size=1, max_size=3),
+    st.dictionaries(
+        st.builds(JobKey, st.integers(0, 4), st.integers(-1000, 2000)),
+        st.sampled_from([None, look.L_INIT, look.L_COMPLETE]),
+        max_size=60,
+    ),
+)
+def test_merging_changes_gives_the_board_that_reading_anew_would(
+    batches: list[list[int]], found: dict[JobKey, int | None]
+) -> None:
+    looks = Looks()
+    board = Board([cells(n, part, "run", looks) for n, part in enumerate(batches)][::-1], looks)
+    board.counts()
+    expected = {board.key(*board.at(n)): look.L_UNCONFIRMED for n in range(board.total)}
+    for key, code in found.items():
+        expected.pop(key, None)
+        if code is not None:
+            expected[key] = code
+    alive = next(iter(expected), JobKey(9, 9))
+    now = snapshot({alive: LiveJob("a", RUNNING)})
+    merged = board.merged(found, now)
+    shown = {}
+    for n in range(merged.total):
+        group, place = merged.at(n)
+        shown[merged.key(group, place)] = merged.groups[group].looks[place]
+        assert merged.locate(merged.key(group, place)) == (group, place)
+    states = {key: looks.of(code, now.live.get(key), False) for key, code in expected.items()}
+    assert {key: code for key, code in shown.items() if key in found} == {
+        key: code for key, code in states.items() if key in found
+    }
+    assert shown.keys() == states.keys()
+    keys = [(-key.batch_id, key.job_index) for key in shown]
+    assert keys == sorted(keys)
+    sums: dict[int, int] = {}
+    for code in shown.values():
+        sums[code] = sums.get(code, 0) + 1
+    assert merged.counts() == sums
+
+
+@given(st.lists(st.tuples(st.integers(0, 99), st.sampled_from(["run", "init", "complete"])), max_size=40))
+def test_the_counts_by_look_are_kept_true_without_counting_again(changes: list[tuple[int, str]]) -> None:
+    looks = Looks()
+    board = Board([cells(1, list(range(100)), "init", looks)], looks)
+    board.counts()
+    for index, state in changes:
+        board.update(None, snapshot(), [row(JobKey(1, index), state)], ())
+    group = board.groups[0]
+    assert board.counts() == {code: group.looks.count(code) for code in set(group.looks)}
+
+
+def test_jobs_added_at_a_batchs_end_cost_no_list_of_all_its_indexes() -> None:
+    looks = Looks()
+    board = Board([Cells(1, range(1000), bytearray(1000))], looks)
+    assert board.merged({JobKey(1, 1000): 0, JobKey(1, 1001): 0}, snapshot()).groups[0].indexes == range(1002)
 
 
 @given(indexes, st.integers(-2000, 200_000))

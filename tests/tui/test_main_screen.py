@@ -211,6 +211,43 @@ async def test_a_filter_shows_all_that_matches_and_escape_shows_the_batch_again(
         await until(pilot, lambda: screen.scope.query is None and screen.grid.board.total > 3)
 
 
+async def test_escape_stays_with_a_job_found_by_the_filter_and_else_goes_back_to_where_one_was() -> None:
+    async with dashboard() as (pilot, screen, _):
+        await pilot.press("slash", *"mouse", "enter")
+        await until(pilot, lambda: screen.grid.board.total == 161)
+        await pilot.press("escape")
+        await until(pilot, lambda: screen.grid.cursor == JobKey(MAP, 24))
+        await pilot.press("slash", *"mouse", "enter")
+        await until(pilot, lambda: screen.grid.board.total == 161)
+        await pilot.press("right", "right", "escape")
+        await until(pilot, lambda: screen.scope.query is None and not screen.scope.loading)
+        assert screen.grid.cursor == JobKey(MOUSE, 2)
+        assert screen.scope.batches == (MOUSE,)
+        assert screen.batch_tree.cursor is not None
+        assert screen.batch_tree.cursor.batch_id == MOUSE
+
+
+async def test_a_job_that_comes_to_match_is_shown_and_one_that_no_longer_does_is_not() -> None:
+    async with dashboard() as (pilot, screen, gateway):
+        await pilot.press("L")
+        await until(pilot, lambda: screen.grid.board.total == 3 and not screen.scope.loading)
+        loads = screen.scope._ticket
+        gateway.publish([gateway.change(MAP, 24, "c"), gateway.change(REDUCE, 7, "!")])
+        await until(pilot, lambda: screen.grid.board.locate(JobKey(REDUCE, 7)) is not None)
+        await until(pilot, lambda: screen.grid.board.locate(JobKey(MAP, 24)) is None)
+        assert screen.grid.board.total == 3
+        assert screen.scope._ticket == loads, "nothing was searched for anew"
+
+
+async def test_jobs_added_to_the_batch_that_is_shown_are_shown_without_reading_it_anew() -> None:
+    async with dashboard(batch=REDUCE) as (pilot, screen, gateway):
+        loads = screen.scope._ticket
+        gateway.batches[REDUCE].letters += "i" * 3
+        gateway.publish([gateway.row(JobKey(REDUCE, 40 + n)) for n in range(3)])
+        await until(pilot, lambda: screen.grid.board.total == 43)
+        assert screen.scope._ticket == loads
+
+
 async def test_one_key_shows_the_missing_jobs_of_all_batches_and_again_the_batch() -> None:
     async with dashboard() as (pilot, screen, _):
         await pilot.press("L")
