@@ -145,7 +145,7 @@ def get_job_info(
     with runtime.database() as db:
         key = runtime.key_of(BatchID, JobIndex)
         if SetID:
-            return runtime.start_job(db, key, ClusterID)
+            return runtime.as_starting(lambda: runtime.start_job(db, key, ClusterID))
         return runtime.job_info(db, key, ClusterID, with_spawns=not ignore_spawn)
 
 
@@ -482,7 +482,7 @@ def update_job(JobInfo: JobInfo) -> None:
     from . import runtime
 
     with runtime.database() as db:
-        runtime.update_job(db, JobInfo)
+        runtime.as_ending(lambda: runtime.update_job(db, JobInfo))
 
 
 def set_complete(
@@ -506,7 +506,8 @@ def set_complete(
         BatchID = JobInfo["BatchID"] if BatchID is None else BatchID
         JobIndex = JobInfo["JobIndex"] if JobIndex is None else JobIndex
     with runtime.database() as db:
-        runtime.complete_job(db, runtime.key_of(BatchID, JobIndex), JobInfo)
+        key = runtime.key_of(BatchID, JobIndex)
+        runtime.as_ending(lambda: runtime.complete_job(db, key, JobInfo))
     if Submit:
         runtime.submit_what_is_next()
 
@@ -540,7 +541,8 @@ def spawn_complete(JobInfo: JobInfo) -> JobInfo:
 
     with _workspace() as ws:
         key = runtime.key_of(JobInfo["BatchID"], JobInfo["JobIndex"])
-        return complete(ws, JobInfo, runtime.cluster_id(), runtime.own_token(key))
+        token = runtime.own_token(key)
+        return runtime.as_ending(lambda: complete(ws, JobInfo, runtime.cluster_id(), token))
 
 
 def spawn_resubmit(

@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 from .db.connection import Database, who_am_i
 from .db.history import record_ending
 from .db.jobs import checked_id, read_info, write_info
 from .db.spawns import find_spawn, read_tokens, spawn_fields, start_spawn
 from .db.submitting import Running, complete, require_current, start
-from .errors import ParaschutError, StaleJobError, UsageError
+from .errors import (
+    DatabaseBusyError,
+    DatabaseError,
+    NotADatabaseError,
+    ParaschutError,
+    StaleJobError,
+    UsageError,
+)
 from .model import SPAWN, Ending, JobInfo, JobKey
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
     from .config import Settings
+
+    _T = TypeVar("_T")
+
+PAUSES = (1, 2, 5, 10, 30, 60, 120)
+"""Seconds between a job's tries to write to a database in trouble; each waits for the lock for a minute."""
 
 
 def database() -> Database:
@@ -80,6 +96,36 @@ def key_of(batch_id: object, job_index: object) -> JobKey:
 def own_token(key: JobKey) -> str | None:
     """The token of this process's submission, if it is one of job `key`."""
     return os.environ.get("PARASCHUT_TOKEN") if own_key() == key else None
+
+
+def patiently(
+    call: Callable[[], _T],
+    trouble: tuple[type[DatabaseError], ...],
+    pause: Callable[[float], object] = time.sleep,
+) -> _T:
+    """Calls again while the database is in such trouble: what hours have computed is not lost lightly."""
+    for seconds in PAUSES:
+        try:
+            return call()
+        except NotADatabaseError:
+            raise
+        except trouble as error:
+            from .text import complain
+
+            complain(f"{error} Trying again in {seconds} s.")
+            pause(seconds)
+    return call()
+
+
+def as_starting(call: Callable[[], _T]) -> _T:
+    """Calls what a job says when it starts: inside a job, with patience for a locked database."""
+    return patiently(call, (DatabaseBusyError,)) if own_key() is not None else call()
+
+
+def as_ending(call: Callable[[], _T]) -> _T:
+    """Calls what a job says of its result: inside a job, with patience for a database in any trouble (locked,
+    the disk full, a file server away); there is nobody who would repeat it."""
+    return patiently(call, (DatabaseError,)) if own_key() is not None else call()
 
 
 def start_job(db: Database, key: JobKey, given_id: str | None = None) -> JobInfo:

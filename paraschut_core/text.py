@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 # Everything a terminal may act upon: C0 except tab and newline, DEL, C1, all of Unicode's format characters
 # (bidirectional, invisible, of writing systems), line/paragraph separators, and lone surrogates (they cannot
@@ -35,3 +36,12 @@ def clean_line(text: object, limit: int | None = None) -> str:
     if limit is not None and len(line) > limit:
         return line[: max(limit - 1, 0)] + "…"
     return line
+
+
+def complain(message: object) -> None:
+    """`paraschut: message` on stderr."""
+    try:
+        sys.stderr.write(f"paraschut: {clean(message)}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        pass  # nobody reads stderr any more: there is no other place to say it

@@ -91,12 +91,9 @@ def guarded(call: Callable[[], int], debug: bool) -> int:
 
 def complain(message: object) -> None:
     """`paraschut: message` on stderr."""
-    from ..text import clean
+    from ..text import complain as tell  # its patterns cost a millisecond that only trouble is worth
 
-    try:
-        print(f"paraschut: {clean(message)}", file=sys.stderr, flush=True)
-    except OSError:
-        pass  # nobody reads stderr any more: there is no other place to say it
+    tell(message)
 
 
 def _os_error(error: OSError) -> str:

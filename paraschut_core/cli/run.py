@@ -14,22 +14,9 @@ import sys
 import time
 
 from .. import runtime
-from ..errors import (
-    ConflictError,
-    DatabaseBusyError,
-    DatabaseError,
-    NotADatabaseError,
-    UsageError,
-)
+from ..errors import ConflictError, DatabaseBusyError, DatabaseError, UsageError
 from ..model import RUN, JobKey
 from . import complain
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import TypeVar
-
-    _T = TypeVar("_T")
 
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
@@ -40,9 +27,6 @@ _SENT_BY_TERMINAL = 0x80  # si_code SI_KERNEL: the terminal's keys signal the wh
 _FORWARD_AFTER = 1.0 if sys.platform != "darwin" else 0.0
 """Seconds before a signal is passed on: one that was sent to the whole group has ended the command by then,
 or has set it about ending, and most commands take a second signal amiss."""
-
-_PAUSES = (1, 2, 5, 10, 30)
-"""Seconds between tries to write to a database in trouble; each try waits for the lock for a minute."""
 
 _USAGE = "Write: paraschut run [BATCH JOB] [--submit] -- COMMAND [ARGUMENT]..."
 
@@ -55,10 +39,12 @@ def run(arguments: list[str], config: str | None, database: str | None) -> int:
     if database:
         os.environ["PARASCHUT_DB"] = os.path.abspath(os.path.expanduser(database))
     key = runtime.key_of(*key_words)
-    attempt = _patiently(lambda: _start(key), (DatabaseBusyError,))
+    attempt = runtime.patiently(lambda: _start(key), (DatabaseBusyError,), _pause)
     status, signal_number = execute(command)
     try:
-        written = _patiently(lambda: _write_end(key, attempt, status, signal_number), (DatabaseError,))
+        written = runtime.patiently(
+            lambda: _write_end(key, attempt, status, signal_number), (DatabaseError,), _pause
+        )
     except DatabaseError as error:
         ended = f"signal {signal_number}" if signal_number else f"exit status {status}"
         complain(
@@ -129,19 +115,6 @@ def _write_end(key: JobKey, attempt: int, status: int, signal_number: int | None
             return True
         runtime.record_exit(db, key, attempt, status, signal_number)
     return False
-
-
-def _patiently(call: Callable[[], _T], trouble: tuple[type[DatabaseError], ...]) -> _T:
-    """Calls again while the database is in such trouble: a result must not be lost lightly."""
-    for pause in _PAUSES:
-        try:
-            return call()
-        except NotADatabaseError:
-            raise
-        except trouble as error:
-            complain(f"{error} Trying again in {pause} s.")
-            _pause(pause)
-    return call()
 
 
 def _pause(seconds: float) -> None:
