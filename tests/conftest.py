@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,42 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         (kept if marker is None or marker.args[0] in wanted else left).append(item)
     config.hook.pytest_deselected(items=left)
     items[:] = kept
+
+
+Tally = Callable[[int, int, str], None]
+
+
+@pytest.fixture
+def tally(record_property: Callable[[str, object], None]) -> Tally:
+    """Notes what a fault was tried on: how often, how much was lost or done twice, and a remark.
+
+    The notes are printed as a table at the end of the run; a loss fails the test.
+    """
+
+    def note(tries: int, losses: int, remark: str) -> None:
+        record_property("fault", (tries, losses, remark))
+        assert losses == 0, f"{losses} losses in {tries} tries: {remark}"
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    rows = list(_faults(terminalreporter))
+    if not rows:
+        return
+    terminalreporter.section("faults")
+    terminalreporter.line(f"{'tries':>7} {'losses':>7}  fault")
+    for name, (tries, losses, remark) in sorted(rows):
+        words = name.rpartition("::test_")[2].replace("_", " ")
+        terminalreporter.line(f"{tries:>7,} {losses:>7,}  {words} ({remark})")
+
+
+def _faults(reporter: pytest.TerminalReporter) -> Iterator[tuple[str, tuple[int, int, str]]]:
+    for outcome in ("passed", "failed"):
+        for report in reporter.getreports(outcome):
+            for name, value in getattr(report, "user_properties", ()):
+                if name == "fault":
+                    yield report.nodeid, value
 
 
 @pytest.fixture

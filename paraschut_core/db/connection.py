@@ -392,21 +392,31 @@ class _Write:
     def __init__(self, database: Database, who: str) -> None:
         self._database = database
         self._who = who
+        self._began = 0.0
 
     def __enter__(self) -> Transaction:
         if self._database.read_only:
             raise DatabaseError(f"{self._database.path} was opened for reading only.")
         self._database.renew()
         connection = self._database.connection
+        _give_way(self._database.path)
         try:
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
             raise self._database.explained(error) from error
+        self._began = time.monotonic()
         return Transaction(connection, self._who)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        try:
+            self._end(error)
+        finally:
+            now = time.monotonic()
+            _writes[self._database.path] = now, now - self._began
+
+    def _end(self, error: BaseException | None) -> None:
         connection = self._database.connection
         if error is not None:
             self._rollback(connection)
@@ -437,6 +447,25 @@ class _Write:
                 connection.execute("ROLLBACK")
             except sqlite3.Error:
                 pass  # the file is gone or the disk failed: the journal rolls it back at the next open
+
+
+_writes: dict[str, tuple[float, float]] = {}
+"""Of each file: when this process's last write ended (monotonic s), and for how long it held the lock."""
+
+_BRIEF = 0.005
+_SHARE = 0.1
+
+
+def _give_way(path: str) -> None:
+    """Leaves the lock free for a moment if this process has only just let go of it.
+
+    Who waits for it tries ten times a second (SQLite's own way): one who writes in a loop would give it
+    back for microseconds only, and keep all others out for as long as the loop lasts. Left free for a tenth
+    of the time, a lock is found so after ten tries or so. Brief writes leave as much by themselves.
+    """
+    ended, held = _writes.get(path, (0.0, 0.0))
+    if held > _BRIEF and time.monotonic() - ended < held * _SHARE:
+        time.sleep(held * _SHARE)
 
 
 UNKNOWN = (-1, -1)
