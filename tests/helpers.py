@@ -302,10 +302,17 @@ class FileQueue(JobExecutor):
 class Script:
     """A Python process that a test started and ends. Its code may import this file as `tests.helpers`."""
 
-    def __init__(self, code: str, *arguments: object, **environment: str) -> None:
+    def __init__(self, code: str, *arguments: object, under: Sequence[str] = (), **environment: str) -> None:
+        """
+        Args:
+            code: what it does.
+            arguments: its sys.argv[1:].
+            under: a command that runs it by exec (`nice`, say).
+            environment: variables that it has besides this process's.
+        """
         path = os.pathsep.join(filter(None, [ROOT, os.environ.get("PYTHONPATH", "")]))
         self.process = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
+            [*under, sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -1,0 +1,99 @@
+"""A hundred dashboards on one file: all show the truth, the scheduler is asked once, writers are not held up."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+
+import paraschut_core as psu
+from tests.conftest import Tally
+from tests.helpers import BATCH, FileQueue, Project, Script, assert_sound
+
+DASHBOARDS = 100
+JOBS = 40
+
+# Forks the dashboards' inner part, which is all of them that touches file and scheduler: what tells that
+# the file changed, and the monitor. Each goes on until it sees the end, and prints how late it saw it.
+WATCHERS = """
+    import json, os, sys, time
+    from paraschut_core import config, polling
+    from paraschut_core.monitor import Monitor
+    from paraschut_core.watch import ChangeDetector
+    from paraschut_core.workspace import Workspace
+    from tests.helpers import FileQueue
+
+    class Counted(FileQueue):
+        def poll(self):
+            with open("polls", "a") as file:
+                file.write(f"{os.getpid()}\\n")
+            return super().poll()
+
+    n, jobs, queue = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+
+    def watch():
+        with Workspace(config.load(), Counted(queue, shared_poll=True)) as ws:
+            monitor = Monitor(ws)
+            detector = ChangeDetector(ws.db.path)
+            looks, errors = 0, 0
+            polled = 0.0
+            while True:
+                now = time.monotonic()
+                if now - polled > 1:
+                    polled = now
+                    snapshot = monitor.poll()
+                elif detector.changed():
+                    snapshot = monitor.refresh()
+                else:
+                    time.sleep(0.1)
+                    continue
+                looks += 1
+                errors += bool(snapshot.database.error)
+                if snapshot.complete == jobs:
+                    return time.time(), looks, errors
+                if os.getppid() == 1:
+                    return None
+
+    children = []
+    for _ in range(n):
+        out, into = os.pipe()
+        if os.fork() == 0:
+            os.write(into, json.dumps(watch()).encode())
+            os._exit(0)
+        os.close(into)
+        children.append(out)
+    print("watching", flush=True)
+    print(json.dumps([json.loads(open(out, "rb").read()) for out in children]))
+"""
+
+
+def test_a_hundred_dashboards_on_one_file_all_see_the_end_and_disturb_nobody(
+    project: Project, tally: Tally
+) -> None:
+    project.configure("[poll]\ninterval = 3\n")
+    project.add_many(JOBS)
+    queue = FileQueue(str(project.folder / "queue"))
+    psu.submit_jobs(Executor=queue)
+    watchers = Script(WATCHERS, DASHBOARDS, JOBS, queue.path)
+    assert watchers.line() == "watching"
+    began = time.time()
+    waits = []
+    for index in range(JOBS):
+        started = time.monotonic()
+        psu.set_complete(BATCH, index)
+        waits.append(time.monotonic() - started)
+    ended = time.time()
+    seen = json.loads(watchers.output(280))
+    late = sorted(at - ended for at, _, _ in seen)
+    errors = sum(wrong for _, _, wrong in seen)
+    polls = len((project.folder / "polls").read_text().splitlines())
+    allowed = (seen[-1][0] - began) / 3 + 4
+    assert_sound(project.database)
+    assert polls <= allowed, f"{polls} polls, where one in 3 s would do for all"
+    tally(
+        DASHBOARDS,
+        sum(at is None for at, _, _ in seen) + errors,
+        f"dashboards beside {JOBS} jobs that complete in {ended - began:.1f} s; the end seen after "
+        f"{statistics.median(late):.2f} s, the last {late[-1]:.2f} s; {polls} polls in all; a write took "
+        f"{statistics.median(waits) * 1000:.0f} ms, the worst {max(waits) * 1000:.0f} ms",
+    )
