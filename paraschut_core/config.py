@@ -279,6 +279,7 @@ def _nearest(folder: str) -> str | None:
     while True:
         candidate = os.path.join(folder, FILE_NAME)
         if os.path.isfile(candidate):
+            _require_trust(candidate)
             return candidate
         parent = os.path.dirname(folder)
         if parent == folder:
@@ -288,6 +289,18 @@ def _nearest(folder: str) -> str | None:
 
     candidate = os.path.join(platformdirs.user_config_dir("paraschut"), FILE_NAME)
     return candidate if os.path.isfile(candidate) else None
+
+
+def _require_trust(path: str) -> None:
+    """Raises ConfigError for a file that a stranger may have put in our way: found only by searching, another
+    user's, in a folder where everybody may write (/tmp, say). What it says is run as our jobs."""
+    owner = os.stat(path).st_uid
+    if owner in (0, os.getuid()) or not os.stat(os.path.dirname(path) or ".").st_mode & 0o002:
+        return
+    raise ConfigError(
+        f"{path} belongs to another user (uid {owner}) and lies where everybody may write: it is not used "
+        f"unasked. If you trust it, name it: paraschut --config {path}"
+    )
 
 
 def _modern(path: str, data: dict[str, Any]) -> dict[str, Any]:

@@ -113,7 +113,13 @@ def generate_script(ws: Workspace, info: JobInfo, template_path: str | None = No
     except (OSError, UnicodeDecodeError) as error:
         raise ScriptError(f"Cannot read the script template {source}: {error}") from error
     text = "".join(fill_in(line, info, f"{source}, line {n}") for n, line in enumerate(lines, 1))
-    write_whole(target, text.encode(), mode=0o755)
+    try:
+        content = text.encode(
+            "utf-8", "surrogateescape"
+        )  # bytes of file names that are no UTF-8 come back so
+    except UnicodeEncodeError as error:
+        raise ScriptError(f"The script made from {source} cannot be encoded: {error}") from error
+    write_whole(target, content, mode=0o755)
     info["script"] = target
     return info
 

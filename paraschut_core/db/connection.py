@@ -362,7 +362,9 @@ class Database:
         if "file is not a database" in text:
             return NotADatabaseError(f"{path} is not a database (a text file, perhaps?).")
         if "malformed" in text or "corrupt" in text:
-            return DatabaseError(f"{path} is damaged ({text}). Save what is readable with: paraschut recover FILE")
+            return DatabaseError(
+                f"{path} is damaged ({text}). Save what is readable with: paraschut recover FILE"
+            )
         if "locked" in text or "busy" in text:
             return DatabaseBusyError(
                 f"{path} stayed locked by another process for {self.timeout:g} s; nothing was written. "

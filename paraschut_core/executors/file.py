@@ -173,7 +173,6 @@ class FileJobExecutor(JobExecutor):
             pass  # the first job
         draft = f"{self.script_file}.{os.urandom(4).hex()}.new"
         save(draft, _DRIVER, 0o744)
-        os.chmod(draft, 0o744)
         os.rename(draft, self.script_file)  # who runs the old one keeps it
 
     def _add(self, job: JobSpec, at: int) -> Submitted:

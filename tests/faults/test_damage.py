@@ -1,4 +1,4 @@
-"""A file that is damaged, byte by byte: clear messages from everything that reads it, and a rescue that works."""
+"""A file damaged byte by byte: clear messages from everything that reads it, and a rescue that works."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_no_damage_to_the_file_brings_anything_down(
 def test_one_lost_page_costs_only_the_jobs_on_it_and_the_rest_is_saved(
     project: Project, whole: bytes, tally: Tally
 ) -> None:
-    """A page of rows in the middle is gone: the others come out of `recover`, states and metadata as they were."""
+    """A page of rows is gone: all others come out of `recover` as they were."""
     states, saved_at_least, tries = project.states(), JOBS, 0
     for page in range(1, len(whole) // 4096):
         content = bytearray(whole)

@@ -1,4 +1,4 @@
-"""The database locked by others: for minutes, or again and again. Jobs wait, and nothing that they say is lost."""
+"""The database locked by others, for minutes or again and again: jobs wait, and no word of theirs is lost."""
 
 from __future__ import annotations
 

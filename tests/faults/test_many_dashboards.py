@@ -1,4 +1,4 @@
-"""A hundred dashboards on one file: all show the truth, the scheduler is asked once, writers are not held up."""
+"""A hundred dashboards on one file: all show the truth, the scheduler is asked once, writers go on."""
 
 from __future__ import annotations
 
