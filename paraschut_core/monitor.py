@@ -91,13 +91,15 @@ def is_missing(
         # Claimed and waiting for its id: see `observe`. Started by hand: nobody can see it.
         return row.state != SUBMIT and now - row.changed_at >= grace
     looked_for = [record.absent[i] for i in ids if i in record.absent]
-    if len(looked_for) < len(ids) or row.changed_at > record.polled_at:
+    if len(looked_for) < len(ids) or row.rev > record.rev:
         return False  # the id, or what the job did last, is newer than the last poll
     polls = min(n for _, n in looked_for)
     if proof:
         return polls >= 1
     seen = max(at for at, _ in looked_for)
     submitted = row.submitted_at or row.changed_at
+    if submitted > record.polled_at:
+        submitted = seen  # by a clock that is ahead of the poll's: the row is older than the poll
     return polls >= 2 and record.polled_at - max(seen, submitted) >= grace
 
 
@@ -141,7 +143,7 @@ def observe(
             missing[row.key] = Missing(CUT_SHORT, row.changed_at)
         else:
             ending = _ending_in_queue(ids, record)
-            if ending is not None and row.changed_at <= record.polled_at:
+            if ending is not None and row.rev <= record.rev:
                 missing[row.key] = Missing(ending.reason, row.changed_at, ending.exit_status, ending.signal)
     return Observed(live, missing, live_spawns, {})
 
@@ -194,10 +196,13 @@ def explain_missing(
         if lost.reason == GONE and row.ending is None:
             for i in _ids(row, ()):
                 asked[i] = row
-    due = inquiries.due(sorted(asked), time.time())
+    now = time.time()
+    due = inquiries.due(sorted(asked), now)
     if not due:
         return observed
     since = min((row.submitted_at or row.changed_at) for row in asked.values()) - 60.0
+    if since > now:
+        since = now - 86400.0  # submitted by a clock that is ahead: nobody knows when
     try:
         endings = ws.executor.explain(due, since)
     except Exception as error:  # noqa: BLE001 - a user's own executor may raise anything

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from itertools import chain
 
+from .db.changes import read_revision
 from .db.jobs import read_online_rows
 from .db.poll import Absent, PollRecord, is_leased, read_poll, store_poll, take_lease
 from .db.spawns import read_live_spawns
@@ -116,6 +117,7 @@ def _keep(ws: Workspace, key: str, record: PollRecord, known: PollRecord) -> Non
 def _judge(ws: Workspace, known: PollRecord) -> PollRecord:
     """Polls, and says what is known afterwards."""
     now = time.time()
+    rev = read_revision(ws.reader)
     expected = expected_ids(ws)  # before the poll: an id that is newer is none that it must show
     try:
         answer = _checked(ws.executor.poll())
@@ -128,7 +130,7 @@ def _judge(ws: Workspace, known: PollRecord) -> PollRecord:
     if there and not answer and not ws.executor.absence_is_proof and _is_doubtful(ws, known, there, now):
         empty = _failed(known, now, f"an empty list, although {len(there)} jobs should be there")
         return empty._replace(empties=known.empties + 1)
-    return PollRecord(now, answer, absent_now(known.absent, expected, answer, now), tried_at=now)
+    return PollRecord(now, answer, absent_now(known.absent, expected, answer, now), tried_at=now, rev=rev)
 
 
 def _checked(answer: Mapping[str, LiveJob]) -> dict[str, LiveJob]:

@@ -22,7 +22,11 @@ any scheduler command may take."""
 
 
 class PollRecord(NamedTuple):
-    """What is known of a scheduler: its last valid answer, and the trouble since."""
+    """What is known of a scheduler: its last valid answer, and the trouble since.
+
+    `rev` is the database's revision when the scheduler was asked for that answer: what rows tell of later
+    ones it says nothing about, whatever the clocks of their hosts say.
+    """
 
     polled_at: float = 0.0
     answer: Mapping[str, LiveJob] = MappingProxyType({})
@@ -32,6 +36,7 @@ class PollRecord(NamedTuple):
     empties: int = 0
     error: str = ""
     tried_at: float = 0.0
+    rev: int = 0
 
 
 def _pack(value: object) -> bytes:
@@ -53,13 +58,13 @@ def _unpack_jobs(blob: bytes | None) -> dict[str, LiveJob]:
 def read_poll(db: Database, scheduler: str) -> PollRecord:
     """What the database keeps of this scheduler."""
     rows = db.rows(
-        "SELECT polled_at, answer, absent, failing_since, failures, empties, error, lease_at FROM poll"
+        "SELECT polled_at, answer, absent, failing_since, failures, empties, error, lease_at, rev FROM poll"
         " WHERE scheduler = ?",
         (scheduler,),
     )
     if not rows:
         return PollRecord()
-    polled_at, answer, absent, failing_since, failures, empties, error, lease_at = rows[0]
+    polled_at, answer, absent, failing_since, failures, empties, error, lease_at, rev = rows[0]
     try:
         jobs = _unpack_jobs(answer)
         found = json.loads(zlib.decompress(absent)) if absent else {}
@@ -75,6 +80,7 @@ def read_poll(db: Database, scheduler: str) -> PollRecord:
         empties,
         error,
         lease_at,
+        rev,
     )
 
 
@@ -131,6 +137,6 @@ def store_poll(db: Database, scheduler: str, record: PollRecord, *, answered: bo
                 for job in record.answer.values()
             ]
             tx.connection.execute(
-                "UPDATE poll SET polled_at = ?, answer = ?, absent = ? WHERE scheduler = ?",
-                (record.polled_at, _pack(jobs), _pack(dict(record.absent)), scheduler),
+                "UPDATE poll SET polled_at = ?, rev = ?, answer = ?, absent = ? WHERE scheduler = ?",
+                (record.polled_at, record.rev, _pack(jobs), _pack(dict(record.absent)), scheduler),
             )

@@ -122,6 +122,7 @@ CREATE TABLE poll (
   lease_at      REAL NOT NULL DEFAULT 0,
   lease_who     TEXT,
   polled_at     REAL NOT NULL DEFAULT 0,     -- the last valid answer
+  rev           INTEGER NOT NULL DEFAULT 0,  -- the revision when it was asked for
   answer        BLOB,                        -- zlib of JSON: the live jobs
   absent        BLOB,                        -- zlib of JSON: {id: [first polled without it, polls since]}
   failing_since REAL,

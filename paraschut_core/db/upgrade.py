@@ -11,6 +11,7 @@ _CHANGES = {
     1: (
         "ALTER TABLE job ADD COLUMN executor TEXT",
         "ALTER TABLE spawn ADD COLUMN executor TEXT",
+        "ALTER TABLE poll ADD COLUMN rev INTEGER NOT NULL DEFAULT 0",
     )
 }
 """For each version, what its tables lack of the next one's. Views are made anew after that."""

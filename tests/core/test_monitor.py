@@ -56,7 +56,7 @@ def row(state: str = "run", **fields: Any) -> JobRow:
 
 def record(polls: int, seen: float = T - 500, at: float = T, **fields: Any) -> PollRecord:
     """At `at` job 5 was looked for: `polls` polls in a row did not show it, it was last seen at `seen`."""
-    return PollRecord(at, {}, {"5": (seen, polls)}, **fields)
+    return PollRecord(at, {}, {"5": (seen, polls)}, rev=1, **fields)
 
 
 def missing(
@@ -81,7 +81,8 @@ def test_two_polls_without_it_and_the_grace_make_a_job_missing() -> None:
         ("never polled", row(), PollRecord()),
         ("seen within the grace", row(), record(2, seen=T - 29)),
         ("submitted within the grace", row(submitted_at=T - 29), record(2)),
-        ("changed after the poll", row(changed_at=T + 1), record(9)),
+        ("changed after the poll", row(rev=2), record(9)),
+        ("changed after the poll, by a clock that is behind", row(rev=2, changed_at=T - 3600), record(9)),
         ("an id that no poll has looked for", row(cluster_id="6", submit_id="6"), record(9)),
         ("one of two ids was not looked for", row(submit_id="6"), record(9)),
         ("it was shown", row(), record(0)),
@@ -102,6 +103,12 @@ def test_all_that_should_be_online_can_be(state: str) -> None:
     assert missing(row(state), record(2))
 
 
+def test_a_clock_that_is_ahead_keeps_no_job_from_being_missing() -> None:
+    ahead = row(changed_at=T + 3600, submitted_at=T + 3500, started_at=T + 3550)
+    assert missing(ahead, record(2))
+    assert not missing(ahead, record(2, seen=T - 29)), "the grace counts by the clock of those who poll"
+
+
 def test_time_alone_makes_nothing_missing_only_polls_do() -> None:
     assert not missing(row(), record(1), now=T + 1e7)
     assert not missing(row(), record(2, seen=T - 20), now=T + 1e7)
@@ -115,20 +122,20 @@ def test_a_scheduler_in_trouble_neither_makes_nor_unmakes_missing() -> None:
 
 def test_where_absence_is_proof_one_look_is_enough_and_no_grace_passes() -> None:
     assert missing(row(changed_at=T - 0.1, submitted_at=T - 0.1), record(1), proof=True)
-    assert not missing(row(changed_at=T + 0.1), record(1), proof=True)
+    assert not missing(row(rev=2), record(1), proof=True)
     assert not missing(row(submit_id="6", cluster_id="6", changed_at=T - 0.1), record(1), proof=True)
 
 
 def test_a_job_that_the_queue_shows_as_ended_is_missing_at_once_with_its_reason() -> None:
     ended = LiveJob("5", ENDED, ending=Ending("exit status 3", 3, None, "n7"))
-    polled = PollRecord(T, {"5": ended}, {"5": (T, 1)})
+    polled = PollRecord(T, {"5": ended}, {"5": (T, 1)}, rev=1)
     observed = observe([row()], {}, polled, grace=GRACE, proof=False, now=T)
     assert observed.missing[KEY][:1] + observed.missing[KEY][2:] == ("exit status 3", 3, None)
-    assert not missing(row(changed_at=T + 1), polled), "it spoke since"
+    assert not missing(row(rev=2), polled), "it spoke since"
 
 
 def test_an_ending_that_nobody_explains_yet_is_no_ending() -> None:
-    polled = PollRecord(T, {"5": LiveJob("5", ENDED)}, {"5": (T, 1)})
+    polled = PollRecord(T, {"5": LiveJob("5", ENDED)}, {"5": (T, 1)}, rev=1)
     assert not missing(row(), polled)
 
 
@@ -155,14 +162,16 @@ def test_a_spawn_job_is_live_as_long_as_one_of_its_spawns_is() -> None:
         Spawn(2, "c", "run", "", ""),
     ]
     parent = row("spawn")
-    polled = PollRecord(T, {"b": LiveJob("b", QUEUED), "c": LiveJob("c", RUNNING)}, {"a": (T - 500, 9)})
+    polled = PollRecord(
+        T, {"b": LiveJob("b", QUEUED), "c": LiveJob("c", RUNNING)}, {"a": (T - 500, 9)}, rev=1
+    )
     observed = observe([parent], {KEY: spawns}, polled, grace=GRACE, proof=False, now=T)
     assert observed.live[KEY].id == "c"
     assert observed.live_spawns[KEY] == (1, 3)
     assert observed.missing == {}
-    gone = PollRecord(T, {}, dict.fromkeys("abc", (T - 500, 2)))
+    gone = PollRecord(T, {}, dict.fromkeys("abc", (T - 500, 2)), rev=1)
     assert KEY in observe([parent], {KEY: spawns}, gone, grace=GRACE, proof=False, now=T).missing
-    one_is_new = PollRecord(T, {}, dict.fromkeys("ab", (T - 500, 2)))
+    one_is_new = PollRecord(T, {}, dict.fromkeys("ab", (T - 500, 2)), rev=1)
     assert observe([parent], {KEY: spawns}, one_is_new, grace=GRACE, proof=False, now=T).missing == {}
 
 
@@ -190,7 +199,7 @@ def test_missing_after_any_run_of_polls_is_what_the_rule_says(
             known = known._replace(failing_since=known.failing_since or now, failures=known.failures + 1)
             continue
         answer = {"5": LiveJob("5", RUNNING if what == "shown" else ENDED)} if what != "not shown" else {}
-        known = PollRecord(now, answer, absent_now(known.absent, {"5"}, answer, now))
+        known = PollRecord(now, answer, absent_now(known.absent, {"5"}, answer, now), rev=1)
         if what == "shown":
             last_seen, in_a_row = now, 0
         else:

@@ -267,7 +267,7 @@ def test_processes_that_open_an_older_file_at_once_all_find_it_up_to_date(old: P
         def look(gate):
             gate.wait()
             with Database(sys.argv[1]) as db:
-                print(db.rows("SELECT executor FROM job"))
+                sys.stdout.write(f"{db.rows('SELECT executor FROM job')}\\n")
         gate = threading.Barrier(8)
         threads = [threading.Thread(target=look, args=(gate,)) for _ in range(8)]
         [t.start() for t in threads]
