@@ -34,6 +34,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "serve": ("serve", "Show the dashboard in a browser."),
         "log": ("log", "Print or follow a job's stdout or stderr."),
         "info": ("look", "Show a job's metadata, or a batch."),
+        "stats": ("stats", "Show throughput, forecasts, failures, slow jobs."),
         "spawns": ("look", "Show a job's spawns."),
         "history": ("look", "Show what happened to a job or batch."),
         "actions": ("look", "Show what users did."),

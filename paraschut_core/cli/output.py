@@ -90,6 +90,16 @@ def when(at: float | None) -> str:
     return "" if at is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
+def span(seconds: float) -> str:
+    """A span of time as `47s`, `12:05`, `3:12:05` or `2d 03:12:05`."""
+    minutes, s = divmod(max(round(seconds), 0), 60)
+    hours, m = divmod(minutes, 60)
+    days, h = divmod(hours, 24)
+    if days:
+        return f"{days}d {h:02}:{m:02}:{s:02}"
+    return f"{h}:{m:02}:{s:02}" if h else f"{m}:{s:02}" if m else f"{s}s"
+
+
 class Bar:
     """A progress bar on stderr that comes only if the work takes long and somebody is there to see it.
 
