@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .actions import Report
     from .executors.base import JobExecutor
     from .model import BatchJobs, JobInfo
     from .workspace import Workspace
@@ -202,14 +203,12 @@ def submit_one_batch(
     Returns:
         SubCount and the jobs submitted here.
     """
-    from .actions import batch_ids, submit_batch
+    from .actions import batch_ids, submit_batches
 
     with _workspace(Executor) as ws:
-        for batch_id in batch_ids(BatchID):
-            if SubCount >= MaxJobs:
-                break
-            SubCount += submit_batch(ws, batch_id, MaxJobs - SubCount)
-    return SubCount
+        report = submit_batches(ws, batch_ids(BatchID), MaxJobs - SubCount)
+    _say_not_submitted(report)
+    return SubCount + sum(outcome.processes for outcome in report.outcomes if outcome.ok)
 
 
 def submit_one_job(BatchID: int, JobIndex: Many, Executor: JobExecutor | None = None) -> None:
@@ -221,8 +220,13 @@ def submit_one_job(BatchID: int, JobIndex: Many, Executor: JobExecutor | None = 
 
     with _workspace(Executor) as ws:
         report = submit_now(ws, Selection(keys=_keys(BatchID, JobIndex)))
-    for outcome in report.failed:
-        print(f"not submitted: {outcome.key}: {outcome.message}")
+    _say_not_submitted(report)
+
+
+def _say_not_submitted(report: Report) -> None:
+    for outcome in report.outcomes:
+        if not outcome.ok:
+            print(f"not submitted: {outcome.key}: {outcome.message}")
 
 
 def periodic_submitter(
@@ -327,12 +331,12 @@ def qdel_job(
 
 
 def _qdel(selection: Any, Executor: JobExecutor | None, *, every: bool) -> None:
-    from .actions import NOT_QUEUED, qdel
+    from .actions import qdel
 
     with _workspace(Executor) as ws:
         report = qdel(ws, selection)
-    for outcome in report.failed:
-        if every or outcome.message not in NOT_QUEUED:
+    for outcome in report.outcomes:
+        if not outcome.ok and (every or not outcome.left):
             print(f"not deleted: {outcome.key}: {outcome.message}")
 
 

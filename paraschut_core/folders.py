@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from .db.jobs import read_keys
 from .errors import ParaschutError, UsageError
@@ -55,13 +55,25 @@ def clean_temp_files(ws: Workspace, patterns: Iterable[str], batch_ids: Iterable
         UsageError: a pattern that leads out of the folder.
         ParaschutError: a file that cannot be removed.
     """
+    batches = list(batch_ids)
+    found = temp_files(ws, patterns, batches)
+    removed = dict.fromkeys(batches, 0)
+    for batch_id, path in found:
+        removed[batch_id] += _remove_file(path)
+    return removed
+
+
+def temp_files(ws: Workspace, patterns: Iterable[str], batch_ids: Iterable[int]) -> Iterator[tuple[int, str]]:
+    """The files in the batches' folders that match the patterns, each with its BatchID.
+
+    Raises:
+        UsageError: a pattern that leads out of the folder; before any file is given out.
+    """
     wanted = list(patterns)
     for pattern in wanted:
         if os.path.isabs(pattern) or ".." in pattern.split("/"):
             raise UsageError(f"The pattern {pattern!r} leads out of the batch's folder.")
-    removed: dict[int, int] = {}
     for batch_id in batch_ids:
-        removed[batch_id] = 0
         if os.path.islink(ws.batch_dir(batch_id)):
             continue  # what it leads to is not the batch's
         folder = os.path.realpath(ws.batch_dir(batch_id))
@@ -69,8 +81,7 @@ def clean_temp_files(ws: Workspace, patterns: Iterable[str], batch_ids: Iterable
             for path in glob.iglob(os.path.join(glob.escape(folder), pattern)):
                 inside = f"{os.path.realpath(os.path.dirname(path))}/".startswith(f"{folder}/")
                 if inside and not os.path.isdir(path):
-                    removed[batch_id] += _remove_file(path)
-    return removed
+                    yield batch_id, path
 
 
 def _remove_file(path: str) -> bool:

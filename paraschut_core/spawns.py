@@ -15,6 +15,7 @@ from .db.spawns import (
     hand_over,
     insert_spawn,
     next_spawn_ids,
+    read_spawns,
     read_spawns_in,
     read_tokens_in,
     set_spawn_state,
@@ -170,6 +171,11 @@ def resubmit(ws: Workspace, key: JobKey, count: int | None = None) -> int:
             n = max(n, 1)  # somebody must be the last, and finish the job
         specs = _claim_spawns(ws, tx, info, n)
     return _submit(ws, specs)
+
+
+def count_lost(ws: Workspace, key: JobKey, record: PollRecord) -> int:
+    """How many of a job's spawns a resubmission would submit anew, as of the given poll."""
+    return sum(_is_lost(ws, spawn, record) for spawn in read_spawns(ws.reader, key))
 
 
 def _is_lost(ws: Workspace, spawn: Spawn, record: PollRecord) -> bool:

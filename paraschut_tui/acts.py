@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import NamedTuple
 
-from paraschut_core.model import state_order
+from paraschut_core.model import COMPLETE, INIT, state_order
 
 from .figures import count, plural
 from .records import Preview, Target, Verdict
@@ -51,13 +52,20 @@ ACTS: dict[str, Act] = {
             "Jobs go out by priority, as many as allowed.",
         ),
         Act("submit_these", "Submit now", "submitted", "Submit", "They go out now, whatever their priority."),
+        Act(
+            "submit_batch",
+            "Submit now",
+            "submitted",
+            "Submit",
+            "The jobs of the highest unfinished priority go out now, whatever other batches wait for.",
+        ),
         Act("collect", "Mark as collected", "marked as collected", "Mark", "Only complete jobs are marked."),
         Act(
             "clean",
             "Remove the temporary files",
-            "cleaned",
+            "removed",
             "Remove",
-            "Files that match temp_files go.",
+            "They cannot be brought back.",
             harsh=True,
         ),
         Act(
@@ -66,10 +74,12 @@ ACTS: dict[str, Act] = {
             "removed",
             "Remove",
             "Jobs, history and the batch's folder with all its files go. This cannot be undone.",
+            spares=True,
             harsh=True,
         ),
-        Act("boost", "Set the priority", "changed", "Set", "The jobs' priority becomes what you typed."),
-        Act("edit", "Set the field", "changed", "Set", "It is set in each job's metadata.", spares=True),
+        Act("priority", "Set the priority", "changed", "Set", "It decides who goes first.", spares=True),
+        Act("boost", "Boost the priority", "boosted", "Boost", "It is added to what they have."),
+        Act("edit", "Set a field", "changed", "Set", "It is set in each job's metadata.", spares=True),
         Act("undo", "Undo", "restored", "Undo", "Jobs that did not change since become what they were."),
     )
 }
@@ -77,11 +87,18 @@ ACTS: dict[str, Act] = {
 
 def question(act: Act, target: Target) -> str:
     """The dialog's title: "Reset 3 jobs of human/genome_map?"."""
-    return f"{act.ask}?" if act.name == "submit_next" else f"{act.ask} {target.title}?"
+    return f"{act.ask}?" if act.name == "submit_next" else f"{act.ask} {_of(act)}{target.title}?"
+
+
+def _of(act: Act) -> str:
+    """The word between the verb and its object."""
+    return "of " if act.name in ("priority", "boost", "edit", "clean") else ""
 
 
 def summary(preview: Preview) -> list[str]:
     """The counts by state and by liveness, a line each."""
+    if preview.lines:
+        return list(preview.lines)
     if not preview.total:
         return ["no jobs"]
     states = [
@@ -96,25 +113,64 @@ def summary(preview: Preview) -> list[str]:
 
 def affected(act: Act, preview: Preview, force: bool) -> int:
     """How many jobs the action would change."""
-    return preview.total - (spared(act, preview) if not force else 0)
+    match act.name:
+        case "qdel":
+            return preview.queued
+        case "submit_these":
+            return preview.counts.get(INIT, 0)
+        case "collect":
+            return preview.counts.get(COMPLETE, 0)
+    return preview.total - (0 if force else spared(act, preview))
 
 
 def spared(act: Act, preview: Preview) -> int:
     """How many jobs it leaves alone unless forced: those that are done, of a reset also the live ones."""
-    live = preview.live if act.name in ("reset", "resubmit") else 0
-    return preview.done + live if act.spares else 0
+    match act.name:
+        case "reset":
+            return preview.done + preview.live
+        case "resubmit":
+            return preview.done + preview.live - preview.halves
+        case "remove":
+            return preview.total if preview.live else 0
+    return preview.done if act.spares else 0
 
 
-def sparing(act: Act, preview: Preview, force: bool) -> str:
-    """A line about the jobs that are left alone, or, if forced, are not."""
-    n = spared(act, preview)
-    if not n:
-        return ""
+def sparing(act: Act, preview: Preview, force: bool) -> list[str]:
+    """Lines about the jobs that are left alone, or, if forced, are not."""
+    if not act.spares or not spared(act, preview):
+        return []
+    if act.name == "remove":
+        held = f"{plural(preview.live, 'job')} live in the queue"
+        if force:
+            return [f"Also {held}: what runs goes on without anybody listening; delete (d) ends it first."]
+        return [f"{held}: delete them first (d), or remove all the same (f)."]
     parts = [f"{count(preview.done)} done"] if preview.done else []
-    if n > preview.done:
-        parts.append(f"{count(preview.live)} live in the queue")
+    live = spared(act, preview) - preview.done
+    if live:
+        parts.append(f"{count(live)} live in the queue")
     words = " and ".join(parts)
-    return f"Also {words}: results may be overwritten." if force else f"{words}: left alone (f: them too)."
+    if not force:
+        return [f"{words}: left alone (f: them too)."]
+    lines = [f"Also {words}: results may be overwritten."]
+    if live:
+        lines.append("What runs goes on, but nobody listens to it any more; delete (d) ends it.")
+    return lines
+
+
+def explanation(act: Act, preview: Preview, force: bool) -> list[str]:
+    """What will happen to what was counted, a line each."""
+    n = affected(act, preview, force)
+    lines = [act.meaning] if n else ["Nothing to do."]
+    if n and act.name == "resubmit":
+        lines[0] = f"They go back to init and are submitted now, attempt {preview.attempt + 1}."
+        if preview.halves and not force:
+            jobs = plural(preview.halves, "job")
+            lines.append(
+                f"Of {jobs} that live in part, the {plural(preview.lost_spawns, 'lost spawn')} alone."
+            )
+    if 0 < n < preview.total:
+        lines.insert(1, f"That is for {count(n)} of the {count(preview.total)} jobs.")
+    return [*lines, *preview.hints, *sparing(act, preview, force)]
 
 
 def outcome(act: Act, verdict: Verdict) -> str:
@@ -124,8 +180,17 @@ def outcome(act: Act, verdict: Verdict) -> str:
     text = f"{count(verdict.done)} {act.past}"
     if verdict.failures:
         text += f", {count(len(verdict.failures))} failed"
+    if verdict.left:
+        text += f", {count(len(verdict.left))} left alone ({_most(verdict)})"
     if verdict.note:
         text += f" · {verdict.note}"
     if verdict.can_undo:
         text += " · z undoes"
     return text
+
+
+def _most(verdict: Verdict) -> str:
+    """Why most of those were left alone."""
+    reasons = Counter(failure.message for failure in verdict.left)
+    reason, n = reasons.most_common(1)[0]
+    return reason if n == len(verdict.left) else f"{count(n)}: {reason}"

@@ -19,8 +19,10 @@ from textual.theme import Theme
 
 from paraschut_core.config import Settings
 from paraschut_core.executors.base import JobExecutor
+from paraschut_core.text import clean_line
 
 from . import keys
+from .acts import ACTS, outcome
 from .gateway import Gateway
 from .look import Looks, Palette, themes
 from .memory import Memory
@@ -128,6 +130,12 @@ class ParaschutApp(App[None]):
         """Ends as if by `q`, so that the terminal is restored; the exit status tells the signal."""
         self.exit(return_code=128 + number)
 
+    async def action_quit(self) -> None:
+        """Leaves; if an action is under way, only when asked twice."""
+        screen = self.screen_stack[0]
+        if not isinstance(screen, MainScreen) or screen.may_leave():
+            self.exit()
+
     def _retheme(self, theme: Theme) -> None:
         palette = Palette(theme)
         for screen in self.screen_stack:
@@ -181,10 +189,20 @@ def run(
         shelf=Shelf(),
     )
     app.run(mouse=settings.dashboard.mouse)
-    if app.gateway.acting:
-        print("Waiting for what is under way to stop at a good place.", file=sys.stderr)  # noqa: T201 - to the user
+    acting = app.gateway.acting
+    if acting:
+        _say(f"{ACTS[acting].ask}: stopping behind the jobs that it is at.")
     app.close()
+    if acting:
+        verdict = app.gateway.verdict
+        told = outcome(ACTS[acting], verdict) if verdict else "it goes on; the history (@) will tell"
+        _say(f"{ACTS[acting].ask}: {told}")
     return app.return_code or 0
+
+
+def _say(text: str) -> None:
+    """To the user, once the terminal is theirs again."""
+    print(clean_line(text), file=sys.stderr)  # noqa: T201 - this is where they look now
 
 
 def few_colours() -> bool:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import shlex
+import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from paraschut_core.config import Settings
 from paraschut_core.errors import ParaschutError, UsageError
@@ -14,15 +13,14 @@ from paraschut_core.model import DONE_STATES, JobKey
 from paraschut_core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from paraschut_core.actions import Watcher
+    from paraschut_core.actions import Outcome, Watcher
 
+from .command_lines import command_line
+from .figures import count, plural
 from .raising import Raises, propose
 from .records import Failure, Preview, Target, Verdict
 
 Progress = Callable[[int, int], None]
-
-_OWN = frozenset({"BatchID", "JobIndex", "attempt", "rev", "SpawnID", "spawn_state"})
-"""Fields that the index gives."""
 
 
 class Deeds:
@@ -35,25 +33,18 @@ class Deeds:
         self._settings = settings
         self._executor = executor
 
-    def preview(self, target: Target, reasons: Mapping[JobKey, str]) -> Preview:
-        """Counts what an action would meet. Raises ParaschutError."""
-        from paraschut_core import actions
-        from paraschut_core.db.jobs import read_infos
+    # ------------------------------------------------------------------ looking
 
+    def preview(self, verb: str, target: Target, reasons: Mapping[JobKey, str]) -> Preview:
+        """Counts what an action would meet. Raises ParaschutError."""
         with Workspace(self._settings, self._executor) as ws:
-            found = actions.preview(ws, actions.Selection(target.keys, target.batches))
-            raises = propose(read_infos(ws.reader, reasons), reasons) if reasons else Raises()
-        counts = sorted(found.reasons.items(), key=lambda item: -item[1])
-        return Preview(
-            len(found.keys),
-            found.states,
-            found.live,
-            found.missing,
-            sum(n for state, n in found.states.items() if state in DONE_STATES),
-            found.highest_attempt,
-            tuple(f"{n} missing: {reason}" for reason, n in counts[:3]),
-            raises,
-        )
+            if verb == "submit_next":
+                return _plan(ws)
+            if verb == "clean":
+                return _files(ws, target)
+            return _jobs(ws, target, reasons)
+
+    # ------------------------------------------------------------------ doing
 
     def act(
         self,
@@ -81,148 +72,175 @@ class Deeds:
 
         selection = actions.Selection(target.keys, target.batches)
         command = command_line(verb, target, force, value)
+        attempts = target.attempts
         match verb:
             case "reset":
-                report = actions.reset(ws, selection, force=force, command=command, watcher=watcher)
-            case "resubmit":
-                raises = target.raises.values
-                report = actions.resubmit(
-                    ws, selection, force=force, resources=raises, command=command, watcher=watcher
+                report = actions.reset(
+                    ws, selection, force=force, command=command, watcher=watcher, attempts=attempts
                 )
-                report = report._replace(action=None)  # what was submitted anew cannot be taken back
+            case "resubmit":
+                report = actions.resubmit(
+                    ws,
+                    selection,
+                    force=force,
+                    resources=target.raises.values,
+                    command=command,
+                    watcher=watcher,
+                    attempts=attempts,
+                )
             case "qdel":
                 report = actions.qdel(ws, selection, command=command, watcher=watcher)
             case "submit_these":
                 report = actions.submit_now(ws, selection, command=command, watcher=watcher)
+            case "submit_batch":
+                report = actions.submit_batches(ws, target.batches, command=command, watcher=watcher)
             case "collect":
                 report = actions.mark_collected(ws, selection, command=command, watcher=watcher)
             case "remove":
-                report = actions.remove_batches(ws, target.batches, command=command)
+                report = actions.remove_batches(ws, target.batches, force=force, command=command)
             case "undo":
                 report = actions.undo(ws, int(value) if value else None)
             case "boost":
-                fields = {"priority": _number(value)}
-                report = actions.set_fields(
-                    ws, selection.resolve(ws), fields, {}, verb="priority", command=command, watcher=watcher
-                )
-            case "edit":
-                name, field = parse_field(value)
-                unless = {} if force else actions.PROTECTED
+                report = actions.boost(ws, selection, number(value), command=command, watcher=watcher)
+            case "edit" | "priority":
+                word = f"priority={number(value)}" if verb == "priority" else value
+                fields = dict([actions.parse_field(word)])
                 report = actions.set_fields(
                     ws,
                     selection.resolve(ws),
-                    lambda info: changed(info, name, field),
-                    unless,
-                    verb="set",
+                    lambda info: actions.changes_of(info, fields),
+                    {} if force else actions.PROTECTED,
+                    verb="reset" if fields.get("state") == "init" else "set",
                     command=command,
                     watcher=watcher,
                 )
             case "submit_next":
-                return _submit_next(ws, watcher)
+                sent = actions.submit_next(ws, command=command, watcher=watcher)
+                outcomes = [actions.Outcome(o.key, o.id is not None, o.id or o.error) for o in sent.outcomes]
+                report = actions.Report(verb, outcomes, stopped=watcher.cancelled())
             case "clean":
-                from paraschut_core.folders import clean_temp_files
-
-                removed = clean_temp_files(ws, ws.settings.temp_files, target.batches)
+                removed = actions.clean_files(ws, ws.settings.temp_files, target.batches, command=command)
                 return Verdict(sum(removed.values()), command=command)
             case _:
                 raise UsageError(f"There is no action {verb}.")
         return Verdict(
             report.done,
-            tuple(Failure(outcome.key, outcome.message) for outcome in report.failed),
-            report.action is not None and report.done > 0,
+            _told(report.failed),
+            report.action is not None and (report.done > 0 or verb == "resubmit"),
             command,
-            "stopped" if report.stopped else "",
+            "stopped before the rest" if report.stopped else "",
+            left=_told(report.left),
+            made=_told(outcome for outcome in report.outcomes if outcome.ok),
         )
 
 
-def _submit_next(ws: Workspace, watcher: Watcher) -> Verdict:
-    from paraschut_core.submission import submit_next
-
-    report = submit_next(ws, progress=watcher.progress, cancelled=watcher.cancelled)
-    failed = tuple(Failure(o.key, o.error) for o in report.outcomes if o.id is None)
-    return Verdict(len(report.outcomes) - len(failed), failed, command="submit")
+def _told(outcomes: Iterable[Outcome]) -> tuple[Failure, ...]:
+    return tuple(Failure(outcome.key, outcome.message) for outcome in outcomes)
 
 
-def _number(text: str) -> int | float:
+def _jobs(ws: Workspace, target: Target, reasons: Mapping[JobKey, str]) -> Preview:
+    from paraschut_core import actions
+    from paraschut_core.db.jobs import read_infos
+
+    found = actions.preview(ws, actions.Selection(target.keys, target.batches))
+    raises = propose(read_infos(ws.reader, reasons), reasons) if reasons else Raises()
+    counts = sorted(found.reasons.items(), key=lambda item: -item[1])
+    return Preview(
+        len(found.keys),
+        found.states,
+        found.live,
+        found.missing,
+        sum(n for state, n in found.states.items() if state in DONE_STATES),
+        found.highest_attempt,
+        tuple(f"{count(n)} missing: {reason}" for reason, n in counts[:3]),
+        raises,
+        found.queued,
+        len(found.live_batches),
+        len(found.lost_spawns),
+        sum(found.lost_spawns.values()),
+        found.attempts,
+    )
+
+
+MOST_GROUPS = 6
+"""Groups that are named of what would be submitted next."""
+
+
+def _plan(ws: Workspace) -> Preview:
+    """What would be submitted next."""
+    from paraschut_core.actions import plan_next
+    from paraschut_core.db.changes import read_batches
+
+    plan = plan_next(ws)
+    names = {i: batch.name for i, batch in read_batches(ws.reader, [i for i, _, _ in plan.groups]).items()}
+    waiting = sum(n for _, _, n in plan.groups)
+    if not waiting:
+        lines = ["No job may be submitted now: none in init has its turn."]
+    elif plan.room:
+        lines = [
+            f"{plural(plan.jobs, 'job')}; the queue has room for {count(plan.room)} of {count(plan.limit)}"
+        ]
+    else:
+        lines = [f"The queue is full: {count(plan.in_queue)} of at most {count(plan.limit)} jobs."]
+    lines += [
+        f"{count(n)} of {names.get(batch_id) or batch_id}, priority {priority:g}"
+        for batch_id, priority, n in plan.groups[:MOST_GROUPS]
+    ]
+    more = len(plan.groups) - MOST_GROUPS
+    lines += [f"and {plural(more, 'more batch', 'more batches')}"] if more > 0 else []
+    lines += [f"{ws.executor.name} does not answer: {plan.error}"] if plan.error else []
+    # A scheduler that is silent is asked once more: the counts may be old.
+    return Preview(plan.jobs or (waiting if plan.error else 0), {"init": waiting}, lines=tuple(lines))
+
+
+def _files(ws: Workspace, target: Target) -> Preview:
+    """Which temporary files there are."""
+    from paraschut_core.folders import temp_files
+
+    patterns = ws.settings.temp_files
+    n = size = 0
+    for _, path in temp_files(ws, patterns, target.batches):
+        n += 1
+        try:
+            size += os.lstat(path).st_size
+        except OSError:
+            pass  # gone meanwhile
+    head = f"{plural(n, 'file')}, {figure(size)}" if n else "no file"
+    return Preview(n, {}, lines=(f"{head} matching {' '.join(patterns)}",))
+
+
+def figure(size: float) -> str:
+    """Bytes in a few letters: "1.4 MB"."""
+    for unit in ("B", "KB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def number(text: str) -> int | float:
+    """A number that somebody typed. Raises UsageError."""
     try:
         return float(text) if "." in text or "e" in text.lower() else int(text)
     except ValueError:
         raise UsageError(f"{text!r} is not a number.") from None
 
 
-def parse_field(text: str) -> tuple[str, object]:
-    """ "name=value" as a field and its value: JSON if it is that, else text.
-
-    Raises:
-        UsageError: no name, no `=`, or a field that the index itself gives.
-    """
-    name, sign, value = text.partition("=")
-    name = name.strip()
-    if not sign or not name:
-        raise UsageError(f"Write field=value, e.g. queue=long; {text!r} has no =.")
-    if name.partition(".")[0] in _OWN:
-        raise UsageError(f"{name} is given by the index; nobody sets it.")
+def wrong_number(text: str) -> str:
+    """What is wrong with a number that somebody typed; "" if it is one."""
     try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value.strip()
+        number(text)
+    except UsageError as error:
+        return str(error)
+    return ""
 
 
-def changed(info: Mapping[str, Any], name: str, value: object) -> dict[str, object]:
-    """What to set for `name=value`; `resources.mem` stands for one entry of a field."""
-    field, dot, entry = name.partition(".")
-    if not dot:
-        return {name: value}
-    old = info.get(field)
-    return {field: {**(old if isinstance(old, Mapping) else {}), entry: value}}
+def wrong_field(text: str) -> str:
+    """What is wrong with `field=value`; "" if nothing is."""
+    from paraschut_core.actions import parse_field
 
-
-_WORDS = {
-    "submit_next": "submit",
-    "submit_these": "submit",
-    "edit": "set",
-    "boost": "set",
-    "clean": "clean --files",
-}
-_LONGEST = 2000
-
-
-def command_line(verb: str, target: Target, force: bool, value: str) -> str:
-    """The command that does the same (one after the other for jobs of several batches), as the command
-    line's own acts are kept: without the program's name."""
-    if verb == "undo":
-        return f"undo {value}".strip()
-    word = _WORDS.get(verb, verb)
-    setting = f"priority={value}" if verb == "boost" else value
-    tail = [shlex.quote(setting)] if value else []
-    tail += ["--force"] if force else []
-    for name, new in _same_raise(target).items():
-        tail += ["--resource", shlex.quote(f"{name}={new}")]
-    heads = [",".join(str(batch_id) for batch_id in target.batches)] if target.batches else []
-    by_batch: dict[int, list[int]] = {}
-    for key in target.keys:
-        by_batch.setdefault(key.batch_id, []).append(key.job_index)
-    heads += [f"{batch_id} {spans(indexes)}" for batch_id, indexes in by_batch.items()]
-    text = "; ".join(" ".join([word, *([head] if head else []), *tail]) for head in heads or [""])
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
-
-
-def _same_raise(target: Target) -> Mapping[str, object]:
-    """The raised resources, if they are the same for all jobs: only then one command does it."""
-    values = list(target.raises.values.values())
-    same = len(values) == len(target.keys) and all(value == values[0] for value in values)
-    return values[0] if values and same else {}
-
-
-def spans(indexes: Iterable[int]) -> str:
-    """1,2,3,7 -> "1-3,7"."""
-    parts: list[str] = []
-    start = last = None
-    for index in [*sorted(indexes), None]:
-        if last is not None and index == last + 1:
-            last = index
-            continue
-        if start is not None:
-            parts.append(f"{start}" if start == last else f"{start}-{last}")
-        start = last = index
-    return ",".join(parts)
+    try:
+        parse_field(text)
+    except UsageError as error:
+        return str(error)
+    return ""

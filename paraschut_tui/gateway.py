@@ -28,7 +28,7 @@ from .loading import Loading, Request
 from .look import Looks
 from .messages import ActionProgress, SnapshotReady
 from .query import Query
-from .records import JobRecord, Preview, Target, Verdict
+from .records import Failure, JobRecord, Preview, Target, Verdict
 
 T = TypeVar("T")
 Post = Callable[[Message], object]
@@ -64,7 +64,9 @@ class Gateway:
         self._journal = Journal()
         self._reader_db: Database | None = None
         self._cancelled = False
-        self._acting = False
+        self._acting = ""
+        self.verdict: Verdict | None = None
+        """What came of the last action; None while one is under way."""
 
     # ------------------------------------------------------------------ life
 
@@ -89,8 +91,8 @@ class Gateway:
         self._journal.close()
 
     @property
-    def acting(self) -> bool:
-        """Whether an action is under way."""
+    def acting(self) -> str:
+        """The action that is under way, "" if none is."""
         return self._acting
 
     def close(self, patience: float = 60.0) -> None:
@@ -215,11 +217,26 @@ class Gateway:
         keys = await self._read(lambda db: read_keys(db, batch_id, (state,), limit))
         return [key.job_index for key in keys]
 
-    async def last_undoable(self) -> Action | None:
-        """The user's latest act that can be undone."""
-        from paraschut_core.db.history import last_undoable
+    async def last_acts(self) -> tuple[Action | None, Action | None]:
+        """The user's latest act, and the latest that can be undone."""
+        from paraschut_core.db.history import last_undoable, read_actions, same_user
 
-        return await self._read(lambda db: last_undoable(db, db.who))
+        def read(db: Database) -> tuple[Action | None, Action | None]:
+            mine = (action for action in read_actions(db) if same_user(action.who, db.who))
+            return next(mine, None), last_undoable(db, db.who)
+
+        return await self._read(read)
+
+    async def outcomes(self, action: Action) -> Verdict:
+        """What an act did to each job, as far as the events tell."""
+        from paraschut_core.db.history import read_action_events
+
+        events = await self._read(lambda db: read_action_events(db, action.id))
+        made = tuple(
+            Failure(e.key, e.why if e.before == e.after else f"{e.before} → {e.after}") for e in events
+        )
+        note = "" if made else "Its jobs were not noted one by one; the jobs' own histories tell."
+        return Verdict(len(made), command=action.command, made=made, note=note)
 
     async def actions(self) -> list[Action]:
         """The latest acts of users, newest first."""
@@ -248,7 +265,7 @@ class Gateway:
 
     # ------------------------------------------------------------------ actions
 
-    async def preview(self, target: Target, reasons: Mapping[JobKey, str]) -> Preview:
+    async def preview(self, verb: str, target: Target, reasons: Mapping[JobKey, str]) -> Preview:
         """How many jobs of which states an action would meet.
 
         Args:
@@ -258,16 +275,18 @@ class Gateway:
             ParaschutError: there is no such job, or the file cannot be read.
         """
         assert self._counter is not None  # started
-        return await asyncio.wrap_future(self._counter.submit(lambda: self._deeds.preview(target, reasons)))
+        return await asyncio.wrap_future(
+            self._counter.submit(lambda: self._deeds.preview(verb, target, reasons))
+        )
 
     async def act(self, verb: str, target: Target, *, force: bool = False, value: str = "") -> Verdict:
         """Carries an action out; tells its progress by ActionProgress messages."""
         self._cancelled = False
 
         def run() -> Verdict:
-            self._acting = True
+            self._acting, self.verdict = verb, None
             try:
-                return self._deeds.act(
+                self.verdict = self._deeds.act(
                     verb,
                     target,
                     force=force,
@@ -275,8 +294,9 @@ class Gateway:
                     progress=self._tell,
                     cancelled=lambda: self._cancelled,
                 )
+                return self.verdict
             finally:
-                self._acting = False
+                self._acting = ""
 
         assert self._actor is not None  # started
         return await asyncio.wrap_future(self._actor.submit(run))

@@ -23,21 +23,27 @@ class JobRecord(NamedTuple):
 
 class Target(NamedTuple):
     """What an action is done to: jobs by key, whole batches, or both. `title` says it in words; `raises`
-    are resources to be raised first."""
+    are resources to be raised first; `attempts` the submissions at which the jobs were seen: what was
+    submitted again since is left alone."""
 
     title: str
     keys: tuple[JobKey, ...] = ()
     batches: tuple[int, ...] = ()
     raises: Raises = Raises()
+    attempts: Mapping[JobKey, int] = {}
 
     def __bool__(self) -> bool:
         return bool(self.keys or self.batches)
 
 
 class Preview(NamedTuple):
-    """What an action would meet. `counts` are jobs by state, `done` of them finished, `live` known to the
-    scheduler. `attempt` is the highest attempt so far; `hints` are further lines to show; `raises` what the
-    jobs may need more of this time."""
+    """What an action would meet.
+
+    `counts` are jobs by state, `done` of them finished, `live` known to the scheduler (in so many
+    `live_batches`), `queued` unfinished and with an id. `lost_spawns` are the spawns that live jobs lost,
+    `halves` how many jobs those are. `attempt` is the highest attempt so far; `hints` are further lines to
+    show; `lines` stand in place of the counts; `raises` is what the jobs may need more of this time.
+    """
 
     total: int
     counts: Mapping[str, int]
@@ -47,17 +53,24 @@ class Preview(NamedTuple):
     attempt: int = 0
     hints: tuple[str, ...] = ()
     raises: Raises = Raises()
+    queued: int = 0
+    live_batches: int = 0
+    halves: int = 0
+    lost_spawns: int = 0
+    attempts: Mapping[JobKey, int] = {}
+    lines: tuple[str, ...] = ()
 
 
 class Failure(NamedTuple):
-    """A job for which an action did not work, and why."""
+    """A job for which an action did not work, or was not done, and why."""
 
     key: JobKey
     message: str
 
 
 class Verdict(NamedTuple):
-    """What came of an action. `error` says why nothing was done at all."""
+    """What came of an action: how many jobs it was done to (`made` says what of each), which it failed for
+    and which it left alone. `error` says why nothing was done at all."""
 
     done: int
     failures: tuple[Failure, ...] = ()
@@ -65,3 +78,5 @@ class Verdict(NamedTuple):
     command: str = ""
     note: str = ""
     error: str = ""
+    left: tuple[Failure, ...] = ()
+    made: tuple[Failure, ...] = ()

@@ -24,13 +24,7 @@ from .common import (
 
 if TYPE_CHECKING:
     from ..actions import Report, Selection, Watcher
-    from ..model import JobInfo
     from ..workspace import Workspace
-
-_OWN = ("BatchID", "JobIndex", "attempt", "rev", "SpawnID", "spawn_state")
-"""Fields that the index gives; nobody sets them."""
-
-_NESTED = ("resources", "vars")
 
 Act = Callable[["Workspace", "Selection", "Watcher"], "Report"]
 
@@ -45,7 +39,6 @@ def _do(
     force: bool = False,
     yes: bool = False,
     as_json: bool = False,
-    also: Sequence[str] = (),
 ) -> int:
     """Chooses, asks if need be, acts and reports: the frame of all commands here."""
     from ..actions import Watcher
@@ -61,7 +54,7 @@ def _do(
             return 1
         with output.Bar(verb) as progress:
             report = act(ws, chosen.selection, Watcher(progress))
-    return show_report(report, done, explicit=chosen.explicit, also=also, as_json=as_json)
+    return show_report(report, done, explicit=chosen.explicit, as_json=as_json)
 
 
 @click.command()
@@ -277,7 +270,7 @@ def set_(
       paraschut set 20250101120000 3-7 resources.mem=8gb
       paraschut set 20250101120000 4 state=complete --force
     """
-    from ..actions import PROTECTED, set_fields
+    from ..actions import PROTECTED, changes_of, set_fields
 
     if force and unless:
         raise UsageError("--force leaves no job alone, --unless some: give one of them.")
@@ -289,7 +282,7 @@ def set_(
         return set_fields(
             ws,
             selection.keys,
-            lambda info: _merged(info, fields),
+            lambda info: changes_of(info, fields),
             protected,
             verb="reset" if fields.get("state") == "init" else "set",
             command=project.line,
@@ -305,7 +298,6 @@ def set_(
         force=force,
         yes=yes,
         as_json=as_json,
-        also=tuple(f"{name} is " for name in protected),
     )
 
 
@@ -321,13 +313,11 @@ def _pairs(words: Sequence[str], option: str) -> dict[str, str]:
 
 def _fields(words: Sequence[str]) -> dict[str, Any]:
     """What to set. Raises UsageError: nothing, or what nobody can set."""
+    from ..actions import parse_field
+
     if not words:
         raise UsageError("Set what? Give FIELD=VALUE, for example priority=5.")
-    fields = {name: _json_or_text(value) for name, value in _pairs(words, "field").items()}
-    for name in fields:
-        if name in _OWN:
-            raise UsageError(f"The field {name} belongs to the index and cannot be set.")
-    return fields
+    return dict(map(parse_field, words))
 
 
 def _json_or_text(text: str) -> Any:
@@ -339,18 +329,6 @@ def _json_or_text(text: str) -> Any:
 
 def _values(text: str) -> list[Any]:
     return [_json_or_text(part) for part in text.split(",")]
-
-
-def _merged(info: JobInfo, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The new values for one job: `resources.mem` changes one entry of what it has."""
-    new: dict[str, Any] = {}
-    for name, value in fields.items():
-        outer, dot, inner = name.partition(".")
-        if dot and outer in _NESTED:
-            new[outer] = {**(new.get(outer) or info.get(outer) or {}), inner: value}
-        else:
-            new[name] = value
-    return new
 
 
 @click.command()

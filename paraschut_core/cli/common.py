@@ -233,30 +233,16 @@ def ask_for_many(chosen: Chosen, verb: str, *, force: bool, yes: bool) -> bool:
 
 # ------------------------------------------------------------------------------------ reports
 
-_LEFT_ALONE = (
-    "state is ",
-    "it is complete",
-    "it is collected",
-    "it is not in the queue",
-    "not complete",
-    "already in state ",
-)
-"""How messages begin of jobs that an action was not for."""
 
-
-def show_report(
-    report: Report, done: str, *, explicit: bool, also: Sequence[str] = (), as_json: bool = False
-) -> int:
+def show_report(report: Report, done: str, *, explicit: bool, as_json: bool = False) -> int:
     """Prints what became of the jobs; returns the exit code: 1 if anything failed.
 
     Args:
         done: what was done to them, as in "12 jobs reset".
         explicit: the jobs were named one by one: then one that was left alone counts as failed.
-        also: further beginnings of messages of jobs that the action was not for.
     """
-    harmless = (*_LEFT_ALONE, *also)
-    left = [o for o in report.failed if not explicit and o.message.startswith(harmless)]
-    failed = [o for o in report.failed if explicit or not o.message.startswith(harmless)]
+    left = [] if explicit else report.left
+    failed = [o for o in report.outcomes if not o.ok] if explicit else report.failed
     if as_json:
         output.dump(
             {

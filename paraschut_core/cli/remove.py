@@ -119,9 +119,10 @@ def clean(
       paraschut clean
       paraschut clean 20250101120000 --files --pattern '*.tmp'
     """
+    from ..actions import clean_files
     from ..db.changes import read_batches as read_counters
     from ..db.jobs import require_batch
-    from ..folders import clean_temp_files, clean_temp_folders
+    from ..folders import clean_temp_folders
 
     both = not (files or folders)
     with project.open() as ws:
@@ -131,7 +132,8 @@ def clean(
         if len(wanted) > 1 and not confirm(f"Clean the folders of {len(wanted)} batches?", yes):
             output.line("nothing was removed")
             return 1
-        counts = clean_temp_files(ws, patterns or ws.settings.temp_files, wanted) if files or both else {}
+        globs = patterns or ws.settings.temp_files
+        counts = clean_files(ws, globs, wanted, command=project.line) if files or both else {}
         removed = clean_temp_folders(ws, wanted) if folders or both else []
     if as_json:
         output.dump({"files": counts, "folders": removed})

@@ -14,6 +14,7 @@ from . import complain, output
 from .common import (
     TARGETS,
     Project,
+    by_message,
     choose,
     filter_option,
     json_option,
@@ -86,11 +87,16 @@ def submit(
 def _submit_next(
     project: Project, max_jobs: int | None, min_priority: float, condition: str, as_json: bool
 ) -> int:
-    from ..submission import submit_next
+    from ..actions import Watcher, submit_next
 
     with project.open() as ws, output.Bar("submitting") as progress:
         report = submit_next(
-            ws, max_jobs=max_jobs, min_priority=min_priority, condition=condition, progress=progress
+            ws,
+            max_jobs=max_jobs,
+            min_priority=min_priority,
+            condition=condition,
+            command=project.line,
+            watcher=Watcher(progress),
         )
     return _show(report, as_json)
 
@@ -114,19 +120,23 @@ def _show(report: SubmitReport, as_json: bool) -> int:
 
 
 def _submit_batches(project: Project, batches: str, max_jobs: int | None, as_json: bool) -> int:
-    from ..actions import submit_batch
+    from ..actions import Watcher, submit_batches
 
-    left = math.inf if max_jobs is None else max_jobs
-    submitted: dict[int, int] = {}
-    with project.open() as ws:
-        for batch_id in read_batches(batches):
-            submitted[batch_id] = submit_batch(ws, batch_id, left)
-            left -= submitted[batch_id]
+    most = math.inf if max_jobs is None else max_jobs
+    with project.open() as ws, output.Bar("submitting") as progress:
+        watcher = Watcher(progress)
+        report = submit_batches(ws, read_batches(batches), most, command=project.line, watcher=watcher)
     if as_json:
-        output.dump({"submitted": submitted})
-    else:
-        output.line(f"submitted: {sum(submitted.values())}")
-    return 0
+        submitted = dict.fromkeys(read_batches(batches), 0)
+        for outcome in report.outcomes:
+            submitted[outcome.key.batch_id] += outcome.processes if outcome.ok else 0
+        failed = [[*o.key, o.message] for o in report.failed]
+        output.dump({"submitted": submitted, "failed": failed})
+        return 1 if failed else 0
+    for text in by_message(report.failed):
+        output.line(f"not submitted: {text}")
+    output.line(f"submitted: {sum(o.processes for o in report.outcomes if o.ok)}")
+    return 1 if report.failed else 0
 
 
 def _submit_jobs(project: Project, targets: Sequence[str], as_json: bool) -> int:

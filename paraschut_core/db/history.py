@@ -81,6 +81,15 @@ def read_events(db: Database, batch_id: int, job_index: int | None = None, limit
     ]
 
 
+def read_action_events(db: Database, action: int) -> list[Event]:
+    """What a user's act did to each job, as far as it was noted."""
+    rows = db.rows(f"SELECT {_EVENT} FROM event WHERE action = ? ORDER BY id", (action,))
+    return [
+        Event(at, JobKey(batch, index), attempt or 0, who, before, after, why, _object(detail))
+        for at, batch, index, attempt, who, before, after, why, detail in rows
+    ]
+
+
 def _object(text: str | None) -> dict[str, Any]:
     """A stored JSON object; what is damaged says so, and keeps nobody from reading the rest."""
     try:
@@ -149,6 +158,11 @@ def add_action(tx: Transaction, verb: str, jobs: int, command: str, *, can_undo:
 def set_action_jobs(tx: Transaction, action: int, jobs: int) -> None:
     """Corrects how many jobs an act really changed."""
     tx.connection.execute("UPDATE action SET jobs = ? WHERE id = ?", (jobs, action))
+
+
+def close_action(tx: Transaction, action: int, jobs: int, *, can_undo: bool) -> None:
+    """Says at an act's end how many jobs it was done to, and whether an undo has anything to do."""
+    tx.connection.execute("UPDATE action SET jobs = ?, can_undo = ? WHERE id = ?", (jobs, can_undo, action))
 
 
 def read_actions(db: Database, limit: int = 200) -> list[Action]:

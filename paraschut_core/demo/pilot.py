@@ -96,8 +96,8 @@ def _repair(ws: Workspace, key: JobKey, lost: Missing, time_nr: int, say: Callab
         raise ParaschutError(f"Job {key} failed {time_nr} times ({lost.reason}): {last}")
     say(f"missing: job {key} of {'/'.join(info['name'])}: {lost.reason}; its stderr ends: {last}")
     report = resubmit(ws, Selection(keys=(key,)), command="demo --headless")
-    if report.failed:
-        raise ParaschutError(f"Job {key} cannot be resubmitted: {report.failed[0].message}")
+    if not report.done:
+        raise ParaschutError(f"Job {key} cannot be resubmitted: {report.outcomes[0].message}")
     say(f"reset and resubmitted: job {key}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -15,15 +16,22 @@ from paraschut_core.text import clean_line
 
 
 class AskScreen(ModalScreen[str]):
-    """Returns the text, "" if it was cancelled."""
+    """Returns the text, "" if it was cancelled.
+
+    Args:
+        check: says what is wrong with a text ("": nothing); it is shown, and the text can be mended.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "cancel", show=False)]
 
-    def __init__(self, title: str, label: str, value: str = "") -> None:
+    def __init__(
+        self, title: str, label: str, value: str = "", *, check: Callable[[str], str] = lambda text: ""
+    ) -> None:
         super().__init__()
         self._title = title
         self._label = label
         self._value = value
+        self._check = check
 
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog"):
@@ -32,13 +40,19 @@ class AskScreen(ModalScreen[str]):
             box = Input(self._value, compact=True)
             box.cursor_blink = False  # a blinking cursor sends 2.6 KB/s
             yield box
+            yield Static(id="dialog-error")
 
     def on_mount(self) -> None:
         self.query_one(Input).focus()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        self.dismiss(event.value.strip())
+        text = event.value.strip()
+        wrong = self._check(text) if text else ""
+        if wrong:
+            self.query_one("#dialog-error", Static).update(Content(clean_line(wrong)))
+        else:
+            self.dismiss(text)
 
     def action_cancel(self) -> None:
         self.dismiss("")

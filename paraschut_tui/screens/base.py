@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 from textual.app import ComposeResult
@@ -16,6 +17,7 @@ from paraschut_core.text import clean_line
 from ..gateway import Gateway
 from ..look import Looks, Palette
 from ..marks import Marks
+from ..records import Verdict
 from ..scope import Scope
 from ..widgets.batch_tree import BatchTree
 from ..widgets.filter_bar import FilterBar
@@ -25,6 +27,9 @@ from ..widgets.key_line import KeyLine
 from ..widgets.line import Line
 from ..widgets.log_view import LogView
 from ..widgets.status_bar import StatusBar
+
+KEPT = 20
+"""Acts of this session of which it is kept what became of each job."""
 
 
 class DashboardBase(Screen[None]):
@@ -59,6 +64,7 @@ class DashboardBase(Screen[None]):
         self.read_only = read_only
         self.snapshot: Snapshot | None = None
         self.marks = Marks()
+        self.verdicts: deque[Verdict] = deque(maxlen=KEPT)
         self.status = StatusBar(palette, looks, gateway.settings.poll.interval, id="status")
         self.batch_tree = BatchTree(palette, looks, id="tree")
         self.grid = JobGrid(palette, looks, self.marks, clock, id="grid")

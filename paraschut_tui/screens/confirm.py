@@ -15,17 +15,19 @@ from textual.widgets import Button, Static
 from paraschut_core.errors import ParaschutError
 from paraschut_core.text import clean_line
 
-from ..acts import Act, affected, question, spared, sparing, summary
+from ..acts import Act, affected, explanation, question, spared, summary
 from ..raising import Raises
 from ..records import Preview, Target
 
 
 class Answer(NamedTuple):
-    """What was answered: yes or no; with `force` also what is done; with these resources raised."""
+    """What was answered: yes or no; with `force` also what is done; with these resources raised; upon what
+    was seen when it was asked."""
 
     yes: bool = False
     force: bool = False
     raises: Raises = Raises()
+    seen: Preview | None = None
 
 
 class ConfirmScreen(ModalScreen[Answer]):
@@ -74,8 +76,8 @@ class ConfirmScreen(ModalScreen[Answer]):
             yield Static(Content("counting" if self._count else ""), id="dialog-counts")
             yield Static(self._meaning(), id="dialog-meaning")
             with Horizontal(id="dialog-buttons"):
-                yield Button("Cancel", id="no", compact=True)
-                yield Button(self._act.button, id="yes", compact=True, disabled=not self._ready)
+                yield Button("Cancel (Esc)", id="no", compact=True)
+                yield Button(f"{self._act.button} (y)", id="yes", compact=True, disabled=not self._ready)
 
     def on_mount(self) -> None:
         self.query_one("#no", Button).focus()
@@ -101,25 +103,17 @@ class ConfirmScreen(ModalScreen[Answer]):
         return Content(clean_line(question(self._act, self._target)))
 
     def _meaning(self) -> Content:
-        lines = [self._act.meaning, *self._extra]
         preview = self._preview
-        if preview is not None:
-            lines += preview.hints
-            if self._act.name == "resubmit":
-                lines[0] = f"They go back to init and are submitted now, attempt {preview.attempt + 1}."
-            left = sparing(self._act, preview, self._force)
-            if not affected(self._act, preview, self._force):
-                lines = ["Nothing to do."]
-            if left:
-                lines.append(left)
-            if preview.raises.words:
-                lines += ["", f"[{'x' if self._more else ' '}] {preview.raises.words}  (m)"]
+        lines = [self._act.meaning] if preview is None else explanation(self._act, preview, self._force)
+        lines[1:1] = self._extra
+        if preview is not None and preview.raises.words:
+            lines += ["", f"[{'x' if self._more else ' '}] {preview.raises.words}  (m)"]
         return Content("\n".join(clean_line(text) for text in lines))
 
     def action_yes(self) -> None:
         if self._ready:
             offered = self._preview.raises if self._preview is not None and self._more else Raises()
-            self.dismiss(Answer(True, self._force, offered))
+            self.dismiss(Answer(True, self._force, offered, self._preview))
 
     def action_no(self) -> None:
         self.dismiss(Answer())

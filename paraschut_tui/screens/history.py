@@ -23,13 +23,18 @@ from ..strips import Part, fit, line
 from ..widgets.line import Line
 from ..widgets.pane import Pane
 
+MOST_COPIED = 50_000
+"""Characters; terminals cut off or refuse longer ones."""
 
-class HistoryScreen(ModalScreen[Action | None]):
-    """Returns the action to undo, or None."""
+
+class HistoryScreen(ModalScreen[tuple[Action, bool] | None]):
+    """Returns the action that was chosen, and whether to undo it (else: to show its jobs); or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,@", "dismiss(None)", "close", show=False),
-        Binding("z,enter", "undo", "undo this one", show=False),
+        Binding("z", "undo", "undo this one", show=False),
+        Binding("enter", "jobs", "what became of each job", show=False),
+        Binding("y", "copy", "copy the command", show=False),
     ]
 
     def __init__(self, palette: Palette, actions: Sequence[Action]) -> None:
@@ -44,7 +49,10 @@ class HistoryScreen(ModalScreen[Action | None]):
             title.show(
                 [
                     (" ACTIONS", "accent-bold"),
-                    ("   newest first · z undoes the one under the cursor · Esc closes", "muted"),
+                    (
+                        "   newest first · Enter its jobs · z undoes it · y copies the command · Esc closes",
+                        "muted",
+                    ),
                 ]
             )
             yield title
@@ -63,7 +71,25 @@ class HistoryScreen(ModalScreen[Action | None]):
     def action_undo(self) -> None:
         action = self._list.chosen
         if action is not None and action.can_undo and not action.undone:
-            self.dismiss(action)
+            self.dismiss((action, True))
+        elif action is not None:
+            self.notify("It was undone already." if action.undone else "It cannot be undone.", markup=False)
+
+    def action_jobs(self) -> None:
+        if self._list.chosen is not None:
+            self.dismiss((self._list.chosen, False))
+
+    def action_copy(self) -> None:
+        """Copies the command to the terminal's clipboard (OSC 52), if it is not too long for that."""
+        action = self._list.chosen
+        if action is None:
+            return
+        text = f"paraschut {clean_line(action.command)}"
+        if len(text) > MOST_COPIED:
+            self.notify("The command is too long for the terminal's clipboard.", markup=False)
+            return
+        self.app.copy_to_clipboard(text)
+        self.notify("The command is copied.", markup=False)
 
 
 class ActionList(Pane):

@@ -25,7 +25,7 @@ from ..widgets.batch_tree import BatchTree
 from ..widgets.line import Line
 from ..widgets.log_view import LogSources
 from ..widgets.pane import Pane
-from .acting import Acting
+from .auto_submit import AutoSubmit
 from .moving import Moving
 
 REST = 0.12
@@ -42,7 +42,7 @@ TIMED = 60
 """Seconds between two looks at which jobs match a filter that asks for ages."""
 
 
-class MainScreen(Acting, Moving):
+class MainScreen(AutoSubmit, Moving):
     """The dashboard's one screen.
 
     Args:

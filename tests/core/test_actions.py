@@ -11,7 +11,15 @@ import pytest
 import paraschut_core as psu
 from paraschut_core import actions, folders
 from paraschut_core.actions import Selection, Watcher
-from paraschut_core.errors import FilterError, ParaschutError, SchedulerError, UnknownJobError
+from paraschut_core.db.history import read_actions
+from paraschut_core.errors import (
+    DatabaseBusyError,
+    FilterError,
+    ParaschutError,
+    SchedulerError,
+    UnknownJobError,
+    UsageError,
+)
 from paraschut_core.model import Deleted, Ending, JobInfo, JobKey
 from tests.helpers import BATCH, Project, Scheduler
 
@@ -37,7 +45,7 @@ def busy(project: Project, scheduler: Scheduler) -> Scheduler:
 
 
 def messages(report: actions.Report) -> dict[int, str]:
-    return {outcome.key.job_index: outcome.message for outcome in report.failed}
+    return {outcome.key.job_index: outcome.message for outcome in report.outcomes if not outcome.ok}
 
 
 # ------------------------------------------------------------------------------------ selections
@@ -114,7 +122,7 @@ def test_a_resubmit_of_a_spawn_job_submits_its_missing_spawns(project: Project, 
     scheduler.lose_sight("1003")
     with project.workspace(scheduler) as ws:
         report = actions.resubmit(ws, WHOLE)
-    assert [(o.ok, o.message) for o in report.outcomes] == [(True, "1 spawns resubmitted")]
+    assert [(o.ok, o.message) for o in report.outcomes] == [(True, "1 spawn resubmitted")]
     assert project.state() == "spawn"
 
 
@@ -155,7 +163,7 @@ def test_qdel_says_why_jobs_are_left_alone(busy: Scheduler, project: Project) ->
     with project.workspace(busy) as ws:
         report = actions.qdel(ws, WHOLE)
     assert messages(report) == {0: "it is not in the queue", 3: "it is complete"}
-    assert set(messages(report).values()) <= set(actions.NOT_QUEUED)
+    assert not report.failed
     assert project.states() == {0: "init", 1: "init", 2: "init", 3: "complete", 4: "init"}
 
 
@@ -265,3 +273,169 @@ def test_a_file_that_cannot_be_removed_is_an_error_that_names_it(
         pytest.raises(ParaschutError, match=r"a\.tmp: Permission denied"),
     ):
         folders.clean_temp_files(ws, ["*.tmp"], [BATCH])
+
+
+# ------------------------------------------------------------------------------------ what is told
+
+
+def history(project: Project, scheduler: Scheduler) -> list[tuple[str, int, str, bool]]:
+    """(verb, jobs, command, can_undo) of the acts so far, newest first."""
+    with project.workspace(scheduler) as ws:
+        return [(a.verb, a.jobs, a.command, a.can_undo) for a in read_actions(ws.reader)]
+
+
+def test_what_an_action_is_not_for_is_left_alone_and_has_not_failed(
+    busy: Scheduler, project: Project
+) -> None:
+    with project.workspace(busy) as ws:
+        for act, left in (
+            (actions.reset, {1, 2, 3}),
+            (actions.submit_now, {1, 2, 3}),
+            (actions.mark_collected, {1, 2, 4}),
+            (actions.qdel, {3}),
+        ):
+            report = act(ws, WHOLE)
+            assert not report.failed, act
+            assert left <= {outcome.key.job_index for outcome in report.left}, act
+
+
+def test_a_resubmit_is_one_act_that_nobody_can_undo(busy: Scheduler, project: Project) -> None:
+    key = JobKey(BATCH, 4)
+    with project.workspace(busy) as ws:
+        report = actions.resubmit(
+            ws, Selection((key,)), resources={key: {"mem": "2gb"}}, command=f"resubmit {BATCH} 4"
+        )
+    assert (report.done, report.action) == (1, None)
+    assert history(project, busy)[0] == ("resubmit", 1, f"resubmit {BATCH} 4", False)
+    assert [verb for verb, *_ in history(project, busy)] == ["resubmit", "submit"]
+
+
+def test_a_resubmit_while_the_scheduler_is_down_loses_nothing(busy: Scheduler, project: Project) -> None:
+    busy.refuse = "sbatch: error: Unable to contact slurm controller"
+    with project.workspace(busy) as ws:
+        report = actions.resubmit(ws, Selection((JobKey(BATCH, 4),)))
+        assert messages(report) == {4: f"reset, but not submitted: {busy.refuse}"}
+        assert project.state(4) == "init"
+        assert report.action is None, "the attempt to submit it has changed the job since: there is no undo"
+    busy.refuse = ""
+    with project.workspace(busy) as ws:
+        assert actions.submit_next(ws).submitted == 2
+
+
+def test_a_resubmit_whose_database_fails_says_so_of_each_job(
+    busy: Scheduler, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(*_: object, **__: object) -> None:
+        raise DatabaseBusyError("jobs.db is locked")
+
+    monkeypatch.setattr("paraschut_core.actions.submit.submit_keys", locked)
+    with project.workspace(busy) as ws:
+        report = actions.resubmit(ws, Selection((JobKey(BATCH, 4),)))
+        assert messages(report) == {4: "reset, but not submitted: jobs.db is locked"}
+        assert actions.undo(ws, report.action).done == 1
+    assert project.state(4) == "run"
+
+
+def test_a_database_that_fails_midway_leaves_a_report_of_what_is_done(
+    project: Project, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("paraschut_core.actions.fields.CHUNK", 2)
+    keys = project.add_many(5)
+    done = 0
+
+    def fields(info: JobInfo) -> dict[str, Any]:
+        nonlocal done
+        done += 1
+        if done == 4:
+            raise DatabaseBusyError("database or disk is full")
+        return {"note": "x"}
+
+    with project.workspace(scheduler) as ws:
+        report = actions.set_fields(ws, keys, fields, {})
+        assert report.done == 2
+        assert messages(report) == dict.fromkeys((2, 3, 4), "database or disk is full")
+        assert history(project, scheduler)[0][:2] == ("set", 2)
+        assert [psu.get_job_info(BATCH, i).get("note") for i in range(5)] == ["x", "x", None, None, None]
+        assert actions.undo(ws).done == 2
+
+
+def test_a_job_that_somebody_resubmits_after_the_look_is_left_alone(
+    busy: Scheduler, project: Project
+) -> None:
+    chosen = Selection((JobKey(BATCH, 4),))
+    with project.workspace(busy) as ws:
+        seen = actions.preview(ws, chosen)
+        actions.resubmit(ws, chosen)
+        report = actions.resubmit(ws, chosen, force=True, attempts=seen.attempts)
+    assert messages(report) == {4: "it was submitted again meanwhile"}
+    assert project.column("attempt", 4) == 2
+
+
+def test_spawns_that_all_live_are_left_alone_and_forced_ones_start_over(
+    project: Project, scheduler: Scheduler
+) -> None:
+    project.configure("[poll]\ninterval = 0\ngrace = 0\n")
+    project.add(project.job())
+    psu.submit_one_job(BATCH, 0, Executor=scheduler)
+    info = psu.get_job_info(BATCH, 0, SetID=True, ClusterID="1001")
+    psu.spawn_submit(info, 3, Executor=scheduler)
+    with project.workspace(scheduler) as ws:
+        assert not actions.preview(ws, WHOLE).lost_spawns
+        report = actions.resubmit(ws, WHOLE)
+        assert [(o.ok, o.left, o.message) for o in report.outcomes] == [
+            (False, True, "none of its spawns is missing")
+        ]
+        scheduler.lose_sight("1003")
+        psu.get_queue(Verbose=False, Executor=scheduler)
+        psu.get_queue(Verbose=False, Executor=scheduler)
+        assert actions.preview(ws, WHOLE).lost_spawns == {JobKey(BATCH, 0): 1}
+        assert actions.resubmit(ws, WHOLE, force=True).done == 1
+    assert project.state() == "submit"
+
+
+def test_submissions_and_cleanings_are_in_the_history(project: Project, scheduler: Scheduler) -> None:
+    project.add_many(3)
+    project.add_many(2, OTHER)
+    folder = project.folder / str(BATCH)
+    folder.mkdir(exist_ok=True)
+    (folder / "a.tmp").write_text("x")
+    with project.workspace(scheduler) as ws:
+        actions.submit_next(ws, max_jobs=1, command="submit --max-jobs 1")
+        actions.submit_batches(ws, [BATCH, OTHER], 3, command=f"submit {BATCH},{OTHER}")
+        actions.clean_files(ws, ["*.tmp"], [BATCH], command=f"clean {BATCH}")
+        actions.submit_next(ws, max_jobs=0)
+    assert history(project, scheduler) == [
+        ("clean", 1, f"clean {BATCH}", False),
+        ("submit", 3, f"submit {BATCH},{OTHER}", False),
+        ("submit", 1, "submit --max-jobs 1", False),
+    ]
+
+
+def test_a_plan_tells_what_would_be_submitted_next(busy: Scheduler, project: Project) -> None:
+    project.add(*(project.job(index, OTHER, priority=index // 2) for index in range(4)))
+    with project.workspace(busy, submit={"max_jobs": 4}) as ws:
+        plan = actions.plan_next(ws)
+        assert plan.groups == [(BATCH, 1, 1), (OTHER, 1, 2)]
+        assert (plan.limit, plan.in_queue, plan.room, plan.jobs, plan.error) == (4, 2, 2, 2, "")
+        assert actions.submit_next(ws).submitted == plan.jobs
+
+
+@pytest.mark.parametrize(
+    ("word", "name", "value"),
+    [
+        ("queue=long", "queue", "long"),
+        ("note= a b ", "note", "a b"),
+        ("x=0.5", "x", 0.5),
+        ('tags=["a", 1]', "tags", ["a", 1]),
+        ("eq=a=b", "eq", "a=b"),
+        ("none=null", "none", None),
+    ],
+)
+def test_a_field_is_read_as_json_or_as_text(word: str, name: str, value: object) -> None:
+    assert actions.parse_field(word) == (name, value)
+
+
+@pytest.mark.parametrize("word", ["queue", "=x", " =x", "BatchID=1", "rev=1", "SpawnID=3"])
+def test_a_word_that_sets_no_field_is_refused(word: str) -> None:
+    with pytest.raises(UsageError):
+        actions.parse_field(word)

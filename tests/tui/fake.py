@@ -247,8 +247,9 @@ class FakeGateway(Gateway):
         numbers = {key: n for n, key in enumerate(keys)}
         return array("q", [numbers[key] for key in ordered])
 
-    async def last_undoable(self) -> Action | None:
-        return next((action for action in self.acts if action.can_undo and not action.undone), None)
+    async def last_acts(self) -> tuple[Action | None, Action | None]:
+        undoable = (action for action in self.acts if action.can_undo and not action.undone)
+        return next(iter(self.acts), None), next(undoable, None)
 
     def journal(self) -> list[str]:
         return ["12:00:00 INFO paraschut_core.polling: poll of slurm timed out"]
@@ -285,7 +286,7 @@ class FakeGateway(Gateway):
 
     # ------------------------------------------------------------------ actions
 
-    async def preview(self, target: Target, reasons: Mapping[JobKey, str]) -> Preview:
+    async def preview(self, verb: str, target: Target, reasons: Mapping[JobKey, str]) -> Preview:
         keys = list(target.keys)
         for batch_id in target.batches:
             if batch_id not in self.batches:
@@ -306,6 +307,8 @@ class FakeGateway(Gateway):
             done,
             2,
             raises=propose(infos, reasons),
+            queued=sum(k in snapshot.live for k in keys),
+            live_batches=len({k.batch_id for k in keys if k in snapshot.live}),
         )
 
     async def act(self, verb: str, target: Target, *, force: bool = False, value: str = "") -> Verdict:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from paraschut_core.errors import UsageError
 from paraschut_core.model import (
     DatabaseHealth,
     JobKey,
@@ -15,7 +14,8 @@ from paraschut_core.model import (
 )
 from paraschut_tui import columns
 from paraschut_tui.columns import Facts, SortKey
-from paraschut_tui.deeds import changed, command_line, parse_field, spans
+from paraschut_tui.command_lines import LONGEST, command_line, spans
+from paraschut_tui.deeds import wrong_field, wrong_number
 from paraschut_tui.look import KNOWN, L_MISSING, L_RUN, Looks
 from paraschut_tui.outline import BATCH, JOB, NOTE, STATE, NodeKey, Outline
 from paraschut_tui.raising import Raises, propose
@@ -159,23 +159,39 @@ def test_the_command_line_of_an_action_does_the_same() -> None:
     assert command_line("reset", Target("", keys), True, "") == "reset 7 1-2,5 --force"
     assert command_line("submit_next", Target(""), False, "") == "submit"
     assert command_line("submit_these", Target("", keys), False, "") == "submit 7 1-2,5"
-    assert command_line("boost", Target("", (), (7, 8)), False, "5") == "set 7,8 priority=5"
+    assert command_line("priority", Target("", (), (7, 8)), False, "5") == "set 7,8 priority=5"
+    assert command_line("boost", Target("", (), (7, 8)), False, "-5") == "boost 7,8 --by -5"
+    assert command_line("submit_batch", Target("", (), (7, 8)), False, "") == "submit 7,8"
+    assert command_line("remove", Target("", (), (7,)), True, "") == "remove 7 --force"
     assert command_line("edit", Target("", keys), False, "note=a b") == "set 7 1-2,5 'note=a b'"
+    assert command_line("undo", Target(""), False, "12") == "undo 12"
     both = Target("", (*keys, JobKey(8, 0)))
-    assert command_line("qdel", both, False, "") == "qdel 7 1-2,5; qdel 8 0"
-    raised = Raises({key: {"mem": "2gb"} for key in keys})
-    assert command_line("resubmit", Target("", keys, raises=raised), False, "").endswith("--resource mem=2gb")
-    many = Target("", tuple(JobKey(7, 2 * n) for n in range(10_000)))
-    assert len(command_line("reset", many, False, "")) <= 2000
+    assert command_line("qdel", both, False, "") == "qdel 7 1-2,5; paraschut qdel 8 0"
 
 
-def test_a_field_is_read_as_json_or_else_as_text() -> None:
-    assert parse_field("a=1") == ("a", 1)
-    assert parse_field("a = x=y") == ("a", "x=y")
-    assert changed({"resources": {"mem": "1gb"}}, "resources.mem", "2gb") == {"resources": {"mem": "2gb"}}
-    for wrong in ("a", "=1", "BatchID=3", "rev=1"):
-        with pytest.raises(UsageError):
-            parse_field(wrong)
+def test_jobs_that_get_different_resources_take_a_command_each() -> None:
+    keys = tuple(JobKey(7, n) for n in (1, 2, 5))
+    raised = Raises({keys[0]: {"mem": "2gb"}, keys[2]: {"mem": "2gb"}, keys[1]: {"walltime": "2:00:00"}})
+    assert command_line("resubmit", Target("", keys, raises=raised), False, "") == (
+        "resubmit 7 1,5 --resource mem=2gb; paraschut resubmit 7 2 --resource walltime=2:00:00"
+    )
+
+
+def test_a_command_that_would_be_endless_says_that_there_is_more() -> None:
+    many = Target("20000 marked jobs of x", tuple(JobKey(7, 2 * n) for n in range(20_000)))
+    text = command_line("reset", many, False, "")
+    assert len(text) <= LONGEST + 60
+    assert text.endswith("  # and more: 20000 marked jobs of x")
+    command, _, remark = text.partition("  # ")
+    assert all(part.isdigit() for part in command.split()[-1].split(","))
+    assert remark
+
+
+def test_what_is_wrong_with_what_was_typed_is_said() -> None:
+    assert wrong_field("queue=long") == wrong_number("-3") == wrong_number("1e3") == ""
+    assert "JobIndex" in wrong_field("JobIndex=5")
+    assert "FIELD=VALUE" in wrong_field("queue")
+    assert "'high' is not a number" in wrong_number("high")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,230 @@
+"""Submits: what is next, batches, chosen jobs; and resubmits."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from .. import polling, submission
+from ..db.changes import read_batches
+from ..db.history import close_action
+from ..db.jobs import read_keys_of_priority, read_rows, require_batch
+from ..db.spawns import read_spawns
+from ..errors import DatabaseError, ParaschutError
+from ..model import INIT, SPAWN, JobInfo, JobKey, Priority
+from ..priority import batch_priority, submittable
+from ..spawns import resubmit as resubmit_spawns
+from ..submission import SubmitReport, count_in_queue, read_max_jobs, submit_keys
+from ..workspace import Workspace
+from .common import NOBODY, Outcome, Report, Selection, Watcher, note
+from .fields import reset
+
+log = logging.getLogger(__name__)
+
+
+class Plan(NamedTuple):
+    """What would be submitted next: `groups` are (BatchID, priority, jobs); `limit` and `in_queue` say how
+    many jobs the queue may hold and holds; `error` why the scheduler's part of that is not known."""
+
+    limit: int
+    in_queue: int
+    groups: list[tuple[int, Priority, int]]
+    error: str = ""
+
+    @property
+    def room(self) -> int:
+        return max(self.limit - self.in_queue, 0)
+
+    @property
+    def jobs(self) -> int:
+        return min(self.room, sum(n for _, _, n in self.groups))
+
+
+def plan_next(ws: Workspace) -> Plan:
+    """What `submit_next` would do now, by the counters."""
+    record = polling.ask(ws)
+    batches = read_batches(ws.reader)
+    groups = [
+        (batch_id, priority, n)
+        for batch_id, priority in submittable(batches.values())
+        if (n := batches[batch_id].counts.get((priority, INIT), 0))
+    ]
+    error = record.error if record.failing_since is not None else ""
+    return Plan(read_max_jobs(ws), count_in_queue(ws, record), groups, error)
+
+
+def submit_next(
+    ws: Workspace,
+    *,
+    max_jobs: int | None = None,
+    min_priority: float = 0,
+    condition: str = "",
+    command: str = "",
+    watcher: Watcher = NOBODY,
+) -> SubmitReport:
+    """submission.submit_next as a user's act: it is put into the action history."""
+    report = submission.submit_next(
+        ws,
+        max_jobs=max_jobs,
+        min_priority=min_priority,
+        condition=condition,
+        progress=watcher.progress,
+        cancelled=watcher.cancelled,
+    )
+    note(ws, "submit", report.submitted, command)
+    return report
+
+
+def submit_batch(
+    ws: Workspace, batch_id: int, limit: float = math.inf, *, watcher: Watcher = NOBODY
+) -> list[Outcome]:
+    """Submits the highest priority group of one batch, lost spawns too."""
+    require_batch(ws.reader, batch_id)
+    batch = read_batches(ws.reader, [batch_id])[batch_id]
+    priority = batch_priority(batch)
+    if priority is None:
+        return []
+    most = -1 if limit == math.inf else int(limit)
+    keys = read_keys_of_priority(ws.reader, batch_id, priority, INIT, most)
+    outcomes = [_told(outcome) for outcome in _submit(ws, keys, watcher)]
+    for key in read_keys_of_priority(ws.reader, batch_id, priority, SPAWN):
+        if any(s.state == INIT for s in read_spawns(ws.reader, key)):
+            outcomes.append(_resubmit_spawns(ws, key))
+    return outcomes
+
+
+def submit_batches(
+    ws: Workspace,
+    batch_ids: Iterable[int],
+    limit: float = math.inf,
+    *,
+    command: str = "",
+    watcher: Watcher = NOBODY,
+) -> Report:
+    """Submits the highest priority groups of batches, `limit` jobs at most."""
+    outcomes: list[Outcome] = []
+    for batch_id in batch_ids:
+        left = limit - sum(outcome.processes for outcome in outcomes if outcome.ok)
+        if left <= 0 or watcher.cancelled():
+            break
+        outcomes += submit_batch(ws, batch_id, left, watcher=watcher)
+    report = Report("submit", outcomes, stopped=watcher.cancelled())
+    note(ws, "submit", report.done, command)
+    return report
+
+
+def submit_now(
+    ws: Workspace, selection: Selection, *, command: str = "", watcher: Watcher = NOBODY
+) -> Report:
+    """Submits the selected jobs that are in `init`, whatever their priority."""
+    keys = selection.resolve(ws)
+    rows = {row.key: row for row in read_rows(ws.reader, keys)}
+    ready = [key for key in keys if key in rows and rows[key].state == INIT]
+    outcomes = [_told(outcome) for outcome in _submit(ws, ready, watcher)]
+    for key in keys:
+        if key not in rows:
+            outcomes.append(Outcome(key, False, "not in the index"))
+        elif rows[key].state != INIT:
+            outcomes.append(Outcome(key, False, f"already in state {rows[key].state}", left=True))
+    report = Report("submit", outcomes, stopped=watcher.cancelled())
+    note(ws, "submit", report.done, command)
+    return report
+
+
+def _submit(ws: Workspace, keys: Iterable[JobKey], watcher: Watcher) -> list[submission.Outcome]:
+    return submit_keys(ws, keys, progress=watcher.progress, cancelled=watcher.cancelled)
+
+
+def _told(outcome: submission.Outcome) -> Outcome:
+    return Outcome(outcome.key, outcome.id is not None, outcome.id or outcome.error)
+
+
+# ------------------------------------------------------------------------------------ resubmit
+
+
+def resubmit(
+    ws: Workspace,
+    selection: Selection,
+    *,
+    force: bool = False,
+    resources: Mapping[JobKey, Mapping[str, Any]] | None = None,
+    command: str = "",
+    watcher: Watcher = NOBODY,
+    attempts: Mapping[JobKey, int] | None = None,
+) -> Report:
+    """Resets jobs and submits them at once; of spawn jobs, only the missing spawns unless `force`.
+
+    It is one act in the history. What was reset and then not even tried can be put back by an undo.
+
+    Args:
+        resources: new values for single jobs (more memory after "out of memory", say), merged into
+            what they have.
+        attempts: leave jobs alone that are at another submission by now.
+    """
+    keys = selection.resolve(ws)
+    rows = {} if force else {row.key: row for row in read_rows(ws.reader, keys)}
+    spawned = [key for key in keys if key in rows and rows[key].state == SPAWN]
+    plain = tuple(key for key in keys if key not in set(spawned))
+    outcomes = [_resubmit_spawns(ws, key) for key in spawned]
+    more = resources or {}
+
+    def fields(info: JobInfo) -> dict[str, Any]:
+        raised = more.get(JobKey(info["BatchID"], info["JobIndex"]))
+        changes = {"resources": {**(info.get("resources") or {}), **raised}} if raised else {}
+        return {"state": INIT, **changes}
+
+    was_reset = reset(
+        ws,
+        Selection(plain),
+        force=force,
+        command=command,
+        watcher=watcher,
+        attempts=attempts,
+        verb="resubmit",
+        fields=fields,
+    )
+    # What was in `init` already is submitted too: it is what the user wants to see running.
+    ready = [outcome.key for outcome in was_reset.outcomes if outcome.ok]
+    outcomes += [outcome for outcome in was_reset.outcomes if not outcome.ok]
+    made, why = _submit_reset(ws, ready, watcher)
+    tried = {outcome.key for outcome in made}
+    untried = [key for key in ready if key not in tried]
+    outcomes += made
+    outcomes += [Outcome(key, False, f"reset, but not submitted: {why}") for key in untried]
+    report = Report("resubmit", outcomes, was_reset.action, was_reset.stopped or watcher.cancelled())
+    return report._replace(action=_close(ws, report, command, can_undo=bool(untried)))
+
+
+def _submit_reset(ws: Workspace, ready: list[JobKey], watcher: Watcher) -> tuple[list[Outcome], str]:
+    """Submits what was reset; also returns why jobs of which there is no outcome were not tried."""
+    try:
+        made = [_told(outcome) for outcome in _submit(ws, ready, watcher)]
+    except ParaschutError as error:
+        return [], str(error)
+    told = [o if o.ok else o._replace(message=f"reset, but not submitted: {o.message}") for o in made]
+    return told, "stopped before it"
+
+
+def _close(ws: Workspace, report: Report, command: str, *, can_undo: bool) -> int | None:
+    """Puts a resubmission's end into the history. Returns its number, if there is something to undo."""
+    try:
+        if report.action is None:
+            note(ws, "resubmit", report.done, command)
+        else:
+            with ws.db.transaction() as tx:
+                close_action(tx, report.action, report.done or len(report.failed), can_undo=can_undo)
+    except DatabaseError as error:
+        log.warning("the resubmission is not in the history: %s", error)
+    return report.action if can_undo else None
+
+
+def _resubmit_spawns(ws: Workspace, key: JobKey) -> Outcome:
+    try:
+        n = resubmit_spawns(ws, key)
+    except ParaschutError as error:
+        return Outcome(key, False, str(error))
+    if not n:
+        return Outcome(key, False, "none of its spawns is missing", left=True)
+    return Outcome(key, True, f"{n} spawn{'s' if n > 1 else ''} resubmitted", processes=n)

@@ -1,0 +1,72 @@
+"""AutoSubmit: submits what is next again and again, as long as the dashboard is open."""
+
+from __future__ import annotations
+
+from textual import work
+
+from ..acts import ACTS, outcome
+from ..figures import duration, plural
+from ..records import Target
+from .acting import Acting
+from .ask import AskScreen
+
+
+class AutoSubmit(Acting):
+    """The part of the main screen that submits by itself."""
+
+    _auto_period = 0.0
+    _auto_next = 0.0
+
+    def action_auto_submit(self) -> None:
+        """Begins or ends the periodic submission of what is next."""
+        if self._auto_period:
+            self._auto_period = 0.0
+            self.show_flags()
+        elif not self._may_not():
+            self._begin_auto_submit()
+
+    @work(exclusive=True, group="act", exit_on_error=False)
+    async def _begin_auto_submit(self) -> None:
+        title = "Submit what is next again and again, as long as this screen is open"
+        text = await self.app.push_screen_wait(AskScreen(title, "Minutes between two times:", "10"))
+        if not text:
+            return
+        try:
+            minutes = float(text)
+        except ValueError:
+            minutes = 0.0
+        if not minutes > 0:
+            self.say(f"{text!r} is not a number of minutes.", "error")
+            return
+        self._auto_period = minutes * 60
+        self._auto_next = self.clock()
+        self.tick_auto_submit()
+
+    def tick_auto_submit(self) -> None:
+        """Submits if it is time to."""
+        if not self._auto_period:
+            return
+        if self.clock() >= self._auto_next and not self._busy and not self.read_only:
+            self._auto_next = self.clock() + self._auto_period
+            self._submit_again()
+        self.show_flags()
+
+    @work(exclusive=True, group="auto", exit_on_error=False)
+    async def _submit_again(self) -> None:
+        verdict = await self.gateway.act("submit_next", Target("what is next"))
+        if verdict.error or verdict.failures:
+            self.say(f"Auto-submit: {outcome(ACTS['submit_next'], verdict)}", "error")
+        elif verdict.done:
+            self.say(f"Auto-submit: {plural(verdict.done, 'job')} submitted.")
+        if verdict.done:
+            self.gateway.poll_now()
+
+    def show_flags(self) -> None:
+        """Writes beside the database what is special: read-only, when auto-submit comes next."""
+        flags = ["read-only"] if self.read_only else []
+        if self._auto_period:
+            minutes = max(self._auto_next - self.clock(), 0.0) // 60 * 60
+            flags.append(f"submits in {duration(minutes)}" if minutes else "submits in <1m")
+        if tuple(flags) != self.status.flags:
+            self.status.flags = tuple(flags)
+            self.status.tick(self.gateway.seen, self.clock())
