@@ -92,7 +92,10 @@ class DashboardSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     read_only: Annotated[bool, Meta(description="Show only: no key changes anything.")] = False
     theme: Annotated[str, Meta(description="Name of the colour theme; '' is the default.")] = ""
-    lean: Annotated[bool, Meta(description="Few bytes for slow lines: 16 colours, no animation.")] = False
+    lean: Annotated[
+        bool | Literal["auto"],
+        Meta(description="Few bytes: 16 colours, no animation. 'auto': if the line is slow."),
+    ] = "auto"
     mouse: Annotated[bool, Meta(description="Whether the mouse works in the dashboard.")] = True
 
 

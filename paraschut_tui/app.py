@@ -8,9 +8,11 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from typing import ClassVar, cast
 
 from rich.console import Console, RenderableType
+from textual import events
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.constants import COLOR_SYSTEM
@@ -29,6 +31,10 @@ from .memory import Memory
 from .screens.main import MainScreen
 from .shelf import Keeper, Shelf
 from .tight import tightened
+from .wire import ASK, SLOW, Wire
+
+LOOK = 0.05
+"""Seconds between two looks at whether a terminal that is behind has caught up."""
 
 DEFAULT_THEME = "paraschut"
 LEAN_THEME = "paraschut-16"
@@ -42,7 +48,8 @@ class ParaschutApp(App[None]):
         filter_text: a filter to begin with.
         batch: the BatchID to begin with.
         read_only: no key changes anything (also if the settings say so).
-        lean: few bytes for slow lines: sixteen colours, no animation (also if the settings say so).
+        lean: few bytes for slow lines: sixteen colours, no animation; None: as the settings say, and if
+            they leave it to the terminal, by how fast that is.
         executor: instead of the one that the settings name.
         gateway: instead of one made from the settings.
         clock: epoch seconds.
@@ -62,7 +69,7 @@ class ParaschutApp(App[None]):
         filter_text: str = "",
         batch: int | None = None,
         read_only: bool = False,
-        lean: bool = False,
+        lean: bool | None = None,
         executor: JobExecutor | None = None,
         gateway: Gateway | None = None,
         clock: Callable[[], float] = time.time,
@@ -71,7 +78,12 @@ class ParaschutApp(App[None]):
     ) -> None:
         super().__init__()
         self.settings = settings
-        self.lean = lean or settings.dashboard.lean
+        self.lean = _lean(settings.dashboard.lean if lean is None else lean)
+        """Whether few bytes are to be sent; None: that is for the line's speed to say."""
+        self.wire = Wire(time.monotonic)
+        self._ask = self._missed = False
+        self._looks = 0
+        self._holding: ExitStack | None = None
         self.read_only = read_only or settings.dashboard.read_only
         self.looks = gateway.looks if gateway is not None else Looks()
         self.gateway = gateway or Gateway(settings, self.looks, executor)
@@ -111,6 +123,8 @@ class ParaschutApp(App[None]):
         )
 
     def _keep(self, memory: Memory) -> None:
+        if self.lean and memory.theme == LEAN_THEME:
+            memory = memory._replace(theme=self.memory.theme)  # that was the line's choice, not the user's
         self.memory = memory
         if self._keeper is not None:
             self._keeper.keep(memory)
@@ -142,8 +156,69 @@ class ParaschutApp(App[None]):
             if isinstance(screen, MainScreen):
                 screen.use(palette)
 
+    # ------------------------------------------------------------------ the line to the terminal
+
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
-        super()._display(screen, cast("RenderableType | None", tightened(renderable)))
+        self._missed = self._missed or (self._holding is not None and renderable is not None)
+        super()._display(screen, cast("RenderableType | None", tightened(renderable, self._count)))
+        if self._ask and self._driver is not None:
+            self._ask = False
+            self._driver.write(ASK)
+        if self._answers and self.wire.held():
+            self._hold()
+
+    def _count(self, n: int) -> None:
+        """`n` bytes are being written."""
+        self._ask = self._answers and self.wire.sent(n)
+
+    @property
+    def _answers(self) -> bool:
+        """Whether there is a terminal that can be asked."""
+        return type(self._driver).__name__ == "LinuxDriver"
+
+    def on_cursor_position(self, event: events.CursorPosition) -> None:
+        """The terminal has taken what was sent before it was asked."""
+        if self.wire.answered(event.time) and self._driver is not None:
+            self._driver.write(ASK)
+        self._let_go()
+
+    def _hold(self) -> None:
+        """Sends nothing for now: all changes gather, to be painted at once."""
+        if self._holding is None:
+            self._looks = 0
+            self._holding = ExitStack()
+            self._holding.enter_context(self.batch_update())
+            self._holding.callback(self.set_interval(LOOK, self._look).stop)
+
+    def _look(self) -> None:
+        self._looks += 1
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Sends again, if the terminal has caught up."""
+        if self._holding is None or self.wire.held():
+            return
+        if self.lean is None:
+            self._choose_lean()
+        self._holding.close()
+        self._holding = None
+        if self._missed:
+            self._missed = False
+            self.screen.refresh()
+        self.screen.check_idle()
+
+    def _choose_lean(self) -> None:
+        """Goes lean on a slow line: before the jobs are painted, so that it costs nothing."""
+        # With few looks it was this process that was late, not the terminal.
+        self.lean = self.wire.slow and self._looks * LOOK > SLOW / 2
+        if self.lean:
+            self.animation_level = "none"
+            if not self.settings.dashboard.theme:
+                self.theme = LEAN_THEME
+            main = self.screen_stack[0]
+            if isinstance(main, MainScreen):
+                main.notices = ("slow line",)
+                main.show_flags()
 
     def on_unmount(self) -> None:
         self.gateway.stop()
@@ -174,7 +249,7 @@ def run(
     filter_text: str = "",
     batch: int | None = None,
     read_only: bool = False,
-    lean: bool = False,
+    lean: bool | None = None,
     executor: JobExecutor | None = None,
 ) -> int:
     """Opens the dashboard and returns its exit status once it is left."""
@@ -184,7 +259,7 @@ def run(
         filter_text=filter_text,
         batch=batch,
         read_only=read_only,
-        lean=lean or few_colours(),
+        lean=True if lean is None and few_colours() else lean,
         executor=executor,
         shelf=Shelf(),
     )
@@ -198,6 +273,10 @@ def run(
         told = outcome(ACTS[acting], verdict) if verdict else "it goes on; the history (@) will tell"
         _say(f"{ACTS[acting].ask}: {told}")
     return app.return_code or 0
+
+
+def _lean(wanted: bool | str) -> bool | None:
+    return None if wanted == "auto" else bool(wanted)
 
 
 def _say(text: str) -> None:

@@ -6,7 +6,7 @@ the update back as it came, and all that is lost are bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from rich.color import ColorSystem
 from rich.console import COLOR_SYSTEMS, Console
@@ -27,6 +27,8 @@ _ATTRIBUTES = (
     ("reverse", "7"),
     ("strike", "9"),
 )
+
+Sent = Callable[[int], object]
 
 Look = tuple[str, str, str]
 """Attributes, foreground and background of a style as SGR codes."""
@@ -87,17 +89,30 @@ class Pen:
         return look
 
 
-def tightened(update: object) -> object:
-    """The same update of the screen in fewer bytes, if it is of the kind that we know."""
+def tightened(update: object, sent: Sent = lambda n: None) -> object:
+    """The same update of the screen in fewer bytes, if it is of the kind that we know.
+
+    Args:
+        sent: told how many bytes it came to, once it is written.
+    """
+    tight: _TightPieces | _TightScreen
     if ChopsUpdate is not None and type(update) is ChopsUpdate:
-        return _TightPieces(update.chops, update.spans, update.chop_ends)
-    if LayoutUpdate is not None and type(update) is LayoutUpdate:
-        return _TightScreen(update.strips, update.region)
-    return update
+        tight = _TightPieces(update.chops, update.spans, update.chop_ends)
+    elif LayoutUpdate is not None and type(update) is LayoutUpdate:
+        tight = _TightScreen(update.strips, update.region)
+    else:
+        return update
+    tight.sent = sent
+    return tight
 
 
 def _pen(console: Console) -> Pen:
     return Pen(COLOR_SYSTEMS.get(console.color_system or "", ColorSystem.TRUECOLOR))
+
+
+def _counted(text: str, sent: Sent) -> str:
+    sent(len(text.encode()))
+    return text
 
 
 if ChopsUpdate is not None:
@@ -105,16 +120,20 @@ if ChopsUpdate is not None:
     class _TightScreen(LayoutUpdate):
         """All lines of the screen."""
 
+        sent: Sent
+
         def render_segments(self, console: Console) -> str:
             pen = _pen(console)
             for y, strips in enumerate(self.strips, self.region.y):
                 pen.move(self.region.x, y)
                 for strip in strips:
                     pen.write(strip)
-            return pen.text()
+            return _counted(pen.text(), self.sent)
 
     class _TightPieces(ChopsUpdate):
         """Crops each piece of a line to the columns that changed."""
+
+        sent: Sent
 
         def render_segments(self, console: Console) -> str:
             pen = _pen(console)
@@ -128,4 +147,4 @@ if ChopsUpdate is not None:
                         pen.move(first, y)
                     pen.write(strip.crop(first - x, last - x))
                     at = last
-            return pen.text()
+            return _counted(pen.text(), self.sent)

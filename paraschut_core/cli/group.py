@@ -112,7 +112,7 @@ class LazyGroup(click.Group):
 @click.option("--filter", "condition", default="", metavar="CONDITION", help="Dashboard: only matching jobs.")
 @click.option("--batch", type=int, metavar="BATCH", help="Dashboard: begin with this batch.")
 @click.option("--read-only", is_flag=True, help="Dashboard: change nothing.")
-@click.option("--lean", is_flag=True, help="Dashboard: few bytes, for slow lines.")
+@click.option("--lean/--no-lean", default=None, help="Dashboard: few bytes, for slow lines.")
 @click.version_option(__version__, prog_name="paraschut")
 @click.pass_context
 def paraschut(
@@ -123,7 +123,7 @@ def paraschut(
     condition: str,
     batch: int | None,
     read_only: bool,
-    lean: bool,
+    lean: bool | None,
 ) -> int:
     """Paraschut: runs, watches and repairs many jobs, on a cluster or on this machine.
 
@@ -136,7 +136,7 @@ def paraschut(
     """
     ctx.obj = Project(config, database, ctx.obj or ())
     if ctx.invoked_subcommand is not None:
-        if condition or batch is not None or read_only or lean:
+        if condition or batch is not None or read_only or lean is not None:
             raise click.UsageError(
                 "--filter, --batch, --read-only and --lean before a command are for the dashboard; "
                 f"see: paraschut {ctx.invoked_subcommand} --help"
@@ -151,7 +151,7 @@ def open_dashboard(
     condition: str = "",
     batch: int | None = None,
     read_only: bool = False,
-    lean: bool = False,
+    lean: bool | None = None,
 ) -> int:
     """Opens the dashboard; returns its exit code once it is left."""
     settings = project.settings

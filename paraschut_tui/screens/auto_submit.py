@@ -63,7 +63,7 @@ class AutoSubmit(Acting):
 
     def show_flags(self) -> None:
         """Writes beside the database what is special: read-only, when auto-submit comes next."""
-        flags = ["read-only"] if self.read_only else []
+        flags = [*self.notices, *(["read-only"] if self.read_only else [])]
         if self._auto_period:
             minutes = max(self._auto_next - self.clock(), 0.0) // 60 * 60
             flags.append(f"submits in {duration(minutes)}" if minutes else "submits in <1m")

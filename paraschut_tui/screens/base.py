@@ -62,6 +62,8 @@ class DashboardBase(Screen[None]):
         self.looks = looks
         self.clock = clock
         self.read_only = read_only
+        self.notices: tuple[str, ...] = ()
+        """Words about the terminal, to stand in the status bar."""
         self.snapshot: Snapshot | None = None
         self.marks = Marks()
         self.verdicts: deque[Verdict] = deque(maxlen=KEPT)

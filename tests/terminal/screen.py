@@ -11,6 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 import pexpect
 import pyte
 
+ASKS = b"\x1b[6n"
+"""What asks a terminal where its cursor is."""
+
 PATIENCE = 60.0
 """Seconds that anything may take before a test fails."""
 
@@ -23,6 +26,7 @@ class Terminal:
         size: (columns, rows).
         env: added to a clean environment.
         cwd: its working directory.
+        rate: bytes a second that the line takes (default: as many as come).
     """
 
     def __init__(
@@ -32,6 +36,7 @@ class Terminal:
         size: tuple[int, int] = (160, 50),
         env: Mapping[str, str] | None = None,
         cwd: str | os.PathLike[str] | None = None,
+        rate: float = 0.0,
     ) -> None:
         columns, rows = size
         clean = {name: value for name, value in os.environ.items() if not name.startswith("PARASCHUT")}
@@ -42,6 +47,9 @@ class Terminal:
             clean.pop(name, None)
         self.screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self.screen)
+        self._rate, self._credit, self._read_at = rate, 0.0, time.monotonic()
+        self.answers = True
+        """Whether it tells where its cursor is when it is asked, as terminals do."""
         self.bytes = 0
         self.raw = b""
         self.process = pexpect.spawn(
@@ -61,19 +69,42 @@ class Terminal:
         taken = 0
         deadline = time.monotonic() + seconds
         while True:
+            left = max(deadline - time.monotonic(), 0.01)
             try:
-                chunk = self.process.read_nonblocking(65536, max(deadline - time.monotonic(), 0.01))
+                chunk = self.process.read_nonblocking(self._allowed(), left)
             except pexpect.TIMEOUT:
                 break
             except pexpect.EOF:
                 break
             taken += len(chunk)
-            self.raw += chunk
-            self._stream.feed(chunk)
+            self._take(chunk)
             if time.monotonic() >= deadline:
                 break
         self.bytes += taken
         return taken
+
+    def _allowed(self) -> int:
+        """How many bytes the line takes now; waits for the first, if need be."""
+        if not self._rate:
+            return 65536
+        while True:
+            now = time.monotonic()
+            # What it could not bring in time it cannot make up for later.
+            self._credit = min(self._credit + (now - self._read_at) * self._rate, self._rate * 0.1)
+            self._read_at = now
+            if self._credit >= 1:
+                allowed = int(self._credit)
+                self._credit -= allowed
+                return allowed
+            time.sleep(1.0 / self._rate)
+
+    def _take(self, chunk: bytes) -> None:
+        asked = (self.raw[-3:] + chunk).count(ASKS)
+        self.raw += chunk
+        self._stream.feed(chunk)
+        if self.answers:
+            for _ in range(asked):
+                self.process.send(f"\x1b[{self.screen.cursor.y + 1};{self.screen.cursor.x + 1}R")
 
     @property
     def text(self) -> str:

@@ -132,7 +132,8 @@ async def test_reset_of_all_missing_takes_three_keys_and_undo_takes_it_back(sett
         await told(pilot, "2 restored")
     assert states(settings, batch_id) == ["submit"] * 5
     with Workspace(settings) as ws:
-        assert [action.command for action in read_actions(ws.reader)][-1:] == [f"reset {batch_id} 0-1"]
+        commands = [action.command for action in read_actions(ws.reader)]
+    assert commands[1:] == [f"reset {batch_id} 0-1", "submit"]
 
 
 async def test_a_reset_leaves_alone_what_is_done_or_live_unless_asked_twice(settings: Settings) -> None:
@@ -284,8 +285,9 @@ async def test_a_field_that_nobody_may_set_is_refused(settings: Settings) -> Non
     batch_id = add_batch(settings, "human/map", ["true"])
     async with dashboard(settings, Scheduler()) as (pilot, _screen):
         await pilot.press("e", *(_key(c) for c in "JobIndex=5"), "enter")
-        await confirm(pilot)
-        await told(pilot, "JobIndex is given by the index")
+        await until(pilot, lambda: "JobIndex belongs to the index" in shown(pilot))
+        await pilot.press("escape")
+        await until(pilot, lambda: len(pilot.app.screen_stack) == 1)
     assert info_of(settings, batch_id, 0)["JobIndex"] == 0
 
 
@@ -297,8 +299,10 @@ async def test_complete_jobs_are_marked_as_collected_and_others_are_told_of(sett
         await confirm(pilot)
         await told(pilot, "3 marked as collected")
         await pilot.press("b", "[", "C")
-        await confirm(pilot)
-        await until(pilot, lambda: "not complete" in shown(pilot))
+        await until(pilot, lambda: "Nothing to do." in shown(pilot))
+        await pilot.press("y")
+        assert isinstance(pilot.app.screen, ConfirmScreen)
+        await pilot.press("escape")
     assert states(settings, batch_id) == ["collected"] * 3
     assert states(settings, other) == ["init"]
 
@@ -326,8 +330,8 @@ async def test_temporary_files_are_removed(settings: Settings) -> None:
     (folder / "result").write_text("x")
     async with dashboard(settings, Scheduler()) as (pilot, _screen):
         await pilot.press("T")
-        await confirm(pilot)
-        await told(pilot, "1 cleaned")
+        assert "1 file, 1 B matching" in await confirm(pilot)
+        await told(pilot, "1 removed")
     assert sorted(path.name for path in folder.iterdir()) == ["result"]
 
 
