@@ -107,7 +107,8 @@ def summary(preview: Preview) -> list[str]:
         if n
     ]
     lines = [f"{plural(preview.total, 'job')}: {', '.join(states)}"]
-    lines.append(f"{count(preview.live)} live in the queue, {count(preview.missing)} missing")
+    other = f", {count(preview.elsewhere)} in another's queue" if preview.elsewhere else ""
+    lines.append(f"{count(preview.live)} live in the queue, {count(preview.missing)} missing{other}")
     return lines
 
 
@@ -127,9 +128,9 @@ def spared(act: Act, preview: Preview) -> int:
     """How many jobs it leaves alone unless forced: those that are done, of a reset also the live ones."""
     match act.name:
         case "reset":
-            return preview.done + preview.live
+            return preview.done + preview.live + preview.elsewhere
         case "resubmit":
-            return preview.done + preview.live - preview.halves
+            return preview.done + preview.live + preview.elsewhere - preview.halves
         case "remove":
             return preview.total if preview.live else 0
     return preview.done if act.spares else 0
@@ -147,7 +148,7 @@ def sparing(act: Act, preview: Preview, force: bool) -> list[str]:
     parts = [f"{count(preview.done)} done"] if preview.done else []
     live = spared(act, preview) - preview.done
     if live:
-        parts.append(f"{count(live)} live in the queue")
+        parts.append(f"{count(live)} {'in a queue' if preview.elsewhere else 'live in the queue'}")
     words = " and ".join(parts)
     if not force:
         return [f"{words}: left alone (f: them too)."]

@@ -8,12 +8,10 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
-from typing import ClassVar, cast
+from typing import ClassVar
 
-from rich.console import Console, RenderableType
-from textual import events
-from textual.app import App, SystemCommand
+from rich.console import Console
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.constants import COLOR_SYSTEM
 from textual.screen import Screen
@@ -28,19 +26,15 @@ from .acts import ACTS, outcome
 from .gateway import Gateway
 from .look import Looks, Palette, themes
 from .memory import Memory
+from .paced import PacedApp
 from .screens.main import MainScreen
 from .shelf import Keeper, Shelf
-from .tight import tightened
-from .wire import ASK, SLOW, Wire
-
-LOOK = 0.05
-"""Seconds between two looks at whether a terminal that is behind has caught up."""
 
 DEFAULT_THEME = "paraschut"
 LEAN_THEME = "paraschut-16"
 
 
-class ParaschutApp(App[None]):
+class ParaschutApp(PacedApp):
     """The dashboard of one project.
 
     Args:
@@ -80,10 +74,6 @@ class ParaschutApp(App[None]):
         self.settings = settings
         self.lean = _lean(settings.dashboard.lean if lean is None else lean)
         """Whether few bytes are to be sent; None: that is for the line's speed to say."""
-        self.wire = Wire(time.monotonic)
-        self._ask = self._missed = False
-        self._looks = 0
-        self._holding: ExitStack | None = None
         self.read_only = read_only or settings.dashboard.read_only
         self.looks = gateway.looks if gateway is not None else Looks()
         self.gateway = gateway or Gateway(settings, self.looks, executor)
@@ -156,62 +146,12 @@ class ParaschutApp(App[None]):
             if isinstance(screen, MainScreen):
                 screen.use(palette)
 
-    # ------------------------------------------------------------------ the line to the terminal
-
-    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
-        self._missed = self._missed or (self._holding is not None and renderable is not None)
-        super()._display(screen, cast("RenderableType | None", tightened(renderable, self._count)))
-        if self._ask and self._driver is not None:
-            self._ask = False
-            self._driver.write(ASK)
-        if self._answers and self.wire.held():
-            self._hold()
-
-    def _count(self, n: int) -> None:
-        """`n` bytes are being written."""
-        self._ask = self._answers and self.wire.sent(n)
-
-    @property
-    def _answers(self) -> bool:
-        """Whether there is a terminal that can be asked."""
-        return type(self._driver).__name__ == "LinuxDriver"
-
-    def on_cursor_position(self, event: events.CursorPosition) -> None:
-        """The terminal has taken what was sent before it was asked."""
-        if self.wire.answered(event.time) and self._driver is not None:
-            self._driver.write(ASK)
-        self._let_go()
-
-    def _hold(self) -> None:
-        """Sends nothing for now: all changes gather, to be painted at once."""
-        if self._holding is None:
-            self._looks = 0
-            self._holding = ExitStack()
-            self._holding.enter_context(self.batch_update())
-            self._holding.callback(self.set_interval(LOOK, self._look).stop)
-
-    def _look(self) -> None:
-        self._looks += 1
-        self._let_go()
-
-    def _let_go(self) -> None:
-        """Sends again, if the terminal has caught up."""
-        if self._holding is None or self.wire.held():
-            return
-        if self.lean is None:
-            self._choose_lean()
-        self._holding.close()
-        self._holding = None
-        if self._missed:
-            self._missed = False
-            self.screen.refresh()
-        self.screen.check_idle()
-
-    def _choose_lean(self) -> None:
+    def line_known(self, slow: bool) -> None:
         """Goes lean on a slow line: before the jobs are painted, so that it costs nothing."""
-        # With few looks it was this process that was late, not the terminal.
-        self.lean = self.wire.slow and self._looks * LOOK > SLOW / 2
-        if self.lean:
+        if self.lean is not None:
+            return
+        self.lean = slow
+        if slow:
             self.animation_level = "none"
             if not self.settings.dashboard.theme:
                 self.theme = LEAN_THEME

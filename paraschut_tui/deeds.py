@@ -159,6 +159,7 @@ def _jobs(ws: Workspace, target: Target, reasons: Mapping[JobKey, str]) -> Previ
         len(found.lost_spawns),
         sum(found.lost_spawns.values()),
         found.attempts,
+        elsewhere=found.elsewhere,
     )
 
 

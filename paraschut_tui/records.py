@@ -40,9 +40,10 @@ class Preview(NamedTuple):
     """What an action would meet.
 
     `counts` are jobs by state, `done` of them finished, `live` known to the scheduler (in so many
-    `live_batches`), `queued` unfinished and with an id. `lost_spawns` are the spawns that live jobs lost,
-    `halves` how many jobs those are. `attempt` is the highest attempt so far; `hints` are further lines to
-    show; `lines` stand in place of the counts; `raises` is what the jobs may need more of this time.
+    `live_batches`), `elsewhere` in another scheduler's or user's queue, `queued` unfinished and with an id.
+    `lost_spawns` are the spawns that live jobs lost, `halves` how many jobs those are. `attempt` is the
+    highest attempt so far; `hints` are further lines to show; `lines` stand in place of the counts; `raises`
+    is what the jobs may need more of this time.
     """
 
     total: int
@@ -59,6 +60,7 @@ class Preview(NamedTuple):
     lost_spawns: int = 0
     attempts: Mapping[JobKey, int] = {}
     lines: tuple[str, ...] = ()
+    elsewhere: int = 0
 
 
 class Failure(NamedTuple):

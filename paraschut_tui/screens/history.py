@@ -50,7 +50,7 @@ class HistoryScreen(ModalScreen[tuple[Action, bool] | None]):
                 [
                     (" ACTIONS", "accent-bold"),
                     (
-                        "   newest first · Enter its jobs · z undoes it · y copies the command · Esc closes",
+                        "   Enter its jobs · z undoes it · y copies the command · Esc closes",
                         "muted",
                     ),
                 ]

@@ -1,0 +1,80 @@
+"""PacedApp: an app that sends its terminal few bytes, and no more of them than the terminal takes."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from typing import cast
+
+from rich.console import RenderableType
+from textual import events
+from textual.app import App
+from textual.screen import Screen
+
+from .tight import tightened
+from .wire import ASK, SLOW, Wire
+
+LOOK = 0.05
+"""Seconds between two looks at whether a terminal that is behind has caught up."""
+
+
+class PacedApp(App[None]):
+    """While the terminal is behind, changes gather and are painted at once afterwards, as they are then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wire = Wire(time.monotonic)
+        self._ask = self._missed = False
+        self._looks = 0
+        self._holding: ExitStack | None = None
+
+    def line_known(self, slow: bool) -> None:
+        """Told, before anything but an empty screen is painted, how the line is."""
+
+    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
+        self._missed = self._missed or (self._holding is not None and renderable is not None)
+        super()._display(screen, cast("RenderableType | None", tightened(renderable, self._sent)))
+        if self._ask and self._driver is not None:
+            self._ask = False
+            self._driver.write(ASK)
+        if self._answers and self.wire.held():
+            self._hold()
+
+    def _sent(self, n: int) -> None:
+        """`n` bytes are being written."""
+        self._ask = self._answers and self.wire.sent(n)
+
+    @property
+    def _answers(self) -> bool:
+        """Whether there is a terminal that can be asked."""
+        return type(self._driver).__name__ == "LinuxDriver"
+
+    def on_cursor_position(self, event: events.CursorPosition) -> None:
+        """The terminal has taken what was sent before it was asked."""
+        if self.wire.answered(event.time) and self._driver is not None:
+            self._driver.write(ASK)
+        self._let_go()
+
+    def _hold(self) -> None:
+        if self._holding is None:
+            self._looks = 0
+            self._holding = ExitStack()
+            self._holding.enter_context(self.batch_update())
+            self._holding.callback(self.set_interval(LOOK, self._look).stop)
+
+    def _look(self) -> None:
+        self._looks += 1
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Sends again, if the terminal has caught up."""
+        if self._holding is None or self.wire.held():
+            return
+        # With few looks it was this process that was late, not the terminal.
+        self.line_known(self.wire.slow and self._looks * LOOK > SLOW / 2)
+        self._holding.close()
+        self._holding = None
+        if self._missed:
+            self._missed = False
+            self.screen.refresh()
+        self.screen.check_idle()
