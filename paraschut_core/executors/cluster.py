@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +12,7 @@ from ..model import Deleted, Ending, JobInfo, JobSpec, LiveJob, Submitted
 from .base import FAILED, JobExecutor
 from .directly import directives_of, lone_spec, settings_in_force
 from .endings import job_name, recorded, task_of, token_of, with_messages
+from .limits import array_limit, wait_for_turn
 
 if TYPE_CHECKING:
     from ..config import Settings
@@ -23,13 +23,17 @@ if TYPE_CHECKING:
 _QUEUE = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.@,:+*-]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
-_LIMIT_AGE = 86400.0  # seconds for which a cluster's limit on arrays is remembered
+# Of jobs that are too many at once, so small a part is tried next: few commands find what the cluster takes.
+_PART = 4
+
+TASK = "\0"
+"""Stands for the task's number in the path of a log: no path can hold it."""
 
 
 class Submission(NamedTuple):
     """One submit command to be: what it is called, what it runs, and where its own messages go.
 
-    `log` is a path in which `{task}` stands for the task's number, where there are several `tasks`.
+    `log` is a path in which TASK stands for the task's number, where there are several `tasks`.
     `options` are the job's resources and directives, in the scheduler's words.
     """
 
@@ -72,6 +76,12 @@ class ClusterExecutor(JobExecutor):
     bare_size: int | None = None
     """Bytes that a size without a unit counts; None: it must have one."""
 
+    uncertain = re.compile(r"timed? ?out|reset|broken pipe", re.IGNORECASE)
+    """What a failed submit command says when its request may take effect all the same."""
+
+    too_many = re.compile(r"(?!)")
+    """What it says when the cluster would take fewer jobs."""
+
     def __init__(
         self,
         queue: str | None = None,
@@ -88,7 +98,6 @@ class ClusterExecutor(JobExecutor):
         self.queue = queue
         self.resources = dict(resources or {})
         self._settings = settings
-        self._next_submit = 0.0
 
     # ------------------------------------------------------------------ what a scheduler adds
 
@@ -114,7 +123,7 @@ class ClusterExecutor(JobExecutor):
 
     def surely_refused(self, answer: Answer) -> bool:
         """Whether a failed submit command certainly left nothing in the queue."""
-        raise NotImplementedError
+        return not self.uncertain.search(f"{answer.stderr}\n{answer.stdout}")
 
     def delete_command(self, ids: Sequence[str]) -> list[str]:
         raise NotImplementedError
@@ -168,40 +177,57 @@ class ClusterExecutor(JobExecutor):
         submit = self.settings.submit
         if not submit.arrays or submit.array_size == 1:
             return 1
-        return max(1, min(submit.array_size, self._array_limit()))
+        path = os.path.join(self._folder(), f"{self.name}.limit")
+        return max(1, min(submit.array_size, array_limit(path, self.array_limit, self.array_default)))
 
     def submit_many(self, jobs: Sequence[JobSpec]) -> list[Submitted]:
+        if len(jobs) > 1 and not _is_array(jobs):
+            return [outcome for job in jobs for outcome in self.submit_many([job])]
+        some, error = list(jobs), ""
+        while some:
+            outcomes, too_many = self._submit(some)
+            if not too_many or len(some) == 1:
+                # What did not fit goes back, and out again once there is room.
+                return outcomes + [Submitted(None, error)] * (len(jobs) - len(some))
+            error = outcomes[0].error
+            some = some[: max(len(some) // _PART, 1)]
+        return []
+
+    def _submit(self, jobs: Sequence[JobSpec]) -> tuple[list[Submitted], bool]:
+        """Submits jobs with one command; also says whether they were refused for being too many."""
         from .command import NoAnswerError, run, user_locale
         from .script import discard, split_token
 
-        if not jobs:
-            return []
+        def all_alike(error: object, certain: bool = True) -> list[Submitted]:
+            return [Submitted(None, str(error), certain)] * len(jobs)
+
         try:
-            group = split_token(jobs[0].token)[0]
-            if len(jobs) > 1 and not _is_array(jobs):
-                return [outcome for job in jobs for outcome in self.submit_many([job])]
             folder = self._folder()
+            group = split_token(jobs[0].token)[0]
             argv = self.submit_command(self._prepare(jobs, folder))
         except ParaschutError as error:
-            return [Submitted(None, str(error))] * len(jobs)
-        self._pace()
+            return all_alike(error), False
+        submit = self.settings.submit
+        if submit.rate > 0:
+            wait_for_turn(os.path.join(folder, f"{self.name}.turn"), submit.rate, submit.timeout / 2)
         try:
-            answer = run(argv, timeout=self.settings.submit.timeout, env_extra=user_locale())
+            answer = run(argv, timeout=submit.timeout, env_extra=user_locale())
         except NoAnswerError as error:
-            return [Submitted(None, str(error), certain=False)] * len(jobs)
+            return all_alike(error, certain=False), False
         except SchedulerError as error:
             discard(folder, group)
-            return [Submitted(None, str(error))] * len(jobs)
+            return all_alike(error), False
         # An answer that is cut short may end in the middle of the id.
         id_ = self.submitted_id(answer) if answer.stdout.endswith("\n") else None
         if id_ is not None and answer.status == 0:
             if len(jobs) == 1:
-                return [Submitted(id_)]
-            return [Submitted(self.task_id(id_, task)) for task in range(1, len(jobs) + 1)]
+                return [Submitted(id_)], False
+            return [Submitted(self.task_id(id_, task)) for task in range(1, len(jobs) + 1)], False
         certain = answer.status > 0 and id_ is None and self.surely_refused(answer)
         if certain:
             discard(folder, group)
-        return [Submitted(None, str(answer.failure()), certain)] * len(jobs)
+        failure = answer.failure()
+        return all_alike(failure, certain), certain and bool(self.too_many.search(str(failure)))
 
     def _prepare(self, jobs: Sequence[JobSpec], folder: str) -> Submission:
         """Writes the script; returns what the submit command needs."""
@@ -215,7 +241,7 @@ class ClusterExecutor(JobExecutor):
         return Submission(
             job_name(group, None if len(jobs) > 1 else number, first.name, self.name_limit),
             path,
-            os.path.join(folder, f"{group}-{{task}}.log" if len(jobs) > 1 else f"{first.token}.log"),
+            os.path.join(folder, f"{group}-{TASK}.log" if len(jobs) > 1 else f"{first.token}.log"),
             len(jobs),
             first.cwd,
             options,
@@ -255,36 +281,6 @@ class ClusterExecutor(JobExecutor):
                 " paths. Choose another job_dir."
             )
         return folder
-
-    def _pace(self) -> None:
-        """Waits until the next submit command may go out (settings: submit.rate, commands a second)."""
-        rate = self.settings.submit.rate
-        if rate > 0:
-            now = time.monotonic()
-            if self._next_submit > now:
-                time.sleep(self._next_submit - now)
-            self._next_submit = max(now, self._next_submit) + 1 / rate
-
-    def _array_limit(self) -> int:
-        """The cluster's limit, asked once a day: submitting jobs do so in every chain of jobs."""
-        path = os.path.join(self._folder(), f"{self.name}.limit")
-        try:
-            if time.time() - os.stat(path).st_mtime < _LIMIT_AGE:
-                with open(path, encoding="ascii") as file:
-                    return int(file.read())
-        except (OSError, ValueError):
-            pass  # never asked, or long ago
-        try:
-            limit = self.array_limit() or self.array_default
-        except SchedulerError:
-            return self.array_default  # not answering now; submitting will say so
-        try:
-            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-            with open(path, "w", encoding="ascii") as file:
-                file.write(str(limit))
-        except OSError:
-            pass  # asked again next time
-        return limit
 
     # ------------------------------------------------------------------ deleting
 

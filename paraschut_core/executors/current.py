@@ -27,8 +27,11 @@ def sge_restarts() -> int:
 
 
 def pbs_job_id() -> str | None:
-    """12, or 12[3] for a task of an array: without the server's name, as in our polls."""
-    return os.environ.get("PBS_JOBID", "").partition(".")[0] or None
+    """12, or 12[3] for a task of an array: without the server's name, as in our polls.
+
+    The commands in PBS's manner that come with Slurm leave jobs with Slurm's own variables.
+    """
+    return os.environ.get("SLURM_JOB_ID") or os.environ.get("PBS_JOBID", "").partition(".")[0] or None
 
 
 def pbs_restarts() -> int:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SchedulerError, UsageError
-from ..model import Deleted, Ending, LiveJob
-from .cluster import ClusterExecutor, Submission
+from ..model import ENDED, Deleted, Ending, LiveJob
+from .cluster import TASK, ClusterExecutor, Submission
 from .current import pbs_job_id, pbs_restarts
 from .endings import user_name
 from .pbs_answers import (
@@ -26,12 +26,16 @@ if TYPE_CHECKING:
     from .command import Answer
     from .script import Dialect
 
-_UNCERTAIN = re.compile(r"reset by peer|timed? ?out|broken pipe|end of file|premature|15031", re.IGNORECASE)
 _NO_SUCH_OPTION = re.compile(r"usage:|unknown option|invalid option", re.IGNORECASE)
 _VALUE = re.compile(r"[^\s,]+")
 
 # Ways to list jobs, best first: the table is short and knows the user; other servers have only the rest.
 _LISTINGS = (("-t", "-n", "-1", "-s", "-w", "-u"), ("-f", "-t"), ("-f",))
+
+_NONE_FOUND = 153  # with it, and without a word, Slurm's qstat says that there are no jobs
+_NO_SERVER = re.compile(r"cannot connect|Problem loading")
+
+_LIMITS = ("pbs_version", "server_state", "max_array_size", "max_queued", "max_run", "job_history_enable")
 
 _EXPLAIN_AT_ONCE = 500  # ids in one command: far below any limit on a command's length
 
@@ -43,10 +47,11 @@ class PBSJobExecutor(ClusterExecutor):
     """Submits to PBS with qsub.
 
     Resources go to -l as they are: v0.6's cput, mem, pmem, pvmem and vmem are PBS's own. cpus becomes
-    ncpus and gpus ngpus; a number of nodes becomes nodes=N:ppn=cpus; any other name is PBS's or the
+    ncpus, gpus ngpus, priority -p; a number of nodes becomes nodes=N:ppn=cpus; any other name is PBS's or the
     site's own ({'select': '2:ncpus=4', 'place': 'scatter'}).
 
-    Torque's array jobs are written differently: set `submit.arrays = false` there.
+    Torque, and the commands in its manner that come with Slurm, write arrays and list their tasks
+    differently: there every job is submitted by itself.
     """
 
     name = "pbs"
@@ -55,6 +60,10 @@ class PBSJobExecutor(ClusterExecutor):
     name_limit = 15
     forbidden_in_paths = ":,"
     bare_size = 1
+    uncertain = re.compile(
+        r"reset by peer|timed? ?out|broken pipe|end of file|premature|15031|zero bytes", re.IGNORECASE
+    )
+    too_many = re.compile(r"would exceed|size limit|Maximum number of jobs", re.IGNORECASE)
     delete_at_once = 1_000_000  # they go one by one anyway
 
     _listing = 0
@@ -66,7 +75,7 @@ class PBSJobExecutor(ClusterExecutor):
     def dialect(self) -> Dialect:
         from .script import Dialect
 
-        id_ = "${PBS_JOBID%%.*}"
+        id_ = "${SLURM_JOB_ID:-${PBS_JOBID%%.*}}"  # the former by Slurm's commands in PBS's manner
         return Dialect(self.name, id_, id_, "$PBS_ARRAY_INDEX", bare=True)
 
     # ------------------------------------------------------------------ submit, delete
@@ -90,7 +99,11 @@ class PBSJobExecutor(ClusterExecutor):
             if value is not None and not _VALUE.fullmatch(str(value)):
                 raise UsageError(f"resource {name}={value!r}: PBS takes no empty value, blank or ',' there.")
         given = ",".join(f"{name}={value}" for name, value in asked.items() if value is not None)
-        return [*(("-q", queue) if queue else ()), *(("-l", given) if given else ())]
+        return [
+            *(("-q", queue) if queue else ()),
+            *(("-l", given) if given else ()),
+            *(() if request.priority is None else ("-p", str(request.priority))),
+        ]
 
     def submit_command(self, submission: Submission) -> list[str]:
         from .script import shell
@@ -101,7 +114,7 @@ class PBSJobExecutor(ClusterExecutor):
             *("-N", submission.name),
             *("-S", shell()),
             *("-j", "oe"),
-            *("-o", submission.log.replace("{task}", "^array_index^")),
+            *("-o", submission.log.replace(TASK, "^array_index^")),
             *(("-J", f"1-{submission.tasks}") if submission.is_array else ()),
             submission.script,
         ]
@@ -112,9 +125,6 @@ class PBSJobExecutor(ClusterExecutor):
     def task_id(self, id_: str, task: int) -> str:
         return f"{id_}[{task}]"
 
-    def surely_refused(self, answer: Answer) -> bool:
-        return not _UNCERTAIN.search(answer.stderr)
-
     def _delete(self, ids: Sequence[str]) -> dict[str, Deleted]:
         """Deletes job by job, and tasks in a row together.
 
@@ -124,6 +134,7 @@ class PBSJobExecutor(ClusterExecutor):
         from .command import run
 
         outcome: dict[str, Deleted] = {}
+        silent: list[str] = []
         for word, meant in ranges(ids):
             try:
                 answer = run(["qdel", word], timeout=self.settings.submit.timeout)
@@ -131,7 +142,19 @@ class PBSJobExecutor(ClusterExecutor):
                 # Who does not answer now does not answer the next one either.
                 return dict.fromkeys(ids, Deleted(False, str(error))) | outcome
             outcome |= parse_deleted(answer.status, f"{answer.stdout}\n{answer.stderr}", meant)
-        return outcome
+            if answer.status > 0 and not answer.message:
+                silent += meant
+        return outcome | self._gone_by_now(silent)
+
+    def _gone_by_now(self, ids: Sequence[str]) -> dict[str, Deleted]:
+        """Those of `ids` that the queue does not hold: Slurm's qdel fails on them without a word."""
+        if not ids:
+            return {}
+        try:
+            queue = self.read_queue()
+        except SchedulerError:
+            return {}
+        return {id_: Deleted(True) for id_ in ids if id_ not in queue or queue[id_].state == ENDED}
 
     # ------------------------------------------------------------------ look
 
@@ -143,7 +166,7 @@ class PBSJobExecutor(ClusterExecutor):
             options = _LISTINGS[self._listing]
             argv = ["qstat", *options, *((user,) if options[-1] == "-u" else ())]
             answer = run(argv, timeout=self.settings.poll.timeout)
-            if answer.status == 0:
+            if answer.status == 0 or (answer.status == _NONE_FOUND and not answer.message):
                 break
             if self._listing + 1 < len(_LISTINGS) and _NO_SUCH_OPTION.search(answer.stderr):
                 self._listing += 1
@@ -158,29 +181,36 @@ class PBSJobExecutor(ClusterExecutor):
         for start in range(0, len(ids), _EXPLAIN_AT_ONCE):
             some = ids[start : start + _EXPLAIN_AT_ONCE]
             answer = run(["qstat", "-x", "-f", *some], timeout=self.settings.poll.timeout)
-            if "cannot connect" in answer.stderr:
+            if _NO_SERVER.search(answer.stderr):
                 raise answer.failure()
             # Any other failure is about some of the ids, or a server that keeps no history.
             found |= parse_endings(answer.stdout, set(some), since)
         return found
 
     def array_limit(self) -> int | None:
-        match = re.search(r"max_array_size = ([0-9]+)", self.ask("qstat", "-B", "-f").stdout)
-        return int(match[1]) if match else None
+        from .command import run
+
+        answer = run(["qstat", "-B", "-f"], timeout=self.settings.poll.timeout)
+        if _NO_SERVER.search(answer.stderr):
+            raise answer.failure()
+        # Torque and its like do not have this attribute, and other arrays.
+        match = re.search(r"max_array_size = ([0-9]+)", answer.stdout)
+        return int(match[1]) if match else 1
 
     def summary(self, id_: str) -> dict[str, Any]:
         return dict(parse_full(self.ask("qstat", "-f", id_).stdout).get(id_, {}))
 
     def health(self) -> str:
-        server = self.ask("qstat", "-B", "-f").stdout
-        known = re.findall(
-            r"^ +(pbs_version|server_state|max_array_size|job_history_enable) = (.*)$", server, re.MULTILINE
-        )
-        queues = self.ask("qstat", "-Q").stdout.splitlines()[2:]
+        queues = [line for line in self.ask("qstat", "-Q").stdout.splitlines() if line.strip()][2:]
+        try:
+            server = self.ask("qstat", "-B", "-f").stdout
+        except SchedulerError:
+            server = ""  # Slurm's qstat knows of no server
+        known = re.findall(rf"^\s+({'|'.join(_LIMITS)}) = (.*)$", server, re.MULTILINE)
         return "\n".join(
             [
-                "PBS",
-                *(f"{name} = {value}" for name, value in known),
-                *(f"queue {line.split()[0]}" for line in queues if line.strip()),
+                f"PBS {dict(known).pop('pbs_version', '(version unknown)')}",
+                *(f"{name} = {value}" for name, value in known if name != "pbs_version"),
+                *(f"queue {line.split()[0]}" for line in queues),
             ]
         )

@@ -13,8 +13,15 @@ _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:([kmgtp])(?:ib?|b|(w))?|b|(w))?"
 _WORD = 8  # bytes in one of PBS's words, as in 2gw
 
 _CLOCK = re.compile(r"(?:([0-9]+)-)?([0-9]+)(?::([0-9]+))?(?::([0-9]+))?")
-_SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smhd])", re.IGNORECASE)
+_SPAN = re.compile(
+    r"([0-9]+(?:\.[0-9]+)?)\s*(d(?:ays?)?|h(?:ours?|rs?)?|m(?:in(?:ute)?s?)?|s(?:ec(?:ond)?s?)?)(?![a-z])\s*",
+    re.IGNORECASE,
+)
 _SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+_LONGEST = 40  # characters of a size or time: more are no number that anybody means
+
+_PRIORITY = 1023  # what both Grid Engine and PBS take, in either direction
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -25,7 +32,8 @@ class Request(NamedTuple):
 
     `mem` is for the whole job on one node; `pmem`, `pvmem` and `vmem` are PBS's limits of one process's
     memory and of virtual memory, `cput` its limit of CPU time. `nodes` is a number, or PBS's own text
-    (`1:ppn=4`). `other` holds what is the scheduler's own, as text.
+    (`1:ppn=4`). `priority` is the scheduler's, not Paraschut's own: below zero, other jobs of the cluster go
+    first; above is for its operators. `other` holds what is the scheduler's own, as text.
     """
 
     cpus: int | None = None
@@ -33,6 +41,7 @@ class Request(NamedTuple):
     walltime: int | None = None
     gpus: str | None = None
     nodes: int | str | None = None
+    priority: int | None = None
     cput: int | None = None
     pmem: int | None = None
     pvmem: int | None = None
@@ -43,8 +52,9 @@ class Request(NamedTuple):
 def read(resources: Mapping[str, object] | None, *, bare: int | None = None) -> Request:
     """What a job's resources ask for.
 
-    The shared names are cpus (or v0.6's smp, or ncpus), mem, walltime, gpus, nodes, and v0.6's cput,
-    pmem, pvmem and vmem; any other is the scheduler's own. A value of None, '' or False asks for nothing.
+    The shared names are cpus (or v0.6's smp, or ncpus), mem, walltime, gpus, nodes, priority, and v0.6's
+    cput, pmem, pvmem and vmem; any other is the scheduler's own. A value of None, '' or False asks for
+    nothing, and so do no gpus.
 
     Args:
         bare: bytes that a size without a unit counts; None: such a size is an error, since each
@@ -59,6 +69,8 @@ def read(resources: Mapping[str, object] | None, *, bare: int | None = None) -> 
         if value is None or value is False or value == "":
             continue
         key = "cpus" if name in ("smp", "ncpus") else name
+        if key == "gpus" and str(value).strip() in ("0", "0.0"):
+            continue
         parsed = _value(key, value, bare)
         if key not in Request._fields or key == "other":
             other.append((_own_name(name), str(parsed)))
@@ -76,6 +88,8 @@ def _value(key: str, value: object, bare: int | None) -> int | str:
         return parse_size(value, key, bare=bare)
     if key in ("walltime", "cput"):
         return parse_time(value, key)
+    if key == "priority":
+        return _priority(value)
     if key == "nodes" and _is_count(value):
         return _count(key, value)
     if key == "gpus" and _is_count(value):
@@ -84,6 +98,16 @@ def _value(key: str, value: object, bare: int | None) -> int | str:
     if _CONTROL.search(text):
         raise UsageError(f"resource {key}={value!r} holds a control character.")
     return text
+
+
+def _priority(value: object) -> int:
+    text = str(value).strip()
+    if not re.fullmatch(r"[+-]?[0-9]{1,12}", text) or abs(int(text)) > _PRIORITY:
+        raise UsageError(
+            f"resource priority={value!r} must be a whole number from -{_PRIORITY} to {_PRIORITY}; "
+            "for another scale, use a directive."
+        )
+    return int(text)
 
 
 def _own_name(name: str) -> str:
@@ -99,7 +123,7 @@ def _is_count(value: object) -> bool:
 def _count(key: str, value: object) -> int:
     text = str(value).strip()
     number = text[:-2] if text.endswith(".0") else text  # 4.0, as JSON or a spreadsheet may give it
-    if not re.fullmatch(r"[0-9]+", number) or int(number) < 1:
+    if not re.fullmatch(r"[0-9]{1,12}", number) or int(number) < 1:
         raise UsageError(f"resource {key}={value!r} must be a whole number above zero.")
     return int(number)
 
@@ -117,7 +141,8 @@ def parse_size(value: object, what: str = "mem", *, bare: int | None = 1) -> int
     Raises:
         UsageError: it is no size.
     """
-    match = _SIZE.fullmatch(str(value).strip()) if not isinstance(value, bool) else None
+    text = str(value).strip()
+    match = _SIZE.fullmatch(text) if not isinstance(value, bool) and len(text) <= _LONGEST else None
     if match is None:
         raise UsageError(f"resource {what}={value!r} is not a size; write for example 500mb or 4gb.")
     number, unit, *words = match.groups()
@@ -147,7 +172,7 @@ def pbs_size(size: int) -> str:
 
 
 def parse_time(value: object, what: str = "walltime") -> int:
-    """Seconds of a time such as 3600, 30:00, 04:59:00, 1-12:00:00, 1-12, 90m or 2h.
+    """Seconds of a time such as 3600, 30:00, 04:59:00, 1-12:00:00, 1-12, 90m, 2 hours or 1d12h.
 
     A plain number is seconds; two parts are minutes and seconds, after days hours and minutes.
 
@@ -156,9 +181,9 @@ def parse_time(value: object, what: str = "walltime") -> int:
     """
     text = str(value).strip()
     seconds = 0
-    if not isinstance(value, bool):
-        if span := _SPAN.fullmatch(text):
-            seconds = round(float(span[1]) * _SPANS[span[2].lower()])
+    if not isinstance(value, bool) and len(text) <= _LONGEST:
+        if not _SPAN.sub("", text):
+            seconds = round(sum(float(n) * _SPANS[unit[0].lower()] for n, unit in _SPAN.findall(text)))
         elif clock := _CLOCK.fullmatch(text):
             seconds = _clock_seconds(*clock.groups())
         elif isinstance(value, float) and 0 < value < float("inf"):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
 from ..model import STUCK, Deleted, Ending, LiveJob
-from .cluster import ClusterExecutor, Submission
+from .cluster import TASK, ClusterExecutor, Submission
 from .current import sge_job_id, sge_restarts
 from .endings import token_of, user_name
 from .resources import Request, mebibytes
@@ -29,10 +29,6 @@ if TYPE_CHECKING:
     from .command import Answer
     from .script import Dialect
 
-# These come when the request had already left for qmaster; a refused connection came before.
-_UNCERTAIN = re.compile(r"(?:send|read) (?:error|timeout)|commlib error|Error reading answer")
-_NOTHING_SENT = "Connection refused"
-
 _VALUE = re.compile(r"[^\s,=]+")
 
 current_job_id = sge_job_id
@@ -44,8 +40,8 @@ class SGEJobExecutor(ClusterExecutor):
 
     Of the shared resources, walltime becomes h_rt, cput h_cpu, mem mem_free and vmem h_vmem (an
     address-space limit); cpus becomes `-pe smp N`, where the resource `pe` names another parallel
-    environment; gpus becomes gpu. pmem and pvmem have no counterpart and are left out. Any other name is
-    a complex of the site: {'s_rt': '00:59:00'} is -l s_rt=00:59:00.
+    environment; gpus becomes gpu and priority -p. pmem and pvmem have no counterpart and are left out. Any
+    other name is a complex of the site: {'s_rt': '00:59:00'} is -l s_rt=00:59:00.
     """
 
     name = "sge"
@@ -53,6 +49,8 @@ class SGEJobExecutor(ClusterExecutor):
     ids = re.compile(r"[0-9]+(?:\.[0-9]+)?")
     array_default = 1000
     forbidden_in_paths = ":,$"
+    uncertain = re.compile(r"(?:send|read) (?:error|timeout)|commlib error|Error reading answer")
+    too_many = re.compile(r"with more than [0-9]+ tasks")
 
     def get_job_id(self) -> str | None:
         return current_job_id()
@@ -75,6 +73,8 @@ class SGEJobExecutor(ClusterExecutor):
             )
         if request.cpus is not None and (request.cpus > 1 or "pe" in dict(request.other)):
             options += ["-pe", environment, str(request.cpus)]
+        if request.priority is not None:
+            options += ["-p", str(request.priority)]
         limits = {
             "h_rt": request.walltime,
             "h_cpu": request.cput,
@@ -101,11 +101,12 @@ class SGEJobExecutor(ClusterExecutor):
             *submission.options,
             "-terse",
             *("-C", ""),  # a line of the script that looks like one of its directives is none
+            *("-b", "n"),  # whatever the user's ~/.sge_request says
             *("-N", submission.name),
             *("-S", shell()),
             *("-wd", os.path.dirname(submission.script)),  # surely there; the script itself goes on from it
             *("-j", "y"),
-            *("-o", submission.log.replace("{task}", "$TASK_ID")),
+            *("-o", submission.log.replace(TASK, "$TASK_ID")),
             *(("-t", f"1-{submission.tasks}") if submission.is_array else ()),
             submission.script,
         ]
@@ -117,7 +118,8 @@ class SGEJobExecutor(ClusterExecutor):
         return f"{id_}.{task}"
 
     def surely_refused(self, answer: Answer) -> bool:
-        return _NOTHING_SENT in answer.stderr or not _UNCERTAIN.search(answer.stderr)
+        # A refused connection came before the request had left for qmaster.
+        return "Connection refused" in answer.stderr or super().surely_refused(answer)
 
     def delete_command(self, ids: Sequence[str]) -> list[str]:
         return ["qdel", *ids]
@@ -128,7 +130,9 @@ class SGEJobExecutor(ClusterExecutor):
     # ------------------------------------------------------------------ look
 
     def read_queue(self) -> dict[str, LiveJob]:
-        jobs = parse_qstat(self.ask("qstat", "-xml", "-u", user_name()).stdout)
+        # All states are named, since the user's ~/.sge_qstat may ask for others.
+        user = user_name()
+        jobs = parse_qstat(self.ask("qstat", "-xml", "-s", "psr", "-u", user).stdout, user)
         stuck = [id_ for id_, job in jobs.items() if job.state == STUCK]
         if stuck:
             reasons = self._error_reasons(stuck)
@@ -164,14 +168,21 @@ class SGEJobExecutor(ClusterExecutor):
         return answer.stdout
 
     def find(self, tokens: Sequence[str]) -> dict[str, str]:
+        from .script import KEPT_DAYS
+
         found = super().find(tokens)
         wanted = set(tokens) - set(found)
-        for group in sorted({token.partition("-")[0] for token in wanted}):
-            for record in accounts(self._qacct("-j", f"p{group}*")):
-                task = record.get("taskid", "")
-                token = token_of(record.get("jobname", ""), int(task) if task.isdigit() else None)
-                if token in wanted:
-                    found[token] = account_id(record)
+        groups = {token.partition("-")[0] for token in wanted}
+        if not groups:
+            return found
+        # Each call reads the whole accounting file, so several groups are found in one reading.
+        one = len(groups) == 1
+        which = ["-j", f"p{groups.pop()}*"] if one else ["-o", user_name(), "-d", f"{KEPT_DAYS}", "-j"]
+        for record in accounts(self._qacct(*which)):
+            task = record.get("taskid", "")
+            token = token_of(record.get("jobname", ""), int(task) if task.isdigit() else None)
+            if token in wanted:
+                found[token] = account_id(record)
         return found
 
     def array_limit(self) -> int | None:

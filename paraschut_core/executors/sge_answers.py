@@ -51,8 +51,11 @@ def parse_submitted(text: str) -> str | None:
     return None
 
 
-def parse_qstat(text: str) -> dict[str, LiveJob]:
-    """Jobs in the answer of qstat -xml, each waiting task by itself. Raises SchedulerError."""
+def parse_qstat(text: str, user: str = "") -> dict[str, LiveJob]:
+    """Jobs in the answer of qstat -xml (of one user, if named), each waiting task by itself.
+
+    Raises SchedulerError if it is no such answer.
+    """
     from xml.etree import ElementTree
 
     try:
@@ -64,6 +67,8 @@ def parse_qstat(text: str) -> dict[str, LiveJob]:
         raise SchedulerError(f"qstat answered something else: <{root.tag}>")
     jobs: dict[str, LiveJob] = {}
     for entry in root.iter("job_list"):
+        if user and entry.findtext("JB_owner", user) != user:
+            continue
         number, letters = entry.findtext("JB_job_number", ""), entry.findtext("state", "")
         name, tasks = entry.findtext("JB_name", ""), entry.findtext("tasks")
         host = entry.findtext("queue_name", "").partition("@")[2]

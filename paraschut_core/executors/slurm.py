@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import SchedulerError, UsageError
 from ..model import Deleted, Ending, LiveJob
-from .cluster import ClusterExecutor, Submission
+from .cluster import TASK, ClusterExecutor, Submission
 from .current import slurm_job_id, slurm_restarts
 from .endings import user_name
 from .resources import Request, mebibytes, slurm_time
@@ -29,12 +29,6 @@ if TYPE_CHECKING:
     from .command import Answer
     from .script import Dialect
 
-# squeue and sbatch answer these when the request had already left: it may take effect all the same.
-_UNCERTAIN = re.compile(
-    r"timed out|Zero Bytes|Connection reset|Broken pipe|Unable to send|Unexpected message"
-)
-
-
 current_job_id = slurm_job_id
 restart_count = slurm_restarts
 
@@ -43,8 +37,9 @@ class SlurmJobExecutor(ClusterExecutor):
     """Submits to Slurm with sbatch.
 
     Of the shared resources, mem (else pmem) becomes --mem, walltime --time, cpus --cpus-per-task, nodes
-    --nodes and gpus --gres=gpu. cput, pvmem and vmem have no counterpart in Slurm and are left out. Any
-    other name is taken for a long option of sbatch: {'constraint': 'avx2'} is --constraint=avx2.
+    --nodes, gpus --gres=gpu and priority (with its sign turned) --nice. cput, pvmem and vmem have no
+    counterpart in Slurm and are left out. Any other name is taken for a long option of sbatch:
+    {'constraint': 'avx2'} is --constraint=avx2.
     """
 
     name = "slurm"
@@ -52,6 +47,10 @@ class SlurmJobExecutor(ClusterExecutor):
     ids = re.compile(r"[0-9]+(?:_[0-9]+)?")
     array_default = 1000
     forbidden_in_paths = "\\"  # it would switch off the replacement of %a
+    uncertain = re.compile(
+        r"timed out|Zero Bytes|Connection reset|Broken pipe|Unable to send|Unexpected message"
+    )
+    too_many = re.compile(r"job submit limit|MaxSubmit|Invalid job array specification")
 
     _has_accounts = True
 
@@ -82,6 +81,8 @@ class SlurmJobExecutor(ClusterExecutor):
             options.append(f"--nodes={_nodes(request.nodes)}")
         if request.gpus is not None:
             options.append(f"--gres=gpu:{request.gpus}")
+        if request.priority is not None:
+            options.append(f"--nice={-request.priority}")
         for name, value in request.other:
             option = name.replace("_", "-")
             options.append(f"--{option}={value}" if value else f"--{option}")
@@ -89,7 +90,7 @@ class SlurmJobExecutor(ClusterExecutor):
 
     def submit_command(self, submission: Submission) -> list[str]:
         # In a file's name Slurm replaces %x by something of the job.
-        log = submission.log.replace("%", "%%").replace("{task}", "%a")
+        log = submission.log.replace("%", "%%").replace(TASK, "%a")
         return [
             "sbatch",
             "--parsable",
@@ -107,9 +108,6 @@ class SlurmJobExecutor(ClusterExecutor):
 
     def task_id(self, id_: str, task: int) -> str:
         return f"{id_}_{task}"
-
-    def surely_refused(self, answer: Answer) -> bool:
-        return not _UNCERTAIN.search(answer.stderr)
 
     def delete_command(self, ids: Sequence[str]) -> list[str]:
         return ["scancel", *collapse(ids)]
@@ -161,9 +159,13 @@ class SlurmJobExecutor(ClusterExecutor):
         return parse_endings(rows, ids)
 
     def array_limit(self) -> int | None:
-        limit = parse_config(self.ask("scontrol", "show", "config").stdout).get("MaxArraySize", "")
+        config = parse_config(self.ask("scontrol", "show", "config").stdout)
+        size = config.get("MaxArraySize", "")
         # The largest task number is one below it; 0 means that the cluster has no arrays.
-        return max(int(limit) - 1, 1) if limit.isdigit() else None
+        limits = [max(int(size) - 1, 1)] if size.isdigit() else []
+        if tasks := re.search(r"\bmax_array_tasks=([0-9]+)", config.get("SchedulerParameters", "")):
+            limits.append(int(tasks[1]))
+        return min(limits, default=None)
 
     def summary(self, id_: str) -> dict[str, Any]:
         lines = self.ask("scontrol", "show", "job", "-o", id_).stdout.splitlines()

@@ -14,8 +14,10 @@ from .resources import clock, parse_time
 _STATES = {
     "PENDING": QUEUED,
     "CONFIGURING": QUEUED,
+    "POWER_UP_NODE": QUEUED,
     "REQUEUED": QUEUED,
     "REQUEUE_FED": QUEUED,
+    "EXPEDITING": QUEUED,
     "REQUEUE_HOLD": HELD,
     "RESV_DEL_HOLD": HELD,
     "SPECIAL_EXIT": HELD,
@@ -24,8 +26,10 @@ _STATES = {
     "RUNNING": RUNNING,
     "RESIZING": RUNNING,
     "SIGNALING": RUNNING,
+    "REVOKED": RUNNING,  # here: another cluster of the federation started it
     "COMPLETING": ENDING,
     "STAGE_OUT": ENDING,
+    "UPDATE_DB": ENDING,
     **dict.fromkeys(
         (
             "BOOT_FAIL",
@@ -38,19 +42,21 @@ _STATES = {
             "OUT_OF_MEMORY",
             "PREEMPTED",
             "RECONFIG_FAIL",
-            "REVOKED",
             "TIMEOUT",
         ),
         ENDED,
     ),
 }
 
-_HELD = re.compile(r"JobHeld|held", re.IGNORECASE)
+_HELD = re.compile(r"JobHeld|held|ReservationDeleted", re.IGNORECASE)
 
 # A pending job with one of these never starts unless somebody changes the job or the cluster.
 _STUCK = re.compile(
-    r"DependencyNeverSatisfied|BadConstraints|InvalidAccount|InvalidQOS|PartitionTimeLimit|PartitionNodeLimit"
-    r"|PartitionConfig|JobLaunchFailure|launch[ _]failed|AccountNotAllowed|QOSNotAllowed",
+    r"DependencyNeverSatisfied|BadConstraints|InvalidAccount|InvalidQOS|PartitionNodeLimit|PartitionConfig"
+    r"|JobLaunchFailure|launch[ _]failed|JobHoldMaxRequeue|requeued[ _]held|AccountNotAllowed|QOSNotAllowed"
+    r"|not permitted to use this partition|TimeLimit$|MaxMemPerLimit"
+    # More than one job may ask for by a quality of service or an association, or less than it must.
+    r"|(?:QOS|Assoc)(?:Max\w*Per(?:Job|Node)\w*|Max\w*PerJob|Min\w+)",
     re.IGNORECASE,
 )
 

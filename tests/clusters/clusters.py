@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -35,6 +37,9 @@ class Cluster:
     commands: tuple[str, ...] = ()
     search: tuple[str, ...] = ()
 
+    folders = "it's a job_dir "
+    """How the names of the tests' directories begin: as strange as the cluster's commands bear."""
+
     held: tuple[str, ...] = ()
     """Directives that submit a job on hold."""
 
@@ -48,6 +53,9 @@ class Cluster:
     def missing(self) -> list[str]:
         """The daemons and commands that are not installed."""
         return [name for name in self.commands if shutil.which(name, path=self.environment["PATH"]) is None]
+
+    def clean(self) -> None:
+        """Ends all jobs and mends what a test broke, for the next one; does nothing to other people's."""
 
     def executor(self, job_dir: object, **changes: Any) -> ClusterExecutor:
         """An executor with its scripts in `job_dir`; changes: submit={...}, poll={...}, other settings."""
@@ -91,10 +99,6 @@ class OwnCluster(Cluster):
         assert self._guard.stdin is not None
         self._guard.stdin.close()
         self._guard.wait(120)
-
-    def clean(self) -> None:
-        """Ends all jobs and mends what a test broke, for the next one."""
-        raise NotImplementedError
 
     def wait_until_saved(self) -> None:
         """Returns when the controller's state of now would survive its death."""
@@ -148,6 +152,23 @@ class Slurm(OwnCluster):
         wait_until(lambda: not self.run("squeue", "-h").strip(), "no job is left")
         wait_until(lambda: self._nodes() == {"idle"}, "the nodes are back")
 
+    @contextmanager
+    def configured(self, parameter: str) -> Iterator[None]:
+        """Adds one to the scheduler's parameters."""
+        before = read(f"{self.folder}/etc/slurm.conf")
+        self._configure(re.sub(r"(SchedulerParameters=.*)", rf"\1,{parameter}", before))
+        try:
+            yield
+        finally:
+            self._configure(before)
+
+    def _configure(self, text: str) -> None:
+        Path(self.folder, "etc", "slurm.conf").write_text(text)
+        self.run("scontrol", "reconfigure")
+        (wanted,) = re.findall(r"SchedulerParameters=(.*)", text)
+        shown = re.compile(rf"SchedulerParameters\s+= {re.escape(wanted)}\n")
+        wait_until(lambda: shown.search(self.run("scontrol", "show", "config")), "it is in force")
+
     def _nodes(self) -> set[str]:
         return set(self.run("sinfo", "-h", "-N", "-o", "%T").split())
 
@@ -195,6 +216,21 @@ class GridEngine(OwnCluster):
             )
         wait_until(lambda: not self.run("qstat", "-u", "*").strip(), "no job is left")
 
+    @contextmanager
+    def configured(self, name: str, value: str) -> Iterator[None]:
+        """Lets a setting of the cluster's have another value."""
+        before = self.run("qconf", "-sconf")
+        self._configure(re.sub(rf"^({name}\s+).*", rf"\g<1>{value}", before, flags=re.MULTILINE))
+        try:
+            yield
+        finally:
+            self._configure(before)
+
+    def _configure(self, text: str) -> None:
+        path = Path(self.folder, "global")  # the command takes the configuration's name from the file's
+        path.write_text(text)
+        self.run("qconf", "-Mconf", str(path))
+
     @property
     def controller_pid(self) -> int:
         return int(read(f"{self.folder}/spool/qmaster/qmaster.pid"))
@@ -204,6 +240,29 @@ class GridEngine(OwnCluster):
 
     def restart_node(self) -> None:
         self._script("node")
+
+
+class Torque(Cluster):
+    """Slurm's own commands in Torque's manner, which talk to a Slurm of ours."""
+
+    name = "torque"
+    executor_class = PBSJobExecutor
+    commands = ("qsub", "qstat", "qdel")
+    search = (str(HERE / ".torque"),)
+    folders = "job_dir-"
+    held = ("-h",)
+
+    def __init__(self, slurm: Slurm) -> None:
+        super().__init__()
+        self.slurm = slurm
+        self.environment["SLURM_CONF"] = slurm.environment["SLURM_CONF"]
+
+    def missing(self) -> list[str]:
+        """Those in its own folder: others may have commands of the same names."""
+        return [name for name in self.commands if shutil.which(name, path=self.search[0]) is None]
+
+    def clean(self) -> None:
+        self.slurm.clean()
 
 
 class RealPBS(Cluster):

@@ -12,7 +12,7 @@ import pytest
 
 pytest.register_assert_rewrite("tests.clusters.suite")
 
-from tests.clusters.clusters import Cluster, GridEngine, OwnCluster, RealPBS, Slurm  # noqa: E402 - after that
+from tests.clusters.clusters import Cluster, GridEngine, OwnCluster, RealPBS, Slurm, Torque  # noqa: E402 - after that
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -25,13 +25,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in real]
 
 
-def started(cluster: OwnCluster) -> Iterator[OwnCluster]:
-    missing = cluster.missing()
-    if missing:
+def demand(cluster: Cluster) -> None:
+    """Fails, or outside of CI skips, the tests of a cluster that is not installed."""
+    if missing := cluster.missing():
         why = f"not installed: {', '.join(missing)} (as root: tests/clusters/install.sh)"
         if os.environ.get("CI", "").lower() not in ("", "0", "false"):
             pytest.fail(f"{cluster.name} must be tested here, but is {why}")
         pytest.skip(why)
+
+
+def started(cluster: OwnCluster) -> Iterator[OwnCluster]:
+    demand(cluster)
     cluster.start()
     try:
         yield cluster
@@ -42,6 +46,13 @@ def started(cluster: OwnCluster) -> Iterator[OwnCluster]:
 @pytest.fixture(scope="session")
 def slurm_cluster() -> Iterator[OwnCluster]:
     yield from started(Slurm())
+
+
+@pytest.fixture(scope="session")
+def torque_cluster(slurm_cluster: Slurm) -> Cluster:
+    cluster = Torque(slurm_cluster)
+    demand(cluster)
+    return cluster
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +75,7 @@ def work(cluster: Cluster) -> Iterator[Path]:
     Not below pytest's own: that is closed to other users, and PBS needs one that all hosts share.
     """
     shared = os.path.expanduser("~") if cluster.name == "pbs" else None
-    folder = Path(tempfile.mkdtemp(prefix="it's a job_dir ", dir=shared))
+    folder = Path(tempfile.mkdtemp(prefix=cluster.folders, dir=shared))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -74,6 +85,5 @@ def in_cluster(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, clean_environm
     """The cluster, as the one that this process's commands talk to; nothing is left in its queue."""
     for name, value in cluster.environment.items():
         monkeypatch.setenv(name, value)
-    if isinstance(cluster, OwnCluster):
-        cluster.clean()
+    cluster.clean()
     return cluster

@@ -46,7 +46,8 @@ ReturnToService=2
 KillWait=2
 SlurmdParameters=config_overrides
 DefMemPerCPU=64
-NodeName=n[1-2] NodeHostname=$H NodeAddr=127.0.0.1 Port=[$((port + 1))-$((port + 2))] CPUs=8 RealMemory=8000
+GresTypes=gpu
+NodeName=n[1-2] NodeHostname=$H NodeAddr=127.0.0.1 Port=[$((port + 1))-$((port + 2))] CPUs=8 RealMemory=8000 Gres=gpu:2
 PartitionName=main Nodes=ALL Default=YES DefaultTime=10:00 MaxTime=INFINITE State=UP
 PartitionName=short Nodes=ALL MaxTime=5 State=UP
 C
@@ -71,6 +72,8 @@ start)
   done
   mkdir -p "$P"/{etc,run,state,log} "$P"/spool/n{1,2} && chmod 755 "$P" "$P"/* || die "cannot use $P"
   conf >"$SLURM_CONF"
+  # They are counted, and that is all that there is of them.
+  printf 'NodeName=n[1-2] Name=gpu File=%s\n' /dev/null /dev/zero >"$P/etc/gres.conf"
   (umask 077 && head -c 128 /dev/urandom >"$P/etc/munge.key")
   munged --socket="$P/run/munge.socket" --key-file="$P/etc/munge.key" --pid-file="$P/run/munged.pid" \
     --log-file="$P/log/munged.log" --seed-file="$P/etc/munge.seed" || die "munged did not start"

@@ -28,8 +28,10 @@ def executor(in_cluster: Cluster, work: Path) -> ClusterExecutor:
 
 
 def submit(executor: ClusterExecutor, jobs: Sequence[JobSpec]) -> list[str]:
-    """Submits jobs that must be taken; returns their ids."""
-    outcomes = executor.submit_many(jobs)
+    """Submits jobs that must be taken, as many at once as the cluster takes; returns their ids."""
+    size = executor.chunk_limit()
+    chunks = [jobs[start : start + size] for start in range(0, len(jobs), size)]
+    outcomes = [outcome for chunk in chunks for outcome in executor.submit_many(chunk)]
     assert [outcome.error for outcome in outcomes] == [""] * len(jobs)
     return [outcome.id or "" for outcome in outcomes]
 

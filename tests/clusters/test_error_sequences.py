@@ -230,7 +230,7 @@ def test_what_grid_engines_qsub_is_told(sge: SGEJobExecutor, commands: Commands,
     group = jobs[0].token[:-2]
     folder = sge._folder()
     assert commands.arguments("qsub") == [
-        *("-q", "all.q", "-l", "h_rt=60", "-terse", "-C", ""),
+        *("-q", "all.q", "-l", "h_rt=60", "-terse", "-C", "", "-b", "n"),
         *("-N", f"p{group}_human-genome_map", "-S", script.shell(), "-wd", folder),
         *("-j", "y", "-o", f"{folder}/{group}-$TASK_ID.log", "-t", "1-2", f"{folder}/{group}.sh"),
     ]

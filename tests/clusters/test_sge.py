@@ -105,3 +105,68 @@ class TestGridEngine(OwnClusterSuite):
         endings = executor.explain(ids, time.time() - 3600)
         assert dict(command.COUNTS) == {"qacct": 1}
         assert [endings[id_].exit_status for id_ in ids] == [0, 1, 2, 3]
+
+    def test_several_submissions_are_looked_up_in_one_reading_of_the_accounts(
+        self, executor: ClusterExecutor, work: Path
+    ) -> None:
+        jobs = [spec(work, "true") for _ in range(3)]
+        ids = [id_ for job in jobs for id_ in submit(executor, [job])]
+        wait_for_end(executor, ids)
+        for path in (Path(executor._folder()) / "ended").iterdir():
+            path.unlink()  # as on a node that lost its file system before the job could write
+        wanted = {job.token: id_ for job, id_ in zip(jobs, ids, strict=True)}
+        wait_until(lambda: executor.find([*wanted, "nosuch-1"]) == wanted, "all are found")
+        command.COUNTS.clear()
+        executor.find([*wanted])
+        assert dict(command.COUNTS) == {"qstat": 1, "qacct": 1}
+
+    def test_defaults_in_the_users_files_change_nothing(
+        self, executor: ClusterExecutor, in_cluster: GridEngine, work: Path
+    ) -> None:
+        """~/.sge_request and ~/.sge_qstat cannot be written here; the cluster's own files mean the same."""
+        common = Path(in_cluster.folder) / "default" / "common"
+        (common / "sge_request").write_text("-b y\n-j n\n-N other\n-o /nowhere\n-cwd\n")
+        (common / "sge_qstat").write_text("-s r\n-u *\n-g d\n")
+        try:
+            held = spec(work, "true", directives=in_cluster.held)
+            job = spec(work, "echo done")
+            ids = [*submit(executor, [held]), *submit(executor, [job])]
+            assert executor.poll()[ids[0]].token == held.token
+            wait_for_end(executor, ids[1:])
+            wait_until(lambda: read(job.stdout) == "done\n", "it ran as it should")
+        finally:
+            (common / "sge_request").unlink()
+            (common / "sge_qstat").unlink()
+
+    def test_a_strange_job_dir_is_no_obstacle(self, in_cluster: GridEngine, work: Path) -> None:
+        folder = work / 'it\'s 100%j {task} a\\b "日本"'
+        folder.mkdir()
+        executor = in_cluster.executor(folder)
+        jobs = specs(folder, ["pwd; exit 3"] * 2)
+        ids = submit(executor, jobs)
+        wait_for_end(executor, ids)
+        assert [explained(executor, ids)[id_].exit_status for id_ in ids] == [3, 3]
+        assert read(jobs[1].stdout) == f"{folder}\n"
+        for bad in (":", ",", "$"):
+            assert f"do not take {bad} in paths" in in_cluster.executor(work / f"a{bad}b").check(
+                {"script": "true"}
+            )
+
+    def test_the_clusters_limit_on_jobs_is_told(
+        self, executor: ClusterExecutor, in_cluster: GridEngine, work: Path
+    ) -> None:
+        with in_cluster.configured("max_u_jobs", "1"):
+            submit(executor, [spec(work, "true", directives=in_cluster.held)])
+            (refused,) = executor.submit_many([spec(work, "true")])
+        assert (refused.id, refused.certain) == (None, True)
+        assert "only 1 jobs are allowed per user" in refused.error
+
+    def test_an_array_that_is_too_large_is_submitted_in_part(
+        self, executor: ClusterExecutor, in_cluster: GridEngine, work: Path
+    ) -> None:
+        with in_cluster.configured("max_aj_tasks", "20"):
+            jobs = specs(work, ["true"] * 100, directives=in_cluster.held)
+            outcomes = executor.submit_many(jobs)  # as if the limit had been asked for yesterday
+        assert [outcome.id is not None for outcome in outcomes] == [True] * 6 + [False] * 94
+        assert all(outcome.certain and "more than 20 tasks" in outcome.error for outcome in outcomes[6:])
+        assert {job.token for job in live(executor).values()} == {job.token for job in jobs[:6]}

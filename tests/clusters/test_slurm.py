@@ -138,6 +138,46 @@ class TestSlurm(OwnClusterSuite):
         wait_for_end(executor, [id_])
         assert explained(executor, [id_])[id_].exit_status == 0
 
+    def test_what_a_job_asks_for_arrives(
+        self, executor: ClusterExecutor, in_cluster: Slurm, work: Path
+    ) -> None:
+        """Neutral names, v0.6's, Slurm's own, raw directives, and a default that is dropped."""
+        executor.resources = {"walltime": "00:04:00", "constraint": "no-such-feature"}
+        shown = "%P|%D|%C|%m|%l|%b|%y|%h|%k"
+        for resources, told in [
+            (
+                {"cpus": 2, "mem": "1gb", "walltime": "1h30m", "gpus": 1, "nodes": 2, "priority": -7},
+                "short|2|4|1G|1:30:00|gres:gpu:1|7|OK|a b",
+            ),
+            (
+                {"smp": 3, "pmem": "200mb", "cput": "01:00:00", "vmem": "3gb"},
+                "short|1|3|200M|4:00|N/A|0|OK|a b",
+            ),
+            ({"exclusive": True, "walltime": None, "gpus": 0}, "short|1|1|64M|5:00|N/A|0|NO|a b"),
+            ({"mem_per_cpu": "100M", "ntasks": 2}, "short|1|2|100M|4:00|N/A|0|OK|a b"),
+        ]:
+            job = spec(
+                work,
+                "true",
+                queue="short",
+                resources={"constraint": "", **resources},
+                directives=["--hold", "--comment=a b"],
+            )
+            (id_,) = submit(executor, [job])
+            assert in_cluster.run("squeue", "-h", "-j", id_, "-o", shown).strip() == told
+
+    def test_a_limit_on_tasks_that_the_cluster_set_today_is_kept_all_the_same(
+        self, in_cluster: Slurm, work: Path
+    ) -> None:
+        executor = in_cluster.executor(work)
+        assert executor.chunk_limit() == 1000
+        with in_cluster.configured("max_array_tasks=20"):
+            assert in_cluster.executor(work / "other").chunk_limit() == 20
+            outcomes = executor.submit_many(specs(work, ["true"] * 100, directives=in_cluster.held))
+        assert [outcome.id is not None for outcome in outcomes] == [True] * 6 + [False] * 94
+        assert all(outcome.certain and "Invalid job array" in outcome.error for outcome in outcomes[6:])
+        assert len(live(executor)) == 6
+
     def test_submitting_keeps_to_the_rate(self, in_cluster: Slurm, work: Path) -> None:
         executor = in_cluster.executor(work, submit={"rate": 2.0})
         began = time.monotonic()
@@ -146,7 +186,7 @@ class TestSlurm(OwnClusterSuite):
         assert time.monotonic() - began >= 1.0
 
     def test_a_strange_job_dir_is_no_obstacle(self, in_cluster: Slurm, work: Path) -> None:
-        folder = work / 'it\'s 100%j $HOME a:b,c "日本"'
+        folder = work / 'it\'s 100%j {task} $HOME a:b,c "日本"'
         folder.mkdir()
         executor = in_cluster.executor(folder)
         jobs = specs(folder, ["pwd; exit 3"] * 2)

@@ -20,7 +20,7 @@ from paraschut_core.executors.sge_answers import (
     parse_reasons,
     parse_submitted,
 )
-from paraschut_core.model import ENDING, HELD, QUEUED, RUNNING, STUCK, Deleted, LiveJob
+from paraschut_core.model import ENDED, ENDING, HELD, QUEUED, RUNNING, STUCK, Deleted, LiveJob
 from tests.samples import sample
 
 
@@ -74,12 +74,27 @@ def test_garbage_and_cut_answers_are_errors(text: str) -> None:
         ("hr", RUNNING),
         ("Rr", RUNNING),
         ("Rq", QUEUED),
+        ("hRwq", HELD),
+        ("Rt", RUNNING),
+        ("hRr", RUNNING),
         ("Eqw", STUCK),
+        ("Ehqw", STUCK),
+        ("EhRqw", STUCK),
         ("dr", ENDING),
         ("dt", ENDING),
+        ("dRr", ENDING),
+        ("ds", ENDING),
+        ("dT", ENDING),
+        ("dhr", ENDING),
+        ("dS", ENDING),
         ("s", HELD),
         ("S", HELD),
         ("T", HELD),
+        ("Rs", HELD),
+        ("hs", HELD),
+        ("N", HELD),
+        ("z", ENDED),
+        ("", "unknown"),
         ("k", "k"),
     ],
 )

@@ -86,7 +86,10 @@ def test_sizes_as_people_write_them(text: object, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["lots", "-1gb", "1 potato", "", "gb", True, "1e3", "1gb2", "٣gb\n"])
+@pytest.mark.parametrize(
+    "text",
+    ["lots", "-1gb", "1 potato", "", "gb", True, "1e3", "1gb2", "٣gb\n", "9" * 5000, f"{'9' * 400}.5g"],
+)
 def test_what_is_no_size(text: object) -> None:
     with pytest.raises(UsageError):
         parse_size(text)
@@ -105,6 +108,11 @@ def test_what_is_no_size(text: object) -> None:
         ("1.5h", 5400),
         ("2d", 172800),
         ("100:00:00", 360000),
+        ("1h30m", 5400),
+        ("1d 12h", 129600),
+        ("90 min", 5400),
+        ("2 hours", 7200),
+        ("1 day 30 seconds", 86430),
         (0.5, 1),
     ],
 )
@@ -113,7 +121,22 @@ def test_times_as_people_write_them(text: object, seconds: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["0", "00:00:00", "tomorrow", "-5", "1:2:3:4", "", float("inf"), True, "1h30"]
+    "text",
+    [
+        "0",
+        "00:00:00",
+        "tomorrow",
+        "-5",
+        "1:2:3:4",
+        "",
+        float("inf"),
+        True,
+        "1h30",
+        "1 moment",
+        "h",
+        "9" * 5000,
+        f"{'9' * 400}h",
+    ],
 )
 def test_what_is_no_time(text: object) -> None:
     with pytest.raises(UsageError):
@@ -123,6 +146,7 @@ def test_what_is_no_time(text: object) -> None:
 def test_none_and_empty_drop_a_resource() -> None:
     dropped: dict[str, object] = dict.fromkeys(DEFAULT)
     assert read({**DEFAULT, **dropped, "gpus": "", "exclusive": False}) == read({})
+    assert read({"gpus": 0}) == read({"gpus": "0"}) == read({})
 
 
 def test_smp_and_ncpus_are_cpus() -> None:
@@ -140,6 +164,9 @@ def test_smp_and_ncpus_are_cpus() -> None:
         {"bad name": 1},
         {"-x": 1},
         {"constraint": "a\nb"},
+        {"priority": "high"},
+        {"priority": 5000},
+        {"priority": 0.5},
     ],
 )
 def test_bad_values_are_told_by_name(resources: dict[str, object]) -> None:
@@ -215,6 +242,12 @@ def test_a_memory_without_a_unit_is_refused_where_it_would_mean_something_else(
 ) -> None:
     executor = kind(settings=Settings())
     assert "no unit" in executor.check({"script": "true", "resources": {"mem": 4000}})
+
+
+def test_a_priority_below_zero_lets_others_go_first_everywhere() -> None:
+    assert asked(SlurmJobExecutor, {"priority": -100}) == ["--nice=100"]
+    assert asked(SGEJobExecutor, {"priority": "-100"}) == ["-p", "-100"]
+    assert asked(PBSJobExecutor, {"priority": -100, "cpus": 2}) == ["-l", "ncpus=2", "-p", "-100"]
 
 
 def test_jobs_share_an_array_only_if_they_ask_for_the_same() -> None:
