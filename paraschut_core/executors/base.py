@@ -1,12 +1,31 @@
 """JobExecutor: what a scheduler must be able to do, and what all of them share.
 
-Writing an executor takes one of two forms.
+Writing an executor takes one of three forms.
 
 *Simple*: subclass `JobExecutor` and write `submit(JobInfo)`, `delete(JobInfo)`, `qstat()` and
 `get_job_id()`, one job at a time, as v0.6's users did; everything else follows from them.
 
 *Batched*: override `submit_many`, `delete_many`, `poll` and, where the scheduler keeps accounts,
 `explain`; the one-job methods follow from those.
+
+*A cluster with commands*: subclass `cluster.ClusterExecutor`; a hundred lines or so. It takes care of
+scripts, variables, log files, names with tokens, arrays and parts of them, the submit rate, time-outs, a
+clean environment, and records of how jobs ended. A scheduler adds its words and their meaning:
+
+    `name`, `commands`, `ids`         what it is called, its commands (submit, list, delete), its ids
+    `get_job_id`, `dialect`           how a job knows itself, in Python and in the shell
+    `options`                         queue and resources (bytes and seconds) as options
+    `submit_command`, `submitted_id`  the command, and the id in its answer
+    `task_id`                         the id of a task of an array
+    `delete_command`, `read_deleted`  the command, and what became of each job
+    `read_queue`                      lists the user's jobs: one cheap command, each task by itself
+
+and where it has them: `accounts` (how jobs ended), `array_limit`, `summary`, `health` (for `doctor`),
+`uncertain` and `too_many` (what a failed submission says), `name_limit`, `forbidden_in_paths`, `bare_size`.
+slurm.py, sge.py and pbs.py are examples; tests/clusters/lab_scheduler.py is the shortest, and the suite
+beside it can be run on any.
+
+An executor is given as `Executor=`, or offered by name through the entry points `paraschut.executors`.
 
 None of them touches the database: what is submitted, adopted or missing is decided elsewhere.
 """

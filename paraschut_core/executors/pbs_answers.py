@@ -14,6 +14,7 @@ _SKEW = 300.0  # seconds by which the scheduler's clock may be behind ours
 
 _STATES = {
     "Q": QUEUED,
+    "M": QUEUED,
     "W": QUEUED,
     "T": QUEUED,
     "R": RUNNING,
@@ -25,8 +26,15 @@ _STATES = {
     "X": ENDED,
     "C": ENDED,
 }
-_REASONS = {"W": "waiting for its time", "T": "moving to another queue", "S": "suspended", "U": "suspended"}
+_REASONS = {
+    "M": "moved to another server",
+    "W": "waiting for its time",
+    "T": "moving to another queue",
+    "S": "suspended",
+    "U": "suspended",
+}
 
+_ID = re.compile(r"[0-9]+(?:\[[0-9]*\])?(?:\.\S*)?")
 _NEVER = "Can Never Run"
 _NOT_NOW = re.compile(r"^Not Running: ")
 _AT_WORK = re.compile(r"^Job (?:run|was sent|Array Began)")
@@ -91,7 +99,7 @@ def _row(line: str) -> LiveJob:
     words = line.split()
     # Memory may take two words (`100 b`); the state is the first capital letter by itself after it.
     at = next((i for i, word in enumerate(words) if i > 7 and re.fullmatch(r"[A-Z]", word)), 0)
-    if not at:
+    if not at or not _ID.fullmatch(words[0]):
         raise SchedulerError(f"qstat's answer is cut short or strange: {line[:100]!r}")
     rest = line.split(None, at + 2)[at + 2 :]
     hosts, _, comment = (rest[0] if rest else "").strip().partition(" ")

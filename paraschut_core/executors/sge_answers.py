@@ -96,7 +96,7 @@ def numbers(ranges: str) -> list[int]:
     for part in ranges.split(","):
         if match := re.fullmatch(r"([0-9]+)(?:-([0-9]+)(?::([0-9]+))?)?", part.strip()):
             first = int(match[1])
-            found += range(first, int(match[2] or first) + 1, int(match[3] or 1))
+            found += range(first, int(match[2] or first) + 1, max(int(match[3] or 1), 1))
     return found
 
 

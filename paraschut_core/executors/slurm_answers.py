@@ -187,9 +187,13 @@ def expand(id_: str) -> list[str]:
         first, _, rest = part.partition("-")
         last, _, step = rest.partition(":")
         if first.isdigit():
-            numbers = range(int(first), int(last if last.isdigit() else first) + 1, int(step or 1))
+            numbers = range(int(first), int(last if last.isdigit() else first) + 1, _step(step))
             ids += [f"{match[1]}_{n}" for n in numbers]
     return ids
+
+
+def _step(text: str) -> int:
+    return max(int(text), 1) if text.isdigit() else 1
 
 
 def collapse(ids: Sequence[str]) -> list[str]:

@@ -23,6 +23,7 @@ from paraschut_core.executors.cluster import ClusterExecutor
 from paraschut_core.executors.pbs import PBSJobExecutor
 from paraschut_core.executors.sge import SGEJobExecutor
 from paraschut_core.executors.slurm import SlurmJobExecutor
+from tests.clusters.lab_scheduler import LabJobExecutor
 from tests.clusters.tools import read
 from tests.helpers import wait_until
 
@@ -242,8 +243,28 @@ class GridEngine(OwnCluster):
         self._script("node")
 
 
-class Torque(Cluster):
-    """Slurm's own commands in Torque's manner, which talk to a Slurm of ours."""
+class OverSlurm(Cluster):
+    """Another executor's way to talk to a Slurm of ours."""
+
+    def __init__(self, slurm: Slurm) -> None:
+        super().__init__()
+        self.slurm = slurm
+        self.environment["SLURM_CONF"] = slurm.environment["SLURM_CONF"]
+
+    def clean(self) -> None:
+        self.slurm.clean()
+
+
+class Lab(OverSlurm):
+    """By an executor that Paraschut does not know."""
+
+    name = "lab"
+    executor_class = LabJobExecutor
+    held = ("--hold",)
+
+
+class Torque(OverSlurm):
+    """By Slurm's own commands in Torque's manner."""
 
     name = "torque"
     executor_class = PBSJobExecutor
@@ -252,17 +273,9 @@ class Torque(Cluster):
     folders = "job_dir-"
     held = ("-h",)
 
-    def __init__(self, slurm: Slurm) -> None:
-        super().__init__()
-        self.slurm = slurm
-        self.environment["SLURM_CONF"] = slurm.environment["SLURM_CONF"]
-
     def missing(self) -> list[str]:
         """Those in its own folder: others may have commands of the same names."""
         return [name for name in self.commands if shutil.which(name, path=self.search[0]) is None]
-
-    def clean(self) -> None:
-        self.slurm.clean()
 
 
 class RealPBS(Cluster):

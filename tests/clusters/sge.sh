@@ -14,6 +14,7 @@ die() {
 }
 [ -n "$R" ] || { echo "usage: $0 start DIR PORT | controller DIR | node DIR | stop DIR" >&2; exit 2; }
 [ "$what" = start ] || port=$(cat "$R/port")
+known=${SGE_ROOT:-/var/lib/gridengine}/${SGE_CELL:-default}/common/act_qmaster
 export SGE_ROOT=$R SGE_CELL=default SGE_QMASTER_PORT=$port SGE_EXECD_PORT=$((port + 1)) SGE_SINGLE_LINE=1
 export LC_ALL=C PATH=$L:$PATH # the commands themselves: those in /usr/bin are shell scripts around them
 
@@ -41,6 +42,8 @@ ready() { qstat -f -q all.q | awk 'NR == 3 && NF == 5 { ok = 1 } END { exit !ok 
 
 case $what in
 start)
+  master=$(cat "$known" 2>/dev/null || true)
+  [ -z "$master" ] || [ "$master" = localhost ] || die "this machine belongs to the Grid Engine of $master: not here"
   getent hosts "$(hostname)" >/dev/null || die "the name $(hostname) does not resolve: add it to /etc/hosts"
   ! alive /var/spool/gridengine/qmaster/qmaster.pid || die "this machine runs a Grid Engine: not here"
   for p in "$port" $((port + 1)); do

@@ -6,13 +6,14 @@
 # SLURM_CONF=DIR/etc/slurm.conf. DIR and all above it must be searchable by everybody, or munge refuses.
 set -u
 what=${1:-} P=${2:-} port=${3:-}
-H=$(hostname -s) ME=$(id -un)
+H=$(hostname -s) ME=$(id -un) known=${SLURM_CONF:-}
 export SLURM_CONF=$P/etc/slurm.conf PATH=$PATH:/usr/sbin:/sbin LC_ALL=C
+CLUSTER=paraschut-test
 die() { echo "slurm.sh: $*" >&2; exit 1; }
 
 conf() {
   cat <<C
-ClusterName=test
+ClusterName=$CLUSTER
 SlurmctldHost=$H(127.0.0.1)
 SlurmctldPort=$port
 SlurmUser=$ME
@@ -64,8 +65,8 @@ ready() {
 case $what in
 start)
   [ -n "$P" ] && [ -n "$port" ] || die "usage: $0 start DIR PORT"
-  for f in /etc/slurm/slurm.conf /etc/slurm-llnl/slurm.conf; do
-    [ ! -e $f ] || die "this machine belongs to a cluster ($f): not here"
+  for f in /etc/slurm/slurm.conf /etc/slurm-llnl/slurm.conf /run/slurm/conf/slurm.conf "$known"; do
+    [ ! -s "$f" ] || grep -qx "ClusterName=$CLUSTER" "$f" || die "this machine belongs to a cluster ($f): not here"
   done
   for p in "$port" $((port + 1)) $((port + 2)); do
     ! (: <>"/dev/tcp/127.0.0.1/$p") 2>/dev/null || die "port $p is in use"

@@ -18,6 +18,8 @@ from tests.clusters.clusters import Cluster, OwnCluster, is_alive
 from tests.clusters.tools import NASTY, environment_in, read, spec, specs
 from tests.helpers import wait_until
 
+HERE = str(Path(__file__).resolve().parents[2])
+
 WAIT = "while [ ! -e go ]; do sleep 0.1; done"
 """A command line that ends once the test makes the file `go` in its directory."""
 
@@ -74,13 +76,13 @@ class ClusterSuite:
     def test_jobs_know_their_ids_and_get_their_own_values_byte_for_byte(
         self, executor: ClusterExecutor, work: Path
     ) -> None:
-        module = type(executor).__module__
-        tell = f"{sys.executable} -c 'import {module} as m; print(m.current_job_id())'"
-        jobs = specs(
-            work, [f"env -0 > env{n}; {tell}" for n in (1, 2, 3)], environment={**NASTY, "SHARED": "x"}
-        )
+        kind = type(executor)
+        ask = f"from {kind.__module__} import {kind.__name__} as Executor; print(Executor().get_job_id())"
+        tell = f"{sys.executable} -c '{ask}'"
+        shared = {**NASTY, "SHARED": "x", "PYTHONPATH": HERE}
+        jobs = specs(work, [f"env -0 > env{n}; {tell}" for n in (1, 2, 3)], environment=shared)
         jobs = [job._replace(environment={**job.environment, "OWN": job.token}) for job in jobs]
-        lone = spec(work, f"env -0 > env0; {tell}", environment={**NASTY, "OWN": "lone"})
+        lone = spec(work, f"env -0 > env0; {tell}", environment={**shared, "OWN": "lone"})
         ids = [*submit(executor, jobs), *submit(executor, [lone])]
         wait_for_end(executor, ids)
         for job, id_, number in zip([*jobs, lone], ids, (1, 2, 3, 0), strict=True):
@@ -214,7 +216,7 @@ print(executor.submit_many([spec({str(work)!r}, "env -0 > second", environment={
 """
         (work / "submit.py").write_text(code)
         carried = {name: value for name, value in in_cluster.environment.items() if name != "PATH"}
-        paths = [str(Path(__file__).resolve().parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        paths = [HERE, *filter(None, [os.environ.get("PYTHONPATH")])]
         first = spec(
             work,
             f"PATH='{os.environ['PATH']}' exec {sys.executable} submit.py",

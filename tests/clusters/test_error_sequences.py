@@ -457,6 +457,108 @@ def test_pbs_without_a_wide_table_is_asked_in_the_old_way_from_then_on(
     ]
 
 
+NO_SUCH_OPTION = Says(err=sample("torque/pbs_qstat_t").stderr, status=2)
+NO_JOBS = Says(status=sample("torque/pbs_qstat_f_all").status)
+
+
+def test_slurms_commands_in_torques_manner_say_that_there_are_no_jobs_by_failing(
+    pbs: PBSJobExecutor, commands: Commands
+) -> None:
+    commands.play("qstat", NO_SUCH_OPTION, NO_SUCH_OPTION, NO_JOBS)
+    assert pbs.poll() == {}
+    for name in ("down_qstat", "hang_qstat", "noconf_qstat"):
+        failed = sample(f"torque/{name}")
+        commands.play("qstat", *[Says(err=failed.stderr, status=failed.status)] * 9)
+        with pytest.raises(SchedulerError, match=r"qstat -f"):
+            pbs.poll()
+
+
+def test_their_deletes_fail_without_a_word_of_jobs_that_are_gone_so_the_queue_is_asked(
+    pbs: PBSJobExecutor, commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("paraschut_core.executors.pbs.user_name", lambda: "hs_alice")
+    silent = sample("torque/pbs_qdel_done")
+    denied = sample("torque/pbs_qdel_denied")
+    failed = Says(status=silent.status)
+    commands.play("qdel", Says(), failed, failed, Says(out=denied.stdout, status=denied.status))
+    commands.play("qstat", NO_SUCH_OPTION, NO_SUCH_OPTION, Says(out=sample("torque/pbs_qstat_f_id").stdout))
+    outcome = pbs.delete_many({id_: {} for id_ in ("19", "20", "23", "21")})
+    assert {id_: deleted.gone for id_, deleted in outcome.items()} == {
+        "19": True,
+        "20": False,  # it is still there, running
+        "23": True,
+        "21": False,
+    }
+    assert "Access/permission denied" in outcome["21"].error
+    assert commands.calls("qstat") == 3  # once, in the way that is found then
+
+
+def test_arrays_are_made_only_where_they_are_openpbss(pbs: PBSJobExecutor, commands: Commands) -> None:
+    """Torque, and Slurm's commands in its manner, list the tasks of theirs otherwise."""
+    server = (
+        "Server: pbshost\n    server_state = Active\n    max_array_size = 10000\n    pbs_version = 23.06.06\n"
+    )
+    torque = "Server: head\n    server_state = Active\n    scheduling = True\n    pbs_version = 6.1.2\n"
+    down = sample("pbs/600_down_qstat")
+    for answer, limit in [
+        (Says(out=server), 10_000),
+        (Says(out=torque), 1),
+        (NO_JOBS, 1),
+        (Says(out=sample("torque/pbs_qstat_B").stdout), 1),
+    ]:
+        commands.play("qstat", *[answer] * 9)
+        assert pbs.array_limit() == limit
+    commands.play("qstat", *[Says(err=down.stderr, status=down.status)] * 9)
+    with pytest.raises(SchedulerError, match="cannot connect"):
+        pbs.array_limit()
+
+
+@pytest.mark.parametrize(
+    ("kind", "submit", "refusal"),
+    [
+        (
+            SlurmJobExecutor,
+            "sbatch",
+            "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job violates "
+            "accounting/QOS policy (job submit limit, user's size and/or time limits)\n",
+        ),
+        (PBSJobExecutor, "qsub", "qsub: would exceed queue generic's per-user limit of jobs in 'Q' state\n"),
+        (
+            SGEJobExecutor,
+            "qsub",
+            "Unable to run job: job rejected: you tried to submit a job with more than 20 tasks\nExiting.\n",
+        ),
+    ],
+)
+def test_of_jobs_that_are_too_many_a_part_goes_out(
+    tmp_path: Path, commands: Commands, kind: type, submit: str, refusal: str
+) -> None:
+    executor = kind(settings=settings(tmp_path))
+    no = Says(err=refusal, status=1)
+    commands.play(submit, no, no, Says(out="7\n"))
+    jobs = specs(tmp_path, ["true"] * 100)
+    outcomes = executor.submit_many(jobs)
+    assert [outcome.id for outcome in outcomes] == [executor.task_id("7", n) for n in range(1, 7)] + [
+        None
+    ] * 94
+    assert all(outcome.certain and outcome.error for outcome in outcomes[6:])
+    assert commands.calls(submit) == 3
+    tasks = Path(executor._folder(), f"{jobs[0].token[:-2]}.tasks").read_text()
+    assert "\n6)" in tasks and "\n7)" not in tasks
+    commands.play(submit, *[no] * 9)
+    assert {outcome.id for outcome in executor.submit_many(specs(tmp_path, ["true"] * 100))} == {None}
+    assert commands.calls(submit) == 3 + 4  # 100, 25, 6, 1: and no more
+
+
+def test_an_uncertain_part_is_uncertain_and_the_rest_is_not(
+    slurm: SlurmJobExecutor, commands: Commands, tmp_path: Path
+) -> None:
+    no = Says(err="sbatch: error: Batch job submission failed: Invalid job array specification\n", status=1)
+    commands.play("sbatch", no, Says(err=HUNG, status=1))
+    outcomes = slurm.submit_many(specs(tmp_path, ["true"] * 8))
+    assert [(outcome.id, outcome.certain) for outcome in outcomes] == [(None, False)] * 2 + [(None, True)] * 6
+
+
 def test_pbs_that_is_down_is_an_error(pbs: PBSJobExecutor, commands: Commands) -> None:
     down = sample("pbs/600_down_qstat")
     commands.play("qstat", Says(err=down.stderr, status=down.status))

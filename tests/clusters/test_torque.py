@@ -56,3 +56,6 @@ class TestTorque(ClusterSuite):
         assert (shown["queue"], shown["Resource_List.walltime"]) == ("short", "00:04:00")
         wait_for_end(executor, [id_])
         assert explained(executor, [id_])[id_].exit_status == 0
+
+    def test_doctor_is_told_the_queues(self, executor: ClusterExecutor) -> None:
+        assert executor.health().splitlines() == ["PBS (version unknown)", "queue main", "queue short"]
