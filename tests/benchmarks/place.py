@@ -1,0 +1,111 @@
+"""A project to measure in: a folder of its own, nothing of the user's configuration, as many jobs as wanted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import paraschut_core as psu
+from tests.helpers import ROOT
+
+BATCH = 20260101120000
+
+STATES = ("complete",) * 6 + ("run",) * 2 + ("submit",) + ("init",) * 3
+"""In which states the jobs of a filled index are, again and again."""
+
+
+@contextmanager
+def place(executor: str = "local") -> Iterator[Path]:
+    """A project in a new folder, which this process and its children find by their environment."""
+    before = dict(os.environ)
+    where = os.getcwd()
+    folder = Path(tempfile.mkdtemp(prefix="paraschut-bench-"))
+    folder.chmod(0o755)  # the daemons of a cluster, and its users, must get there
+    for name in [name for name in os.environ if name.startswith("PARASCHUT_")]:
+        del os.environ[name]
+    os.environ |= {
+        "PARASCHUT_DB": str(folder / "jobs.db"),
+        "PARASCHUT_JOB_DIR": str(folder / "jobs"),
+        "PARASCHUT_EXECUTOR": executor,
+        "XDG_CONFIG_HOME": str(folder / "config"),
+        "XDG_STATE_HOME": str(folder / "state"),
+        "PYTHONPATH": ROOT,
+    }
+    (folder / "jobs").mkdir()
+    os.chdir(folder)
+    try:
+        yield folder
+    finally:
+        os.chdir(where)
+        os.environ.clear()
+        os.environ.update(before)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def job(index: int, batch: int = BATCH, **fields: Any) -> dict[str, Any]:
+    """A job's metadata as users make it: some 400 bytes."""
+    return {
+        "BatchID": batch,
+        "JobIndex": index,
+        "priority": 1,
+        "name": ["human", "genome_map"],
+        "batch_type": "map",
+        "data": None,
+        "script": f"bwa mem -t 4 reference/hg38.fa reads/sample_{index:07d}.fastq.gz",
+        "queue": "long",
+        "resources": {"cput": "04:59:00", "mem": "1gb", "pmem": "1gb", "pvmem": "3gb", "vmem": "3gb"},
+        "state": "init",
+        "sample": f"sample_{index:07d}",
+        "organism": "Homo sapiens",
+        **fields,
+    }
+
+
+def add(jobs: list[dict[str, Any]]) -> None:
+    """Puts jobs of one new batch into the index, and prints nothing."""
+    with silence():
+        psu.add_batch_to_queue(jobs[0]["BatchID"], jobs)
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Nothing that is printed meanwhile is seen, but it is written."""
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
+        yield
+
+
+def fill(n: int, batch: int = BATCH) -> str:
+    """An index of `n` jobs of one batch in all states, made quickly; returns its path.
+
+    The first job goes in as every job does, the others are copies of its row.
+    """
+    path = os.environ["PARASCHUT_DB"]
+    add([job(0, batch)])
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(job)")]
+        values = {name: name for name in columns} | {
+            "idx": "NULL",
+            "JobIndex": "n",
+            "state": f"CASE n % {len(STATES)} "
+            + " ".join(f"WHEN {at} THEN '{state}'" for at, state in enumerate(STATES))
+            + " END",
+        }
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(
+            f"WITH RECURSIVE i (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < {n - 1})"
+            f" INSERT INTO job ({', '.join(columns)})"
+            f" SELECT {', '.join(values[name] for name in columns)} FROM i, job WHERE JobIndex = 0"
+            if n > 1
+            else "SELECT 1"
+        )
+        connection.execute("COMMIT")
+    finally:
+        connection.close()
+    return path
