@@ -148,7 +148,6 @@ def _insert(tx: Transaction, batch: LegacyBatch, jobs: list[LegacyJob], result: 
     """Inserts all jobs at once; where one of them cannot be, one by one, and names it. Returns how many."""
     infos = [_with_names(job.info, batch) for job in jobs]
     try:
-        # Checked whole before anything is written.
         insert_jobs(tx, infos, new_batch=batch.batch_id)
         return len(infos)
     except ParaschutError:

@@ -21,7 +21,7 @@ from ..errors import MetadataError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
 MAX_DEPTH = 100
@@ -32,6 +32,7 @@ BIG = 1 << 1000
 than 640 digits into a number (sys.set_int_max_str_digits)."""
 
 _PLAIN = frozenset({str, float, bool, type(None)})
+_TEXT = frozenset({str})
 
 dump = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
 
@@ -112,34 +113,23 @@ def decode(text: str, *, numpy: bool = True) -> dict[str, Any]:
 
 def _is_plain(value: dict[Any, Any], depth: int) -> bool:
     """Whether JSON can express the dict exactly; types are compared, as a subclass would be lost."""
-    for key, item in value.items():
-        if type(key) is not str or key == "$":
-            return False
+    return _TEXT.issuperset(map(type, value)) and "$" not in value and _are_plain(value.values(), depth)
+
+
+def _are_plain(values: Iterable[Any], depth: int) -> bool:
+    """The same of what a dict or a list holds."""
+    for item in values:
         kind = type(item)
         if kind in _PLAIN:
             continue
         if kind is int:
             if not -BIG < item < BIG:
                 return False
-        elif kind is dict:
-            if depth == MAX_DEPTH or not _is_plain(item, depth + 1):
-                return False
-        elif kind is not list or depth == MAX_DEPTH or not _is_plain_list(item, depth + 1):
+        elif depth == MAX_DEPTH:
             return False
-    return True
-
-
-def _is_plain_list(value: list[Any], depth: int) -> bool:
-    for item in value:
-        kind = type(item)
-        if kind in _PLAIN:
-            continue
-        if kind is int:
-            if not -BIG < item < BIG:
-                return False
         elif kind is dict:
-            if depth == MAX_DEPTH or not _is_plain(item, depth + 1):
+            if not _is_plain(item, depth + 1):
                 return False
-        elif kind is not list or depth == MAX_DEPTH or not _is_plain_list(item, depth + 1):
+        elif kind is not list or not _are_plain(item, depth + 1):
             return False
     return True

@@ -22,6 +22,8 @@ OWN_FIELDS = ("BatchID", "JobIndex", "attempt", "rev")
 SPAWN_FIELDS = ("SpawnID", "spawn_state")
 """Fields that only a spawn's own view of its job holds (with its lists of ClusterID, stdout, stderr)."""
 
+_NOT_IN_METADATA = frozenset((*COLUMN_FIELDS, *OWN_FIELDS, *SPAWN_FIELDS, "md5"))
+
 INFO_COLUMNS = (
     "BatchID, JobIndex, state, priority, submit_id, ClusterID, hostname, subtime, attempt, rev, metadata"
 )
@@ -39,6 +41,8 @@ _ROW_FROM = (
 
 def checked_id(value: object, what: str = "BatchID") -> int:
     """`value` as the integer that a BatchID or JobIndex is. Raises UsageError for anything else."""
+    if type(value) is int and 0 <= value < 2**63:  # nearly always
+        return value
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise UsageError(f"{what} must be an integer, not {value!r}.")
     number = value.__index__()
@@ -48,6 +52,8 @@ def checked_id(value: object, what: str = "BatchID") -> int:
 
 
 def _checked_priority(value: object, where: str) -> int | float:
+    if type(value) is int and 0 <= value < 2**63:  # nearly always
+        return value
     if hasattr(value, "item") and not isinstance(value, (int, float)):
         value = value.item()  # a numpy scalar
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
@@ -60,7 +66,7 @@ def _checked_priority(value: object, where: str) -> int | float:
 def _checked_state(value: object, where: str) -> str:
     if not isinstance(value, str):
         raise UsageError(f"{where}: state must be text, not {value!r}.")
-    if value != _storable(value):
+    if not value.isascii() and value != _storable(value):
         raise UsageError(f"{where}: state {value!a} holds half a character (a lone surrogate).")
     return value
 
@@ -80,9 +86,8 @@ def pack_metadata(info: Mapping[str, Any]) -> str:
     """The JSON of all fields without a column. Raises MetadataError naming the job and the field."""
     if "unreadable" in info:  # what is left of it must not be overwritten by what stands for it
         raise MetadataError(f"{info['unreadable']}; nothing was written.")
-    skip = {*COLUMN_FIELDS, *OWN_FIELDS, *SPAWN_FIELDS, "md5"}
     try:
-        return encode({field: value for field, value in info.items() if field not in skip})[0]
+        return encode({field: value for field, value in info.items() if field not in _NOT_IN_METADATA})[0]
     except MetadataError as error:
         raise MetadataError(f"job {info.get('BatchID')}/{info.get('JobIndex')}: {error}") from error
 
@@ -300,7 +305,7 @@ def require_new(tx: Transaction, keys: Iterable[JobKey], new_batch: int | None) 
 
 
 def insert_jobs(tx: Transaction, infos: Sequence[Mapping[str, Any]], *, new_batch: int | None = None) -> None:
-    """Adds jobs, and their batches where those are new.
+    """Adds jobs, and their batches where those are new; all, or the transaction is as it was before.
 
     Args:
         infos: metadata with at least BatchID, JobIndex, state, priority, name and batch_type.
@@ -309,31 +314,55 @@ def insert_jobs(tx: Transaction, infos: Sequence[Mapping[str, Any]], *, new_batc
     Raises:
         DuplicateJobError, UsageError, MetadataError: nothing is written.
     """
-    rev = tx.rev
-    rows: list[tuple[object, ...]] = []
-    seen: set[tuple[int, int]] = set()
-    added: dict[int, int] = {}
-    for info in infos:
-        row = _insertable(info, tx, rev)
-        key = (row[0], row[1])
-        if key in seen:
-            raise DuplicateJobError(f"Job {key[0]}/{key[1]} is twice in the list; JobIndex must be unique.")
-        seen.add(key)
-        rows.append(row)
-        if row[0] not in added:
-            _ensure_batch(tx, row[0], info, must_be_new=row[0] == new_batch)
-        added[row[0]] = added.get(row[0], 0) + 1
+    connection, rev = tx.connection, tx.rev  # the revision is taken first: it must not be rolled back
+    connection.execute("SAVEPOINT insert_jobs")
     try:
+        _insert_jobs(tx, infos, rev, new_batch)
+    except BaseException as error:
+        if connection.in_transaction:  # a full disk ends the whole of it
+            connection.execute("ROLLBACK TO insert_jobs")
+            connection.execute("RELEASE insert_jobs")
+        if isinstance(error, sqlite3.IntegrityError):
+            _require_distinct(tx, infos)
+        raise
+    connection.execute("RELEASE insert_jobs")
+
+
+_AT_ONCE = 500
+"""Rows that are made before they are inserted."""
+
+
+def _insert_jobs(
+    tx: Transaction, infos: Sequence[Mapping[str, Any]], rev: int, new_batch: int | None
+) -> None:
+    added: dict[int, int] = {}
+    for start in range(0, len(infos), _AT_ONCE):
+        rows = []
+        for info in infos[start : start + _AT_ONCE]:
+            row = _insertable(info, tx, rev)
+            rows.append(row)
+            if row[0] not in added:
+                _ensure_batch(tx, row[0], info, must_be_new=row[0] == new_batch)
+                added[row[0]] = 0
+            added[row[0]] += 1
         tx.connection.executemany(
             "INSERT INTO job (BatchID, JobIndex, state, priority, submit_id, ClusterID, hostname, subtime,"
             " changed_at, changed_by, metadata, rev) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             rows,
         )
-    except sqlite3.IntegrityError:
-        require_new(tx, [JobKey(*key) for key in sorted(seen)], None)
-        raise
     for batch_id, n in added.items():
         add_event(tx, JobKey(batch_id, -1), 0, None, None, f"{n} jobs added")
+
+
+def _require_distinct(tx: Transaction, infos: Iterable[Mapping[str, Any]]) -> None:
+    """Raises DuplicateJobError if a job is twice among `infos`, or in the index already."""
+    seen: set[JobKey] = set()
+    for info in infos:
+        key = JobKey(checked_id(info["BatchID"]), checked_id(info["JobIndex"], "JobIndex"))
+        if key in seen:
+            raise DuplicateJobError(f"Job {key} is twice in the list; JobIndex must be unique.")
+        seen.add(key)
+    require_new(tx, sorted(seen), None)
 
 
 def _insertable(info: Mapping[str, Any], tx: Transaction, rev: int) -> tuple[Any, ...]:

@@ -51,12 +51,20 @@ def main(argv: list[str] | None = None) -> int:
 
 def _options(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m tests.benchmarks", description=str(__doc__), formatter_class=argparse.RawTextHelpFormatter
+        prog="python -m tests.benchmarks",
+        description=str(__doc__),
+        formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which ones: {', '.join(NAMES)} (default: all)")
-    parser.add_argument("--quick", action="store_true", help="small sizes: whether it works, not how fast it is")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"which ones: {', '.join(NAMES)} (default: all)"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes: whether it works, not how fast it is"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the results there as well")
-    parser.add_argument("--markdown", metavar="FILE", help="print the README's table of such a file; measure nothing")
+    parser.add_argument(
+        "--markdown", metavar="FILE", help="print the README's table of such a file; measure nothing"
+    )
     options = parser.parse_args(argv)
     unknown = set(options.names).difference(NAMES)
     if unknown:
@@ -83,7 +91,15 @@ def _in_a_process(name: str, quick: bool) -> dict[str, Any]:
     """Runs one benchmark in a process of its own, which cannot take the others down with it."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "result.json")
-        argv = [sys.executable, "-m", "tests.benchmarks", name, "--json", path, *(["--quick"] if quick else [])]
+        argv = [
+            sys.executable,
+            "-m",
+            "tests.benchmarks",
+            name,
+            "--json",
+            path,
+            *(["--quick"] if quick else []),
+        ]
         process = subprocess.Popen(argv, start_new_session=True)
         try:
             process.wait(LIMIT)

@@ -1,4 +1,4 @@
-"""Measures several ways of doing one thing in turns, so that the drift of a shared machine meets all alike."""
+"""Measures several ways of doing one thing in turns: the drift of a shared machine meets all alike."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
@@ -80,18 +81,20 @@ def cost_of_command(
     Raises:
         AssertionError: it fails.
     """
-    began = time.perf_counter()
-    process = subprocess.Popen(
-        argv,
-        stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        env=environment,
-    )
-    if stdin is not None:
-        assert process.stdin is not None
-        with process.stdin:
-            process.stdin.write(stdin)
-    _, status, usage = os.wait4(process.pid, 0)
+    # Not /dev/null: grep notices that, and stops at the first match.
+    with tempfile.TemporaryFile() as answer:
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=answer,
+            env=environment,
+        )
+        if stdin is not None:
+            assert process.stdin is not None
+            with process.stdin:
+                process.stdin.write(stdin)
+        _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, f"{argv[:4]}: exit status {process.returncode}"
     return Cost(time.perf_counter() - began, usage.ru_utime + usage.ru_stime)

@@ -1,23 +1,31 @@
-"""A project to measure in: a folder of its own, nothing of the user's configuration, as many jobs as wanted."""
+"""A project to measure in: a folder of its own, none of the user's configuration, as many jobs as wanted."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import paraschut_core as psu
+from paraschut_core.db.connection import Database
+from paraschut_core.db.submitting import change_fields
+from paraschut_core.model import JobKey
 from tests.helpers import ROOT
 
 BATCH = 20260101120000
 
-STATES = ("complete",) * 6 + ("run",) * 2 + ("submit",) + ("init",) * 3
+STATES = ("complete",) * 7 + ("failed",) * 2 + ("init",) * 3
 """In which states the jobs of a filled index are, again and again."""
+
+ID_PREFIX = "77"
+"""What the ids of queued jobs in a filled index begin with; their JobIndex follows."""
 
 
 @contextmanager
@@ -80,32 +88,51 @@ def silence() -> Iterator[None]:
         yield
 
 
-def fill(n: int, batch: int = BATCH) -> str:
-    """An index of `n` jobs of one batch in all states, made quickly; returns its path.
+def fill(n: int, online: int = 0) -> str:
+    """An index of `n` jobs of one batch, made quickly: complete, failed, waiting, the first `online` queued.
 
-    The first job goes in as every job does, the others are copies of its row.
+    The first job goes in as every job does, the others are copies of its row. Returns the file's path.
     """
     path = os.environ["PARASCHUT_DB"]
-    add([job(0, batch)])
+    add([job(0)])
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         columns = [row[1] for row in connection.execute("PRAGMA table_info(job)")]
+        states = " ".join(f"WHEN {at} THEN '{state}'" for at, state in enumerate(STATES))
         values = {name: name for name in columns} | {
             "idx": "NULL",
             "JobIndex": "n",
-            "state": f"CASE n % {len(STATES)} "
-            + " ".join(f"WHEN {at} THEN '{state}'" for at, state in enumerate(STATES))
-            + " END",
+            "state": f"CASE WHEN n <= {online} THEN 'submit' ELSE CASE n % {len(STATES)} {states} END END",
+            "submit_id": f"CASE WHEN n <= {online} THEN '{ID_PREFIX}' || n END",
         }
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(
-            f"WITH RECURSIVE i (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < {n - 1})"
+            "WITH RECURSIVE i (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i LIMIT :more)"
             f" INSERT INTO job ({', '.join(columns)})"
-            f" SELECT {', '.join(values[name] for name in columns)} FROM i, job WHERE JobIndex = 0"
-            if n > 1
-            else "SELECT 1"
+            f" SELECT {', '.join(values[name] for name in columns)} FROM i, job WHERE JobIndex = 0",
+            {"more": n - 1},
         )
         connection.execute("COMMIT")
     finally:
         connection.close()
     return path
+
+
+class Changer:
+    """Somebody else who changes jobs: a connection of its own."""
+
+    def __init__(self) -> None:
+        self._db = Database(os.environ["PARASCHUT_DB"], journal=None)
+        self._states = itertools.cycle(("failed", "complete"))
+
+    def change(self, *indexes: int) -> float:
+        """Gives these jobs another state, in one transaction; returns when it was committed (monotonic)."""
+        state = next(self._states)
+        with self._db.transaction() as tx:
+            for index in indexes:
+                key = JobKey(BATCH, index)
+                change_fields(tx, key, {"state": state}, {}, why="changed", action=None)
+        return time.monotonic()
+
+    def close(self) -> None:
+        self._db.close()

@@ -1,0 +1,1 @@
+"""Small programs that are measured in a terminal."""
