@@ -19,12 +19,9 @@ from .errors import DatabaseError, ParaschutError
 from .model import (
     ENDED,
     ENDING,
-    HELD,
     ONLINE_STATES,
-    QUEUED,
     RUNNING,
     SPAWN,
-    STUCK,
     SUBMIT,
     Batch,
     DatabaseHealth,
@@ -37,8 +34,8 @@ from .model import (
     Snapshot,
     Spawn,
 )
-from .priority import waiting
-from .submission import settle_claims
+from .standstill import reasons
+from .submission import read_max_jobs, settle_claims
 from .workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -311,6 +308,7 @@ class Monitor:
         self._observed = NOTHING
         self._database = DatabaseHealth(ws.db.path)
         self._executor_error = ""
+        self._full = ""
         self._inquiries = Inquiries()
         self._replaced_at = 0.0
 
@@ -327,6 +325,7 @@ class Monitor:
         try:
             self._record = polling.ask(self._ws, force=force)
             settle_claims(self._ws, self._record)
+            self._full = self._queue_full()
             self._executor_error = ""
         except DatabaseError:
             pass  # the look at the file says so
@@ -465,42 +464,22 @@ class Monitor:
 
     def _held_back(self) -> dict[int, str]:
         """For each batch that does not move, why: in a few words."""
-        reasons = waiting(self._batches)
-        lost: dict[int, int] = {}
-        for key in self._observed.missing:
-            lost[key.batch_id] = lost.get(key.batch_id, 0) + 1
-        queued: dict[int, dict[str, int]] = {}
-        moving: set[int] = set()
-        for key, job in self._observed.live.items():
-            if job.state in (QUEUED, HELD, STUCK):
-                words = job.reason or job.state
-                queued.setdefault(key.batch_id, {}).setdefault(words, 0)
-                queued[key.batch_id][words] += 1
-            else:
-                moving.add(key.batch_id)
-        for batch_id, words_of in queued.items():
-            if batch_id not in moving:
-                words, n = max(words_of.items(), key=lambda item: item[1])
-                reasons[batch_id] = (
-                    f"{n} {words}" if words in (QUEUED, HELD, STUCK) else f"{n} queued: {words}"
-                )
-        for batch_id, (n, where) in _by_queue(self._observed.elsewhere).items():
-            if batch_id not in moving and batch_id not in queued:
-                reasons[batch_id] = f"{n} in {where}, which is not asked here"
-        for batch_id, n in lost.items():
-            if batch_id not in moving and batch_id not in queued:
-                group = " hold back the next group" if batch_id in reasons else ""
-                reasons[batch_id] = f"{n} missing{group}"
-        return reasons
+        since = self._record.failing_since
+        silent = ""
+        if since is not None:
+            at = time.strftime("%H:%M", time.localtime(since))
+            silent = f"{self._ws.settings.executor} has not answered since {at}"
+        seen = self._observed
+        return reasons(self._batches, seen.live, seen.missing, seen.elsewhere, silent=silent, full=self._full)
 
-
-def _by_queue(elsewhere: Mapping[JobKey, str]) -> dict[int, tuple[int, str]]:
-    """For each batch with jobs in other queues: how many, and in which (the first of several)."""
-    found: dict[int, tuple[int, str]] = {}
-    for key, where in elsewhere.items():
-        n, first = found.get(key.batch_id, (0, where))
-        found[key.batch_id] = n + 1, first
-    return found
+    def _queue_full(self) -> str:
+        """That the queue takes no more jobs, if that is so."""
+        held = sum(1 for job in self._record.answer.values() if job.state != ENDED)
+        try:
+            limit = read_max_jobs(self._ws)
+        except ParaschutError as error:
+            return str(error)
+        return f"the queue is full: {held:,} of at most {limit:,} jobs" if held >= limit else ""
 
 
 def _turned(before: Observed, after: Observed) -> set[JobKey]:

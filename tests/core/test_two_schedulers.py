@@ -140,7 +140,7 @@ def test_a_deletion_leaves_the_same_number_elsewhere_alone_and_says_so(
 def test_a_reset_leaves_jobs_elsewhere_alone_unless_forced(project: Project, north: North) -> None:
     with project.workspace(South()) as ws:
         told = actions.reset(ws, Selection(keys=(JobKey(BATCH, 0),)))
-        assert [o.message for o in told.failed] == [
+        assert [o.message for o in told.left] == [
             "it was submitted to north, and what is asked here is south; --force resets it all the same"
         ]
         assert project.state(0) == "run"
