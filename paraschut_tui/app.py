@@ -24,6 +24,7 @@ from paraschut_core.text import clean_line
 from . import keys
 from .acts import ACTS, outcome
 from .gateway import Gateway
+from .journal import log_to
 from .look import Looks, Palette, themes
 from .memory import Memory
 from .paced import PacedApp
@@ -191,8 +192,15 @@ def run(
     read_only: bool = False,
     lean: bool | None = None,
     executor: JobExecutor | None = None,
+    debug_log: str = "",
 ) -> int:
-    """Opens the dashboard and returns its exit status once it is left."""
+    """Opens the dashboard and returns its exit status once it is left.
+
+    Args:
+        debug_log: a file for all that the program logs of itself.
+    """
+    if debug_log:
+        log_to(debug_log)
     os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
     app = ParaschutApp(
         settings,

@@ -170,6 +170,9 @@ class Feed:
         return Snapshot(-1, {}, {}, {}, {}, {}, database, SchedulerHealth(self._settings.executor))
 
     def _offer(self, snapshot: Snapshot, monitor: Monitor | None = None) -> None:
+        log.debug(
+            "revision %d: %d jobs changed, reload %s", snapshot.rev, len(snapshot.changed), snapshot.reload
+        )
         lost = self._count_lost(snapshot, monitor)
         self._last = snapshot
         with self._lock:

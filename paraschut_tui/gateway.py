@@ -6,6 +6,7 @@ The thread of the screen never touches a file: one on a network file system can 
 from __future__ import annotations
 
 import asyncio
+import logging
 from array import array
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
@@ -29,6 +30,8 @@ from .look import Looks
 from .messages import ActionProgress, SnapshotReady
 from .query import Query
 from .records import Failure, JobRecord, Preview, Target, Verdict
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Post = Callable[[Message], object]
@@ -227,6 +230,12 @@ class Gateway:
 
         return await self._read(read)
 
+    async def latest_completions(self, since: float) -> list[float]:
+        """When the latest jobs became complete (epoch s), not before `since`."""
+        from paraschut_core.db.history import latest_completions
+
+        return await self._read(lambda db: latest_completions(db, since))
+
     async def outcomes(self, action: Action) -> Verdict:
         """What an act did to each job, as far as the events tell."""
         from paraschut_core.db.history import read_action_events
@@ -294,6 +303,7 @@ class Gateway:
                     progress=self._tell,
                     cancelled=lambda: self._cancelled,
                 )
+                log.info("%s: %s", self.verdict.command or verb, _in_short(self.verdict))
                 return self.verdict
             finally:
                 self._acting = ""
@@ -307,6 +317,13 @@ class Gateway:
     def cancel(self) -> None:
         """Has the action under way stop after the jobs that it is at."""
         self._cancelled = True
+
+
+def _in_short(verdict: Verdict) -> str:
+    """An action's end in a line of the log."""
+    numbers = f"{verdict.done} done, {len(verdict.failures)} failed, {len(verdict.left)} left alone"
+    first = f"; first failure: {verdict.failures[0]}" if verdict.failures else ""
+    return verdict.error or f"{numbers}{first}"
 
 
 def _read_record(db: Database, key: JobKey) -> JobRecord:

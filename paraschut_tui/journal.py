@@ -5,10 +5,34 @@ from __future__ import annotations
 import logging
 from collections import deque
 
+from paraschut_core.errors import UsageError
+
 KEPT = 200
 """Lines kept."""
 
+_TIME = "%Y-%m-%d %H:%M:%S"
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+_NAMES = ("paraschut_core", "paraschut_tui")
+
+
+def log_to(path: str) -> None:
+    """Writes all that the program logs of itself to a file, to its end.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    try:
+        handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise UsageError(f"Cannot write the log {path}: {error.strerror}.") from error
+    handler.setFormatter(
+        logging.Formatter("%(asctime)s.%(msecs)03d %(levelname)s %(threadName)s %(name)s: %(message)s", _TIME)
+    )
+    for name in _NAMES:
+        logging.getLogger(name).addHandler(handler)
+        logging.getLogger(name).setLevel(logging.DEBUG)
 
 
 class Journal(logging.Handler):
@@ -22,7 +46,7 @@ class Journal(logging.Handler):
 
     def open(self) -> None:
         """Begins to listen."""
-        for name in ("paraschut_core", "paraschut_tui"):
+        for name in _NAMES:
             logger = logging.getLogger(name)
             self._levels[name] = logger.level
             logger.addHandler(self)

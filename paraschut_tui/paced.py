@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import ExitStack
 from typing import cast
@@ -13,6 +14,8 @@ from textual.screen import Screen
 
 from .tight import tightened
 from .wire import ASK, SLOW, Wire
+
+log = logging.getLogger(__name__)
 
 LOOK = 0.05
 """Seconds between two looks at whether a terminal that is behind has caught up."""
@@ -53,6 +56,7 @@ class PacedApp(App[None]):
         """The terminal has taken what was sent before it was asked."""
         if self.wire.answered(event.time) and self._driver is not None:
             self._driver.write(ASK)
+        log.debug("the terminal answered after %.3f s; window %d bytes", self.wire.delay, self.wire.window)
         self._let_go()
 
     def _hold(self) -> None:

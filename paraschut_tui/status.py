@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Sequence
+from itertools import pairwise
 
 from paraschut_core.model import DatabaseHealth, SchedulerHealth, Snapshot
 from paraschut_core.text import clean_line
@@ -94,26 +96,45 @@ class Pace:
     """How fast jobs complete, from the last ten minutes."""
 
     WINDOW = 600.0
+    SILENCE = 120.0
+    """Seconds without a completion after which, if that is long for this project, nothing is foretold."""
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, int]] = deque()
+        self._longest = 0.0  # seconds between two completions
+
+    def seed(self, times: Sequence[float], complete: int) -> None:
+        """Takes down when the latest jobs became complete, before anybody looked on; in order."""
+        first = complete - len(times)
+        seen = [(at, first + n) for n, at in enumerate(times, 1)]
+        self._seen.extendleft(reversed([entry for entry in seen if not self._seen or entry < self._seen[0]]))
+        self._longest = max((b - a for (a, _), (b, _) in pairwise(self._seen)), default=0.0)
 
     def note(self, now: float, complete: int) -> None:
         """Takes down how many jobs are complete now."""
         if self._seen and complete < self._seen[-1][1]:
             self._seen.clear()  # some were reset: what was before says nothing about the pace
+            self._longest = 0.0
         if not self._seen or complete != self._seen[-1][1]:
+            if len(self._seen) > 1:
+                self._longest = max(self._longest, now - self._seen[-1][0])
             self._seen.append((now, complete))
         while len(self._seen) > 2 and now - self._seen[0][0] > self.WINDOW:
             self._seen.popleft()
 
-    def text(self, now: float, left: int) -> str:
-        """ "~1h10 left at 14/min"; "" while too little is known."""
-        if len(self._seen) < 2 or left <= 0:
+    def text(self, now: float, left: int, running: int) -> str:
+        """ "~1h10 left at 14/min"; "" while too little is known, and while nothing runs: then nobody knows.
+
+        Args:
+            left: jobs that are still to be completed, the missing not among them.
+            running: jobs that run.
+        """
+        if len(self._seen) < 2 or left <= 0 or running <= 0:
             return ""
+        silent = now - self._seen[-1][0]
         span = now - self._seen[0][0]
         done = self._seen[-1][1] - self._seen[0][1]
-        if span < 20 or done < 3 or now - self._seen[-1][0] > self.WINDOW:
+        if span < 20 or done < 3 or silent > max(self.SILENCE, 3 * self._longest):
             return ""
         rate = done / span
         pace = f"{rate * 60:.0f}/min" if rate * 60 >= 1 else f"{rate * 3600:.0f}/h"

@@ -113,6 +113,7 @@ class LazyGroup(click.Group):
 @click.option("--batch", type=int, metavar="BATCH", help="Dashboard: begin with this batch.")
 @click.option("--read-only", is_flag=True, help="Dashboard: change nothing.")
 @click.option("--lean/--no-lean", default=None, help="Dashboard: few bytes, for slow lines.")
+@click.option("--debug-log", default="", metavar="FILE", help="Dashboard: keep a log of itself in FILE.")
 @click.version_option(__version__, prog_name="paraschut")
 @click.pass_context
 def paraschut(
@@ -124,6 +125,7 @@ def paraschut(
     batch: int | None,
     read_only: bool,
     lean: bool | None,
+    debug_log: str,
 ) -> int:
     """Paraschut: runs, watches and repairs many jobs, on a cluster or on this machine.
 
@@ -136,13 +138,15 @@ def paraschut(
     """
     ctx.obj = Project(config, database, ctx.obj or ())
     if ctx.invoked_subcommand is not None:
-        if condition or batch is not None or read_only or lean is not None:
+        if condition or batch is not None or read_only or debug_log or lean is not None:
             raise click.UsageError(
-                "--filter, --batch, --read-only and --lean before a command are for the dashboard; "
+                "Such options before a command are for the dashboard (--filter, --batch, --read-only, ...); "
                 f"see: paraschut {ctx.invoked_subcommand} --help"
             )
         return 0
-    return open_dashboard(ctx.obj, condition=condition, batch=batch, read_only=read_only, lean=lean)
+    return open_dashboard(
+        ctx.obj, condition=condition, batch=batch, read_only=read_only, lean=lean, debug_log=debug_log
+    )
 
 
 def open_dashboard(
@@ -152,6 +156,7 @@ def open_dashboard(
     batch: int | None = None,
     read_only: bool = False,
     lean: bool | None = None,
+    debug_log: str = "",
 ) -> int:
     """Opens the dashboard; returns its exit code once it is left."""
     settings = project.settings
@@ -163,7 +168,9 @@ def open_dashboard(
     check_database(settings)
     # By name: the core does not know the dashboard, only that this command opens it.
     dashboard: Any = importlib.import_module("paraschut_tui.app")
-    status: int = dashboard.run(settings, filter_text=condition, batch=batch, read_only=read_only, lean=lean)
+    status: int = dashboard.run(
+        settings, filter_text=condition, batch=batch, read_only=read_only, lean=lean, debug_log=debug_log
+    )
     return status
 
 

@@ -81,6 +81,20 @@ def read_events(db: Database, batch_id: int, job_index: int | None = None, limit
     ]
 
 
+LATEST = 2000
+"""Events among which the latest completions are looked for: it must not cost what is in the file."""
+
+
+def latest_completions(db: Database, since: float) -> list[float]:
+    """When jobs became complete (epoch s, in order), as far as the latest events tell, not before `since`."""
+    rows = db.rows(
+        "SELECT at FROM event WHERE id > (SELECT coalesce(max(id), 0) FROM event) - ?"
+        " AND \"to\" = 'complete' AND at >= ? ORDER BY id",
+        (LATEST, since),
+    )
+    return sorted(at for (at,) in rows)
+
+
 def read_action_events(db: Database, action: int) -> list[Event]:
     """What a user's act did to each job, as far as it was noted."""
     rows = db.rows(f"SELECT {_EVENT} FROM event WHERE action = ? ORDER BY id", (action,))

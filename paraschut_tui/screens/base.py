@@ -10,6 +10,7 @@ from textual.containers import Horizontal, Vertical
 from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.widget import Widget
+from textual.worker import Worker
 
 from paraschut_core.model import Snapshot
 from paraschut_core.text import clean_line
@@ -27,6 +28,7 @@ from ..widgets.key_line import KeyLine
 from ..widgets.line import Line
 from ..widgets.log_view import LogView
 from ..widgets.status_bar import StatusBar
+from .faults import tell_fault
 
 KEPT = 20
 """Acts of this session of which it is kept what became of each job."""
@@ -113,6 +115,9 @@ class DashboardBase(Screen[None]):
     def write_headings(self) -> None:
         """Writes all titles and legends anew; each sends only the columns that differ."""
         raise NotImplementedError
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        tell_fault(self, event)
 
     def say(self, text: str, severity: str = "information") -> None:
         """One line that comes and goes. The text may be anybody's: it is never taken for markup."""

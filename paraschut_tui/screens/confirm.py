@@ -11,6 +11,7 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
+from textual.worker import Worker
 
 from paraschut_core.errors import ParaschutError
 from paraschut_core.text import clean_line
@@ -18,6 +19,7 @@ from paraschut_core.text import clean_line
 from ..acts import Act, affected, explanation, question, spared, summary
 from ..raising import Raises
 from ..records import Preview, Target
+from .faults import tell_fault
 
 
 class Answer(NamedTuple):
@@ -98,6 +100,11 @@ class ConfirmScreen(ModalScreen[Answer]):
         if n:
             self._ready = True
             self.query_one("#yes", Button).disabled = False
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        told = tell_fault(self, event)
+        if told:
+            self.query_one("#dialog-counts", Static).update(Content(f"It cannot be counted: {told}"))
 
     def _title(self) -> Content:
         return Content(clean_line(question(self._act, self._target)))

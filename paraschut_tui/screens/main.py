@@ -21,6 +21,7 @@ from ..look import L_MISSING, L_RUN, Looks, Palette
 from ..memory import Memory
 from ..messages import CellsReady, JobChosen, MatchesReady, SnapshotReady
 from ..outline import BATCH, MOST_JOBS, NodeKey, ordered
+from ..status import Pace
 from ..widgets.batch_tree import BatchTree
 from ..widgets.line import Line
 from ..widgets.log_view import LogSources
@@ -161,6 +162,7 @@ class MainScreen(AutoSubmit, Moving):
         self.marks.keep_batches(snapshot.batches)
         self.batch_tree.update(snapshot, update.lost)
         if first and snapshot.batches:
+            self._learn_pace(snapshot.complete)
             self._begin(snapshot)
         self.grid.take_changes(snapshot, update.rows, update.reload)
         self.scope.take_update(update)
@@ -171,6 +173,15 @@ class MainScreen(AutoSubmit, Moving):
         cursor = self.grid.cursor
         if cursor is not None and any(row.key == cursor for row in update.rows):
             self._show_job_soon()
+
+    @work(exclusive=True, group="pace", exit_on_error=False)
+    async def _learn_pace(self, complete: int) -> None:
+        """How fast jobs became complete before anybody looked on."""
+        try:
+            times = await self.gateway.latest_completions(self.clock() - Pace.WINDOW)
+        except ParaschutError:
+            return  # it will be seen as it goes on
+        self.status.seed(times, complete)
 
     def _begin(self, snapshot: Snapshot) -> None:
         """Chooses where to look first: where the user was the last time, else at what is missing, else at

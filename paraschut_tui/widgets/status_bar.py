@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from paraschut_core.model import Snapshot
 
 from ..look import Looks, Palette
@@ -24,6 +26,10 @@ class StatusBar(Line):
         self.flags: tuple[str, ...] = ()
         """Words such as "read-only" that stand beside the database."""
 
+    def seed(self, times: Sequence[float], complete: int) -> None:
+        """Takes down when the latest jobs became complete, before this was opened."""
+        self._pace.seed(times, complete)
+
     def update(self, snapshot: Snapshot, seen: float, now: float) -> None:
         """Shows a newer snapshot."""
         self._snapshot = snapshot
@@ -43,7 +49,8 @@ class StatusBar(Line):
             left = self._health(snapshot, seen, now, short=True)
         if width_of(left) + width_of(right) > width:
             right = self._tally(snapshot, short=True)
-        pace = self._pace.text(now, snapshot.total - snapshot.complete)
+        to_come = snapshot.total - snapshot.complete - len(snapshot.missing)
+        pace = self._pace.text(now, to_come, snapshot.running)
         if pace and width_of(left) + width_of(right) + len(pace) + 3 <= width:
             right[-1:] = [(f"   {pace} ", "muted")]
         self.show(left, right)

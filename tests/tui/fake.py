@@ -247,6 +247,9 @@ class FakeGateway(Gateway):
         numbers = {key: n for n, key in enumerate(keys)}
         return array("q", [numbers[key] for key in ordered])
 
+    async def latest_completions(self, since: float) -> list[float]:
+        return []
+
     async def last_acts(self) -> tuple[Action | None, Action | None]:
         undoable = (action for action in self.acts if action.can_undo and not action.undone)
         return next(iter(self.acts), None), next(undoable, None)

@@ -62,12 +62,31 @@ def test_a_scheduler_that_fails_says_since_when_why_and_how_old_its_last_answer_
 def test_the_pace_is_told_once_it_is_known_and_forgotten_when_jobs_are_reset() -> None:
     pace = Pace()
     pace.note(NOW, 100)
-    assert pace.text(NOW, 50) == ""
+    assert pace.text(NOW, 50, 4) == ""
     for n in range(1, 11):
         pace.note(NOW + 60 * n, 100 + 14 * n)
-    assert pace.text(NOW + 600, 980) == "~1h10 left at 14/min"
+    assert pace.text(NOW + 600, 980, 4) == "~1h10 left at 14/min"
     pace.note(NOW + 610, 5)
-    assert pace.text(NOW + 610, 980) == ""
+    assert pace.text(NOW + 610, 980, 4) == ""
+
+
+def test_nothing_is_foretold_while_nothing_runs_or_completes() -> None:
+    pace = Pace()
+    for n in range(11):
+        pace.note(NOW + 30 * n, 7 * n)
+    assert pace.text(NOW + 300, 70, 4) == "~5m left at 14/min"
+    assert pace.text(NOW + 300, 70, 0) == ""
+    assert pace.text(NOW + 300, 0, 4) == ""
+    later = pace.text(NOW + 390, 70, 4)
+    assert later == "~6m left at 11/min", "a pause slows the pace down"
+    assert pace.text(NOW + 300 + Pace.SILENCE + 1, 70, 4) == ""
+
+
+def test_the_pace_is_known_at_once_from_what_completed_before() -> None:
+    pace = Pace()
+    pace.note(NOW, 100)
+    pace.seed([NOW - 300 + 10 * n for n in range(30)], 100)
+    assert pace.text(NOW, 60, 2) == "~10m left at 6/min"
 
 
 # ------------------------------------------------------------------------------------ columns
