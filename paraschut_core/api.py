@@ -47,7 +47,8 @@ def get_queue(
     """Reports the state of all jobs.
 
     Args:
-        Verbose: print the report; False returns {BatchID: [JobInfo, ...]} instead.
+        Verbose: print the report, or show it as a table in a Jupyter notebook; False returns
+            {BatchID: [JobInfo, ...]} instead.
         ResetMissing: set the missing jobs back to `init` and clear their temporary folders.
         ReportMissing: print the stderr of the missing jobs.
         Display: states to show; hides the others, changes no totals.
@@ -56,6 +57,7 @@ def get_queue(
     Raises:
         FilterError: the condition cannot be evaluated.
     """
+    from . import notebook
     from .actions import reset_missing
     from .report import lines_of, read_queue
 
@@ -64,8 +66,9 @@ def get_queue(
         lost = queue.missing()
         if Verbose:
             display = None if Display is None else {Display} if isinstance(Display, str) else set(Display)
-            for line in lines_of(queue, display):
-                print(line)
+            if not notebook.show(queue, display):
+                for line in lines_of(queue, display):
+                    print(line)
             if ReportMissing and lost:
                 print("\nerror logs for missing jobs:\n")
                 for infos in lost.values():

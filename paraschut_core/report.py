@@ -133,6 +133,15 @@ def states_of(queue: Queue, infos: Iterable[JobInfo]) -> dict[str, list[Any]]:
     return states
 
 
+def indices_of(infos: Iterable[JobInfo], display: Collection[str] | None) -> dict[str, list[int]]:
+    """{state: [JobIndex, ...]} in order of first appearance, of the states in `display` (None: all)."""
+    states: dict[str, list[int]] = {}
+    for info in infos:
+        if display is None or info["state"] in display:
+            states.setdefault(info["state"], []).append(info["JobIndex"])
+    return states
+
+
 def lines_of(queue: Queue, display: Collection[str] | None = None) -> Iterator[str]:
     """The report: v0.6's lines, and after them why jobs are missing."""
     for batch_id, infos in queue.jobs.items():

@@ -1,9 +1,13 @@
-"""The one sanitiser: makes text from outside (names, hosts, paths, logs, errors) safe to show."""
+"""The one sanitiser of text from outside (names, hosts, paths, logs, errors); numbers in short."""
 
 from __future__ import annotations
 
 import re
 import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # Everything a terminal may act upon: C0 except tab and newline, DEL, C1, all of Unicode's format characters
 # (bidirectional, invisible, of writing systems), line/paragraph separators, and lone surrogates (they cannot
@@ -45,3 +49,14 @@ def complain(message: object) -> None:
         sys.stderr.flush()
     except (OSError, ValueError):
         pass  # nobody reads stderr any more: there is no other place to say it
+
+
+def spans(numbers: Iterable[int]) -> str:
+    """Numbers as `0-9 12 14-15`."""
+    parts: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if parts and number == parts[-1][1] + 1:
+            parts[-1][1] = number
+        else:
+            parts.append([number, number])
+    return " ".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import click
 
 from ..errors import UnknownJobError, UsageError
+from ..text import spans
 from . import output
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ def jobs_of(ws: Workspace, batch_id: int, words: Iterable[str]) -> list[JobKey]:
         if not there:
             text = str(wanted[0]) if len(wanted) == 1 else f"{wanted[0]}-{wanted[-1]}"
             raise UnknownJobError(
-                f"There is no job {text} in batch {batch_id}; it has {output.spans(indices) or 'no jobs'}."
+                f"There is no job {text} in batch {batch_id}; it has {spans(indices) or 'no jobs'}."
             )
         keys += there
     return keys
@@ -274,4 +275,4 @@ def by_message(outcomes: Iterable[Outcome]) -> list[str]:
     groups: dict[tuple[int, str], list[int]] = {}
     for outcome in outcomes:
         groups.setdefault((outcome.key.batch_id, outcome.message), []).append(outcome.key.job_index)
-    return [f"{batch} {output.spans(jobs)}: {message}" for (batch, message), jobs in groups.items()]
+    return [f"{batch} {spans(jobs)}: {message}" for (batch, message), jobs in groups.items()]

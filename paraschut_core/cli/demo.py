@@ -1,7 +1,8 @@
-"""`demo`: the example pipeline, watched in the dashboard or run to its end."""
+"""`demo`: the example pipeline, watched in the dashboard or run to its end; the example notebook."""
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -15,11 +16,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("directory", default="paraschut-demo", metavar="[DIR]")
+@click.argument("directory", required=False, metavar="[DIR]")
 @click.option("--jobs", type=click.IntRange(3, 500), default=24, metavar="N", help="Map jobs (default 24).")
 @click.option("--headless", is_flag=True, help="Run it to its end, without the dashboard.")
+@click.option("--notebook", metavar="FILE", help="Only write an example notebook to FILE.")
 @pass_project
-def demo(project: Project, directory: str, jobs: int, headless: bool) -> int:
+def demo(project: Project, directory: str | None, jobs: int, headless: bool, notebook: str | None) -> int:
     """Run a real example pipeline in DIR (default: ./paraschut-demo).
 
     Map jobs count the identifiers in Python's own library, a reduce job adds
@@ -28,20 +30,26 @@ def demo(project: Project, directory: str, jobs: int, headless: bool) -> int:
     in the dashboard (keys r and s). With --headless that is done for you, and
     the exit status is 0 only if all is complete and the result is right.
 
-    Running it again in DIR goes on where it was.
+    Running it again in DIR goes on where it was. --notebook writes a Jupyter
+    notebook instead: it builds, submits, watches and collects a batch.
 
     \b
     Example:
       paraschut demo
       paraschut demo --headless --jobs 12 /tmp/example
+      paraschut demo --notebook map_reduce.ipynb
     """
     if project.config or project.database:
         raise UsageError("demo makes a project of its own: leave out --config and --db.")
+    if notebook is not None:
+        if directory is not None or headless:
+            raise UsageError("--notebook only writes FILE: leave out DIR and --headless.")
+        return _write_notebook(notebook)
     from ..demo.pilot import begin, is_finished
     from ..demo.pipeline import make_project
     from ..workspace import Workspace
 
-    settings = make_project(directory, jobs)
+    settings = make_project(directory or "paraschut-demo", jobs)
     project.use(settings)
     with Workspace(settings) as ws:
         finished = is_finished(ws)
@@ -52,6 +60,19 @@ def demo(project: Project, directory: str, jobs: int, headless: bool) -> int:
     from .group import open_dashboard
 
     return open_dashboard(project)
+
+
+def _write_notebook(path: str) -> int:
+    import importlib.resources
+
+    text = (importlib.resources.files("paraschut_core.demo") / "map_reduce.ipynb").read_bytes()
+    try:
+        with open(path, "xb") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UsageError(f"{path} is there already, and stays: name another file.") from None
+    output.line(f"made {path}; open it with: jupyter lab {shlex.quote(path)}")
+    return 0
 
 
 def _headless(ws: Workspace, finished: bool) -> int:

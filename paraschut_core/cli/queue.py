@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..model import DONE_STATES, JobKey, name_text, state_order
+from ..text import spans
 from . import output
 from .common import Project, filter_option, json_option, pass_project
 
 if TYPE_CHECKING:
-    from ..model import JobInfo
     from ..report import Queue
 
 
@@ -66,10 +66,12 @@ def queue(
 
 def as_dict(queue: Queue, display: Collection[str] | None = None) -> dict[str, Any]:
     """The report as JSON shows it."""
+    from ..report import indices_of
+
     missing = {batch: [info["JobIndex"] for info in infos] for batch, infos in queue.missing().items()}
     batches = []
     for batch_id, infos in queue.jobs.items():
-        states = _indices(infos, display)
+        states = indices_of(infos, display)
         if states:
             batches.append(
                 {
@@ -97,25 +99,17 @@ def as_dict(queue: Queue, display: Collection[str] | None = None) -> dict[str, A
     }
 
 
-def _indices(infos: list[JobInfo], display: Collection[str] | None) -> dict[str, list[int]]:
-    states: dict[str, list[int]] = {}
-    for info in infos:
-        if display is None or info["state"] in display:
-            states.setdefault(info["state"], []).append(info["JobIndex"])
-    return states
-
-
 def _show(queue: Queue, display: Collection[str] | None) -> None:
-    if not output.on_terminal():
-        from ..report import lines_of
+    from ..report import indices_of, lines_of
 
+    if not output.on_terminal():
         for text in lines_of(queue, display):
             output.line(text)
         return
     rows = []
     missing = queue.missing()
     for batch_id, infos in queue.jobs.items():
-        states = _indices(infos, display)
+        states = indices_of(infos, display)
         if states:
             done = sum(info["state"] in DONE_STATES for info in infos)
             rows.append(
@@ -125,7 +119,7 @@ def _show(queue: Queue, display: Collection[str] | None) -> None:
                     f"{done}/{len(infos)}",
                     _state_lines(states),
                     sum(queue.online.get(JobKey(batch_id, info["JobIndex"]), 0) for info in infos) or "",
-                    output.spans(info["JobIndex"] for info in missing.get(batch_id, ())),
+                    spans(info["JobIndex"] for info in missing.get(batch_id, ())),
                 )
             )
     output.table(("batch", "name", "done", "states", "running", "missing"), rows)
@@ -134,7 +128,7 @@ def _show(queue: Queue, display: Collection[str] | None) -> None:
 
 def _state_lines(states: dict[str, list[int]]) -> str:
     ordered = sorted(states, key=state_order)
-    return ", ".join(f"{state or repr(state)} {output.spans(states[state])}" for state in ordered)
+    return ", ".join(f"{state or repr(state)} {spans(states[state])}" for state in ordered)
 
 
 def _show_end(queue: Queue) -> None:
