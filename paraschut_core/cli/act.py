@@ -14,6 +14,7 @@ from .common import (
     Project,
     ask_for_many,
     choose,
+    complete_batch,
     filter_option,
     json_option,
     pass_project,
@@ -79,9 +80,9 @@ def reset(
     --force. `paraschut undo` takes it back.
 
     \b
-    Example:
+    Examples:
       paraschut reset 20250101120000 3 5-9
-      paraschut reset --missing
+      paraschut reset --missing                # all that died
     """
     from ..actions import reset as act
 
@@ -119,7 +120,7 @@ def resubmit(
     Of a job that multiplied itself, only its lost spawns are submitted.
 
     \b
-    Example:
+    Examples:
       paraschut resubmit --missing
       paraschut resubmit 20250101120000 7 --resource mem=8gb
     """
@@ -154,7 +155,7 @@ def qdel(
     """Delete jobs from the scheduler's queue; they go back to init.
 
     \b
-    Example:
+    Examples:
       paraschut qdel 20250101120000
       paraschut qdel --filter 'state == "run" AND hostname == "n12"'
     """
@@ -189,8 +190,8 @@ def boost(
     """Raise the priority of jobs. From 100 on it counts across all batches.
 
     \b
-    Example:
-      paraschut boost 20250101120000
+    Examples:
+      paraschut boost 20250101120000           # before all other batches
       paraschut boost 20250101120000 --by -100
     """
     from ..actions import boost as act
@@ -218,7 +219,7 @@ def collect(
     """Mark complete jobs as collected: their results are used.
 
     \b
-    Example:
+    Examples:
       paraschut collect 20250101120000
     """
     from ..actions import mark_collected
@@ -238,7 +239,9 @@ def collect(
 
 
 @click.command("set")
-@click.argument("words", nargs=-1, required=True, metavar="BATCH [JOB]... FIELD=VALUE...")
+@click.argument(
+    "words", nargs=-1, required=True, metavar="BATCH [JOB]... FIELD=VALUE...", shell_complete=complete_batch
+)
 @filter_option
 @click.option("--missing", is_flag=True, help="Missing jobs (of BATCH, or all).")
 @click.option(
@@ -265,7 +268,7 @@ def set_(
     Setting state=init is a reset. `paraschut undo` takes it back.
 
     \b
-    Example:
+    Examples:
       paraschut set 20250101120000 priority=5 queue=long
       paraschut set 20250101120000 3-7 resources.mem=8gb
       paraschut set 20250101120000 4 state=complete --force
@@ -342,7 +345,7 @@ def undo(project: Project, number: int | None, as_json: bool) -> int:
     ended. The numbers are in: paraschut actions
 
     \b
-    Example:
+    Examples:
       paraschut undo
       paraschut undo 12
     """

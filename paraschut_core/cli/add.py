@@ -67,7 +67,7 @@ def add(
     ends with status 0.
 
     \b
-    Example:
+    Examples:
       paraschut add --name human/map --priority 2 --range 0-99 \\
           'python map.py {JobIndex}'
       ls *.bam | paraschut add --name sort --list - \\
@@ -228,8 +228,9 @@ def run(words: tuple[str, ...]) -> int:
     submitted once the job is complete.
 
     \b
-    Example:
+    Examples:
       paraschut run 20250101120000 7 -- python map.py 7
+      paraschut run 20250101120000 8 --submit -- sh -c 'exit 0'
     """
     from .run import run as run_job
 

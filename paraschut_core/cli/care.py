@@ -29,9 +29,9 @@ def doctor(project: Project, probe: bool, wait: float, as_json: bool) -> int:
     write), clock, job directory, scheduler, terminal. Nothing is changed.
 
     \b
-    Example:
+    Examples:
       paraschut doctor
-      paraschut doctor --probe
+      paraschut doctor --probe                 # from a node of the cluster too
     """
     from .. import __version__
     from ..doctor import FAIL, examine
@@ -75,8 +75,8 @@ def backup(project: Project, file: str, force: bool) -> int:
     `paraschut --db FILE queue` shows it.
 
     \b
-    Example:
-      paraschut backup jobs-$(date +%F).db
+    Examples:
+      paraschut backup "jobs-$(date +%F).db"
     """
     from ..backup import backup as copy
     from ..workspace import open_database
@@ -99,7 +99,7 @@ def recover(project: Project, file: str) -> int:
     (paraschut --db FILE queue), and put it in the place of the damaged one.
 
     \b
-    Example:
+    Examples:
       paraschut recover saved.db
       paraschut --db damaged.db recover saved.db
     """
@@ -132,8 +132,9 @@ def import_(project: Project, old: str, job_dir: str | None, verbose: bool, as_j
     DIR as its job directory. With --job-dir, relative log paths count from DIR.
 
     \b
-    Example:
-      paraschut import ~/old/jobs.db --job-dir ~/old/jobs
+    Examples:
+      paraschut import old.db
+      paraschut import old.db --verbose
     """
     from ..db.legacy import read_legacy
     from ..importer import import_legacy

@@ -14,6 +14,8 @@ from ..text import spans
 from . import output
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from ..actions import Outcome, Report, Selection
     from ..config import Settings
     from ..model import JobKey
@@ -62,6 +64,31 @@ pass_project = click.make_pass_decorator(Project)
 
 _F = TypeVar("_F", bound=Callable[..., object])
 
+_MOST_COMPLETIONS = 200
+
+
+def complete_batch(ctx: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """The batches that a shell offers where a BATCH is due: the newest first, each with its name."""
+    from click.shell_completion import CompletionItem
+
+    from ..db.changes import read_batches as read_counters
+    from ..errors import ParaschutError
+    from ..text import clean_line
+    from ..workspace import open_database
+
+    if ctx.params.get(parameter.name or ""):
+        return []  # what follows a batch are its jobs
+    options = ctx.find_root().params
+    try:
+        settings = Project(options.get("config"), options.get("database"), ()).settings
+        with open_database(settings, read_only=True) as db:
+            found = sorted(read_counters(db).values(), reverse=True)
+    except ParaschutError:
+        return []  # no project here, or none that can be read: nothing is offered
+    offered = [batch for batch in found if str(batch.batch_id).startswith(begun)][:_MOST_COMPLETIONS]
+    return [CompletionItem(str(batch.batch_id), help=clean_line(batch.name, 60)) for batch in offered]
+
+
 TARGETS = "BATCH [JOB]..."
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
@@ -75,7 +102,7 @@ def select_options(function: _F) -> _F:
     for option in (
         click.option("--missing", is_flag=True, help="Missing jobs (of BATCH, or all)."),
         filter_option,
-        click.argument("targets", nargs=-1, metavar=TARGETS),
+        click.argument("targets", nargs=-1, metavar=TARGETS, shell_complete=complete_batch),
     ):
         function = option(function)
     return function

@@ -34,9 +34,9 @@ def demo(project: Project, directory: str | None, jobs: int, headless: bool, not
     notebook instead: it builds, submits, watches and collects a batch.
 
     \b
-    Example:
-      paraschut demo
-      paraschut demo --headless --jobs 12 /tmp/example
+    Examples:
+      paraschut demo                           # watch it in the dashboard
+      paraschut demo --headless --jobs 12 example
       paraschut demo --notebook map_reduce.ipynb
     """
     if project.config or project.database:

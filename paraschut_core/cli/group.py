@@ -55,6 +55,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "config": ("project", "Show every setting and where it is from."),
         "backup": ("care", "Copy the database while jobs write to it."),
         "recover": ("care", "Save what is readable of a damaged database."),
+        "completion": ("completion", "Print a script that completes commands."),
     },
 }
 """section -> command -> (module, short help): `--help` needs no more than this."""
@@ -62,10 +63,12 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
 EPILOG = """\b
 Without COMMAND the dashboard opens. A project is a paraschut.toml, found
 from the working directory upwards, and the database that it names.
+PARASCHUT_CONFIG, PARASCHUT_DB, PARASCHUT_JOB_DIR and PARASCHUT_EXECUTOR
+name others, and --config and --db others than those.
 
 \b
-Completion of commands and options, for bash (zsh and fish likewise):
-  eval "$(_PARASCHUT_COMPLETE=bash_source paraschut)"
+Exit status: 0; 1 if something failed; 2 if the command was misused.
+Each command has examples: paraschut COMMAND --help
 """
 
 
@@ -127,14 +130,16 @@ def paraschut(
     lean: bool | None,
     debug_log: str,
 ) -> int:
-    """Paraschut: runs, watches and repairs many jobs, on a cluster or on this machine.
+    """Run, watch and repair many jobs, on a cluster or on this machine.
 
     \b
-    Example:
-      paraschut init --executor local
-      paraschut add --name human/map --range 0-9 'python map.py {JobIndex}'
+    Examples:
+      paraschut demo                     # see it work
+      paraschut init --executor local    # a project of your own, with ten jobs
+      paraschut add --name human/map --range 0-9 'echo mapped {JobIndex}'
       paraschut submit
-      paraschut
+      paraschut                          # watch them
+      paraschut --filter 'state:missing' --read-only
     """
     ctx.obj = Project(config, database, ctx.obj or ())
     if ctx.invoked_subcommand is not None:

@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..model import ONLINE_STATES, JobKey
 from ..text import clean, clean_line
 from . import output
-from .common import Project, jobs_of, pass_project, read_batches, read_ranges
+from .common import Project, complete_batch, jobs_of, pass_project, read_batches, read_ranges
 
 if TYPE_CHECKING:
     from ..model import JobInfo
@@ -27,7 +27,7 @@ _LAST_LOOKS = 3
 
 
 @click.command()
-@click.argument("batch", metavar="BATCH")
+@click.argument("batch", metavar="BATCH", shell_complete=complete_batch)
 @click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
 @click.option("--stdout", "stream", flag_value="stdout", default=True, help="Its stdout (the default).")
 @click.option("--stderr", "-e", "stream", flag_value="stderr", help="Its stderr.")
@@ -52,10 +52,10 @@ def log(
     """Print logs of jobs; JOB may be ranges.
 
     \b
-    Example:
+    Examples:
       paraschut log 20250101120000 7 --stderr --tail 20
       paraschut log 20250101120000 0-99 --grep 'Error|Killed'
-      paraschut log 20250101120000 7 -f
+      paraschut log 20250101120000 7 -f        # follow it
     """
     from ..db.jobs import read_info
     from ..report import log_lines

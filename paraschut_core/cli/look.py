@@ -11,7 +11,7 @@ import click
 from ..errors import UnknownJobError
 from ..model import COMPLETE, INIT, state_order
 from . import output
-from .common import Project, json_option, one_job, pass_project, read_batches
+from .common import Project, complete_batch, json_option, one_job, pass_project, read_batches
 
 if TYPE_CHECKING:
     from ..model import Event, JobInfo, JobKey
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("batch", metavar="BATCH")
+@click.argument("batch", metavar="BATCH", shell_complete=complete_batch)
 @click.argument("job", required=False, metavar="[JOB]")
 @click.argument("fields", nargs=-1, metavar="[FIELD]...")
 @json_option
@@ -31,7 +31,7 @@ def info(project: Project, batch: str, job: str | None, fields: tuple[str, ...],
     they are stored.
 
     \b
-    Example:
+    Examples:
       paraschut info 20250101120000
       paraschut info 20250101120000 7 state resources
       paraschut info 20250101120000 7 --json
@@ -130,7 +130,7 @@ def _show_batch(ws: Workspace, batch_id: int, as_json: bool) -> int:
 
 
 @click.command()
-@click.argument("batch", metavar="BATCH")
+@click.argument("batch", metavar="BATCH", shell_complete=complete_batch)
 @click.argument("job", metavar="JOB")
 @json_option
 @pass_project
@@ -140,7 +140,7 @@ def spawns(project: Project, batch: str, job: str, as_json: bool) -> int:
     Lost ones are submitted again by: paraschut resubmit BATCH JOB
 
     \b
-    Example:
+    Examples:
       paraschut spawns 20250101120000 7
     """
     from ..db.spawns import read_spawns
@@ -160,7 +160,7 @@ def spawns(project: Project, batch: str, job: str, as_json: bool) -> int:
 
 
 @click.command()
-@click.argument("batch", metavar="BATCH")
+@click.argument("batch", metavar="BATCH", shell_complete=complete_batch)
 @click.argument("job", required=False, metavar="[JOB]")
 @click.option("--last", type=click.IntRange(1), default=None, metavar="N", help="The last N entries only.")
 @json_option
@@ -169,8 +169,9 @@ def history(project: Project, batch: str, job: str | None, last: int | None, as_
     """Show what happened to a batch or a job: when, by whom, from which state to which, why.
 
     \b
-    Example:
-      paraschut history 20250101120000 7
+    Examples:
+      paraschut history 20250101120000         # of all its jobs
+      paraschut history 20250101120000 7 --last 5
     """
     from ..db.history import read_events
     from ..db.jobs import require_batch
@@ -241,7 +242,7 @@ def actions(project: Project, last: int, as_json: bool) -> int:
     """Show what users did: resets, deletions, changes, submissions, removals.
 
     \b
-    Example:
+    Examples:
       paraschut actions --last 5
     """
     from ..db.history import read_actions

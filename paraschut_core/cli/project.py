@@ -26,8 +26,9 @@ def init(project: Project, directory: str, executor: str) -> int:
     The file lists every setting with its default. What is there already stays.
 
     \b
-    Example:
-      paraschut init --executor slurm ~/projects/human
+    Examples:
+      paraschut init                           # here, on this machine
+      paraschut init --executor slurm projects/human
     """
     from .. import config
     from ..executors import make
@@ -110,9 +111,10 @@ def show_config(project: Project, as_json: bool) -> int:
     """Show every setting: its value, where it is from, and what it means.
 
     \b
-    Example:
+    Examples:
       paraschut config
-      paraschut config --json | jq '.[] | select(.from != "default")'
+      paraschut --db jobs.db config            # as it is for another database
+      paraschut config --json | python3 -m json.tool
     """
     rows = settings_table(project)
     if as_json:

@@ -40,7 +40,7 @@ def queue(
     batch_type, ClusterID, hostname, subtime; other fields through json_extract.
 
     \b
-    Example:
+    Examples:
       paraschut queue --display run,submit
       paraschut queue --filter 'name LIKE "%map%" AND priority > 1' --json
     """

@@ -9,14 +9,23 @@ import click
 
 from ..errors import UsageError
 from . import output
-from .common import Project, confirm, json_option, pass_project, read_batches, show_report, yes_option
+from .common import (
+    Project,
+    complete_batch,
+    confirm,
+    json_option,
+    pass_project,
+    read_batches,
+    show_report,
+    yes_option,
+)
 
 if TYPE_CHECKING:
     from ..workspace import Workspace
 
 
 @click.command()
-@click.argument("batches", nargs=-1, metavar="BATCH...")
+@click.argument("batches", nargs=-1, metavar="BATCH...", shell_complete=complete_batch)
 @click.option(
     "--by-state", multiple=True, metavar="STATE", help="Batches all of whose jobs are in these states."
 )
@@ -37,7 +46,7 @@ def remove(
     Asks first; where nobody can be asked, --yes is needed.
 
     \b
-    Example:
+    Examples:
       paraschut remove 20250101120000
       paraschut remove --by-state collected --yes
     """
@@ -91,7 +100,7 @@ def _question(ws: Workspace, wanted: list[int]) -> str:
 
 
 @click.command()
-@click.argument("batches", nargs=-1, metavar="[BATCH]...")
+@click.argument("batches", nargs=-1, metavar="[BATCH]...", shell_complete=complete_batch)
 @click.option("--files", is_flag=True, help="Temporary files only.")
 @click.option("--folders", is_flag=True, help="The jobs' temporary folders only.")
 @click.option(
@@ -115,7 +124,7 @@ def clean(
     temp_files, or --pattern.
 
     \b
-    Example:
+    Examples:
       paraschut clean
       paraschut clean 20250101120000 --files --pattern '*.tmp'
     """

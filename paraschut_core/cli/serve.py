@@ -19,7 +19,7 @@ from .common import Project, pass_project
     "--port",
     type=click.IntRange(0, 65535),
     metavar="N",
-    help="And on this port (default: the first from 8000).",
+    help="This port (default: the first from 8000).",
 )
 @click.option("--read-only", is_flag=True, help="Show only: nobody changes anything.")
 @click.option("--filter", "condition", default="", metavar="CONDITION", help="Begin with matching jobs.")
@@ -30,16 +30,18 @@ def serve(
 ) -> int:
     """Show the dashboard in a browser, at the address that is printed.
 
-    The address holds a new secret each time: whoever has it can do what you can,
-    unless --read-only. The port is open on this machine alone unless --host says
-    otherwise; from another one reach it through: ssh -L 8000:127.0.0.1:8000 HOST
+    The address ends in a new secret each time: whoever has it can do what you
+    can, unless --read-only. The port is open on this machine alone unless --host
+    says otherwise. From your own machine reach a login node's with
+    `ssh -L 8000:127.0.0.1:8000 NODE`, and open the address as it is.
 
     Needs the extra `web`. Ctrl-C ends it.
 
     \b
     Examples:
       paraschut serve
-      paraschut serve --port 8123 --read-only
+      paraschut serve --read-only --port 0     # any free port
+      paraschut serve --filter state:missing
     """
     from .group import check_database
 

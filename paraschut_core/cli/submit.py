@@ -16,6 +16,7 @@ from .common import (
     Project,
     by_message,
     choose,
+    complete_batch,
     filter_option,
     json_option,
     pass_project,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("targets", nargs=-1, metavar=f"[{TARGETS}]")
+@click.argument("targets", nargs=-1, metavar=f"[{TARGETS}]", shell_complete=complete_batch)
 @click.option("--max-jobs", type=click.IntRange(0), metavar="N", help="Most jobs in the queue.")
 @click.option("--min-priority", type=float, default=0, metavar="P", help="Leave out batches below it.")
 @filter_option
@@ -54,10 +55,10 @@ def submit(
     its jobs of the highest priority. With JOB: these, whatever their priority.
 
     \b
-    Example:
+    Examples:
       paraschut submit --max-jobs 200
-      paraschut submit 20250101120000 3 5-9
-      paraschut submit --every 10
+      paraschut submit 20250101120000 3 5-9    # these, whatever their turn
+      paraschut submit --every 10              # every ten minutes
     """
     if targets and (condition or min_priority or every is not None):
         raise UsageError("--filter, --min-priority and --every are for what is next: leave out BATCH.")

@@ -20,7 +20,6 @@ from paraschut_core.errors import ParaschutError, UsageError
 from tests.core.cli import COMMAND, CommandLine
 from tests.helpers import ROOT, wait_until
 
-COMMANDS = [name for commands in SECTIONS.values() for name in commands]
 HEAVY = ["textual", "rich", "psutil", "watchfiles", "msgspec", "paraschut_tui"]
 
 
@@ -48,22 +47,6 @@ def _modules_after(arguments: list[str], cwd: Path) -> set[str]:
 
 
 # ------------------------------------------------------------------------------------ help
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_of_every_command_has_an_example_and_fits_80_columns(command: str, cli: CommandLine) -> None:
-    text = cli(command, "--help").out
-    example = text.partition("Example:")[2]
-    assert f"paraschut {command}" in example or f"| paraschut {command}" in example
-    assert max(map(len, text.splitlines())) <= 80
-
-
-def test_main_help_lists_every_command_and_fits_80_columns(cli: CommandLine) -> None:
-    text = cli("--help").out
-    listed = {line.split()[0] for line in text.splitlines() if line.startswith("  ") and line.split()}
-    assert set(COMMANDS) <= listed
-    assert "_PARASCHUT_COMPLETE" in text
-    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_short_help_in_the_list_belongs_to_a_command_that_is_there() -> None:
@@ -95,14 +78,6 @@ def test_run_loads_nothing_that_a_job_does_not_need(cli: CommandLine) -> None:
         "paraschut_core.config",
     }
     assert cli.states(batch) == {0: "complete"}
-
-
-def test_a_completion_script_and_completions_are_given(cli: CommandLine) -> None:
-    script = cli.process(_PARASCHUT_COMPLETE="bash_source").out
-    assert "complete" in script
-    answer = cli.process(_PARASCHUT_COMPLETE="bash_complete", COMP_WORDS="paraschut re", COMP_CWORD="1").out
-    words = {line.partition(",")[2] for line in answer.split()}
-    assert words == {"reset", "resubmit", "remove", "recover"}
 
 
 def test_version_is_shown(cli: CommandLine) -> None:
