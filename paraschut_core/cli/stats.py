@@ -35,7 +35,7 @@ def stats(project: Project, batch: str | None, window: str, as_json: bool) -> in
     longest. The dashboard draws the same on its overview (key V).
 
     \b
-    Example:
+    Examples:
       paraschut stats
       paraschut stats 20250101120000 --window 1h
       paraschut stats --window all --json
