@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -188,9 +189,10 @@ class ClusterExecutor(JobExecutor):
     def submit_many(self, jobs: Sequence[JobSpec]) -> list[Submitted]:
         if len(jobs) > 1 and not _is_array(jobs):
             return [outcome for job in jobs for outcome in self.submit_many([job])]
+        end = time.monotonic() + self.settings.submit.timeout
         some, error = list(jobs), ""
         while some:
-            outcomes, too_many = self._submit(some)
+            outcomes, too_many = self._submit(some, end)
             if not too_many or len(some) == 1:
                 # What did not fit goes back, and out again once there is room.
                 return outcomes + [Submitted(None, error)] * (len(jobs) - len(some))
@@ -198,8 +200,12 @@ class ClusterExecutor(JobExecutor):
             some = some[: max(len(some) // _PART, 1)]
         return []
 
-    def _submit(self, jobs: Sequence[JobSpec]) -> tuple[list[Submitted], bool]:
-        """Submits jobs with one command; also says whether they were refused for being too many."""
+    def _submit(self, jobs: Sequence[JobSpec], end: float) -> tuple[list[Submitted], bool]:
+        """Submits jobs with one command; also says whether they were refused for being too many.
+
+        Args:
+            end: when it is given up (monotonic s): later, others may take the jobs for lost.
+        """
         from .command import NoAnswerError, run, user_locale
         from .script import discard, split_token
 
@@ -212,11 +218,11 @@ class ClusterExecutor(JobExecutor):
             argv = self.submit_command(self._prepare(jobs, folder))
         except ParaschutError as error:
             return all_alike(error), False
-        submit = self.settings.submit
-        if submit.rate > 0:
-            wait_for_turn(os.path.join(folder, f"{self.name}.turn"), submit.rate, submit.timeout / 2)
+        rate, left = self.settings.submit.rate, end - time.monotonic()
+        if rate > 0:
+            wait_for_turn(os.path.join(folder, f"{self.name}.turn"), rate, left / 2)
         try:
-            answer = run(argv, timeout=submit.timeout, env_extra=user_locale())
+            answer = run(argv, timeout=max(end - time.monotonic(), left / 2), env_extra=user_locale())
         except NoAnswerError as error:
             return all_alike(error, certain=False), False
         except SchedulerError as error:

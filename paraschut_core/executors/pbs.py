@@ -209,7 +209,7 @@ class PBSJobExecutor(ClusterExecutor):
         known = re.findall(rf"^\s+({'|'.join(_LIMITS)}) = (.*)$", server, re.MULTILINE)
         return "\n".join(
             [
-                f"PBS {dict(known).pop('pbs_version', '(version unknown)')}",
+                f"PBS {dict(known).get('pbs_version', '(version unknown)')}",
                 *(f"{name} = {value}" for name, value in known if name != "pbs_version"),
                 *(f"queue {line.split()[0]}" for line in queues),
             ]

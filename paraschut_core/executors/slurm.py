@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from .command import Answer
     from .script import Dialect
 
+_EXPLAIN_AT_ONCE = 8000  # ids in one command: as one argument they must stay below 128 KiB
+
 current_job_id = slurm_job_id
 restart_count = slurm_restarts
 
@@ -126,11 +128,14 @@ class SlurmJobExecutor(ClusterExecutor):
         return parse_squeue(answer.stdout)
 
     def accounts(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
-        wanted = set(ids)
-        found = self._sacct(wanted, since) if self._has_accounts else {}
-        rest = wanted - set(found)
-        if rest:
-            found |= self._remembered(rest, since)
+        found: dict[str, Ending] = {}
+        for start in range(0, len(ids), _EXPLAIN_AT_ONCE):
+            wanted = set(ids[start : start + _EXPLAIN_AT_ONCE])
+            if self._has_accounts:
+                found |= self._sacct(wanted, since)
+            rest = wanted - set(found)
+            if rest:
+                found |= self._remembered(rest, since)
         return found
 
     def _sacct(self, ids: set[str], since: float) -> dict[str, Ending]:

@@ -111,6 +111,21 @@ class ClusterSuite:
         assert executor.explain(["99999999"], time.time() - 3600) == {}
         assert executor.explain(ids, time.time() + 30 * 86400) == {}  # other jobs, of a later time
 
+    def test_strange_names_of_directories_and_logs_are_no_obstacle(
+        self, executor: ClusterExecutor, work: Path
+    ) -> None:
+        folder = work / "-a:b,c %j $HOME {task} \"x\" \\ 'y' 日本"
+        folder.mkdir()
+        jobs = [
+            job._replace(stdout=f"{folder}/out\n# {n}", stderr=f"{folder}/new/err %a {n}")
+            for n, job in enumerate(specs(folder, ["pwd; echo oh >&2"] * 2))
+        ]
+        ids = submit(executor, jobs)
+        wait_for_end(executor, ids)
+        for job in jobs:
+            wait_until(lambda job=job: read(job.stdout) == f"{folder}\n", "it ran where it should")
+            assert read(job.stderr) == "oh\n"
+
     def test_a_missing_program_is_explained(self, executor: ClusterExecutor, work: Path) -> None:
         job = spec(work, "no-such-program")
         (id_,) = submit(executor, [job])

@@ -152,6 +152,56 @@ def test_no_command_is_a_certain_refusal(slurm: SlurmJobExecutor, tmp_path: Path
         slurm.poll()
 
 
+@pytest.mark.parametrize("kind", [SlurmJobExecutor, SGEJobExecutor, PBSJobExecutor])
+@pytest.mark.parametrize(
+    ("mode", "told"),
+    [(None, "command not found"), (0o644, "permission denied"), (0o755, "cannot run")],
+)
+def test_commands_that_cannot_be_run_are_one_clear_error_and_nothing_was_submitted(
+    tmp_path: Path, commands: Commands, kind: type, mode: int | None, told: str
+) -> None:
+    executor = kind(settings=settings(tmp_path))
+    if mode is not None:
+        for name in executor.commands:
+            (commands.folder / name).write_text("no program")
+            (commands.folder / name).chmod(mode)
+    (outcome,) = executor.submit_many([spec(tmp_path, "true")])
+    assert (outcome.id, outcome.certain) == (None, True)
+    assert told in outcome.error
+    deleted = executor.delete_many({"1": {}})["1"]
+    assert not deleted.gone
+    assert told in deleted.error
+    for ask in (executor.poll, lambda: executor.find(["abc-1"]), executor.health):
+        with pytest.raises(SchedulerError, match=told):
+            ask()
+    assert executor.get_job_summary("1") == {}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Says(err=sample("slurm/squeue_baduser").stderr),  # with status 0
+        Says(err="slurm_load_jobs error: Access/permission denied\n", status=1),
+        Says(err=sample("slurm/munge_down_squeue").stderr, status=1),
+        Says(err=sample("slurm/noconf_squeue").stderr, status=1),
+    ],
+)
+def test_a_user_that_slurm_does_not_know_or_let_in_has_no_empty_queue(
+    slurm: SlurmJobExecutor, commands: Commands, answer: Says
+) -> None:
+    commands.play("squeue", answer)
+    with pytest.raises(SchedulerError, match="squeue"):
+        slurm.poll()
+
+
+def test_very_many_ended_jobs_fit_into_the_commands(slurm: SlurmJobExecutor, commands: Commands) -> None:
+    row = "{}|FAILED|1:0|00:10:00|n1|2026-11-22T16:00:50|pabc-1_x"
+    ids = [str(10**9 + n) for n in range(20_000)]
+    commands.play("sacct", Says(out="\n".join(map(row.format, ids)) + "\n"))
+    assert len(slurm.explain(ids, 0.0)) == 20_000
+    assert commands.calls("sacct") == 3
+
+
 def test_a_submission_that_waits_too_long_is_uncertain(tmp_path: Path, commands: Commands) -> None:
     text = "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying\n"
     commands.play("sbatch", Says(err=text, then="exec sleep 60"))

@@ -138,6 +138,43 @@ class TestGridEngine(OwnClusterSuite):
             (common / "sge_request").unlink()
             (common / "sge_qstat").unlink()
 
+    def test_what_a_job_asks_for_arrives(
+        self, executor: ClusterExecutor, in_cluster: GridEngine, work: Path
+    ) -> None:
+        """Neutral names, v0.6's, the site's own, raw directives, and a default that is dropped."""
+        executor.resources = {"walltime": "00:05:00", "no_such_complex": 1}
+        for resources, told in [
+            (
+                {"cpus": 2, "mem": "1gb", "walltime": "1h30m", "priority": -7, "s_rt": "01:00:00"},
+                {
+                    "hard resource_list": "s_rt=3600,h_rt=5400,mem_free=1024M",
+                    "parallel environment": "smp range: 2",
+                    "priority": "-7",
+                },
+            ),
+            (
+                {"smp": 1, "cput": "01:00:00", "vmem": "3gb", "walltime": None, "gpus": 0},
+                {"hard resource_list": "h_cpu=3600,h_vmem=3072M"},
+            ),
+        ]:
+            directives = [*in_cluster.held, "-ac", "lab=a b"]
+            job = spec(
+                work,
+                "true",
+                queue="all.q",
+                resources={"no_such_complex": "", **resources},
+                directives=directives,
+            )
+            (id_,) = submit(executor, [job])
+            shown = executor.get_job_summary(id_)
+            wanted = {"hard_queue_list": "all.q", "context": "lab=a b", **told}
+            lists = {"hard resource_list"}
+            assert {name: shown.get(name) for name in wanted if name not in lists} == {
+                name: value for name, value in wanted.items() if name not in lists
+            }
+            for name in lists:
+                assert sorted(shown[name].split(",")) == sorted(wanted[name].split(","))
+
     def test_a_strange_job_dir_is_no_obstacle(self, in_cluster: GridEngine, work: Path) -> None:
         folder = work / 'it\'s 100%j {task} a\\b "日本"'
         folder.mkdir()
