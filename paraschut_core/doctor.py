@@ -312,9 +312,9 @@ def _executor(settings: Settings) -> Iterator[Finding]:
             return
         began = time.monotonic()
         jobs = executor.poll()
-        yield Finding(
-            OK, "executor", f"{name} answers in {time.monotonic() - began:.2f} s; {len(jobs)} jobs of yours"
-        )
+        took = time.monotonic() - began
+        yield Finding(OK, "executor", f"{name} answers in {took:.2f} s; {len(jobs)} jobs of yours")
+        yield Finding(OK, name, f"jobs that one command may submit: {executor.chunk_limit():,}")
         # Executors of others need not have it.
         health = getattr(executor, "health", None)
         if callable(health):

@@ -15,6 +15,7 @@ from .pbs_answers import (
     parse_deleted,
     parse_endings,
     parse_full,
+    parse_queues,
     parse_records,
     parse_submitted,
     parse_table,
@@ -201,7 +202,7 @@ class PBSJobExecutor(ClusterExecutor):
         return dict(parse_full(self.ask("qstat", "-f", id_).stdout).get(id_, {}))
 
     def health(self) -> str:
-        queues = [line for line in self.ask("qstat", "-Q").stdout.splitlines() if line.strip()][2:]
+        queues = self.ask("qstat", "-Q", "-f").stdout
         try:
             server = self.ask("qstat", "-B", "-f").stdout
         except SchedulerError:
@@ -211,6 +212,6 @@ class PBSJobExecutor(ClusterExecutor):
             [
                 f"PBS {dict(known).get('pbs_version', '(version unknown)')}",
                 *(f"{name} = {value}" for name, value in known if name != "pbs_version"),
-                *(f"queue {line.split()[0]}" for line in queues),
+                *parse_queues(queues),
             ]
         )

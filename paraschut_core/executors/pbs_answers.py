@@ -204,6 +204,21 @@ def _ending(record: Mapping[str, str]) -> Ending:
     return ending_of(status, host, record)
 
 
+def parse_queues(text: str) -> Iterator[str]:
+    """A line about each queue in the answer of qstat -Q -f."""
+    for block in re.split(r"^Queue:", text, flags=re.MULTILINE)[1:]:
+        head, _, body = block.partition("\n")
+        queue = dict(line.strip().partition(" = ")[::2] for line in body.split("\n"))
+        closed = [word for word in ("enabled", "started") if queue.get(word, "no").lower() in ("no", "false")]
+        limits = [
+            f", {name.removeprefix('resources_max.')} up to {value}"
+            for name, value in queue.items()
+            if name.startswith(("resources_max.", "max_queued", "max_run"))
+        ]
+        state = "not " + " and not ".join(closed) if closed else "open"
+        yield f"queue {head.strip()}: {state}{''.join(limits)}"
+
+
 # ------------------------------------------------------------------------------------ deleting
 
 _FAILED = re.compile(r"qdel: (.*\S)\s+([0-9]+(?:\[[0-9-]*\])?)(?:\.\S+)?")

@@ -21,6 +21,7 @@ from .sge_answers import (
     parse_details,
     parse_endings,
     parse_qstat,
+    parse_queues,
     parse_reasons,
     parse_submitted,
 )
@@ -194,7 +195,7 @@ class SGEJobExecutor(ClusterExecutor):
 
     def health(self) -> str:
         version = self.ask("qstat", "-help").stdout.partition("\n")[0]
-        queues = ", ".join(self.ask("qconf", "-sql").stdout.split())
+        queues = parse_queues(self.ask("qconf", "-sq", "*").stdout)
         environments = ", ".join(self.ask("qconf", "-spl").stdout.split())
         limits = re.findall(
             r"^(max_aj_tasks|max_u_jobs|max_jobs)\s+(\S+)", self.ask("qconf", "-sconf").stdout, re.MULTILINE
@@ -202,7 +203,7 @@ class SGEJobExecutor(ClusterExecutor):
         return "\n".join(
             [
                 f"Grid Engine {version}",
-                f"queues: {queues}",
+                *queues,
                 f"parallel environments: {environments or 'none'}",
                 *(f"{name} = {value}" for name, value in limits),
             ]

@@ -153,6 +153,15 @@ def parse_deleted(status: int, text: str, ids: Sequence[str]) -> dict[str, Delet
     return outcome
 
 
+def parse_queues(text: str) -> Iterator[str]:
+    """A line about each queue in the answer of qconf -sq."""
+    for block in re.split(r"^(?=qname\s)", text.replace("\\\n", ""), flags=re.MULTILINE)[1:]:
+        pairs = (line.split(None, 1) for line in block.split("\n"))
+        queue = {pair[0]: " ".join(pair[1].split()) for pair in pairs if len(pair) == 2}
+        limit = queue.get("h_rt", "INFINITY").replace("INFINITY", "none")
+        yield f"queue {queue['qname']}: slots {queue.get('slots', '?')}, time limit {limit}"
+
+
 # ------------------------------------------------------------------------------------ accounts
 
 

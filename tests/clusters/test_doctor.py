@@ -22,7 +22,12 @@ grace = 0.0
 
 TOLD = {
     "slurm": ("Slurm 2", "MaxArraySize = 20001", "partition main* up", "partition short up, time limit 5:00"),
-    "sge": ("Grid Engine", "queues: all.q", "parallel environments: smp", "max_aj_tasks = 75000"),
+    "sge": (
+        "Grid Engine",
+        "queue all.q: slots 16, time limit none",
+        "parallel environments: smp",
+        "max_aj_tasks = 75000",
+    ),
 }
 
 
@@ -52,6 +57,7 @@ def change(cli: CommandLine, more: str) -> None:
 def test_it_tells_version_queues_and_limits(cli: CommandLine, in_cluster: Cluster) -> None:
     out = cli("doctor").out
     assert f"executor: {in_cluster.executor_class.name} answers in" in out
+    assert f"{in_cluster.executor_class.name}: jobs that one command may submit: 1,000" in out
     for line in TOLD[in_cluster.name]:
         assert line in out
 

@@ -58,4 +58,5 @@ class TestTorque(ClusterSuite):
         assert explained(executor, [id_])[id_].exit_status == 0
 
     def test_doctor_is_told_the_queues(self, executor: ClusterExecutor) -> None:
-        assert executor.health().splitlines() == ["PBS (version unknown)", "queue main", "queue short"]
+        told = ["PBS (version unknown)", "queue main: open", "queue short: open"]
+        assert executor.health().splitlines() == told

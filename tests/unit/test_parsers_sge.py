@@ -17,6 +17,7 @@ from paraschut_core.executors.sge_answers import (
     parse_details,
     parse_endings,
     parse_qstat,
+    parse_queues,
     parse_reasons,
     parse_submitted,
 )
@@ -115,6 +116,18 @@ def test_why_jobs_are_in_error_state() -> None:
     two = parse_reasons(sample("sge/qstat_j_eqw_two").stdout)
     assert two["16"] == 'can\'t open output file "/nowhere/x": No such file or directory'
     assert two["18.2"] == 'can\'t open output file "/nowhere/x.2": No such file or directory'
+
+
+def test_queues_and_their_limits() -> None:
+    text = (
+        "qname                 all.q\nslots                 16,[n1=8], \\\n                      [n2=8]\n"
+        "h_rt                  INFINITY\nqname                 short.q\nslots                 4\n"
+        "h_rt                  01:00:00\n"
+    )
+    assert list(parse_queues(text)) == [
+        "queue all.q: slots 16,[n1=8], [n2=8], time limit none",
+        "queue short.q: slots 4, time limit 01:00:00",
+    ]
 
 
 def test_details_of_a_job() -> None:

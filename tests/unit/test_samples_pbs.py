@@ -12,6 +12,7 @@ from paraschut_core.executors.pbs_answers import (
     parse_deleted,
     parse_endings,
     parse_full,
+    parse_queues,
     parse_records,
     parse_submitted,
     parse_table,
@@ -177,3 +178,27 @@ def test_deleting(name: str, id_: str, gone: bool) -> None:
     assert outcome[id_].gone is gone
     assert outcome == {id_: Deleted(gone, outcome[id_].error)}
     assert bool(outcome[id_].error) is not gone
+
+
+def test_queues_and_their_limits() -> None:
+    assert list(parse_queues(sample("torque/pbs_qstat_Qf").stdout)) == [
+        "queue main: open",
+        "queue short: open",
+        "queue down: open",
+    ]
+    text = """\
+Queue: short
+    queue_type = Execution
+    resources_max.walltime = 00:10:00
+    enabled = True
+    started = True
+
+Queue: disabledq
+    queue_type = Execution
+    max_run = [u:PBS_GENERIC=3]
+    started = False
+"""
+    assert list(parse_queues(text)) == [
+        "queue short: open, walltime up to 00:10:00",
+        "queue disabledq: not enabled and not started, max_run up to [u:PBS_GENERIC=3]",
+    ]
