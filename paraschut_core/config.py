@@ -74,7 +74,10 @@ class SubmitSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     arrays: Annotated[
         bool, Meta(description="Whether jobs of equal queue and resources go out as one array.")
     ] = True
-    rate: Annotated[float, Meta(ge=0, description="Most submit commands a second; 0: no limit.")] = 0.0
+    rate: Annotated[
+        float,
+        Meta(ge=0, description="Most submit commands a second, of all processes together; 0: no limit."),
+    ] = 0.0
     timeout: Annotated[float, Meta(gt=0, description="Seconds after which a submit command is given up.")] = (
         120.0
     )

@@ -62,6 +62,9 @@ def test_no_line_of_a_script_looks_like_a_directive_that_is_in_a_value(tmp_path:
         assert not any(line.startswith(("#SBATCH", "#PBS", "#$", "#BSUB")) for line in hashes)
 
 
+TEXTS = st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=20)
+
+
 @given(value=st.text(st.characters(blacklist_characters="\0"), max_size=40))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_value_arrives(tmp_path: Path, value: str) -> None:
@@ -72,6 +75,25 @@ def test_any_value_arrives(tmp_path: Path, value: str) -> None:
     path = submitted(tmp_path, [spec(tmp_path, "env -0 > env", environment={"VALUE": value})])
     run(path)
     assert environment_in(tmp_path / "env")["VALUE"] == value
+
+
+@given(
+    shared=st.dictionaries(st.from_regex(r"V[A-Za-z0-9_]{0,5}", fullmatch=True), TEXTS, max_size=4),
+    own=st.lists(TEXTS, min_size=2, max_size=2),
+)
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_values_arrive_in_the_tasks_of_an_array(
+    tmp_path: Path, shared: dict[str, str], own: list[str]
+) -> None:
+    jobs = [
+        job._replace(environment={**shared, "OWN": text})
+        for job, text in zip(specs(tmp_path, ["env -0 > env"] * 2), own, strict=True)
+    ]
+    path = submitted(tmp_path, jobs)
+    for task, job in enumerate(jobs, 1):
+        run(path, task)
+        found = environment_in(tmp_path / "env")
+        assert {name: found.get(name) for name in job.environment} == job.environment
 
 
 def test_each_task_of_an_array_gets_its_own_and_what_all_share(tmp_path: Path) -> None:
