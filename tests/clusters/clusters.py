@@ -154,13 +154,16 @@ class Slurm(OwnCluster):
         wait_until(lambda: self._nodes() == {"idle"}, "the nodes are back")
 
     @contextmanager
-    def configured(self, parameter: str) -> Iterator[None]:
-        """Adds one to the scheduler's parameters."""
+    def configured(self, parameter: str, value: str) -> Iterator[None]:
+        """Lets one of the scheduler's parameters have another value."""
         before = read(f"{self.folder}/etc/slurm.conf")
-        self._configure(re.sub(r"(SchedulerParameters=.*)", rf"\1,{parameter}", before))
+        self._configure(re.sub(rf"\b{parameter}=\w+", f"{parameter}={value}", before))
+        since = time.time()
         try:
             yield
         finally:
+            # Slurm counts in seconds: of two changes within one, it does not notice the second.
+            wait_until(lambda: time.time() > since + 2, "the second of the change is over")
             self._configure(before)
 
     def _configure(self, text: str) -> None:

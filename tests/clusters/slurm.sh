@@ -37,7 +37,7 @@ AccountingStorageType=accounting_storage/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 SchedulerType=sched/backfill
-SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=2,bf_max_job_test=100,default_queue_depth=100
+SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=2,bf_max_job_test=100,default_queue_depth=100,max_array_tasks=20000
 MinJobAge=300
 MaxJobCount=50000
 MaxArraySize=20001

@@ -9,7 +9,7 @@ import pytest
 
 from paraschut_core.executors import command
 from paraschut_core.executors.cluster import ClusterExecutor
-from paraschut_core.model import RUNNING, STUCK
+from paraschut_core.model import HELD, QUEUED, RUNNING, STUCK
 from tests.clusters.clusters import GridEngine
 from tests.clusters.suite import WAIT, OwnClusterSuite, executor, explained, live, submit, wait_for_end
 from tests.clusters.tools import read, spec, specs
@@ -52,6 +52,32 @@ class TestGridEngine(OwnClusterSuite):
         }
         assert all(outcome.gone for outcome in executor.delete_many({id_: {} for id_ in jobs}).values())
         wait_for_end(executor, list(jobs))
+
+    def test_what_an_operator_does_to_a_job_is_seen(
+        self, executor: ClusterExecutor, in_cluster: GridEngine, work: Path
+    ) -> None:
+        (id_,) = submit(executor, [spec(work, "sleep 600", directives=["-r", "y"])])
+
+        def becomes(state: str, reason: str = "") -> None:
+            wait_until(
+                lambda: (job := executor.poll()[id_]).state == state and job.reason == reason,
+                f"it is {state}: {reason}",
+            )
+
+        becomes(RUNNING)
+        in_cluster.run("qmod", "-sj", id_)
+        becomes(HELD, "suspended")
+        in_cluster.run("qmod", "-usj", id_)
+        becomes(RUNNING)
+        in_cluster.run("qmod", "-sq", "all.q")
+        try:
+            becomes(HELD, "suspended with its queue")
+        finally:
+            in_cluster.run("qmod", "-usq", "all.q")
+        becomes(RUNNING)
+        in_cluster.run("qmod", "-rj", id_)
+        becomes(QUEUED, "started anew")
+        assert executor.delete_many({id_: {}})[id_].gone
 
     def test_a_dead_node_daemon_does_not_end_its_jobs(
         self, executor: ClusterExecutor, in_cluster: GridEngine, work: Path

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from paraschut_core.executors.cluster import ClusterExecutor
-from paraschut_core.model import ENDED, QUEUED, RUNNING, STUCK
+from paraschut_core.model import ENDED, HELD, QUEUED, RUNNING, STUCK
 from tests.clusters.clusters import Slurm
 from tests.clusters.suite import WAIT, OwnClusterSuite, executor, explained, live, submit, wait_for_end
 from tests.clusters.tools import read, spec, specs
@@ -107,6 +107,26 @@ class TestSlurm(OwnClusterSuite):
         wait_until(lambda: [executor.poll()[id_].reason for id_ in ids] == reasons, "both have reasons")
         assert [executor.poll()[id_].state for id_ in ids] == [STUCK] * 2
 
+    def test_what_an_operator_does_to_a_job_is_seen(
+        self, executor: ClusterExecutor, in_cluster: Slurm, work: Path
+    ) -> None:
+        (id_,) = submit(executor, [spec(work, "sleep 600", directives=["--requeue"])])
+
+        def becomes(state: str) -> None:
+            wait_until(lambda: executor.poll()[id_].state == state, f"it is {state}")
+
+        becomes(RUNNING)
+        in_cluster.run("scontrol", "suspend", id_)
+        becomes(HELD)
+        in_cluster.run("scontrol", "resume", id_)
+        becomes(RUNNING)
+        in_cluster.run("scontrol", "requeuehold", id_)
+        becomes(HELD)
+        assert "held" in executor.poll()[id_].reason
+        in_cluster.run("scontrol", "release", id_)
+        becomes(QUEUED)
+        assert executor.delete_many({id_: {}})[id_].gone
+
     def test_an_impossible_request_is_refused_and_its_remains_are_not_taken_for_a_job(
         self, executor: ClusterExecutor, work: Path
     ) -> None:
@@ -171,7 +191,7 @@ class TestSlurm(OwnClusterSuite):
     ) -> None:
         executor = in_cluster.executor(work)
         assert executor.chunk_limit() == 1000
-        with in_cluster.configured("max_array_tasks=20"):
+        with in_cluster.configured("max_array_tasks", "20"):
             assert in_cluster.executor(work / "other").chunk_limit() == 20
             outcomes = executor.submit_many(specs(work, ["true"] * 100, directives=in_cluster.held))
         assert [outcome.id is not None for outcome in outcomes] == [True] * 6 + [False] * 94
