@@ -188,11 +188,18 @@ def explain_missing(
 ) -> Observed:
     """Asks the accounts once for all the missing whose reason is not known, and writes down what they say."""
     asked: dict[str, JobRow] = {}
+    shown: dict[JobKey, Ending] = {}
     for key, lost in observed.missing.items():
         row = rows[key]
-        if lost.reason == GONE and row.ending is None:
+        if row.ending is not None:
+            continue
+        if lost.reason not in (GONE, CUT_SHORT):  # the queue itself tells, as long as it remembers the job
+            shown[key] = Ending(lost.reason, lost.exit_status, lost.signal)
+        elif lost.reason == GONE:
             for i in _ids(row, ()):
                 asked[i] = row
+    if shown:
+        _write_endings(ws, shown, rows)
     now = time.time()
     due = inquiries.due(sorted(asked), now)
     if not due:

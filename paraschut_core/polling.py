@@ -17,6 +17,7 @@ from .db.poll import Absent, PollRecord, is_leased, read_poll, store_poll, take_
 from .db.spawns import read_live_spawns
 from .errors import DatabaseError, ParaschutError, SchedulerError
 from .model import ENDED, JobRow, LiveJob, Spawn
+from .text import clean_line
 from .workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,12 @@ def ask(ws: Workspace, *, force: bool = False) -> PollRecord:
 
 _unkept: dict[tuple[str, str], PollRecord] = {}
 """This process's own last polls, where the database cannot be written to."""
+
+
+def trouble(executor: str, failing_since: float | None, error: str) -> str:
+    """In one line, since when a scheduler does not answer, and why."""
+    since = time.strftime(" since %Y-%m-%d %H:%M:%S", time.localtime(failing_since)) if failing_since else ""
+    return f"{executor} does not answer{since}: {clean_line(error or 'never asked')}"
 
 
 def _known(ws: Workspace, key: str) -> PollRecord:

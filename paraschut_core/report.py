@@ -32,6 +32,7 @@ class Queue(NamedTuple):
     connected: bool
     error: str
     in_queue: int
+    failing_since: float | None = None
 
     def missing(self) -> dict[int, list[JobInfo]]:
         """The missing jobs by batch."""
@@ -120,6 +121,7 @@ def read_queue(ws: Workspace, condition: str = "", *, force_poll: bool = False) 
         record.failing_since is None and bool(record.polled_at),
         record.error,
         len(live),
+        record.failing_since,
     )
 
 
@@ -162,7 +164,7 @@ def lines_of(queue: Queue, display: Collection[str] | None = None) -> Iterator[s
             yield f"  {key}: {clean_line(missing.reason)}"
     yield from elsewhere_lines(queue)
     if not queue.connected:
-        yield f"\n{queue.executor} does not answer: {clean_line(queue.error or 'never asked')}"
+        yield f"\n{polling.trouble(queue.executor, queue.failing_since, queue.error)}"
     for infos in queue.jobs.values():
         for info in infos:
             if "unreadable" in info:

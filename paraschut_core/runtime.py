@@ -7,7 +7,7 @@ import sys
 import time
 
 from .db.connection import Database, who_am_i
-from .db.history import record_ending
+from .db.history import read_ending, record_ending
 from .db.jobs import checked_id, read_info, write_info
 from .db.spawns import find_spawn, read_tokens, spawn_fields, start_spawn
 from .db.submitting import Running, complete, require_current, start
@@ -152,8 +152,13 @@ def start_job(db: Database, key: JobKey, given_id: str | None = None) -> JobInfo
 
 
 def job_info(db: Database, key: JobKey, given_id: str | None = None, *, with_spawns: bool = True) -> JobInfo:
-    """A job's metadata; for a spawn job also its spawns' fields: its own alone inside a spawn."""
+    """A job's metadata; for a spawn job also its spawns' fields: its own alone inside a spawn.
+
+    Of a job that did not complete, `qstat` is what the scheduler last recorded of its latest attempt.
+    """
     info = read_info(db, key)
+    if "qstat" not in info and (ending := read_ending(db, key, info["attempt"])) and ending.record:
+        info["qstat"] = dict(ending.record)
     if info["state"] == SPAWN and with_spawns:
         known = read_tokens(db, key)
         mine = own_key() == key

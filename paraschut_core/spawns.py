@@ -155,7 +155,8 @@ def resubmit(ws: Workspace, key: JobKey, count: int | None = None) -> int:
     """
     record = polling.ask(ws, force=True)
     if record.failing_since is not None:
-        raise SchedulerError(f"{ws.executor.name} does not answer ({record.error}); nothing was resubmitted.")
+        trouble = polling.trouble(ws.executor.name, record.failing_since, record.error)
+        raise SchedulerError(f"{trouble}; nothing was resubmitted.")
     settle_claims(ws, record)
     with ws.db.transaction() as tx:
         info = current_info(tx, ws.db, key)

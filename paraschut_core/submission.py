@@ -85,7 +85,8 @@ def submit_next(
     if _silent(record):
         record = polling.ask(ws, force=True)  # it may be back, long before its next poll is due
     if _silent(record):
-        raise SchedulerError(f"{executor.name} does not answer ({record.error}); nothing was submitted.")
+        trouble = polling.trouble(executor.name, record.failing_since, record.error)
+        raise SchedulerError(f"{trouble}; nothing was submitted.")
     settle_claims(ws, record)
     in_queue = count_in_queue(ws, record)
     matching = set(matching_keys(ws.reader, condition)) if condition.strip() else None
@@ -437,13 +438,19 @@ def settle_claims(ws: Workspace, record: PollRecord) -> int:
         # The queue that is asked is one user's: of what others submitted, it says nothing.
         if not c.claimed_by or same_user(c.claimed_by, ws.db.who)
     ]
-    try:
-        found = ws.executor.find([c.token for c in claims]) if claims else {}
-    except Exception as error:  # noqa: BLE001 - a user's own executor may raise anything
-        log.info("cannot look for %d submissions: %s", len(claims), error)
+    if not claims:
         return 0
+    found = {job.token: id_ for id_, job in record.answer.items() if job.token}
     late = [c for c in claims if c.token not in found and _is_over(ws, c)]
-    if not found and not late:
+    if late:
+        # The answer that all share may be older than they are: the scheduler is asked once more.
+        try:
+            found |= ws.executor.find([c.token for c in late])
+        except Exception as error:  # noqa: BLE001 - a user's own executor may raise anything
+            log.info("cannot look for %d submissions: %s", len(late), error)
+            return 0
+        late = [c for c in late if c.token not in found]
+    if not late and not any(c.token in found for c in claims):
         return 0
     settled = 0
     with ws.db.transaction() as tx:

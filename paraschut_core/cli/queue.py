@@ -93,7 +93,13 @@ def as_dict(queue: Queue, display: Collection[str] | None = None) -> dict[str, A
             "complete": queue.complete,
             "missing": sum(map(len, missing.values())),
         },
-        "queue": {"executor": queue.executor, "connected": queue.connected, "total": queue.in_queue},
+        "queue": {
+            "executor": queue.executor,
+            "connected": queue.connected,
+            "total": queue.in_queue,
+            "error": queue.error,
+            "failing_since": queue.failing_since,
+        },
         "elsewhere": {str(key): where for key, where in queue.elsewhere().items()},
         "reasons": {str(key): lost._asdict() for key, lost in queue.reasons().items()},
     }
@@ -133,6 +139,7 @@ def _state_lines(states: dict[str, list[int]]) -> str:
 
 def _show_end(queue: Queue) -> None:
     """The lines below the table."""
+    from ..polling import trouble
     from ..report import elsewhere_lines
 
     output.line()
@@ -145,7 +152,7 @@ def _show_end(queue: Queue) -> None:
     for text in elsewhere_lines(queue):
         output.line(text.strip())
     if not queue.connected:
-        output.line(f"{queue.executor} does not answer: {queue.error or 'never asked'}")
+        output.line(trouble(queue.executor, queue.failing_since, queue.error))
     output.line(f"total jobs on server queue: {queue.in_queue}")
     output.line(f"running/complete/total: {queue.running}/{queue.complete}/{queue.total}")
 

@@ -119,7 +119,11 @@ def _object(text: str | None) -> dict[str, Any]:
 def record_ending(
     tx: Transaction, key: JobKey, attempt: int, ending: Ending, *, overwrite: bool = True
 ) -> bool:
-    """Keeps how an attempt ended; without `overwrite`, what is known already stays. True if written."""
+    """Keeps how an attempt ended, in the history too; without `overwrite`, what is known already stays.
+
+    Returns:
+        whether it was written.
+    """
     changed = tx.connection.execute(
         "INSERT INTO ending VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO "
         + (
@@ -141,6 +145,8 @@ def record_ending(
             tx.rev,
         ),
     ).rowcount
+    if changed > 0:
+        add_event(tx, key, attempt, None, None, f"ended: {ending.reason}")
     return changed > 0
 
 

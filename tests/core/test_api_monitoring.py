@@ -247,7 +247,7 @@ def test_a_silent_scheduler_is_said_and_the_index_shown_all_the_same(
     printed = report(Executor=pipeline)
     assert "'submit': [1], 'run': [2, 3]" in printed
     assert "missing jobs: {}" in printed
-    assert "fake does not answer: squeue: connection refused" in printed
+    assert re.search("fake does not answer since [0-9: -]+: squeue: connection refused\n", printed)
 
 
 def test_a_damaged_row_is_shown_as_such_and_all_others_work(

@@ -102,7 +102,13 @@ def test_queue_as_json_has_the_documented_form(cli: CommandLine) -> None:
         }
     ]
     assert report["counts"] == {"total": 3, "running": 0, "complete": 2, "missing": 1}
-    assert report["queue"] == {"executor": "local", "connected": True, "total": 0}
+    assert report["queue"] == {
+        "executor": "local",
+        "connected": True,
+        "total": 0,
+        "error": "",
+        "failing_since": None,
+    }
     reason = report["reasons"][f"{batch}/1"]
     assert {"reason": "exit status 1", "exit_status": 1, "signal": None}.items() <= reason.items()
 

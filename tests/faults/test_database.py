@@ -118,7 +118,7 @@ TROUBLES: dict[str, tuple[Callable[[Path], None], str]] = {
     "an empty file": (make_empty, "is empty: it has no jobs and no tables. .* paraschut init"),
     "a foreign database": (make_foreign, "is an SQLite database, but not one of Paraschut's"),
     "a named foreign database": (make_named_foreign, "is an SQLite database, but not one of Paraschut's"),
-    "a newer database": (make_newer, "written by a newer Paraschut .*format is 2.*pip install -U"),
+    "a newer database": (make_newer, "written by a newer Paraschut .*format is .*pip install -U"),
     "a database of v0.6": (make_v06, "is a database of Paraschut 0.6. .*paraschut import"),
     "a broken link": (make_broken_link, "is a broken link"),
     "a pipe": (make_fifo, "is not a regular file"),
