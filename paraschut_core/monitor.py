@@ -261,7 +261,14 @@ def examine(
 
     A scheduler's list is its own and one user's: of what others have, its silence says nothing.
     """
-    elsewhere = {row.key: where for row in rows.values() if (where := _other_queue(ws, row))}
+    kinds = {(row.claimed_by, None if row.state == SPAWN else row.executor) for row in rows.values()}
+    queues = {kind: _other_queue(ws, *kind) for kind in kinds}  # many jobs, few submitters
+    elsewhere = {
+        key: where
+        for key, row in rows.items()
+        # A spawn job is where its spawns are.
+        if (where := queues[row.claimed_by, None if row.state == SPAWN else row.executor])
+    }
     here = {key: [s for s in own if ws.executor.holds(s.executor)] for key, own in spawns.items()}
     scattered = {
         key: _first_other(ws, own) for key, own in spawns.items() if len(here[key]) < len(own) and key in rows
@@ -284,12 +291,11 @@ def examine(
     return observed if inquiries is None else explain_missing(ws, observed, rows, inquiries)
 
 
-def _other_queue(ws: Workspace, row: JobRow) -> str:
+def _other_queue(ws: Workspace, claimed_by: str | None, executor: str | None) -> str:
     """In whose queue a job is that this scheduler's list for this user does not show: '' if it would."""
-    if row.claimed_by and not same_user(row.claimed_by, ws.db.who):
-        return f"{row.executor or 'the queue'} of {row.claimed_by.partition('@')[0]}"
-    # A spawn job is where its spawns are.
-    return "" if row.state == SPAWN or ws.executor.holds(row.executor) else row.executor or ""
+    if claimed_by and not same_user(claimed_by, ws.db.who):
+        return f"{executor or 'the queue'} of {claimed_by.partition('@')[0]}"
+    return executor if executor and not ws.executor.holds(executor) else ""
 
 
 def _first_other(ws: Workspace, spawns: Sequence[Spawn]) -> str:

@@ -9,14 +9,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from itertools import chain
 
 from .db.changes import read_revision
-from .db.jobs import read_online_rows
+from .db.jobs import read_online_ids
 from .db.poll import Absent, PollRecord, is_leased, read_poll, store_poll, take_lease
 from .db.spawns import read_live_spawns
 from .errors import DatabaseError, ParaschutError, SchedulerError
-from .model import ENDED, JobRow, LiveJob, Spawn
+from .model import ENDED, LiveJob
 from .text import clean_line
 from .workspace import Workspace
 
@@ -38,10 +37,11 @@ def scheduler_key(ws: Workspace) -> str:
 
 def expected_ids(ws: Workspace) -> set[str]:
     """The ids of all jobs and spawns that should be in this scheduler's queue."""
-    submissions: list[JobRow | Spawn] = [*read_online_rows(ws.reader)]
-    submissions += chain.from_iterable(read_live_spawns(ws.reader).values())
-    mine = [submission for submission in submissions if ws.executor.holds(submission.executor)]
-    return {i for submission in mine for i in (submission.submit_id, submission.cluster_id) if i}
+    ids = {i for _, _, *own in read_online_ids(ws.reader, ws.executor.identity) for i in own if i}
+    for spawns in read_live_spawns(ws.reader).values():
+        here = (spawn for spawn in spawns if ws.executor.holds(spawn.executor))
+        ids.update(i for spawn in here for i in (spawn.submit_id, spawn.cluster_id) if i)
+    return ids
 
 
 def ask(ws: Workspace, *, force: bool = False) -> PollRecord:

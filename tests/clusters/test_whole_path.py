@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 import paraschut_core as psu
 from paraschut_core.model import QUEUED
 from tests.clusters.tools import NASTY, environment_in, read
-from tests.clusters.whole_path_place import WAIT, Place, cluster, forget_counts, has_ended, place
+from tests.clusters.whole_path_place import CLUSTERS, WAIT, Place, cluster, forget_counts, has_ended, place
 from tests.helpers import wait_until
 
 __all__ = ["cluster", "place"]
+
+on_clusters = pytest.mark.parametrize("cluster", CLUSTERS, indirect=True)
 
 MAP = """
 info = psu.get_job_info(SetID=True)
@@ -162,6 +166,30 @@ def test_a_job_multiplies_itself_a_lost_spawn_is_replaced_and_the_last_completes
     assert len(place.lines("last")) == 1
     assert psu.get_job_info(batch, 0)["spawned"] == 5
     assert [why for _, after, why in place.history(batch, 0) if after == "complete"] == ["completed"]
+
+
+@on_clusters
+def test_another_executor_neither_judges_nor_deletes_what_the_cluster_has(place: Place) -> None:
+    batch = place.make(*[{"script": "true", **place.held()}] * 2)
+    psu.submit_one_batch(batch)
+    place.configure(executor="local")
+    local = place.make({"script": WAIT})
+    psu.submit_one_batch(local)
+    report = [place("queue", "--json", "--poll").json for _ in range(3)][-1]
+    assert report["reasons"] == {}
+    assert report["elsewhere"] == {f"{batch}/{index}": place.name for index in (0, 1)}
+    assert f"2 submitted to {place.name}, of which local cannot tell\n" in place("queue").out
+    for verb in ("qdel", "reset", "resubmit"):
+        report = place(verb, batch, "--yes", "--json", status=1).json
+        assert report["done"] == []
+        assert [f"it was submitted to {place.name}, and what is asked here is local" in why
+                for _, _, why in report["failed"]] == [True, True]  # fmt: skip
+    place.configure()
+    assert len(place.queue()) == 2
+    report = place("queue", "--json", "--poll").json
+    assert (report["reasons"], report["elsewhere"]) == ({}, {f"{local}/0": "local"})
+    assert len(place("qdel", batch, "--yes", "--json").json["done"]) == 2
+    place.go()
 
 
 HELD_BACK = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 
@@ -21,6 +22,7 @@ from tests.clusters.whole_path_place import (
     place,
 )
 from tests.helpers import wait_until
+from tests.terminal.screen import Terminal, paraschut
 
 __all__ = ["cluster", "place"]
 
@@ -136,10 +138,49 @@ def test_while_the_controller_is_dead_nothing_is_missing_and_afterwards_what_end
         monitor.close()
 
 
+LOST = re.compile("[0-9] missing")
+"""What the status bar says when there are such jobs."""
+
+
+@on_clusters
+def test_an_open_dashboard_rides_out_the_death_of_the_controller(place: Place) -> None:
+    place.configure(poll_timeout=3.0, interval=1.0)
+    ends = place.script("ends.py", f"psu.get_job_info(SetID=True); os.system({WAIT!r}); psu.set_complete()")
+    batch = place.make({"script": ends}, {"script": "true", **place.held()})
+    psu.submit_one_batch(batch)
+    place.wait_for_states(batch, {0: "run"})
+    wait_until(place.is_saved, "the controller has written down what it knows")
+    with Terminal(paraschut(), cwd=place.folder) as dashboard:
+        dashboard.wait(f"{place.name}  polled")
+        place.own.kill_controller()
+        try:
+            shown = dashboard.wait(f"{place.name}  not answering since")
+            since = re.search("not answering since ([0-9:]+)", shown)
+            assert since
+            failures = "SELECT failures FROM poll"
+            wait_until(lambda: place.sql(failures)[0][0] >= 3, "it was asked again and again")
+            place.go()
+            place.wait_for_states(batch, {0: "complete"})
+            shown = dashboard.wait("1 / 2", "what jobs do while the controller is dead")
+            assert f"not answering since {since[1]}" in shown
+            assert not LOST.search(shown)
+        finally:
+            place.own.restart_controller()
+        shown = dashboard.wait(f"{place.name}  polled", "that the controller is back", 120)
+        assert not LOST.search(shown)
+        place.release(batch)
+        dashboard.wait(lambda text: bool(LOST.search(text)), "the job that ends without a word", 120)
+        dashboard.press("q")
+        assert dashboard.wait_end() == 0
+    assert place.reasons() == {f"{batch}/1": "exit status 0"}
+
+
 STRANGE = {
     "an empty list": ("cat <<'END'", "{empty}", "END", "exit 0"),
     "garbage": ("echo 'Connecting to the scheduler...'", "exit 0"),
     "a refusal": ("echo 'Unable to contact the scheduler' >&2", "exit 1"),
+    "an unknown user": ("echo 'error: Invalid user id: 1000' >&2", "exit 1"),
+    "nothing for minutes": ("exec sleep 120",),
     "half a list": ("$real \"$@\" | head -c 40", "exit 0"),
     "no permission": (),
     "no command": (),
@@ -149,6 +190,8 @@ ONE_LINE = {
     "an empty list": "an empty list, although 2 jobs should be there",
     "garbage": "understood",
     "a refusal": "Unable to contact the scheduler (exit status 1)",
+    "an unknown user": "Invalid user id: 1000 (exit status 1)",
+    "nothing for minutes": "not answering for 3 s",
     "half a list": "",
     "no permission": "permission denied",
     "no command": "command not found",
@@ -164,6 +207,7 @@ EMPTY = {
 def test_a_strange_answer_changes_nothing_and_is_said_in_one_line(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    place.configure(poll_timeout=3.0)
     held = {"script": "true", **place.held()}
     batch = place.make({"script": WAIT}, held, {"script": "exit 3"}, {"script": "true", "priority": 0})
     psu.submit_one_batch(batch)

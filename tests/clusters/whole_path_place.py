@@ -45,9 +45,10 @@ slots = 6
 idle_timeout = 0.5
 kill_grace = 1.0
 [poll]
-interval = 0.0
+interval = {interval:g}
 timeout = {poll_timeout:g}
 grace = 0.0
+backoff = 2.0
 [submit]
 max_jobs = 100000
 timeout = {submit_timeout:g}
@@ -104,9 +105,21 @@ class Place(CommandLine):
     def words(self) -> Words:
         return WORDS[self.name]
 
-    def configure(self, poll_timeout: float = 60.0, submit_timeout: float = 60.0, more: str = "") -> None:
+    def configure(
+        self,
+        poll_timeout: float = 60.0,
+        submit_timeout: float = 60.0,
+        interval: float = 0.0,
+        executor: str = "",
+        more: str = "",
+    ) -> None:
         """Writes the project's configuration; `more` are lines that end it."""
-        text = TOML.format(executor=self.name, poll_timeout=poll_timeout, submit_timeout=submit_timeout)
+        text = TOML.format(
+            executor=executor or self.name,
+            interval=interval,
+            poll_timeout=poll_timeout,
+            submit_timeout=submit_timeout,
+        )
         (self.folder / "paraschut.toml").write_text(text + more)
 
     # ------------------------------------------------------------------ jobs

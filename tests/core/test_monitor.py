@@ -390,6 +390,38 @@ def test_a_reason_is_asked_for_once_written_down_and_shown_to_all(
     assert project.sql("SELECT reason, exit_status, signal, hostname FROM ending") == [
         ("out of memory on n1", 137, 9, "n1")
     ]
+    assert project.sql('SELECT "from", "to", why FROM event ORDER BY id DESC LIMIT 1') == [
+        (None, None, "ended: out of memory on n1")
+    ]
+
+
+def test_what_the_queue_itself_tells_of_an_end_is_written_down_before_it_forgets(
+    watched: Monitor, running: Scheduler, project: Project
+) -> None:
+    watched.poll()
+    running.end("1001", Ending("exit status 0", 0, None, "n7"))
+    assert lost(watched.poll()) == {0: "exit status 0"}
+    running.lose_sight("1001")
+    for _ in range(3):
+        snapshot = watched.poll()
+    assert lost(snapshot) == {0: "exit status 0"}
+    assert running.explained == []
+    assert project.sql("SELECT count(*) FROM event WHERE why = 'ended: exit status 0'") == [(1,)]
+
+
+def test_the_schedulers_last_record_of_a_lost_job_is_its_qstat(
+    watched: Monitor, running: Scheduler, project: Project
+) -> None:
+    watched.poll()
+    running.lose_sight("1001")
+    running.endings["1001"] = Ending("time limit 00:01:00", record={"State": "TIMEOUT", "NodeList": "n1"})
+    watched.poll()
+    watched.poll()
+    assert psu.get_job_info(BATCH, 0)["qstat"] == {"State": "TIMEOUT", "NodeList": "n1"}
+    assert "qstat" not in psu.get_job_info(BATCH, 1)
+    psu.set_job_field(BATCH, 0)
+    psu.submit_one_job(BATCH, 0, Executor=running)
+    assert "qstat" not in psu.get_job_info(BATCH, 0), "it is of the attempt before"
 
 
 def test_accounts_that_know_nothing_are_asked_seldom(watched: Monitor, running: Scheduler) -> None:

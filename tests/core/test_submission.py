@@ -200,6 +200,32 @@ def test_what_the_queue_shows_under_a_claims_token_is_adopted(project: Project, 
     assert project.states() == {0: "submit", 1: "submit"}
 
 
+def test_claims_that_may_still_take_effect_cost_no_look_at_the_queue_beyond_the_poll_of_all(
+    project: Project, scheduler: Scheduler
+) -> None:
+    keys = project.add_many(3)
+    tokens = claim_by(project, dead_process(), keys)
+    scheduler.live = {"77": LiveJob("77", "queued", token=tokens[1])}
+    assert settle(project, scheduler) == 1
+    assert settle(project, scheduler) == 0
+    assert scheduler.polls == 2
+
+
+def test_before_a_claim_goes_back_the_queue_is_looked_at_once_more(
+    project: Project, scheduler: Scheduler
+) -> None:
+    keys = project.add_many(2)
+    tokens = claim_by(project, dead_process(), keys, age=1000)
+
+    def arrives() -> None:
+        scheduler.live = {"78": LiveJob("78", "queued", token=tokens[0])}
+
+    scheduler.during_poll = arrives
+    assert settle(project, scheduler) == 2
+    assert project.states() == {0: "submit", 1: "init"}
+    assert project.column("submit_id", 0) == "78"
+
+
 def test_a_claim_that_is_nowhere_goes_back_only_when_it_can_take_effect_no_more(
     project: Project, scheduler: Scheduler
 ) -> None:
