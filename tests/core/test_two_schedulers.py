@@ -273,7 +273,7 @@ def test_processes_that_open_an_older_file_at_once_all_find_it_up_to_date(old: P
         [t.start() for t in threads]
         [t.join() for t in threads]
     """
-    assert run_script(code, old).split("\n") == ["[(None,)]"] * 8 + [""]
+    assert run_script(code, old).count("[(None,)]") == 8
 
 
 def test_an_undo_of_what_version_1_reset_restores_its_spawns(project: Project, old: Path) -> None:
