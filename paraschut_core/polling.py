@@ -75,6 +75,11 @@ _unkept: dict[tuple[str, str], PollRecord] = {}
 """This process's own last polls, where the database cannot be written to."""
 
 
+def is_silent(record: PollRecord) -> bool:
+    """Whether the scheduler does not answer (an answer that is only doubted, for it is empty, is one)."""
+    return not record.polled_at or (record.failing_since is not None and not record.empties)
+
+
 def trouble(executor: str, failing_since: float | None, error: str) -> str:
     """In one line, since when a scheduler does not answer, and why."""
     since = time.strftime(" since %Y-%m-%d %H:%M:%S", time.localtime(failing_since)) if failing_since else ""

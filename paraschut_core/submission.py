@@ -82,9 +82,9 @@ def submit_next(
     if not executor.isconnected():
         raise SchedulerError(f"Not connected to {executor.name}: jobs cannot be submitted from this host.")
     record = polling.ask(ws)
-    if _silent(record):
+    if polling.is_silent(record):
         record = polling.ask(ws, force=True)  # it may be back, long before its next poll is due
-    if _silent(record):
+    if polling.is_silent(record):
         trouble = polling.trouble(executor.name, record.failing_since, record.error)
         raise SchedulerError(f"{trouble}; nothing was submitted.")
     settle_claims(ws, record)
@@ -113,11 +113,6 @@ def _room(ws: Workspace, record: PollRecord, limit: int, wanted: int) -> int:
     """How many jobs may still be submitted: exactly, if those are fewer than `wanted`."""
     at_least = limit - count_unfinished(ws.reader) - len(record.answer)
     return at_least if at_least >= wanted else limit - count_in_queue(ws, record)
-
-
-def _silent(record: PollRecord) -> bool:
-    """Whether the scheduler does not answer (an answer that is only doubted, for it is empty, is one)."""
-    return not record.polled_at or (record.failing_since is not None and not record.empties)
 
 
 def read_max_jobs(ws: Workspace) -> int:

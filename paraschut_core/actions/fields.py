@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from .. import polling
 from ..db.history import add_action, last_undoable, read_actions, same_user, set_action_jobs
 from ..db.history import undo as undo_action
 from ..db.jobs import OWN_FIELDS, SPAWN_FIELDS, read_rows
@@ -14,9 +13,9 @@ from ..db.submitting import change_fields
 from ..errors import DatabaseError, UsageError
 from ..folders import clean_job_folder
 from ..model import COLLECTED, COMPLETE, INIT, JobInfo, JobKey
-from ..monitor import look
 from ..workspace import Workspace
-from .common import NOBODY, Outcome, Report, Selection, Watcher, out_of_sight
+from .common import NOBODY, Outcome, Report, Selection, Watcher
+from .held import held_jobs
 
 Fields = Mapping[str, Any] | Callable[[JobInfo], Mapping[str, Any]]
 """New values, or what makes them from a job's metadata."""
@@ -136,8 +135,8 @@ def reset(
 ) -> Report:
     """Puts jobs back to `init`, their ids dropped (they stay in the history).
 
-    Complete and collected jobs, those that the scheduler still holds, and those of which only another
-    executor or user could tell, are left alone unless `force`.
+    Complete and collected jobs, those that the scheduler still holds, and those that it may hold while it
+    does not answer, or while another executor or user would have to be asked, are left alone unless `force`.
 
     Args:
         attempts: leave jobs alone that are at another submission by now.
@@ -145,14 +144,7 @@ def reset(
         fields: what else to set; it must set the state as well.
     """
     keys = selection.resolve(ws)
-    held: dict[JobKey, str] = {}
-    if not force:
-        observed = look(ws, polling.ask(ws))
-        for key in keys:
-            if (job := observed.live.get(key)) is not None:
-                held[key] = f"{job.state} in the queue as {job.id}: delete it instead"
-            elif key in observed.elsewhere:
-                held[key] = f"{out_of_sight(ws, observed.elsewhere[key])}; --force resets it all the same"
+    held = {} if force else held_jobs(ws, keys)
     report = set_fields(
         ws,
         [key for key in keys if key not in held],

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from .. import polling
 from ..db.changes import read_batches
 from ..db.history import add_action
 from ..db.jobs import delete_batch, require_batch
 from ..folders import clean_temp_files, remove_batch_folder
 from ..model import JobKey
-from ..monitor import look
 from ..workspace import Workspace
-from .common import Outcome, Report, note, out_of_sight
+from .common import Outcome, Report, note
+from .held import held_batches
 
 
 def remove_batches(
@@ -29,16 +28,11 @@ def remove_batches(
     wanted = list(dict.fromkeys(batch_ids))
     for batch_id in wanted:
         require_batch(ws.db, batch_id)  # all are there, or nothing is removed
-    queued: dict[int, str] = {}
-    if not force:
-        observed = look(ws, polling.ask(ws))
-        queued = {key.batch_id: out_of_sight(ws, where) for key, where in observed.elsewhere.items()}
-        queued = {i: f"of one of its jobs nobody here can tell: {why}" for i, why in queued.items()}
-        queued |= {key.batch_id: "it has jobs in the queue: delete them first" for key in observed.live}
+    held = {} if force else held_batches(ws, wanted)
     for batch_id in wanted:
         key = JobKey(batch_id, -1)
-        if batch_id in queued:
-            outcomes.append(Outcome(key, False, queued[batch_id]))
+        if batch_id in held:
+            outcomes.append(Outcome(key, False, held[batch_id]))
             continue
         with ws.db.transaction() as tx:
             jobs = delete_batch(tx, batch_id)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import ConflictError, DuplicateJobError, MetadataError, UnknownJobError, UsageError
-from ..model import ONLINE_STATES, BatchJobs, JobInfo, JobKey, JobRow, name_text
+from ..model import BatchJobs, JobInfo, JobKey, JobRow, name_text
 from .codec import decode, encode
 from .connection import Database, Row, Transaction
 from .history import add_event
@@ -557,13 +557,3 @@ def delete_batch(tx: Transaction, batch_id: int) -> int:
         tx.connection.execute(f"DELETE FROM {table} WHERE BatchID = ?", (batch_id,))
     tx.connection.execute("INSERT INTO tombstone VALUES (?, ?)", (tx.rev, batch_id))
     return removed
-
-
-def online_in_batch(tx: Transaction, batch_id: int) -> int:
-    """How many of a batch's jobs should be online."""
-    marks = ", ".join("?" * len(ONLINE_STATES))
-    (n,) = tx.connection.execute(
-        f"SELECT coalesce(sum(n), 0) FROM counter WHERE BatchID = ? AND state IN ({marks})",
-        (batch_id, *sorted(ONLINE_STATES)),
-    ).fetchone()
-    return int(n)

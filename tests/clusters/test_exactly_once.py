@@ -7,6 +7,7 @@ import random
 import re
 import signal
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -21,8 +22,8 @@ __all__ = ["cluster", "place"]
 
 on_clusters = pytest.mark.parametrize("cluster", CLUSTERS, indirect=True)
 
-KILLS = int(os.environ.get("KILLS", "6"))
-"""At how many points between claim and record a submitter is killed, for each scheduler."""
+KILLS = int(os.environ.get("PARASCHUT_TEST_LINES", "6"))
+"""At how many lines of code between claim and record a submitter is killed, for each scheduler."""
 
 ONCE = """
 info = psu.get_job_info(SetID=True)
@@ -54,8 +55,15 @@ def settle(place: Place, batch: int) -> None:
     wait_until(lambda: not place.queue(), "nothing is left in the queue", 120)
 
 
-def assert_once(place: Place, *batches: int) -> None:
-    assert sorted(place.lines("ran")) == sorted(f"{batch} {n}" for batch in batches for n in range(JOBS))
+def assert_once(place: Place, *batches: int, what: str = "") -> None:
+    """Each job ran once and completed once; with `what`, a line of the table that pytest -s shows."""
+    wanted = [f"{batch} {n}" for batch in batches for n in range(JOBS)]
+    ran = Counter(place.lines("ran"))
+    if what:
+        lost = sum(not ran[job] for job in wanted)
+        twice = sum(ran[job] > 1 for job in wanted)
+        print(f"{place.name:6} {what:46} {len(wanted):3} jobs: {lost} lost, {twice} run twice")
+    assert sorted(ran.elements()) == sorted(wanted)
     assert place.reasons() == {}
     doubles = 'SELECT JobIndex FROM event WHERE "to" = ? GROUP BY BatchID, JobIndex HAVING count(*) > 1'
     assert place.sql(doubles, "complete") == []
@@ -126,7 +134,7 @@ def test_a_submitter_that_dies_at_a_step_leaves_each_job_to_run_once(place: Plac
         assert submitter.process.wait(120) == -signal.SIGKILL
     assert (set(place.states(batch).values()) == {"init"}) == (not step.claimed)
     settle(place, batch)
-    assert_once(place, batch)
+    assert_once(place, batch, what=f"killed {step}")
     # What the scheduler has taken is adopted; what it has not is claimed anew, under another number.
     assert attempts(place, batch) == [1 if step.submitted or not step.claimed else 2] * JOBS
 
@@ -169,7 +177,7 @@ def test_a_submitter_that_is_killed_at_any_line_leaves_each_job_to_run_once(plac
         lines = int(whole.output().split("lines")[-1])
     settle(place, batches[0])
     seed = random.randrange(10**6)
-    print(f"{lines} lines from claim to record; {KILLS} kills, seed {seed}")
+    what = f"killed at {KILLS} of {lines} lines (seed {seed})"
     chosen = random.Random(seed)
     for part in range(KILLS):
         batches.append(make(place))
@@ -178,7 +186,7 @@ def test_a_submitter_that_is_killed_at_any_line_leaves_each_job_to_run_once(plac
             assert submitter.process.wait(120) in (-signal.SIGKILL, 0), at
     for batch in batches:
         settle(place, batch)
-    assert_once(place, *batches)
+    assert_once(place, *batches, what=what)
 
 
 # ------------------------------------------------------------------------------------ the command
@@ -221,7 +229,7 @@ def test_a_submitter_and_its_command_may_meet_any_fate(place: Place, fate: Fate)
         assert submitter.process.wait(120) == (-signal.SIGKILL if fate.kills else 0)
     stand_in.unlink()
     settle(place, batch)
-    assert_once(place, batch)
+    assert_once(place, batch, what=str(fate))
     again = 1 if fate.submitted else 2
     # A refusal that is none is believed: the jobs go out again, and the first are stopped at their start.
     assert attempts(place, batch) == [1 if fate.what.startswith("told") else again] * JOBS
@@ -241,7 +249,7 @@ def test_what_is_submitted_to_a_hung_controller_runs_once(place: Place) -> None:
     finally:
         place.own.wake_controller()
     settle(place, batch)
-    assert_once(place, first, batch)
+    assert_once(place, first, batch, what="given no answer by a stopped controller")
 
 
 # ------------------------------------------------------------------------------------ duplicates

@@ -28,6 +28,9 @@ __all__ = ["cluster", "place"]
 
 on_clusters = pytest.mark.parametrize("cluster", CLUSTERS, indirect=True)
 
+CANCELLED = {"local": "deleted", "slurm": "cancelled", "sge": "killed by signal 9 (SIGKILL)"}
+"""How the end of a running job is told that its user deleted behind our back, as far as accounts can tell."""
+
 EAT = f"exec {sys.executable} -c 'import time; x = b\"x\" * 600_000_000; time.sleep(600)'"
 
 
@@ -44,6 +47,7 @@ def test_what_ended_badly_is_missing_with_its_reason_and_the_accounts_are_asked_
             None,
         ),
     ]
+    jobs.append(({"script": "sleep 600"}, CANCELLED[place.name], None))
     if place.name == "slurm":
         jobs.append(({"script": EAT, "resources": {"mem": "100mb"}}, "out of memory", None))
     elif place.name == "sge":
@@ -54,6 +58,9 @@ def test_what_ended_badly_is_missing_with_its_reason_and_the_accounts_are_asked_
         late = place.ids(batch)[4]
         wait_until(lambda: place.queue()[late].state == RUNNING, "it runs", 120)
         place.cluster.run("scontrol", "update", f"jobid={late}", "EndTime=now+1")
+    cancelled = place.ids(batch)[5]
+    wait_until(lambda: place.queue()[cancelled].state == RUNNING, "it runs", 120)
+    place.kill_in_queue(cancelled)
     wait_until(lambda: not place.queue(), "all have ended", 120)
     monitor = place.monitor()
     try:
@@ -74,6 +81,10 @@ def test_what_ended_badly_is_missing_with_its_reason_and_the_accounts_are_asked_
     for index, (_, reason, status) in enumerate(jobs):
         lost = again.missing[batch, index]
         assert lost.reason.startswith(reason), (index, lost)
+        told = [why for _, _, why in place.history(batch, index) if why.startswith("ended: ")]
+        assert told == [f"ended: {lost.reason}"]
+        if place.name != "local" and index < 3:
+            assert psu.get_job_info(batch, index)["qstat"], "the scheduler's record, or the script's own"
         assert lost.exit_status == status or not reason, (index, lost)
     forget_counts()
     report = place("queue", "--json").json

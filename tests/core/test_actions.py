@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,44 @@ def test_a_reset_leaves_alone_what_is_done_and_what_the_queue_holds(
         3: "state is complete",
     }
     assert project.states() == {0: "init", 1: "submit", 2: "run", 3: "complete", 4: "init"}
+
+
+def test_a_job_submitted_after_the_last_poll_is_looked_for_before_it_is_reset(project: Project) -> None:
+    project.configure("[poll]\ninterval = 1000\n")
+    project.add_many(1)
+    scheduler = Scheduler(shared_poll=True)
+    psu.get_queue(Verbose=False, Executor=scheduler)
+    psu.submit_one_batch(BATCH, Executor=scheduler)
+    with project.workspace(scheduler) as ws:
+        assert messages(actions.reset(ws, WHOLE)) == {0: "queued in the queue as 1001: delete it instead"}
+        assert messages(actions.reset(ws, WHOLE)) == {0: "queued in the queue as 1001: delete it instead"}
+    assert scheduler.polls == 2
+
+
+def test_while_the_scheduler_is_silent_only_what_was_missing_before_is_reset(
+    busy: Scheduler, project: Project
+) -> None:
+    psu.get_queue(Verbose=False, Executor=busy)  # the second in a row without job 4
+    psu.submit_one_job(BATCH, 0, Executor=busy)
+    busy.fault = SchedulerError("down")
+    with project.workspace(busy) as ws:
+        report = actions.reset(ws, WHOLE)
+        (kept,) = actions.remove_batches(ws, [BATCH], force=False).outcomes
+    assert re.fullmatch("fake does not answer since [0-9: -]+: down; --force .*", messages(report)[0])
+    assert project.states() == {0: "submit", 1: "submit", 2: "run", 3: "complete", 4: "init"}
+    assert "it has jobs in the queue" in kept.message
+
+
+def test_a_batch_is_not_removed_while_nobody_ever_answered_whether_its_jobs_run(project: Project) -> None:
+    project.add_many(1)
+    psu.submit_one_batch(BATCH, Executor=Scheduler())
+    project.sql("DELETE FROM poll")
+    silent = Scheduler()
+    silent.fault = SchedulerError("down")
+    with project.workspace(silent) as ws:
+        (kept,) = actions.remove_batches(ws, [BATCH], force=False).outcomes
+        assert "nobody can tell here whether its jobs run: fake does not answer" in kept.message
+        assert actions.remove_batches(ws, [BATCH]).done == 1
 
 
 def test_a_forced_reset_takes_all(busy: Scheduler, project: Project) -> None:
