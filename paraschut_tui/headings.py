@@ -156,7 +156,7 @@ def log_streams(record: JobRecord, errors_first: bool) -> tuple[dict[str, tuple[
     for spawn in record.spawns:
         for name, path in (("stdout", spawn.stdout), ("stderr", spawn.stderr)):
             if path:
-                streams[f"{name} {spawn.spawn_id}"] = (path,)
+                streams[f"spawn {spawn.spawn_id} {name}"] = (path,)
     if any(streams.values()):
         return streams, ""
     return {}, "No log yet: the job was not submitted so far."

@@ -18,6 +18,7 @@ from .file import (
 )
 from .index import LineIndex
 from .lines import print_lines
+from .matching import PatternTooSlowError, TooSlowError
 from .rows import ESCAPE, Row, plain, row_start, rows_after, rows_at, rows_before, tail
 from .search import ERRORS, Found, Pattern, find_next, find_previous, scan, scan_back
 from .times import find_time, parse_time
@@ -36,7 +37,9 @@ __all__ = [
     "Look",
     "OpenLog",
     "Pattern",
+    "PatternTooSlowError",
     "Row",
+    "TooSlowError",
     "describe",
     "find_next",
     "find_previous",

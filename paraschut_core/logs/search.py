@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ..errors import UsageError
 from .file import OpenLog
+from .matching import SHORT, Matcher, PatternTooSlowError, TooSlowError
 from .needles import needles_of
 from .rows import LONGEST, SMALL, cuts, line_start, plain, row_start, shown
 
@@ -17,6 +18,10 @@ _SPARSE = 1024  # bytes for each of which one needle for nothing is bearable
 _ESCAPES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\r\n]*(?:\x07|\x1b\\))")
 _CLOSER_LOOK = frozenset("\r\x1b\x90\x98\x9b\x9d\x9e\x9f")
 _NEWLINE = re.compile(rb"\n")
+_MOST_GIVEN_UP = 8
+"""Rows on which an expression may take too long before the search is given up."""
+
+Cancelled = Callable[[], bool]
 
 
 class Pattern:
@@ -49,11 +54,8 @@ class Pattern:
         if ignore_case is None:
             ignore_case = not any(letter.isupper() for letter in re.sub(r"\\.", "", text))
         source = re.escape(text) if literal else text
-        try:
-            self.regex = re.compile(source, re.IGNORECASE if ignore_case else 0)
-        except (re.error, OverflowError, RecursionError) as error:
-            raise UsageError(f"{text!r} is not a regular expression: {error}") from error
-        self.ignore_case = bool(self.regex.flags & re.IGNORECASE)
+        self.matcher = Matcher(source, re.IGNORECASE if ignore_case else 0)
+        self.ignore_case = self.matcher.ignore_case
         found, exact = ([text], True) if literal else needles_of(source)
         if needles:
             found, exact = list(needles), False
@@ -65,18 +67,22 @@ class Pattern:
         """Whether a needle's presence is already a match."""
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Pattern) and self.regex == other.regex
+        return isinstance(other, Pattern) and self.matcher == other.matcher
 
     def __hash__(self) -> int:
-        return hash(self.regex)
+        return hash(self.matcher)
 
     def matches(self, text: str) -> bool:
-        """Whether a row's text, colours and all, matches."""
-        return self.regex.search(plain(text)) is not None
+        """Whether a row's text, colours and all, matches. Raises TooSlowError."""
+        return self.matcher.found_in(plain(text))
 
     def spans(self, text: str) -> list[tuple[int, int]]:
-        """Where the matches are in a text without escape sequences; empty matches left out."""
-        return [match.span() for match in self.regex.finditer(text) if match.end() > match.start()]
+        """Where the matches are in a text without escape sequences; empty matches left out.
+
+        Raises:
+            TooSlowError: a row as this one would keep somebody waiting.
+        """
+        return self.matcher.spans(text)
 
 
 ERRORS = Pattern(
@@ -94,22 +100,71 @@ ERRORS = Pattern(
 
 
 class Found(NamedTuple):
-    """The matching rows' offsets in a part of the file, and the part: bytes `start` to `stop`."""
+    """The matching rows' offsets in a part of the file, and the part: bytes `start` to `stop`. `given_up`
+    rows took the expression too long: whether they match is not known."""
 
     offsets: list[int]
     start: int
     stop: int
+    given_up: int = 0
 
 
-def scan(log: OpenLog, pattern: Pattern, start: int = 0, stop: int | None = None) -> Iterator[Found]:
+class _Cancelled(Exception):  # noqa: N818 - not an error
+    """Nobody wants the search any more."""
+
+
+class _Trial:
+    """One search's pattern, tried on row after row; counts those that it takes too long on."""
+
+    def __init__(self, pattern: Pattern, cancelled: Cancelled) -> None:
+        self.pattern = pattern
+        self.given_up = 0
+        self._cancelled = cancelled
+
+    def matches(self, text: str) -> bool:
+        """Whether a row's text matches; not, if that takes too long to tell.
+
+        Raises:
+            PatternTooSlowError: it took too long too often.
+        """
+        return self._try(plain(text))
+
+    def matches_short(self) -> Callable[[str], object]:
+        """What tells whether a text without escapes, of up to SHORT characters, matches."""
+        return self.pattern.matcher.quick or self._try
+
+    def _try(self, text: str) -> bool:
+        if self._cancelled():
+            raise _Cancelled
+        try:
+            return self.pattern.matcher.found_in(text)
+        except TooSlowError:
+            self.given_up += 1
+            if self.given_up >= _MOST_GIVEN_UP:
+                raise PatternTooSlowError(self.pattern.text) from None
+            return False
+
+
+def _never() -> bool:
+    return False
+
+
+def scan(
+    log: OpenLog, pattern: Pattern, start: int = 0, stop: int | None = None, cancelled: Cancelled = _never
+) -> Iterator[Found]:
     """Searches forwards the rows that begin from `start` up to (without) `stop`, about 1 MiB at a time.
 
-    Both must be where rows begin (or the end). To cancel, stop iterating: each part takes milliseconds,
-    except where a regular expression is exponential.
+    Both must be where rows begin (or the end). To cancel, stop iterating, which is asked for every few
+    milliseconds; or let `cancelled` say so, which is asked before each row that may take long.
 
     Raises:
         LogError: the file cannot be read.
+        PatternTooSlowError: the expression takes too long on this log.
     """
+    yield from _scan(log, _Trial(pattern, cancelled), start, stop)
+
+
+def _scan(log: OpenLog, trial: _Trial, start: int, stop: int | None) -> Iterator[Found]:
     stop = log.size if stop is None else min(stop, log.size)
     while start < stop:
         data = log.read(start, min(start + _CHUNK, stop))
@@ -121,34 +176,37 @@ def scan(log: OpenLog, pattern: Pattern, start: int = 0, stop: int | None = None
         if end < stop:
             end = _last_start(log, data, start)
             data = data[: end - start]
-        yield Found(_search(data, start, line_start(log, start), pattern), start, end)
+        before = trial.given_up
+        try:
+            offsets = _search(data, start, line_start(log, start), trial)
+        except _Cancelled:
+            return
+        yield Found(offsets, start, end, trial.given_up - before)
         start = end
 
 
-def scan_back(log: OpenLog, pattern: Pattern, stop: int) -> Iterator[Found]:
+def scan_back(log: OpenLog, pattern: Pattern, stop: int, cancelled: Cancelled = _never) -> Iterator[Found]:
     """Searches the rows before `stop`, part by part from the last to the first; ascending within each."""
-    while stop > 0:
+    trial = _Trial(pattern, cancelled)
+    while stop > 0 and not cancelled():
         start = row_start(log, max(stop - _CHUNK, 0))
-        parts = list(scan(log, pattern, start, stop))
-        yield Found([offset for part in parts for offset in part.offsets], start, stop)
+        parts = list(_scan(log, trial, start, stop))
+        offsets = [offset for part in parts for offset in part.offsets]
+        yield Found(offsets, start, stop, sum(part.given_up for part in parts))
         stop = start
 
 
-def find_next(
-    log: OpenLog, pattern: Pattern, offset: int, cancelled: Callable[[], bool] = lambda: False
-) -> int | None:
+def find_next(log: OpenLog, pattern: Pattern, offset: int, cancelled: Cancelled = _never) -> int | None:
     """Where the first matching row from `offset` on begins (a row must begin there); None: nowhere."""
-    for part in scan(log, pattern, offset):
+    for part in scan(log, pattern, offset, None, cancelled):
         if part.offsets or cancelled():
             return part.offsets[0] if part.offsets else None
     return None
 
 
-def find_previous(
-    log: OpenLog, pattern: Pattern, offset: int, cancelled: Callable[[], bool] = lambda: False
-) -> int | None:
+def find_previous(log: OpenLog, pattern: Pattern, offset: int, cancelled: Cancelled = _never) -> int | None:
     """Where the last matching row before `offset` begins; None: nowhere."""
-    for part in scan_back(log, pattern, offset):
+    for part in scan_back(log, pattern, offset, cancelled):
         if part.offsets or cancelled():
             return part.offsets[-1] if part.offsets else None
     return None
@@ -165,10 +223,11 @@ def _last_start(log: OpenLog, data: bytes, start: int) -> int:
     return row_start(log, start + len(data) - 4)
 
 
-def _search(data: bytes, base: int, line: int, pattern: Pattern) -> list[int]:
+def _search(data: bytes, base: int, line: int, trial: _Trial) -> list[int]:
     """The matching rows of `data`, which begins with a row at offset `base`, whose line began at `line`."""
+    pattern = trial.pattern
     if b"\x1b" not in data and pattern.needles:
-        found = _search_needles(data, base, line, pattern)
+        found = _search_needles(data, base, line, trial)
         if found is not None:
             return found
     # Escapes may stand in the middle of what is looked for: a copy without them has the same lines.
@@ -176,7 +235,7 @@ def _search(data: bytes, base: int, line: int, pattern: Pattern) -> list[int]:
     if pattern.needles and bare is not data:
         numbers = sorted({*_needle_lines(data, pattern), *_needle_lines(bare, pattern)})
     else:
-        numbers = _matching_lines(bare, pattern)
+        numbers = _matching_lines(bare, trial)
     if not numbers:
         return []
     starts = [0, *(match.end() for match in _NEWLINE.finditer(data)), len(data)]
@@ -184,15 +243,16 @@ def _search(data: bytes, base: int, line: int, pattern: Pattern) -> list[int]:
     for number in numbers:
         low, high = starts[number], starts[number + 1]
         start = base + low
-        found.extend(_search_rows(data[low:high], start, start if number else line, pattern))
+        found.extend(_search_rows(data[low:high], start, start if number else line, trial))
     return found
 
 
-def _search_needles(data: bytes, base: int, line: int, pattern: Pattern) -> list[int] | None:
+def _search_needles(data: bytes, base: int, line: int, trial: _Trial) -> list[int] | None:
     """Looks only at the rows that hold one of the pattern's needles.
 
     None if so many do for nothing that looking at all lines in turn is quicker.
     """
+    pattern = trial.pattern
     sure: bool | None = None if pattern.exact else False
     patience = len(data) // _SPARSE + 8
     rows = _Rows(data, base, line)
@@ -202,7 +262,7 @@ def _search_needles(data: bytes, base: int, line: int, pattern: Pattern) -> list
         if sure is None:
             sure = b"\r" not in data and b"\xc2" not in data  # no returns, no C1 controls
         # A needle across the end of a row is in neither row.
-        if start in found or (sure and at + length <= end) or pattern.matches(shown(data[start:end])):
+        if start in found or (sure and at + length <= end) or trial.matches(shown(data[start:end])):
             found.add(start)
             continue
         patience -= 1
@@ -237,11 +297,11 @@ def _needle_lines(data: bytes, pattern: Pattern) -> Iterator[int]:
         yield number
 
 
-def _matching_lines(data: bytes, pattern: Pattern) -> list[int]:
+def _matching_lines(data: bytes, trial: _Trial) -> list[int]:
     """The numbers, from 0, of the lines of `data` that match, and of those not to be told without a closer
     look: long ones, and ones that overwrote themselves."""
     text = data.decode("utf-8", "replace")
-    search = pattern.regex.search
+    search = trial.matches_short()
     lines = text.split("\n")
     if not lines[-1]:
         lines.pop()
@@ -249,18 +309,18 @@ def _matching_lines(data: bytes, pattern: Pattern) -> list[int]:
         return [
             number
             for number, line in enumerate(lines)
-            if len(line) > SMALL // 4 or not _CLOSER_LOOK.isdisjoint(line) or search(line)
+            if len(line) > SHORT or not _CLOSER_LOOK.isdisjoint(line) or search(line)
         ]
-    return [number for number, line in enumerate(lines) if len(line) > SMALL // 4 or search(line)]
+    return [number for number, line in enumerate(lines) if len(line) > SHORT or search(line)]
 
 
-def _search_rows(data: bytes, base: int, line: int, pattern: Pattern) -> list[int]:
+def _search_rows(data: bytes, base: int, line: int, trial: _Trial) -> list[int]:
     rows = _Rows(data, base, line)
     found = []
     at = 0
     while at < len(data):
         start, end = rows.around(at)
-        if pattern.matches(shown(data[start:end])):
+        if trial.matches(shown(data[start:end])):
             found.append(base + start)
         at = end
     return found

@@ -265,7 +265,7 @@ class LogFeed:
                     only_ahead=only_ahead,
                 ):
                     self._host.post_message(SearchPart(epoch, number, part))
-            except LogError as error:
+            except ParaschutError as error:
                 trouble = str(error)
             self._host.post_message(SearchPart(epoch, number, None, trouble))
 
@@ -293,7 +293,7 @@ class LogFeed:
                     found = find(log, pattern, at, stopped.is_set)
                 if not stopped.is_set():
                     self._host.post_message(PlaceFound(epoch, found))
-            except LogError as error:
+            except ParaschutError as error:
                 self._host.post_message(PlaceFound(epoch, None, str(error)))
 
         self._run(seek, "find")

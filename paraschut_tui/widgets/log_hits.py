@@ -25,8 +25,14 @@ class Hits:
         self.origin = origin
         self.searched_to = origin
         """Up to which byte the rows from `origin` on have been searched."""
+        self.searched = 0
+        """How many bytes have been searched."""
+        self.given_up = 0
+        """Rows of which it is not known whether they match: it took too long to tell."""
         self.done = False
         """Whether all of the file, as it was, has been searched."""
+        self.broken = False
+        """Whether the search ended early, and is not to go on."""
         self._ahead = array("Q")
         self._behind = array("Q")  # from the origin backwards: descending
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from paraschut_core.errors import ParaschutError
 from paraschut_core.logs import (
     FILE,
+    Found,
     LineIndex,
     LogError,
     Look,
@@ -177,12 +178,14 @@ def read_change(path: str, before: Look, last: Row | None, limit: int, index: Li
 
 
 class Part(NamedTuple):
-    """What a search has found in bytes `start` to `stop`; `ahead` of where it began, or behind."""
+    """What a search has found in bytes `start` to `stop`; `ahead` of where it began, or behind. `given_up`
+    rows took the expression too long."""
 
     offsets: list[int]
     start: int
     stop: int
     ahead: bool
+    given_up: int = 0
 
 
 def search_parts(
@@ -194,6 +197,7 @@ def search_parts(
 
     Raises:
         LogError: the file cannot be read (any more).
+        PatternTooSlowError: the expression takes too long.
     """
     with open_log(path) as log:
         origin = row_start(log, origin)
@@ -201,30 +205,32 @@ def search_parts(
         for ahead in (True, False):
             if not ahead and only_ahead:
                 return
-            found = scan(log, pattern, origin) if ahead else scan_back(log, pattern, origin)
-            held: list[list[int]] = []
-            start = stop = origin
+            if ahead:
+                found = scan(log, pattern, origin, None, cancelled)
+            else:
+                found = scan_back(log, pattern, origin, cancelled)
+            held: list[Found] = []
             reported = 0.0
             for part in found:
                 if cancelled():
                     return
-                held.append(part.offsets)
+                held.append(part)
                 total += len(part.offsets)
-                start, stop = min(start, part.start), max(stop, part.stop)
                 now = time.monotonic()
-                if now - reported >= _REPORT_EVERY and any(held):
-                    yield _joined(held, start, stop, ahead)
+                if now - reported >= _REPORT_EVERY:
+                    yield _joined(held, ahead)
                     reported = now
                     held.clear()
-                    start = stop = stop if ahead else start
                 if total >= MOST:
                     break
-            yield _joined(held, start, stop, ahead)
+            if held:
+                yield _joined(held, ahead)
 
 
-def _joined(held: Sequence[list[int]], start: int, stop: int, ahead: bool) -> Part:
-    in_order: Iterable[list[int]] = held if ahead else reversed(held)
-    return Part([offset for offsets in in_order for offset in offsets], start, stop, ahead)
+def _joined(held: Sequence[Found], ahead: bool) -> Part:
+    parts = held if ahead else held[::-1]
+    offsets = [offset for part in parts for offset in part.offsets]
+    return Part(offsets, parts[0].start, parts[-1].stop, ahead, sum(part.given_up for part in parts))
 
 
 # --------------------------------------------------------------------------- copying and saving

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from paraschut_core.logs import ERRORS, Pattern, Row
 from paraschut_core.text import clean_line
 
+from ..figures import plural
 from .log_feed import PlaceFound, SearchPart, TextRead
 from .log_follow import FollowingPane
 from .log_hits import Hits
@@ -112,12 +113,18 @@ class LogPane(FollowingPane):
             hits.done = True
             self._more = False
             if message.trouble and self.window.rows:
+                hits.broken = True  # not to be begun again with every line that is written
                 self.tell(message.trouble)
+            elif hits.given_up:
+                self.tell(f"{plural(hits.given_up, 'line')} left out: the expression takes too long there")
             self._search_on()
-        elif part.ahead:
-            hits.add_ahead(part.offsets, part.start, part.stop)
         else:
-            hits.add_behind(part.offsets)
+            hits.searched += part.stop - part.start
+            hits.given_up += part.given_up
+            if part.ahead:
+                hits.add_ahead(part.offsets, part.start, part.stop)
+            else:
+                hits.add_behind(part.offsets)
         self._jump_if_found(hits)
         if self.filtering and (part is None or part.offsets):
             self._refilter(hits)
@@ -126,7 +133,7 @@ class LogPane(FollowingPane):
     def _search_on(self) -> None:
         """Searches what was written since the search came to the end of the file."""
         hits = self.hits
-        if hits is None or not hits.done or hits.full or self._more:
+        if hits is None or not hits.done or hits.broken or hits.full or self._more:
             return
         if self.size_in_bytes > hits.searched_to:
             self._more = True
@@ -339,11 +346,14 @@ class LogPane(FollowingPane):
         hits = self.hits
         if hits is None:
             return ""
-        total = f"{len(hits):,}" + ("+" if hits.full or not hits.done else "")
+        total = f"{len(hits):,}" + ("+" if hits.full or hits.broken or not hits.done else "")
         place = ""
         if self.current is not None and not self.filtering:
             at = hits.place_of(self.current)
             if at < len(hits) and hits[at] == self.current:
                 place = f"{at + 1:,} of " if hits.done else ""
         what = "only " if self.filtering else ""
-        return f"{what}/{clean_line(hits.pattern.text, 30)}/ {place}{total}"
+        far = ""
+        if not hits.done:
+            far = f" searched {min(100 * hits.searched // max(self.size_in_bytes, 1), 99)}%"
+        return f"{what}/{clean_line(hits.pattern.text, 30)}/ {place}{total}{far}"

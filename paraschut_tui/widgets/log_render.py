@@ -12,7 +12,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from paraschut_core.logs import Pattern, Row
+from paraschut_core.logs import Pattern, Row, TooSlowError
 
 from ..ansi import Span, Styled, parse
 
@@ -48,10 +48,13 @@ class Renderer:
 
     def __init__(self) -> None:
         self._look: Look | None = None
+        self._slow: Pattern | None = None  # took too long to be looked for while somebody waits
         self._lines: dict[tuple[int, int, str], list[Strip]] = {}
 
     def use(self, look: Look) -> None:
         """Takes another look; what was remembered is forgotten if it differs."""
+        if look.pattern is not None and look.pattern == self._slow:
+            look = look._replace(pattern=None)
         if look != self._look:
             self._look = look
             self._lines.clear()
@@ -66,7 +69,14 @@ class Renderer:
         if found is None:
             if len(self._lines) >= self._MOST:
                 self._lines.clear()
-            found = self._lines[key] = list(_lines(row, look))
+            try:
+                found = list(_lines(row, look))
+            except TooSlowError:
+                # Its matches are not painted any more; the search itself goes on in its thread.
+                self._slow = look.pattern
+                self._look = look = look._replace(pattern=None)
+                found = list(_lines(row, look))
+            self._lines[key] = found
         return found
 
 

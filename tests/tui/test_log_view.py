@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -637,3 +639,41 @@ class TestKeys:
     async def test_the_prompt_does_not_blink(self, tmp_path: Path) -> None:
         async with viewing(one(numbered(tmp_path / "a", 5))) as log:
             assert not log.view.query_one(Input).cursor_blink
+
+
+class TestExpressionsThatTakeForEver:
+    async def test_keys_are_answered_while_one_is_tried_and_escape_ends_it(self, tmp_path: Path) -> None:
+        path = tmp_path / "a"
+        path.write_text("first\n" + ("a" * 900 + "!\n") * 300)
+        async with viewing(one(path), size=(120, 24)) as log:
+            await log.shows("301  aaa")
+            await log.answer("slash", "(a|aa)+$")
+            for key in ("g", "j", "k", "G"):
+                began = time.monotonic()
+                log.app.simulate_key(key)
+                await asyncio.sleep(0)
+                await log.pilot._wait_for_screen()
+                assert time.monotonic() - began < 1.0  # nothing like a row's time, which has no end
+            await log.press("escape", "escape")
+            await log.until(lambda: log.pane.hits is None, "the search is over")
+
+    async def test_it_says_that_it_was_stopped_and_why(self, tmp_path: Path) -> None:
+        path = tmp_path / "a"
+        path.write_text(("a" * 900 + "!\n") * 300)
+        async with viewing(one(path), size=(200, 24)) as log:
+            await log.shows("300  aaa")
+            await log.answer("slash", "(a|aa)+$")
+            await log.says("/(a|aa)+$/ takes too long on this log: the search was stopped")
+            await log.says("/(a|aa)+$/ 0+")
+            append(path, "more\n")  # a search that was stopped is not begun again
+            await log.shows("301  more")
+            await log.says("0+")
+
+    async def test_it_is_painted_without_its_matches(self, tmp_path: Path) -> None:
+        path = tmp_path / "a"
+        path.write_text(("a" * 5000 + "!\n") * 30)
+        async with viewing(one(path), size=(80, 24)) as log:
+            await log.shows("aaa")
+            await log.answer("slash", "(a|aa)+$")
+            await log.until(lambda: log.pane.hits is not None and log.pane.hits.done, "the end of the search")
+            await log.shows("aaa")
