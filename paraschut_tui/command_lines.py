@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from .records import Target
 
@@ -51,6 +52,18 @@ def _options(verb: str, force: bool, value: str) -> list[str]:
         return ["--by", value]
     setting = f"priority={value}" if verb == "priority" else value
     return [*([shlex.quote(setting)] if value else []), *(["--force"] if force else [])]
+
+
+def setting_of(name: str, rest: Sequence[object], value: object, whole: object) -> str:
+    """ "field=value" as the command line takes it: an entry of a field, or else the field as a whole."""
+    from paraschut_core.actions import NESTED  # here, because the screen is to open fast
+
+    if len(rest) == 1 and name in NESTED:
+        name, whole = f"{name}.{rest[0]}", value
+    try:
+        return shlex.quote(f"{name}={json.dumps(whole, ensure_ascii=False)}")
+    except (TypeError, ValueError):
+        return shlex.quote(f"{name}={whole}")
 
 
 def spans(indexes: Iterable[int]) -> str:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from paraschut_core.config import Settings
+from paraschut_core.db.jobs import OWN_FIELDS, SPAWN_FIELDS, read_info
 from paraschut_core.errors import ParaschutError, UsageError
 from paraschut_core.executors.base import JobExecutor
-from paraschut_core.model import DONE_STATES, JobKey
+from paraschut_core.model import DONE_STATES, INIT, JobKey
 from paraschut_core.workspace import Workspace
 
 if TYPE_CHECKING:
     from paraschut_core.actions import Outcome, Watcher
 
-from .command_lines import command_line
+from .command_lines import command_line, setting_of
 from .figures import count, plural
 from .raising import Raises, propose
 from .records import Failure, Preview, Target, Verdict
+from .values import replaced
 
 Progress = Callable[[int, int], None]
 
@@ -64,6 +66,38 @@ class Deeds:
                 return self._act(ws, verb, target, force, value, Watcher(progress, cancelled))
         except ParaschutError as error:
             return Verdict(0, error=str(error))
+
+    def edit(self, key: JobKey, rev: int, path: Sequence[object], value: object) -> Verdict:
+        """Sets one field of one job, or an entry within it, as it was at `rev`; what went wrong is in the
+        verdict."""
+        from paraschut_core import actions
+
+        field, *rest = path
+        name = str(field)
+        if name in OWN_FIELDS or name in SPAWN_FIELDS:
+            return Verdict(0, error=f"{name} is given by the index; nobody sets it.")
+        if name == "state" and value == INIT:
+            return Verdict(0, error="A job comes back to init by a reset.")
+
+        def fields(info: Mapping[str, Any]) -> dict[str, object]:
+            return {name: replaced(info.get(name), rest, value)}
+
+        try:
+            with Workspace(self._settings, self._executor) as ws:
+                whole = fields(read_info(ws.reader, key))[name]
+                command = f"set {key.batch_id} {key.job_index} {setting_of(name, rest, value, whole)}"
+                report = actions.edit(ws, key, rev, fields, command=command)
+        except ParaschutError as error:
+            return Verdict(0, error=str(error))
+        return Verdict(report.done, (), True, command)
+
+    def summary(self, id_: str) -> Mapping[str, object]:
+        """The scheduler's own record of a job; {} where it has none."""
+        with Workspace(self._settings, self._executor) as ws:
+            try:
+                return dict(ws.executor.get_job_summary(id_))
+            except ParaschutError:
+                return {}
 
     def _act(
         self, ws: Workspace, verb: str, target: Target, force: bool, value: str, watcher: Watcher

@@ -30,6 +30,7 @@ from .look import Looks
 from .messages import ActionProgress, SnapshotReady
 from .query import Query
 from .records import Failure, JobRecord, Preview, Target, Verdict
+from .script_text import ScriptText
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,9 @@ CHUNK = 5000
 
 MOST_SORTED = 300_000
 """Jobs that the rows can be sorted of: each one's row is read for it."""
+
+MOST_EVENTS = 500
+"""Entries of a job's history that are read, the latest."""
 
 
 class Gateway:
@@ -63,6 +67,7 @@ class Gateway:
         self._actor: Lane | None = None
         self._counter: Lane | None = None
         self._sorter: Lane | None = None
+        self._asker: Lane | None = None
         self._sorting: object = None
         self._journal = Journal()
         self._reader_db: Database | None = None
@@ -79,7 +84,7 @@ class Gateway:
         self._reader = Lane("paraschut-read")
         self._loading = Loading(self._open, self.looks, self._tell_of)
         self._actor, self._counter = Lane("paraschut-act"), Lane("paraschut-count")
-        self._sorter = Lane("paraschut-sort")
+        self._sorter, self._asker = Lane("paraschut-sort"), Lane("paraschut-ask")
         self._journal.open()
         self._feed.start()
 
@@ -88,7 +93,7 @@ class Gateway:
         self._cancelled = True
         self._sorting = None
         self._feed.stop()
-        for lane in (self._reader, self._loading, self._actor, self._counter, self._sorter):
+        for lane in (self._reader, self._loading, self._actor, self._counter, self._sorter, self._asker):
             if lane is not None:
                 lane.stop()
         self._journal.close()
@@ -212,6 +217,21 @@ class Gateway:
         except ParaschutError as error:
             return JobRecord(key, {}, error=str(error))
 
+    async def script(self, info: JobInfo) -> ScriptText:
+        """The text of a job's script."""
+        from .script_text import read_script
+
+        assert self._asker is not None  # started
+        return await asyncio.wrap_future(self._asker.submit(lambda: read_script(info)))
+
+    async def summary(self, info: JobInfo) -> Mapping[str, object]:
+        """The scheduler's own record of a job; {} if it has none, or does not answer."""
+        id_ = info.get("ClusterID") or info.get("submit_id")
+        assert self._asker is not None  # started
+        if not id_:
+            return {}
+        return await asyncio.wrap_future(self._asker.submit(lambda: self._deeds.summary(str(id_))))
+
     async def indexes(self, batch_id: int, look: int, limit: int) -> list[int]:
         """The first JobIndexes of a batch's jobs in the state that `look` stands for."""
         from paraschut_core.db.jobs import read_keys
@@ -311,6 +331,11 @@ class Gateway:
         assert self._actor is not None  # started
         return await asyncio.wrap_future(self._actor.submit(run))
 
+    async def edit(self, key: JobKey, rev: int, path: Sequence[object], value: object) -> Verdict:
+        """Sets one field of a job, or an entry within it, if nobody changed the job since `rev`."""
+        assert self._actor is not None  # started
+        return await asyncio.wrap_future(self._actor.submit(lambda: self._deeds.edit(key, rev, path, value)))
+
     def _tell(self, done: int, total: int) -> None:
         self._post(ActionProgress(done, total))
 
@@ -327,10 +352,17 @@ def _in_short(verdict: Verdict) -> str:
 
 
 def _read_record(db: Database, key: JobKey) -> JobRecord:
-    from paraschut_core.db.history import read_events
+    from paraschut_core.db.history import read_ending, read_events
     from paraschut_core.db.jobs import read_info, read_rows
     from paraschut_core.db.spawns import read_spawns
 
     info = read_info(db, key)
     row = next(iter(read_rows(db, [key])), None)
-    return JobRecord(key, info, read_events(db, key.batch_id, key.job_index, 500), read_spawns(db, key), row)
+    return JobRecord(
+        key,
+        info,
+        read_events(db, key.batch_id, key.job_index, MOST_EVENTS),
+        read_spawns(db, key),
+        row,
+        ending=read_ending(db, key, info.get("attempt", 0)),
+    )

@@ -108,13 +108,22 @@ LOG: Sequence[Key] = (
 )
 """The log's own keys that the key line shows; what they do is the log's business."""
 
-DETAILS: Sequence[Key] = (Key("escape", "", "back"), Key("i", "", "log"))
+DETAILS: Sequence[Key] = (
+    *MOVE,
+    Key("right,l", "open", help="open, go in", shown="→ l"),
+    Key("left,h", "close", help="close, go out", shown="← h"),
+    Key("enter,space", "unfold", help="open or close; a cut line too", shown="Enter Space"),
+    Key("e", "edit", "set", "set this field of this job", changes=True),
+    Key("y", "copy", "copy", "copy the value"),
+    Key("escape", "screen.back", "back"),
+    Key("i", "screen.details", "log"),
+)
 
 KEY_LINE = {
     "tree": ("r", "s", "d", "S", "space", "slash", "M", "i", "o", "plus", "z", "question_mark", "q"),
     "grid": ("r", "s", "d", "space", "slash", "M", "c", "i", "o", "S", "plus", "z", "question_mark", "q"),
     "log": ("o", "O", "slash", "n", "e", "F", "plus", "w", "escape", "i", "question_mark", "q"),
-    "details": ("escape", "i", "r", "s", "d", "question_mark", "q"),
+    "details": ("escape", "i", "e", "y", "r", "s", "d", "question_mark", "q"),
 }
 """The keys that the key line shows for each pane, the most useful first: it shows as many as fit."""
 

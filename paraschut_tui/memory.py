@@ -13,7 +13,8 @@ from .outline import BATCH, NodeKey
 
 class Memory(NamedTuple):
     """What is remembered of one database. `filter` is the one in force; `left` the columns that the batches
-    take and `upper` the share of the lines above the log (0: as it comes); `window` the overview's."""
+    take and `upper` the share of the lines above the log (0: as it comes); `window` the overview's; `log_*`
+    how a log is shown, `searches` what was searched for in one."""
 
     open: tuple[NodeKey, ...] = ()
     cursor: JobKey | None = None
@@ -29,6 +30,10 @@ class Memory(NamedTuple):
     left: int = 0
     upper: float = 0.0
     window: str = ""
+    log_wrap: bool = False
+    log_numbers: bool = True
+    log_split: bool = False
+    searches: tuple[str, ...] = ()
 
 
 def encoded(memory: Memory) -> dict[str, Any]:
@@ -61,6 +66,10 @@ def decoded(entry: Mapping[str, Any]) -> Memory:
         max(int(entry["left"]), 0),
         min(max(float(entry["upper"]), 0.0), 1.0),
         str(entry["window"]),
+        bool(entry["log_wrap"]),
+        bool(entry["log_numbers"]),
+        bool(entry["log_split"]),
+        tuple(map(str, entry["searches"])),
     )
 
 

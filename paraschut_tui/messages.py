@@ -56,13 +56,16 @@ class JobChosen(Message):
 
 
 class BatchChosen(Message):
-    """The cursor of the tree came to a batch, perhaps to one of its states (`look`) or jobs."""
+    """The cursor of the tree came to a batch, perhaps to one of its states (`look`), jobs or spawns."""
 
-    def __init__(self, batch_id: int, look: int | None = None, index: int | None = None) -> None:
+    def __init__(
+        self, batch_id: int, look: int | None = None, index: int | None = None, spawn: int | None = None
+    ) -> None:
         super().__init__()
         self.batch_id = batch_id
         self.look = look
         self.index = index
+        self.spawn = spawn
 
 
 class FilterEdited(Message):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from paraschut_core.model import Event, JobInfo, JobKey, JobRow, Spawn
+from paraschut_core.model import Ending, Event, JobInfo, JobKey, JobRow, Spawn
 
 from .raising import Raises
 
 
 class JobRecord(NamedTuple):
-    """All that is known of one job. `error` says why it could not be read."""
+    """All that the index has of one job. `error` says why it could not be read."""
 
     key: JobKey
     info: JobInfo
@@ -19,6 +19,7 @@ class JobRecord(NamedTuple):
     spawns: Sequence[Spawn] = ()
     row: JobRow | None = None
     error: str = ""
+    ending: Ending | None = None
 
 
 class Target(NamedTuple):

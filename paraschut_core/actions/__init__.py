@@ -6,9 +6,11 @@ The dashboard, the command line and the documented functions are three faces of 
 from .common import NOBODY, Outcome, Report, Selection, Watcher, batch_ids
 from .fields import (
     CHUNK,
+    NESTED,
     PROTECTED,
     boost,
     changes_of,
+    edit,
     mark_collected,
     parse_field,
     reset,
@@ -23,6 +25,7 @@ from .submit import Plan, plan_next, resubmit, submit_batch, submit_batches, sub
 
 __all__ = [
     "CHUNK",
+    "NESTED",
     "NOBODY",
     "PROTECTED",
     "Outcome",
@@ -35,6 +38,7 @@ __all__ = [
     "boost",
     "changes_of",
     "clean_files",
+    "edit",
     "mark_collected",
     "parse_field",
     "plan_next",

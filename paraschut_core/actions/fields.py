@@ -8,7 +8,7 @@ from typing import Any
 
 from ..db.history import add_action, last_undoable, read_actions, same_user, set_action_jobs
 from ..db.history import undo as undo_action
-from ..db.jobs import OWN_FIELDS, SPAWN_FIELDS, read_rows
+from ..db.jobs import OWN_FIELDS, SPAWN_FIELDS, read_rows, require_unchanged
 from ..db.submitting import change_fields
 from ..errors import DatabaseError, UsageError
 from ..folders import clean_job_folder
@@ -26,7 +26,7 @@ CHUNK = 1000
 PROTECTED: Mapping[str, Sequence[object]] = {"state": (COMPLETE, COLLECTED)}
 """What a reset leaves alone (v0.6's default `Unless`)."""
 
-_NESTED = ("resources", "vars")
+NESTED = ("resources", "vars")
 """Fields of which one entry can be set: `resources.mem`."""
 
 
@@ -56,7 +56,7 @@ def changes_of(info: JobInfo, fields: Mapping[str, Any]) -> dict[str, Any]:
     new: dict[str, Any] = {}
     for name, value in fields.items():
         outer, dot, inner = name.partition(".")
-        if dot and outer in _NESTED:
+        if dot and outer in NESTED:
             new[outer] = {**(new.get(outer) or info.get(outer) or {}), inner: value}
         else:
             new[name] = value
@@ -116,6 +116,22 @@ def set_fields(
         outcomes += made
         watcher.tell(len(outcomes), len(keys))
     return Report(verb, outcomes, action)
+
+
+def edit(ws: Workspace, key: JobKey, rev: int, fields: Fields, *, command: str = "") -> Report:
+    """Sets fields of one job if nobody has changed it since it was read, at its revision `rev`.
+
+    Raises:
+        ConflictError: somebody has, and the message says who; nothing was written.
+        UsageError: a value that a field cannot have.
+    """
+    with ws.db.transaction() as tx:
+        require_unchanged(tx, key, rev)
+        action = add_action(tx, "set", 1, command or "set", can_undo=True)
+        why = change_fields(tx, key, fields, {}, why="set", action=action)
+        if why:
+            raise UsageError(f"Job {key} was not changed: {why}")
+    return Report("set", [Outcome(key, True)], action)
 
 
 def _is_spared(why: str, unless: Mapping[str, Sequence[Any]]) -> bool:

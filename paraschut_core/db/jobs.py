@@ -442,10 +442,7 @@ def write_info(tx: Transaction, info: JobInfo, *, why: str, quiet: bool = False)
             "get it with get_job_info, change that, and write it back."
         )
     if old["rev"] != info["rev"]:
-        raise ConflictError(
-            f"Job {key} was changed by {who or 'somebody'} at {_clock(at)}, after it was read here; "
-            "nothing was written. Read it again with get_job_info and repeat the change."
-        )
+        raise _changed_since(key, who, at, "Read it again with get_job_info and repeat the change.")
     store_info(tx, key, info)
     if info["state"] != old["state"] or not quiet:
         new = {
@@ -460,6 +457,24 @@ def write_info(tx: Transaction, info: JobInfo, *, why: str, quiet: bool = False)
         }
         add_event(tx, key, old["attempt"], old["state"], info["state"], why, detail)
     info["rev"] = tx.rev
+
+
+def require_unchanged(tx: Transaction, key: JobKey, rev: int) -> None:
+    """Raises ConflictError if a job is no longer as it was when it was read at `rev`; says who changed it."""
+    row = tx.connection.execute(
+        "SELECT rev, changed_by, changed_at FROM job WHERE BatchID = ? AND JobIndex = ?", key
+    ).fetchone()
+    if row is None:
+        raise UnknownJobError(f"Job {key} is not in the index (any more).")
+    if row[0] != rev:
+        raise _changed_since(key, row[1], row[2], "Look at it again and repeat the change.")
+
+
+def _changed_since(key: JobKey, who: str | None, at: float, advice: str) -> ConflictError:
+    return ConflictError(
+        f"Job {key} was changed by {who or 'somebody'} at {_clock(at)}, after it was read here; "
+        f"nothing was written. {advice}"
+    )
 
 
 def store_info(tx: Transaction, key: JobKey, info: Mapping[str, Any], **columns: object) -> None:

@@ -12,7 +12,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.worker import Worker
 
-from paraschut_core.model import Snapshot
+from paraschut_core.model import JobKey, Snapshot
 from paraschut_core.text import clean_line
 
 from ..gateway import Gateway
@@ -67,13 +67,15 @@ class DashboardBase(Screen[None]):
         self.notices: tuple[str, ...] = ()
         """Words about the terminal, to stand in the status bar."""
         self.snapshot: Snapshot | None = None
+        self.spawn_wanted: tuple[JobKey, int | None] | None = None
+        """Which spawn's log is to be shown of a job (None: the job's own), as the tree's cursor has it."""
         self.marks = Marks()
         self.verdicts: deque[Verdict] = deque(maxlen=KEPT)
         self.status = StatusBar(palette, looks, gateway.settings.poll.interval, id="status")
         self.batch_tree = BatchTree(palette, looks, id="tree")
         self.grid = JobGrid(palette, looks, self.marks, clock, id="grid")
         self.log_view = LogView(id="log")
-        self.details = JobDetails(palette, id="details")
+        self.details = JobDetails(palette, clock, id="details")
         self.filter_bar = FilterBar(palette, id="filter")
         self.key_line = KeyLine(palette, read_only=read_only, id="keys")
         self.scope = Scope(gateway, looks, self.grid, self.write_headings)
@@ -111,6 +113,9 @@ class DashboardBase(Screen[None]):
     def stop_action(self) -> bool:
         """Stops an action that is under way. Returns whether there was one."""
         return False
+
+    def complete_details(self) -> None:
+        """Reads for the details what is only read once somebody looks at it: script, scheduler's record."""
 
     def write_headings(self) -> None:
         """Writes all titles and legends anew; each sends only the columns that differ."""

@@ -37,7 +37,12 @@ class HelpScreen(ModalScreen[None]):
 
 def _lines(looks: Looks, read_only: bool, log_keys: Sequence[tuple[str, str]]) -> list[list[Part]]:
     lines: list[list[Part]] = [[("KEYS", "accent-bold"), ("   Esc closes", "muted")], []]
-    for title, table in (("everywhere", keys.MAIN), ("jobs", keys.GRID), ("batches", keys.TREE)):
+    for title, table in (
+        ("everywhere", keys.MAIN),
+        ("jobs", keys.GRID),
+        ("batches", keys.TREE),
+        ("details", keys.DETAILS),
+    ):
         entries = [
             (keys.name_of(key), key.help or key.label) for key in table if not (key.changes and read_only)
         ]

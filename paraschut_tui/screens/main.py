@@ -14,6 +14,7 @@ from paraschut_core.model import JobKey, Snapshot
 from paraschut_core.text import clean_line
 
 from .. import headings, keys
+from ..dossier import Sight
 from ..feed import Update
 from ..figures import clock
 from ..gateway import Gateway
@@ -24,9 +25,10 @@ from ..outline import BATCH, MOST_JOBS, NodeKey, ordered
 from ..status import Pace
 from ..widgets.batch_tree import BatchTree
 from ..widgets.line import Line
-from ..widgets.log_view import LogSources
+from ..widgets.log_view import LogPlace, LogSources
 from ..widgets.pane import Pane
 from .auto_submit import AutoSubmit
+from .detailing import Detailing
 from .moving import Moving
 
 REST = 0.12
@@ -43,7 +45,7 @@ TIMED = 60
 """Seconds between two looks at which jobs match a filter that asks for ages."""
 
 
-class MainScreen(AutoSubmit, Moving):
+class MainScreen(Detailing, AutoSubmit, Moving):
     """The dashboard's one screen.
 
     Args:
@@ -84,6 +86,14 @@ class MainScreen(AutoSubmit, Moving):
         self._filter_text = filter_text or (memory.filter if batch is None else "")
         self._left, self._upper = memory.left, memory.upper
         self.set_class(memory.details, "-details")
+        self.log_view.take_taste(
+            LogPlace(
+                wrap=memory.log_wrap,
+                numbers=memory.log_numbers,
+                split=memory.log_split,
+                searches=memory.searches,
+            )
+        )
         self._first_batch = batch
         self._lost: dict[int, dict[int, int]] = {}
         self._resting: Timer | None = None
@@ -112,6 +122,7 @@ class MainScreen(AutoSubmit, Moving):
 
     def to_remember(self) -> Memory:
         """What is worth remembering for the next time."""
+        log = self.log_view.place
         return Memory(
             tuple(self.batch_tree.outline.open),
             self.grid.cursor or self._last_job,
@@ -126,6 +137,10 @@ class MainScreen(AutoSubmit, Moving):
             self.has_class("-details"),
             self._left,
             self._upper,
+            log_wrap=log.wrap,
+            log_numbers=log.numbers,
+            log_split=log.split,
+            searches=log.searches,
         )
 
     def log_keys(self) -> list[tuple[str, str]]:
@@ -332,6 +347,13 @@ class MainScreen(AutoSubmit, Moving):
         if key != self.grid.cursor or self.snapshot is None:
             return
         title = headings.job_title(self.snapshot, record, self.looks)
-        self.details.show(title, record)
+        snapshot = self.snapshot
+        held = snapshot.held_back.get(key.batch_id, "")
+        sight = Sight(record, snapshot.live.get(key), snapshot.missing.get(key), held)
+        self.details.show(title, sight)
+        self.complete_details()
         streams, note = headings.log_streams(record, errors_first=key in self.snapshot.missing)
         self.log_view.show(LogSources("".join(text for text, _ in title), streams, note))
+        if self.spawn_wanted is not None and self.spawn_wanted[0] == key:
+            self.log_view.show_spawn(self.spawn_wanted[1])
+            self.spawn_wanted = None

@@ -76,6 +76,7 @@ class Moving(DashboardBase):
     def action_details(self) -> None:
         was = self.pane == "log"
         self.toggle_class("-details")
+        self.complete_details()
         if was:
             self._lower().focus()
 
@@ -140,6 +141,11 @@ class Moving(DashboardBase):
             self.scope.go_to_batch(message.batch_id)
         else:
             self.scope.show_batch(message.batch_id, look, message.index)
+        if message.index is not None:
+            # At once if the job is shown already, else once its log is opened.
+            self.spawn_wanted = (JobKey(message.batch_id, message.index), message.spawn)
+            if self.grid.cursor == self.spawn_wanted[0]:
+                self.log_view.show_spawn(message.spawn)
         self.write_headings()
 
     def on_batch_tree_marked(self, message: BatchTree.Marked) -> None:

@@ -143,7 +143,8 @@ class BatchTree(Pane):
             key = self._cursor
             look = key.look if key.look >= 0 else None
             index = key.job if key.job >= 0 else None
-            self.post_message(BatchChosen(key.batch_id, look, index))
+            spawn = key.spawn if key.spawn >= 0 else None
+            self.post_message(BatchChosen(key.batch_id, look, index, spawn))
 
     def _step(self, by: int) -> None:
         """Moves by rows, over those that cannot be chosen."""

@@ -1,18 +1,32 @@
-"""Opening a log in the user's own pager or editor, with the dashboard out of the way meanwhile."""
+"""The log outside of the dashboard: in the user's pager or editor, as plain text, in tmux's buffer."""
 
 from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from textual.app import App, SuspendNotSupported
 
-from paraschut_core.text import clean_line
+from paraschut_core.text import clean, clean_line
+
+_TMUX_SECONDS = 5
+_LINE_EDITORS = frozenset({"vi", "vim", "nvim", "view", "nano", "emacs", "emacsclient", "micro", "ne", "joe"})
+
+
+class Spot(NamedTuple):
+    """Where in the file to begin: the byte `offset`, line `line` (0: not known); or at its end."""
+
+    offset: int = 0
+    line: int = 0
+    end: bool = False
 
 
 def pager(environment: Mapping[str, str] = os.environ) -> list[str]:
@@ -37,16 +51,71 @@ def _command(environment: Mapping[str, str], names: tuple[str, ...], default: li
     return default
 
 
-def open_with(app: App[object], command: list[str], path: str) -> str:
+def arguments(command: list[str], path: str, spot: Spot) -> list[str]:
+    """The whole argument list: in programs that are known to do so, the log opens at the same place."""
+    # An absolute path begins with a slash, and so is never taken for an option; not all programs know `--`.
+    path = os.path.abspath(path)
+    name = os.path.basename(command[0])
+    if name == "less":
+        return [*command, "+G" if spot.end else f"+{spot.offset}P", path]
+    if name in _LINE_EDITORS and spot.line:
+        return [*command, f"+{spot.line}", path]
+    return [*command, path]
+
+
+def open_with(app: App[object], command: list[str], path: str, spot: Spot = Spot()) -> str:  # noqa: B008 - immutable
     """Runs `command` on a log until it ends; returns what went wrong, "" if nothing did."""
+    if shutil.which(command[0]) is None:
+        return clean_line(f"{command[0]} is not installed, or not in PATH")
     try:
         with app.suspend(), _interrupts_are_for_the_program():
-            status = subprocess.run([*command, os.path.abspath(path)], check=False).returncode
+            status = subprocess.run(arguments(command, path, spot), check=False).returncode
     except SuspendNotSupported:
         return "other programs cannot be opened from this terminal"
     except OSError as error:
         return clean_line(f"{command[0]} cannot be started: {error.strerror or error}")
     return "" if status == 0 else clean_line(f"{command[0]} ended with status {status}")
+
+
+def print_plainly(app: App[object], text: str) -> str:
+    """Prints text on the bare terminal, where its own mouse selects, until Enter; "" or what went wrong.
+
+    For terminals that do not let programs write the clipboard.
+    """
+    try:
+        with app.suspend(), _interrupts_are_for_the_program():
+            sys.stdout.write(clean(text).rstrip("\n") + "\n\n[select and copy; Enter goes back] ")
+            sys.stdout.flush()
+            sys.stdin.readline()
+    except SuspendNotSupported:
+        return "this terminal cannot be written on directly"
+    except OSError as error:
+        return clean_line(f"the terminal cannot be written on: {error.strerror or error}")
+    return ""
+
+
+def to_tmux(text: str, environment: Mapping[str, str] = os.environ) -> bool:
+    """Puts text into tmux's paste buffer, and by it into the terminal's clipboard; False: there is no tmux.
+
+    By default tmux does not pass on what a program within it wants in the clipboard. May block: for a thread.
+    """
+    if not environment.get("TMUX") or shutil.which("tmux") is None:
+        return False
+    for options in (["-w"], []):  # older ones know no -w
+        try:
+            done = subprocess.run(
+                ["tmux", "load-buffer", *options, "-"],
+                input=text.encode("utf-8", "replace"),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=_TMUX_SECONDS,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+        if done.returncode == 0:
+            return True
+    return False
 
 
 @contextmanager

@@ -23,7 +23,20 @@ from paraschut_core.logs import (
     row_start,
 )
 
-from .log_io import Change, Page, Part, Wanted, read_change, read_page, read_text, save, search_parts
+from .log_external import to_tmux
+from .log_io import (
+    CLIPBOARD_BYTES,
+    PLAIN_BYTES,
+    Change,
+    Page,
+    Part,
+    Wanted,
+    read_change,
+    read_page,
+    read_text,
+    save,
+    search_parts,
+)
 
 _REPORT_EVERY = 0.2  # seconds
 _PATIENCE = 7  # polls without an answer after which the file system is said not to answer
@@ -81,11 +94,11 @@ class PlaceFound(FeedMessage):
 
 
 class TextRead(FeedMessage):
-    """Text for the clipboard."""
+    """Text for the clipboard, or to be shown `plainly`; `tmux`: it is in tmux's buffer already."""
 
-    def __init__(self, epoch: int, text: str, cut: bool) -> None:
+    def __init__(self, epoch: int, text: str, cut: bool, *, plainly: bool, tmux: bool) -> None:
         super().__init__(epoch)
-        self.text, self.cut = text, cut
+        self.text, self.cut, self.plainly, self.tmux = text, cut, plainly, tmux
 
 
 class Told(FeedMessage):
@@ -113,6 +126,7 @@ class LogFeed:
         self._search_number = 0
         self._counting_stopped = threading.Event()
         self._find_stopped = threading.Event()
+        self._saving_stopped = threading.Event()
         self._loading: Worker[None] | None = None
         self._loading_stopped = threading.Event()
         self._next: Wanted | None = None
@@ -247,6 +261,7 @@ class LogFeed:
         self._counting_stopped.set()
         self._loading_stopped.set()
         self._find_stopped.set()
+        self._saving_stopped.set()
 
     def search(self, pattern: Pattern, origin: int, *, only_ahead: bool = False) -> None:
         """Searches the whole file from `origin`; answered by SearchParts. Ends an earlier search."""
@@ -300,27 +315,29 @@ class LogFeed:
 
     # ------------------------------------------------------------------ taking away
 
-    def copy(self, ranges: Sequence[tuple[int, int]]) -> None:
-        """Reads text for the clipboard; answered by TextRead or Told."""
+    def copy(self, ranges: Sequence[tuple[int, int]], *, plainly: bool = False) -> None:
+        """Reads text for the clipboard, or to be shown plainly; answered by TextRead or Told."""
         epoch, path = self.epoch, self.path
 
         def read() -> None:
             try:
-                text, cut = read_text(path, ranges)
+                text, cut = read_text(path, ranges, PLAIN_BYTES if plainly else CLIPBOARD_BYTES)
             except LogError as error:
                 self._host.post_message(Told(epoch, str(error), failed=True))
             else:
-                self._host.post_message(TextRead(epoch, text, cut))
+                tmux = not plainly and to_tmux(text)
+                self._host.post_message(TextRead(epoch, text, cut, plainly=plainly, tmux=tmux))
 
         self._run(read, "copy")
 
     def save(self, target: str, starts: Iterable[int] | None) -> None:
-        """Saves the log, or some of its rows, to a new file; answered by Told."""
+        """Saves the log, or some of its rows, to a new file; answered by Told. `stop_working` ends it."""
         epoch, path, closed = self.epoch, self.path, self._closed
+        stopped = self._saving_stopped = threading.Event()
 
         def write() -> None:
             try:
-                name, size = save(path, target, starts, closed.is_set)
+                name, size = save(path, target, starts, lambda: closed.is_set() or stopped.is_set())
             except ParaschutError as error:
                 self._host.post_message(Told(epoch, str(error), failed=True))
             else:

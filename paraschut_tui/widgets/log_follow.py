@@ -347,7 +347,9 @@ class FollowingPane(LogCanvas):
 
     def on_told(self, message: Told) -> None:
         if message.epoch == self.feed.epoch:
+            self.progress = ""
             self.tell(message.text)
+            self.post_message(self.Changed())
 
     def _show(self) -> None:
         self.repaint()

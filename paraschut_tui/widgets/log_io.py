@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from paraschut_core.errors import ParaschutError
 from paraschut_core.logs import (
@@ -42,6 +42,9 @@ _COPY = 1 << 20
 
 CLIPBOARD_BYTES = 74_994
 """As many bytes as terminals take in one OSC 52 sequence (100,000 once encoded)."""
+
+PLAIN_BYTES = 1 << 20
+"""As many as anybody would select by hand."""
 
 
 class Wanted(NamedTuple):
@@ -268,7 +271,8 @@ def save(path: str, target: str, starts: Iterable[int] | None, cancelled: Cancel
         The path of the new file, and its size in bytes.
 
     Raises:
-        LogError: the log cannot be read, the target is there already or cannot be written.
+        LogError: the log cannot be read, the target is there already or cannot be written; or it was
+            cancelled. No part of a file stays behind then.
     """
     target = os.path.abspath(os.path.expanduser(target))
     if os.path.isdir(target):
@@ -276,15 +280,25 @@ def save(path: str, target: str, starts: Iterable[int] | None, cancelled: Cancel
     with open_log(path) as log:
         try:
             with open(target, "xb") as out:
-                for data in _chunks(log) if starts is None else _rows(log, starts):
-                    if cancelled():
-                        break
-                    out.write(data)
-                return target, out.tell()
+                return target, _write(out, _chunks(log) if starts is None else _rows(log, starts), cancelled)
         except FileExistsError as error:
             raise LogError(f"{target} is there already: choose another name") from error
         except (OSError, ValueError) as error:
             raise LogError(f"{target} cannot be written: {error}") from error
+
+
+def _write(out: BinaryIO, pieces: Iterable[bytes], cancelled: Cancelled) -> int:
+    """Writes a new file, or takes it away again; returns its size."""
+    try:
+        for data in pieces:
+            if cancelled():
+                raise LogError("saving was stopped; nothing was saved")
+            out.write(data)
+        out.flush()
+        return out.tell()
+    except BaseException:
+        os.unlink(out.name)
+        raise
 
 
 def _chunks(log: OpenLog) -> Iterator[bytes]:

@@ -47,6 +47,8 @@ LOG_KEYS: tuple[LogKey, ...] = (
     LogKey("m", "mark", "m", "mark the line"),
     LogKey("M", "mark_range", "M", "mark from the last mark to here"),
     LogKey("y", "copy", "y", "copy the marked lines, or the screen"),
+    LogKey("Y", "plain", "Y", "show them as plain text, for the terminal's own selection"),
+    LogKey("equals_sign", "facts", "=", "the file's name, size and age"),
     LogKey("ctrl+s", "save", "ctrl+s", "save to a file"),
     LogKey("v", "pager", "v", "open in $PAGER"),
     LogKey("V", "editor", "V", "open in $EDITOR"),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from typing import NamedTuple
 
-from paraschut_core.logs import ERRORS, Pattern, Row
+from paraschut_core.logs import ERRORS, FILE, Pattern, Row
 from paraschut_core.text import clean_line
 
-from ..figures import plural
+from ..figures import duration, plural
+from .log_external import Spot, print_plainly
 from .log_feed import PlaceFound, SearchPart, TextRead
 from .log_follow import FollowingPane
 from .log_hits import Hits
 from .log_io import AT, TAIL, Wanted
+from .log_ranges import Range
 
 _END = 1 << 62  # an offset past the end of any file
 
@@ -303,27 +306,59 @@ class LogPane(FollowingPane):
 
     def copy(self) -> None:
         """Copies the marked lines, or all on the screen, to the terminal's clipboard."""
-        ranges = self.marks.all()
-        if not ranges:
-            shown = dict.fromkeys(at for at, _ in self.window.lines(self.height))
-            ranges = [(self.window.rows[at].start, self.window.rows[at].end) for at in shown]
-        if ranges:
+        if ranges := self._chosen_ranges():
             self.feed.copy(ranges)
+
+    def show_plainly(self) -> None:
+        """Shows the same on the bare terminal, for its own selection to take."""
+        if ranges := self._chosen_ranges():
+            self.feed.copy(ranges, plainly=True)
+
+    def _chosen_ranges(self) -> list[Range]:
+        """The bytes of the marked lines; without marks, of what is on the screen."""
+        if self.marks:
+            return self.marks.all()
+        shown = dict.fromkeys(at for at, _ in self.window.lines(self.height))
+        return [(self.window.rows[at].start, self.window.rows[at].end) for at in shown]
 
     def on_text_read(self, message: TextRead) -> None:
         if message.epoch != self.feed.epoch:
             return
+        if message.plainly:
+            self.tell(print_plainly(self.app, message.text))
+            return
         self.app.copy_to_clipboard(message.text)
-        lines = message.text.count("\n")
         size = len(message.text.encode("utf-8"))
+        lines = message.text.count("\n")
         cut = f"; cut at {size:,} bytes, as much as terminals take" if message.cut else ""
-        self.tell(f"copied {lines:,} {'line' if lines == 1 else 'lines'}{cut}")
+        where = " to tmux, its ] pastes" if message.tmux else "; if your terminal did not take it: Y"
+        self.tell(f"copied {plural(lines, 'line')}{cut}{where}")
 
     def save(self, target: str) -> None:
         """Saves the log, or what the filter shows of it, to a new file."""
         hits = self.hits
-        self.tell("saving")
+        self.progress = "saving"
         self.feed.save(target, hits.all() if self.filtering and hits is not None else None)
+        self._show()
+
+    @property
+    def spot(self) -> Spot:
+        """Where in the file the screen is, for another program to begin there."""
+        row = self.window.top_row
+        if row is None or self.following:
+            return Spot(end=True)
+        return Spot(row.start, row.number)
+
+    def tell_facts(self) -> None:
+        """Tells the file's size and age, and its path at last: that may be cut."""
+        look = self.feed.look
+        if look is None or look.kind != FILE:
+            self.tell(self.note or "there is no log")
+            return
+        last = self.window.rows[-1].number if self.window.rows and self.window.at_end else 0
+        lines = f", {plural(last, 'line')}" if last else ""
+        age = duration(max(time.time() - look.mtime_ns / 1e9, 0.0))
+        self.tell(f"{look.size:,} bytes{lines}, written {age} ago: {self.path}")
 
     # ------------------------------------------------------------------ status
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 from textual.app import ComposeResult
@@ -30,6 +31,8 @@ class LogPrompt(Horizontal):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "close", "close", show=False),
         Binding("ctrl+r", "literal", "regular expression or plain text", show=False),
+        Binding("up", "recall(1)", "what was searched for before", show=False),
+        Binding("down", "recall(-1)", "and after", show=False),
     ]
     DEFAULT_CSS = """
     LogPrompt {
@@ -57,6 +60,8 @@ class LogPrompt(Horizontal):
         super().__init__()
         self.question = ""
         self._literal = False
+        self._history: Sequence[str] = ()
+        self._recalled = -1
         self._input = Input(select_on_focus=True, compact=True)
         self._input.cursor_blink = False
 
@@ -65,9 +70,13 @@ class LogPrompt(Horizontal):
         yield self._input
         yield Static(id="log-hint")
 
-    def ask(self, question: str, value: str = "", *, literal: bool = False) -> None:
-        """Shows the prompt with one question, and takes the focus."""
+    def ask(
+        self, question: str, value: str = "", *, literal: bool = False, history: Sequence[str] = ()
+    ) -> None:
+        """Asks one question, and takes the focus. `history`: earlier searches, newest first."""
         self.question, self._literal = question, literal
+        self._history = history if question in (SEARCH, FILTER) else ()
+        self._recalled = -1
         self.query_one("#log-question", Static).update(Content(f"{question}:"))
         self._input.value = value
         self._hint()
@@ -95,6 +104,14 @@ class LogPrompt(Horizontal):
     def action_literal(self) -> None:
         self._literal = not self._literal
         self._hint()
+
+    def action_recall(self, step: int) -> None:
+        """Goes back through the earlier searches, or forwards again."""
+        at = max(-1, min(self._recalled + step, len(self._history) - 1))
+        if at != self._recalled:
+            self._recalled = at
+            self._input.value = self._history[at] if at >= 0 else ""
+            self._input.cursor_position = len(self._input.value)
 
     def action_close(self) -> None:
         self.display = False

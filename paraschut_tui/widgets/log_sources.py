@@ -25,7 +25,7 @@ class LogPlace(NamedTuple):
     """Where the user is in a job's logs, to be carried from one view to another.
 
     `attempt` counts from 0, or is LATEST; `offset` is the byte at the top of the view, None to follow
-    the end; `left` the first column.
+    the end; `left` the first column; `searches` what was searched for, the latest first.
     """
 
     stream: str = ""
@@ -35,6 +35,7 @@ class LogPlace(NamedTuple):
     wrap: bool = False
     numbers: bool = True
     split: bool = False
+    searches: tuple[str, ...] = ()
     search: str = ""
     literal: bool = False
     filtering: bool = False
@@ -62,7 +63,9 @@ class Selection:
     def stream(self) -> str:
         """The stream shown; "" if there is none."""
         streams = self.sources.streams
-        return self._wish if self._wish in streams else next(iter(streams), "")
+        if self._wish in streams:
+            return self._wish
+        return next((name for name, paths in streams.items() if paths), next(iter(streams), ""))
 
     @property
     def attempts(self) -> int:
@@ -121,10 +124,23 @@ class Selection:
         self._attempt = LATEST if wanted == self.attempts - 1 else wanted
         return True
 
-    def shown_names(self) -> list[str]:
-        """The streams of the present group: what the status line offers."""
+    @property
+    def group(self) -> str:
+        """Whose streams are shown: "" for the job's own, "spawn 3"."""
+        return _split(self.stream)[0].strip()
+
+    def choose_group(self, group: str) -> bool:
+        """Goes to the same stream of a spawn, or of the job itself (""); returns whether there is one."""
+        prefix, kind = f"{group} " if group else "", _split(self.stream)[1]
+        names = [name for name in self.sources.streams if _split(name)[0] == prefix]
+        if names:
+            self.choose(prefix + kind if prefix + kind in names else names[0])
+        return bool(names)
+
+    def shown_names(self) -> dict[str, str]:
+        """The streams of the present group, and what each is called within it."""
         prefix = _split(self.stream)[0]
-        return [name for name in self.sources.streams if _split(name)[0] == prefix]
+        return {name: name[len(prefix) :] for name in self.sources.streams if _split(name)[0] == prefix}
 
 
 def _share_a_file(one: LogSources, other: LogSources) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
@@ -19,10 +19,11 @@ Part = tuple[str, str]
 
 
 class Heading(NamedTuple):
-    """What stands above one pane: a title that gives way, streams to choose from, and how it is."""
+    """What stands above one pane: a title that gives way, streams to choose from (what each is called by its
+    name), and how it is."""
 
     title: str
-    streams: Sequence[str]
+    streams: Mapping[str, str]
     chosen: str
     parts: Sequence[Part]
 
@@ -105,19 +106,20 @@ class LogStatus(Widget):
 
     def _column(self, heading: Heading, start: int, width: int) -> list[Segment]:
         right = [part for part in heading.parts if part[0]]
-        streams = list(heading.streams)
+        streams = dict(heading.streams)
         room = width - 2 - sum(cell_len(text) + 2 for text, _ in right)
-        if room - sum(cell_len(name) + 2 for name in streams) < min(cell_len(heading.title), 12):
-            streams = [name for name in streams if name == heading.chosen]  # the others give way
-        room -= sum(cell_len(name) + 2 for name in streams)
+        if room - sum(cell_len(name) + 2 for name in streams.values()) < min(cell_len(heading.title), 12):
+            # The others give way.
+            streams = {name: called for name, called in streams.items() if name == heading.chosen}
+        room -= sum(cell_len(called) + 2 for called in streams.values())
         title = _fit(heading.title, room)
         segments = [self._segment(f" {title} ", "log--title")]
         column = start + cell_len(title) + 2
-        for name in streams:
-            self._places.append((column, column + cell_len(name), name))
-            segments.append(self._segment(name, "log--chosen" if name == heading.chosen else "log--quiet"))
+        for name, called in streams.items():
+            self._places.append((column, column + cell_len(called), name))
+            segments.append(self._segment(called, "log--chosen" if name == heading.chosen else "log--quiet"))
             segments.append(self._segment("  ", "log--quiet"))
-            column += cell_len(name) + 2
+            column += cell_len(called) + 2
         for text, style in right:
             segments.append(self._segment(text, style))
             segments.append(self._segment("  ", "log--quiet"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 from textual import events
@@ -29,6 +29,9 @@ __all__ = ["LogPlace", "LogSources", "LogView"]
 
 _NO_JOB = "No job is chosen"
 _STEP = 8  # columns of one step to the side
+
+MOST_SEARCHES = 50
+"""What was searched for, that is remembered."""
 
 
 class LogView(Vertical):
@@ -70,6 +73,7 @@ class LogView(Vertical):
         self._active = self._first
         self._split = False
         self._last_search = ("", False)
+        self._searches: tuple[str, ...] = ()
         self._has_panes = False
         self._first_place: LogPlace | None = None  # of sources given before there was a screen
 
@@ -104,6 +108,7 @@ class LogView(Vertical):
             self._first.wrap,
             self._first.numbers,
             self._split,
+            self._searches,
             *self._first.search_place,
         )
 
@@ -119,6 +124,20 @@ class LogView(Vertical):
             self._take(place)
         self._open(place)
 
+    def take_taste(self, place: LogPlace) -> None:
+        """Takes how a log is shown (wrap, numbers, both streams) and what was searched for: before `show`."""
+        self._searches = place.searches
+        self._split = place.split
+        self.set_class(place.split, "-split")
+        for pane in (self._first, self._second):
+            pane.numbers, pane.wrap = place.numbers, place.wrap
+
+    def show_spawn(self, spawn_id: int | None) -> None:
+        """Turns to the log of one of the job's spawns; None: to the job's own."""
+        group = "" if spawn_id is None else f"spawn {spawn_id}"
+        if group != self._selection.group and self._selection.choose_group(group):
+            self._open()
+
     def clear(self, note: str = "") -> None:
         """Shows no log but `note`, which tells why."""
         self._note = note or _NO_JOB
@@ -128,6 +147,7 @@ class LogView(Vertical):
     def _take(self, place: LogPlace) -> None:
         self._selection.choose(place.stream, place.attempt)
         self._last_search = (place.search, place.literal)
+        self._searches = place.searches
         self._split = place.split
         self.set_class(place.split, "-split")
         for pane in (self._first, self._second):
@@ -181,26 +201,36 @@ class LogView(Vertical):
 
     def _refresh_status(self) -> None:
         if not self.sources.streams:
-            self._status.show([Heading(clean_line(self.sources.title), (), "", ())])
+            self._status.show([Heading(clean_line(self.sources.title), {}, "", ())])
             return
         selection = self._selection
-        names = [clean_line(name) for name in selection.shown_names()]
-        headings = [self._heading(self._first, self._title(), names, clean_line(selection.stream))]
+        names = {name: clean_line(called) for name, called in selection.shown_names().items()}
+        title = clean_line(self.sources.title)
+        headings = [self._heading(self._first, title, names, selection.stream, self._which())]
         if self._split:
-            headings.append(self._heading(self._second, clean_line(selection.partner()), (), ""))
+            headings.append(self._heading(self._second, clean_line(selection.partner()), {}, "", []))
         self._status.show(headings)
 
-    def _title(self) -> str:
+    def _which(self) -> list[Part]:
+        """Which of the job's logs it is, where that is not the only one or the latest."""
         selection = self._selection
-        title = clean_line(self.sources.title)
+        parts: list[Part] = []
+        groups = selection.groups()
+        if len(groups) > 1:
+            parts.append((clean_line(selection.group) or f"{len(groups) - 1} spawns", "log--found"))
         if selection.attempts > 1:
-            title += f"  log {selection.attempt + 1} of {selection.attempts}"
-        return title
+            earlier = selection.attempt + 1 < selection.attempts
+            words = f"log {selection.attempt + 1} of {selection.attempts}"
+            parts.append((words, "log--notice" if earlier else "log--quiet"))
+        return parts
 
     @staticmethod
-    def _heading(pane: LogPane, title: str, names: list[str] | tuple[str, ...], chosen: str) -> Heading:
+    def _heading(
+        pane: LogPane, title: str, names: Mapping[str, str], chosen: str, which: list[Part]
+    ) -> Heading:
         status = pane.status
         parts: list[Part] = [
+            *which,
             (status.notice, "log--notice"),
             (status.search, "log--found"),
             (status.state, "log--quiet"),
@@ -321,7 +351,7 @@ class LogView(Vertical):
             self.pane.tell("there is no log")
             return
         self._status.display = False
-        self._prompt.ask(question, value, literal=literal)
+        self._prompt.ask(question, value, literal=literal, history=self._searches)
 
     def on_log_prompt_closed(self, message: LogPrompt.Closed) -> None:
         message.stop()
@@ -352,11 +382,16 @@ class LogView(Vertical):
 
     def _search(self, answer: Answer) -> None:
         self.pane.search(Pattern(answer.text, literal=answer.literal))
-        self._last_search = (answer.text, answer.literal)
+        self._remember(answer)
 
     def _filter(self, answer: Answer) -> None:
         self.pane.filter(Pattern(answer.text, literal=answer.literal))
+        self._remember(answer)
+
+    def _remember(self, answer: Answer) -> None:
         self._last_search = (answer.text, answer.literal)
+        others = [text for text in self._searches if text != answer.text]
+        self._searches = (answer.text, *others)[:MOST_SEARCHES]
 
     def action_next(self, forward: bool) -> None:
         self.pane.next_match(forward=forward)
@@ -383,6 +418,12 @@ class LogView(Vertical):
     def action_copy(self) -> None:
         self.pane.copy()
 
+    def action_plain(self) -> None:
+        self.pane.show_plainly()
+
+    def action_facts(self) -> None:
+        self.pane.tell_facts()
+
     def action_pager(self) -> None:
         self._open_with(pager())
 
@@ -391,4 +432,4 @@ class LogView(Vertical):
 
     def _open_with(self, command: list[str]) -> None:
         if self.pane.path:
-            self.pane.tell(open_with(self.app, command, self.pane.path))
+            self.pane.tell(open_with(self.app, command, self.pane.path, self.pane.spot))
