@@ -148,6 +148,11 @@ class Gateway:
         assert self._loading is not None  # started
         self._loading.match(ticket, query, keys, missing)
 
+    @property
+    def found_in(self) -> Mapping[JobKey, str]:
+        """Which of a job's logs holds what the filter wants in it: see Loading.found_in."""
+        return self._loading.found_in if self._loading is not None else {}
+
     # ------------------------------------------------------------------ one job
 
     async def rows(self, keys: Sequence[JobKey]) -> list[JobRow]:

@@ -61,8 +61,9 @@ def grid_title(
         left = [(f" {len(scope.batches)} batches", head), (f"  {plural(total, 'job')}", "muted")]
     else:
         left = [(" JOBS", head)]
-    if scope.loading:
-        left.append(("  reading", "muted"))
+    if scope.reading:
+        share = f" {scope.searched:.0%}" if scope.query is not None and scope.query.log else ""
+        left.append((f"  searching{share}" if share else "  reading", "muted"))
     if error:
         left.append((f"  {clean_line(error)}", "error"))
     return left, right

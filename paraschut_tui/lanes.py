@@ -12,13 +12,14 @@ T = TypeVar("T")
 
 
 class Lane:
-    """A daemon thread with a queue. (The pools of concurrent.futures are joined at exit: a file server
-    that hangs would keep the program from ending.)"""
+    """A daemon thread with a queue, or several. (The pools of concurrent.futures are joined at exit: a file
+    server that hangs would keep the program from ending.)"""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, threads: int = 1) -> None:
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._thread.start()
+        self._threads = [threading.Thread(target=self._work, name=name, daemon=True) for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, task: Callable[[], T]) -> Future[T]:
         """Runs `task` after all that was submitted before; a cancelled future is not begun."""
@@ -39,11 +40,13 @@ class Lane:
 
     def stop(self) -> None:
         """Has the thread end after what it is doing."""
-        self._tasks.put(None)
+        for _ in self._threads:
+            self._tasks.put(None)
 
     def join(self, timeout: float) -> None:
         """Waits for its end, but not longer than `timeout` seconds."""
-        self._thread.join(timeout)
+        for thread in self._threads:
+            thread.join(timeout)
 
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:

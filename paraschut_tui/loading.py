@@ -8,13 +8,13 @@ from array import array
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from textual.message import Message
 
 from paraschut_core.db.connection import Database, Row
 from paraschut_core.errors import ParaschutError
-from paraschut_core.model import JobKey
+from paraschut_core.model import SPAWN, JobKey
 
 from .board import Cells, packed
 from .lanes import Lane
@@ -22,10 +22,13 @@ from .look import Looks
 from .messages import CellsReady, MatchesReady
 from .query import Query
 
+if TYPE_CHECKING:
+    from .log_search import LogHunt, Quarry
+
 _CELL = "job.BatchID, job.JobIndex, job.state"
 _FIRST_LOOK = 10_000  # jobs of a large batch that are shown before the rest is read
 _PAUSE = 0.3  # seconds between two reports of a search
-_LOGS = 20  # jobs whose logs are read between two looks at the clock
+_LOGS = 64  # jobs whose logs are taken up together
 
 
 class Request(NamedTuple):
@@ -52,6 +55,9 @@ class Loading:
         self._post = post
         self._lane = Lane("paraschut-load")
         self._db: Database | None = None
+        self._hunt: LogHunt | None = None
+        self.found_in: dict[JobKey, str] = {}
+        """Of jobs whose logs hold what the filter wants: which log it is, by the viewer's name for it."""
         self._tickets = itertools.count(1)
         self._wanted = 0
 
@@ -59,6 +65,8 @@ class Loading:
         """Has the thread end, without waiting for it."""
         self._wanted = -1
         self._lane.stop()
+        if self._hunt is not None:
+            self._hunt.stop()
 
     def load(self, request: Request, missing: Collection[JobKey]) -> int:
         """Begins to read; the jobs come as CellsReady messages with the ticket returned.
@@ -113,7 +121,7 @@ class Loading:
         """Sends what was found so far every now and then, the less often the more that is."""
         found = _Found(self._looks)
         told, pause = time.monotonic(), _PAUSE / 2
-        for rows, searched in _matching(db, query, missing):
+        for rows, searched in self._matching(db, ticket, query, missing):
             if ticket != self._wanted:
                 return
             found.add(rows)
@@ -135,7 +143,8 @@ class Loading:
             if self._db is None:
                 self._db = self._open()
             rows = search_among(self._db, _CELL, query.condition, keys, missing)
-            rows = [row for rest in _with_logs(self._db, query, rows) for row in rest]
+            if query.log:
+                rows = [row for rest in self._with_logs(self._db, ticket, query, rows) for row in rest]
         except ParaschutError:
             self._db = None
             return  # what is wrong with the file, the snapshots tell
@@ -143,39 +152,58 @@ class Loading:
         found.update((JobKey(row[0], row[1]), self._looks.code(row[2])) for row in rows)
         self._post(MatchesReady(ticket, found))
 
+    # ------------------------------------------------------------------ what is in logs
 
-def _matching(
-    db: Database, query: Query, missing: Collection[JobKey]
-) -> Iterator[tuple[Sequence[Row], float]]:
-    """Jobs that match (BatchID, JobIndex, state), and how much of the file has been looked through."""
-    from paraschut_core.db.search import search
+    def _matching(
+        self, db: Database, ticket: int, query: Query, missing: Collection[JobKey]
+    ) -> Iterator[tuple[Sequence[Row], float]]:
+        """Jobs that match (BatchID, JobIndex, state), and how much of the file has been looked through."""
+        from paraschut_core.db.search import search
 
-    before = 0.0
-    for part in search(db, _CELL, query.condition, missing):
-        if not query.log:
-            yield part
-        else:
-            done = 0
-            for rows in _with_logs(db, query, part.rows):
-                done += _LOGS
-                share = min(done / max(len(part.rows), 1), 1.0)
-                yield rows, before + share * (part.searched - before)
-        before = part.searched
+        if query.log:
+            self.found_in = {}
+        before = 0.0
+        for part in search(db, _CELL, query.condition, missing):
+            if not query.log:
+                yield part
+            else:
+                for done, rows in enumerate(self._with_logs(db, ticket, query, part.rows), 1):
+                    share = min(done / max(len(part.rows), 1), 1.0)
+                    yield rows, before + share * (part.searched - before)
+            before = part.searched
+
+    def _with_logs(
+        self, db: Database, ticket: int, query: Query, rows: Sequence[Row]
+    ) -> Iterator[Sequence[Row]]:
+        """Job by job, those whose logs hold what the query asks for; of each that does not, nothing."""
+        from .log_search import LogHunt
+
+        if self._hunt is None:
+            self._hunt = LogHunt()
+        jobs = {JobKey(row[0], row[1]): row for row in rows}
+        quarries = _quarries(db, list(jobs))
+        for key, name in self._hunt.search(quarries, query.log, lambda: ticket != self._wanted):
+            if name is None:
+                self.found_in.pop(key, None)
+                yield ()
+            else:
+                self.found_in[key] = name
+                yield (jobs[key],)
 
 
-def _with_logs(db: Database, query: Query, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    """Those of the jobs whose logs hold what the query asks for, a few at a time."""
-    from paraschut_core.logs import Pattern
+def _quarries(db: Database, keys: Sequence[JobKey]) -> Iterator[Quarry]:
+    """The logs of jobs, looked up in the index a few jobs at a time."""
+    from paraschut_core.db.jobs import read_infos
+    from paraschut_core.db.spawns import read_spawns
 
-    from .log_search import log_holds
+    from .log_search import Quarry, latest_logs
 
-    words = [Pattern(text, literal=True) for text in query.log]
-    if not words:
-        yield rows
-        return
-    for start in range(0, len(rows), _LOGS):
-        some = rows[start : start + _LOGS]
-        yield [row for row in some if log_holds(db, JobKey(row[0], row[1]), words)]
+    for start in range(0, len(keys), _LOGS):
+        for info in read_infos(db, keys[start : start + _LOGS]):
+            key = JobKey(info["BatchID"], info["JobIndex"])
+            # Only a job that multiplied itself has more logs than its own.
+            spawns = read_spawns(db, key) if info["state"] == SPAWN else ()
+            yield Quarry(key, latest_logs(info, spawns))
 
 
 class _Found:

@@ -16,7 +16,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from paraschut_core.errors import FilterError
+from paraschut_core.errors import FilterError, UsageError
+from paraschut_core.logs import Pattern
 from paraschut_core.model import DONE_STATES
 
 from .terms import Value, meta_term, number_term, quote, span_term, text_term
@@ -30,17 +31,30 @@ _DEEPEST = 20
 """Levels of parentheses, and of saved filters within saved filters."""
 
 
+class LogTerm(NamedTuple):
+    """Text (or, with `regex`, an expression) that is to be in a job's log, or not to be (`wanted` False)."""
+
+    text: str
+    regex: bool = False
+    wanted: bool = True
+
+    @property
+    def pattern(self) -> Pattern:
+        """What is searched for. Raises UsageError: it is no regular expression."""
+        return Pattern(self.text, literal=not self.regex)
+
+
 class Query(NamedTuple):
     """What a filter means.
 
-    `condition` is for SQLite ("" matches all), with the column `missing`. `log` are texts that must be in a
-    job's latest log. `timed` says that what matches changes with the clock; `fields` are the metadata's that
-    it names.
+    `condition` is for SQLite ("" matches all), with the column `missing`. `log` is what must be in a job's
+    latest logs, or must not. `timed` says that what matches changes with the clock; `fields` are the
+    metadata's that it names.
     """
 
     text: str
     condition: str = ""
-    log: tuple[str, ...] = ()
+    log: tuple[LogTerm, ...] = ()
     timed: bool = False
     fields: tuple[str, ...] = ()
 
@@ -77,7 +91,8 @@ class _Parser:
         self.text = text
         self.now = now
         self.saved = saved
-        self.log: list[str] = []
+        self.log: list[LogTerm] = []
+        self._log_wanted = True
         self.fields: list[str] = []
         self.timed = False
         self._at = 0
@@ -119,6 +134,11 @@ class _Parser:
             self._skip()
             if self._at >= len(self.text) or self._next_is(")", "|", "OR"):
                 return ""  # it is being typed
+            if self._plain and self.text[self._at : self._at + 4].lower() == "log:":
+                self._log_wanted = False
+                self._term()
+                self._log_wanted = True
+                return ""
             plain, self._plain = self._plain, False
             part = self._turned()
             self._plain = plain
@@ -159,7 +179,7 @@ class _Parser:
         if name == "log":
             if not self._plain:
                 raise _log_apart()
-            self.log.append(value.text)
+            self.log.append(_log_term(value, self._log_wanted))
             return ""
         if name in _TIMES:
             self.timed = True
@@ -245,9 +265,17 @@ class _Parser:
 
 
 def _log_apart() -> FilterError:
-    return FilterError(
-        "log: reads files: it can stand beside other terms, but not with |, ! or in parentheses."
-    )
+    return FilterError("log: reads files: it can stand beside other terms, but not with | or in parentheses.")
+
+
+def _log_term(value: Value, wanted: bool) -> LogTerm:
+    regex = value.text.startswith("~") and len(value.text) > 1
+    term = LogTerm(value.text[1:] if regex else value.text, regex, wanted)
+    try:
+        _ = term.pattern
+    except UsageError as error:
+        raise FilterError(str(error)) from error
+    return term
 
 
 # --------------------------------------------------------------------------- the fields
@@ -335,7 +363,7 @@ HELP: Mapping[str, str] = {
     "age": ">2h since it changed",
     "attempt": ">1",
     "reason": "memory",
-    "log": '"CUDA error"',
+    "log": '"CUDA error"  ~CUDA.*[0-9]',
     "elapsed": ">1d of run time",
     "started": "<1h ago",
     "submitted": ">3h ago",

@@ -115,6 +115,16 @@ class Scope:
             self.query = parse(self.query.text, saved=self.saved)
             self._load(anew=True)
 
+    def look_at_logs(self) -> None:
+        """Looks whether logs hold by now what the filter wants in them: nothing else tells of it."""
+        if self.query is not None and self.query.log and not self.loading:
+            self._load(anew=True)
+
+    @property
+    def reading(self) -> bool:
+        """Whether something is being read that is not on the screen yet."""
+        return self.loading and not self._anew
+
     def reload(self) -> None:
         """Reads the shown jobs anew, soon: at once, or when what is being read has come."""
         if self.loading:

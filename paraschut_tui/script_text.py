@@ -66,8 +66,6 @@ def read_script(info: Mapping[str, Any]) -> ScriptText:
             cut = file.size > MOST_BYTES
     except LogError as error:
         return ScriptText(path, note=str(error))
-    if b"\0" in data:
-        return ScriptText(path, note="it is a program, not a text")
     text = clean(data.decode("utf-8", "replace")).expandtabs(4)
     note = f"only the first {MOST_BYTES >> 10} KiB are shown" if cut else ""
     return ScriptText(path, coloured(text, _lexer_of(path, text)), note)
@@ -79,15 +77,11 @@ def _file_of(command: str, folder: str) -> str:
         words = shlex.split(command)
     except ValueError:  # a quote that is never closed: the shell will say so
         words = command.split()
-    found = ""
     for word in words[:_WORDS]:
         path = os.path.join(folder, os.path.expanduser(word))
-        if word.startswith("-") or not os.path.isfile(path):
-            continue
-        if not _is_program(path):
+        if not word.startswith("-") and os.path.isfile(path) and not _is_program(path):
             return path
-        found = found or path
-    return found
+    return ""
 
 
 def _is_program(path: str) -> bool:

@@ -22,6 +22,7 @@ from ..look import L_MISSING, L_RUN, Looks, Palette
 from ..memory import Memory
 from ..messages import CellsReady, JobChosen, MatchesReady, SnapshotReady
 from ..outline import BATCH, MOST_JOBS, NodeKey, ordered
+from ..query import LogTerm
 from ..status import Pace
 from ..widgets.batch_tree import BatchTree
 from ..widgets.line import Line
@@ -40,6 +41,9 @@ AGES = 20
 KEEP = 2
 """Seconds between two looks at whether there is something new to remember."""
 
+
+LOGS = 15
+"""Seconds between two looks at whether logs hold by now what a filter wants in them."""
 
 TIMED = 60
 """Seconds between two looks at which jobs match a filter that asks for ages."""
@@ -99,6 +103,8 @@ class MainScreen(Detailing, AutoSubmit, Moving):
         self._resting: Timer | None = None
         self._ticks = 0
         self._stale = False
+        self._sought: tuple[JobKey, LogTerm] | None = None
+        """The job whose log was opened where it holds what the filter wants in it."""
 
     def on_mount(self) -> None:
         self.grid.heading = self._group_heading
@@ -160,6 +166,8 @@ class MainScreen(Detailing, AutoSubmit, Moving):
             self._keep(self.to_remember())
         if self._ticks % TIMED == 0:
             self.scope.look_again()
+        if self._ticks % LOGS == 0:
+            self.scope.look_at_logs()
         self.tick_auto_submit()
 
     def on_snapshot_ready(self, message: SnapshotReady) -> None:
@@ -353,7 +361,23 @@ class MainScreen(Detailing, AutoSubmit, Moving):
         self.details.show(title, sight)
         self.complete_details()
         streams, note = headings.log_streams(record, errors_first=key in self.snapshot.missing)
-        self.log_view.show(LogSources("".join(text for text, _ in title), streams, note))
+        self._show_log(key, LogSources("".join(text for text, _ in title), streams, note))
+
+    def _show_log(self, key: JobKey, sources: LogSources) -> None:
+        """Shows a job's logs: where it holds what the filter wants in it, or else from its end."""
+        query = self.scope.query
+        wanted = next((term for term in query.log if term.wanted), None) if query is not None else None
+        sought = (key, wanted) if wanted is not None and key in self.gateway.found_in else None
+        before, self._sought = self._sought, sought
+        if sought is None or wanted is None:
+            if before is not None:
+                self.log_view.forget_search()
+            self.log_view.show(sources)
+        elif sought == before:
+            self.log_view.show(sources)
+        else:
+            stream = self.gateway.found_in[key]
+            self.log_view.show_found(sources, stream, wanted.text, literal=not wanted.regex)
         if self.spawn_wanted is not None and self.spawn_wanted[0] == key:
             self.log_view.show_spawn(self.spawn_wanted[1])
             self.spawn_wanted = None

@@ -285,8 +285,10 @@ class Moving(DashboardBase):
         """Tells beside the filter what matches it, or what is wrong with it."""
         if self.scope.error:
             self.filter_bar.say([(clean_line(self.scope.error), "error")])
-        elif self.scope.loading:
-            self.filter_bar.say([("looking", "muted")])
+        elif self.scope.reading:
+            found = self.grid.board.total if self.grid.board.matching else 0
+            share = f"{self.scope.searched:.0%} searched, Esc stops"
+            self.filter_bar.say([(f"{found:,} so far · {share}" if found else share, "muted")])
         elif self.scope.query is not None:
             self.filter_bar.say([(f"{self.grid.board.total:,} match", "accent")])
         else:

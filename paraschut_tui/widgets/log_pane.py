@@ -34,6 +34,7 @@ class LogPane(FollowingPane):
         super().__init__(id=id)
         self.hits: Hits | None = None
         self.filtering = False
+        self._jump_on_open = False
         self._jump = 0  # +1 or -1: go to the first place found that way, as soon as there is one
         self._more = False  # whether what was written since the search is being searched
         self._error_forward = True
@@ -86,16 +87,19 @@ class LogPane(FollowingPane):
             return "", False, False
         return self.pattern.text, self.pattern.literal, self.filtering
 
-    def take_search(self, text: str, literal: bool, filtering: bool) -> None:
-        """Takes over the search of another view, before `open`."""
+    def take_search(self, text: str, literal: bool, filtering: bool, *, jump: bool = False) -> None:
+        """Takes over the search of another view, before `open`; with `jump`, to go to its first match."""
         self._end_search()
         if text:
             self.pattern = Pattern(text, literal=literal)
             self.filtering = filtering
+            self._jump_on_open = jump
 
-    def _begin_search(self, pattern: Pattern) -> None:
+    def _begin_search(self, pattern: Pattern, origin: int | None = None) -> None:
+        """Searches the file from a byte on, then what is before it; default: from here."""
         row = self.window.top_row
-        origin = _END if self.following or row is None else row.start
+        if origin is None:
+            origin = _END if self.following or row is None else row.start
         self.pattern = pattern
         self.hits = Hits(pattern, origin)
         self._more = False
@@ -253,8 +257,10 @@ class LogPane(FollowingPane):
     def open(self, label: str, path: str, *, offset: int | None = None, left: int = 0) -> None:
         """As FollowingPane; a search goes on in the new file."""
         super().open(label, path, offset=offset, left=left)
+        jump, self._jump_on_open = self._jump_on_open, False
         if self.pattern is not None:
-            self._begin_search(self.pattern)
+            self._begin_search(self.pattern, 0 if jump else None)
+            self._jump = 1 if jump else 0
             if self.filtering:
                 self._load_here()
 

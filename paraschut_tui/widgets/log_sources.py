@@ -25,7 +25,8 @@ class LogPlace(NamedTuple):
     """Where the user is in a job's logs, to be carried from one view to another.
 
     `attempt` counts from 0, or is LATEST; `offset` is the byte at the top of the view, None to follow
-    the end; `left` the first column; `searches` what was searched for, the latest first.
+    the end; `left` the first column; `searches` what was searched for, the latest first;
+    `jump` asks to go to the first match of `search`.
     """
 
     stream: str = ""
@@ -39,6 +40,7 @@ class LogPlace(NamedTuple):
     search: str = ""
     literal: bool = False
     filtering: bool = False
+    jump: bool = False
 
 
 class Selection:

@@ -22,7 +22,7 @@ from .log_follow import FollowingPane
 from .log_keys import LOG_KEYS, bindings
 from .log_pane import LogPane
 from .log_prompt import FILTER, GO_TO, SAVE, SEARCH, Answer, LogPrompt
-from .log_sources import LogPlace, LogSources, Selection
+from .log_sources import LATEST, LogPlace, LogSources, Selection
 from .log_status import Heading, LogStatus, Part
 
 __all__ = ["LogPlace", "LogSources", "LogView"]
@@ -132,6 +132,25 @@ class LogView(Vertical):
         for pane in (self._first, self._second):
             pane.numbers, pane.wrap = place.numbers, place.wrap
 
+    def show_found(self, sources: LogSources, stream: str, text: str, *, literal: bool) -> None:
+        """Shows the logs of a job at the first place where one of them holds `text`."""
+        place = self.place._replace(
+            stream=stream,
+            attempt=LATEST,
+            offset=None,
+            search=text,
+            literal=literal,
+            filtering=False,
+            jump=True,
+        )
+        self.show(sources, place)
+
+    def forget_search(self) -> None:
+        """Ends filter and search."""
+        for pane in (self._first, self._second):
+            while pane.forget_search():
+                pass
+
     def show_spawn(self, spawn_id: int | None) -> None:
         """Turns to the log of one of the job's spawns; None: to the job's own."""
         group = "" if spawn_id is None else f"spawn {spawn_id}"
@@ -153,7 +172,7 @@ class LogView(Vertical):
         for pane in (self._first, self._second):
             pane.numbers = place.numbers
             pane.set_wrap(place.wrap)
-        self._first.take_search(place.search, place.literal, place.filtering)
+        self._first.take_search(place.search, place.literal, place.filtering, jump=place.jump)
 
     def on_mount(self) -> None:
         self._has_panes = True
