@@ -18,7 +18,7 @@ from .. import keys
 from ..dossier import Node, Sight, dossier, flat, text_of, width_of_node
 from ..look import Palette
 from ..strips import Part, line
-from ..values import Path
+from ..values import Path, as_typed
 from .pane import Pane
 
 _INDENT = 2
@@ -244,8 +244,8 @@ class JobDetails(Pane):
         """Copies the value under the cursor to the terminal's clipboard."""
         if self._here is None:
             return
-        value = self._here[1].value
-        text = text_of(self._here[1]).strip() if value is None else str(value)
+        node = self._here[1]
+        text = node.value if isinstance(node.value, str) else as_typed(node.value) or text_of(node).strip()
         self.app.copy_to_clipboard(text.encode("utf-8", "replace")[:_MOST_COPIED].decode("utf-8", "ignore"))
         self.post_message(self.Told(f"Copied: {clean_line(text, 60)}"))
 
