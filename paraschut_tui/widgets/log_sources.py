@@ -36,11 +36,11 @@ class LogPlace(NamedTuple):
     wrap: bool = False
     numbers: bool = True
     split: bool = False
-    searches: tuple[str, ...] = ()
     search: str = ""
     literal: bool = False
     filtering: bool = False
     jump: bool = False
+    searches: tuple[str, ...] = ()
 
 
 class Selection:

@@ -108,8 +108,8 @@ class LogView(Vertical):
             self._first.wrap,
             self._first.numbers,
             self._split,
-            self._searches,
             *self._first.search_place,
+            searches=self._searches,
         )
 
     def show(self, sources: LogSources, place: LogPlace | None = None) -> None:
