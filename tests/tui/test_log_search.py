@@ -14,10 +14,13 @@ from paraschut_core.errors import FilterError
 from paraschut_core.logs import Pattern, PatternTooSlowError
 from paraschut_core.model import JobKey, Spawn
 from paraschut_core.workspace import Workspace
-from paraschut_tui import log_search, scope
+from paraschut_tui import loading, log_search
 from paraschut_tui.app import ParaschutApp
 from paraschut_tui.log_search import LogHunt, Quarry, latest_logs
+from paraschut_tui.look import Looks
+from paraschut_tui.messages import CellsReady
 from paraschut_tui.query import LogTerm, parse
+from paraschut_tui.screens import main
 
 from .project import add_batch, main_screen, make_project, until
 
@@ -54,9 +57,9 @@ def written(folder: Path, *texts: str) -> list[Path]:
     [
         ('log:"CUDA error"', [LogTerm("CUDA error")]),
         ("log:oom host:n1", [LogTerm("oom")]),
-        ("log:/CUDA .* [0-9]+/", [LogTerm("CUDA .* [0-9]+", True)]),
+        ('log:~"CUDA .* [0-9]+"', [LogTerm("CUDA .* [0-9]+", True)]),
         ("log:/scratch/me", [LogTerm("/scratch/me")]),
-        ("!log:done -log:/a|b/", [LogTerm("done", wanted=False), LogTerm("a|b", True, wanted=False)]),
+        ("!log:done NOT log:~a|b", [LogTerm("done", wanted=False), LogTerm("a|b", True, wanted=False)]),
         ("LOG:x", [LogTerm("x")]),
     ],
 )
@@ -66,7 +69,7 @@ def test_what_is_wanted_in_logs_is_understood(text: str, terms: list[LogTerm]) -
 
 def test_an_expression_that_is_none_is_told_while_typing() -> None:
     with pytest.raises(FilterError, match="is not a regular expression"):
-        parse("log:/(/")
+        parse("log:~(")
 
 
 # --------------------------------------------------------------------------- the hunt
@@ -159,14 +162,36 @@ def test_the_latest_logs_are_those_of_the_last_attempt_and_of_every_spawn() -> N
     assert latest_logs({"stdout": [], "stderr": None}) == {}
 
 
+def test_what_is_found_is_sent_while_the_search_goes_on_and_a_newer_one_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "_PAUSE", 0.0)
+    project = make_project(tmp_path)
+    batch = add_batch(project, "map", ["true"] * 300, stdout=[str(tmp_path / "log")])
+    (tmp_path / "log").write_text("CUDA error\n")
+    posted: list[CellsReady] = []
+    with Workspace(project) as ws:
+        reading = loading.Loading(lambda: ws.reader, Looks(), posted.append)  # type: ignore[arg-type]
+        with ws.reader as db:
+            reading._wanted = 1
+            reading._search(db, 1, parse("log:CUDA"), ())
+            shares = [message.searched for message in posted]
+            assert len(posted) > 2 and shares == sorted(shares) and 0 < shares[0] < 1
+            assert posted[-1].done and len(posted[-1].cells[0].indexes) == 300
+            assert set(reading.found_in.values()) == {"stdout"} and JobKey(batch, 7) in reading.found_in
+            posted.clear()
+            reading._search(db, 0, parse("log:CUDA"), ())
+            assert not any(message.cells for message in posted)
+        reading.stop()
+
+
 # --------------------------------------------------------------------------- on the screen
 
 
 async def test_the_job_that_wrote_it_is_found_and_its_log_opens_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scope, "LOGS_AGAIN", 0.5)
-    monkeypatch.setattr(scope, "LOGS_REST", 0.1)
+    monkeypatch.setattr(main, "LOGS", 1)
     project = make_project(tmp_path)
     batch = add_batch(project, "map", ["true"] * 1200)
     log = tmp_path / "logs"
