@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.color import Color
 from rich.style import Style
+from wcwidth import wcwidth
 
 from paraschut_core.logs import plain
 from paraschut_core.text import clean
-from paraschut_tui.ansi import Span, parse
+from paraschut_tui.ansi import Span, parse, steady
 from paraschut_tui.widgets.log_render import wrap_points
 
 _SEEDS = st.sampled_from(
@@ -74,7 +75,20 @@ def test_spans_lie_in_the_text_in_order_without_overlap(text: str) -> None:
 @given(_DIRTY)
 def test_what_is_shown_is_what_is_searched(text: str) -> None:
     text = text.replace("\t", "")
-    assert parse(text).text == clean(plain(text)).replace("\n", " ")
+    assert parse(text).text == steady(clean(plain(text)).replace("\n", " "))
+
+
+def test_characters_whose_width_terminals_dispute_are_told_without_it() -> None:
+    assert (
+        parse("🇩🇪 ❤\ufe0f 👍🏽 e" + "\u0301" * 50 + " \U0001fbff").text
+        == "DE ❤ 👍 e" + "\u0301" * 8 + " \ufffd"
+    )
+
+
+@given(st.text())
+def test_every_character_takes_as_many_columns_as_a_terminal_gives_it(text: str) -> None:
+    for character in parse(text).text:
+        assert cell_len(character) == wcwidth(character), hex(ord(character))
 
 
 @given(st.text(alphabet="ab漢e\u0301👍 ", max_size=60), st.integers(min_value=1, max_value=12))
