@@ -356,7 +356,7 @@ class LogPane(FollowingPane):
         return Spot(row.start, row.number)
 
     def tell_facts(self) -> None:
-        """Tells the file's size and age, and its path at last: that may be cut."""
+        """Tells the file's size, age and path, which may take several lines."""
         look = self.feed.look
         if look is None or look.kind != FILE:
             self.tell(self.note or "there is no log")
@@ -364,7 +364,8 @@ class LogPane(FollowingPane):
         last = self.window.rows[-1].number if self.window.rows and self.window.at_end else 0
         lines = f", {plural(last, 'line')}" if last else ""
         age = duration(max(time.time() - look.mtime_ns / 1e9, 0.0))
-        self.tell(f"{look.size:,} bytes{lines}, written {age} ago: {self.path}")
+        facts = f"{look.size:,} bytes{lines}, written {age} ago: {clean_line(self.path)}"
+        self.app.notify(facts, markup=False)
 
     # ------------------------------------------------------------------ status
 

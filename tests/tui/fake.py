@@ -36,6 +36,7 @@ from paraschut_tui.messages import CellsReady, MatchesReady, SnapshotReady
 from paraschut_tui.query import Query
 from paraschut_tui.raising import propose
 from paraschut_tui.records import JobRecord, Preview, Target, Verdict
+from paraschut_tui.script_text import ScriptText, coloured
 
 NOW = 1_795_000_000.0
 """When every made-up thing happens."""
@@ -101,6 +102,7 @@ class FakeGateway(Gateway):
         self.log: dict[str, tuple[str, ...]] = {}
         self.acts: list[Action] = []
         self.spawns: list[Spawn] = []
+        self.edits: list[tuple[JobKey, int, tuple[object, ...], object]] = []
         self._update: Update | None = None
         self._rev = 0
         self._numbers = itertools.count(1)
@@ -278,6 +280,17 @@ class FakeGateway(Gateway):
             Event(NOW - 7000, key, 1, f"55{key.job_index}", "submit", "run", "started"),
         ]
         return JobRecord(key, info, events, self.spawns, row)
+
+    async def script(self, info: JobInfo) -> ScriptText:
+        text = '#!/bin/sh\n# maps one share\nfor part in $PARTS; do\n    map --mem 1 "$part"\ndone\n'
+        return ScriptText(str(info["script"]), coloured(text, "bash"))
+
+    async def summary(self, info: JobInfo) -> Mapping[str, object]:
+        return {"JobId": "5524", "JobState": "TIMEOUT", "NodeList": "n12", "TimeLimit": "04:59:00"}
+
+    async def edit(self, key: JobKey, rev: int, path: Sequence[object], value: object) -> Verdict:
+        self.edits.append((key, rev, tuple(path), value))
+        return self.verdict
 
     async def indexes(self, batch_id: int, look: int, limit: int) -> list[int]:
         batch = self.batches[batch_id]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import signal
 import stat
+import sys
 import time
 from pathlib import Path
 
@@ -14,8 +16,10 @@ from textual import events
 from textual.geometry import Region
 from textual.widgets import Input
 
+from paraschut_core.errors import ParaschutError
 from paraschut_tui.screens.log import LogScreen
 from paraschut_tui.widgets import log_external, log_io
+from paraschut_tui.widgets.log_external import Spot
 from paraschut_tui.widgets.log_status import LogStatus
 from paraschut_tui.widgets.log_view import LogPlace, LogSources, LogView
 from tests.tui.log_app import LogApp, Viewer, append, numbered, one, viewing
@@ -396,6 +400,30 @@ class TestStreamsAndAttempts:
 
 
 class TestSearching:
+    async def test_earlier_searches_are_a_key_away(self, tmp_path: Path) -> None:
+        async with viewing(one(numbered(tmp_path / "a", 100))) as log:
+            await log.shows("line 100")
+            for text in ("line 7$", "line 8$"):
+                await log.answer("slash", text)
+                await log.says(f"/{text}/")
+            await log.press("slash", "up")
+            prompt = log.view.query_one(Input)
+            assert prompt.value == "line 8$"
+            await log.press("up", "up")
+            assert prompt.value == "line 7$"
+            await log.press("down", "down")
+            assert prompt.value == ""
+            assert log.view.place.searches == ("line 8$", "line 7$")
+
+    async def test_a_log_is_opened_at_the_first_place_that_holds_a_text(self, tmp_path: Path) -> None:
+        path = numbered(tmp_path / "a", 5000)
+        async with viewing() as log:
+            log.view.show_found(one(path), "stderr", "line 12", literal=True)
+            await log.shows("▸  12  line 12")
+            await log.says("/line 12/ 1 of 111")
+            log.view.forget_search()
+            await log.until(lambda: log.pane.hits is None, "no search")
+
     async def test_finds_the_last_match_first_when_following(self, tmp_path: Path) -> None:
         async with viewing(one(numbered(tmp_path / "a", 5000))) as log:
             await log.shows("line 5000")
@@ -503,7 +531,7 @@ class TestTakingAway:
             await log.answer("colon", "1200")
             await log.shows("▸1200  line 1200")
             await log.press("M", "y")
-            await log.says("copied 1,196 lines")
+            await log.says("copied 1,196 lines; if your terminal did not take it: Y")
             assert log.app.clipboard == "".join(f"line {n}\n" for n in range(5, 1201))
 
     async def test_no_more_is_copied_than_terminals_take(self, tmp_path: Path) -> None:
@@ -531,6 +559,57 @@ class TestTakingAway:
             await log.answer("ctrl+s", str(target))
             await log.says("is there already: choose another name")
 
+    async def test_in_tmux_what_is_copied_goes_to_its_buffer(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tool = tmp_path / "tmux"
+        tool.write_text(
+            f'#!/bin/sh\n[ "$2" = -w ] && exit 1\necho "$@" > {tmp_path}/asked\ncat > {tmp_path}/got\n'
+        )
+        tool.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        monkeypatch.setenv("TMUX", "/tmp/tmux-0/default,1,0")
+        async with viewing(one(numbered(tmp_path / "a", 3)), size=(160, 10)) as log:
+            await log.shows("line 3")
+            await log.press("y")
+            await log.says("copied 3 lines to tmux")
+        assert (tmp_path / "got").read_text() == "line 1\nline 2\nline 3\n"
+        assert (tmp_path / "asked").read_text() == "load-buffer -\n"
+
+    async def test_lines_are_shown_plainly_for_the_terminals_own_selection(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "a"
+        path.write_text("\x1b]52;c;AA\x07one\ntwo\n")
+        told = io.StringIO()
+        async with viewing(one(path), size=(120, 10)) as log:
+            await log.shows("two")
+            await log.press("Y")
+            await log.says("this terminal cannot be written on directly")
+            monkeypatch.setattr(type(log.app._driver), "can_suspend", True)
+            monkeypatch.setattr(sys, "__stdout__", told)
+            monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
+            assert log_external.print_plainly(log.app, "\x1b]0;x\x07one\n") == ""
+        assert told.getvalue() == "␛]0;x␇one\n\n[select and copy; Enter goes back] "
+
+    async def test_the_file_is_told_with_its_path(self, tmp_path: Path) -> None:
+        path = numbered(tmp_path / "a", 100)
+        async with viewing(one(path), size=(200, 10)) as log:
+            await log.shows("100  line 100")
+            await log.press("equals_sign")
+            await log.until(lambda: log.app._notifications, "a notice")
+            (notice,) = log.app._notifications
+            assert notice.message.startswith("792 bytes, 100 lines, written ")
+            assert notice.message.endswith(f" ago: {path}")
+
+    async def test_saving_that_is_stopped_leaves_nothing(self, tmp_path: Path) -> None:
+        path = tmp_path / "a"
+        with path.open("wb") as file:
+            file.truncate(1 << 30)
+        with pytest.raises(ParaschutError, match="nothing was saved"):
+            log_io.save(str(path), str(tmp_path / "copy"), None, lambda: True)
+        assert not (tmp_path / "copy").exists()
+
     async def test_of_a_filter_its_lines_are_saved(self, tmp_path: Path) -> None:
         async with viewing(one(numbered(tmp_path / "a", 100)), size=(200, 10)) as log:
             await log.shows("line 100")
@@ -554,6 +633,22 @@ class TestTakingAway:
                 assert log_external.open_with(log.app, command, str(odd)) == ""
         assert (tmp_path / "arguments").read_text() == f"-a\nb c\n{odd}\n"
         assert not os.path.exists("evil")
+
+    @pytest.mark.parametrize(
+        ("command", "spot", "opens"),
+        [
+            (["less", "-R"], Spot(4096, 100), ["less", "-R", "+4096P"]),
+            (["/usr/bin/less"], Spot(end=True), ["/usr/bin/less", "+G"]),
+            (["vim"], Spot(4096, 100), ["vim", "+100"]),
+            (["vim"], Spot(4096), ["vim"]),
+            (["code", "-w"], Spot(4096, 100), ["code", "-w"]),
+        ],
+    )
+    def test_programs_that_can_open_the_log_where_it_is_read(
+        self, command: list[str], spot: Spot, opens: list[str]
+    ) -> None:
+        # An absolute path is never an option.
+        assert log_external.arguments(command, "-x", spot) == [*opens, os.path.abspath("-x")]
 
     async def test_an_interrupt_is_for_the_program(self, tmp_path: Path) -> None:
         tool = tmp_path / "tool"

@@ -15,7 +15,7 @@ from textual.keys import _character_to_key
 from textual.pilot import Pilot
 
 from paraschut_core.config import Settings
-from paraschut_core.model import Action
+from paraschut_core.model import Action, Spawn
 from paraschut_tui.app import ParaschutApp
 
 from .fake import NOW, FakeBatch, FakeGateway
@@ -96,6 +96,12 @@ def no_database(gateway: FakeGateway) -> None:
     gateway.database = gateway.database._replace(error="locked by another process", read_at=NOW - 240)
 
 
+def multiplied(gateway: FakeGateway) -> None:
+    gateway.spawns = [
+        Spawn(n, f"55{n}", "run" if n else "complete", f"spawn{n}.out", f"spawn{n}.err") for n in range(3)
+    ]
+
+
 def history(gateway: FakeGateway) -> None:
     gateway.acts = [
         Action(3, NOW - 60, "eve@login1:311", "resubmit", 3, f"resubmit {MAP} 24,145,646", False, False),
@@ -130,7 +136,17 @@ SCENES = {
     "dialog": Scene(keys=("m", "s")),
     "harsh dialog": Scene(keys=("b", "D")),
     "details": Scene(keys=("i",)),
+    "a field being set": Scene(keys=("i", "enter", "G", *("up",) * 5, "e")),
+    "a job's script": Scene(keys=("i", "enter", *("down",) * 8, "enter")),
+    "spawns": Scene(keys=("i", "enter", "G"), health=multiplied),
     "log": Scene(keys=("enter",)),
+    "log of an earlier attempt": Scene(keys=("enter", "[")),
+    "log searched": Scene(keys=("enter", "/", *"job|chunk 8", "enter")),
+    "log filtered": Scene(keys=("enter", "&", *"error", "enter")),
+    "both logs": Scene(keys=("enter", "O")),
+    "log not there": Scene(keys=("enter", "[", "o")),
+    "log on the whole screen": Scene(keys=("enter", "+")),
+    "a spawn's log": Scene(keys=("enter", "}"), health=multiplied),
     "batches": Scene(keys=("b", "down")),
     "help": Scene(keys=("question_mark",)),
     "columns": Scene(keys=("w", "down", "s")),
@@ -154,7 +170,9 @@ def test_a_screen_looks_as_it_did(
     Path("map.err").write_text("\n".join(lines) + "\n")
     gateway = FakeGateway(scene.jobs())
     scene.health(gateway)
-    gateway.log = {"stdout": ("map.out",), "stderr": ("map.err",)}
+    Path("map.0.err").write_text("Traceback: out of memory\n")
+    Path("spawn0.err").write_text("spawn 0 is done\n")
+    gateway.log = {"stdout": ("map.0.out", "map.out"), "stderr": ("map.0.err", "map.err")}
     app = ParaschutApp(Settings(), gateway=gateway, clock=lambda: NOW, **scene.options)
     if scene.theme:
         app.theme = scene.theme
