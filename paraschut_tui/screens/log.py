@@ -7,7 +7,9 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
+from textual.reactive import Reactive
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.widgets import Static
 
 from ..widgets.log_view import LogPlace, LogSources, LogView
@@ -24,6 +26,10 @@ class LogScreen(Screen[LogPlace]):
     """
 
     AUTO_FOCUS = "#log-first"
+
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
+    """As Textual's own, which however repaints the whole screen when the focus moves."""
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "leave", "back", show=False),
     ]

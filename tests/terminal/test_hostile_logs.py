@@ -109,7 +109,7 @@ class Viewer:
     def right_pane(self) -> set[str]:
         """What stands from the border on in the lines, as the terminal has it."""
         buffer = self.terminal.screen.buffer
-        return {"".join(buffer[y][x].data for x in range(COLUMN, COLUMN + 8)) for y in range(1, SIZE[1])}
+        return {"".join(buffer[y][x].data for x in range(COLUMN, COLUMN + 8)) for y in range(1, SIZE[1] - 1)}
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
-"""Both logs of a job in a real terminal, to be run in a pty: python -m tests.tui.log_terminal_app OUT ERR.
+"""A job's log on the whole screen, to be run in a pty: python -m tests.tui.log_terminal_app OUT [ERR].
 
-The files are looked at often, so that a test need not wait.
+With two files both are shown, side by side. They are looked at often, so that a test need not wait.
 """
 
 from __future__ import annotations
@@ -9,16 +9,25 @@ import sys
 from typing import cast
 
 from rich.console import RenderableType
+from textual.app import App
 from textual.screen import Screen
 
+from paraschut_tui.screens.log import LogScreen
 from paraschut_tui.tight import tightened
 from paraschut_tui.widgets import log_follow
 from paraschut_tui.widgets.log_view import LogPlace, LogSources
-from tests.tui.log_app import LogApp
 
 
-class TerminalLogApp(LogApp):
+class TerminalLogApp(App[None]):
     """Writes as the dashboard does."""
+
+    def __init__(self, out: str, *err: str) -> None:
+        super().__init__()
+        self._sources = LogSources("JOB 24", {"stdout": [out], "stderr": err})
+        self._place = LogPlace("stdout", split=bool(err), numbers=not err)
+
+    def get_default_screen(self) -> Screen[object]:
+        return cast("Screen[object]", LogScreen(self._sources, self._place))
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
         super()._display(screen, cast("RenderableType | None", tightened(renderable)))
@@ -26,14 +35,8 @@ class TerminalLogApp(LogApp):
 
 def main() -> None:
     """Runs it."""
-    out, err = sys.argv[1:]
     log_follow.POLL_SECONDS = 0.03
-    app = TerminalLogApp()
-    app.view.show(
-        LogSources("JOB 24", {"stdout": [out], "stderr": [err]}),
-        LogPlace(split=True, numbers=False),
-    )
-    app.run()
+    TerminalLogApp(*sys.argv[1:]).run()
 
 
 if __name__ == "__main__":
