@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 
 import paraschut_core as psu
+from paraschut_core.demo.pipeline import make_project
+from paraschut_core.demo.scripts.map import count
 from paraschut_core.model import QUEUED
 from tests.clusters.tools import NASTY, environment_in, read
 from tests.clusters.whole_path_place import CLUSTERS, WAIT, Place, cluster, forget_counts, has_ended, place
+from tests.core.cli import CommandLine
 from tests.helpers import wait_until
 
 __all__ = ["cluster", "place"]
@@ -47,6 +52,35 @@ def test_the_last_map_job_submits_the_reduce_job_from_its_node(place: Place) -> 
         ("submit", "run"),
         ("run", "complete"),
     ]
+
+
+def test_the_demo_runs_one_of_its_jobs_fails_and_runs_again_and_the_result_is_made(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = place.folder / "demo"
+    make_project(str(folder), jobs=3)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PARASCHUT_EXECUTOR", place.name)
+    demo = CommandLine(
+        folder, (folder / "paraschut.toml").read_text() + "grace = 0.0\n[local]\nidle_timeout = 0.5\n"
+    )
+    batch = min(psu.get_queue(Verbose=False))
+    files = ["abc.py", "bisect.py"]
+    psu.set_job_field(batch, range(3), {"files": files, "pause": 0})
+    psu.submit_one_batch(batch)
+    lost = {f"{batch}/1": "exit status 3"}
+
+    def reasons() -> dict[str, str]:
+        found = demo("queue", "--json", "--poll").json["reasons"]
+        return {key: missing["reason"] for key, missing in found.items()}
+
+    wait_until(lambda: reasons() == lost, "the job whose file is not there has failed", 120)
+    assert "FileNotFoundError" in demo("log", batch, 1, "--stderr").out
+    assert demo("resubmit", batch, 1, "--yes", "--json").json["done"] == [[batch, 1]]
+    wait_until(lambda: set(demo.states(batch).values()) == {"complete"}, "all are complete", 120)
+    source = Path(psu.get_job_info(batch, 0)["source"])
+    counted = sum(sum(count(str(source / name)).values()) for name in files)
+    assert json.loads((folder / "result.json").read_text())["identifiers"] == 3 * counted
 
 
 def test_plain_commands_run_in_order_and_chain_themselves(place: Place) -> None:
