@@ -15,7 +15,7 @@ from .db.jobs import read_info, read_rows
 from .doctor import FAIL, OK, Finding, LockTest
 from .logs import LogError, open_log, tail
 from .model import DONE_STATES, RUN, JobKey
-from .monitor import look
+from .observation import look
 from .prepare import add_jobs, template
 from .text import clean_line
 from .workspace import Workspace

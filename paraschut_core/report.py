@@ -14,7 +14,7 @@ from .db.spawns import read_spawns, spawn_fields
 from .errors import DatabaseError, UsageError
 from .logs import ABSENT, LogError, look_at, print_lines
 from .model import DONE_STATES, ENDED, SPAWN, BatchJobs, JobInfo, JobKey, Missing, name_text
-from .monitor import ONLINE, Observed, look
+from .observation import ONLINE, Observed, look
 from .submission import settle_claims
 from .text import clean, clean_line
 from .workspace import Workspace

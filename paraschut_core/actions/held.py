@@ -9,7 +9,7 @@ from ..db.changes import read_batches
 from ..db.jobs import read_rows
 from ..db.poll import PollRecord
 from ..model import ONLINE_STATES, JobKey
-from ..monitor import look
+from ..observation import look
 from ..workspace import Workspace
 from .common import out_of_sight
 

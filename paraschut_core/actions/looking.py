@@ -8,7 +8,7 @@ from typing import NamedTuple
 from .. import polling
 from ..db.jobs import read_rows
 from ..model import DONE_STATES, SPAWN, JobKey
-from ..monitor import look
+from ..observation import look
 from ..spawns import count_lost
 from ..workspace import Workspace
 from .common import Selection

@@ -213,7 +213,7 @@ def jobs_of(ws: Workspace, batch_id: int, words: Iterable[str]) -> list[JobKey]:
 def _missing(ws: Workspace, targets: Sequence[str]) -> Chosen:
     from .. import polling
     from ..db.jobs import require_batch
-    from ..monitor import look
+    from ..observation import look
 
     if len(targets) > 1:
         raise UsageError("With --missing give at most BATCH: the jobs are those that are missing.")

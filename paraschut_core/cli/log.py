@@ -117,7 +117,7 @@ def _is_over(ws: Workspace, key: JobKey) -> bool:
     """Whether nothing more is to be expected: the job is over, or lost."""
     from .. import polling
     from ..db.jobs import read_rows
-    from ..monitor import look
+    from ..observation import look
 
     rows = read_rows(ws.reader, [key])
     return not rows or rows[0].state not in ONLINE_STATES or key in look(ws, polling.ask(ws)).missing

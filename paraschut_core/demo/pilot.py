@@ -17,7 +17,7 @@ from ..db.jobs import read_batch_infos, read_info
 from ..errors import ParaschutError
 from ..logs import LogError, open_log, tail
 from ..model import ENDED, INIT, Batch, JobKey, Missing
-from ..monitor import look
+from ..observation import look
 from ..priority import submittable
 from ..submission import Progress, submit_next
 from ..text import clean_line

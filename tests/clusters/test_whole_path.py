@@ -279,5 +279,5 @@ def test_the_doctor_finds_the_scheduler_well_and_a_probe_sees_the_database_from_
     elif place.name == "sge":
         assert told["sge"][0].startswith("Grid Engine ")
         assert "queues: all.q" in told["sge"]
-    assert place.queue() == {}
+    wait_until(lambda: not place.queue(), "the probe job is over")
     assert place.sql("SELECT count(*) FROM job") == [(1,)]

@@ -20,7 +20,8 @@ from paraschut_core import config
 from paraschut_core.executors import command
 from paraschut_core.executors.base import JobExecutor
 from paraschut_core.model import ENDED, QUEUED, JobKey, LiveJob
-from paraschut_core.monitor import ONLINE, Monitor
+from paraschut_core.monitor import Monitor
+from paraschut_core.observation import ONLINE
 from paraschut_core.workspace import Workspace
 from tests.clusters.clusters import Cluster, GridEngine, OwnCluster, Slurm, is_alive
 from tests.clusters.tools import read

@@ -26,7 +26,8 @@ from paraschut_core.model import (
     Snapshot,
     Spawn,
 )
-from paraschut_core.monitor import CUT_SHORT, GONE, Monitor, observe
+from paraschut_core.monitor import Monitor
+from paraschut_core.observation import CUT_SHORT, GONE, observe
 from paraschut_core.polling import absent_now
 from tests.helpers import BATCH, Project, Scheduler, SchedulerDownError, Script
 

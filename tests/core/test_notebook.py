@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 import paraschut_core as psu
 from paraschut_core import notebook
 from paraschut_core.model import JobKey, Missing
-from paraschut_core.monitor import Observed
+from paraschut_core.observation import Observed
 from paraschut_core.report import Queue
 from tests.core.cli import CommandLine
 from tests.helpers import BATCH, ROOT, Project, Scheduler, run_script

@@ -18,7 +18,8 @@ from paraschut_core.errors import NotADatabaseError, SchedulerError
 from paraschut_core.executors.base import JobExecutor
 from paraschut_core.executors.file import FileJobExecutor
 from paraschut_core.model import RUNNING, JobInfo, JobKey, LiveJob, Snapshot
-from paraschut_core.monitor import GONE, Monitor
+from paraschut_core.monitor import Monitor
+from paraschut_core.observation import GONE
 from paraschut_core.submission import settle_claims, submit_next
 from tests.helpers import BATCH, Project, Scheduler, run_script
 
