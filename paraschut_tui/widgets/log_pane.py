@@ -337,7 +337,7 @@ class LogPane(FollowingPane):
         size = len(message.text.encode("utf-8"))
         lines = message.text.count("\n")
         cut = f"; cut at {size:,} bytes, as much as terminals take" if message.cut else ""
-        where = " to tmux, its ] pastes" if message.tmux else "; if your terminal did not take it: Y"
+        where = " to tmux's buffer" if message.tmux else "; if your terminal did not take it: Y"
         self.tell(f"copied {plural(lines, 'line')}{cut}{where}")
 
     def save(self, target: str) -> None:
