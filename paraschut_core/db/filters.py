@@ -28,7 +28,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import NoReturn
 
-from ..errors import FilterError
+from ..errors import FilterError, UsageError
+from ..matching import Matcher, TooSlowError
 from ..model import JobKey
 from .connection import Database, Row
 from .filter_words import WORD, WORDING, Word, shown, strange
@@ -150,7 +151,7 @@ class Filter:
         # Named for the first time, these two make SQLite declare a table in memory: done here, that need
         # not be allowed to the condition.
         reader.rows("SELECT 1 FROM json_each('[]'), json_tree('[]')")
-        reader.connection.create_function("regexp", 2, _regexp, deterministic=True)
+        reader.connection.create_function("regexp", 2, self._regexp, deterministic=True)
         if missing is not None:
             self._add_missing(missing)
         names = reader.rows("SELECT name FROM pragma_table_info('job_view')")
@@ -284,6 +285,17 @@ class Filter:
             self.refused = ("a Filter may only compare and read", str(first))
         return sqlite3.SQLITE_DENY
 
+    def _regexp(self, pattern: object, text: object) -> bool:
+        """SQLite's REGEXP; what it raises, SQLite only calls an exception of a function of ours."""
+        try:
+            return text is not None and _matches(str(pattern), str(text))
+        except TooSlowError:
+            self.refused = (f"the regular expression {pattern} takes too long: make it simpler", "REGEXP")
+            raise
+        except UsageError as error:
+            self.refused = (str(error), "REGEXP")
+            raise
+
     def _run(self, sql: str) -> list[Row]:
         try:
             return self.reader.connection.execute(sql).fetchall()
@@ -346,9 +358,14 @@ class Filter:
 
 
 @lru_cache(maxsize=10_000)
-def _regexp(pattern: str, text: object) -> bool:
-    """SQLite's REGEXP. The names of batches and hosts are few, so most answers are known already."""
-    return text is not None and re.search(pattern, str(text)) is not None
+def _matches(pattern: str, text: str) -> bool:
+    """The names of batches and hosts are few, so most answers are known already."""
+    return _matcher(pattern).found_in(text)
+
+
+@lru_cache(maxsize=64)
+def _matcher(pattern: str) -> Matcher:
+    return Matcher(pattern)
 
 
 def _statement(where: str, columns: str, limit: int | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..matching import PatternTooSlowError, TooSlowError
 from .file import (
     ABSENT,
     DIRECTORY,
@@ -18,7 +19,6 @@ from .file import (
 )
 from .index import LineIndex
 from .lines import print_lines
-from .matching import PatternTooSlowError, TooSlowError
 from .rows import ESCAPE, Row, plain, row_start, rows_after, rows_at, rows_before, tail
 from .search import ERRORS, Found, Pattern, find_next, find_previous, scan, scan_back
 from .times import find_time, parse_time

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from ..errors import UsageError
+from ..matching import SHORT, Matcher, PatternTooSlowError, TooSlowError
 from .file import OpenLog
-from .matching import SHORT, Matcher, PatternTooSlowError, TooSlowError
 from .needles import needles_of
 from .rows import LONGEST, SMALL, cuts, line_start, plain, row_start, shown
 

@@ -396,3 +396,15 @@ def test_junk_gives_a_result_or_a_filter_error_and_changes_nothing(
         assert str(error).startswith(("Cannot use this Filter: ", "The Filter"))
     else:
         assert set(found) <= set(keys(*((b, j) for b in range(3) for j in range(4))))
+
+
+def test_a_regular_expression_that_takes_for_ever_is_given_up_and_named(database: Database) -> None:
+    began = time.process_time()
+    with pytest.raises(FilterError, match=r"\(a\|aa\)\+\$ takes too long"):
+        matching_keys(database, "'" + "a" * 300 + "!' REGEXP '(a|aa)+$'")
+    assert time.process_time() - began < 10
+
+
+def test_what_is_no_regular_expression_is_told(database: Database) -> None:
+    with pytest.raises(FilterError, match="is not a regular expression"):
+        matching_keys(database, "name REGEXP '('")

@@ -16,8 +16,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from ..errors import ParaschutError, UsageError
-from ..text import clean_line
+from .errors import ParaschutError, UsageError
+from .text import clean_line
 
 if TYPE_CHECKING:
     import regex
