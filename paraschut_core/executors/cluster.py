@@ -193,7 +193,7 @@ class ClusterExecutor(JobExecutor):
         some, error = list(jobs), ""
         while some:
             outcomes, too_many = self._submit(some, end)
-            if not too_many or len(some) == 1:
+            if not too_many or len(some) == 1 or time.monotonic() > end:
                 # What did not fit goes back, and out again once there is room.
                 return outcomes + [Submitted(None, error)] * (len(jobs) - len(some))
             error = outcomes[0].error
@@ -218,11 +218,11 @@ class ClusterExecutor(JobExecutor):
             argv = self.submit_command(self._prepare(jobs, folder))
         except ParaschutError as error:
             return all_alike(error), False
-        rate, left = self.settings.submit.rate, end - time.monotonic()
-        if rate > 0:
-            wait_for_turn(os.path.join(folder, f"{self.name}.turn"), rate, left / 2)
+        if self.settings.submit.rate > 0:
+            longest = max(end - time.monotonic(), 0.0) / 2
+            wait_for_turn(os.path.join(folder, f"{self.name}.turn"), self.settings.submit.rate, longest)
         try:
-            answer = run(argv, timeout=max(end - time.monotonic(), left / 2), env_extra=user_locale())
+            answer = run(argv, timeout=max(end - time.monotonic(), 1.0), env_extra=user_locale())
         except NoAnswerError as error:
             return all_alike(error, certain=False), False
         except SchedulerError as error:
@@ -303,17 +303,19 @@ class ClusterExecutor(JobExecutor):
         }
         good = [id_ for id_ in jobs if id_ not in outcome]
         for start in range(0, len(good), self.delete_at_once):
-            outcome |= self._delete(good[start : start + self.delete_at_once])
+            try:
+                outcome |= self._delete(good[start : start + self.delete_at_once])
+            except SchedulerError as error:
+                # Who does not answer now does not answer the next one either.
+                outcome |= dict.fromkeys(good[start:], Deleted(False, str(error)))
+                break
         return outcome
 
     def _delete(self, ids: Sequence[str]) -> dict[str, Deleted]:
+        """What becomes of jobs that one command deletes. Raises SchedulerError if it cannot be told."""
         from .command import run
 
-        try:
-            answer = run(self.delete_command(ids), timeout=self.settings.submit.timeout)
-        except SchedulerError as error:
-            return dict.fromkeys(ids, Deleted(False, str(error)))
-        return self.read_deleted(answer, ids)
+        return self.read_deleted(run(self.delete_command(ids), timeout=self.settings.submit.timeout), ids)
 
     # ------------------------------------------------------------------ looking
 

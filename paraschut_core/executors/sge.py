@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 _VALUE = re.compile(r"[^\s,=]+")
 
+_REASONS_AT_ONCE = 1000  # jobs whose details one command tells; those of others come with the next polls
+
 current_job_id = sge_job_id
 restart_count = sge_restarts
 
@@ -52,6 +55,9 @@ class SGEJobExecutor(ClusterExecutor):
     forbidden_in_paths = ":,$"
     uncertain = re.compile(r"(?:send|read) (?:error|timeout)|commlib error|Error reading answer")
     too_many = re.compile(r"with more than [0-9]+ tasks")
+
+    _reasons: Mapping[str, str] = MappingProxyType({})
+    """Why jobs are in error state, of those that were at the last poll: nobody is asked twice."""
 
     def get_job_id(self) -> str | None:
         return current_job_id()
@@ -135,20 +141,24 @@ class SGEJobExecutor(ClusterExecutor):
         user = user_name()
         jobs = parse_qstat(self.ask("qstat", "-xml", "-s", "psr", "-u", user).stdout, user)
         stuck = [id_ for id_, job in jobs.items() if job.state == STUCK]
-        if stuck:
-            reasons = self._error_reasons(stuck)
-            for id_ in stuck:
-                why = reasons.get(id_) or reasons.get(id_.partition(".")[0])
-                jobs[id_] = jobs[id_]._replace(reason=why or jobs[id_].reason)
+        known = {id_: self._reasons[id_] for id_ in stuck if id_ in self._reasons}
+        self._reasons = known | self._error_reasons([id_ for id_ in stuck if id_ not in known])
+        for id_, reason in self._reasons.items():
+            jobs[id_] = jobs[id_]._replace(reason=reason)
         return jobs
 
     def _error_reasons(self, ids: Sequence[str]) -> dict[str, str]:
-        """Why jobs are in error state; one command, for those alone."""
+        """Why jobs are in error state; one command, for those alone, and no more than it can take."""
         from .command import run
 
-        numbers = ",".join(sorted({id_.partition(".")[0] for id_ in ids}))
+        numbers = sorted({id_.partition(".")[0] for id_ in ids})[:_REASONS_AT_ONCE]
+        if not numbers:
+            return {}
         # It fails if one of them is gone meanwhile, and tells of the others all the same.
-        return parse_reasons(run(["qstat", "-j", numbers], timeout=self.settings.poll.timeout).stdout)
+        argv = ["qstat", "-j", ",".join(numbers)]
+        told = parse_reasons(run(argv, timeout=self.settings.poll.timeout).stdout)
+        reasons = {id_: told.get(id_) or told.get(id_.partition(".")[0]) for id_ in ids}
+        return {id_: reason for id_, reason in reasons.items() if reason}
 
     def accounts(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
         numbers = {id_.partition(".")[0] for id_ in ids}

@@ -1,4 +1,4 @@
-"""What real daemons cannot be made to do at will when jobs are submitted and deleted: half successes, limits."""
+"""What real daemons cannot be made to do at will, when jobs are submitted and deleted: half successes."""
 
 from __future__ import annotations
 
@@ -211,6 +211,17 @@ def test_many_ids_are_deleted_in_few_commands(slurm: SlurmJobExecutor, commands:
     assert all(outcome.gone for outcome in slurm.delete_many({id_: {} for id_ in ids}).values())
     assert commands.calls("scancel") == 3
     assert commands.arguments("scancel") == ["7_[1-1000]"]
+
+
+def test_a_scheduler_that_hangs_is_not_asked_for_the_next_thousand(
+    tmp_path: Path, commands: Commands
+) -> None:
+    commands.play("scancel", Says(), Says(then="exec sleep 60"))
+    executor = SlurmJobExecutor(settings=settings(tmp_path, timeout=3.0))
+    outcome = executor.delete_many({str(n): {} for n in range(1, 5001)})
+    assert [deleted.gone for deleted in outcome.values()] == [True] * 1000 + [False] * 4000
+    assert "not answering" in outcome["5000"].error
+    assert commands.calls("scancel") == 2
 
 
 def test_pbs_deletes_one_by_one_and_tells_which_failed(pbs: PBSJobExecutor, commands: Commands) -> None:

@@ -172,6 +172,19 @@ def test_grid_engines_reasons_are_asked_only_for_jobs_in_error_state(
     assert jobs["12.4"].reason == jobs["12.1"].reason  # the job's reason, where its task has none
 
 
+def test_very_many_jobs_in_error_state_do_not_fail_the_poll(sge: SGEJobExecutor, commands: Commands) -> None:
+    row = "<job_list><JB_job_number>{}</JB_job_number><JB_name>x</JB_name><state>Eqw</state></job_list>"
+    rows = "".join(row.format(10**9 + n) for n in range(20_000))
+    listing = f"<job_info><queue_info></queue_info><job_info>{rows}</job_info></job_info>"
+    told = "job_number:                 1000000000\nerror reason    1:          no disk\n"
+    commands.play("qstat", Says(out=listing), Says(out=told))
+    jobs = sge.poll()
+    assert len(jobs) == 20_000
+    assert jobs["1000000000"].reason == "no disk"
+    assert jobs["1000019999"].reason == "in error state"
+    assert commands.arguments("qstat", 2)[1].count(",") == 999
+
+
 def test_no_accounting_file_as_yet_is_no_error(sge: SGEJobExecutor, commands: Commands) -> None:
     commands.play("qacct", Says(err="error: /x/accounting: No such file or directory\n", status=1))
     assert sge.explain(["12"], 0.0) == {}

@@ -41,9 +41,12 @@ class TestGridEngine(OwnClusterSuite):
         in_cluster.run("qsub", "-terse", "-N", "pab12cd34ef_x", "-t", "1-2", *bad, "true")
         in_cluster.run("qsub", "-terse", "-N", "pab12cd34ee-1_x", *bad, "true")
         wait_until(lambda: [j.state for j in executor.poll().values()] == [STUCK] * 3, "all are stuck")
+        executor = in_cluster.executor(work)
         command.COUNTS.clear()
         jobs = executor.poll()
         assert dict(command.COUNTS) == {"qstat": 2}  # the list, and details of those alone
+        assert executor.poll() == jobs
+        assert dict(command.COUNTS) == {"qstat": 3}  # the details are known
         told = 'can\'t open output file "/nowhere/out.{}": No such file or directory'
         assert {job.token: job.reason for job in jobs.values()} == {
             "ab12cd34ef-1": told.format(1),
