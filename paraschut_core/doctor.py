@@ -314,12 +314,12 @@ def _executor(settings: Settings) -> Iterator[Finding]:
         jobs = executor.poll()
         took = time.monotonic() - began
         yield Finding(OK, "executor", f"{name} answers in {took:.2f} s; {len(jobs)} jobs of yours")
-        yield Finding(OK, name, f"jobs that one command may submit: {executor.chunk_limit():,}")
         # Executors of others need not have it.
         health = getattr(executor, "health", None)
         if callable(health):
             for line in str(health()).splitlines():
                 yield Finding(OK, name, line)
+        yield Finding(OK, name, f"jobs that one command may submit: {executor.chunk_limit():,}")
 
 
 # ------------------------------------------------------------------------------------ terminal

@@ -260,7 +260,8 @@ def submit_by_hand(place: Place) -> None:
     scripts = sorted((place.folder / ".paraschut" / "scripts").glob("*/*.sh"), key=os.path.getmtime)
     array = {
         "slurm": ("--array", "-o", "/dev/null"),
-        "sge": ("-t", "-o", "/dev/null", "-j", "y", "-S", "/bin/bash"),
+        # Its own name for the job, the script's, may begin with a digit, which is refused.
+        "sge": ("-t", "-N", "again", "-o", "/dev/null", "-j", "y", "-S", "/bin/bash"),
     }
     option, *more = array[place.name]
     place.cluster.run(place.words.submit, option, f"1-{JOBS}", *more, str(scripts[0]))
