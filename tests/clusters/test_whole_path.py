@@ -278,6 +278,6 @@ def test_the_doctor_finds_the_scheduler_well_and_a_probe_sees_the_database_from_
         assert any(line.startswith("partition main* up") for line in told["slurm"])
     elif place.name == "sge":
         assert told["sge"][0].startswith("Grid Engine ")
-        assert "queues: all.q" in told["sge"]
+        assert "queue all.q: slots 16, time limit none" in told["sge"]
     wait_until(lambda: not place.queue(), "the probe job is over")
     assert place.sql("SELECT count(*) FROM job") == [(1,)]
