@@ -9,11 +9,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from .db.connection import Database
+from .db.connection import SQLITE_ERRORS, Database
 from .errors import DatabaseError, NotADatabaseError, UsageError
-
-_DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)
-"""What reading a damaged file raises; the second where SQLite's own message quotes what is in it."""
 
 Progress = Callable[[int, int], None]
 
@@ -182,7 +179,7 @@ def _columns(damaged: sqlite3.Connection, path: str) -> dict[str, list[str]]:
             table: [name for _, name, *_ in damaged.execute(f"PRAGMA table_info({table})")]
             for table in _TABLES
         }
-    except _DAMAGE as error:
+    except SQLITE_ERRORS as error:
         raise NotADatabaseError(
             f"Nothing can be read of {path}: {error}. Its first page, which says where the tables are, is "
             "lost; take the last backup."
@@ -225,7 +222,7 @@ def _readable(
             if width:
                 first[:] = [row[0]]
             yield row[width:]
-    except _DAMAGE:
+    except SQLITE_ERRORS:
         whole = False
     if whole:
         return
@@ -237,7 +234,7 @@ def _readable(
             if width:
                 last[:] = [row[0]]
             backwards.append(row[width:])
-    except _DAMAGE:
+    except SQLITE_ERRORS:
         pass  # that end of the damage is as far as one gets from there
     yield from backwards
     after = f"after row {first[0]}" if first else "from its beginning"
@@ -259,7 +256,7 @@ def _between(
     for number in range(start, stop):
         try:
             row = damaged.execute(f"{select} WHERE rowid = ?", (number,)).fetchone()
-        except _DAMAGE:
+        except SQLITE_ERRORS:
             lost.append(number)
             continue
         if row is not None:

@@ -87,6 +87,10 @@ def on_network(path: str) -> bool:
     return not kind or kind in _NETWORK_FILE_SYSTEMS or kind.startswith("fuse")
 
 
+SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What SQLite's calls raise: the second where its message quotes, of a damaged file, what is no text."""
+
+
 class Transaction:
     """A write under way: its connection, its author and the revision that its rows will carry."""
 
@@ -191,14 +195,11 @@ class Database:
             raise self._explained(error) from error
         try:
             self._prepare(connection)
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             connection.close()
             if again and self._rolled_back(error):
                 return self._open(again=False)
             raise self._explained(error) from error
-        except UnicodeDecodeError as error:  # of a message in which SQLite quotes what it could not read
-            connection.close()
-            raise self._explained(sqlite3.DatabaseError("malformed tables")) from error
         except BaseException:
             connection.close()
             raise
@@ -247,6 +248,11 @@ class Database:
             raise NotADatabaseError(
                 f"{self.path} was written by a newer Paraschut (its format is {version}, this one knows "
                 f"{SCHEMA_VERSION}). Update Paraschut: pip install -U paraschut"
+            )
+        elif version < 1:
+            raise NotADatabaseError(
+                f"{self.path} is damaged (its format is said to be {version}). "
+                "Save what is readable with: paraschut recover FILE"
             )
         elif version < SCHEMA_VERSION:
             self._upgrade(connection, version)
@@ -320,16 +326,16 @@ class Database:
         """
         try:
             return self.connection.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             if not self._rolled_back(error):
                 raise self.explained(error) from error
         self.renew()
         try:
             return self.connection.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise self.explained(error) from error
 
-    def _rolled_back(self, error: sqlite3.Error) -> bool:
+    def _rolled_back(self, error: Exception) -> bool:
         """Whether reading failed for what a writer left half done when it was killed, and that is undone now.
 
         SQLite undoes it for whoever comes next, unless that one opened the file for reading only.
@@ -352,12 +358,12 @@ class Database:
         """
         return _Write(self, who or self.who)
 
-    def explained(self, error: sqlite3.Error) -> DatabaseError:
+    def explained(self, error: Exception) -> DatabaseError:
         """The house's error for an error of SQLite's, with what to do about it."""
         return self._explained(error)
 
-    def _explained(self, error: sqlite3.Error) -> DatabaseError:
-        text = str(error)
+    def _explained(self, error: Exception) -> DatabaseError:
+        text = "malformed tables" if isinstance(error, UnicodeDecodeError) else str(error)
         path = self.path
         if "file is not a database" in text:
             return NotADatabaseError(f"{path} is not a database (a text file, perhaps?).")
@@ -404,7 +410,7 @@ class _Write:
         _give_way(self._database.path)
         try:
             connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise self._database.explained(error) from error
         self._began = time.monotonic()
         return Transaction(connection, self._who)
@@ -422,7 +428,7 @@ class _Write:
         connection = self._database.connection
         if error is not None:
             self._rollback(connection)
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, SQLITE_ERRORS):
                 raise self._database.explained(error) from error
             return
         deadline = time.monotonic() + self._database.timeout

@@ -31,7 +31,7 @@ from typing import NoReturn
 from ..errors import FilterError, UsageError
 from ..matching import Matcher, TooSlowError
 from ..model import JobKey
-from .connection import Database, Row
+from .connection import SQLITE_ERRORS, Database, Row
 from .filter_words import WORD, WORDING, Word, shown, strange
 
 SECONDS = 2.0
@@ -233,8 +233,7 @@ class Filter:
         try:
             return self._matching(columns, limit, among)
         finally:
-            if self.reader.connection.in_transaction:
-                self.reader.connection.execute("COMMIT")
+            self._end()
 
     def _matching(self, columns: str, limit: int | None, among: str) -> list[Row]:
         if not self.condition.strip():
@@ -254,13 +253,22 @@ class Filter:
         try:
             connection.execute("BEGIN")
             connection.execute("SELECT idx FROM job LIMIT 1").fetchone()
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise self.reader.explained(error) from error
         if sys.version_info >= (3, 11):  # before, SQLite's own limit holds: 1 GB
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST)
         connection.set_authorizer(self._allowed)
         self.deadline = time.monotonic() + self.seconds
         connection.set_progress_handler(self._late, _STEPS)
+
+    def _end(self) -> None:
+        """Gives the reader's lock back."""
+        connection = self.reader.connection
+        try:
+            if connection.in_transaction:
+                connection.execute("COMMIT")
+        except SQLITE_ERRORS:
+            self.reader.close()  # of a damaged file; that has its own error, and closing gives it back too
 
     def _late(self) -> bool:
         return time.monotonic() > self.deadline
@@ -299,8 +307,9 @@ class Filter:
     def _run(self, sql: str) -> list[Row]:
         try:
             return self.reader.connection.execute(sql).fetchall()
-        except (sqlite3.Error, sqlite3.Warning, MemoryError) as error:
-            if isinstance(error, sqlite3.Error) and str(error).startswith(_OF_THE_FILE):
+        except (*SQLITE_ERRORS, sqlite3.Warning, MemoryError) as error:
+            of_the_file = isinstance(error, sqlite3.Error) and str(error).startswith(_OF_THE_FILE)
+            if of_the_file or isinstance(error, UnicodeDecodeError):
                 raise self.reader.explained(error) from error
             raise self._error(*self._explained(str(error) or "out of memory")) from error
 
