@@ -241,7 +241,9 @@ class Database:
                 raise NotADatabaseError(
                     f"{self.path} is empty: it has no jobs and no tables. Make them with: paraschut init"
                 )
-            self._create(connection)
+            from .tables import create
+
+            create(connection)
         elif application != APPLICATION_ID:
             raise NotADatabaseError(_what_it_is(connection, self.path))
         elif version > SCHEMA_VERSION:
@@ -286,7 +288,7 @@ class Database:
     def _upgrade(self, connection: sqlite3.Connection, version: int) -> None:
         """Brings an older file up to date; who may only read has it done by a connection that writes."""
         if not self.read_only:
-            from .upgrade import upgrade
+            from .tables import upgrade
 
             upgrade(connection)
             return
@@ -298,23 +300,6 @@ class Database:
                 f"{self.path} is of an older format ({version}; this Paraschut reads {SCHEMA_VERSION}). "
                 f"Whoever may write to it brings it up to date by opening it: paraschut doctor ({error})"
             ) from error
-
-    def _create(self, connection: sqlite3.Connection) -> None:
-        from .upgrade import statements
-
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            if not tables:  # nobody else made them while we waited
-                for statement in statements():
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
 
     # ------------------------------------------------------------------ read and write
 

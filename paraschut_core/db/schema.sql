@@ -1,4 +1,4 @@
--- The index of batches and jobs: one file, version 2 (PRAGMA user_version; upgrade.py brings older ones here).
+-- The index of batches and jobs: one file, version 2 (PRAGMA user_version; tables.py brings older ones here).
 --
 -- Columns that users name in a Filter keep their documented spelling. `metadata` is JSON (codec.py) and
 -- holds what has no column of its own. `rev` is the database's revision at the row's last change: all

@@ -59,6 +59,13 @@ def test_a_scheduler_that_fails_says_since_when_why_and_how_old_its_last_answer_
     assert "(Connection refused) · last answer 5m old" in words
 
 
+def test_jobs_in_another_schedulers_queue_are_said_beside_the_one_that_is_asked() -> None:
+    health = SchedulerHealth("local", NOW, notice="3 in slurm\x1b[2J, which is not asked here")
+    words = text(scheduler_parts(health, 15.0, NOW))
+    assert words.startswith("local  polled <30s ago · 3 in slurm")
+    assert words.isprintable()
+
+
 def test_the_pace_is_told_once_it_is_known_and_forgotten_when_jobs_are_reset() -> None:
     pace = Pace()
     pace.note(NOW, 100)
