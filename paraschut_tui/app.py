@@ -55,7 +55,10 @@ class ParaschutApp(PacedApp):
     CSS_PATH = os.path.join(os.path.dirname(__file__), "paraschut.tcss")
     TITLE = "Paraschut"
     COMMAND_PALETTE_BINDING = "ctrl+p"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+q", "quit", "leave", show=False, priority=True)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+q", "quit", "leave", show=False, priority=True),
+        Binding("ctrl+z", "suspend_process", "to the shell", show=False, priority=True),
+    ]
 
     def __init__(
         self,

@@ -92,6 +92,7 @@ MAIN: Sequence[Key] = (
     Key("ctrl+r", "refresh", "", "read and poll now"),
     Key("colon", "app.command_palette", "", "all commands", shown=": ctrl+p"),
     Key("question_mark", "help", "help", "this help", shown="?"),
+    Key("ctrl+z", "app.suspend_process", "", "to the shell; fg comes back", shown="ctrl+z"),
     Key("q", "app.quit", "quit", "leave; jobs go on"),
 )
 

@@ -13,12 +13,15 @@ from textual.app import App
 from textual.screen import Screen
 
 from .tight import tightened
-from .wire import ASK, SLOW, Wire
+from .wire import ASK, Wire
 
 log = logging.getLogger(__name__)
 
 LOOK = 0.05
 """Seconds between two looks at whether a terminal that is behind has caught up."""
+
+FEW = 3
+"""Looks that are too few to tell anything."""
 
 
 class PacedApp(App[None]):
@@ -30,6 +33,14 @@ class PacedApp(App[None]):
         self._ask = self._missed = False
         self._looks = 0
         self._holding: ExitStack | None = None
+
+    def on_mount(self) -> None:
+        self.app_resume_signal.subscribe(self, self._resumed)
+
+    def _resumed(self, _: object) -> None:
+        """Back from the shell: what was asked before was answered there, or never."""
+        self.wire.forget()
+        self._let_go()
 
     def line_known(self, slow: bool) -> None:
         """Told, before anything but an empty screen is painted, how the line is."""
@@ -74,8 +85,10 @@ class PacedApp(App[None]):
         """Sends again, if the terminal has caught up."""
         if self._holding is None or self.wire.held():
             return
-        # With few looks it was this process that was late, not the terminal.
-        self.line_known(self.wire.slow and self._looks * LOOK > SLOW / 2)
+        late = self._looks < FEW  # then it may have been this process that was late, not the terminal
+        if self.wire.delay is None and late:
+            return
+        self.line_known(self.wire.slow and not late)
         self._holding.close()
         self._holding = None
         if self._missed:

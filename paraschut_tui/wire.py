@@ -76,6 +76,10 @@ class Wire:
         self._asked_at, self._asked = None, 0
         return self._since > self.window / 2 and self._ask()
 
+    def forget(self) -> None:
+        """No longer waits for an answer."""
+        self._asked_at, self._asked, self._since = None, 0, 0
+
     def held(self) -> bool:
         """Whether nothing may be sent now."""
         if self._asked_at is None or self._mute:

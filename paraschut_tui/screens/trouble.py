@@ -42,7 +42,9 @@ class TroubleScreen(ModalScreen[None]):
             self._lines += _database(snapshot, now)
             self._lines += _scheduler(snapshot, now)
         self._lines += [[("lately", "bold")]]
-        entries = [[("  ", "base"), (clean_line(text, 2000), "text")] for text in journal]
+        entries: list[list[Part]] = [
+            [("  ", "base"), (part, "text")] for text in journal for part in clean(text).splitlines()
+        ]
         self._lines += entries or [[("  nothing went wrong", "muted")]]
 
     def compose(self) -> ComposeResult:

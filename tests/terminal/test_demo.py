@@ -103,20 +103,36 @@ def test_a_signal_ends_the_dashboard_with_the_terminal_restored(project: Path, n
         assert terminal.restored
 
 
-def test_suspend_and_resume_bring_the_screen_back(project: Path) -> None:
+@pytest.mark.parametrize("key", ["", "\x1a"], ids=["by signal", "by key"])
+def test_suspend_and_resume_bring_the_screen_back(project: Path, key: str) -> None:
     with Terminal(paraschut(), cwd=project) as terminal:
         terminal.wait("human/map")
-        terminal.signal(signal.SIGTSTP)
+        if key:
+            terminal.press(key)
+        else:
+            terminal.signal(signal.SIGTSTP)
         terminal.settle()
         assert terminal.restored
         terminal.signal(signal.SIGCONT)
         terminal.wait("human/map")
         terminal.press("?")
-        terminal.wait("resubmit: reset and submit")
+        terminal.wait("resubmit: reset and submit", patience=20)
         terminal.press("\x1b")
         terminal.wait(lambda text: "resubmit: reset" not in text, "the help closed")
         terminal.press("q")
         assert terminal.wait_end() == 0
+
+
+def test_a_log_of_itself_is_kept_on_request(project: Path, tmp_path: Path) -> None:
+    log = tmp_path / "debug.log"
+    with Terminal(paraschut("--debug-log", str(log)), cwd=project) as terminal:
+        terminal.wait("human/map")
+        terminal.press("q")
+        assert terminal.wait_end() == 0
+    assert "paraschut_tui.feed: revision" in log.read_text()
+    with Terminal(paraschut("--debug-log", "/no/such/folder/x"), cwd=project) as terminal:
+        assert terminal.wait_end() == 2
+        assert b"Cannot write the log /no/such/folder/x: No such file or directory." in terminal.raw
 
 
 def test_it_fits_eighty_columns_and_follows_the_window(project: Path) -> None:
