@@ -10,9 +10,10 @@ from typing import cast
 from rich.console import RenderableType
 from textual import events
 from textual.app import App
+from textual.geometry import Region
 from textual.screen import Screen
 
-from .tight import tightened
+from .tight import regions_of, tightened
 from .wire import ASK, Wire
 
 log = logging.getLogger(__name__)
@@ -21,7 +22,7 @@ LOOK = 0.05
 """Seconds between two looks at whether a terminal that is behind has caught up."""
 
 FEW = 3
-"""Looks that are too few to tell anything."""
+"""Looks that are too few to tell that there is no answer."""
 
 
 class PacedApp(App[None]):
@@ -30,7 +31,8 @@ class PacedApp(App[None]):
     def __init__(self) -> None:
         super().__init__()
         self.wire = Wire(time.monotonic)
-        self._ask = self._missed = False
+        self._ask = self._known = False
+        self._missed: list[Region] = []
         self._looks = 0
         self._holding: ExitStack | None = None
 
@@ -46,7 +48,9 @@ class PacedApp(App[None]):
         """Told, before anything but an empty screen is painted, how the line is."""
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
-        self._missed = self._missed or (self._holding is not None and renderable is not None)
+        if self._holding is not None and renderable is not None:
+            regions = regions_of(renderable)  # Textual drops what comes while it is held
+            self._missed += [self.size.region] if regions is None else regions
         super()._display(screen, cast("RenderableType | None", tightened(renderable, self._sent)))
         if self._ask and self._driver is not None:
             self._ask = False
@@ -85,13 +89,16 @@ class PacedApp(App[None]):
         """Sends again, if the terminal has caught up."""
         if self._holding is None or self.wire.held():
             return
-        late = self._looks < FEW  # then it may have been this process that was late, not the terminal
-        if self.wire.delay is None and late:
-            return
-        self.line_known(self.wire.slow and not late)
+        if self.wire.delay is None and self._looks < FEW:
+            return  # it may be this process that is late: the answer may be there, and not yet looked at
+        if not self._known:
+            self._known = True
+            self.line_known(self.wire.slow)
+            if self.wire.slow:
+                return  # other colours take a moment, and are there at the next look
         self._holding.close()
         self._holding = None
         if self._missed:
-            self._missed = False
-            self.screen.refresh()
+            self.screen.refresh(*self._missed)
+            self._missed.clear()
         self.screen.check_idle()

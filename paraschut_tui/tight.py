@@ -12,6 +12,7 @@ from rich.color import ColorSystem
 from rich.console import COLOR_SYSTEMS, Console
 from rich.segment import Segment
 from rich.style import Style
+from textual.geometry import Region
 
 try:
     from textual._compositor import ChopsUpdate, LayoutUpdate
@@ -104,6 +105,13 @@ def tightened(update: object, sent: Sent = lambda n: None) -> object:
         return update
     tight.sent = sent
     return tight
+
+
+def regions_of(update: object) -> list[Region] | None:
+    """Where an update changes the screen; None: perhaps everywhere."""
+    if ChopsUpdate is not None and type(update) is ChopsUpdate:
+        return [Region(left, y, right - left, 1) for y, left, right in update.spans]
+    return None
 
 
 def _pen(console: Console) -> Pen:

@@ -34,8 +34,8 @@ SEQUENCE = re.compile(r"\x1b\[[0-9;]*[mH]")
 
 KEYS = [
     "c", "c", "i", "i", "enter", "escape", "b", "down", "right", "b", "m", "s", "escape", "R", "escape", "D",
-    "escape", "exclamation_mark", "escape", "at", "escape", "question_mark", "escape", "w", "escape", "L", "L",
-    "p", "escape",
+    "escape", "exclamation_mark", "escape", "at", "escape", "question_mark", "escape", "w", "escape", "L",
+    "L", "p", "escape",
 ]  # fmt: skip
 """Through all screens."""
 
