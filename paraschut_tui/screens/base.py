@@ -114,6 +114,9 @@ class DashboardBase(Screen[None]):
         """Stops an action that is under way. Returns whether there was one."""
         return False
 
+    def action_help(self) -> None:
+        """Lists all keys."""
+
     def complete_details(self) -> None:
         """Reads for the details what is only read once somebody looks at it: script, scheduler's record."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -14,7 +15,9 @@ from textual.widgets import Static
 
 from ..widgets.log_view import LogPlace, LogSources, LogView
 
-_HINTS = "Esc back   o out/err   O both   / search   & filter   e error   F follow   w wrap   : go to"
+_HINTS = (
+    "Esc back   o out/err   O both   / search   & filter   e error   F follow   ? help   w wrap   : go to"
+)
 
 
 class LogScreen(Screen[LogPlace]):
@@ -23,6 +26,7 @@ class LogScreen(Screen[LogPlace]):
     Args:
         sources: the logs.
         place: where to begin; the end if None.
+        show_help: lists all keys.
     """
 
     AUTO_FOCUS = "#log-first"
@@ -32,6 +36,7 @@ class LogScreen(Screen[LogPlace]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "leave", "back", show=False),
+        Binding("question_mark", "help", "all keys", show=False),
     ]
     DEFAULT_CSS = """
     LogScreen { layout: vertical; overflow: hidden; }
@@ -39,10 +44,16 @@ class LogScreen(Screen[LogPlace]):
     LogScreen:ansi > #log-hints { color: ansi_bright_black; }
     """
 
-    def __init__(self, sources: LogSources, place: LogPlace | None = None) -> None:
+    def __init__(
+        self,
+        sources: LogSources,
+        place: LogPlace | None = None,
+        show_help: Callable[[], object] = lambda: None,
+    ) -> None:
         super().__init__()
         self._sources = sources
         self._place = place
+        self._show_help = show_help
         self.log_view = LogView(id="log-full")
 
     def compose(self) -> ComposeResult:
@@ -59,6 +70,9 @@ class LogScreen(Screen[LogPlace]):
     def on_log_view_full_screen(self, message: LogView.FullScreen) -> None:
         message.stop()
         self.action_leave()
+
+    def action_help(self) -> None:
+        self._show_help()
 
     def action_leave(self) -> None:
         self.dismiss(self.log_view.place)

@@ -30,6 +30,7 @@ from ..widgets.log_view import LogPlace, LogSources
 from ..widgets.pane import Pane
 from .auto_submit import AutoSubmit
 from .detailing import Detailing
+from .log import LogScreen
 from .moving import Moving
 
 REST = 0.12
@@ -365,6 +366,8 @@ class MainScreen(Detailing, AutoSubmit, Moving):
 
     def _show_log(self, key: JobKey, sources: LogSources) -> None:
         """Shows a job's logs: where it holds what the filter wants in it, or else from its end."""
+        if isinstance(self.app.screen, LogScreen):
+            self.app.screen.show(sources)  # it lies over this one, and is of the same job
         query = self.scope.query
         wanted = next((term for term in query.log if term.wanted), None) if query is not None else None
         sought = (key, wanted) if wanted is not None and key in self.gateway.found_in else None

@@ -111,7 +111,7 @@ class Moving(DashboardBase):
     @work(exclusive=True, group="log", exit_on_error=False)
     async def _full_screen(self, sources: LogSources, place: LogPlace) -> None:
         """The log on the whole screen; afterwards the pane goes on from where the user was there."""
-        back = await self.app.push_screen_wait(LogScreen(sources, place))
+        back = await self.app.push_screen_wait(LogScreen(sources, place, self.action_help))
         if back is not None:
             self.log_view.show(sources, back)
 

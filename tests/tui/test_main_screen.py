@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
@@ -13,6 +14,8 @@ from paraschut_core.model import JobKey, Spawn
 from paraschut_tui.app import ParaschutApp
 from paraschut_tui.look import L_MISSING
 from paraschut_tui.outline import BATCH
+from paraschut_tui.screens.help import HelpScreen
+from paraschut_tui.screens.log import LogScreen
 from paraschut_tui.screens.main import MainScreen
 from paraschut_tui.widgets.line import Line
 
@@ -330,6 +333,45 @@ async def test_spawns_are_listed_under_their_job() -> None:
         await pilot.press("down", "down")
         assert screen.batch_tree.cursor is not None
         assert screen.batch_tree.cursor.spawn == 1
+
+
+async def test_the_log_of_the_spawn_under_the_trees_cursor_is_shown(tmp_path: Path) -> None:
+    paths = {name: str(tmp_path / name) for name in ("job", "one", "two")}
+    for name, path in paths.items():
+        Path(path).write_text(f"text of {name}\n")
+    async with dashboard([FakeBatch(MAP, "spawning", "iSc")]) as (pilot, screen, gateway):
+        gateway.log = {"stdout": (paths["job"],)}
+        gateway.spawns = [Spawn(n, f"7{n}", "run", paths[name], "") for n, name in enumerate(("one", "two"))]
+        await pilot.press("b", "down", "right")
+        await until(pilot, lambda: any(row.key.job == 1 for row in screen.batch_tree.outline.rows))
+        await pilot.press("down", "right")
+        await until(pilot, lambda: sum(row.key.spawn >= 0 for row in screen.batch_tree.outline.rows) == 2)
+        for key, path, says in (("down", "one", "spawn 0"), ("down", "two", "spawn 1")):
+            await pilot.press(key)
+            await until(pilot, lambda path=path: screen.log_view.pane.path == paths[path], path)
+            assert says in screen.log_view.status_text
+        await pilot.press("up", "up")
+        await until(pilot, lambda: screen.log_view.pane.path == paths["job"], "the job's own")
+
+
+async def test_the_log_on_the_whole_screen_follows_the_job_and_lists_all_keys(tmp_path: Path) -> None:
+    for n in (1, 2):
+        (tmp_path / f"{n}").write_text(f"attempt {n}\n")
+    async with dashboard([FakeBatch(MAP, "map", "Ri")]) as (pilot, screen, gateway):
+        gateway.log = {"stdout": (str(tmp_path / "1"),)}
+        gateway.publish([gateway.change(MAP, 0, "R")])
+        await until(pilot, lambda: screen.log_view.pane.path == str(tmp_path / "1"), "the first attempt")
+        await pilot.press("enter", "plus")
+        await until(pilot, lambda: isinstance(pilot.app.screen, LogScreen), "the whole screen")
+        full = pilot.app.screen
+        assert isinstance(full, LogScreen)
+        gateway.log = {"stdout": (str(tmp_path / "1"), str(tmp_path / "2"))}
+        gateway.publish([gateway.change(MAP, 0, "q")])
+        await until(pilot, lambda: full.log_view.pane.path == str(tmp_path / "2"), "the second attempt")
+        await pilot.press("question_mark")
+        await until(pilot, lambda: isinstance(pilot.app.screen, HelpScreen), "the help")
+        await pilot.press("escape", "escape")
+        await until(pilot, lambda: pilot.app.screen is screen, "back")
 
 
 async def test_the_tree_is_ordered_by_time_by_name_and_by_type() -> None:

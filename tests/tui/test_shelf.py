@@ -25,6 +25,7 @@ from .project import PATIENCE, add_batch, main_screen, make_project, until
 FULL = Memory(
     (NodeKey(BATCH, 5),), JobKey(5, 3), "name", "rows", (Chosen("index", 2), Chosen("meta.x")),
     (SortKey("host", True),), ("a", "b"), ("c",), "nord", "state:missing", True, 50, 0.25, "6h",
+    log_wrap=True, log_numbers=False, log_split=True, searches=("error", "loss"),
 )  # fmt: skip
 
 
