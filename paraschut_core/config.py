@@ -191,7 +191,10 @@ def load(config: str | None = None, database: str | None = None, cwd: str | None
     Raises:
         ConfigError: the file cannot be read, or a key or value in it cannot be used.
     """
-    cwd = os.path.abspath(cwd or os.getcwd())
+    try:
+        cwd = os.path.abspath(cwd or os.getcwd())
+    except FileNotFoundError:
+        raise ConfigError("The working directory is not there any more: cd to one that is.") from None
     env = os.environ
     path = config or env.get(CONFIG_VARIABLE) or _nearest(cwd)
     named = database or env.get(DB_VARIABLE)

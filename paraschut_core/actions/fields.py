@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -45,10 +46,16 @@ def parse_field(word: str) -> tuple[str, Any]:
         raise UsageError(f"Write FIELD=VALUE, for example queue=long; {word!r} is not that.")
     if name in OWN_FIELDS or name in SPAWN_FIELDS:
         raise UsageError(f"The field {name} belongs to the index and cannot be set.")
+    found: Any
     try:
-        return name, json.loads(value)
+        found = json.loads(value)
     except ValueError:
-        return name, value.strip()
+        found = value.strip()
+    if name in _NESTED and not isinstance(found, dict):
+        raise UsageError(f"{name} has entries: write for example {name}.NAME=VALUE, not {word!r}.")
+    if name == "priority" and isinstance(found, float) and not math.isfinite(found):
+        raise UsageError(f"A priority must be a finite number, not {value!r}.")
+    return name, found
 
 
 def changes_of(info: JobInfo, fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         the exit code: 0; 1 for a failure; 2 for misuse; for `run` what the command itself returned.
     """
+    _open_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     options, rest = global_options(arguments)
     if rest[:1] == ["run"] and not _asks_for_help(rest[1:]):
@@ -37,6 +38,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     from .group import run_command
 
     return run_command(arguments)
+
+
+def _open_streams() -> None:
+    """Stands /dev/null in for a standard stream that is closed, as cron and daemons have it.
+
+    What is opened next would get its number otherwise, and what is printed would go in there.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            try:
+                os.fstat(number)
+            except OSError:
+                os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free number: this one
+            stream = open(number, mode, closefd=False, encoding="utf-8", errors="replace")  # noqa: SIM115 - stays open
+            setattr(sys, name, stream)
 
 
 def global_options(arguments: list[str]) -> tuple[dict[str, str], list[str]]:

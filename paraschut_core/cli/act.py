@@ -22,6 +22,7 @@ from .common import (
     show_report,
     yes_option,
 )
+from .numbers import Amount, Count
 
 if TYPE_CHECKING:
     from ..actions import Report, Selection, Watcher
@@ -174,7 +175,7 @@ def qdel(
 
 @click.command()
 @select_options
-@click.option("--by", type=float, default=100, metavar="N", help="Add this to the priority (default 100).")
+@click.option("--by", type=Amount(), default=100, metavar="N", help="Add this to the priority (default 100).")
 @yes_option
 @json_option
 @pass_project
@@ -335,7 +336,7 @@ def _values(text: str) -> list[Any]:
 
 
 @click.command()
-@click.argument("number", type=int, required=False, metavar="[NUMBER]")
+@click.argument("number", type=Count(), required=False, metavar="[NUMBER]")
 @json_option
 @pass_project
 def undo(project: Project, number: int | None, as_json: bool) -> int:

@@ -12,6 +12,7 @@ import click
 from ..errors import UsageError
 from . import output
 from .common import Project, json_option, pass_project, read_ranges
+from .numbers import Amount
 
 if TYPE_CHECKING:
     from ..model import JobInfo
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 @click.argument("command", nargs=-1, required=True, metavar="COMMAND")
 @click.option("--name", metavar="A/B/C", help="The batch's name, parts separated by '/'.")
 @click.option("--type", "batch_type", metavar="WORD", help="The batch's type.")
-@click.option("--priority", type=float, metavar="N", help="Higher goes first; from 100 on across batches.")
+@click.option("--priority", type=Amount(), metavar="N", help="Higher goes first; from 100 on across batches.")
 @click.option("--range", "ranges", multiple=True, metavar="A-B", help="JobIndexes: 0-9,20 (repeatable).")
 @click.option("--list", "list_file", metavar="FILE", help="One job a line, its text is {item}; '-': stdin.")
 @click.option("--jsonl", "jsonl_file", metavar="FILE", help="One job a line, a JSON object of its fields.")
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
 @click.option(
     "--resource", "resources", multiple=True, metavar="K=V", help="mem=2gb, cpus=4; 'mem=' for none."
 )
-@click.option("--batch", "batch_id", type=int, metavar="BATCH", help="Add to this batch.")
+@click.option(
+    "--batch", "batch_id", type=click.IntRange(0, 2**63 - 1), metavar="BATCH", help="Add to this batch."
+)
 @click.option("--cwd", metavar="DIR", help="Where the command runs (default: here).")
 @click.option("--chain", is_flag=True, help="Each job submits what is next once it is complete.")
 @click.option("--submit", is_flag=True, help="Submit the new jobs at once, whatever their priority.")

@@ -11,6 +11,7 @@ import click
 from ..errors import ConfigError, UsageError
 from . import output
 from .common import Project, json_option, pass_project
+from .numbers import Amount
 
 if TYPE_CHECKING:
     from ..doctor import Finding
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--probe", is_flag=True, help="Run a job too, that looks at the database from its node.")
-@click.option("--wait", type=float, default=600, metavar="S", help="Seconds to wait for it (default 600).")
+@click.option(
+    "--wait", type=Amount(0, 1e7), default=600, metavar="S", help="Seconds to wait for it (default 600)."
+)
 @json_option
 @pass_project
 def doctor(project: Project, probe: bool, wait: float, as_json: bool) -> int:

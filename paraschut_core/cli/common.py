@@ -32,9 +32,13 @@ class Project:
     """
 
     def __init__(self, config: str | None, database: str | None, arguments: Sequence[str]) -> None:
+        for option, value in (("--config", config), ("--db", database)):
+            if value == "":
+                raise UsageError(f"{option} names no file: what was to give its name is empty.")
         self.config = config
         self.database = database
-        self.line = shlex.join(arguments)
+        # Half a character (an argument that is not UTF-8) cannot be stored.
+        self.line = shlex.join(arguments).encode("utf-8", "replace").decode()
         self._settings: Settings | None = None
 
     @property
@@ -123,10 +127,11 @@ def read_ranges(text: str, what: str = "JOB") -> list[range]:
         if not (first.isascii() and first.isdigit()) or (dash and not (last.isascii() and last.isdigit())):
             raise UsageError(f"{what} {part!r} is no number or range; write for example 7, 0-9 or 0-9,20.")
         found = range(int(first), int(last if dash else first) + 1)
-        if not found:
+        jobs = found.stop - found.start  # len() would not take a number of any size
+        if jobs <= 0:
             raise UsageError(f"{what} {part!r} runs backwards; write {last}-{first}.")
-        if len(found) > _MOST:
-            raise UsageError(f"{what} {part!r} holds {len(found):,} jobs; {_MOST:,} at a time are the most.")
+        if jobs > _MOST:
+            raise UsageError(f"{what} {part!r} holds {jobs:,} jobs; {_MOST:,} at a time are the most.")
         ranges.append(found)
     return ranges
 
@@ -136,6 +141,8 @@ def read_batches(text: str) -> list[int]:
     parts = text.split(",")
     if not all(part.isascii() and part.isdigit() for part in parts):
         raise UsageError(f"BATCH must be a number, not {text!r}. See them with: paraschut queue")
+    if any(len(part) > 18 for part in parts):  # more digits than the index can hold
+        raise UsageError(f"There is no batch {text[:40]}. See them with: paraschut queue")
     return [int(part) for part in parts]
 
 

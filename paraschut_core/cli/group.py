@@ -165,6 +165,8 @@ def open_dashboard(
 ) -> int:
     """Opens the dashboard; returns its exit code once it is left."""
     settings = project.settings
+    if batch is not None and not 0 <= batch < 2**63:
+        raise UsageError(f"There is no batch {batch}. See them with: paraschut queue")
     drawn_elsewhere = "TEXTUAL_DRIVER" in os.environ  # in a browser, say
     if not drawn_elsewhere and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError(

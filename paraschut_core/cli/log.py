@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +14,7 @@ from ..model import ONLINE_STATES, JobKey
 from ..text import clean, clean_line
 from . import output
 from .common import Project, complete_batch, jobs_of, pass_project, read_batches, read_ranges
+from .numbers import Count
 
 if TYPE_CHECKING:
     from ..model import JobInfo
@@ -34,7 +35,7 @@ _LAST_LOOKS = 3
 @click.option("--both", "stream", flag_value="both", help="Both.")
 @click.option("--index", default=-1, metavar="N", help="Which submission's: 0 the first, -1 the last.")
 @click.option("--lines", metavar="A-B", help="Lines by number, from 0: 0-9,20.")
-@click.option("--tail", type=click.IntRange(1), metavar="N", help="The last N lines.")
+@click.option("--tail", type=Count(), metavar="N", help="The last N lines.")
 @click.option("--grep", metavar="REGEX", help="Lines in which this is found.")
 @click.option("--follow", "-f", is_flag=True, help="Go on as it grows, until the job ends.")
 @pass_project
@@ -70,11 +71,11 @@ def log(
             if len(keys) != 1 or len(streams) != 1 or lines or grep or index != -1:
                 raise UsageError("-f follows one log, whole or from --tail N on: name one job.")
             return _follow(ws, keys[0], streams[0], tail)
-        wanted = None
+        wanted: Sequence[int] | None = None
         if lines:
             wanted = [number for found in read_ranges(lines, "--lines") for number in found]
         elif tail:
-            wanted = list(range(-tail, 0))
+            wanted = range(-tail, 0)
         for key in keys:
             info = read_info(ws.reader, key)
             for name in streams:

@@ -12,6 +12,7 @@ from ..errors import UnknownJobError
 from ..model import COMPLETE, INIT, state_order
 from . import output
 from .common import Project, complete_batch, json_option, one_job, pass_project, read_batches
+from .numbers import Count
 
 if TYPE_CHECKING:
     from ..model import Event, JobInfo, JobKey
@@ -162,7 +163,7 @@ def spawns(project: Project, batch: str, job: str, as_json: bool) -> int:
 @click.command()
 @click.argument("batch", metavar="BATCH", shell_complete=complete_batch)
 @click.argument("job", required=False, metavar="[JOB]")
-@click.option("--last", type=click.IntRange(1), default=None, metavar="N", help="The last N entries only.")
+@click.option("--last", type=Count(), default=None, metavar="N", help="The last N entries only.")
 @json_option
 @pass_project
 def history(project: Project, batch: str, job: str | None, last: int | None, as_json: bool) -> int:
@@ -235,7 +236,7 @@ def _changes(event: Event) -> str:
 
 
 @click.command()
-@click.option("--last", type=click.IntRange(1), default=20, metavar="N", help="The last N (default 20).")
+@click.option("--last", type=Count(), default=20, metavar="N", help="The last N (default 20).")
 @json_option
 @pass_project
 def actions(project: Project, last: int, as_json: bool) -> int:

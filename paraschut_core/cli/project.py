@@ -37,6 +37,8 @@ def init(project: Project, directory: str, executor: str) -> int:
 
     folder = os.path.abspath(os.path.expanduser(directory))
     path = os.path.abspath(project.config) if project.config else os.path.join(folder, config.FILE_NAME)
+    if os.path.lexists(folder) and not os.path.isdir(folder):
+        raise UsageError(f"{folder} is not a directory; name another: paraschut init DIR")
     made = []
     if os.path.lexists(path):
         if executor != "local":

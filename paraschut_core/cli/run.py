@@ -34,6 +34,8 @@ _USAGE = "Write: paraschut run [BATCH JOB] [--submit] -- COMMAND [ARGUMENT]..."
 def run(arguments: list[str], config: str | None, database: str | None) -> int:
     """The command `run`: returns the exit status of the command that it ran."""
     key_words, submit, command = parse(arguments)
+    if "" in (config, database):
+        raise UsageError("--config and --db need the name of a file: what was to give it is empty.")
     if config:
         os.environ["PARASCHUT_CONFIG"] = os.path.abspath(os.path.expanduser(config))
     if database:

@@ -23,6 +23,7 @@ from .common import (
     read_batches,
     show_report,
 )
+from .numbers import Amount, Count
 
 if TYPE_CHECKING:
     from ..submission import SubmitReport
@@ -30,11 +31,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("targets", nargs=-1, metavar=f"[{TARGETS}]", shell_complete=complete_batch)
-@click.option("--max-jobs", type=click.IntRange(0), metavar="N", help="Most jobs in the queue.")
-@click.option("--min-priority", type=float, default=0, metavar="P", help="Leave out batches below it.")
+@click.option("--max-jobs", type=Count(0), metavar="N", help="Most jobs in the queue.")
+@click.option("--min-priority", type=Amount(), default=0, metavar="P", help="Leave out batches below it.")
 @filter_option
-@click.option("--every", type=click.FloatRange(0), metavar="MINUTES", help="Do it again and again.")
-@click.option("--times", type=click.IntRange(1), metavar="N", help="With --every: so many times.")
+@click.option("--every", type=Amount(0, 1e6), metavar="MINUTES", help="Do it again and again.")
+@click.option("--times", type=Count(), metavar="N", help="With --every: so many times.")
 @json_option
 @pass_project
 def submit(

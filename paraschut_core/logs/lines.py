@@ -56,6 +56,9 @@ def _numbers(log: OpenLog, lines: Iterable[int] | None) -> tuple[Container[int] 
         return None, None
     if isinstance(lines, range) and lines and min(lines[0], lines[-1]) >= 0:
         return lines, max(lines[0], lines[-1])  # a range may be too long to be listed
+    if isinstance(lines, range) and lines and lines.step == 1 and lines[-1] < 0:
+        total = sum(1 for _ in _whole_lines(log))
+        return range(max(total + lines.start, 0), total + lines.stop), total + lines[-1]
     try:
         numbers = {int(number) for number in lines}
     except (TypeError, ValueError) as error:

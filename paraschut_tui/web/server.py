@@ -75,7 +75,7 @@ def listen(host: str, port: int | None) -> Place:
     try:
         family, _, _, _, place = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError) as error:
-        raise UsageError(f"--host {host}: {getattr(error, 'strerror', None) or error}.") from error
+        raise UsageError(f"--host {host!r}: {getattr(error, 'strerror', None) or error}.") from error
     wanted = range(FIRST_PORT, FIRST_PORT + _PORTS) if port is None else [port]
     problem: OSError | None = None
     for number in wanted:

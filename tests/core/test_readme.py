@@ -7,7 +7,6 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -40,7 +39,7 @@ TYPED = {
 
 def blocks() -> Iterator[tuple[str, str, str]]:
     """(section, language, text) of every block."""
-    for section in re.split(r"^##? ", README, flags=re.MULTILINE)[1:]:
+    for section in re.split(r"^##? (?=[A-Z])", README, flags=re.MULTILINE)[1:]:
         for language, text in re.findall(r"^```(\w*)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL):
             yield section.partition("\n")[0], language, text
 
@@ -104,7 +103,7 @@ def test_the_two_commands_at_the_start_install_and_open_the_demo(
     environment |= {"PYTHONPATH": here, "PIP_CONFIG_FILE": str(tmp_path / "pip.conf")}
     shell(install, clone, environment)
     with Terminal(["/bin/bash", "-c", demo], size=(100, 30), env=environment, cwd=clone) as terminal:
-        terminal.wait("python/identifiers")
+        terminal.wait("python/lines")
         terminal.press("q")
         assert terminal.wait_end() == 0
 
@@ -146,7 +145,7 @@ def test_the_dashboard_is_served_to_a_browser(tmp_path: Path, environment: dict[
     with served:
         assert served.stdout is not None
         assert "http://127.0.0.1:" in served.stdout.readline()
-        served.send_signal(signal.SIGINT)
+        served.terminate()
         assert served.wait(60) == 0
 
 

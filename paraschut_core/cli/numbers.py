@@ -1,0 +1,48 @@
+"""Numbers on the command line: bounded, never infinite, and no surprise for what they are given to."""
+
+from __future__ import annotations
+
+import math
+
+import click
+
+_MOST_THINGS = 2**31
+_LARGEST = 1e15
+
+
+class Count(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
+    """How many things. More than there can ever be are as good as all of them."""
+
+    name = "number"
+
+    def __init__(self, least: int = 1) -> None:
+        self._least = least
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            number = int(str(value))
+        except ValueError:
+            self.fail(f"{str(value)[:40]!r} is no whole number.", param, ctx)
+        if number < self._least:
+            self.fail(f"{number} is less than {self._least}.", param, ctx)
+        return min(number, _MOST_THINGS)
+
+
+class Amount(click.ParamType):  # type: ignore[type-arg]  # as above
+    """A finite number within bounds."""
+
+    name = "number"
+
+    def __init__(self, least: float = -_LARGEST, most: float = _LARGEST) -> None:
+        self._least, self._most = least, most
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            number = float(str(value))
+        except ValueError:
+            number = math.nan
+        if math.isnan(number):
+            self.fail(f"{str(value)[:40]!r} is no number.", param, ctx)
+        if not self._least <= number <= self._most:
+            self.fail(f"{number:g} is not between {self._least:g} and {self._most:g}.", param, ctx)
+        return number
