@@ -51,7 +51,7 @@ def parse_field(word: str) -> tuple[str, Any]:
         found = json.loads(value)
     except ValueError:
         found = value.strip()
-    if name in _NESTED and not isinstance(found, dict):
+    if name in NESTED and not isinstance(found, dict):
         raise UsageError(f"{name} has entries: write for example {name}.NAME=VALUE, not {word!r}.")
     if name == "priority" and isinstance(found, float) and not math.isfinite(found):
         raise UsageError(f"A priority must be a finite number, not {value!r}.")
