@@ -266,7 +266,8 @@ class Snapshot(NamedTuple):
     user, and of which this scheduler can tell nothing, in whose queue they are. Spawn jobs may be live
     with several ids: `live_spawns` counts them. `changed` lists the jobs that are new or different since
     the snapshot before; `removed_batches` the batches that are gone; `reload` says that there were too
-    many to list. `changed_batches` are batches whose counters may differ.
+    many to list. `changed_batches` are batches whose counters may differ. `spawn_ids` are the ids of each
+    spawn job's processes that the scheduler shows as running.
     """
 
     rev: int
@@ -282,6 +283,7 @@ class Snapshot(NamedTuple):
     changed_batches: frozenset[int] = frozenset()
     reload: bool = False
     elsewhere: Mapping[JobKey, str] = {}
+    spawn_ids: Mapping[JobKey, frozenset[str]] = {}
 
     @property
     def total(self) -> int:

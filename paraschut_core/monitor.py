@@ -151,6 +151,7 @@ class Monitor:
             {**untouched(self._observed.missing), **found.missing},
             {**untouched(self._observed.live_spawns), **found.live_spawns},
             {**untouched(self._observed.elsewhere), **found.elsewhere},
+            {**untouched(self._observed.spawn_ids), **found.spawn_ids},
         )
 
     def _examined(
@@ -190,6 +191,7 @@ class Monitor:
             missing=self._observed.missing,
             live_spawns=self._observed.live_spawns,
             elsewhere=self._observed.elsewhere,
+            spawn_ids=self._observed.spawn_ids,
             held_back=self._held_back(),
             database=self._database,
             scheduler=SchedulerHealth(name, record.polled_at, failing, error, total, self._notice()),

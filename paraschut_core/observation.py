@@ -51,9 +51,10 @@ class Observed(NamedTuple):
     missing: dict[JobKey, Missing]
     live_spawns: dict[JobKey, tuple[int, int]]
     elsewhere: dict[JobKey, str]
+    spawn_ids: dict[JobKey, frozenset[str]]
 
 
-NOTHING = Observed({}, {}, {}, {})
+NOTHING = Observed({}, {}, {}, {}, {})
 """What is seen before the first look, and where nobody can look."""
 
 
@@ -107,12 +108,14 @@ def observe(
     live: dict[JobKey, LiveJob] = {}
     missing: dict[JobKey, Missing] = {}
     live_spawns: dict[JobKey, tuple[int, int]] = {}
+    spawn_ids: dict[JobKey, frozenset[str]] = {}
     for row in rows:
         own = spawns.get(row.key, ()) if row.state == SPAWN else ()
         ids = _ids(row, own)
         found = [job for i in ids if (job := record.answer.get(i)) is not None and job.state != ENDED]
         if row.state == SPAWN:
             live_spawns[row.key] = (sum(1 for job in found if job.state in ONLINE), len(own))
+            spawn_ids[row.key] = frozenset(job.id for job in found if job.state in ONLINE)
         if found:
             live[row.key] = min(found, key=lambda job: job.state not in ONLINE)
         elif is_missing(row, ids, record, now=now, grace=grace, proof=proof):
@@ -130,7 +133,7 @@ def observe(
             ending = _ending_in_queue(ids, record)
             if ending is not None and row.rev <= record.rev:
                 missing[row.key] = Missing(ending.reason, row.changed_at, ending.exit_status, ending.signal)
-    return Observed(live, missing, live_spawns, {})
+    return Observed(live, missing, live_spawns, {}, spawn_ids)
 
 
 def _ending_in_queue(ids: Sequence[str], record: PollRecord) -> Ending | None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from paraschut_core.model import DONE_STATES, RUNNING, JobKey, JobRow, LiveJob, Missing, state_order
+from paraschut_core.model import DONE_STATES, RUNNING, STATES, JobKey, JobRow, LiveJob, Missing
 from paraschut_core.text import clean_line
 
 from .figures import span
@@ -31,16 +31,30 @@ class Facts(NamedTuple):
     now: float
 
 
+AS_READ = object()
+"""Says that the row has it right."""
+
+
+class Standing(NamedTuple):
+    """A job's row, and what the scheduler says of the job."""
+
+    row: JobRow
+    live: LiveJob | None = None
+    missing: Missing | None = None
+
+
 class Column(NamedTuple):
-    """One column. `least` is the width that it is useful at; 0 means all that is left."""
+    """One column. `least` is the width that it is useful at; 0 means all that is left. `sql` is what it is
+    sorted by, and `overlay` what instead where the scheduler knows better."""
 
     name: str
     title: str
     least: int
     right: bool
     text: Callable[[Facts], str]
-    value: Callable[[JobRow], object]
+    sql: str
     help: str = ""
+    overlay: Callable[[Standing], object] = lambda standing: AS_READ
 
 
 class Chosen(NamedTuple):
@@ -102,10 +116,23 @@ def _priority(row: JobRow) -> str:
     return f"{row.priority:g}"
 
 
-def _by_time(row: JobRow) -> object:
-    if row.started_at is None:
-        return None
-    return (row.changed_at if row.state in DONE_STATES else float("inf")) - row.started_at
+def _missing_first(standing: Standing) -> object:
+    return "0" if standing.missing is not None else AS_READ
+
+
+def _online_state(standing: Standing) -> object:
+    return standing.live.state if standing.live is not None else AS_READ
+
+
+def _reason_now(standing: Standing) -> object:
+    if standing.missing is not None:
+        return standing.missing.reason
+    return (standing.live.reason if standing.live is not None else "") or AS_READ
+
+
+def _time_until_lost(standing: Standing) -> object:
+    row = standing.row
+    return row.changed_at - row.started_at if standing.missing is not None and row.started_at else AS_READ
 
 
 def _ago(get: Callable[[JobRow], float | None]) -> Callable[[Facts], str]:
@@ -116,16 +143,6 @@ def _ago(get: Callable[[JobRow], float | None]) -> Callable[[Facts], str]:
         return "" if at is None else span(facts.now - at)
 
     return text
-
-
-def _backwards(get: Callable[[JobRow], float | None]) -> Callable[[JobRow], object]:
-    """The value that sorts moments by how long ago they were."""
-
-    def value(row: JobRow) -> object:
-        at = get(row)
-        return None if at is None else -at
-
-    return value
 
 
 def _submitted(row: JobRow) -> float | None:
@@ -140,22 +157,29 @@ def _changed(row: JobRow) -> float | None:
     return row.changed_at
 
 
+def _words(texts: Iterable[str]) -> str:
+    return ", ".join(f"'{text}'" for text in texts)
+
+
+_STATE_SQL = f"""CASE {" ".join(f"WHEN j.state = '{s}' THEN '{n + 1}'" for n, s in enumerate(STATES))}
+ ELSE '9' || j.state END"""
+_DONE = _words(sorted(DONE_STATES))
+_TIME_SQL = f"CASE WHEN j.state IN ({_DONE}) THEN j.changed_at ELSE 1e12 END - j.started_at"
+
 _ALL = (
-    Column("index", "JOB", 6, True, lambda f: str(f.key.job_index), lambda r: r.key.job_index, "JobIndex"),
-    Column("batch", "BATCH", 14, False, lambda f: str(f.key.batch_id), lambda r: r.key.batch_id, "BatchID"),
-    Column("state", "STATE", 11, False, _state, lambda r: state_order(r.state), "the state in the index"),
-    Column("online", "ONLINE", 7, False, _online, lambda r: r.cluster_id or "", "what the scheduler says"),
-    Column("attempt", "TRY", 3, True, _of_row(lambda r: r.attempt or ""), lambda r: r.attempt, "submissions"),
-    Column("priority", "PRIO", 4, True, _of_row(_priority), lambda r: r.priority, "the priority"),
-    Column("id", "ID", 12, False, _of_row(_id), _id, "the scheduler's id"),
-    Column("host", "HOST", 10, False, _of_row(lambda r: r.hostname), lambda r: r.hostname, "where it ran"),
-    Column("submitted", "SUBM", 5, True, _ago(_submitted), _backwards(_submitted), "since it was submitted"),
-    Column("started", "START", 5, True, _ago(_started), _backwards(_started), "since it started"),
-    Column("elapsed", "TIME", 5, True, _elapsed, _by_time, "how long it runs or ran"),
-    Column("changed", "CHANGE", 6, True, _ago(_changed), _backwards(_changed), "since it changed"),
-    Column(
-        "reason", "REASON", 0, False, _reason, lambda r: r.ending or "", "why it is lost, waits, or ended"
-    ),
+    Column("index", "JOB", 6, True, lambda f: str(f.key.job_index), "j.JobIndex", "JobIndex"),
+    Column("batch", "BATCH", 14, False, lambda f: str(f.key.batch_id), "j.BatchID", "BatchID"),
+    Column("state", "STATE", 11, False, _state, _STATE_SQL, "the state in the index", _missing_first),
+    Column("online", "ONLINE", 7, False, _online, "NULL", "what the scheduler says", _online_state),
+    Column("attempt", "TRY", 3, True, _of_row(lambda r: r.attempt or ""), "j.attempt", "submissions"),
+    Column("priority", "PRIO", 4, True, _of_row(_priority), "j.priority", "the priority"),
+    Column("id", "ID", 12, False, _of_row(_id), "coalesce(j.ClusterID, j.submit_id)", "the scheduler's id"),
+    Column("host", "HOST", 10, False, _of_row(lambda r: r.hostname), "j.hostname", "where it ran"),
+    Column("submitted", "SUBM", 5, True, _ago(_submitted), "-j.submitted_at", "since it was submitted"),
+    Column("started", "START", 5, True, _ago(_started), "-j.started_at", "since it started"),
+    Column("elapsed", "TIME", 5, True, _elapsed, _TIME_SQL, "how long it runs or ran", _time_until_lost),
+    Column("changed", "CHANGE", 6, True, _ago(_changed), "-j.changed_at", "since it changed"),
+    Column("reason", "REASON", 0, False, _reason, "e.reason", "why it is lost, waits, or ended", _reason_now),
 )
 
 COLUMNS: Mapping[str, Column] = {column.name: column for column in _ALL}
@@ -184,9 +208,7 @@ def column_of(name: str) -> Column:
         return known
     field = name.removeprefix(META)
     title = clean_line(field, 20).upper()
-    return Column(
-        name, title, max(len(title), 10), False, lambda facts: _field(facts, field), lambda row: None
-    )
+    return Column(name, title, max(len(title), 10), False, lambda facts: _field(facts, field), "")
 
 
 def _looked_up(fields: Mapping[str, object], path: str) -> object:
@@ -231,8 +253,12 @@ def place(chosen: Sequence[Chosen], width: int) -> list[Place]:
     return [one if one.width else Place(one.column, rest) for one in places]
 
 
-def heading(places: Sequence[Place], sorting: Sequence[SortKey]) -> list[Part]:
-    """The titles above the columns; a sorted one carries an arrow, and its rank if there are several."""
+def heading(places: Sequence[Place], sorting: Sequence[SortKey], current: str = "") -> list[Part]:
+    """The titles above the columns; a sorted one carries an arrow, and its rank if there are several.
+
+    Args:
+        current: the column that keys work upon.
+    """
     parts: list[Part] = []
     for column, width in places:
         title, role = column.title, "muted"
@@ -241,6 +267,8 @@ def heading(places: Sequence[Place], sorting: Sequence[SortKey]) -> list[Part]:
                 arrow = ("▼" if key.down else "▲") + (str(rank) if len(sorting) > 1 else "")
                 title = title[: max(width - len(arrow), 0)] + arrow
                 role = "accent"
+        if column.name == current:
+            role = "cursor-away"
         parts += [(_aligned(title, width, column.right), role), ("  ", "base")]
     return parts[:-1]
 
@@ -265,25 +293,21 @@ def _aligned(text: str, width: int, right: bool) -> str:
     return cut.strip().rjust(width) if right and cut.endswith(" ") else cut
 
 
-def sort_rows(
-    rows: Sequence[JobRow], fields: Mapping[JobKey, Mapping[str, object]], keys: Sequence[SortKey]
-) -> list[JobKey]:
-    """The jobs in the order of `keys`, the first one first; what a job does not have comes last."""
-    ordered = list(rows)
-    for key in reversed(keys):
-        ordered.sort(key=lambda row: _rank(row, key, fields), reverse=key.down)
-    return [row.key for row in ordered]
+def sort_sql(keys: Sequence[SortKey]) -> list[str]:
+    """What jobs are sorted by, as SQL over the job `j` and how it ended, `e`."""
+    return [
+        _field_sql(key.name.removeprefix(META)) if key.name.startswith(META) else column_of(key.name).sql
+        for key in keys
+    ]
 
 
-def _rank(
-    row: JobRow, key: SortKey, fields: Mapping[JobKey, Mapping[str, object]]
-) -> tuple[int, int, object]:
-    if key.name.startswith(META):
-        value = _looked_up(fields.get(row.key, {}), key.name.removeprefix(META))
-    else:
-        value = column_of(key.name).value(row)
-    if value is None or value == "":
-        return (0 if key.down else 2), 0, 0
-    if isinstance(value, (int, float)):
-        return 1, 0, value
-    return (1, 1, value) if isinstance(value, tuple) else (1, 2, str(value))
+def _field_sql(field: str) -> str:
+    path = "$" + "".join(f'."{part}"' for part in field.replace('"', "").split("."))
+    quoted = path.replace("'", "''")
+    return f"CASE WHEN json_valid(j.metadata) THEN json_extract(j.metadata, '{quoted}') END"
+
+
+def overlaid(values: Sequence[object], standing: Standing, keys: Sequence[SortKey]) -> list[object]:
+    """A job's values, where the scheduler knows better than its row."""
+    told = [column_of(key.name).overlay(standing) for key in keys]
+    return [value if now is AS_READ else now for value, now in zip(values, told, strict=True)]

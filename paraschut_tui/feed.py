@@ -159,6 +159,7 @@ class Feed:
             or snapshot.missing != last.missing
             or snapshot.held_back != last.held_back
             or snapshot.live_spawns != last.live_spawns
+            or snapshot.spawn_ids != last.spawn_ids
         )
 
     def _broken(self, error: str) -> Snapshot:

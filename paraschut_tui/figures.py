@@ -12,6 +12,15 @@ def count(n: int) -> str:
     return f"{n:,}"
 
 
+def short(n: int) -> str:
+    """At most six columns, never more than there is: 1802 -> "1,802", 783221 -> "783k", 1000000 -> "1.0M"."""
+    if n < 100_000:
+        return f"{n:,}"
+    if n < 1_000_000:
+        return f"{n // 1000}k"
+    return f"{n // 100_000 / 10}M" if n < 100_000_000 else f"{n // 1_000_000:,}M"
+
+
 def percent(part: int, whole: int) -> str:
     """Whole percent, where only nothing is 0 % and only all is 100 %."""
     if whole <= 0:

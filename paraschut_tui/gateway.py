@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from array import array
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from textual.message import Message
 
 from paraschut_core.config import Settings
-from paraschut_core.db.connection import Database
+from paraschut_core.db.connection import Database, Row
 from paraschut_core.errors import ParaschutError, UsageError
 from paraschut_core.executors.base import JobExecutor
-from paraschut_core.model import Action, JobInfo, JobKey, JobRow
+from paraschut_core.model import Action, JobInfo, JobKey, JobRow, Priority, Snapshot
 
 from .board import Board
-from .columns import META, SortKey, sort_rows
+from .columns import SortKey, Standing, sort_sql
 from .deeds import Deeds
 from .feed import Feed, Update
 from .journal import Journal
@@ -31,20 +32,28 @@ from .messages import ActionProgress, SnapshotReady
 from .query import Query
 from .records import Failure, JobRecord, Preview, Target, Verdict
 from .script_text import ScriptText
+from .sorting import Sorter
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Post = Callable[[Message], object]
 
-CHUNK = 5000
+CHUNK = 20_000
 """Rows read at a time where many are read."""
 
-MOST_SORTED = 300_000
+MOST_SORTED = 2_000_000
 """Jobs that the rows can be sorted of: each one's row is read for it."""
 
 MOST_EVENTS = 500
 """Entries of a job's history that are read, the latest."""
+
+
+FEW_PRIORITIES = 100
+"""Up to so many priorities of a batch are looked up one by one."""
+
+SAMPLED = 30
+"""Batches of which one job tells what fields the metadata has."""
 
 
 class Gateway:
@@ -173,7 +182,9 @@ class Gateway:
 
         return await self._read(read)
 
-    async def sorted_order(self, board: Board, sorting: Sequence[SortKey]) -> array[int] | None:
+    async def sorted_order(
+        self, board: Board, sorting: Sequence[SortKey], snapshot: Snapshot
+    ) -> array[int] | None:
         """The numbers of the board's jobs, sorted; None if another order was asked for meanwhile.
 
         Raises:
@@ -184,36 +195,29 @@ class Gateway:
             raise UsageError(
                 f"{board.total:,} jobs are too many to sort (at most {MOST_SORTED:,}): filter them first."
             )
-        places = [(group.batch_id, group.indexes) for group in board.groups]
         assert self._sorter is not None  # started
-        future = self._sorter.submit(lambda: self._sort(board, places, tuple(sorting)))
+        future = self._sorter.submit(lambda: self._sort(board, tuple(sorting), snapshot))
         return await asyncio.wrap_future(future)
 
-    def _sort(
-        self, board: Board, places: Sequence[tuple[int, Sequence[int]]], sorting: tuple[SortKey, ...]
-    ) -> array[int] | None:
-        from paraschut_core.db.jobs import read_infos, read_rows
+    def _sort(self, board: Board, sorting: tuple[SortKey, ...], snapshot: Snapshot) -> array[int] | None:
+        from paraschut_core.db.jobs import read_rows
 
-        fields = any(key.name.startswith(META) for key in sorting)
-        rows: list[JobRow] = []
-        infos: dict[JobKey, JobInfo] = {}
+        sorter = Sorter(sorting)
+        sql = sort_sql(sorting)
         with self._open() as db:
-            for batch_id, indexes in places:
-                for start in range(0, len(indexes), CHUNK):
+            for group, start in zip(board.groups, board.starts, strict=False):
+                for low in range(0, len(group.indexes), CHUNK):
                     if self._sorting != (board, sorting):
                         return None
-                    keys = [JobKey(batch_id, index) for index in indexes[start : start + CHUNK]]
-                    rows += read_rows(db, keys)
-                    if fields:
-                        infos.update((JobKey(i["BatchID"], i["JobIndex"]), i) for i in read_infos(db, keys))
-        order = array("q")
-        for key in sort_rows(rows, infos, sorting):
-            place = board.locate(key)
-            if place is not None:
-                order.append(board.number(*place))
-        missing = set(range(board.total)).difference(order) if len(order) != board.total else ()
-        order.extend(sorted(missing))  # gone from the file, not yet from the board
-        return order
+                    wanted = group.indexes[low : low + CHUNK]
+                    sorter.add(_numbered(_values_of(db, group.batch_id, wanted, sql), wanted, start + low))
+            known = {*snapshot.live, *snapshot.missing}
+            for row in read_rows(db, [key for key in known if board.locate(key) is not None]):
+                place = board.locate(row.key)
+                if place is not None:
+                    standing = Standing(row, snapshot.live.get(row.key), snapshot.missing.get(row.key))
+                    sorter.correct(board.number(*place), standing)
+        return sorter.order()
 
     async def record(self, key: JobKey) -> JobRecord:
         """All about one job; what cannot be read is said in its `error`."""
@@ -237,13 +241,29 @@ class Gateway:
             return {}
         return await asyncio.wrap_future(self._asker.submit(lambda: self._deeds.summary(str(id_))))
 
-    async def indexes(self, batch_id: int, look: int, limit: int) -> list[int]:
-        """The first JobIndexes of a batch's jobs in the state that `look` stands for."""
-        from paraschut_core.db.jobs import read_keys
+    async def indexes(
+        self, batch_id: int, look: int, limit: int, priorities: Sequence[Priority] = ()
+    ) -> list[int]:
+        """The first JobIndexes of a batch's jobs in the state that `look` stands for.
+
+        Args:
+            priorities: those that these jobs have: by them an index finds the first ones of any number.
+        """
+        from paraschut_core.db.jobs import read_keys, read_keys_of_priority
 
         state = self.looks.states[look]
-        keys = await self._read(lambda db: read_keys(db, batch_id, (state,), limit))
-        return [key.job_index for key in keys]
+
+        def read(db: Database) -> list[int]:
+            if 0 < len(priorities) <= FEW_PRIORITIES:
+                parts = [read_keys_of_priority(db, batch_id, p, state, limit) for p in priorities]
+                return sorted(key.job_index for part in parts for key in part)[:limit]
+            return [key.job_index for key in read_keys(db, batch_id, (state,), limit)]
+
+        return await self._read(read)
+
+    async def fields(self) -> list[str]:
+        """Names of the metadata's fields, and of their parts (`resources.mem`), as some jobs have them."""
+        return await self._read(_read_fields)
 
     async def last_acts(self) -> tuple[Action | None, Action | None]:
         """The user's latest act, and the latest that can be undone."""
@@ -354,6 +374,40 @@ def _in_short(verdict: Verdict) -> str:
     numbers = f"{verdict.done} done, {len(verdict.failures)} failed, {len(verdict.left)} left alone"
     first = f"; first failure: {verdict.failures[0]}" if verdict.failures else ""
     return verdict.error or f"{numbers}{first}"
+
+
+def _values_of(db: Database, batch_id: int, indexes: Sequence[int], sql: Sequence[str]) -> list[Row]:
+    """What some jobs of a batch are sorted by: in one sweep where they are near each other."""
+    from paraschut_core.db.jobs import read_values
+
+    if indexes[-1] - indexes[0] < 4 * len(indexes):
+        return read_values(db, batch_id, indexes[0], indexes[-1], sql)
+    return [row for index in indexes for row in read_values(db, batch_id, index, index, sql)]
+
+
+def _numbered(rows: Sequence[Row], wanted: Sequence[int], start: int) -> Iterator[tuple[object, ...]]:
+    """The values of the wanted jobs, with their numbers in the place of their JobIndexes."""
+    if len(rows) == len(wanted) and isinstance(wanted, range):
+        shift = start - wanted[0]
+        return ((row[0] + shift, *row[1:]) for row in rows)
+    values = {row[0]: row[1:] for row in rows}
+    nothing = (None,) * (len(rows[0]) - 1) if rows else ()
+    return ((n, *values.get(index, nothing)) for n, index in enumerate(wanted, start))
+
+
+def _read_fields(db: Database) -> list[str]:
+    from paraschut_core.db.jobs import COLUMN_FIELDS, OWN_FIELDS, read_infos, read_keys
+
+    names: dict[str, None] = {}
+    newest = db.rows("SELECT BatchID FROM batch ORDER BY BatchID DESC LIMIT ?", (SAMPLED,))
+    keys = [key for (batch_id,) in newest for key in read_keys(db, batch_id, limit=1)]
+    for info in read_infos(db, keys):
+        for name, value in info.items():
+            if name not in (*COLUMN_FIELDS, *OWN_FIELDS, "name", "batch_type"):
+                names[name] = None
+                if isinstance(value, dict):
+                    names.update(dict.fromkeys(f"{name}.{part}" for part in value))
+    return [name for name in names if not re.search(r"[^\w.-]", name)]
 
 
 def _read_record(db: Database, key: JobKey) -> JobRecord:

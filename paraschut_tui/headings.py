@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
 
 from paraschut_core.model import Batch, Snapshot
 from paraschut_core.text import clean_line
 
 from .board import Board
-from .figures import count, percent, plural
+from .figures import count, percent, plural, short
 from .look import L_MISSING, Looks
+from .marks import Marks
+from .names import fold
 from .outline import priority_of
 from .records import JobRecord
 from .strips import Part, width_of
@@ -20,6 +24,9 @@ if TYPE_CHECKING:
     from .widgets.job_grid import JobGrid
 
 Sides = tuple[list[Part], list[Part]]
+
+MOST_LOOKED_UP = 10_000
+"""Marks of a batch that are looked up one by one among the matches of a filter."""
 
 
 def tree_title(snapshot: Snapshot, focused: bool, grouping: str, marked: int) -> Sides:
@@ -33,22 +40,24 @@ def tree_title(snapshot: Snapshot, focused: bool, grouping: str, marked: int) ->
 
 
 def grid_title(
-    snapshot: Snapshot, scope: Scope, grid: JobGrid, focused: bool, error: str, as_of: str = ""
+    snapshot: Snapshot, jobs: int, scope: Scope, grid: JobGrid, focused: bool, error: str, as_of: str = ""
 ) -> Sides:
     """Above the grid: what it shows, how many are marked, which filter is in force.
 
     Args:
+        jobs: how many there are in all.
         as_of: when what is shown was true, if that is no longer certain.
     """
     head = "accent-bold" if focused else "bold"
-    marked = len(grid.marks)
-    right: list[Part] = [(f"{count(marked)} marked ", "accent")] if marked else []
+    right: list[Part] = marked_parts(grid.marks, grid.board)
     right += [(f"as of {as_of} ", "warning")] if as_of else []
     total = grid.board.total
     if scope.query is not None:
         left: list[Part] = [(" FILTER", head), (f"  {clean_line(scope.query.text)}", "accent")]
-        if grid.board.matching and not error:
-            left.append((f"  {plural(total, 'match', 'matches')} of {count(snapshot.total)}", "muted"))
+        if scope.reading and scope.searched < 1.0:
+            left += [("  ", "base"), *search_parts(scope)]
+        elif grid.board.matching and not error:
+            left.append((f"  {plural(total, 'match', 'matches')} of {count(jobs)}", "muted"))
         right.append(("Esc clears ", "muted"))
     elif len(scope.batches) == 1 and scope.batches[0] in snapshot.batches:
         batch = snapshot.batches[scope.batches[0]]
@@ -57,16 +66,43 @@ def grid_title(
         priority = priority_of(batch)
         if priority and priority != "1":
             left.append((f"  priority {priority}", "muted"))
+        why = snapshot.held_back.get(batch.batch_id)
+        if why:
+            left.append((f"  {clean_line(why, 200)}", "warning"))
     elif scope.batches:
         left = [(f" {len(scope.batches)} batches", head), (f"  {plural(total, 'job')}", "muted")]
     else:
         left = [(" JOBS", head)]
-    if scope.reading:
-        share = f" {scope.searched:.0%}" if scope.query is not None and scope.query.log else ""
-        left.append((f"  searching{share}" if share else "  reading", "muted"))
+    if scope.reading and scope.query is None:
+        left.append(("  reading", "muted"))
+    if grid.sorting_now:
+        left.append(("  sorting", "muted"))
     if error:
         left.append((f"  {clean_line(error)}", "error"))
     return left, right
+
+
+def search_parts(scope: Scope) -> list[Part]:
+    """How far a search is, and what it has found so far."""
+    if not scope.searched:
+        return [("looking", "muted")]
+    return [(f"{count(scope.found)} so far, {scope.searched:.0%}", "muted")]
+
+
+def marked_parts(marks: Marks, board: Board) -> list[Part]:
+    """How many jobs are marked, and, where not all of them are among those shown, how many of these are."""
+    total = len(marks)
+    if not total:
+        return []
+    here = 0
+    for group in board.groups:
+        indexes = marks.of_batch(group.batch_id)
+        if board.matching and len(indexes) < MOST_LOOKED_UP:
+            here += sum(1 for index in indexes if group.position(index) is not None)
+        else:
+            here += min(len(indexes), len(group))
+    words = f"{count(total)} marked" if here == total else f"{count(total)} marked, {count(here)} of these"
+    return [(f"{words} ", "accent")]
 
 
 def group_heading(snapshot: Snapshot, batch_id: int, jobs: int, matching: bool) -> list[Part]:
@@ -78,27 +114,46 @@ def group_heading(snapshot: Snapshot, batch_id: int, jobs: int, matching: bool) 
 
 
 def batch_line(
-    snapshot: Snapshot, batch_id: int | None, lost: Mapping[int, Mapping[int, int]], looks: Looks, marked: int
+    snapshot: Snapshot,
+    batches: Sequence[int],
+    batch_id: int | None,
+    lost: Mapping[int, Mapping[int, int]],
+    looks: Looks,
+    marked: Sequence[Part],
+    width: int,
+    place: int = 0,
 ) -> Sides:
-    """The tree folded into one line, for narrow screens."""
-    batches = sorted(snapshot.batches, reverse=True)
+    """The tree folded into one line, for narrow screens. A long name gives way to the reason why its batch
+    does not move.
+
+    Args:
+        batches: all of them in the tree's order.
+        marked: what is marked.
+        place: of the character in which the batch's name differs from the others.
+    """
     if batch_id is None or batch_id not in snapshot.batches:
         return [(" no batches", "muted")], []
     batch = snapshot.batches[batch_id]
-    at = batches.index(batch_id)
+    at = batches.index(batch_id) if batch_id in batches else 0
     missing = sum(lost.get(batch_id, {}).values())
-    left: list[Part] = [
-        (" ◂ ", "accent" if at else "line"),
-        (clean_line(batch.name) or "(no name)", "bold"),
+    priority = priority_of(batch)
+    figures: list[Part] = [
         (f"  {percent(batch.complete, batch.total)}", "success"),
+        (f" {short(batch.complete)}/{short(batch.total)}", "muted"),
         (f"  {looks.glyph(L_MISSING)}{count(missing)}" if missing else "", "error"),
+        (f"  p{priority}" if priority not in ("", "1") else "", "muted"),
         (" ▸", "accent" if at < len(batches) - 1 else "line"),
     ]
-    why = snapshot.held_back.get(batch_id)
-    if why:
-        left.append((f"  {clean_line(why)}", "warning"))
-    right: list[Part] = [(f" {count(marked)} marked  ", "accent")] if marked else []
-    return left, [*right, (f"{at + 1}/{len(batches)} ", "muted")]
+    right: list[Part] = [*marked, (f"{at + 1}/{len(batches)} ", "muted")]
+    why = clean_line(snapshot.held_back.get(batch_id, ""), 200)
+    name = clean_line(batch.name) or "(no name)"
+    room = width - 4 - width_of(figures) - width_of(right) - min(len(why) + 2 if why else 0, width // 3)
+    left: list[Part] = [
+        (" ◂ ", "accent" if at else "line"),
+        (fold(name, max(min(room, cell_len(name)), 8), place), "bold"),
+        *figures,
+    ]
+    return [*left, (f"  {why}", "warning")] if why else left, right
 
 
 def legend(board: Board, looks: Looks, indent: int, width: int) -> list[Part]:

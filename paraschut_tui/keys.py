@@ -45,8 +45,8 @@ TREE: Sequence[Key] = (
 
 GRID: Sequence[Key] = (
     *MOVE,
-    Key("left,h", "left", help="previous job", shown="← h"),
-    Key("right,l", "right", help="next job", shown="→ l"),
+    Key("left,h", "left", help="previous job; in rows: previous column", shown="← h"),
+    Key("right,l", "right", help="next job; in rows: next column", shown="→ l"),
     Key("enter", "drill", help="to the job's log", shown="Enter"),
     Key("space", "mark", "mark", "mark or unmark, and on", shown="Space"),
     Key("v", "range", help="start or end a range of marks"),
@@ -56,6 +56,9 @@ GRID: Sequence[Key] = (
     Key("I", "invert", help="invert the marks"),
     Key("u", "clear", help="clear the marks"),
     Key("c", "density", "cells/rows", "cells or rows"),
+    Key("O", "order", "", "in rows: sort by this column, up, down, not; then by those sorted by before"),
+    Key("greater_than_sign", "wider", "", "in rows: this column wider", shown=">"),
+    Key("less_than_sign", "narrower", "", "in rows: this column narrower", shown="<"),
     Key("w", "columns", "", "the rows' columns: which, how wide, sorted by which"),
 )
 

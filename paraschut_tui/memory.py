@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from paraschut_core.model import JobKey
 
 from .columns import DEFAULT, Chosen, SortKey
-from .outline import BATCH, NodeKey
+from .outline import Branch
+
+T = TypeVar("T")
 
 
 class Memory(NamedTuple):
-    """What is remembered of one database. `filter` is the one in force; `left` the columns that the batches
-    take and `upper` the share of the lines above the log (0: as it comes); `window` the overview's; `log_*`
-    how a log is shown, `searches` what was searched for in one."""
+    """What is remembered of one database. `saved` are filters with a name, `filter` is the one in force;
+    `left` the columns that the batches take and `upper` the share of the lines above the log (0: as it
+    comes); `window` the overview's; `log_*` how a log is shown, `searches` what was searched for in one;
+    `row` is the cursor of the batches: it and the job's stood so many lines `_below` the top."""
 
-    open: tuple[NodeKey, ...] = ()
+    open: tuple[Branch, ...] = ()
     cursor: JobKey | None = None
     grouping: str = "time"
     density: str = "cells"
     columns: tuple[Chosen, ...] = DEFAULT
     sorting: tuple[SortKey, ...] = ()
     filters: tuple[str, ...] = ()
-    saved: tuple[str, ...] = ()
+    saved: tuple[tuple[str, str], ...] = ()
     theme: str = ""
     filter: str = ""
     details: bool = False
@@ -34,13 +37,14 @@ class Memory(NamedTuple):
     log_numbers: bool = True
     log_split: bool = False
     searches: tuple[str, ...] = ()
+    row: Branch | None = None
+    row_below: int = 0
+    job_below: int = 0
 
 
 def encoded(memory: Memory) -> dict[str, Any]:
     """As JSON can hold it."""
-    # Branches below a batch's states name looks, which are numbered anew each time.
-    branches = sorted(node.batch_id for node in memory.open if node.kind == BATCH)
-    return {**memory._asdict(), "open": branches}
+    return memory._asdict()
 
 
 def decoded(entry: Mapping[str, Any]) -> Memory:
@@ -52,14 +56,14 @@ def decoded(entry: Mapping[str, Any]) -> Memory:
     entry = {**encoded(Memory()), **entry}
     columns = tuple(Chosen(str(name), int(wider)) for name, wider in entry["columns"])
     return Memory(
-        tuple(NodeKey(BATCH, int(batch_id)) for batch_id in entry["open"]),
+        tuple(_branch(one) for one in entry["open"]),
         JobKey(*map(int, entry["cursor"])) if entry["cursor"] else None,
         str(entry["grouping"]) if entry["grouping"] in ("time", "name", "type") else "time",
         "rows" if entry["density"] == "rows" else "cells",
         columns or DEFAULT,
         tuple(SortKey(str(name), bool(down)) for name, down in entry["sorting"]),
         tuple(map(str, entry["filters"])),
-        tuple(map(str, entry["saved"])),
+        tuple((str(name), str(text)) for name, text in entry["saved"]),
         str(entry["theme"]),
         str(entry["filter"]),
         bool(entry["details"]),
@@ -70,14 +74,24 @@ def decoded(entry: Mapping[str, Any]) -> Memory:
         bool(entry["log_numbers"]),
         bool(entry["log_split"]),
         tuple(map(str, entry["searches"])),
+        _branch(entry["row"]) if entry["row"] else None,
+        max(int(entry["row_below"]), 0),
+        max(int(entry["job_below"]), 0),
     )
+
+
+def _branch(entry: Sequence[Any]) -> Branch:
+    batch_id, state, job, spawn = entry
+    return Branch(int(batch_id), None if state is None else str(state), int(job), int(spawn))
 
 
 def merged(mine: Memory, base: Memory, theirs: Memory) -> Memory:
     """Mine, with the filters that another dashboard on the same database has added since `base` was read."""
 
-    def with_added(name: str) -> tuple[str, ...]:
-        own, before, other = (getattr(memory, name) for memory in (mine, base, theirs))
-        return (*own, *(text for text in other if text not in before and text not in own))
+    def with_added(own: tuple[T, ...], before: tuple[T, ...], other: tuple[T, ...]) -> tuple[T, ...]:
+        return (*own, *(item for item in other if item not in before and item not in own))
 
-    return mine._replace(filters=with_added("filters"), saved=with_added("saved"))
+    return mine._replace(
+        filters=with_added(mine.filters, base.filters, theirs.filters),
+        saved=with_added(mine.saved, base.saved, theirs.saved),
+    )

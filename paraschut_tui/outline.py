@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from textwrap import wrap
 from typing import NamedTuple
 
-from paraschut_core.model import DONE_STATES, Batch, JobKey, Snapshot
+from paraschut_core.model import DONE_STATES, RUN, Batch, JobKey, Snapshot, Spawn
 from paraschut_core.text import clean_line
 
-from .look import KNOWN, L_MISSING, Looks
+from .look import KNOWN, L_MISSING, L_RUN, Looks
 
 BATCH, NOTE, STATE, JOB, SPAWN_ROW, MORE, HEADING = range(7)
-"""Kinds of rows. NOTE says why a batch does not move, MORE that a list goes on, HEADING names a group of
-batches: the cursor passes over all three."""
+"""Kinds of rows. NOTE says why a batch does not move, HEADING names a group of batches: the cursor passes
+over both. MORE says that a list goes on; its job is the last one listed."""
 
-MOST_JOBS = 2000
+MOST_JOBS = 1000
 """Jobs listed under one state; who wants more of them looks at the grid."""
+
+MOST_LINES = 3
+"""Lines that may say why a batch does not move."""
 
 
 class NodeKey(NamedTuple):
@@ -29,7 +33,7 @@ class NodeKey(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One row; `number` is its count of jobs, `text` what else it says."""
+    """One row; `number` is its count of jobs, or the look of a spawn, `text` what else it says."""
 
     key: NodeKey
     number: int = 0
@@ -37,7 +41,27 @@ class Row(NamedTuple):
 
     @property
     def selectable(self) -> bool:
-        return self.key.kind in (BATCH, STATE, JOB, SPAWN_ROW)
+        return self.key.kind in (BATCH, STATE, JOB, SPAWN_ROW) or (
+            self.key.kind == MORE and self.key.job >= 0
+        )
+
+
+class Branch(NamedTuple):
+    """An open branch, or the cursor's row, by names that outlive the program: `state` None is the batch
+    itself, "" its missing jobs."""
+
+    batch_id: int
+    state: str | None = None
+    job: int = -1
+    spawn: int = -1
+
+
+class SpawnRow(NamedTuple):
+    """What is listed of a spawn: its number, its look, and what else to say."""
+
+    spawn_id: int
+    look: int
+    text: str
 
 
 class StateCount(NamedTuple):
@@ -55,14 +79,37 @@ class Outline:
         self.open: set[NodeKey] = set()
         self.jobs: dict[NodeKey, list[int]] = {}
         """JobIndexes under each open state, as far as they were loaded."""
-        self.spawns: dict[NodeKey, list[tuple[int, str]]] = {}
-        """(SpawnID, what to say of it) under each open spawn job."""
+        self.spawns: dict[NodeKey, list[SpawnRow]] = {}
+        """The spawns under each open spawn job."""
         self.grouping = "time"
+        self.width = 40
+        """Columns that a line has."""
         self.rows: list[Row] = []
+        self.batch_ids: list[int] = []
+        """The batches in the order in which they are listed."""
         self._at: dict[NodeKey, int] = {}
+        self._heads: dict[int, tuple[str, int, tuple[Row, ...]]] = {}
+        self._ordered: tuple[object, list[Batch]] = (None, [])
 
     def row_of(self, key: NodeKey) -> int | None:
         return self._at.get(key)
+
+    def branch(self, key: NodeKey) -> Branch:
+        """The row by names that outlive the program."""
+        state = self.looks.states[key.look] if key.look >= 0 else None
+        return Branch(key.batch_id, state, key.job, key.spawn)
+
+    def node(self, branch: Branch) -> NodeKey:
+        """The row that a branch was."""
+        if branch.state is None:
+            return NodeKey(BATCH, branch.batch_id)
+        look = self.looks.code(branch.state) if branch.state else L_MISSING
+        kind = STATE if branch.job < 0 else JOB if branch.spawn < 0 else SPAWN_ROW
+        return NodeKey(kind, branch.batch_id, look, branch.job, branch.spawn)
+
+    def branches(self) -> tuple[Branch, ...]:
+        """All open branches."""
+        return tuple(sorted((self.branch(key) for key in self.open), key=repr))
 
     def toggle(self, key: NodeKey) -> bool:
         """Opens or closes a branch; returns whether it is open now."""
@@ -81,7 +128,8 @@ class Outline:
         """
         rows: list[Row] = []
         heading = None
-        for batch in ordered(snapshot.batches.values(), self.grouping):
+        batches = self._in_order(snapshot)
+        for batch in batches:
             if self.grouping != "time":
                 group = _group_name(batch, self.grouping)
                 if group != heading:
@@ -89,14 +137,19 @@ class Outline:
                     rows.append(Row(NodeKey(HEADING, batch.batch_id), text=clean_line(group)))
             self._add_batch(rows, batch, snapshot, missing_states.get(batch.batch_id, {}))
         self.rows = rows
+        self.batch_ids = [batch.batch_id for batch in batches]
         self._at = {row.key: at for at, row in enumerate(rows)}
+
+    def _in_order(self, snapshot: Snapshot) -> list[Batch]:
+        """The batches in order; sorted only where there are others than before, or others' names."""
+        heads = (self.grouping, [(b.batch_id, b.name, b.batch_type) for b in snapshot.batches.values()])
+        if heads != self._ordered[0]:
+            self._ordered = heads, ordered(snapshot.batches.values(), self.grouping)
+        return [snapshot.batches[batch.batch_id] for batch in self._ordered[1]]
 
     def _add_batch(self, rows: list[Row], batch: Batch, snapshot: Snapshot, lost: Mapping[int, int]) -> None:
         key = NodeKey(BATCH, batch.batch_id)
-        rows.append(Row(key, batch.total))
-        why = snapshot.held_back.get(batch.batch_id)
-        if why:
-            rows.append(Row(NodeKey(NOTE, batch.batch_id), text=clean_line(why)))
+        rows.extend(self._head(key, snapshot.held_back.get(batch.batch_id, "")))
         if key not in self.open:
             return
         for state in state_counts(batch, lost, self.looks):
@@ -104,6 +157,15 @@ class Outline:
             rows.append(Row(node, state.number))
             if node in self.open:
                 self._add_jobs(rows, node, state.number, snapshot)
+
+    def _head(self, key: NodeKey, why: str) -> Sequence[Row]:
+        """A batch's own row and why it does not move: of most batches the same as the time before."""
+        known = self._heads.get(key.batch_id)
+        if known is None or known[:2] != (why, self.width):
+            lines = wrap(clean_line(why, 500), max(self.width - 5, 10), max_lines=MOST_LINES, placeholder="…")
+            notes = [Row(NodeKey(NOTE, key.batch_id, -1 - n), text=text) for n, text in enumerate(lines)]
+            known = self._heads[key.batch_id] = (why, self.width, (Row(key), *notes))
+        return known[2]
 
     def _add_jobs(self, rows: list[Row], state: NodeKey, number: int, snapshot: Snapshot) -> None:
         indexes = self.jobs.get(state)
@@ -114,13 +176,12 @@ class Outline:
             node = NodeKey(JOB, state.batch_id, state.look, index)
             rows.append(Row(node, text=_about(JobKey(state.batch_id, index), snapshot)))
             if node in self.open:
-                for spawn_id, text in self.spawns.get(node, ()):
-                    rows.append(
-                        Row(NodeKey(SPAWN_ROW, state.batch_id, state.look, index, spawn_id), text=text)
-                    )
-        if number > MOST_JOBS:
-            text = f"{number - MOST_JOBS:,} more in the grid"
-            rows.append(Row(NodeKey(MORE, state.batch_id, state.look), text=text))
+                for spawn in self.spawns.get(node, ()):
+                    key = NodeKey(SPAWN_ROW, state.batch_id, state.look, index, spawn.spawn_id)
+                    rows.append(Row(key, spawn.look, spawn.text))
+        if number > MOST_JOBS and indexes:
+            text = f"{number - MOST_JOBS:,} more in the grid: Enter"
+            rows.append(Row(NodeKey(MORE, state.batch_id, state.look, indexes[:MOST_JOBS][-1]), text=text))
 
 
 def state_counts(batch: Batch, lost: Mapping[int, int], looks: Looks) -> list[StateCount]:
@@ -164,7 +225,20 @@ def _about(key: JobKey, snapshot: Snapshot) -> str:
     missing = snapshot.missing.get(key)
     if missing is not None:
         return clean_line(missing.reason)
+    online = snapshot.live_spawns.get(key)
+    if online is not None:
+        return f"{online[0]} of {online[1]} online"
     live = snapshot.live.get(key)
-    if live is None:
-        return ""
-    return clean_line(live.host or live.reason)
+    return clean_line(live.host or live.reason) if live is not None else ""
+
+
+def spawn_row(spawn: Spawn, online: Collection[str], looks: Looks) -> SpawnRow:
+    """A spawn with its own state.
+
+    Args:
+        online: ids of the job that the scheduler shows as running.
+    """
+    known = [id_ for id_ in (spawn.cluster_id, spawn.submit_id) if id_]
+    runs = spawn.state == RUN and any(id_ in online for id_ in known)
+    text = clean_line(f"{spawn.state or '(empty)'}{' online' if runs else ''}  {known[0] if known else ''}")
+    return SpawnRow(spawn.spawn_id, L_RUN if runs else looks.code(spawn.state), text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from array import array
 from collections.abc import Callable, Mapping
 
 from paraschut_core.errors import FilterError
@@ -19,6 +20,9 @@ from .messages import CellsReady, MatchesReady
 from .query import Query, parse
 from .strips import Part
 from .widgets.job_grid import JobGrid
+
+MOST_KEPT_IN_ORDER = 20_000
+"""Jobs up to which those that are sorted stay so while some come or go."""
 
 
 class Scope:
@@ -48,6 +52,8 @@ class Scope:
         self.loading = False
         self.searched = 1.0
         """How much of the file a search has been through."""
+        self.found = 0
+        """Jobs that the search under way has found so far."""
         self.error = ""
         self.saved: Mapping[str, str] = {}
         """Saved filters by name, for the filters that call them."""
@@ -146,6 +152,7 @@ class Scope:
         self._wish = self._led = self._grid.cursor
         self.loading = True
         self.searched = 0.0 if self.query is not None else 1.0
+        self.found = 0
         missing = tuple(self._snapshot.missing) if self.query is not None else ()
         self._ticket = self._gateway.load(Request(self.batches, self.query), missing)
 
@@ -157,6 +164,7 @@ class Scope:
             return
         self.loading = not message.done
         self.searched = message.searched
+        self.found = sum(len(part.states) for part in message.cells)
         self.error = message.error
         wrong = message.error and self.query is not None  # SQLite does not take it: what was shown stays
         if wrong or (self.loading and (self._anew or not message.cells)):
@@ -167,7 +175,7 @@ class Scope:
         old = self._grid.board
         same = [(g.batch_id, len(g)) for g in old.groups] == [(g.batch_id, len(g)) for g in board.groups]
         led = self._grid.cursor == self._led
-        self._grid.show(board, self._note(), self._grid.order if same else None)
+        self._grid.show(board, self._note() if not board.total else (), self._grid.order if same else None)
         if led:  # not moved by the user since: the job that was under the cursor may be in this part only
             if self._wish is not None:
                 self._grid.go_to(self._wish)
@@ -208,10 +216,19 @@ class Scope:
         ):
             self._grid.repaint_changed()  # the same jobs, some in other states
         else:
-            self._grid.show(board, self._note(), None)
+            self._grid.show(board, self._note() if not board.total else (), self._order_for(board))
             if self._grid.density == "rows" and self._grid.sorting:
                 self._grid.post_message(self._grid.SortWanted())
         self._changed()
+
+    def _order_for(self, board: Board) -> array[int] | None:
+        """The order of the jobs shown so far, with new ones at its end, until they are sorted anew."""
+        order, old = self._grid.order, self._grid.board
+        if order is None or board.total > MOST_KEPT_IN_ORDER:
+            return None
+        places = (board.locate(old.key(*old.at(n))) for n in order)
+        kept = [board.number(*place) for place in places if place is not None]
+        return array("q", [*kept, *sorted(set(range(board.total)).difference(kept))])
 
     def take_update(self, update: Update) -> None:
         """Brings the shown jobs up to a newer snapshot."""

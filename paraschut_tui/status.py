@@ -13,6 +13,7 @@ from paraschut_core.text import clean_line
 from .figures import clock, coarse, count, duration, within
 from .look import L_COMPLETE, L_MISSING, L_QUEUED, L_RUN, Looks
 from .strips import Part
+from .tally import Tally
 
 STALE_AFTER = 10.0
 """Seconds without a look at the database after which the bar says so."""
@@ -63,22 +64,17 @@ def scheduler_parts(
     ]
 
 
-def tally_parts(snapshot: Snapshot, looks: Looks, *, short: bool = False) -> list[Part]:
+def tally_parts(snapshot: Snapshot, tally: Tally, looks: Looks, *, short: bool = False) -> list[Part]:
     """Running, queued, complete of all, missing; `short` with less space between them."""
     gap: Part = ("  " if short else "   ", "base")
     slash = "/" if short else " / "
-    queued = sum(
-        n
-        for batch in snapshot.batches.values()
-        for (_, state), n in batch.counts.items()
-        if state == "submit"
-    )
+    running, queued = snapshot.running, tally.queued
     parts: list[Part] = [
-        (f"{looks.glyph(L_RUN)} {count(snapshot.running)}", "accent" if snapshot.running else "muted"),
+        (f"{looks.glyph(L_RUN)} {count(running)}", "accent" if running else "muted"),
         gap,
         (f"{looks.glyph(L_QUEUED)} {count(queued)}", "queued" if queued else "muted"),
         gap,
-        (f"{looks.glyph(L_COMPLETE)} {count(snapshot.complete)}{slash}{count(snapshot.total)}", "success"),
+        (f"{looks.glyph(L_COMPLETE)} {count(tally.complete)}{slash}{count(tally.total)}", "success"),
     ]
     missing = len(snapshot.missing)
     if missing:

@@ -164,6 +164,20 @@ def read_rows(db: Database, keys: Iterable[JobKey]) -> list[JobRow]:
     return [to_row(row) for key in keys for row in db.rows(sql, key)]
 
 
+def read_values(db: Database, batch_id: int, low: int, high: int, columns: Sequence[str]) -> list[Row]:
+    """Values of a batch's jobs from JobIndex `low` to `high`, in order, each after its JobIndex.
+
+    Args:
+        columns: SQL of ours, never of a user's, over the job `j` and how it ended, `e`.
+    """
+    join = _ROW_FROM if any("e." in column for column in columns) else "job j"
+    return db.rows(
+        f"SELECT {', '.join(('j.JobIndex', *columns))} FROM {join}"
+        " WHERE j.BatchID = ? AND j.JobIndex BETWEEN ? AND ? ORDER BY j.JobIndex",
+        (batch_id, low, high),
+    )
+
+
 def read_changed_rows(db: Database, since: int, limit: int) -> list[JobRow]:
     """At most `limit` jobs whose row or ending is newer than revision `since`."""
     sql = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual import work
 
 from ..acts import ACTS, outcome
-from ..figures import duration, plural
+from ..figures import count, duration, plural
 from ..records import Target
 from .acting import Acting
 from .ask import AskScreen
@@ -62,8 +62,14 @@ class AutoSubmit(Acting):
             self.gateway.poll_now()
 
     def show_flags(self) -> None:
-        """Writes beside the database what is special: read-only, when auto-submit comes next."""
+        """Writes beside the database what is special: read-only, when auto-submit comes next; filter and
+        marks where the jobs that they are about are not to be seen."""
         flags = [*self.notices, *(["read-only"] if self.read_only else [])]
+        hidden = any(self.has_class(name) for name in ("-zoom-log", "-zoom-tree", "-batches"))
+        if hidden and self.scope.query is not None:
+            flags.append("filter in force")
+        if hidden and len(self.marks):
+            flags.append(f"{count(len(self.marks))} marked")
         if self._auto_period:
             minutes = max(self._auto_next - self.clock(), 0.0) // 60 * 60
             flags.append(f"submits in {duration(minutes)}" if minutes else "submits in <1m")

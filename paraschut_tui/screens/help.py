@@ -12,6 +12,7 @@ from textual.screen import ModalScreen
 
 from .. import keys
 from ..look import Looks, Palette
+from ..query import FIELDS
 from ..strips import Part
 from ..widgets.text_pane import TextPane
 
@@ -35,6 +36,19 @@ class HelpScreen(ModalScreen[None]):
             yield TextPane(self._palette, self._lines)
 
 
+_FILTER = (
+    ("Tab", "complete; again: the next way to go on"),
+    ("↑ ↓", "filters used before that begin with what was typed"),
+    ("Ctrl+S", "save the filter under a name: @name calls it; upon @name: forget it"),
+    ("text", "within the name; *: anything; =text: all of it; ~text: a regular expression"),
+    ("field:a,b", "one of these: " + " ".join(f"{name}:" for name in FIELDS)),
+    ("any.field:x", "a field of the metadata, or a part of one; :>3 compares numbers"),
+    ("a b", "both;  a | b: one of them;  !a or -a: not;  ( ): together"),
+    ("sql: ...", "a condition as SQLite has it, with the column missing"),
+)
+"""The language of the filter, in short."""
+
+
 def _lines(looks: Looks, read_only: bool, log_keys: Sequence[tuple[str, str]]) -> list[list[Part]]:
     lines: list[list[Part]] = [[("KEYS", "accent-bold"), ("   Esc closes", "muted")], []]
     for title, table in (
@@ -47,6 +61,7 @@ def _lines(looks: Looks, read_only: bool, log_keys: Sequence[tuple[str, str]]) -
             (keys.name_of(key), key.help or key.label) for key in table if not (key.changes and read_only)
         ]
         lines += _section(title, entries)
+    lines += _section("filter", _FILTER)
     lines += _section("log", log_keys)
     lines.append([("STATES", "accent-bold")])
     for code in looks.legend_order():

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual import work
 from textual.binding import BindingType
 from textual.timer import Timer
 
 from paraschut_core.errors import ParaschutError
-from paraschut_core.model import JobKey, Snapshot
-from paraschut_core.text import clean_line
+from paraschut_core.model import JobKey, Priority, Snapshot
 
 from .. import headings, keys
 from ..dossier import Sight
@@ -21,7 +20,7 @@ from ..gateway import Gateway
 from ..look import L_MISSING, L_RUN, Looks, Palette
 from ..memory import Memory
 from ..messages import CellsReady, JobChosen, MatchesReady, SnapshotReady
-from ..outline import BATCH, MOST_JOBS, NodeKey, ordered
+from ..outline import BATCH, MOST_JOBS, Branch, NodeKey, ordered, spawn_row
 from ..query import LogTerm
 from ..status import Pace
 from ..widgets.batch_tree import BatchTree
@@ -45,6 +44,12 @@ KEEP = 2
 
 LOGS = 15
 """Seconds between two looks at whether logs hold by now what a filter wants in them."""
+
+RESORT = 5
+"""Seconds between two looks at whether sorted rows are to be sorted anew."""
+
+RESORTED = 20_000
+"""Most jobs that are sorted anew by themselves when some of them change."""
 
 TIMED = 60
 """Seconds between two looks at which jobs match a filter that asks for ages."""
@@ -83,11 +88,14 @@ class MainScreen(Detailing, AutoSubmit, Moving):
         memory = memory or Memory()
         self._keep = keep
         self._last_job = memory.cursor
-        self.batch_tree.outline.open.update(memory.open)
+        self.batch_tree.outline.open.update(map(self.batch_tree.outline.node, memory.open))
+        self._last_row: tuple[Branch, int] | None = (memory.row, memory.row_below) if memory.row else None
+        self._job_below: int | None = memory.job_below if memory.cursor else None
         self.batch_tree.outline.grouping = memory.grouping
         self.grid.density = memory.density
         self.grid.columns, self.grid.sorting = memory.columns, memory.sorting
-        self.filter_bar.history, self.filter_bar.saved = list(memory.filters), list(memory.saved)
+        self.filter_bar.history, self.filter_bar.saved = list(memory.filters), dict(memory.saved)
+        self.scope.saved = dict(memory.saved)
         self._filter_text = filter_text or (memory.filter if batch is None else "")
         self._left, self._upper = memory.left, memory.upper
         self.set_class(memory.details, "-details")
@@ -131,14 +139,14 @@ class MainScreen(Detailing, AutoSubmit, Moving):
         """What is worth remembering for the next time."""
         log = self.log_view.place
         return Memory(
-            tuple(self.batch_tree.outline.open),
+            self.batch_tree.outline.branches(),
             self.grid.cursor or self._last_job,
             self.batch_tree.outline.grouping,
             self.grid.density,
             self.grid.columns,
             self.grid.sorting,
             tuple(self.filter_bar.history),
-            tuple(self.filter_bar.saved),
+            tuple(self.filter_bar.saved.items()),
             self.app.theme,
             self._filter_text or (self.scope.query.text if self.scope.query is not None else ""),
             self.has_class("-details"),
@@ -148,7 +156,14 @@ class MainScreen(Detailing, AutoSubmit, Moving):
             log_numbers=log.numbers,
             log_split=log.split,
             searches=log.searches,
+            **self._places(),
         )
+
+    def _places(self) -> dict[str, Any]:
+        """Where tree and grid stand, or are to come back to."""
+        row, below = self._last_row or self.batch_tree.place
+        job = self.grid.below if self._job_below is None else self._job_below
+        return {"row": row, "row_below": max(below, 0), "job_below": max(job, 0)}
 
     def log_keys(self) -> list[tuple[str, str]]:
         return self.log_view.help_keys()
@@ -165,6 +180,8 @@ class MainScreen(Detailing, AutoSubmit, Moving):
             self.grid.repaint_ages()
         if self._ticks % KEEP == 0 and self.snapshot is not None:
             self._keep(self.to_remember())
+        if self._ticks % RESORT == 0:
+            self.grid.resort(RESORTED)
         if self._ticks % TIMED == 0:
             self.scope.look_again()
         if self._ticks % LOGS == 0:
@@ -224,6 +241,9 @@ class MainScreen(Detailing, AutoSubmit, Moving):
         self.batch_tree.outline.open.add(NodeKey(BATCH, batch_id))
         self.batch_tree.rebuild()
         self.batch_tree.go_to_batch(batch_id)
+        if last is None or last.batch_id != batch_id:
+            self._last_row = self._job_below = None
+        self._come_back()
         index = last.job_index if last is not None and last.batch_id == batch_id else None
         self.scope.show_batch(batch_id, look, index)
         self.share_lines(self.size.height)
@@ -234,6 +254,9 @@ class MainScreen(Detailing, AutoSubmit, Moving):
     def on_cells_ready(self, message: CellsReady) -> None:
         message.stop()
         self.scope.take_cells(message)
+        if message.done and self._job_below is not None and not self._filter_text and not self.scope.loading:
+            self.grid.come_back(self._job_below)
+            self._job_below = None
 
     def on_matches_ready(self, message: MatchesReady) -> None:
         message.stop()
@@ -243,9 +266,19 @@ class MainScreen(Detailing, AutoSubmit, Moving):
 
     def _load_open_branches(self, update: Update) -> None:
         """Lists the jobs under open states anew where their batch changed."""
-        for node in self.batch_tree.outline.open:
-            if node.look >= 0 and (update.reload or node.batch_id in update.batches):
+        outline = self.batch_tree.outline
+        for node in outline.open:
+            changed = update.reload or node.batch_id in update.batches
+            if node.look >= 0 and changed and outline.row_of(node) is not None:
                 self._load_branch(node)
+
+    def _come_back(self) -> None:
+        """Puts the tree's cursor where it was the last time, as soon as that row is there."""
+        if self._last_row is not None:
+            row, below = self._last_row
+            self.batch_tree.come_back(row, below)
+            if self.batch_tree.place[0] == row:
+                self._last_row = None
 
     def on_batch_tree_opened(self, message: BatchTree.Opened) -> None:
         message.stop()
@@ -257,22 +290,42 @@ class MainScreen(Detailing, AutoSubmit, Moving):
         outline = self.batch_tree.outline
         if node.job >= 0:
             record = await self.gateway.record(JobKey(node.batch_id, node.job))
-            outline.spawns[node] = [
-                (spawn.spawn_id, clean_line(f"{spawn.state}  {spawn.cluster_id or spawn.submit_id or ''}"))
-                for spawn in record.spawns
-            ]
+            key = JobKey(node.batch_id, node.job)
+            online = self.snapshot.spawn_ids.get(key, frozenset()) if self.snapshot is not None else ()
+            outline.spawns[node] = [spawn_row(spawn, online, self.looks) for spawn in record.spawns]
         elif node.look == L_MISSING and self.snapshot is not None:
             lost = (key.job_index for key in self.snapshot.missing if key.batch_id == node.batch_id)
             outline.jobs[node] = sorted(lost)
         else:
             try:
-                found = await self.gateway.indexes(node.batch_id, node.look, MOST_JOBS + 200)
+                found = await self.gateway.indexes(
+                    node.batch_id, node.look, MOST_JOBS + 200, self._priorities(node)
+                )
             except ParaschutError as error:
                 self.say(str(error), "error")
                 return
             missing = self.snapshot.missing if self.snapshot is not None else {}
             outline.jobs[node] = [i for i in found if JobKey(node.batch_id, i) not in missing]
         self.batch_tree.rebuild()
+        self._come_back()
+        for job in [key for key in outline.open if key.job >= 0 and key not in outline.spawns]:
+            if outline.row_of(job) is not None:
+                outline.spawns[job] = []  # being read
+                self._load_branch(job)
+
+    def _priorities(self, node: NodeKey) -> list[Priority]:
+        """The priorities that a batch's jobs in one state have."""
+        batch = self.snapshot.batches.get(node.batch_id) if self.snapshot is not None else None
+        state = self.looks.states[node.look]
+        return [] if batch is None else [p for (p, s), n in batch.counts.items() if s == state and n]
+
+    def on_batch_tree_more_asked(self, message: BatchTree.MoreAsked) -> None:
+        """Goes on in the grid, at the last job that the tree lists."""
+        message.stop()
+        node = message.node
+        self.remove_class("-batches")
+        self.go_to_job(JobKey(node.batch_id, node.job))
+        self.grid.focus()
 
     # ------------------------------------------------------------------ headings
 
@@ -291,13 +344,25 @@ class MainScreen(Detailing, AutoSubmit, Moving):
         self.set_class(self.scope.query is not None, "-filtered")
         grouping = self.batch_tree.outline.grouping
         marked = len(self.batch_tree.marked)
+        self.show_flags()
         self._line("tree-title").show(*headings.tree_title(snapshot, pane == "tree", grouping, marked))
         as_of = clock(snapshot.database.read_at, self.clock()) if self.status.stale else ""
-        title = headings.grid_title(snapshot, self.scope, self.grid, pane == "grid", self.scope.error, as_of)
+        title = headings.grid_title(
+            snapshot, self.status.tally.total, self.scope, self.grid, pane == "grid", self.scope.error, as_of
+        )
         self._line("grid-title").show(*title)
         batch_id = cursor.batch_id if cursor else None
         self._line("batch-line").show(
-            *headings.batch_line(snapshot, batch_id, self._lost, self.looks, len(self.marks))
+            *headings.batch_line(
+                snapshot,
+                self.batch_tree.outline.batch_ids,
+                batch_id,
+                self._lost,
+                self.looks,
+                headings.marked_parts(self.marks, self.grid.board),
+                self.size.width,
+                self.batch_tree.difference_of(batch_id),
+            )
         )
         board, indent = self.grid.board, self.grid.plan.label_width
         legend = self._line("legend")

@@ -12,6 +12,8 @@ from paraschut_core.errors import ParaschutError
 from paraschut_core.model import RUNNING, JobKey
 from paraschut_core.text import clean_line
 
+from .. import headings
+from ..completion import known_of
 from ..layout import cells_that_fit
 from ..look import L_RUN, L_UNCONFIRMED
 from ..messages import BatchChosen, FilterClosed, FilterEdited
@@ -31,6 +33,9 @@ ALL_MISSING = "state:missing"
 
 TYPING = 0.15
 """Seconds without a key after which a filter that is being typed is tried."""
+
+SLOW_TO_SORT = 20_000
+"""Jobs from which on sorting is said to be under way."""
 
 _ZOOMS = {"tree": "-zoom-tree", "grid": "-zoom-grid", "log": "-zoom-log"}
 
@@ -234,12 +239,19 @@ class Moving(DashboardBase):
     @work(exclusive=True, group="sort", exit_on_error=False)
     async def on_job_grid_sort_wanted(self, message: JobGrid.SortWanted) -> None:
         message.stop()
-        board, sorting = self.grid.board, self.grid.sorting
+        board, sorting, snapshot = self.grid.board, self.grid.sorting, self.snapshot
+        if snapshot is None or not sorting:
+            return
+        self.grid.sorting_now = board.total > SLOW_TO_SORT
+        self.write_headings()
         try:
-            order = await self.gateway.sorted_order(board, sorting)
+            order = await self.gateway.sorted_order(board, sorting, snapshot)
         except ParaschutError as error:
             self.say(str(error), "error")
             return
+        finally:
+            self.grid.sorting_now = False
+            self.write_headings()
         same = board is self.grid.board and sorting == self.grid.sorting
         if order is not None and same and self.grid.density == "rows":
             self.grid.set_order(order)
@@ -261,11 +273,26 @@ class Moving(DashboardBase):
     # ------------------------------------------------------------------ filter
 
     def action_filter(self) -> None:
+        if self.snapshot is None or self.filter_bar.is_open:
+            return
         self.key_line.display = False
-        names = () if self.snapshot is None else tuple(b.name for b in self.snapshot.batches.values())
-        states = tuple(dict.fromkeys(state for state in self.looks.states if state))
-        self.filter_bar.open(self.scope.query.text if self.scope.query else "", states, names)
+        known = known_of(self.snapshot, self.filter_bar.known.fields)
+        self.filter_bar.open(self.scope.query.text if self.scope.query else "", known)
         self.say_matches()
+        self._learn_fields()
+
+    @work(exclusive=True, group="fields", exit_on_error=False)
+    async def _learn_fields(self) -> None:
+        """Has the filter complete the names of the metadata's fields."""
+        try:
+            fields = await self.gateway.fields()
+        except ParaschutError:
+            return  # what is wrong with the file, the status bar says
+        if self.snapshot is not None:
+            self.filter_bar.learn(known_of(self.snapshot, fields))
+
+    def on_filter_bar_saved(self) -> None:
+        self.scope.saved = dict(self.filter_bar.saved)
 
     def on_filter_edited(self, message: FilterEdited) -> None:
         message.stop()
@@ -282,14 +309,16 @@ class Moving(DashboardBase):
         self.grid.focus()
 
     def say_matches(self) -> None:
-        """Tells beside the filter what matches it, or what is wrong with it."""
-        if self.scope.error:
-            self.filter_bar.say([(clean_line(self.scope.error), "error")])
-        elif self.scope.reading:
-            found = self.grid.board.total if self.grid.board.matching else 0
-            share = f"{self.scope.searched:.0%} searched, Esc stops"
-            self.filter_bar.say([(f"{found:,} so far · {share}" if found else share, "muted")])
-        elif self.scope.query is not None:
-            self.filter_bar.say([(f"{self.grid.board.total:,} match", "accent")])
+        """Tells beside the filter how much matches it, or above it what is wrong with it."""
+        scope = self.scope
+        if scope.error:
+            self.filter_bar.say([], clean_line(scope.error.replace("Cannot use this Filter: ", ""), 300))
+        elif scope.query is None:
+            self.filter_bar.say([("Esc goes back", "muted")])
+        elif scope.reading:
+            self.filter_bar.say(headings.search_parts(scope))
         else:
-            self.filter_bar.say([("Enter keeps it, Esc goes back", "muted")])
+            total = self.grid.board.total
+            strange = [name for name in scope.query.fields if name not in self.filter_bar.known.fields]
+            hint = f"No job seen so far has a field {clean_line(strange[0], 40)}" if strange else ""
+            self.filter_bar.say([(f"{total:,} match", "accent")], hint if not total else "")

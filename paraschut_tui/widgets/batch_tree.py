@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual import events
 from textual.binding import BindingType
 from textual.message import Message
@@ -14,25 +15,28 @@ from paraschut_core.model import Batch, Snapshot
 from paraschut_core.text import clean_line
 
 from .. import keys
-from ..figures import bar, count, percent
+from ..figures import bar, count, percent, short
 from ..look import L_MISSING, L_RUN, L_SPAWN, L_UNCONFIRMED, Looks, Palette
+from ..measures import Measures
 from ..messages import BatchChosen
+from ..names import date_of, fold
 from ..outline import (
     BATCH,
     HEADING,
     JOB,
+    MORE,
     NOTE,
     SPAWN_ROW,
     STATE,
+    Branch,
     NodeKey,
     Outline,
     Row,
+    priority_of,
     state_label,
 )
 from ..strips import Part, fit, line, width_of
 from .pane import Pane
-
-_BAR = 10
 
 
 class BatchTree(Pane):
@@ -42,6 +46,13 @@ class BatchTree(Pane):
 
     class Opened(Message):
         """A branch was opened whose jobs or spawns are to be loaded."""
+
+        def __init__(self, node: NodeKey) -> None:
+            super().__init__()
+            self.node = node
+
+    class MoreAsked(Message):
+        """Enter where a list of jobs ends: the grid shows how it goes on."""
 
         def __init__(self, node: NodeKey) -> None:
             super().__init__()
@@ -64,6 +75,7 @@ class BatchTree(Pane):
         self._lost: Mapping[int, Mapping[int, int]] = {}
         self._cursor: NodeKey | None = None
         self._row = 0
+        self._measures = Measures()
         self.marked: set[int] = set()
         """Batches that are to be shown, and acted upon, together."""
         self.matches: Mapping[int, int] | None = None
@@ -79,6 +91,7 @@ class BatchTree(Pane):
     def update(self, snapshot: Snapshot, lost: Mapping[int, Mapping[int, int]]) -> None:
         """Shows a newer snapshot; cursor, open branches and scroll stay where they are."""
         self._snapshot, self._lost = snapshot, lost
+        self._measures.take(snapshot, lost)
         self.rebuild()
 
     def rebuild(self) -> None:
@@ -88,6 +101,7 @@ class BatchTree(Pane):
         outline = self.outline
         self.marked &= self._snapshot.batches.keys()
         offset = self._row - self.scroll_offset.y
+        outline.width = self.size.width or 40
         outline.build(self._snapshot, self._lost)
         self.set_height(len(outline.rows))
         self._keep_cursor()
@@ -123,9 +137,27 @@ class BatchTree(Pane):
         if row is not None:
             self._place(row, tell=False)
 
+    @property
+    def place(self) -> tuple[Branch | None, int]:
+        """The cursor's row by names, and how far below the top it stands: to come back to another time."""
+        row = None if self._cursor is None else self.outline.branch(self._cursor)
+        return row, self._row - self.scroll_offset.y
+
+    def come_back(self, branch: Branch | None, below: int) -> None:
+        """Puts the cursor where it was another time, if that row is there, without telling anybody."""
+        row = None if branch is None else self.outline.row_of(self.outline.node(branch))
+        if row is not None:
+            self._place(row, tell=False)
+            self.scroll_to(y=max(row - max(below, 0), 0), animate=False, force=True)
+
+    def difference_of(self, batch_id: int | None) -> int:
+        """The place of the character in which a batch's name differs from the others."""
+        batch = self._snapshot.batches.get(batch_id) if self._snapshot is not None and batch_id else None
+        return 0 if batch is None else self._measures.places.get(batch.name, 0)
+
     def step_batch(self, by: int) -> None:
         """Moves to the next or previous batch."""
-        batches = [row.key.batch_id for row in self.outline.rows if row.key.kind == BATCH]
+        batches = self.outline.batch_ids
         if not batches:
             return
         here = batches.index(self._cursor.batch_id) if self._cursor is not None else 0
@@ -142,7 +174,7 @@ class BatchTree(Pane):
         if tell:
             key = self._cursor
             look = key.look if key.look >= 0 else None
-            index = key.job if key.job >= 0 else None
+            index = key.job if key.job >= 0 and key.kind != MORE else None
             spawn = key.spawn if key.spawn >= 0 else None
             self.post_message(BatchChosen(key.batch_id, look, index, spawn))
 
@@ -205,6 +237,8 @@ class BatchTree(Pane):
             return
         if self._can_open(self._cursor):
             self._toggle(self._cursor)
+        elif self._cursor.kind == MORE:
+            self.post_message(self.MoreAsked(self._cursor))
         else:
             self.post_message(self.Drilled())
 
@@ -283,7 +317,12 @@ class BatchTree(Pane):
                 (f"  {row.text}", "muted"),
             ], []
         if kind == SPAWN_ROW:
-            return [("          ", "base"), (f"{row.key.spawn}", "secondary"), (f"  {row.text}", "muted")], []
+            look = self._looks.looks[row.number]
+            return [
+                ("          ", "base"),
+                (f"{self._looks.glyph(row.number)} {row.key.spawn}", look.role),
+                (f"  {row.text}", "muted"),
+            ], []
         if kind == NOTE:
             return [("    ", "base"), (row.text, "warning")], []
         if kind == HEADING:
@@ -291,27 +330,44 @@ class BatchTree(Pane):
         return [("        ", "base"), (row.text, "muted")], []
 
     def _batch_parts(self, batch: Batch, width: int) -> tuple[Sequence[Part], Sequence[Part]]:
+        """Name, bar, counts, missing, priority; the name gets what the figures of all batches leave."""
         lost = sum(self._lost.get(batch.batch_id, {}).values())
-        full, empty = bar(batch.complete, batch.total, _BAR if width >= 50 else 8 if width >= 36 else 5)
         done = batch.total > 0 and batch.complete == batch.total
-        right: list[Part] = [
-            (full, "success"),
-            (empty, "line"),
-            (f"{percent(batch.complete, batch.total):>5}", "muted" if done else "text"),
-            (
-                f"{self._looks.glyph(L_MISSING) + count(lost) if lost else '':>5} ",
-                "error" if lost else "muted",
-            ),
-        ]
+        measures = self._measures
         if self.matches is not None:
             n = self.matches.get(batch.batch_id, 0)
-            right = [(f"{count(n)} match ", "accent" if n else "muted")]
-        room = width - width_of(right) - 3
-        name = fit(clean_line(batch.name) or "(no name)", max(room, 4), tail=True)
-        if batch.batch_id in self.marked:
-            return [("● ", "accent"), (name, "accent")], right
-        sign = self._sign(NodeKey(BATCH, batch.batch_id))
-        return [(f"{sign} ", "muted"), (name, "muted" if done else "text")], right
+            right: list[Part] = [(f" {count(n)} match ", "accent" if n else "muted")]
+            done = not n
+        else:
+            figures = measures.figures(width)
+            full, empty = bar(batch.complete, batch.total, figures.bar)
+            right = [(" ", "base"), (full, "success"), (empty, "line")]
+            if figures.percent:
+                right.append((f"{percent(batch.complete, batch.total):>5}", "muted" if done else "text"))
+            counts = f"{short(batch.complete)}/{short(batch.total)}"
+            right.append((f" {counts:>{measures.counts}}", "muted" if done else "text"))
+            if measures.lost:
+                missing = self._looks.glyph(L_MISSING) + short(lost) if lost else ""
+                right.append((f" {missing:>{measures.lost}}", "error" if lost else "muted"))
+            if measures.priority:
+                priority = priority_of(batch)
+                shown = f"p{priority}" if priority else ""
+                right.append((f" {shown:>{measures.priority}}", "muted"))
+            right.append((" ", "base"))
+        return self._name_parts(batch, width - width_of(right), done), right
+
+    def _name_parts(self, batch: Batch, width: int, muted: bool) -> list[Part]:
+        """Sign and name; of several batches with the same name also when each was made."""
+        name = clean_line(batch.name) or "(no name)"
+        marked = batch.batch_id in self.marked
+        sign = "●" if marked else self._sign(NodeKey(BATCH, batch.batch_id))
+        role = "accent" if marked else "muted" if muted else "text"
+        date = f" {date_of(batch.batch_id)}" if batch.name in self._measures.repeated else ""
+        shown = fold(name, max(width - 2 - len(date), 4), self._measures.places.get(batch.name, 0))
+        if date:  # it stands right behind the name
+            shown = shown.rstrip()
+            date += " " * max(width - 2 - cell_len(shown) - len(date), 0)
+        return [(f"{sign} ", "accent" if marked else "muted"), (shown, role), (date, "muted")]
 
     def _state_parts(self, row: Row) -> tuple[Sequence[Part], Sequence[Part]]:
         code = row.key.look
@@ -335,8 +391,8 @@ def _upwards(key: NodeKey) -> list[NodeKey]:
     chain = [key]
     if key.kind == SPAWN_ROW:
         chain.append(NodeKey(JOB, key.batch_id, key.look, key.job))
-    if key.kind in (SPAWN_ROW, JOB):
+    if key.kind in (SPAWN_ROW, JOB, MORE):
         chain.append(NodeKey(STATE, key.batch_id, key.look))
-    if key.kind in (SPAWN_ROW, JOB, STATE):
+    if key.kind in (SPAWN_ROW, JOB, MORE, STATE):
         chain.append(NodeKey(BATCH, key.batch_id))
     return chain

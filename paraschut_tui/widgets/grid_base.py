@@ -147,6 +147,16 @@ class GridBase(Pane):
         self._go(*place)
         return True
 
+    @property
+    def below(self) -> int:
+        """How far below the top the cursor stands."""
+        return self._seat()[0] - self.scroll_offset.y if self._cursor is not None and self.board.total else 0
+
+    def come_back(self, below: int) -> None:
+        """Scrolls so that the cursor stands as far below the top as it did another time."""
+        if self._cursor is not None and self.board.total:
+            self.scroll_to(y=max(self._seat()[0] - below, 0), animate=False, force=True)
+
     def go_to_look(self, batch_id: int, look: int) -> bool:
         """Puts the cursor on the first job of a batch with that look."""
         at = self.board.group_of(batch_id)

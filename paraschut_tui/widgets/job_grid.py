@@ -62,6 +62,10 @@ class JobGrid(GridBase):
         self.snapshot: Snapshot | None = None
         self._clock = clock
         self._shift = 0
+        self._column = 0
+        self._changed = False
+        self.sorting_now = False
+        """Whether an order is being worked out."""
         self._known: dict[JobKey, JobRow] = {}
         self._fields: dict[JobKey, Mapping[str, object]] = {}
 
@@ -82,8 +86,11 @@ class JobGrid(GridBase):
     def set_columns(self, chosen: Sequence[Chosen], sorting: Sequence[SortKey]) -> None:
         """Shows other columns, or sorts by others."""
         resort = tuple(sorting) != self.sorting
+        if {one.name for one in chosen} != {one.name for one in self.columns}:
+            self._fields.clear()
         self.columns, self.sorting = tuple(chosen), tuple(sorting)
-        self._fields.clear()
+        self._column = min(self._column, len(self.columns) - 1)
+        self._shift = min(self._shift, max(self._column - 1, 0))
         if resort and not sorting:
             self.set_order(None)
         elif resort:
@@ -97,22 +104,65 @@ class JobGrid(GridBase):
 
     def action_left(self) -> None:
         if self.density == "rows":
-            self._shift_columns(-1)
+            self._to_column(self._column - 1)
         else:
             self._by_jobs(-1)
 
     def action_right(self) -> None:
         if self.density == "rows":
-            self._shift_columns(1)
+            self._to_column(self._column + 1)
         else:
             self._by_jobs(1)
 
-    def _shift_columns(self, by: int) -> None:
-        shift = max(0, min(self._shift + by, len(self.columns) - 2))
-        if shift != self._shift:
-            self._shift = shift
+    @property
+    def column(self) -> str:
+        """The name of the column that keys work upon, "" where there are no rows."""
+        return self.columns[min(self._column, len(self.columns) - 1)].name if self.density == "rows" else ""
+
+    def _to_column(self, wanted: int) -> None:
+        """Goes to a column, and scrolls sideways until it is there; the first one always is."""
+        self._column = max(0, min(wanted, len(self.columns) - 1))
+        before, self._shift = self._shift, min(self._shift, max(self._column - 1, 0))
+        width = self.scrollable_content_region.width
+        while self._shift < self._column - 1 and not self._is_there(self.column, width):
+            self._shift += 1
+        if self._shift != before:
             self.repaint_changed()
-            self.post_message(self.Rescaled())
+        self.post_message(self.Rescaled())
+
+    def _is_there(self, name: str, width: int) -> bool:
+        return any(place.column.name == name for place in self._places(width))
+
+    def action_order(self) -> None:
+        """Sorts by this column: up, down, then no longer. What was sorted by before decides among equals."""
+        if self.density != "rows":
+            self.set_density("rows")
+            return
+        name = self.column
+        first = self.sorting[0] if self.sorting else None
+        others = tuple(key for key in self.sorting if key.name != name)
+        if first is None or first.name != name:
+            self.set_columns(self.columns, (SortKey(name), *others[:2]))
+        else:
+            self.set_columns(self.columns, others if first.down else (SortKey(name, down=True), *others))
+
+    def action_wider(self) -> None:
+        self._widen(2)
+
+    def action_narrower(self) -> None:
+        self._widen(-2)
+
+    def _widen(self, by: int) -> None:
+        """Makes this column wider or narrower."""
+        if self.density != "rows":
+            return
+        least = columns.column_of(self.column).least
+        if least:
+            changed = [
+                Chosen(one.name, max(one.wider + by, 2 - least)) if one.name == self.column else one
+                for one in self.columns
+            ]
+            self.set_columns(changed, self.sorting)
 
     def _places(self, width: int) -> list[columns.Place]:
         shown = (*self.columns[:1], *self.columns[1 + self._shift :])
@@ -137,12 +187,19 @@ class JobGrid(GridBase):
             self._known.clear()
             self._fields.clear()
         for row in rows:
+            self._changed = True
             self._fields.pop(row.key, None)
             if row.key in self._known:
                 self._known[row.key] = row
         if self.density == "rows":
             self.repaint_changed()
             self.view_changed()
+
+    def resort(self, most: int) -> None:
+        """Has the rows sorted anew if some changed since they were, unless there are more than `most`."""
+        if self._changed and self.order is not None and self.density == "rows" and self.board.total <= most:
+            self._changed = False
+            self.post_message(self.SortWanted())
 
     def repaint_ages(self) -> None:
         """Repaints those visible rows whose times read otherwise by now."""
@@ -291,7 +348,11 @@ class JobGrid(GridBase):
         if self.density == "rows":
             return [
                 indent,
-                *columns.heading(self._places(self.scrollable_content_region.width), self.sorting),
+                *columns.heading(
+                    self._places(self.scrollable_content_region.width),
+                    self.sorting if self.order is not None else (),
+                    self.column,
+                ),
             ]
         numbers = "".join(f"{n:<{BLOCK + 1}}" for n in range(0, self.plan.per_row, BLOCK))
         return [indent, (numbers.rstrip(), "muted")]

@@ -9,6 +9,7 @@ from paraschut_core.model import Snapshot
 from ..look import Looks, Palette
 from ..status import Pace, database_parts, is_stale, scheduler_parts, tally_parts
 from ..strips import Part, width_of
+from ..tally import Tally
 from .line import Line
 
 
@@ -20,6 +21,7 @@ class StatusBar(Line):
         self._looks = looks
         self._interval = interval
         self._pace = Pace()
+        self.tally = Tally()
         self._snapshot: Snapshot | None = None
         self.stale = False
         """Whether what is on the screen may no longer be what is in the database."""
@@ -33,7 +35,8 @@ class StatusBar(Line):
     def update(self, snapshot: Snapshot, seen: float, now: float) -> None:
         """Shows a newer snapshot."""
         self._snapshot = snapshot
-        self._pace.note(now, snapshot.complete)
+        self.tally.take(snapshot)
+        self._pace.note(now, self.tally.complete)
         self.tick(seen, now)
 
     def tick(self, seen: float, now: float) -> None:
@@ -49,7 +52,7 @@ class StatusBar(Line):
             left = self._health(snapshot, seen, now, short=True)
         if width_of(left) + width_of(right) > width:
             right = self._tally(snapshot, short=True)
-        to_come = snapshot.total - snapshot.complete - len(snapshot.missing)
+        to_come = self.tally.total - self.tally.complete - len(snapshot.missing)
         pace = self._pace.text(now, to_come, snapshot.running)
         if pace and width_of(left) + width_of(right) + len(pace) + 3 <= width:
             right[-1:] = [(f"   {pace} ", "muted")]
@@ -64,7 +67,7 @@ class StatusBar(Line):
 
     def _tally(self, snapshot: Snapshot, *, short: bool = False) -> list[Part]:
         """How far the jobs are."""
-        return [("  ", "base"), *tally_parts(snapshot, self._looks, short=short), (" ", "base")]
+        return [("  ", "base"), *tally_parts(snapshot, self.tally, self._looks, short=short), (" ", "base")]
 
     def on_resize(self) -> None:
         self._painted = None

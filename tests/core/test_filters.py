@@ -408,3 +408,7 @@ def test_a_regular_expression_that_takes_for_ever_is_given_up_and_named(database
 def test_what_is_no_regular_expression_is_told(database: Database) -> None:
     with pytest.raises(FilterError, match="is not a regular expression"):
         matching_keys(database, "name REGEXP '('")
+
+
+def test_names_are_matched_by_regular_expressions(database: Database) -> None:
+    assert len(matching_keys(database, "name REGEXP '^Ingolia.*ribo$' AND hostname REGEXP '[13]$'")) == 4

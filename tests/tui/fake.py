@@ -22,12 +22,13 @@ from paraschut_core.model import (
     JobRow,
     LiveJob,
     Missing,
+    Priority,
     SchedulerHealth,
     Snapshot,
     Spawn,
 )
 from paraschut_tui.board import Board, Cells, packed
-from paraschut_tui.columns import SortKey, sort_rows
+from paraschut_tui.columns import SortKey
 from paraschut_tui.feed import Update
 from paraschut_tui.gateway import Gateway
 from paraschut_tui.loading import Request
@@ -37,6 +38,7 @@ from paraschut_tui.query import Query
 from paraschut_tui.raising import propose
 from paraschut_tui.records import JobRecord, Preview, Target, Verdict
 from paraschut_tui.script_text import ScriptText, coloured
+from paraschut_tui.sorting import Sorter
 
 NOW = 1_795_000_000.0
 """When every made-up thing happens."""
@@ -243,11 +245,17 @@ class FakeGateway(Gateway):
         infos = {key: (await self.record(key)).info for key in keys} if fields else {}
         return [self.row(key) for key in keys], infos
 
-    async def sorted_order(self, board: Board, sorting: Sequence[SortKey]) -> array[int] | None:
-        keys = [board.key(*board.at(n)) for n in range(board.total)]
-        ordered = sort_rows([self.row(key) for key in keys], {}, sorting)
-        numbers = {key: n for n, key in enumerate(keys)}
-        return array("q", [numbers[key] for key in ordered])
+    async def sorted_order(
+        self, board: Board, sorting: Sequence[SortKey], snapshot: Snapshot
+    ) -> array[int] | None:
+        sorter = Sorter(sorting)
+        rows = [self.row(board.key(*board.at(n))) for n in range(board.total)]
+        told = {"index": lambda row: row.key.job_index, "state": lambda row: row.state}
+        sorter.add([n, *(told[key.name](row) for key in sorting)] for n, row in enumerate(rows))
+        return sorter.order()
+
+    async def fields(self) -> list[str]:
+        return ["organism", "threshold", "resources", "resources.mem"]
 
     async def latest_completions(self, since: float) -> list[float]:
         return []
@@ -292,7 +300,9 @@ class FakeGateway(Gateway):
         self.edits.append((key, rev, tuple(path), value))
         return self.verdict
 
-    async def indexes(self, batch_id: int, look: int, limit: int) -> list[int]:
+    async def indexes(
+        self, batch_id: int, look: int, limit: int, priorities: Sequence[Priority] = ()
+    ) -> list[int]:
         batch = self.batches[batch_id]
         wanted = "".join(letter for letter, state in batch.states.items() if self.looks.code(state) == look)
         return [key.job_index for key in batch.keys(wanted)][:limit]

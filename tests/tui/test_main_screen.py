@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 from paraschut_core.config import Settings
 from paraschut_core.model import JobKey, Spawn
 from paraschut_tui.app import ParaschutApp
+from paraschut_tui.columns import Chosen, SortKey
 from paraschut_tui.look import L_MISSING
 from paraschut_tui.outline import BATCH
 from paraschut_tui.screens.help import HelpScreen
@@ -280,7 +281,7 @@ async def test_an_empty_grid_says_why_and_what_to_do() -> None:
 async def test_a_wrong_condition_is_told_while_typing_and_leaves_the_jobs_shown() -> None:
     async with dashboard() as (pilot, screen, _):
         await pilot.press("slash", *"sql:bad")
-        await until(pilot, lambda: "no such column" in screen.query_one("#filter-count", Line).text)
+        await until(pilot, lambda: "no such column" in screen.query_one("#filter-hints", Line).text)
         assert screen.grid.board.total == 300
 
 
@@ -408,12 +409,35 @@ async def test_rows_scroll_sideways_through_their_columns() -> None:
         await pilot.press("c")
         await until(pilot, lambda: "n12" in screen.grid.build_line(24, 79).text)
         before = line(screen, "ruler")
-        await pilot.press("right", "right")
+        await pilot.press(*["right"] * 9)
+        await until(pilot, lambda: screen.grid.column == "reason")
         await until(pilot, lambda: line(screen, "ruler") != before)
         assert "JOB" in line(screen, "ruler")
-        assert "STATE" not in line(screen, "ruler")
-        await pilot.press("left", "left")
+        await pilot.press(*["left"] * 9)
         await until(pilot, lambda: line(screen, "ruler") == before)
+
+
+async def test_rows_are_sorted_by_the_column_under_the_cursor_and_then_by_the_one_before() -> None:
+    async with dashboard() as (pilot, screen, _gateway):
+        await pilot.press("c", "O")
+        await until(pilot, lambda: screen.grid.order is not None)
+        await pilot.press("O")
+        await until(pilot, lambda: screen.grid.sorting == (SortKey("index", down=True),))
+        await pilot.press("right", "O")
+        await until(pilot, lambda: "STATE▲1" in line(screen, "ruler") and "JOB▼2" in line(screen, "ruler"))
+        await pilot.press("g")
+        assert screen.grid.cursor == JobKey(MAP, 99)  # the last one that is complete
+        await pilot.press("O", "O")
+        await until(pilot, lambda: screen.grid.sorting == (SortKey("index", down=True),))
+
+
+async def test_the_column_under_the_cursor_is_made_wider_and_narrower() -> None:
+    async with dashboard() as (pilot, screen, _gateway):
+        await pilot.press("c", "right", "greater_than_sign", "greater_than_sign", "less_than_sign")
+        assert Chosen("state", 2) in screen.grid.columns
+        await pilot.press(*["less_than_sign"] * 20)
+        await pilot.pause()
+        assert "HOST" in line(screen, "ruler")
 
 
 async def test_narrow_screens_fold_the_tree_into_a_line_and_open_it_on_a_key() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from paraschut_core.model import (
     DatabaseHealth,
@@ -15,14 +17,15 @@ from paraschut_core.model import (
 from paraschut_tui import columns
 from paraschut_tui.columns import Facts, SortKey
 from paraschut_tui.command_lines import LONGEST, command_line, spans
+from paraschut_tui.completion import Completion, Known, last_word
 from paraschut_tui.deeds import wrong_field, wrong_number
-from paraschut_tui.look import KNOWN, L_MISSING, L_RUN, Looks
+from paraschut_tui.look import KNOWN, L_MISSING, L_RUN
 from paraschut_tui.outline import BATCH, JOB, NOTE, STATE, NodeKey, Outline
 from paraschut_tui.raising import Raises, propose
 from paraschut_tui.records import Target
+from paraschut_tui.sorting import Sorter
 from paraschut_tui.status import Pace, database_parts, is_stale, scheduler_parts
 from paraschut_tui.strips import Part, fit, width_of
-from paraschut_tui.widgets.filter_bar import Completion
 
 from .fake import NOW, FakeBatch, FakeGateway
 
@@ -134,25 +137,50 @@ def test_the_columns_never_take_more_than_there_is(width: int) -> None:
     assert width_of(columns.heading(places, ())) == width_of(parts)
 
 
+def in_order(rows: list[tuple[object, ...]], keys: list[SortKey], **lost: Missing) -> list[int]:
+    """The numbers of the rows, sorted; of those named `j3` the scheduler says that they are missing."""
+    sorter = Sorter(keys)
+    sorter.add((n, *values) for n, values in enumerate(rows))
+    for name, missing in lost.items():
+        sorter.correct(int(name[1:]), columns.Standing(row(0), None, missing))
+    return list(sorter.order())
+
+
 def test_rows_sort_by_several_columns_and_what_is_unknown_comes_last() -> None:
-    rows = [
-        row(0, priority=1, hostname="b"),
-        row(1, priority=2, hostname=None),
-        row(2, priority=2, hostname="a"),
-    ]
-    order = columns.sort_rows(rows, {}, [SortKey("priority", down=True), SortKey("host")])
-    assert [key.job_index for key in order] == [2, 1, 0]
-    order = columns.sort_rows(rows, {}, [SortKey("host")])
-    assert [key.job_index for key in order] == [2, 0, 1]
-    order = columns.sort_rows(rows, {}, [SortKey("host", down=True)])
-    assert [key.job_index for key in order] == [0, 2, 1]
+    rows: list[tuple[object, ...]] = [(1, "b"), (2, None), (2, "a"), (2, "")]
+    assert in_order(rows, [SortKey("priority", down=True), SortKey("host")]) == [2, 1, 3, 0]
+    hosts = [values[1:] for values in rows]
+    assert in_order(hosts, [SortKey("host")]) == [2, 0, 1, 3]
+    assert in_order(hosts, [SortKey("host", down=True)])[:2] == [0, 2]
 
 
-def test_rows_sort_by_a_field_of_the_metadata() -> None:
-    rows = [row(n) for n in range(4)]
-    fields = {JobKey(1, 0): {"x": 10}, JobKey(1, 1): {"x": 9}, JobKey(1, 2): {}, JobKey(1, 3): {"x": "text"}}
-    order = columns.sort_rows(rows, fields, [SortKey("meta.x")])
-    assert [key.job_index for key in order] == [1, 0, 3, 2]
+def test_missing_jobs_come_first_among_the_states_and_their_reasons_count() -> None:
+    assert in_order([("1",), ("3",), ("3",)], [SortKey("state")], j2=Missing("z", 0.0)) == [2, 0, 1]
+    assert in_order([(None,), (None,), ("b",)], [SortKey("reason")], j1=Missing("a", 0.0)) == [1, 2, 0]
+
+
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5)
+values = st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False), texts)
+
+
+@given(st.lists(st.tuples(values, values), max_size=30), st.booleans(), st.booleans())
+def test_sorting_puts_numbers_before_texts_and_nothing_last_whatever_there_is(
+    jobs: list[tuple[object, object]], first_down: bool, second_down: bool
+) -> None:
+    sorter = Sorter([SortKey("meta.a", first_down), SortKey("meta.b", second_down)])
+    sorter.add((n, *values) for n, values in enumerate(jobs))
+    order = list(sorter.order())
+    assert sorted(order) == list(range(len(jobs)))
+
+    def rank(value: object) -> tuple[int, object]:
+        if isinstance(value, str):
+            return 1, value.encode()
+        return 0, value
+
+    known = [jobs[n][0] for n in order if jobs[n][0] not in (None, "")]
+    assert all(jobs[n][0] in (None, "") for n in order[len(known) :])
+    ranks = [rank(value) for value in known]
+    assert ranks == sorted(ranks, reverse=first_down)
 
 
 # ------------------------------------------------------------------------------------ the tree
@@ -168,7 +196,7 @@ def test_missing_jobs_are_not_counted_twice_in_the_tree() -> None:
     outline.jobs[NodeKey(STATE, 5, L_MISSING)] = [5, 6]
     outline.build(update.snapshot, update.lost)
     assert [(entry.key.kind, entry.number) for entry in outline.rows] == [
-        (BATCH, 9), (NOTE, 0), (STATE, 2), (JOB, 0), (JOB, 0), (STATE, 3), (STATE, 2), (STATE, 2),
+        (BATCH, 0), (NOTE, 0), (STATE, 2), (JOB, 0), (JOB, 0), (STATE, 3), (STATE, 2), (STATE, 2),
     ]  # fmt: skip
 
 
@@ -243,27 +271,73 @@ def test_twice_of_what_a_job_ran_out_of_is_proposed(
 # ------------------------------------------------------------------------------------ filter
 
 
+KNOWN_WORDS = Known(
+    {"missing": 3, "init": 10, "run": 2, "complete": 7, "collected": 0, "it is": 1},
+    ("human/genome map", "mouse"),
+    ("ribo",),
+    ("n1", "n2"),
+    ("organism", "resources.mem"),
+)
+
+
+def completion() -> Completion:
+    return Completion(KNOWN_WORDS, {"mine": "state:run"}, ["state:missing attempt:>1"])
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("", ["@mine", "state:", "name:"]),
+        ("sta", ["state:", "started:"]),
+        ("mis", ["missing"]),
+        ("state:", ["missing", "init", "run"]),
+        ("state:run,com", ["complete"]),
+        ("!state:i", ["init", "it is"]),
+        ("-(state:i", ["init", "it is"]),
+        ("x org", ["organism:"]),
+        ("batch:hum", ["human/genome map", "human"]),
+        ("host:", ["n1", "n2"]),
+        ("has:res", ["resources.mem"]),
+        ("@", ["@mine"]),
+        ("x @m", ["@mine"]),
+        ("exit:", []),
+        ("zzz", []),
+    ],
+)
+def test_a_filter_is_completed_from_all_that_there_is_to_name(typed: str, words: list[str]) -> None:
+    shown = [one.word for one in completion().candidates(typed)]
+    assert shown[: len(words)] == words
+    assert bool(shown) == bool(words)
+
+
+def test_what_a_completion_puts_in_means_what_it_shows() -> None:
+    (first, *_) = completion().candidates("x batch:hum")
+    assert first.text == 'x batch:"human/genome map"'
+    assert [one.text for one in completion().candidates("state:run,it")] == ['state:run,"it is"']
+    assert [one.text for one in completion().candidates("x !mis")] == ["x !state:missing"]
+
+
 @pytest.mark.parametrize(
     ("typed", "suggested"),
     [
         ("sta", "state:"),
         ("state:mi", "state:missing"),
-        ("state:run,com", "state:run,complete"),
-        ("!state:i", "!state:init"),
-        ("x state:c", "x state:complete"),
-        ("batch:hum", "batch:human"),
-        ("gen", "genome_map"),
         ("state:missing a", "state:missing attempt:>1"),
         ("zzz", None),
-        ("state:", "state:missing attempt:>1"),
+        ("", None),
+        ("mis", None),
     ],
 )
-async def test_a_filter_is_completed_from_fields_states_names_and_earlier_ones(
-    typed: str, suggested: str | None
-) -> None:
-    states = [state for state in Looks().states if state]
-    completion = Completion(["state:missing attempt:>1"], states, ["human/genome_map"])
-    assert await completion.get_suggestion(typed) == suggested
+def test_the_likeliest_end_of_a_filter_is_suggested(typed: str, suggested: str | None) -> None:
+    assert completion().suggestion(typed) == suggested
+
+
+@given(st.text(alphabet="st:ae!-(\"' @,.x", max_size=15))
+def test_completing_keeps_what_stands_before_the_last_word(typed: str) -> None:
+    head, word = last_word(typed)
+    assert head + word == typed
+    for one in completion().candidates(typed):
+        assert one.text.startswith(head)
 
 
 @pytest.mark.parametrize("width", range(12))

@@ -14,7 +14,7 @@ from paraschut_core.model import JobKey
 from paraschut_tui.app import ParaschutApp
 from paraschut_tui.columns import Chosen, SortKey
 from paraschut_tui.memory import Memory
-from paraschut_tui.outline import BATCH, NodeKey
+from paraschut_tui.outline import Branch
 from paraschut_tui.shelf import MOST, Keeper, Shelf
 from tests.helpers import ROOT
 from tests.terminal.screen import Terminal, paraschut
@@ -23,8 +23,9 @@ from .fake import NOW, FakeBatch, FakeGateway
 from .project import PATIENCE, add_batch, main_screen, make_project, until
 
 FULL = Memory(
-    (NodeKey(BATCH, 5),), JobKey(5, 3), "name", "rows", (Chosen("index", 2), Chosen("meta.x")),
-    (SortKey("host", True),), ("a", "b"), ("c",), "nord", "state:missing", True, 50, 0.25, "6h",
+    (Branch(5), Branch(5, "run"), Branch(5, "", 3)), JobKey(5, 3), "name", "rows",
+    (Chosen("index", 2), Chosen("meta.x")), (SortKey("host", True),), ("a", "b"), (("c", "d"),), "nord",
+    "state:missing", True, 50, 0.25, "6h", row=Branch(5, "run", 3, 1), row_below=7, job_below=8,
     log_wrap=True, log_numbers=False, log_split=True, searches=("error", "loss"),
 )  # fmt: skip
 
@@ -89,7 +90,7 @@ def test_two_dashboards_on_one_database_keep_each_others_filters(tmp_path: Path)
     first = Memory(filters=("old",))
     shelf.remember("/x/jobs.db", "", first)
     one, two = (Keeper(shelf, "/x/jobs.db", "", first) for _ in range(2))
-    one.keep(first._replace(filters=("old", "mine"), saved=("kept",)))
+    one.keep(first._replace(filters=("old", "mine"), saved=(("mine", "kept"),)))
     until_kept(shelf, lambda memory: "mine" in memory.filters)
     two.keep(first._replace(filters=("yours",), cursor=JobKey(1, 2)))
     until_kept(shelf, lambda memory: "yours" in memory.filters)
@@ -97,7 +98,7 @@ def test_two_dashboards_on_one_database_keep_each_others_filters(tmp_path: Path)
     one.close()
     two.close()
     memory, _ = shelf.recall("/x/jobs.db")
-    assert (memory.filters, memory.saved, memory.cursor) == (("mine",), ("kept",), JobKey(1, 3))
+    assert (memory.filters, memory.saved, memory.cursor) == (("mine",), (("mine", "kept"),), JobKey(1, 3))
 
 
 def until_kept(shelf: Shelf, holds: object) -> None:
@@ -132,7 +133,7 @@ def test_the_screen_comes_back_as_it_was_after_a_kill(tmp_path: Path) -> None:
     shown.press("c")
     shown.press("G")
     shown.press("/")
-    shown.wait("Enter keeps it")
+    shown.wait("Esc goes back")
     shown.press("index:>20\r")
     shown.wait("9 matches")
     shelf = Shelf(str(state / "paraschut" / "dashboards"))
