@@ -35,8 +35,8 @@ def pbs_job_id() -> str | None:
 
 
 def pbs_restarts() -> int:
-    """PBS does not tell a job that it was started before."""
-    return 0
+    """PBS does not tell a job that it was started before; Slurm does, whatever the commands."""
+    return slurm_restarts()
 
 
 def _number(text: str | None) -> int:

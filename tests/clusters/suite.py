@@ -56,6 +56,17 @@ def explained(executor: ClusterExecutor, ids: Sequence[str]) -> dict[str, Ending
     return wait_until(all_told, f"the ends of {ids} are told") or {}
 
 
+def assert_job_dir_works(cluster: Cluster, folder: Path) -> None:
+    """Two jobs run as one array in this new directory, and their ends are told."""
+    folder.mkdir()
+    executor = cluster.executor(folder)
+    jobs = specs(folder, ["pwd; exit 3"] * 2)
+    ids = submit(executor, jobs)
+    wait_for_end(executor, ids)
+    assert [explained(executor, ids)[id_].exit_status for id_ in ids] == [3, 3]
+    assert read(jobs[1].stdout) == f"{folder}\n"
+
+
 class ClusterSuite:
     """What must hold wherever jobs can be submitted."""
 

@@ -257,6 +257,7 @@ def test_pbs_history_is_asked_for_many_jobs_at_once(pbs: PBSJobExecutor, command
         ("sge", {"JOB_ID": "12", "SGE_TASK_ID": "3", "RESTARTED": "1"}, "12.3", 1),
         ("pbs", {"PBS_JOBID": "12.pbshost"}, "12", 0),
         ("pbs", {"PBS_JOBID": "12[3].pbshost.example.org"}, "12[3]", 0),
+        ("pbs", {"SLURM_JOB_ID": "12", "SLURM_RESTART_COUNT": "1"}, "12", 1),
         ("slurm", {}, None, 0),
         ("sge", {}, None, 0),
         ("pbs", {}, None, 0),

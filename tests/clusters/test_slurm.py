@@ -11,7 +11,16 @@ import pytest
 from paraschut_core.executors.cluster import ClusterExecutor
 from paraschut_core.model import ENDED, HELD, QUEUED, RUNNING, STUCK
 from tests.clusters.clusters import Slurm
-from tests.clusters.suite import WAIT, OwnClusterSuite, executor, explained, live, submit, wait_for_end
+from tests.clusters.suite import (
+    WAIT,
+    OwnClusterSuite,
+    assert_job_dir_works,
+    executor,
+    explained,
+    live,
+    submit,
+    wait_for_end,
+)
 from tests.clusters.tools import read, spec, specs
 from tests.helpers import wait_until
 
@@ -206,12 +215,5 @@ class TestSlurm(OwnClusterSuite):
         assert time.monotonic() - began >= 1.0
 
     def test_a_strange_job_dir_is_no_obstacle(self, in_cluster: Slurm, work: Path) -> None:
-        folder = work / 'it\'s 100%j {task} $HOME a:b,c "日本"'
-        folder.mkdir()
-        executor = in_cluster.executor(folder)
-        jobs = specs(folder, ["pwd; exit 3"] * 2)
-        ids = submit(executor, jobs)
-        wait_for_end(executor, ids)
-        assert [explained(executor, ids)[id_].exit_status for id_ in ids] == [3, 3]
-        assert read(jobs[1].stdout) == f"{folder}\n"
+        assert_job_dir_works(in_cluster, work / 'it\'s 100%j {task} $HOME a:b,c "日本"')
         assert "do not take \\ in paths" in in_cluster.executor(work / "a\\b").check({"script": "true"})
