@@ -64,7 +64,9 @@ start)
   names=$({ hostname; hostname -s; hostname -f; awk '$1 ~ /^127\./ { $1 = ""; print }' /etc/hosts; } 2>/dev/null |
     tr ' ' '\n' | grep -vxE 'localhost|' | sort -u | xargs)
   echo "localhost $names" >"$C/host_aliases"
+  # No login shells: what the profile of whoever runs the tests does is not to be tested.
   set_keys execd_spool_dir "$R/spool/execd" mailer /bin/true administrator_mail none min_uid 0 min_gid 0 \
+    login_shells none \
     load_report_time 00:00:05 max_unheard 00:00:30 gid_range 20000-20999 reporting_params \
     'accounting=true reporting=false flush_time=00:00:01 accounting_flush_time=00:00:00 joblog=false sharelog=00:00:00' \
     <$U/default-configuration >"$R/conf"
