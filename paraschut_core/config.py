@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct, field
 
-from .errors import ConfigError
+from .errors import ConfigError, NoProjectError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -100,6 +100,18 @@ class DashboardSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
         Meta(description="Few bytes: 16 colours, no animation. 'auto': if the line is slow."),
     ] = "auto"
     mouse: Annotated[bool, Meta(description="Whether the mouse works in the dashboard.")] = True
+    notices: Annotated[
+        bool,
+        Meta(description="Tell when a batch is complete, jobs are missing, the scheduler is lost or back."),
+    ] = True
+    bell: Annotated[bool, Meta(description="Ring the terminal's bell with each notice.")] = False
+    desktop: Annotated[
+        Literal["off", "auto", "osc9", "osc777"],
+        Meta(
+            description="Have the terminal show each notice on the desktop: 'osc9' (iTerm2, kitty, WezTerm, "
+            "Windows Terminal), 'osc777' (foot, Ghostty, urxvt, VTE), 'auto'. tmux needs allow-passthrough."
+        ),
+    ] = "off"
 
 
 _RESOURCES = {"cput": "04:59:00", "mem": "1gb", "pmem": "1gb", "pvmem": "3gb", "vmem": "3gb"}
@@ -165,6 +177,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = ""
 
 
+_WORDS = {"journal": ("delete", "wal", "auto"), "dashboard.desktop": ("off", "auto", "osc9", "osc777")}
+"""Settings that are one of a few words."""
+
 _V06_NAMES = {
     "QFile": "database",
     "JobDir": "job_dir",
@@ -204,7 +219,7 @@ def load(config: str | None = None, database: str | None = None, cwd: str | None
     elif named:
         settings = Settings()
     else:
-        raise ConfigError(
+        raise NoProjectError(
             f"No {FILE_NAME} in {cwd} or above it, and no database is named. Make both with "
             "`paraschut init`, name one with --db FILE or PARASCHUT_DB, or look around with `paraschut demo`."
         )
@@ -356,8 +371,8 @@ def _readable(message: str) -> str:
     """msgspec's message with the key first: "local.slots: expected `int`, got `str`"."""
     what, _, where = message.partition(" - at `$.")
     key = where.rstrip("`")
-    if key == "journal" and "enum" in what:
-        what = f"{what}; allowed: delete, wal, auto"
+    if key in _WORDS and "enum" in what:
+        what = f"{what}; allowed: {', '.join(_WORDS[key])}"
     if not key:
         return what
     return f"{key}: {what[0].lower()}{what[1:]}"

@@ -22,8 +22,16 @@ class ConfigError(UsageError):
     """A configuration file, variable or option that cannot be used."""
 
 
+class NoProjectError(ConfigError):
+    """No configuration was found, and no database is named."""
+
+
 class DatabaseError(ParaschutError):
     """The database file cannot be opened, read or written."""
+
+
+class NoDatabaseError(DatabaseError):
+    """The database's file is not there."""
 
 
 class NotADatabaseError(DatabaseError):

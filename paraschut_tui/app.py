@@ -7,29 +7,30 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
 from typing import ClassVar
 
 from rich.console import Console
-from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.constants import COLOR_SYSTEM
 from textual.screen import Screen
 from textual.theme import Theme
 
 from paraschut_core.config import Settings
+from paraschut_core.errors import ParaschutError
 from paraschut_core.executors.base import JobExecutor
 from paraschut_core.text import clean_line
 
-from . import keys
 from .acts import ACTS, outcome
 from .gateway import Gateway
 from .journal import log_to
+from .lanes import Lane
 from .look import Looks, Palette, themes
 from .memory import Memory
 from .paced import PacedApp
 from .screens.main import MainScreen
-from .shelf import Keeper, Shelf
+from .shelf import Keeper, Recent, Shelf
 
 DEFAULT_THEME = "paraschut"
 LEAN_THEME = "paraschut-16"
@@ -54,7 +55,7 @@ class ParaschutApp(PacedApp):
 
     CSS_PATH = os.path.join(os.path.dirname(__file__), "paraschut.tcss")
     TITLE = "Paraschut"
-    COMMAND_PALETTE_BINDING = "ctrl+p"
+    ENABLE_COMMAND_PALETTE = False  # ours sends fewer bytes, and takes no name for markup
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+q", "quit", "leave", show=False, priority=True),
         Binding("ctrl+z", "suspend_process", "to the shell", show=False, priority=True),
@@ -87,6 +88,7 @@ class ParaschutApp(PacedApp):
         self.shelf = shelf
         self.memory, self._problem = memory or Memory(), ""
         self._keeper: Keeper | None = None
+        self._lane = Lane("paraschut-state")
         if shelf is not None:
             self.memory, self._problem = shelf.recall(settings.database)
             self._keeper = Keeper(shelf, settings.database, settings.config_file, self.memory)
@@ -100,7 +102,7 @@ class ParaschutApp(PacedApp):
         for wanted in (self.settings.dashboard.theme, "" if self.lean else self.memory.theme):
             if wanted in self.available_themes:
                 return wanted
-        return LEAN_THEME if self.lean else DEFAULT_THEME
+        return first_theme(bool(self.lean))
 
     def get_default_screen(self) -> Screen[None]:
         """The main screen takes the place of Textual's empty one: nothing is painted twice."""
@@ -113,10 +115,12 @@ class ParaschutApp(PacedApp):
             batch=self._batch,
             read_only=self.read_only,
             memory=self.memory,
-            keep=self._keep,
+            keep=partial(self._keep, self._keeper),
         )
 
-    def _keep(self, memory: Memory) -> None:
+    def _keep(self, keeper: Keeper | None, memory: Memory) -> None:
+        if keeper is not self._keeper:
+            return  # of a database that was left
         if self.lean and memory.theme == LEAN_THEME:
             memory = memory._replace(theme=self.memory.theme)  # that was the line's choice, not the user's
         self.memory = memory
@@ -173,18 +177,77 @@ class ParaschutApp(PacedApp):
         if self._keeper is not None:
             self._keeper.close()
 
-    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """The command palette: every key of the main screen by name, and Textual's themes and help."""
-        if isinstance(screen, MainScreen):
-            for key in keys.MAIN:
-                if key.help and not (key.changes and self.read_only) and key.action != "app.command_palette":
-                    title = f"{key.help[0].upper()}{key.help[1:]}"
-                    yield SystemCommand(title, f"key {keys.name_of(key)}", self._runner(screen, key.action))
-        yield SystemCommand("Theme", "Change the colours", self.action_change_theme)
+    # ------------------------------------------------------------------ themes and databases
 
-    @staticmethod
-    def _runner(screen: MainScreen, action: str) -> Callable[[], object]:
-        return lambda: screen.run_worker(screen.run_action(action), exit_on_error=False)
+    def theme_names(self) -> list[str]:
+        """The themes, ours first."""
+        ours = [theme.name for theme in themes()]
+        return ours + sorted(name for name in self.available_themes if name not in ours)
+
+    async def recent_databases(self) -> list[Recent]:
+        """The databases opened before, the latest first; none if they cannot be told at once."""
+        if self.shelf is None:
+            return []
+        found = asyncio.wrap_future(self._lane.submit(self.shelf.recent))
+        try:
+            return await asyncio.wait_for(found, 1.0)
+        except asyncio.TimeoutError:
+            return []
+
+    def open_database(self, database: str, config: str) -> None:
+        """Goes on with another database; what cannot be opened is told, and all stays as it is."""
+        # The app's own task: those of the screen that is left end with it.
+        self.run_worker(self._open(database, config), exclusive=True, group="database", exit_on_error=False)
+
+    async def _open(self, database: str, config: str) -> None:
+        if self.gateway.acting:
+            self._complain("An action is under way here; Esc stops it.")
+            return
+        try:
+            settings, memory, problem = await asyncio.wrap_future(
+                self._lane.submit(lambda: self._prepare(database, config))
+            )
+        except ParaschutError as error:
+            self._complain(str(error))
+            return
+        while len(self.screen_stack) > 1:
+            await self.pop_screen()
+        self._begin_with(settings, memory)
+        # The first screen has nobody who waits for its result; Textual expects that to be said.
+        self.screen._push_result_callback(self.screen, None)
+        await self.switch_screen(self.get_default_screen())
+        if problem:
+            self._complain(problem)
+
+    def _prepare(self, database: str, config: str) -> tuple[Settings, Memory, str]:
+        """All that can be wrong with a database is found before the present one is left."""
+        from paraschut_core import config as configuration
+        from paraschut_core.workspace import open_database
+
+        known = config if config and os.path.isfile(config) else None
+        settings = configuration.load(known, database, os.path.dirname(database))
+        with open_database(settings, read_only=True) as opened:
+            opened.rows("SELECT rev FROM revision")
+        return settings, *(self.shelf.recall(database) if self.shelf is not None else (Memory(), ""))
+
+    def _begin_with(self, settings: Settings, memory: Memory) -> None:
+        """Leaves the present database for another."""
+        main = self.screen_stack[0]
+        if isinstance(main, MainScreen):
+            main.keep_now()
+        self.gateway.stop()
+        if self._keeper is not None:
+            self._keeper.end()
+        self.settings = settings
+        self.looks = Looks()
+        self.gateway = Gateway(settings, self.looks)
+        self.memory = memory
+        self._filter_text, self._batch = "", None
+        if self.shelf is not None:
+            self._keeper = Keeper(self.shelf, settings.database, settings.config_file, memory)
+
+    def _complain(self, text: str) -> None:
+        self.notify(clean_line(text, 400), severity="error", markup=False)
 
 
 def run(
@@ -224,6 +287,11 @@ def run(
         told = outcome(ACTS[acting], verdict) if verdict else "it goes on; the history (@) will tell"
         _say(f"{ACTS[acting].ask}: {told}")
     return app.return_code or 0
+
+
+def first_theme(lean: bool) -> str:
+    """The theme where nobody named one."""
+    return LEAN_THEME if lean else DEFAULT_THEME
 
 
 def _lean(wanted: bool | str) -> bool | None:

@@ -18,7 +18,7 @@ from paraschut_core.config import Settings
 from paraschut_core.db.connection import Database, Row
 from paraschut_core.errors import ParaschutError, UsageError
 from paraschut_core.executors.base import JobExecutor
-from paraschut_core.model import Action, JobInfo, JobKey, JobRow, Priority, Snapshot
+from paraschut_core.model import Action, JobInfo, JobKey, JobRow, Missing, Priority, Snapshot
 
 from .board import Board
 from .columns import SortKey, Standing, sort_sql
@@ -33,6 +33,7 @@ from .query import Query
 from .records import Failure, JobRecord, Preview, Target, Verdict
 from .script_text import ScriptText
 from .sorting import Sorter
+from .surveyor import Surveyor
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +79,7 @@ class Gateway:
         self._sorter: Lane | None = None
         self._asker: Lane | None = None
         self._sorting: object = None
+        self._surveyor: Surveyor | None = None
         self._journal = Journal()
         self._reader_db: Database | None = None
         self._cancelled = False
@@ -102,6 +104,7 @@ class Gateway:
         self._cancelled = True
         self._sorting = None
         self._feed.stop()
+        self.end_survey()
         for lane in (self._reader, self._loading, self._actor, self._counter, self._sorter, self._asker):
             if lane is not None:
                 lane.stop()
@@ -317,6 +320,32 @@ class Gateway:
 
         return open_database(self.settings, read_only=True)
 
+    # ------------------------------------------------------------------ how the work went
+
+    def survey(self, window: str, batch_id: int | None, missing: Mapping[JobKey, Missing]) -> int:
+        """Reads the overview's numbers. They come as SurveyReady messages with the ticket returned: the
+        latest first, then more of the past. Another survey ends the one before.
+
+        Args:
+            window: one of stats.WINDOWS.
+            batch_id: of one batch; None: of all.
+            missing: what is missing now.
+        """
+        if self._surveyor is None:
+            self._surveyor = Surveyor(self._open, lambda message: self._post(message))
+        return self._surveyor.show(window, batch_id, _unexplained(missing))
+
+    def survey_on(self, missing: Mapping[JobKey, Missing]) -> None:
+        """Reads what is new since the last survey."""
+        if self._surveyor is not None:
+            self._surveyor.go_on(_unexplained(missing))
+
+    def end_survey(self) -> None:
+        """Ends what is being read of the past."""
+        if self._surveyor is not None:
+            self._surveyor.stop()
+            self._surveyor = None
+
     # ------------------------------------------------------------------ actions
 
     async def preview(self, verb: str, target: Target, reasons: Mapping[JobKey, str]) -> Preview:
@@ -425,3 +454,10 @@ def _read_record(db: Database, key: JobKey) -> JobRecord:
         row,
         ending=read_ending(db, key, info.get("attempt", 0)),
     )
+
+
+def _unexplained(missing: Mapping[JobKey, Missing]) -> dict[JobKey, str]:
+    """The missing jobs of which nobody can tell how they ended; of the others there is an ending."""
+    from paraschut_core.observation import CUT_SHORT, GONE
+
+    return {key: lost.reason for key, lost in missing.items() if lost.reason in (GONE, CUT_SHORT)}

@@ -87,16 +87,51 @@ MAIN: Sequence[Key] = (
     Key("b", "batches", "batches", "the batches (over the grid on a narrow screen)"),
     Key("i", "details", "info", "all about the job, in place of its log"),
     Key("o", "stream", "out/err", "stdout or stderr"),
+    Key(
+        "V",
+        "overview",
+        "overview",
+        "the overview: throughput, time left, why jobs fail, the slowest (not in the log)",
+    ),
     Key("plus", "zoom", "zoom", "this pane alone, and back", shown="+"),
+    Key("left_parenthesis", "lines(-2)", "", "fewer lines for this pane", shown="("),
+    Key("right_parenthesis", "lines(2)", "", "more lines for this pane", shown=")"),
+    Key("less_than_sign", "columns(-4)", "", "a narrower tree of batches", shown="<"),
+    Key("greater_than_sign", "columns(4)", "", "a wider tree of batches", shown=">"),
     Key("tab", "app.focus_next", "", "next pane", shown="Tab"),
     Key("shift+tab", "app.focus_previous", "", "previous pane", shown="shift+Tab"),
     Key("escape", "back", "", "back: ends a range, zoom or filter; stops an action", shown="Esc"),
     Key("exclamation_mark", "trouble", "", "how database and scheduler are, and what went wrong", shown="!"),
     Key("ctrl+r", "refresh", "", "read and poll now"),
-    Key("colon", "app.command_palette", "", "all commands", shown=": ctrl+p"),
+    Key("ctrl+o", "databases", "", "another database"),
+    Key("colon,ctrl+p", "palette", "", "all commands, batches, filters, themes, databases", shown=": ctrl+p"),
     Key("question_mark", "help", "help", "this help", shown="?"),
     Key("ctrl+z", "app.suspend_process", "", "to the shell; fg comes back", shown="ctrl+z"),
     Key("q", "app.quit", "quit", "leave; jobs go on"),
+)
+
+OVERVIEW: Sequence[Key] = (
+    *MOVE,
+    Key(
+        "enter",
+        "choose",
+        "to the jobs",
+        "to the jobs: of the reason or host, the job, the batch",
+        shown="Enter",
+    ),
+    Key("1", "window('1h')", "", "the last hour"),
+    Key("2", "window('6h')", "", "the last 6 hours"),
+    Key("3", "window('1d')", "", "the last day"),
+    Key("4", "window('all')", "", "all the time"),
+    Key("w", "next_window", "window", "the next span of time"),
+    Key("a", "scope", "all/batch", "all batches, or one by itself"),
+    Key("left_square_bracket", "batch(-1)", "", "previous batch, by itself", shown="["),
+    Key("right_square_bracket", "batch(1)", "", "next batch, by itself", shown="]"),
+    Key("tab,right,l", "aside(1)", "next list", "the next list", shown="Tab → l"),
+    Key("shift+tab,left,h", "aside(-1)", "", "the list before", shown="shift+Tab ← h"),
+    Key("ctrl+r", "refresh", "", "read and poll now"),
+    Key("question_mark", "help", "help", "this help", shown="?"),
+    Key("escape,q,V", "leave", "back", "back to the jobs", shown="Esc q V"),
 )
 
 LOG: Sequence[Key] = (
@@ -127,6 +162,7 @@ KEY_LINE = {
     "tree": ("r", "s", "d", "S", "space", "slash", "M", "i", "o", "plus", "z", "question_mark", "q"),
     "grid": ("r", "s", "d", "space", "slash", "M", "c", "i", "o", "S", "plus", "z", "question_mark", "q"),
     "log": ("o", "O", "slash", "n", "e", "F", "plus", "w", "escape", "i", "question_mark", "q"),
+    "overview": ("enter", "w", "a", "tab", "escape", "question_mark"),
     "details": ("escape", "i", "e", "y", "r", "s", "d", "question_mark", "q"),
 }
 """The keys that the key line shows for each pane, the most useful first: it shows as many as fit."""
@@ -137,6 +173,8 @@ _NAMES = {
     "plus": "+",
     "space": "Space",
     "escape": "Esc",
+    "enter": "Enter",
+    "tab": "Tab",
     "colon": ":",
     "left_square_bracket": "[",
     "right_square_bracket": "]",
@@ -162,7 +200,7 @@ def bindings(table: Sequence[Key]) -> list[BindingType]:
 
 def by_name(name: str, pane: str) -> Key | None:
     """The key of that name, as the pane has it or else as the screen has it."""
-    table = {"grid": GRID, "tree": TREE, "log": LOG, "details": DETAILS}.get(pane, ())
+    table = {"grid": GRID, "tree": TREE, "log": LOG, "details": DETAILS, "overview": OVERVIEW}.get(pane, ())
     for key in (*table, *MAIN):
         if key.keys.partition(",")[0] == name:
             return key

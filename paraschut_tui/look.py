@@ -141,7 +141,11 @@ def _bars(background: str, bar: str) -> dict[str, str]:
 
 
 def themes() -> list[Theme]:
-    """Our themes: dark (the default), light, and the sixteen colours of the terminal itself."""
+    """Our themes: dark (the default), light, both of high contrast, the terminal's own sixteen colours.
+
+    Every text is told from its background by a contrast of 4.5 at least, of high contrast by 7 (WCAG's AA and
+    AAA); what is dim by 3.
+    """
     return [
         Theme(
             name="paraschut",
@@ -156,7 +160,7 @@ def themes() -> list[Theme]:
             surface="#12161b",
             panel="#1d242c",
             variables={
-                "muted": "#6f7a85",
+                "muted": "#7f8a95",
                 "mark": "#3a3f63",
                 "cursor": "#e6e9ec",
                 "line": "#37424d",
@@ -177,11 +181,54 @@ def themes() -> list[Theme]:
             panel="#ece9e2",
             dark=False,
             variables={
-                "muted": "#7a7f85",
+                "muted": "#666b71",
                 "mark": "#cfd4f2",
                 "cursor": "#24292e",
                 "line": "#c9c4b8",
                 **_bars("#fbfaf7", "#c9c4b8"),
+            },
+        ),
+        Theme(
+            name="paraschut-contrast",
+            primary="#9ecbff",
+            secondary="#e3b8ff",
+            accent="#66e0ff",
+            warning="#ffd75f",
+            error="#ff8f8f",
+            success="#7ee787",
+            foreground="#ffffff",
+            background="#000000",
+            surface="#000000",
+            panel="#1a1a1a",
+            variables={
+                "muted": "#c0c0c0",
+                "mark": "#303080",
+                "cursor": "#ffffff",
+                "line": "#909090",
+                "contrast": "high",
+                **_bars("#000000", "#909090"),
+            },
+        ),
+        Theme(
+            name="paraschut-contrast-light",
+            primary="#003a75",
+            secondary="#5b0a85",
+            accent="#00476b",
+            warning="#5c3d00",
+            error="#8f0000",
+            success="#0b4d1c",
+            foreground="#000000",
+            background="#ffffff",
+            surface="#ffffff",
+            panel="#eeeeee",
+            dark=False,
+            variables={
+                "muted": "#454545",
+                "mark": "#c8d0ff",
+                "cursor": "#000000",
+                "line": "#6a6a6a",
+                "contrast": "high",
+                **_bars("#ffffff", "#6a6a6a"),
             },
         ),
         Theme(
@@ -237,7 +284,10 @@ class Palette:
         }
         base = _rich(theme.background or "#000000")
         plain = {role: Style(color=_rich(colour), bgcolor=base) for role, colour in colours.items()}
-        bold, dim = Style(bold=True), Style(dim=True)
+        bold = Style(bold=True)
+        # On a light ground, dim is too pale to be read.
+        plainly = theme.ansi or not theme.dark or theme.variables.get("contrast") == "high"
+        dim = Style() if plainly else Style(dim=True)
         cursor = _rich(theme.variables.get("cursor", theme.foreground or "#ffffff"))
         on_cursor = base if not theme.ansi else _rich("ansi_black")
         mark = _rich(theme.variables.get("mark", muted))
@@ -245,10 +295,10 @@ class Palette:
             **plain,
             "bold": plain["text"] + bold,
             "error": plain["error"] + bold,
-            "queued": plain["warning"] + (Style() if theme.ansi else dim),
-            "accent-dim": plain["accent"] + (Style() if theme.ansi else dim),
+            "queued": plain["warning"] + dim,
+            "accent-dim": plain["accent"] + dim,
             "accent-bold": plain["accent"] + bold,
-            "success-dim": plain["success"] + (Style() if theme.ansi else dim),
+            "success-dim": plain["success"] + dim,
             "custom-a": plain["secondary"],
             "custom-b": plain["primary"],
             "custom-c": plain["text"],

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from textual.message import Message
 
 from paraschut_core.model import JobKey
+from paraschut_core.stats import Summary
 
 from .board import Cells
 
@@ -83,6 +84,19 @@ class FilterClosed(Message):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.text = text
+
+
+class SurveyReady(Message):
+    """The overview's numbers were read, as far as `summary.whole` says. `ticket` tells what they answer."""
+
+    def __init__(self, ticket: int, summary: Summary | None, error: str = "") -> None:
+        super().__init__()
+        self.ticket = ticket
+        self.summary = summary
+        self.error = error
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, SurveyReady)
 
 
 class ActionProgress(Message):

@@ -140,9 +140,13 @@ class Keeper:
         self._shelf.remember(self._database, self._config, merged(memory, self._known, theirs))
         self._known = merged(self._known, Memory(), memory)
 
+    def end(self) -> None:
+        """Has the thread end when all is written, without waiting for it."""
+        self._lane.stop()
+
     def close(self, patience: float = 2.0) -> None:
         """Waits until all is written, but not for ever."""
-        self._lane.stop()
+        self.end()
         self._lane.join(patience)
 
 

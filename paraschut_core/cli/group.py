@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import __version__
-from ..errors import UsageError
+from ..errors import NoDatabaseError, NoProjectError, UsageError
 from . import complain, global_options, guarded
 from .common import Project
 
@@ -164,15 +164,20 @@ def open_dashboard(
     debug_log: str = "",
 ) -> int:
     """Opens the dashboard; returns its exit code once it is left."""
-    settings = project.settings
+    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    try:
+        settings = project.settings
+        check_database(settings)
+    except (NoProjectError, NoDatabaseError) as error:
+        if not terminal:
+            raise
+        return _welcome(project, str(error), bool(lean))
     if batch is not None and not 0 <= batch < 2**63:
         raise UsageError(f"There is no batch {batch}. See them with: paraschut queue")
-    drawn_elsewhere = "TEXTUAL_DRIVER" in os.environ  # in a browser, say
-    if not drawn_elsewhere and not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not terminal and "TEXTUAL_DRIVER" not in os.environ:  # it may be drawn in a browser, say
         raise UsageError(
             "The dashboard needs a terminal. For a report use `paraschut queue`, for help `paraschut --help`."
         )
-    check_database(settings)
     # By name: the core does not know the dashboard, only that this command opens it.
     dashboard: Any = importlib.import_module("paraschut_tui.app")
     status: int = dashboard.run(
@@ -187,6 +192,20 @@ def check_database(settings: Settings) -> None:
 
     with open_database(settings, read_only=True) as database:
         database.rows("SELECT rev FROM revision")
+
+
+def _welcome(project: Project, reason: str, lean: bool) -> int:
+    """Where there is nothing to show yet: says what to do, and does what is chosen."""
+    choice: Any = importlib.import_module("paraschut_tui.welcome").ask(reason, lean=lean)
+    named = ["--config", project.config] if project.config else []
+    named += ["--db", project.database] if project.database else []
+    if choice.what == "demo":
+        return run_command(["demo"])
+    if choice.what == "init":
+        return run_command([*named, "init"]) or open_dashboard(Project(project.config, project.database, ()))
+    if choice.what == "open":
+        return open_dashboard(Project(choice.config or None, choice.database, ()))
+    return 0
 
 
 def run_command(arguments: Sequence[str]) -> int:

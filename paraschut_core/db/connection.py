@@ -7,7 +7,7 @@ import sqlite3
 import time
 from typing import Any
 
-from ..errors import DatabaseBusyError, DatabaseError, NotADatabaseError
+from ..errors import DatabaseBusyError, DatabaseError, NoDatabaseError, NotADatabaseError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -213,7 +213,9 @@ class Database:
             raise DatabaseError(f"{path} is a directory, not a database file: name the file in it.")
         if not os.path.lexists(path):
             if not self.create or self.read_only:
-                raise DatabaseError(f"There is no database {path}. Make one with: paraschut init")
+                raise NoDatabaseError(
+                    f"There is no database {path}. Make one with: paraschut init (or try: paraschut demo)"
+                )
             folder = os.path.dirname(path)
             if not os.path.isdir(folder):
                 raise DatabaseError(f"Cannot make {path}: there is no directory {folder}.")

@@ -17,7 +17,6 @@ from ..messages import ActionProgress
 from ..records import Target, Verdict
 from .ask import AskScreen
 from .confirm import ConfirmScreen
-from .help import HelpScreen
 from .history import HistoryScreen
 from .outcomes import OutcomesScreen
 from .targets import Targets
@@ -92,14 +91,6 @@ class Acting(Targets):
     def action_history(self) -> None:
         if not self._busy:
             self._history()
-
-    def action_help(self) -> None:
-        keys = self.log_keys()
-        self.app.push_screen(HelpScreen(self.palette, self.looks, read_only=self.read_only, log_keys=keys))
-
-    def log_keys(self) -> list[tuple[str, str]]:
-        """The log's keys for the help screen."""
-        return []
 
     # ------------------------------------------------------------------ the way of an action
 

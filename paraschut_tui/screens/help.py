@@ -1,4 +1,4 @@
-"""HelpScreen: every key, by pane, made from the table of keys; and what the glyphs mean."""
+"""HelpScreen: every key, those of the pane that has the focus first; and what the glyphs mean."""
 
 from __future__ import annotations
 
@@ -14,22 +14,44 @@ from .. import keys
 from ..look import Looks, Palette
 from ..query import FIELDS
 from ..strips import Part
+from ..widgets.log_keys import LOG_KEYS
 from ..widgets.text_pane import TextPane
+
+_TITLES = {
+    "grid": "jobs",
+    "tree": "batches",
+    "log": "log",
+    "details": "all about a job",
+    "overview": "overview",
+    "main": "everywhere",
+}
+_AFTER = {
+    "grid": ("main", "tree", "log"),
+    "tree": ("main", "grid", "log"),
+    "log": ("main", "grid", "tree"),
+    "details": ("main", "grid", "tree", "log"),
+    "overview": (),
+    "log screen": (),
+}
+"""Which sections follow those of a pane."""
 
 
 class HelpScreen(ModalScreen[None]):
-    """Any of the usual keys closes it."""
+    """Any of the usual keys closes it.
+
+    Args:
+        pane: "grid", "tree", "log" or "details" of the main screen; "overview"; "log screen".
+        read_only: leave out what changes jobs.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,question_mark,enter", "dismiss", "close", show=False)
     ]
 
-    def __init__(
-        self, palette: Palette, looks: Looks, *, read_only: bool, log_keys: Sequence[tuple[str, str]]
-    ) -> None:
+    def __init__(self, palette: Palette, looks: Looks, pane: str, *, read_only: bool = False) -> None:
         super().__init__()
         self._palette = palette
-        self._lines = _lines(looks, read_only, log_keys)
+        self._lines = _lines(looks, pane, read_only)
 
     def compose(self) -> ComposeResult:
         with Vertical(id="sheet"):
@@ -49,30 +71,41 @@ _FILTER = (
 """The language of the filter, in short."""
 
 
-def _lines(looks: Looks, read_only: bool, log_keys: Sequence[tuple[str, str]]) -> list[list[Part]]:
-    lines: list[list[Part]] = [[("KEYS", "accent-bold"), ("   Esc closes", "muted")], []]
-    for title, table in (
-        ("everywhere", keys.MAIN),
-        ("jobs", keys.GRID),
-        ("batches", keys.TREE),
-        ("details", keys.DETAILS),
-    ):
-        entries = [
-            (keys.name_of(key), key.help or key.label) for key in table if not (key.changes and read_only)
-        ]
-        lines += _section(title, entries)
-    lines += _section("filter", _FILTER)
-    lines += _section("log", log_keys)
-    lines.append([("STATES", "accent-bold")])
+def _lines(looks: Looks, pane: str, read_only: bool) -> list[list[Part]]:
+    first = "log" if pane == "log screen" else pane
+    lines: list[list[Part]] = [
+        [
+            ("KEYS", "accent-bold"),
+            (f"  of the focused pane: {_TITLES[first]}", "text"),
+            ("   Esc closes", "muted"),
+        ],
+        [],
+    ]
+    for name in (first, *_AFTER[pane]):
+        lines += _section(_TITLES[name], _entries(name, read_only))
+        if name == "main":
+            lines += _section("filter", _FILTER)
+    lines.append([("states", "bold")])
     for code in looks.legend_order():
         look = looks.looks[code]
         lines.append([("  ", "base"), (f"{looks.glyph(code)}", look.role), (f"  {look.label}", "text")])
     return lines
 
 
+def _entries(name: str, read_only: bool) -> list[tuple[str, str]]:
+    if name == "log":
+        return [(key.shown, key.help) for key in LOG_KEYS]
+    table = {
+        "grid": keys.GRID,
+        "tree": keys.TREE,
+        "details": (*keys.MOVE, *keys.DETAILS),
+        "overview": keys.OVERVIEW,
+        "main": keys.MAIN,
+    }[name]
+    return [(keys.name_of(key), key.help or key.label) for key in table if not (key.changes and read_only)]
+
+
 def _section(title: str, entries: Sequence[tuple[str, str]]) -> list[list[Part]]:
-    if not entries:
-        return []
     lines: list[list[Part]] = [[(title, "bold")]]
     lines += [[("  ", "base"), (f"{name:<14}", "accent-bold"), (text, "text")] for name, text in entries]
     return [*lines, []]

@@ -28,9 +28,9 @@ from ..widgets.line import Line
 from ..widgets.log_view import LogPlace, LogSources
 from ..widgets.pane import Pane
 from .auto_submit import AutoSubmit
+from .choosing import Choosing
 from .detailing import Detailing
 from .log import LogScreen
-from .moving import Moving
 
 REST = 0.12
 """Seconds that the cursor stays on a job before its log is opened."""
@@ -55,7 +55,7 @@ TIMED = 60
 """Seconds between two looks at which jobs match a filter that asks for ages."""
 
 
-class MainScreen(Detailing, AutoSubmit, Moving):
+class MainScreen(Detailing, AutoSubmit, Choosing):
     """The dashboard's one screen.
 
     Args:
@@ -97,7 +97,8 @@ class MainScreen(Detailing, AutoSubmit, Moving):
         self.filter_bar.history, self.filter_bar.saved = list(memory.filters), dict(memory.saved)
         self.scope.saved = dict(memory.saved)
         self._filter_text = filter_text or (memory.filter if batch is None else "")
-        self._left, self._upper = memory.left, memory.upper
+        self.left_columns, self.upper_share = memory.left, memory.upper
+        self.window = memory.window
         self.set_class(memory.details, "-details")
         self.log_view.take_taste(
             LogPlace(
@@ -118,6 +119,7 @@ class MainScreen(Detailing, AutoSubmit, Moving):
     def on_mount(self) -> None:
         self.grid.heading = self._group_heading
         self.show_flags()
+        self.begin_telling(self.gateway.settings.dashboard)
         self.set_interval(1.0, self._tick)
         self._tick()
         self.gateway.start(self.post_message)
@@ -129,9 +131,15 @@ class MainScreen(Detailing, AutoSubmit, Moving):
             widget.use(palette)
         for pane in self.query(Pane):
             pane.use(palette)
+        if self._overview is not None:
+            self._overview.use(palette)
         self.write_headings()
 
     def on_unmount(self) -> None:
+        self.keep_now()
+
+    def keep_now(self) -> None:
+        """Has kept what is to be remembered."""
         if self.snapshot is not None:
             self._keep(self.to_remember())
 
@@ -150,8 +158,9 @@ class MainScreen(Detailing, AutoSubmit, Moving):
             self.app.theme,
             self._filter_text or (self.scope.query.text if self.scope.query is not None else ""),
             self.has_class("-details"),
-            self._left,
-            self._upper,
+            self.left_columns,
+            self.upper_share,
+            self.window,
             log_wrap=log.wrap,
             log_numbers=log.numbers,
             log_split=log.split,
@@ -165,9 +174,6 @@ class MainScreen(Detailing, AutoSubmit, Moving):
         job = self.grid.below if self._job_below is None else self._job_below
         return {"row": row, "row_below": max(below, 0), "job_below": max(job, 0)}
 
-    def log_keys(self) -> list[tuple[str, str]]:
-        return self.log_view.help_keys()
-
     # ------------------------------------------------------------------ snapshots
 
     def _tick(self) -> None:
@@ -178,8 +184,8 @@ class MainScreen(Detailing, AutoSubmit, Moving):
             self.write_headings()
         if self._ticks % AGES == 0:
             self.grid.repaint_ages()
-        if self._ticks % KEEP == 0 and self.snapshot is not None:
-            self._keep(self.to_remember())
+        if self._ticks % KEEP == 0:
+            self.keep_now()
         if self._ticks % RESORT == 0:
             self.grid.resort(RESORTED)
         if self._ticks % TIMED == 0:
@@ -187,6 +193,7 @@ class MainScreen(Detailing, AutoSubmit, Moving):
         if self._ticks % LOGS == 0:
             self.scope.look_at_logs()
         self.tick_auto_submit()
+        self.tell()
 
     def on_snapshot_ready(self, message: SnapshotReady) -> None:
         message.stop()
@@ -198,6 +205,9 @@ class MainScreen(Detailing, AutoSubmit, Moving):
         snapshot = update.snapshot
         first = self.snapshot is None or not self.snapshot.batches
         self.snapshot = snapshot
+        self.note(snapshot)
+        if self._overview is not None:
+            self._overview.take(snapshot)
         self._lost = {batch_id: dict(states) for batch_id, states in update.lost.items()}
         self.status.update(snapshot, self.gateway.seen, self.clock())
         self.marks.keep_batches(snapshot.batches)

@@ -28,6 +28,10 @@ from .trouble import TroubleScreen
 NARROW = 110
 """Columns below which the tree gives its place to the grid."""
 
+LEAST_COLUMNS = 24
+LEAST_LINES = 5
+"""What a pane keeps of the screen however its border is moved."""
+
 ALL_MISSING = "state:missing"
 """The filter that one key sets."""
 
@@ -43,17 +47,28 @@ _ZOOMS = {"tree": "-zoom-tree", "grid": "-zoom-grid", "log": "-zoom-log"}
 class Moving(DashboardBase):
     """The part of the main screen that moves about."""
 
+    left_columns = 0
+    """Columns that the tree was given; 0: as it comes."""
+    upper_share = 0.0
+    """The share of the lines above the log that was given; 0: as it comes."""
+
     _typing: Timer | None = None
+    _dragged = ""
 
     # ------------------------------------------------------------------ sizes
 
     def on_resize(self, event: events.Resize) -> None:
         width = event.size.width
         self.set_class(width < NARROW, "-narrow")
-        # The tree takes what a row of a hundred cells leaves over.
-        self.query_one("#left").styles.width = "1fr" if width < NARROW else max(40, min(width - 118, 60))
+        self._share_columns(width)
         self.share_lines(event.size.height)
         self.call_after_refresh(self.write_headings)
+
+    def _share_columns(self, width: int) -> None:
+        """The tree takes what a row of a hundred cells leaves over, if nobody said how much."""
+        wanted = self.left_columns or max(40, min(width - 118, 60))
+        columns = max(LEAST_COLUMNS, min(wanted, width - 50))
+        self.query_one("#left").styles.width = "1fr" if width < NARROW else columns
 
     def share_lines(self, height: int) -> None:
         """Shares the lines between the jobs and the log: what the largest batch needs, but little more than
@@ -61,10 +76,65 @@ class Moving(DashboardBase):
         if self.snapshot is None:
             return
         room = height - 2
+        if self.upper_share:
+            lines = max(LEAST_LINES, min(round(room * self.upper_share), room - LEAST_LINES))
+            self.query_one("#upper").styles.height = lines
+            return
         per_row = cells_that_fit(self.size.width - (50 if self.size.width >= NARROW else 9))
         largest = max((batch.total for batch in self.snapshot.batches.values()), default=0)
         wanted = max(-(-largest // per_row) + 5, len(self.batch_tree.outline.rows) + 2)
         self.query_one("#upper").styles.height = max(min(wanted, room * 11 // 20), min(12, room // 2))
+
+    def action_columns(self, by: int) -> None:
+        """Moves the border between batches and jobs."""
+        if not self.has_class("-narrow"):
+            self._set_columns(self.query_one("#left").size.width + by)
+
+    def action_lines(self, by: int) -> None:
+        """Moves the border above the log: `by` lines more for the focused pane."""
+        upper = self.query_one("#upper").size.height
+        self._set_lines(upper + (-by if self.pane == "log" else by))
+
+    def _set_columns(self, columns: int) -> None:
+        self.left_columns = max(LEAST_COLUMNS, min(columns, self.size.width - 50)) if columns else 0
+        self._share_columns(self.size.width)
+        self.call_after_refresh(self.write_headings)
+
+    def _set_lines(self, lines: int) -> None:
+        room = self.size.height - 2
+        self.upper_share = max(LEAST_LINES, min(lines, room - LEAST_LINES)) / room if lines else 0.0
+        self.share_lines(self.size.height)
+        self.call_after_refresh(self.write_headings)
+
+    def _border_at(self, x: int, y: int) -> str:
+        """Which border the mouse is on: "columns" between batches and jobs, "lines" above the log."""
+        upper, left = self.query_one("#upper"), self.query_one("#left")
+        if upper.display and y == upper.region.bottom and self.query_one("#lower").display:
+            return "lines"
+        beside = left.display and self.query_one("#right").display and upper.region.contains(x, y)
+        return "columns" if beside and x in (left.region.right - 1, left.region.right) else ""
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        self._dragged = self._border_at(int(event.screen_x), int(event.screen_y))
+
+    def on_mouse_up(self) -> None:
+        self._dragged = ""
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        if not event.button:
+            self._dragged = ""
+        if self._dragged == "columns":
+            self._set_columns(max(int(event.screen_x), 1))
+        elif self._dragged == "lines":
+            self._set_lines(max(int(event.screen_y) - self.query_one("#upper").region.y, 1))
+
+    def on_click(self, event: events.Click) -> None:
+        """Twice upon a border: as it would be by itself."""
+        border = self._border_at(int(event.screen_x), int(event.screen_y)) if event.chain == 2 else ""
+        if border == "columns":
+            self._set_columns(0)
+        elif border == "lines":
+            self._set_lines(0)
 
     # ------------------------------------------------------------------ panes
 
@@ -198,6 +268,13 @@ class Moving(DashboardBase):
                 self.scope.set_filter("")
             self.batch_tree.go_to_batch(key.batch_id)
             self.scope.show_batch(key.batch_id, index=key.job_index)
+
+    def go_to_batch(self, batch_id: int) -> None:
+        """Shows a batch."""
+        if self.scope.query is not None:
+            self.scope.set_filter("")
+        self.batch_tree.go_to_batch(batch_id)
+        self.scope.show_batch(batch_id)
 
     @work(exclusive=True, group="newest", exit_on_error=False)
     async def action_newest_running(self) -> None:

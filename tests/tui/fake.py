@@ -27,13 +27,14 @@ from paraschut_core.model import (
     Snapshot,
     Spawn,
 )
+from paraschut_core.stats import WINDOWS, Forecast, Host, Point, Reason, Slow, Summary
 from paraschut_tui.board import Board, Cells, packed
 from paraschut_tui.columns import SortKey
 from paraschut_tui.feed import Update
 from paraschut_tui.gateway import Gateway
 from paraschut_tui.loading import Request
 from paraschut_tui.look import Looks
-from paraschut_tui.messages import CellsReady, MatchesReady, SnapshotReady
+from paraschut_tui.messages import CellsReady, MatchesReady, SnapshotReady, SurveyReady
 from paraschut_tui.query import Query
 from paraschut_tui.raising import propose
 from paraschut_tui.records import JobRecord, Preview, Target, Verdict
@@ -99,6 +100,7 @@ class FakeGateway(Gateway):
         self.batches = {batch.batch_id: batch for batch in batches}
         self.database = DatabaseHealth("/data/jobs.db", NOW)
         self.scheduler = SchedulerHealth("slurm", NOW - 4)
+        self.asked: list[tuple[str, int | None]] = []
         self.deeds: list[tuple[str, Target, bool, str]] = []
         self.verdict = Verdict(1, can_undo=True)
         self.log: dict[str, tuple[str, ...]] = {}
@@ -312,6 +314,18 @@ class FakeGateway(Gateway):
 
     # ------------------------------------------------------------------ actions
 
+    def survey(self, window: str, batch_id: int | None, missing: Mapping[JobKey, Missing]) -> int:
+        ticket = next(self._numbers)
+        self.asked.append((window, batch_id))
+        self._post(SurveyReady(ticket, made_up_summary(window, batch_id, list(self.batches))))
+        return ticket
+
+    def survey_on(self, missing: Mapping[JobKey, Missing]) -> None:
+        self.asked.append(("on", None))
+
+    def end_survey(self) -> None:
+        pass
+
     async def preview(self, verb: str, target: Target, reasons: Mapping[JobKey, str]) -> Preview:
         keys = list(target.keys)
         for batch_id in target.batches:
@@ -340,3 +354,37 @@ class FakeGateway(Gateway):
     async def act(self, verb: str, target: Target, *, force: bool = False, value: str = "") -> Verdict:
         self.deeds.append((verb, target, force, value))
         return self.verdict
+
+
+def made_up_summary(window: str, batch_id: int | None, batches: Sequence[int]) -> Summary:
+    """Numbers of a day that went up and down."""
+    length, width = WINDOWS[window]
+    length, width = (length, width) if length else (86400.0 * 5, 7200.0)
+    n = round(length / width)
+    last = NOW // width * width
+    waves = [abs((at * 7) % 40 - 20) if at > n // 5 else 0 for at in range(n)]
+    points = [
+        Point(
+            last - (n - 1 - at) * width,
+            round(wave * width / 60),
+            float(wave),
+            4 * wave,
+            80 - 2 * wave if wave else 0,
+        )
+        for at, wave in enumerate(waves)
+    ]
+    shown = [batch for batch in batches if batch_id in (None, batch)]
+    forecasts = [
+        Forecast(b, f"batch {b}", 71 * i, 100 * i + 100, 14.2, 4000.0 * i) for i, b in enumerate(shown)
+    ]
+    slowest = [
+        Slow(JobKey(b, 24 + i), 4e4 / (i + 1), NOW, "n12", i == 0) for b in shown[:1] for i in range(9)
+    ]
+    return Summary(
+        window, batch_id, points[0].at, NOW, width, tuple(points), sum(p.completed for p in points), 61,
+        tuple(forecasts),
+        (Reason("time limit", 40), Reason("out of memory", 18), Reason('exit status 3 "quoted"', 3)),
+        (Host("n12", 40, 3), Host("n1", 12, 400), Host("odd host", 1, 0)),
+        tuple(slowest),
+        True,
+    )  # fmt: skip
