@@ -39,6 +39,8 @@ class Update(NamedTuple):
     reload: bool
     lost: Mapping[int, Mapping[int, int]]
     """Per batch, how many of each state's jobs (by state code) are missing."""
+    unchanged: bool = False
+    """Whether all is as it was in the update before, but for when the scheduler was polled."""
 
 
 class Feed:
@@ -149,18 +151,7 @@ class Feed:
 
     def _is_new(self, snapshot: Snapshot) -> bool:
         last = self._last
-        if last is None or snapshot.reload or snapshot.changed or snapshot.removed_batches:
-            return True
-        return (
-            snapshot.rev != last.rev
-            or snapshot.database._replace(read_at=0.0) != last.database._replace(read_at=0.0)
-            or snapshot.scheduler != last.scheduler
-            or snapshot.live != last.live
-            or snapshot.missing != last.missing
-            or snapshot.held_back != last.held_back
-            or snapshot.live_spawns != last.live_spawns
-            or snapshot.spawn_ids != last.spawn_ids
-        )
+        return last is None or _differ(last, snapshot) or snapshot.scheduler != last.scheduler
 
     def _broken(self, error: str) -> Snapshot:
         """The last snapshot, with the news that there will be no newer one."""
@@ -175,6 +166,7 @@ class Feed:
             "revision %d: %d jobs changed, reload %s", snapshot.rev, len(snapshot.changed), snapshot.reload
         )
         lost = self._count_lost(snapshot, monitor)
+        unchanged = self._last is not None and not _differ(self._last, snapshot)
         self._last = snapshot
         with self._lock:
             fresh = Update(
@@ -184,6 +176,7 @@ class Feed:
                 snapshot.changed_batches,
                 snapshot.reload,
                 lost,
+                unchanged,
             )
             first = self._pending is None
             self._pending = fresh if self._pending is None else _folded(self._pending, fresh)
@@ -265,4 +258,22 @@ def _folded(old: Update, new: Update) -> Update:
         old.batches | new.batches,
         old.reload or new.reload,
         new.lost,
+        old.unchanged and new.unchanged,
+    )
+
+
+def _differ(old: Snapshot, new: Snapshot) -> bool:
+    """Whether anything is not as it was, but for when the file was read and the scheduler polled."""
+    return bool(
+        new.rev != old.rev
+        or new.reload
+        or new.changed
+        or new.removed_batches
+        or new.database._replace(read_at=0.0) != old.database._replace(read_at=0.0)
+        or new.scheduler._replace(polled_at=0.0) != old.scheduler._replace(polled_at=0.0)
+        or new.live != old.live
+        or new.missing != old.missing
+        or new.held_back != old.held_back
+        or new.live_spawns != old.live_spawns
+        or new.spawn_ids != old.spawn_ids
     )

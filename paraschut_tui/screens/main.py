@@ -210,6 +210,8 @@ class MainScreen(Detailing, AutoSubmit, Choosing):
             self._overview.take(snapshot)
         self._lost = {batch_id: dict(states) for batch_id, states in update.lost.items()}
         self.status.update(snapshot, self.gateway.seen, self.clock())
+        if update.unchanged:
+            return  # the scheduler was polled and said what it had said before: most updates are so
         self.marks.keep_batches(snapshot.batches)
         self.batch_tree.update(snapshot, update.lost)
         if first and snapshot.batches:
