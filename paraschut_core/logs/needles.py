@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 _ENDS_RUN = ".^$"
+_TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|.", re.DOTALL)
+"""An escaped letter, a set, or any other letter."""
 
 
 def needles_of(source: str) -> tuple[list[str], bool]:
     """Strings of which every match holds at least one, and whether any of them is already a match.
 
-    Understands alternatives of literal text with `.`, `^`, `$`, escapes and quantifiers; for anything
-    with groups or sets it gives ([], False), which means that nothing is known. Wrong answers would lose
+    Understands alternatives of literal text with `.`, `^`, `$`, sets, escapes and quantifiers; for anything
+    with groups it gives ([], False), which means that nothing is known. Wrong answers would lose
     matches, so whatever is not surely literal is not taken for it.
     """
     needles: list[str] = []
@@ -24,49 +28,35 @@ def needles_of(source: str) -> tuple[list[str], bool]:
     return needles, exact
 
 
-def _alternatives(source: str) -> list[str]:
-    """The text between top-level bars; groups and sets are left to `_runs` to refuse."""
-    parts, current, escaped = [], "", False
-    for letter in source:
-        if letter == "|" and not escaped:
-            parts.append(current)
-            current = ""
-            continue
-        current += letter
-        escaped = letter == "\\" and not escaped
-    return [*parts, current]
+def _alternatives(source: str) -> list[list[str]]:
+    """The tokens between top-level bars; groups are left to `_runs` to refuse."""
+    parts: list[list[str]] = [[]]
+    for token in _TOKEN.findall(source):
+        if token == "|":
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    return parts
 
 
-def _runs(part: str) -> tuple[list[str], bool]:
+def _runs(tokens: list[str]) -> tuple[list[str], bool]:
     """The runs of literal text in one alternative, and whether the whole is one such run."""
     runs = [""]
     literal = True
-    at = 0
-    while at < len(part):
-        letter = part[at]
-        at += 1
-        if letter in "()[]{}":
+    for token in tokens:
+        if token in "()[]{}" or token == "\\":
             return [], False
-        if letter == "\\":
-            following = part[at : at + 1]
-            at += 1
-            if following and not following.isalnum() and following.isascii():
-                runs[-1] += following
-                continue
-            if following.isdigit() or following in ("x", "u", "U", "N", ""):
-                return [], False
-            runs.append("")  # a class such as \d, or an anchor
+        if token[0] == "\\" and not token[1].isalnum() and token[1].isascii():
+            runs[-1] += token[1]
+        elif token[0] == "\\" and (token[1].isdigit() or token[1] in "xuUN"):
+            return [], False
+        elif len(token) > 1 or token in _ENDS_RUN or token == "+":
+            runs.append("")  # a set, a class such as \d, an anchor
             literal = False
-        elif letter in _ENDS_RUN:
-            runs.append("")
-            literal = False
-        elif letter in "*?":
+        elif token in "*?":
             runs[-1] = runs[-1][:-1]  # the letter before may be absent
             runs.append("")
             literal = False
-        elif letter == "+":
-            runs.append("")
-            literal = False
         else:
-            runs[-1] += letter
+            runs[-1] += token
     return runs, literal

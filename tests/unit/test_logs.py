@@ -493,7 +493,10 @@ class TestSearch:
         ("a*", ([], False)),
         ("x|", ([], False)),
         ("(a|b)c", ([], False)),
-        ("[ab]c", ([], False)),
+        ("[ab]c", (["c"], False)),
+        ("ab[0-9]+cde", (["cde"], False)),
+        ("[]|]bc|[^|]de", (["bc", "de"], False)),
+        ("[ab", ([], False)),
         ("a{3}", ([], False)),
         (r"a\x41", ([], False)),
     ],
@@ -505,7 +508,9 @@ def test_only_what_is_surely_in_a_match_is_taken_for_a_needle(
 
 
 @given(
-    st.lists(st.sampled_from(["a", "b", ".", "*", "?", "+", "|", "^", "$", r"\.", r"\d", r"\b"]), max_size=8),
+    st.lists(
+        st.sampled_from([*"ab.*?+|^$", r"\.", r"\d", r"\b", "[ab]", "[^a]", "[|b]", "[]a]"]), max_size=8
+    ),
     st.text(alphabet="ab.1 ", max_size=8),
 )
 def test_no_match_is_without_a_needle(parts: list[str], text: str) -> None:
