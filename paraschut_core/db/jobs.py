@@ -491,8 +491,15 @@ def _changed_since(key: JobKey, who: str | None, at: float, advice: str) -> Conf
     )
 
 
-def store_info(tx: Transaction, key: JobKey, info: Mapping[str, Any], **columns: object) -> None:
-    """Writes all fields of a job as `info` has them, unconditionally; and `columns` by name."""
+def store_info(
+    tx: Transaction,
+    key: JobKey,
+    info: Mapping[str, Any],
+    *,
+    before: Mapping[str, Any] | None = None,
+    **columns: object,
+) -> None:
+    """Writes all fields of a job as `info` has them, unconditionally; see store_columns."""
     metadata = dict(info)
     if "SpawnID" in info:  # its lists of ids and logs belong to the spawn rows, not to the job's
         stored = tx.connection.execute(
@@ -504,32 +511,40 @@ def store_info(tx: Transaction, key: JobKey, info: Mapping[str, Any], **columns:
             if field in old:
                 metadata[field] = old[field]
         metadata["ClusterID"] = stored[0]
-    store_columns(tx, key, metadata, metadata=pack_metadata(metadata), **columns)
+    store_columns(tx, key, metadata, before=before, metadata=pack_metadata(metadata), **columns)
 
 
-def store_columns(tx: Transaction, key: JobKey, info: Mapping[str, Any], **columns: object) -> None:
+def store_columns(
+    tx: Transaction,
+    key: JobKey,
+    info: Mapping[str, Any],
+    *,
+    before: Mapping[str, Any] | None = None,
+    **columns: object,
+) -> None:
     """Writes those fields of a job that have columns of their own, unconditionally; and `columns` by name.
 
     One statement for all: a second one at the same revision would look like somebody's own SQL.
+
+    Args:
+        before: the job as its row has it: what is still so need not be written, and indexed, anew.
     """
     where = f"job {key}"
-    more = "".join(f"{name} = ?, " for name in columns)
+    fields: dict[str, object] = {
+        "state": _checked_state(info["state"], where),
+        "priority": _checked_priority(info["priority"], where),
+        "submit_id": _text_or_none(info.get("submit_id")),
+        "ClusterID": _text_or_none(info.get("ClusterID")),
+        "hostname": _text_or_none(info.get("hostname")),
+        "subtime": info.get("subtime"),
+    }
+    if before is not None:
+        fields = {name: value for name, value in fields.items() if value != before.get(name)}
+    fields |= columns
+    names = "".join(f"{name} = ?, " for name in fields)
     tx.connection.execute(
-        f"UPDATE job SET {more}state = ?, priority = ?, submit_id = ?, ClusterID = ?, hostname = ?,"
-        " subtime = ?, changed_at = ?, changed_by = ?, rev = ? WHERE BatchID = ? AND JobIndex = ?",
-        (
-            *columns.values(),
-            _checked_state(info["state"], where),
-            _checked_priority(info["priority"], where),
-            _text_or_none(info.get("submit_id")),
-            _text_or_none(info.get("ClusterID")),
-            _text_or_none(info.get("hostname")),
-            info.get("subtime"),
-            tx.at,
-            tx.who,
-            tx.rev,
-            *key,
-        ),
+        f"UPDATE job SET {names}changed_at = ?, changed_by = ?, rev = ? WHERE BatchID = ? AND JobIndex = ?",
+        (*fields.values(), tx.at, tx.who, tx.rev, *key),
     )
 
 

@@ -407,7 +407,7 @@ def _apply(
             detail["spawns"] = spawns
             tx.connection.execute("DELETE FROM spawn WHERE BatchID = ? AND JobIndex = ?", key)
     cleared = dict.fromkeys(_KEPT) if reset else {}
-    (store_columns if in_columns else store_info)(tx, key, new, **cleared)
+    (store_columns if in_columns else store_info)(tx, key, new, before=info, **cleared)
     if fields.keys() & {"name", "batch_type"}:
         rename_batch(tx, key.batch_id, new)
     add_event(tx, key, info["attempt"], info["state"], new["state"], why, detail, action)

@@ -108,7 +108,9 @@ def run(table: Table, *, quick: bool) -> None:
             if n <= 100_000:
                 _race_to_read(table, n, rounds, RawIndex(str(folder / "raw.db")))
             if n in (sizes[-1][0], 10_000, 100_000) and n <= 100_000:
-                _race_to_change(table, n, min(rounds, 3), RawIndex(str(folder / "raw.db")))
+                _race_to_change(
+                    table, n, 1 if n > 10_000 else min(rounds, 3), RawIndex(str(folder / "raw.db"))
+                )
             if n == min(sizes[-1][0], 10_000):
                 _race_to_update(table, n, 5 if quick else 40, RawIndex(str(folder / "raw.db")))
     small, large = (sizes[0][0] if quick else 10_000), sizes[-1][0]
