@@ -1,8 +1,8 @@
 """The dashboard over made-up jobs, to be run in a pty: a command on a FIFO makes something happen.
 
 Usage: python -m tests.tui.budget_app JOBS FIFO ANSWERS. The file ANSWERS gets `ready` with the seconds until
-the jobs stood on the screen, then for each command (`change N`, `missing N`, `cpu`, `quit`) the CPU seconds
-that the process has used so far.
+the jobs stood on the screen (by the clock, and of CPU), then for each command (`change N`, `missing N`,
+`cpu`, `quit`) the CPU seconds that the process has used so far.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class BudgetApp(ParaschutApp):
     """Takes commands from one file descriptor and answers on another."""
 
     commands = answers = -1
-    started = 0.0
+    started = started_cpu = 0.0
     waiting: Timer
 
     def on_mount(self) -> None:
@@ -40,9 +40,11 @@ class BudgetApp(ParaschutApp):
         screen = self.screen_stack[0]
         if isinstance(screen, MainScreen) and screen.grid.board.total:
             self.waiting.stop()
-            self.call_after_refresh(self._say, f"ready {time.monotonic() - self.started}")
+            self.call_after_refresh(self._say, "ready")
 
     def _say(self, text: str) -> None:
+        if text == "ready":
+            text = f"ready {time.monotonic() - self.started} {time.process_time() - self.started_cpu}"
         os.write(self.answers, f"{text}\n".encode())
 
     def _command(self) -> None:
@@ -73,7 +75,7 @@ def main() -> None:
     app = BudgetApp(Settings(), gateway=gateway, clock=lambda: NOW, lean=few_colours())
     app.commands = os.open(sys.argv[2], os.O_RDWR | os.O_NONBLOCK)
     app.answers = os.open(sys.argv[3], os.O_WRONLY | os.O_APPEND)
-    app.started = time.monotonic()
+    app.started, app.started_cpu = time.monotonic(), time.process_time()
     app.run()
 
 

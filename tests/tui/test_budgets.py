@@ -1,6 +1,7 @@
 """What the dashboard sends to a terminal of 160 by 50 (bytes on a real pty), and what it costs in time.
 
-Bytes are exact and held to the budgets. Times are of a noisy machine: bounds are many times what is usual.
+Bytes are exact and held to the budgets. Times are CPU seconds, on machines that are slower when they are
+busy: the bounds are three times the budgets.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ class Dashboard:
         self._answers.touch()
         argv = [sys.executable, "-m", "tests.tui.budget_app", str(jobs), str(self._fifo), str(self._answers)]
         self.terminal = Terminal(argv, cwd=ROOT, env=environment)
-        self.ready = float(self._answer(0).split()[1])
+        self.ready = float(self._answer(0).split()[2])
+        """CPU seconds after the imports until the jobs stood on the screen: by the clock it is less on an
+        idle machine, where the disk and the threads work at the same time."""
         self.terminal.settle(QUIET)
         self.first = self.terminal.bytes
         self._writer = os.open(self._fifo, os.O_WRONLY)
@@ -112,8 +115,8 @@ def test_a_key_costs_few_bytes(dashboard: Dashboard, name: str, keys: str, most:
 
 
 def test_a_walk_through_the_grid_costs_little_time(dashboard: Dashboard) -> None:
-    assert dashboard.cpu_of("l", 20) < 0.15
-    assert dashboard.cpu_of("j", 20) < 0.15
+    assert dashboard.cpu_of("l", 20) < 0.045
+    assert dashboard.cpu_of("j", 20) < 0.045
 
 
 def test_the_first_paint_is_not_larger_than_it_must_be(dashboard: Dashboard) -> None:
@@ -121,15 +124,15 @@ def test_the_first_paint_is_not_larger_than_it_must_be(dashboard: Dashboard) -> 
 
 
 def test_a_hundred_thousand_jobs_stand_on_the_screen_soon(dashboard: Dashboard) -> None:
-    assert dashboard.ready < 5.0
+    assert dashboard.ready < 1.2
 
 
 def test_a_million_jobs_stand_on_the_screen_soon_and_are_paged_through_at_ease(tmp_path: Path) -> None:
     shown = Dashboard(1_000_000, tmp_path)
     try:
-        assert shown.ready < 15.0
+        assert shown.ready < 4.0
         assert shown.bytes_of(keys="\x1b[6~") <= 11_000
-        assert shown.cpu_of("\x1b[6~", 10) < 0.3
+        assert shown.cpu_of("\x1b[6~", 10) < 0.1
         assert shown.bytes_of("change 1") <= 500
     finally:
         shown.close()
