@@ -278,6 +278,7 @@ def run(
         shelf=Shelf(),
     )
     app.run(mouse=settings.dashboard.mouse)
+    app.take_answer()
     acting = app.gateway.acting
     if acting:
         _say(f"{ACTS[acting].ask}: stopping behind the jobs that it is at.")

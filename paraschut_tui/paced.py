@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import select
+import sys
 import time
 from contextlib import ExitStack
 from typing import cast
@@ -102,3 +105,26 @@ class PacedApp(App[None]):
             self.screen.refresh(*self._missed)
             self._missed.clear()
         self.screen.check_idle()
+
+    def take_answer(self, patience: float = 3.0) -> None:
+        """After the end: takes the answer that a slow line still owes, which else would be typed into the
+        shell. Waits `patience` seconds at most."""
+        if not self.wire.waits or not sys.stdin.isatty():
+            return
+        import termios
+        import tty
+
+        terminal = sys.stdin.fileno()
+        end = time.monotonic() + patience
+        try:
+            before = termios.tcgetattr(terminal)
+            tty.setcbreak(terminal)
+            try:
+                taken = b""
+                while b"R" not in taken and (left := end - time.monotonic()) > 0:
+                    if select.select([terminal], [], [], left)[0]:
+                        taken += os.read(terminal, 100) or b"R"
+            finally:
+                termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+        except (OSError, termios.error):
+            pass  # the terminal is gone, and its answer with it

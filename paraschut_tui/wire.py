@@ -56,6 +56,11 @@ class Wire:
         return (self._waited() if self.delay is None else self.delay) > SLOW
 
     @property
+    def waits(self) -> bool:
+        """Whether an answer is still to come."""
+        return self._asked_at is not None
+
+    @property
     def window(self) -> float:
         """Bytes that may be on the way: none before it is known how fast the line is."""
         return min(max(max(self._rates) * SLOW, LEAST), MOST) if self._rates else 0

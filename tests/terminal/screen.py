@@ -103,8 +103,11 @@ class Terminal:
         self.raw += chunk
         self._stream.feed(chunk)
         if self.answers:
-            for _ in range(asked):
-                self.process.send(f"\x1b[{self.screen.cursor.y + 1};{self.screen.cursor.x + 1}R")
+            place = f"\x1b[{self.screen.cursor.y + 1};{self.screen.cursor.x + 1}R"
+            try:
+                self.process.send(place * asked)
+            except OSError:
+                pass  # the program has ended meanwhile
 
     @property
     def text(self) -> str:

@@ -111,6 +111,7 @@ def soak(folder: Path, seconds: float, rate: float = 0.0, size: tuple[int, int] 
         settled = time.monotonic() - ended
         terminal.press("q")
         assert terminal.wait_end() == 0
+        assert b"^[[" not in terminal.raw, "what the terminal answered was typed into the shell"
         return Result(lags, memory, settled, terminal.bytes)
 
 

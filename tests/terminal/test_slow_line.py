@@ -39,6 +39,17 @@ def test_on_a_slow_line_frames_are_dropped_and_the_screen_is_true_soon_after(pro
     assert sorted(found.lags)[len(found.lags) // 2] < 4.0
 
 
+def test_leaving_in_the_middle_of_a_paint_leaves_nothing_behind(project: Path) -> None:
+    with Terminal(paraschut(), size=(160, 50), cwd=project, rate=SLOW) as terminal:
+        terminal.wait("soak/jobs")
+        terminal.press("?")
+        terminal.press("q")
+        terminal.press("q")
+        assert terminal.wait_end() == 0
+        assert terminal.restored
+        assert b"^[[" not in terminal.raw
+
+
 def test_a_terminal_that_tells_nothing_is_written_to_all_the_same(project: Path) -> None:
     with Terminal(paraschut(), size=(80, 24), cwd=project) as terminal:
         terminal.answers = False
