@@ -67,7 +67,6 @@ def waiting(place: Place) -> dict[str, object]:
 
 def test_a_thousand_jobs_are_one_command_to_submit_one_to_poll_and_few_to_delete(place: Place) -> None:
     figures = Figures(place)
-    place.no_login_shells()
     waits = waiting(place)
     script = f"exec {sys.executable} -m paraschut_core.cli run -- true"
     batch = place.make(*[{}] * JOBS, script=script, **waits)

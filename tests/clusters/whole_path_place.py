@@ -237,12 +237,15 @@ class Place(CommandLine):
         self.cluster.run(*(("scontrol", "release", array) if self.name == "slurm" else ("qrls", array)))
 
     def no_login_shells(self) -> None:
-        """Has Grid Engine start jobs without the login files of whoever runs these tests."""
-        if self.name == "sge":
-            conf = self.cluster.run("qconf", "-sconf", "global")
+        """Has Grid Engine start jobs without the login files of whoever runs these tests: what those do, say
+        and wait for is their own."""
+        conf = self.cluster.run("qconf", "-sconf", "global") if self.name == "sge" else ""
+        wanted = re.sub(r"(?m)^login_shells .*", "login_shells none", conf)
+        if wanted != conf:
             path = self.folder / "global"
-            path.write_text(re.sub(r"(?m)^login_shells .*", "login_shells none", conf))
+            path.write_text(wanted)
             self.cluster.run("qconf", "-Mconf", str(path))
+            path.unlink()
 
     def kill_node(self) -> None:
         """kill -9 for the daemon of a node (Slurm's n2)."""
@@ -298,4 +301,5 @@ def place(in_cluster: Cluster, work: Path, monkeypatch: pytest.MonkeyPatch) -> I
     """An empty project on that cluster; this process works in its folder."""
     forget_counts()
     with Place(in_cluster, work, monkeypatch) as found:
+        found.no_login_shells()
         yield found
