@@ -133,7 +133,10 @@ class LogPane(FollowingPane):
             else:
                 hits.add_behind(part.offsets)
         self._jump_if_found(hits)
-        if self.filtering and (part is None or part.offsets):
+        if part is not None and not part.offsets:
+            self.post_message(self.Changed())  # how far it has come
+            return
+        if self.filtering:
             self._refilter(hits)
         self._show()
 
