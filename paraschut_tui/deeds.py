@@ -93,11 +93,11 @@ class Deeds:
 
     def summary(self, id_: str) -> Mapping[str, object]:
         """The scheduler's own record of a job; {} where it has none."""
-        with Workspace(self._settings, self._executor) as ws:
-            try:
+        try:
+            with Workspace(self._settings, self._executor) as ws:
                 return dict(ws.executor.get_job_summary(id_))
-            except ParaschutError:
-                return {}
+        except ParaschutError:
+            return {}
 
     def _act(
         self, ws: Workspace, verb: str, target: Target, force: bool, value: str, watcher: Watcher
