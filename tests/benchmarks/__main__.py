@@ -26,8 +26,14 @@ from .table import Table, markdown
 
 NAMES = ("database", "refresh", "overhead", "local", "finishers", "log", "dashboard", "submit")
 
-LIMIT = 600.0
-"""Seconds that one benchmark may take."""
+LIMIT = 300.0
+"""Seconds that one benchmark may take; then it has to show what it has."""
+
+GRACE = 30.0
+
+
+class TookTooLongError(Exception):
+    """This benchmark was told to come to an end."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -77,6 +83,7 @@ def _measured(name: str, quick: bool) -> dict[str, Any]:
     module = importlib.import_module(f".{name}", __package__)
     table = Table(name, module.TITLE, tell=lambda what: print(f"{name}: {what}", file=sys.stderr, flush=True))
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, _give_up)
     try:
         module.run(table, quick=quick)
     except Exception as error:  # noqa: BLE001 - whatever goes wrong with one is no reason to lose the others
@@ -85,6 +92,11 @@ def _measured(name: str, quick: bool) -> dict[str, Any]:
     table.seconds = time.monotonic() - began
     table.show()
     return table.as_dict()
+
+
+def _give_up(*_: object) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: None)  # once is enough
+    raise TookTooLongError(f"not done after {LIMIT:g} s: is the machine busy?")
 
 
 def _in_a_process(name: str, quick: bool) -> dict[str, Any]:
@@ -103,21 +115,22 @@ def _in_a_process(name: str, quick: bool) -> dict[str, Any]:
         process = subprocess.Popen(argv, start_new_session=True)
         try:
             process.wait(LIMIT)
-            why = f"it ended with status {process.returncode}"
         except subprocess.TimeoutExpired:
-            why = f"it took longer than {LIMIT:g} s"
+            process.terminate()
+            try:
+                process.wait(GRACE)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
         except KeyboardInterrupt:
-            os.killpg(process.pid, signal.SIGTERM)
+            process.terminate()
             raise
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
         try:
             with open(path, encoding="utf-8") as file:
                 return dict(json.load(file)["benchmarks"][0])
         except (OSError, ValueError, LookupError):
             table = Table(name, name)
-            table.error = why
+            table.error = f"it ended without results, with status {process.returncode}"
             table.show()
             return table.as_dict()
 

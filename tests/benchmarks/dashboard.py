@@ -44,7 +44,7 @@ def run(table: Table, *, quick: bool) -> None:
             if n:
                 fill(n)
             ours = [*paraschut("--db", path)] if n else _empty(path)
-            _start(table, ours, n, rounds=1 if quick else 7, last=n == sizes[-1])
+            _start(table, ours, n, rounds=1 if quick else 5, last=n == sizes[-1])
             if n == sizes[-1]:
                 _idle(table, ours, n, seconds=3 if quick else 60)
     rows = 5_000 if quick else 10_000

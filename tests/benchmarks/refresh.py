@@ -42,7 +42,7 @@ def run(table: Table, *, quick: bool) -> None:
         note="virtual machine instructions: exact, whatever else the machine does",
         short=f"refresh after one change: SQLite's work with {sizes[-1]:,} jobs",
     )
-    _measure_latency(table, changes=4 if quick else 40, jobs=200 if quick else 100_000)
+    _measure_latency(table, changes=4 if quick else 30, jobs=200 if quick else 100_000)
 
 
 def _measure(table: Table, n: int, online: int, *, rounds: int, last: bool) -> float:
