@@ -37,6 +37,8 @@ def place(executor: str = "local") -> Iterator[Path]:
     folder.chmod(0o755)  # the daemons of a cluster, and its users, must get there
     for name in [name for name in os.environ if name.startswith("PARASCHUT_")]:
         del os.environ[name]
+    # What is installed has been compiled once, and so shall be what is measured.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ |= {
         "PARASCHUT_DB": str(folder / "jobs.db"),
         "PARASCHUT_JOB_DIR": str(folder / "jobs"),
