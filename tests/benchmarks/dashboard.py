@@ -10,10 +10,10 @@ from typing import NamedTuple
 from tests.terminal.screen import paraschut
 
 from .apps.bare import READY
-from .measure import PYTHON, Cost, turns
+from .measure import PYTHON, Cost, Spread, turns
 from .place import Changer, fill, place
 from .pty import Pty
-from .table import Row, Spread, Table, ratio_most, value_most
+from .table import Row, Table, ratio_most, value_most
 
 TITLE = "The dashboard: start, idle, bytes and time, against a bare Textual application and DataTable"
 

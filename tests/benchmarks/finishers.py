@@ -12,9 +12,9 @@ from collections.abc import Callable
 import paraschut_core as psu
 
 from .database import RawIndex
-from .measure import turns
+from .measure import Spread, turns
 from .place import BATCH, add, job, place
-from .table import Row, Spread, Table, value_most
+from .table import Row, Table, value_most
 
 TITLE = "Simultaneous finishers: every one starts and completes at the same moment"
 

@@ -11,8 +11,11 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+
+import msgspec
 
 import paraschut_core as psu
 from paraschut_core import config
@@ -21,9 +24,9 @@ from tests.clusters.tools import specs
 from tests.helpers import wait_until
 from tests.terminal.screen import paraschut
 
-from .measure import Cost, cost_of, cost_of_command, cpu_with_children, turns
+from .measure import Cost, Spread, cost_of, cost_of_command, cpu_with_children, turns
 from .place import add, job, place, silence
-from .table import Row, Spread, Table, ratio_least
+from .table import Row, Table, ratio_least
 
 TITLE = "The local executor: jobs of `true`, two at once, against xargs and others"
 
@@ -54,7 +57,7 @@ def run(table: Table, *, quick: bool) -> None:
             table.lacks(f"{rival.name}: not installed (apt install {rival.package})")
     with place():
         table.tell(f"{n:,} jobs, and {', '.join(rival.name for rival in there)}")
-        ours, *theirs = turns(rounds, lambda: _ours(n), *(lambda r=rival: r.run(r.jobs) for rival in there))
+        ours, *theirs = turns(rounds, lambda: _ours(n), *(partial(rival.run, rival.jobs) for rival in there))
         rate = [n / cost.wall for cost in ours]
         per_job = [1e3 * cost.cpu / n for cost in ours]
         for rival, costs in zip(there, theirs, strict=True):
@@ -81,7 +84,7 @@ def _ours(n: int) -> Cost:
     """From handing the jobs over until the last one's end is written down, each with its log files."""
     folder = Path(tempfile.mkdtemp(dir=os.getcwd()))
     settings = config.load()
-    settings = config.msgspec.structs.replace(settings, job_dir=str(folder))
+    settings = msgspec.structs.replace(settings, job_dir=str(folder))
     executor = LocalJobExecutor(SLOTS, settings=settings)
     jobs = specs(folder / "logs", ["true"] * n)
     (folder / "logs").mkdir()

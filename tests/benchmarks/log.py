@@ -6,13 +6,14 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from paraschut_core.logs import LineIndex, Pattern, open_log, scan, tail
 
-from .measure import PYTHON, Cost, cost_of, cost_of_command, turns
+from .measure import PYTHON, Cost, Spread, cost_of, cost_of_command, turns
 from .place import place
 from .pty import Pty
-from .table import Row, Spread, Table, ratio_most, value_most
+from .table import Row, Table, ratio_most, value_most
 
 TITLE = "Logs: open, jump to the end, search and follow, against less, grep, tail and wc"
 
@@ -100,20 +101,21 @@ def _search_it(table: Table, path: str, what: str, rounds: int) -> None:
     for title, pattern, arguments, literal in searches:
         table.race(
             f"search {what}: {title}",
-            lambda pattern=pattern: cost_of(lambda: _matches(path, pattern)),  # type: ignore[misc]
+            partial(_search, path, pattern),
             f"grep {arguments[0]}",
-            lambda arguments=arguments: cost_of_command(["grep", *arguments, path]),  # type: ignore[misc]
+            partial(cost_of_command, ["grep", *arguments, path]),
             rounds=rounds,
             goal=ratio_most(2) if literal else None,
             short=f"search a log of {what} for a literal" if title.endswith("one match") else "",
         )
 
 
-def _matches(path: str, pattern: Pattern) -> int:
-    with open_log(path) as log:
-        found = sum(len(part.offsets) for part in scan(log, pattern))
-    assert found
-    return found
+def _search(path: str, pattern: Pattern) -> Cost:
+    def search() -> None:
+        with open_log(path) as log:
+            assert sum(len(part.offsets) for part in scan(log, pattern))
+
+    return cost_of(search)
 
 
 def _count_lines(table: Table, path: str, what: str, lines: int, rounds: int) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from tests.terminal.screen import paraschut
 
-from .measure import PYTHON, Cost, cost_of_command, ratios, syscalls_of_command, turns
+from .measure import PYTHON, Cost, Spread, cost_of_command, ratios, syscalls_of_command, turns
 from .place import BATCH, add, job, place
-from .table import Row, Spread, Table, value_most
+from .table import Row, Table, value_most
 
 TITLE = "A job's own overhead, against a Python that does nothing"
 
@@ -36,7 +37,7 @@ def run(table: Table, *, quick: bool) -> None:
             ("paraschut run -- true", RUN, value_most(40)),
         ):
             table.tell(what)
-            mine, bare = turns(rounds, lambda argv=argv: _started(argv), lambda: cost_of_command(BARE))
+            mine, bare = turns(rounds, partial(_started, argv), lambda: cost_of_command(BARE))
             table.compare(
                 what,
                 "ms CPU",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import statistics
+from collections.abc import Callable
 
 from paraschut_core import config
 from paraschut_core.model import QUEUED, LiveJob
@@ -89,7 +90,7 @@ def _measure(table: Table, n: int, online: int, *, rounds: int, last: bool) -> f
         monitor.close()
 
 
-def _steps(monitor: Monitor, call: object) -> float:
+def _steps(monitor: Monitor, call: Callable[[], object]) -> float:
     """How many instructions SQLite carries out for the monitor while `call` runs."""
     count = 0
 
@@ -100,7 +101,7 @@ def _steps(monitor: Monitor, call: object) -> float:
 
     connection = monitor.workspace.reader.connection
     connection.set_progress_handler(step, 1)
-    call()  # type: ignore[operator]
+    call()
     connection.set_progress_handler(None, 0)
     return float(count)
 

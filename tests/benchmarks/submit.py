@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from functools import partial
 from io import StringIO
 
 import paraschut_core as psu
@@ -14,9 +15,9 @@ from paraschut_core import config
 from paraschut_core.workspace import Workspace
 from tests.clusters.clusters import GridEngine, OwnCluster, Slurm
 
-from .measure import Cost, cost_of, cost_of_command, ratios, turns
+from .measure import Cost, Spread, cost_of, cost_of_command, ratios, turns
 from .place import add, job, place
-from .table import Row, Spread, Table, ratio_least
+from .table import Row, Table, ratio_least
 
 TITLE = "Submitting to real schedulers, against a loop of their own command and one array written by hand"
 
@@ -55,9 +56,9 @@ def _on(table: Table, cluster: OwnCluster, *, quick: bool) -> None:
         commands: list[str] = []
         ours, array, one_by_one = turns(
             rounds if n == few else 1,
-            lambda n=n, commands=commands: _ours(cluster, n, commands),
-            lambda n=n: _array(cluster, n),
-            lambda: _loop(cluster, loop),
+            partial(_ours, cluster, n, commands),
+            partial(_array, cluster, n),
+            partial(_loop, cluster, loop),
         )
         rate = [n / cost.wall for cost in ours]
         table.compare(
