@@ -52,7 +52,7 @@ def reasons(
             del found[batch_id]  # it moves: that there is more to be submitted is no standstill
     for batch_id, n in Counter(key.batch_id for key in missing).items():
         if batch_id not in moving and batch_id not in queued:
-            group = " hold back the next group" if found.get(batch_id, "").startswith("waits for") else ""
+            group = _holding(n) if found.get(batch_id, "").startswith("waits for") else ""
             found[batch_id] = f"{n:,} missing{group}"
     for batch_id, (n, where) in _by_queue(elsewhere).items():
         if batch_id not in moving and batch_id not in queued:
@@ -81,8 +81,12 @@ def _by_rules(batches: Mapping[int, Batch], full: str) -> dict[int, str]:
             # A state of the user's own: nothing goes on before somebody looks at it.
             state, n = max(unfinished.items(), key=lambda item: item[1])
             lower = batch_id in found
-            found[batch_id] = f"{n:,} {state or '(empty)'}{' hold back the next group' if lower else ''}"
+            found[batch_id] = f"{n:,} {state or '(empty)'}{_holding(n) if lower else ''}"
     return found
+
+
+def _holding(n: int) -> str:
+    return f" hold{'s' if n == 1 else ''} back the next group"
 
 
 def _by_queue(elsewhere: Mapping[JobKey, str]) -> dict[int, tuple[int, str]]:

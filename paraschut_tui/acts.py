@@ -165,10 +165,8 @@ def explanation(act: Act, preview: Preview, force: bool) -> list[str]:
     if n and act.name == "resubmit":
         lines[0] = f"They go back to init and are submitted now, attempt {preview.attempt + 1}."
         if preview.halves and not force:
-            jobs = plural(preview.halves, "job")
-            lines.append(
-                f"Of {jobs} that live in part, the {plural(preview.lost_spawns, 'lost spawn')} alone."
-            )
+            jobs = f"{plural(preview.halves, 'job')} that live{'s' if preview.halves == 1 else ''} in part"
+            lines.append(f"Of {jobs}, the {plural(preview.lost_spawns, 'lost spawn')} alone.")
     if 0 < n < preview.total:
         lines.insert(1, f"That is for {count(n)} of the {count(preview.total)} jobs.")
     return [*lines, *preview.hints, *sparing(act, preview, force)]
