@@ -218,7 +218,9 @@ class Survey:
         finishes = statistics.read_finishes(self._db, above, last, self.batch_id)
         for finish in finishes:
             self._finished[self._slot(finish.at), finish.host] += 1
-        self._slowest = heapq.nlargest(SLOWEST, (*self._slowest, *finishes), key=lambda one: one.seconds)
+        self._slowest = heapq.nlargest(
+            SLOWEST, (*self._slowest, *finishes), key=lambda one: (one.seconds, one.key)
+        )
         if moves:
             return (max(move.minute for move in moves) + 1) * MINUTE
         # No job changed: a slice of other batches' events, or of additions. How late it is tells any of them.
@@ -348,7 +350,7 @@ class Survey:
         still = [
             Slow(one.key, now - one.at, now, one.host, True) for one in self._running if one.key not in lost
         ]
-        return tuple(heapq.nlargest(SLOWEST, (*done, *still), key=lambda one: one.seconds))
+        return tuple(heapq.nlargest(SLOWEST, (*done, *still), key=lambda one: (one.seconds, one.key)))
 
 
 def _pace(completed: Counter[int], now: float) -> float:

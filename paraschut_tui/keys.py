@@ -116,7 +116,7 @@ OVERVIEW: Sequence[Key] = (
         "enter",
         "choose",
         "to the jobs",
-        "to the jobs: of the reason or host, the job, the batch",
+        "to the jobs that the line is about",
         shown="Enter",
     ),
     Key("1", "window('1h')", "", "the last hour"),
@@ -162,7 +162,7 @@ KEY_LINE = {
     "tree": ("r", "s", "d", "S", "space", "slash", "M", "i", "o", "plus", "z", "question_mark", "q"),
     "grid": ("r", "s", "d", "space", "slash", "M", "c", "i", "o", "S", "plus", "z", "question_mark", "q"),
     "log": ("o", "O", "slash", "n", "e", "F", "plus", "w", "escape", "i", "question_mark", "q"),
-    "overview": ("enter", "w", "a", "tab", "escape", "question_mark"),
+    "overview": ("enter", "w", "a", "escape", "tab", "question_mark"),
     "details": ("escape", "i", "e", "y", "r", "s", "d", "question_mark", "q"),
 }
 """The keys that the key line shows for each pane, the most useful first: it shows as many as fit."""

@@ -51,6 +51,7 @@ class Surveyor:
     def stop(self) -> None:
         """Ends what is being read, and the thread."""
         self._wanted = -1
+        self._lane.submit(self._close)
         self._lane.stop()
 
     # ------------------------------------------------------------------ in the thread
@@ -61,10 +62,13 @@ class Surveyor:
         try:
             task()
         except ParaschutError as error:
-            if self._db is not None:
-                self._db.close()
-            self._db = self._survey = None
+            self._close()
             self._post(SurveyReady(ticket, None, str(error)))
+
+    def _close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+        self._db = self._survey = None
 
     def _begin(self, ticket: int, window: str, batch_id: int | None, lost: Mapping[JobKey, str]) -> None:
         from . import plots

@@ -56,6 +56,7 @@ class History:
 
     def add(self, jobs: Sequence[Job]) -> None:
         """Adds jobs with their events, in the order in which they happened."""
+        self._sql("BEGIN")
         happened, failed = [], []
         for job in jobs:
             index = self._indexes[job.batch]
@@ -91,6 +92,7 @@ class History:
                 " VALUES (?, ?, ?, 1, 'me', ?, ?, ?, 1)",
                 *event, why,
             )  # fmt: skip
+        self._sql("COMMIT")
         self.events += happened
 
     def fail(
