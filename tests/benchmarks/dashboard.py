@@ -67,13 +67,11 @@ def _empty(path: str) -> list[str]:
 
 def _start(table: Table, argv: list[str], n: int, *, rounds: int, last: bool) -> None:
     ours, bare = turns(rounds, lambda: _painted(argv, CELLS if n else NO_JOBS), lambda: _painted(BARE, READY))
-    costs, others = ([one.cost for one in way] for way in (ours, bare))
-    table.race(
+    table.costs(
         f"start to first paint, {n:,} jobs",
-        iter(costs).__next__,
+        [one.cost for one in ours],
         "bare Textual",
-        iter(others).__next__,
-        rounds=rounds,
+        [one.cost for one in bare],
         goal=ratio_most(1.3) if last else None,
         short=f"start to first paint, {n:,} jobs" if last else "",
     )

@@ -126,17 +126,30 @@ class Table:
         unit: str = "ms",
         **more: Any,
     ) -> None:
-        """Has two ways run in turns, and adds the row: time on the clock, and the ratio of CPU beside it."""
+        """Has two ways run in turns, and adds the row of their costs."""
         self.tell(what)
         mine, others = turns(rounds, ours, theirs)
+        self.costs(what, mine, rival, others, unit=unit, **more)
+
+    def costs(
+        self,
+        what: str,
+        ours: Sequence[Cost],
+        rival: str,
+        theirs: Sequence[Cost],
+        *,
+        unit: str = "ms",
+        **more: Any,
+    ) -> None:
+        """A row of costs that were taken in turns: time on the clock, and the ratio of CPU beside it."""
         scale = {"s": 1.0, "ms": 1e3, "µs": 1e6}[unit]
         self.compare(
             what,
             unit,
-            [cost.wall * scale for cost in mine],
+            [cost.wall * scale for cost in ours],
             rival,
-            [cost.wall * scale for cost in others],
-            cpu=ratios([cost.cpu for cost in mine], [cost.cpu for cost in others]),
+            [cost.wall * scale for cost in theirs],
+            cpu=ratios([cost.cpu for cost in ours], [cost.cpu for cost in theirs]),
             **more,
         )
 
