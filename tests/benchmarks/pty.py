@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import time
 from collections.abc import Mapping, Sequence
 
 import pexpect
 
 from .measure import cpu_of_process, memory_of_process
+
+ASK = b"\x1b[6n"
+"""What a program writes to be told where the cursor is, once all before it is on the screen."""
 
 PATIENCE = 120.0
 """Seconds that a program may take to show something."""
@@ -23,6 +27,7 @@ class Pty:
         clean |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
         self.bytes = 0
         self.raw = b""
+        self._answered = 0
         self.began = time.monotonic()
         self._process = pexpect.spawn(
             argv[0], list(argv[1:]), env={**clean, **(environment or {})}, dimensions=(50, 160)
@@ -56,6 +61,9 @@ class Pty:
             raise AssertionError(f"the program ended; its last words: {self.raw[-400:]!r}")
         self.bytes += len(data)
         self.raw += data
+        while self._answered < self.raw.count(ASK):
+            self._answered += 1
+            os.write(self._process.child_fd, b"\x1b[1;1R")  # "the cursor is there": as terminals answer
         return at
 
     def until(self, *marks: str, after: int = 0) -> float:
@@ -92,4 +100,7 @@ class Pty:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.close(force=True)
+        if self._process.isalive():
+            self._process.kill(signal.SIGKILL)
+            self._process.wait()
+        self._process.close()
