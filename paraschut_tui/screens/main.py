@@ -198,7 +198,7 @@ class MainScreen(Detailing, AutoSubmit, Choosing):
     def on_snapshot_ready(self, message: SnapshotReady) -> None:
         message.stop()
         update = self.gateway.take()
-        if update is not None:
+        if update is not None and self.query("#upper"):  # it may just be leaving
             self._show(update)
 
     def _show(self, update: Update) -> None:

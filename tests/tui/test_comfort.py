@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from paraschut_tui.screens.main import MainScreen
 from paraschut_tui.screens.palette import PaletteScreen
 from paraschut_tui.shelf import Shelf
 from paraschut_tui.welcome import DEMO, INIT, OPEN, Choice, WelcomeApp
+from paraschut_tui.widgets.line import Line
 from paraschut_tui.widgets.log_keys import LOG_KEYS
 from paraschut_tui.widgets.text_pane import TextPane
 from tests.terminal.screen import Terminal, paraschut
@@ -229,12 +231,17 @@ async def test_another_database_is_opened_and_the_way_back_is_in_the_list(tmp_pa
             await pilot.press(*name, "enter")
             await until(pilot, lambda: app.settings.database == other.database)  # noqa: B023 - awaited here
             await until(pilot, lambda: isinstance(app.screen, MainScreen) and app.screen.snapshot is not None)
-            await until(pilot, lambda: f"{name}/map" in main_screen(app)._line("grid-title").text)  # noqa: B023
+            await until(pilot, partial(shows, app, f"{name}/map"))
             assert len(app.screen_stack) == 1
         app.open_database(str(tmp_path / "nowhere.db"), "")
         await until(pilot, lambda: any("There is no database" in t.message for t in app._notifications))
         assert app.settings.database == made[0].database
     app.close()
+
+
+def shows(app: ParaschutApp, words: str) -> bool:
+    """Whether the title of the jobs says so."""
+    return any(words in line.text for line in app.screen.query("#grid-title").results(Line))
 
 
 def main_memory() -> object:
