@@ -1,7 +1,7 @@
 """What the dashboard sends to a terminal of 160 by 50 (bytes on a real pty), and what it costs in time.
 
 Bytes are exact and held to the budgets. Times are CPU seconds, on machines that are slower when they are
-busy: the bounds are three times the budgets.
+busy: a key is held to three times its budget, a page and a million jobs to what a busy machine reaches.
 """
 
 from __future__ import annotations
