@@ -24,7 +24,7 @@ WINDOW = [PYTHON, "-m", "tests.benchmarks.apps.log"]
 
 def run(table: Table, *, quick: bool) -> None:
     size = (4 if quick else 1_024) << 20
-    rounds = 2 if quick else 5
+    rounds = 2 if quick else 3
     with place() as folder:
         path = str(folder / "job.log")
         table.tell(f"writing a log of {size >> 20:,} MB")
