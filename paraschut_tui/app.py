@@ -22,15 +22,15 @@ from paraschut_core.errors import ParaschutError
 from paraschut_core.executors.base import JobExecutor
 from paraschut_core.text import clean_line
 
-from .acts import ACTS, outcome
-from .gateway import Gateway
-from .journal import log_to
-from .lanes import Lane
+from .gateway.gateway import Gateway
+from .gateway.journal import log_to
+from .gateway.lanes import Lane
 from .look import Looks, Palette, themes
-from .memory import Memory
-from .paced import PacedApp
+from .memory.memory import Memory
+from .memory.shelf import Keeper, Recent, Shelf
 from .screens.main import MainScreen
-from .shelf import Keeper, Recent, Shelf
+from .terminal.paced import PacedApp
+from .words.acts import ACTS, outcome
 
 DEFAULT_THEME = "paraschut"
 LEAN_THEME = "paraschut-16"

@@ -9,7 +9,7 @@ from textual.message import Message
 from paraschut_core.model import JobKey
 from paraschut_core.stats import Summary
 
-from .board import Cells
+from .grid.board import Cells
 
 
 class SnapshotReady(Message):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from paraschut_core.model import Ending, Event, JobInfo, JobKey, JobRow, Spawn
 
-from .raising import Raises
+from .job.raising import Raises
 
 
 class JobRecord(NamedTuple):

@@ -196,7 +196,7 @@ def check_database(settings: Settings) -> None:
 
 def _welcome(project: Project, reason: str, lean: bool) -> int:
     """Where there is nothing to show yet: says what to do, and does what is chosen."""
-    choice: Any = importlib.import_module("paraschut_tui.welcome").ask(reason, lean=lean)
+    choice: Any = importlib.import_module("paraschut_tui.screens.welcome").ask(reason, lean=lean)
     named = ["--config", project.config] if project.config else []
     named += ["--db", project.database] if project.database else []
     if choice.what == "demo":

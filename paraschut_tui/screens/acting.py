@@ -10,11 +10,11 @@ from paraschut_core.errors import ParaschutError
 from paraschut_core.model import Action, JobKey
 from paraschut_core.text import clean_line
 
-from ..acts import ACTS, outcome
-from ..deeds import wrong_field, wrong_number
 from ..figures import clock, count, plural
+from ..gateway.deeds import wrong_field, wrong_number
 from ..messages import ActionProgress
 from ..records import Target, Verdict
+from ..words.acts import ACTS, outcome
 from .ask import AskScreen
 from .confirm import ConfirmScreen
 from .history import HistoryScreen

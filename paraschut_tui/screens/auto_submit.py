@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from textual import work
 
-from ..acts import ACTS, outcome
 from ..figures import count, duration, plural
 from ..records import Target
+from ..words.acts import ACTS, outcome
 from .acting import Acting
 from .ask import AskScreen
 

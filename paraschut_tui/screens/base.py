@@ -15,11 +15,10 @@ from textual.worker import Worker
 from paraschut_core.model import JobKey, Snapshot
 from paraschut_core.text import clean_line
 
-from ..gateway import Gateway
+from ..gateway.gateway import Gateway
+from ..grid.marks import Marks
 from ..look import Looks, Palette
-from ..marks import Marks
 from ..records import Verdict
-from ..scope import Scope
 from ..widgets.batch_tree import BatchTree
 from ..widgets.filter_bar import FilterBar
 from ..widgets.job_details import JobDetails
@@ -29,6 +28,7 @@ from ..widgets.line import Line
 from ..widgets.log_view import LogView
 from ..widgets.status_bar import StatusBar
 from .faults import tell_fault
+from .scope import Scope
 
 KEPT = 20
 """Acts of this session of which it is kept what became of each job."""

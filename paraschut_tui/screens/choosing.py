@@ -15,9 +15,9 @@ from paraschut_core.stats import WINDOWS
 from paraschut_core.text import clean_line
 
 from .. import keys
+from ..memory.shelf import Recent
 from ..messages import SurveyReady
-from ..overview import WORDS, Target
-from ..shelf import Recent
+from ..overview.overview import WORDS, Target
 from ..widgets.log_keys import LOG_KEYS
 from .ask import AskScreen
 from .help import HelpScreen

@@ -16,9 +16,9 @@ from textual.strip import Strip
 from paraschut_core.text import clean_line
 
 from .. import keys
-from ..columns import COLUMNS, DEFAULT, META, Chosen, SortKey, column_of
+from ..grid.columns import COLUMNS, DEFAULT, META, Chosen, SortKey, column_of
 from ..look import Palette
-from ..strips import Part, fit, line
+from ..terminal.strips import Part, fit, line
 from ..widgets.line import Line
 from ..widgets.pane import Pane
 from .ask import AskScreen

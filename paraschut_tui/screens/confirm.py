@@ -16,9 +16,9 @@ from textual.worker import Worker
 from paraschut_core.errors import ParaschutError
 from paraschut_core.text import clean_line
 
-from ..acts import Act, affected, explanation, question, spared, summary
-from ..raising import Raises
+from ..job.raising import Raises
 from ..records import Preview, Target
+from ..words.acts import Act, affected, explanation, question, spared, summary
 from .faults import tell_fault
 
 

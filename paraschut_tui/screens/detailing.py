@@ -7,8 +7,8 @@ from textual import work
 from paraschut_core.model import JobKey
 from paraschut_core.text import clean_line
 
-from ..dossier import Sight
-from ..values import Path, as_typed
+from ..job.dossier import Sight
+from ..job.values import Path, as_typed
 from ..widgets.job_details import JobDetails
 from .acting import Acting
 from .field import FieldScreen

@@ -14,7 +14,7 @@ from textual.widgets import Input, Static
 from paraschut_core.errors import UsageError
 from paraschut_core.text import clean_line
 
-from ..values import as_typed, kind_of, read_typed
+from ..job.values import as_typed, kind_of, read_typed
 
 
 class Typed(NamedTuple):

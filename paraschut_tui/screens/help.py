@@ -11,9 +11,9 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 
 from .. import keys
+from ..filters.query import FIELDS
 from ..look import Looks, Palette
-from ..query import FIELDS
-from ..strips import Part
+from ..terminal.strips import Part
 from ..widgets.log_keys import LOG_KEYS
 from ..widgets.text_pane import TextPane
 

@@ -19,7 +19,7 @@ from paraschut_core.text import clean_line
 from .. import keys
 from ..figures import count
 from ..look import Palette
-from ..strips import Part, fit, line
+from ..terminal.strips import Part, fit, line
 from ..widgets.line import Line
 from ..widgets.pane import Pane
 

@@ -12,21 +12,22 @@ from textual.timer import Timer
 from paraschut_core.errors import ParaschutError
 from paraschut_core.model import JobKey, Priority, Snapshot
 
-from .. import headings, keys
-from ..dossier import Sight
-from ..feed import Update
+from .. import keys
 from ..figures import clock
-from ..gateway import Gateway
+from ..filters.query import LogTerm
+from ..gateway.feed import Update
+from ..gateway.gateway import Gateway
+from ..job.dossier import Sight
 from ..look import L_MISSING, L_RUN, Looks, Palette
-from ..memory import Memory
+from ..memory.memory import Memory
 from ..messages import CellsReady, JobChosen, MatchesReady, SnapshotReady
-from ..outline import BATCH, MOST_JOBS, Branch, NodeKey, ordered, spawn_row
-from ..query import LogTerm
-from ..status import Pace
+from ..tree.outline import BATCH, MOST_JOBS, Branch, NodeKey, ordered, spawn_row
 from ..widgets.batch_tree import BatchTree
 from ..widgets.line import Line
 from ..widgets.log_view import LogPlace, LogSources
 from ..widgets.pane import Pane
+from ..words.status import Pace
+from . import headings
 from .auto_submit import AutoSubmit
 from .choosing import Choosing
 from .detailing import Detailing

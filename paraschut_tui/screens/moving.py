@@ -12,14 +12,14 @@ from paraschut_core.errors import ParaschutError
 from paraschut_core.model import RUNNING, JobKey
 from paraschut_core.text import clean_line
 
-from .. import headings
-from ..completion import known_of
-from ..layout import cells_that_fit
+from ..filters.completion import known_of
+from ..grid.layout import cells_that_fit
 from ..look import L_RUN, L_UNCONFIRMED
 from ..messages import BatchChosen, FilterClosed, FilterEdited
 from ..widgets.batch_tree import BatchTree
 from ..widgets.job_grid import JobGrid
 from ..widgets.log_view import LogPlace, LogSources, LogView
+from . import headings
 from .base import DashboardBase
 from .columns import ColumnsScreen
 from .log import LogScreen

@@ -15,7 +15,7 @@ from paraschut_core.text import clean_line
 from ..figures import count
 from ..look import Palette
 from ..records import Failure, Verdict
-from ..strips import Part
+from ..terminal.strips import Part
 from ..widgets.text_pane import TextPane
 
 MOST = 5000

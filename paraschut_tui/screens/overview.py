@@ -15,12 +15,13 @@ from paraschut_core.model import Snapshot
 from paraschut_core.stats import WINDOWS, Summary
 from paraschut_core.text import clean_line
 
-from .. import keys, overview, plots
-from ..gateway import Gateway
+from .. import keys
+from ..gateway.gateway import Gateway
 from ..look import Looks, Palette
 from ..messages import SurveyReady
-from ..overview import Entry, Target
-from ..strips import Part
+from ..overview import overview, plots
+from ..overview.overview import Entry, Target
+from ..terminal.strips import Part
 from ..widgets.key_line import KeyLine
 from ..widgets.line import Line
 from ..widgets.list_pane import ListPane

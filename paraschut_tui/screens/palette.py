@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from ..look import Palette
-from ..strips import Part
+from ..terminal.strips import Part
 from ..widgets.line import Line
 from ..widgets.list_pane import ListPane
 

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 from paraschut_core.model import JobKey
 
-from ..board import Group
 from ..figures import plural
-from ..headings import batch_name
+from ..grid.board import Group
 from ..look import L_MISSING
-from ..outline import BATCH, JOB, STATE, state_label
 from ..records import Target
+from ..tree.outline import BATCH, JOB, STATE, state_label
 from .base import DashboardBase
+from .headings import batch_name
 
 WHOLE = 1000
 """A batch of which more jobs than this, and all, are marked is named whole instead of job by job."""

@@ -7,7 +7,7 @@ import os
 from paraschut_core.config import DashboardSettings
 from paraschut_core.model import Snapshot
 
-from ..notices import Notice, Notices, desktop_sequence
+from ..words.notices import Notice, Notices, desktop_sequence
 from .base import DashboardBase
 
 

@@ -16,7 +16,7 @@ from paraschut_core.text import clean, clean_line
 
 from ..figures import duration
 from ..look import Palette
-from ..strips import Part
+from ..terminal.strips import Part
 from ..widgets.text_pane import TextPane
 
 

@@ -17,10 +17,11 @@ from paraschut_core.text import clean_line
 from .. import keys
 from ..figures import bar, count, percent, short
 from ..look import L_MISSING, L_RUN, L_SPAWN, L_UNCONFIRMED, Looks, Palette
-from ..measures import Measures
 from ..messages import BatchChosen
-from ..names import date_of, fold
-from ..outline import (
+from ..terminal.strips import Part, fit, line, width_of
+from ..tree.measures import Measures
+from ..tree.names import date_of, fold
+from ..tree.outline import (
     BATCH,
     HEADING,
     JOB,
@@ -35,7 +36,6 @@ from ..outline import (
     priority_of,
     state_label,
 )
-from ..strips import Part, fit, line, width_of
 from .pane import Pane
 
 

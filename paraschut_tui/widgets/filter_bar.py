@@ -12,10 +12,10 @@ from textual.message import Message
 from textual.suggester import Suggester
 from textual.widgets import Input
 
-from ..completion import Candidate, Completion, Known
+from ..filters.completion import Candidate, Completion, Known
 from ..look import Palette
 from ..messages import FilterClosed, FilterEdited
-from ..strips import Part, width_of
+from ..terminal.strips import Part, width_of
 from .line import Line
 
 HINT = 'text  field:value  |  !not  (  )  -host:n1  age:>2h  log:"CUDA error"  resources.mem:4gb  sql: ...'

@@ -11,11 +11,11 @@ from textual.message import Message
 
 from paraschut_core.model import JobKey
 
-from ..board import Board
-from ..layout import BLOCK, Layout, Rows
+from ..grid.board import Board
+from ..grid.layout import BLOCK, Layout, Rows
 from ..look import Looks, Palette
 from ..messages import JobChosen
-from ..strips import Part
+from ..terminal.strips import Part
 from .pane import Pane
 
 

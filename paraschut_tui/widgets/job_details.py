@@ -15,10 +15,10 @@ from paraschut_core.model import JobKey
 from paraschut_core.text import clean_line
 
 from .. import keys
-from ..dossier import Node, Sight, dossier, flat, text_of, width_of_node
+from ..job.dossier import Node, Sight, dossier, flat, text_of, width_of_node
+from ..job.values import Path, as_typed
 from ..look import Palette
-from ..strips import Part, line
-from ..values import Path, as_typed
+from ..terminal.strips import Part, line
 from .pane import Pane
 
 _INDENT = 2

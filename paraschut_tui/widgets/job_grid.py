@@ -12,12 +12,13 @@ from textual.strip import Strip
 
 from paraschut_core.model import JobKey, JobRow, Snapshot
 
-from .. import cells, columns, keys
-from ..columns import META, Chosen, Facts, SortKey
-from ..layout import BLOCK, Slot
+from .. import keys
+from ..grid import cells, columns
+from ..grid.columns import META, Chosen, Facts, SortKey
+from ..grid.layout import BLOCK, Slot
+from ..grid.marks import Marks
 from ..look import HOLE, L_MISSING, Looks, Palette
-from ..marks import Marks
-from ..strips import Part, fit, line
+from ..terminal.strips import Part, fit, line
 from .grid_base import GridBase
 
 _KEPT = 20_000

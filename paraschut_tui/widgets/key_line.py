@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .. import keys
 from ..look import Palette
-from ..strips import Part, width_of
+from ..terminal.strips import Part, width_of
 from .line import Line
 
 

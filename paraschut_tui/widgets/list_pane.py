@@ -13,7 +13,7 @@ from textual.strip import Strip
 
 from .. import keys
 from ..look import Palette
-from ..strips import Part, fit, line
+from ..terminal.strips import Part, fit, line
 from .pane import Pane
 
 

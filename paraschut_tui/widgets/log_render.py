@@ -14,7 +14,7 @@ from textual.strip import Strip
 
 from paraschut_core.logs import Pattern, Row, TooSlowError
 
-from ..ansi import Span, Styled, parse
+from ..terminal.ansi import Span, Styled, parse
 
 CONTINUED = "…"
 """Stands for a number where a row goes on with a line that began before."""

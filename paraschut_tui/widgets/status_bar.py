@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from paraschut_core.model import Snapshot
 
 from ..look import Looks, Palette
-from ..status import Pace, database_parts, is_stale, scheduler_parts, tally_parts
-from ..strips import Part, width_of
-from ..tally import Tally
+from ..terminal.strips import Part, width_of
+from ..tree.tally import Tally
+from ..words.status import Pace, database_parts, is_stale, scheduler_parts, tally_parts
 from .line import Line
 
 

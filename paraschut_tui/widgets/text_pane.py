@@ -11,7 +11,7 @@ from textual.strip import Strip
 
 from .. import keys
 from ..look import Palette
-from ..strips import Part, line
+from ..terminal.strips import Part, line
 from .pane import Pane
 
 

@@ -28,18 +28,18 @@ from paraschut_core.model import (
     Spawn,
 )
 from paraschut_core.stats import WINDOWS, Forecast, Host, Point, Reason, Slow, Summary
-from paraschut_tui.board import Board, Cells, packed
-from paraschut_tui.columns import SortKey
-from paraschut_tui.feed import Update
-from paraschut_tui.gateway import Gateway
-from paraschut_tui.loading import Request
+from paraschut_tui.filters.query import Query
+from paraschut_tui.gateway.feed import Update
+from paraschut_tui.gateway.gateway import Gateway
+from paraschut_tui.gateway.loading import Request
+from paraschut_tui.gateway.sorting import Sorter
+from paraschut_tui.grid.board import Board, Cells, packed
+from paraschut_tui.grid.columns import SortKey
+from paraschut_tui.job.raising import propose
+from paraschut_tui.job.script_text import ScriptText, coloured
 from paraschut_tui.look import Looks
 from paraschut_tui.messages import CellsReady, MatchesReady, SnapshotReady, SurveyReady
-from paraschut_tui.query import Query
-from paraschut_tui.raising import propose
 from paraschut_tui.records import JobRecord, Preview, Target, Verdict
-from paraschut_tui.script_text import ScriptText, coloured
-from paraschut_tui.sorting import Sorter
 
 NOW = 1_795_000_000.0
 """When every made-up thing happens."""

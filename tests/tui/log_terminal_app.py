@@ -13,7 +13,7 @@ from textual.app import App
 from textual.screen import Screen
 
 from paraschut_tui.screens.log import LogScreen
-from paraschut_tui.tight import tightened
+from paraschut_tui.terminal.tight import tightened
 from paraschut_tui.widgets import log_follow
 from paraschut_tui.widgets.log_view import LogPlace, LogSources
 

@@ -18,10 +18,10 @@ from paraschut_core.model import (
     Snapshot,
 )
 from paraschut_tui import look
-from paraschut_tui.board import Board, Cells, packed
-from paraschut_tui.layout import BLOCK, Layout, cells_that_fit
+from paraschut_tui.grid.board import Board, Cells, packed
+from paraschut_tui.grid.layout import BLOCK, Layout, cells_that_fit
+from paraschut_tui.grid.marks import Marks
 from paraschut_tui.look import Looks
-from paraschut_tui.marks import Marks
 
 
 def snapshot(

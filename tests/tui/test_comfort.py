@@ -16,11 +16,11 @@ from paraschut_core.cli import main
 from paraschut_tui import keys
 from paraschut_tui.app import ParaschutApp
 from paraschut_tui.look import Palette, themes
+from paraschut_tui.memory.shelf import Shelf
 from paraschut_tui.screens.help import HelpScreen
 from paraschut_tui.screens.main import MainScreen
 from paraschut_tui.screens.palette import PaletteScreen
-from paraschut_tui.shelf import Shelf
-from paraschut_tui.welcome import DEMO, INIT, OPEN, Choice, WelcomeApp
+from paraschut_tui.screens.welcome import DEMO, INIT, OPEN, Choice, WelcomeApp
 from paraschut_tui.widgets.line import Line
 from paraschut_tui.widgets.log_keys import LOG_KEYS
 from paraschut_tui.widgets.text_pane import TextPane
@@ -245,7 +245,7 @@ def shows(app: ParaschutApp, words: str) -> bool:
 
 
 def main_memory() -> object:
-    from paraschut_tui.memory import Memory
+    from paraschut_tui.memory.memory import Memory
 
     return Memory()
 
@@ -284,7 +284,7 @@ def test_without_a_project_it_is_said_plainly_where_there_is_no_terminal(
 async def test_the_welcome_offers_the_demo_a_project_and_the_latest_databases(
     key: str, choice: Choice
 ) -> None:
-    from paraschut_tui.shelf import Recent
+    from paraschut_tui.memory.shelf import Recent
 
     app = WelcomeApp("No paraschut.toml here.", [Recent("/x/[/b]jobs.db", "/x/paraschut.toml", time.time())])
     async with app.run_test(size=(80, 24)) as pilot:

@@ -18,10 +18,10 @@ from paraschut_core.model import RUNNING, Ending, Event, JobKey, LiveJob, Missin
 from paraschut_core.text import clean_line
 from paraschut_core.workspace import Workspace
 from paraschut_tui.app import ParaschutApp
-from paraschut_tui.dossier import Node, Sight, dossier, flat, text_of
+from paraschut_tui.job.dossier import Node, Sight, dossier, flat, text_of
+from paraschut_tui.job.script_text import ScriptText, coloured, read_script
 from paraschut_tui.records import JobRecord
 from paraschut_tui.screens.field import FieldScreen
-from paraschut_tui.script_text import ScriptText, coloured, read_script
 from tests.tui.test_values import values
 
 from .project import add_batch, main_screen, make_project, until

@@ -15,7 +15,7 @@ from paraschut_core.config import Settings
 from paraschut_core.model import Action
 from paraschut_tui.app import ParaschutApp
 from paraschut_tui.records import Failure, Verdict
-from paraschut_tui.tight import tightened
+from paraschut_tui.terminal.tight import tightened
 
 from .fake import NOW, FakeBatch, FakeGateway
 from .project import main_screen, until

@@ -14,12 +14,12 @@ from paraschut_core.errors import FilterError
 from paraschut_core.logs import Pattern, PatternTooSlowError
 from paraschut_core.model import JobKey, Spawn
 from paraschut_core.workspace import Workspace
-from paraschut_tui import loading, log_search
 from paraschut_tui.app import ParaschutApp
-from paraschut_tui.log_search import LogHunt, Quarry, latest_logs
+from paraschut_tui.filters.query import LogTerm, parse
+from paraschut_tui.gateway import loading, log_search
+from paraschut_tui.gateway.log_search import LogHunt, Quarry, latest_logs
 from paraschut_tui.look import Looks
 from paraschut_tui.messages import CellsReady
-from paraschut_tui.query import LogTerm, parse
 from paraschut_tui.screens import main
 
 from .project import add_batch, main_screen, make_project, until

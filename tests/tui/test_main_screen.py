@@ -12,12 +12,12 @@ from textual.pilot import Pilot
 from paraschut_core.config import Settings
 from paraschut_core.model import JobKey, Spawn
 from paraschut_tui.app import ParaschutApp
-from paraschut_tui.columns import Chosen, SortKey
+from paraschut_tui.grid.columns import Chosen, SortKey
 from paraschut_tui.look import L_MISSING
-from paraschut_tui.outline import BATCH
 from paraschut_tui.screens.help import HelpScreen
 from paraschut_tui.screens.log import LogScreen
 from paraschut_tui.screens.main import MainScreen
+from paraschut_tui.tree.outline import BATCH
 from paraschut_tui.widgets.line import Line
 
 from .fake import NOW, FakeBatch, FakeGateway

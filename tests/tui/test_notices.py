@@ -19,7 +19,7 @@ from paraschut_core.model import (
     Snapshot,
 )
 from paraschut_tui.app import ParaschutApp
-from paraschut_tui.notices import LOST_AFTER, REST, SETTLE, Notice, Notices, desktop_sequence
+from paraschut_tui.words.notices import LOST_AFTER, REST, SETTLE, Notice, Notices, desktop_sequence
 
 from .fake import NOW, FakeBatch, FakeGateway
 from .project import main_screen, until

@@ -12,11 +12,11 @@ from rich.cells import cell_len
 from paraschut_core.model import JobKey
 from paraschut_core.stats import Survey
 from paraschut_core.workspace import Workspace
-from paraschut_tui import overview, plots
 from paraschut_tui.app import ParaschutApp
-from paraschut_tui.query import parse
+from paraschut_tui.filters.query import parse
+from paraschut_tui.overview import overview, plots
 from paraschut_tui.screens.overview import OverviewScreen
-from paraschut_tui.strips import Part
+from paraschut_tui.terminal.strips import Part
 from paraschut_tui.widgets.line import Line
 from paraschut_tui.widgets.list_pane import ListPane
 from paraschut_tui.widgets.text_pane import TextPane

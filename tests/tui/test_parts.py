@@ -14,18 +14,18 @@ from paraschut_core.model import (
     Missing,
     SchedulerHealth,
 )
-from paraschut_tui import columns
-from paraschut_tui.columns import Facts, SortKey
-from paraschut_tui.command_lines import LONGEST, command_line, spans
-from paraschut_tui.completion import Completion, Known, last_word
-from paraschut_tui.deeds import wrong_field, wrong_number
+from paraschut_tui.filters.completion import Completion, Known, last_word
+from paraschut_tui.gateway.deeds import wrong_field, wrong_number
+from paraschut_tui.gateway.sorting import Sorter
+from paraschut_tui.grid import columns
+from paraschut_tui.grid.columns import Facts, SortKey
+from paraschut_tui.job.raising import Raises, propose
 from paraschut_tui.look import KNOWN, L_MISSING, L_RUN
-from paraschut_tui.outline import BATCH, JOB, NOTE, STATE, NodeKey, Outline
-from paraschut_tui.raising import Raises, propose
 from paraschut_tui.records import Target
-from paraschut_tui.sorting import Sorter
-from paraschut_tui.status import Pace, database_parts, is_stale, scheduler_parts
-from paraschut_tui.strips import Part, fit, width_of
+from paraschut_tui.terminal.strips import Part, fit, width_of
+from paraschut_tui.tree.outline import BATCH, JOB, NOTE, STATE, NodeKey, Outline
+from paraschut_tui.words.command_lines import LONGEST, command_line, spans
+from paraschut_tui.words.status import Pace, database_parts, is_stale, scheduler_parts
 
 from .fake import NOW, FakeBatch, FakeGateway
 

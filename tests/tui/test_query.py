@@ -13,7 +13,7 @@ from paraschut_core.db.search import search
 from paraschut_core.errors import FilterError
 from paraschut_core.model import JobKey
 from paraschut_core.workspace import Workspace
-from paraschut_tui.query import FIELDS, parse
+from paraschut_tui.filters.query import FIELDS, parse
 
 from .project import add_batch, make_project
 

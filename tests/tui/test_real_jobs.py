@@ -19,11 +19,11 @@ from paraschut_core.model import JobKey
 from paraschut_core.monitor import Monitor
 from paraschut_core.workspace import Workspace
 from paraschut_tui.app import ParaschutApp
-from paraschut_tui.columns import COLUMNS, SortKey
-from paraschut_tui.feed import Update
-from paraschut_tui.memory import Memory
-from paraschut_tui.outline import STATE, NodeKey
+from paraschut_tui.gateway.feed import Update
+from paraschut_tui.grid.columns import COLUMNS, SortKey
+from paraschut_tui.memory.memory import Memory
 from paraschut_tui.screens.main import MainScreen
+from paraschut_tui.tree.outline import STATE, NodeKey
 
 from .project import main_screen, make_project, until
 

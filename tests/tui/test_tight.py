@@ -14,7 +14,7 @@ from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.geometry import Region
 from textual.strip import Strip
 
-from paraschut_tui.tight import tightened
+from paraschut_tui.terminal.tight import tightened
 from paraschut_tui.widgets.line import differences
 
 WIDTH, HEIGHT = 24, 3

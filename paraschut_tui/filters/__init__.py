@@ -1,0 +1,1 @@
+"""The filter language: read, completed, made into SQL."""

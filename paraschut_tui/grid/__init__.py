@@ -1,0 +1,1 @@
+"""What the grid shows, without a screen: which jobs, where, how drawn."""

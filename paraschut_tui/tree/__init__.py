@@ -1,0 +1,1 @@
+"""What the batch tree lists, without a screen."""
