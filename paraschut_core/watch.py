@@ -15,11 +15,11 @@ LOOK_SECONDS = 1.0
 """Between two looks while nobody tells of a change: inotify never sees writers on other hosts (NFS,
 Lustre, GPFS, CIFS, FUSE)."""
 
-SETTLE_SECONDS = 0.003
-"""From the end of a commit until its writer has let go of the file."""
+START_SECONDS = 0.3
+"""Before inotify is asked for: importing what asks it takes as long, and the first screen comes first."""
 
-PAUSE_SECONDS = 0.05
-"""Between two nudges while somebody writes on and on."""
+STEP_MS, DEBOUNCE_MS = 50, 100
+"""Between two looks at what inotify has noted, and how long changes that go on may gather."""
 
 Stamp = tuple[int, int, int]
 
@@ -91,29 +91,24 @@ async def changes(path: str) -> AsyncIterator[None]:
 
 
 async def _nudges(path: str, nudge: asyncio.Event) -> None:
-    """Sets `nudge` whenever somebody on this host has committed."""
-    from .inotify import CommitNotifier
+    """Sets `nudge` whenever inotify sees something happen to the file or its journal."""
+    await asyncio.sleep(START_SECONDS)
+    import watchfiles
+
+    name = os.path.basename(path)
+    ours = {name, f"{name}-journal", f"{name}-wal"}
+
+    def concerns(_: object, changed: str) -> bool:
+        return os.path.basename(changed) in ours
 
     try:
-        notifier = CommitNotifier(path)
-    except OSError:
-        return  # the slow look alone goes on
-    try:
-        while True:
-            await _readable(notifier.fileno())
-            if notifier.take():
-                await asyncio.sleep(SETTLE_SECONDS)
-                nudge.set()
-                await asyncio.sleep(PAUSE_SECONDS)
-    finally:
-        notifier.close()
-
-
-async def _readable(descriptor: int) -> None:
-    loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    loop.add_reader(descriptor, ready.set)
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_reader(descriptor)
+        async for _ in watchfiles.awatch(
+            os.path.dirname(path),
+            watch_filter=concerns,
+            step=STEP_MS,
+            debounce=DEBOUNCE_MS,
+            recursive=False,
+        ):
+            nudge.set()
+    except (OSError, RuntimeError):
+        return  # no inotify here, or no more watches: the slow look alone goes on

@@ -21,13 +21,13 @@ THIRD_PARTY = {
     "rich",
     "click",
     "psutil",
+    "watchfiles",
     "msgspec",
     "platformdirs",
     "numpy",
     "tomli",
 }
 SLOW = {
-    "ctypes",
     "dataclasses",
     "logging",
     "subprocess",

@@ -20,7 +20,7 @@ from paraschut_core.errors import ParaschutError, UsageError
 from tests.core.cli import COMMAND, CommandLine
 from tests.helpers import ROOT, wait_until
 
-HEAVY = ["textual", "rich", "psutil", "ctypes", "msgspec", "paraschut_tui"]
+HEAVY = ["textual", "rich", "psutil", "watchfiles", "msgspec", "paraschut_tui"]
 
 
 @pytest.fixture

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from paraschut_core import watch
 from paraschut_core.db.connection import Database
-from paraschut_core.inotify import CommitNotifier
 from paraschut_core.watch import ChangeDetector, changes
 from tests.helpers import run_script
 
@@ -164,53 +163,6 @@ async def test_an_abandoned_iterator_leaves_no_thread(path: Path) -> None:
     await iterator.aclose()  # type: ignore[attr-defined]  # it is an async generator
     names = [thread.name for thread in threading.enumerate()]
     assert not any(name.startswith("paraschut-watch") for name in names), names
-
-
-# ------------------------------------------------------------------------------------ inotify itself
-
-
-@pytest.fixture
-def notifier(path: Path) -> Iterator[CommitNotifier]:
-    made = CommitNotifier(str(path))
-    yield made
-    made.close()
-
-
-def test_inotify_tells_of_a_commit_and_not_of_what_else_happens_there(
-    path: Path, notifier: CommitNotifier
-) -> None:
-    path.with_name("other.txt").write_text("a log in the same folder")
-    path.read_bytes()
-    assert not notifier.take()
-    write(path)
-    assert notifier.take()
-    assert not notifier.take()
-
-
-def test_inotify_tells_of_a_commit_to_a_write_ahead_log_that_came_later(
-    path: Path, notifier: CommitNotifier
-) -> None:
-    with Database(path, journal="wal") as db:
-        assert db.connection
-        notifier.take()
-        with db.transaction() as tx:
-            tx.connection.execute("INSERT INTO tombstone VALUES (?, 1)", (tx.rev,))
-        assert notifier.take()
-
-
-def test_inotify_tells_of_a_file_that_takes_the_place_of_another(
-    path: Path, notifier: CommitNotifier
-) -> None:
-    other = path.with_name("other.db")
-    other.write_bytes(path.read_bytes())
-    assert not notifier.take()
-    os.replace(other, path)
-    assert notifier.take()
-
-
-def test_where_there_is_no_folder_there_is_an_os_error(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="No such file"):
-        CommitNotifier(str(tmp_path / "gone" / "jobs.db"))
 
 
 async def test_a_commit_is_told_of_long_before_the_next_look(
