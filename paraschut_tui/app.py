@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -30,6 +29,7 @@ from .memory.memory import Memory
 from .memory.shelf import Keeper, Recent, Shelf
 from .screens.main import MainScreen
 from .terminal.paced import PacedApp
+from .terminal.parting import part_well
 from .words.acts import ACTS, outcome
 
 DEFAULT_THEME = "paraschut"
@@ -131,16 +131,7 @@ class ParaschutApp(PacedApp):
         self.theme_changed_signal.subscribe(self, self._retheme)
         if self._problem:
             self.notify(self._problem, severity="warning", markup=False)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            try:
-                loop.add_signal_handler(number, self._end, number)
-            except (RuntimeError, ValueError):
-                break  # not in the main thread (a test): signals are somebody else's business
-
-    def _end(self, number: int) -> None:
-        """Ends as if by `q`, so that the terminal is restored; the exit status tells the signal."""
-        self.exit(return_code=128 + number)
+        part_well(self)
 
     async def action_quit(self) -> None:
         """Leaves; if an action is under way, only when asked twice."""

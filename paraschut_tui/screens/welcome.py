@@ -13,6 +13,7 @@ from paraschut_core.text import clean_line
 from ..app import first_theme
 from ..look import Palette, themes
 from ..memory.shelf import Recent, Shelf
+from ..terminal.parting import part_well
 from ..terminal.strips import Part
 from ..widgets.line import Line
 from ..widgets.list_pane import ListPane
@@ -85,6 +86,7 @@ class WelcomeApp(App[Choice]):
         ]
 
     def on_mount(self) -> None:
+        part_well(self)
         pane = self.query_one(ListPane)
         pane.show(self._rows)
         pane.focus()

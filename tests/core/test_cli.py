@@ -254,8 +254,14 @@ def test_modules_in_the_working_directory_are_not_imported(cli: CommandLine) -> 
 # ------------------------------------------------------------------------------------ terminals
 
 
-def _on_terminal(cli: CommandLine, *arguments: object, keys: str = "", **environment: str) -> tuple[int, str]:
-    """Runs a command in a terminal of its own; returns its exit code and what it wrote there."""
+def _on_terminal(
+    cli: CommandLine, *arguments: object, keys: str = "", prompt: str = "]: ", **environment: str
+) -> tuple[int, str]:
+    """Runs a command in a terminal of its own; returns its exit code and what it wrote there.
+
+    Args:
+        keys: what is typed once `prompt` has been written.
+    """
     master, slave = pty.openpty()
     process = subprocess.Popen(
         [*COMMAND, *map(str, arguments)],
@@ -277,7 +283,7 @@ def _on_terminal(cli: CommandLine, *arguments: object, keys: str = "", **environ
             except OSError:  # how Linux says that the other side is closed
                 break
             written += data
-            if keys and written.endswith(b"]: "):
+            if keys and prompt.encode() in written:
                 os.write(master, keys.encode())
                 keys = ""
         return process.poll() is not None
@@ -338,11 +344,38 @@ def test_a_reset_of_many_batches_asks_on_a_terminal(cli: CommandLine) -> None:
     assert [cli.states(batch) for batch in batches] == [{0: "init"}] * 2
 
 
-def test_the_dashboard_opens_on_a_terminal_and_says_before_what_is_wrong(cli: CommandLine) -> None:
-    status, shown = _on_terminal(cli)
-    assert status == 1
+def test_where_there_is_no_database_a_terminal_shows_what_to_do(cli: CommandLine) -> None:
+    status, shown = _on_terminal(cli, keys="q", prompt="Enter chooses")
+    assert status == 0
     assert "There is no database" in shown
-    assert "\x1b[?1049h" not in shown  # no screen was opened for that
+    assert "See it work: the demo" in shown
+    assert "\x1b[?1049l" in shown  # the terminal is as it was
+    assert not cli.database.exists()
+
+
+def test_an_app_whose_terminal_is_gone_ends(cli: CommandLine) -> None:
+    """Also where no SIGHUP comes, since the terminal is not its session's own."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        COMMAND,
+        cwd=cli.folder,
+        env={**os.environ, "TERM": "xterm-256color"},
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+    )
+    os.close(slave)
+    try:
+        written = b""
+        while b"Enter chooses" not in written:
+            assert select.select([master], [], [], 60)[0], "no screen came"
+            written += os.read(master, 65536)
+        os.close(master)
+        process.wait(30)
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_stream_that_is_not_utf8_is_no_obstacle(cli: CommandLine) -> None:

@@ -1,0 +1,33 @@
+"""Parting: an app that ends by a signal, or without its terminal, leaves as if by `q`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from typing import Any
+
+from textual.app import App
+
+LOOK = 2.0
+"""Seconds between two looks at whether the terminal is still there."""
+
+
+def part_well(app: App[Any]) -> None:
+    """Has `app` exit on SIGTERM and SIGHUP, so that the terminal is restored, and when its terminal is gone;
+    the exit status tells the signal. To be called once it runs."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        try:
+            loop.add_signal_handler(number, _leave, app, number)
+        except (RuntimeError, ValueError):
+            return  # not in the main thread (a test): signals are somebody else's business
+    if sys.__stdin__ is not None and sys.__stdin__.isatty():
+        # Who is not the terminal's own session gets no SIGHUP, and Textual would read its end over and over.
+        descriptor = sys.__stdin__.fileno()
+        app.set_interval(LOOK, lambda: None if os.isatty(descriptor) else _leave(app, signal.SIGHUP))
+
+
+def _leave(app: App[Any], number: int) -> None:
+    app.exit(return_code=128 + number)
