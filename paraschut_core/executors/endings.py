@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"p([A-Za-z0-9]+)(?:-([0-9]+))?(?:_|$)")
 _ILLEGAL = re.compile(r"[^A-Za-z0-9._+-]+")
 
-# What a scheduler's own messages in a job's log say about its end, where its accounts do not.
+# What a scheduler's own messages in a job's log say about its end, where its accounts do not; a group is the
+# limit in seconds.
 _MESSAGES = (
-    (re.compile(r"cput .* exceeded limit"), "CPU time limit"),
-    (re.compile(r"DUE TO TIME LIMIT|walltime .* exceeded limit", re.IGNORECASE), "time limit"),
+    (re.compile(r"cput .* exceeded limit ([0-9]+)"), "CPU time limit"),
+    (re.compile(r"walltime .* exceeded limit ([0-9]+)"), "time limit"),
+    (re.compile(r"DUE TO TIME LIMIT", re.IGNORECASE), "time limit"),
     (
         re.compile(r"memory limit|oom[-_ ]kill|out of memory|mem .* exceeded limit", re.IGNORECASE),
         "out of memory",
@@ -111,5 +113,15 @@ def with_messages(ending: Ending, said: str) -> Ending:
         return ending
     reason = ending.reason
     if _VAGUE.match(reason):
-        reason = next((words for pattern, words in _MESSAGES if pattern.search(said)), reason)
+        reason = next(filter(None, (_told(said, *message) for message in _MESSAGES)), reason)
     return ending._replace(reason=reason, record={**ending.record, "log": said})
+
+
+def _told(said: str, pattern: re.Pattern[str], words: str) -> str:
+    """The reason in these words, and its limit as the accounts write it; '' if nothing of it was said."""
+    from .resources import clock
+
+    match = pattern.search(said)
+    if not match:
+        return ""
+    return f"{words} {clock(int(match[1]))}" if match.groups() else words

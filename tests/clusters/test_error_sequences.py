@@ -286,13 +286,10 @@ def test_their_deletes_fail_without_a_word_of_jobs_that_are_gone_so_the_queue_is
 
 def test_arrays_are_made_only_where_they_are_openpbss(pbs: PBSJobExecutor, commands: Commands) -> None:
     """Torque, and Slurm's commands in its manner, list the tasks of theirs otherwise."""
-    server = (
-        "Server: pbshost\n    server_state = Active\n    max_array_size = 10000\n    pbs_version = 23.06.06\n"
-    )
     torque = "Server: head\n    server_state = Active\n    scheduling = True\n    pbs_version = 6.1.2\n"
     down = sample("pbs/600_down_qstat")
     for answer, limit in [
-        (Says(out=server), 10_000),
+        (Says(out=sample("pbs/970_B_f").stdout), 10_000),
         (Says(out=torque), 1),
         (NO_JOBS, 1),
         (Says(out=sample("torque/pbs_qstat_B").stdout), 1),

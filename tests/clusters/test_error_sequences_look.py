@@ -133,8 +133,8 @@ def test_the_record_is_enough_while_the_scheduler_does_not_answer(
         ("slurmstepd: error: Detected 1 oom-kill event(s) in StepId=12.batch\n", "out of memory"),
         ("slurmstepd-n1: error: *** JOB 12 ON n1 CANCELLED AT x DUE TO TIME LIMIT ***\n", "time limit"),
         ("slurmstepd-n1: error: *** JOB 12 ON n1 CANCELLED AT x DUE TO NODE FAILURE ***\n", "node failed"),
-        ("=>> PBS: job killed: walltime 13 exceeded limit 2\n", "time limit"),
-        ("=>> PBS: job killed: cput 4 exceeded limit 3\n", "CPU time limit"),
+        ("=>> PBS: job killed: walltime 13 exceeded limit 2\n", "time limit 00:00:02"),
+        ("=>> PBS: job killed: cput 4 exceeded limit 3\n", "CPU time limit 00:00:03"),
         ("something else\n", "killed by signal 9 (SIGKILL)"),
     ],
 )
@@ -220,6 +220,21 @@ def test_slurms_commands_in_torques_manner_say_that_there_are_no_jobs_by_failing
         commands.play("qstat", *[Says(err=failed.stderr, status=failed.status)] * 9)
         with pytest.raises(SchedulerError, match=r"qstat -f"):
             pbs.poll()
+
+
+def test_pbs_tells_its_version_limits_and_queues(pbs: PBSJobExecutor, commands: Commands) -> None:
+    commands.play("qstat", Says(out=sample("pbs/971_Q_f").stdout), Says(out=sample("pbs/970_B_f").stdout))
+    assert pbs.health().splitlines() == [
+        "PBS 23.06.06",
+        "server_state = Active",
+        "max_queued = [u:PBS_GENERIC=5000]",
+        "max_array_size = 10000",
+        "job_history_enable = True",
+        "queue workq: open",
+        "queue short: not started, max_queued up to [u:PBS_GENERIC=2000], ncpus up to 4,"
+        " walltime up to 00:30:00, max_run up to [u:PBS_GENERIC=50]",
+        "queue parked: not started",
+    ]
 
 
 def test_pbs_that_is_down_is_an_error(pbs: PBSJobExecutor, commands: Commands) -> None:
