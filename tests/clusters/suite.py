@@ -216,6 +216,7 @@ class ClusterSuite:
         wait_for_end(executor, ids[1])
         wanted = {job.token: id_ for job, id_ in zip([*waiting, *ended], [*ids[0], *ids[1]], strict=True)}
         wait_until(lambda: executor.find([*wanted, "nosuch-1"]) == wanted, "all are found, and nothing else")
+        assert all(outcome.gone for outcome in executor.delete_many({id_: {} for id_ in ids[0]}).values())
 
     def test_the_scheduler_describes_a_job_and_itself(
         self, executor: ClusterExecutor, in_cluster: Cluster, work: Path
@@ -227,6 +228,7 @@ class ClusterSuite:
         assert len(executor.health().splitlines()) >= 2
         assert executor.isconnected()
         assert not in_cluster.executor(work, submit_host="no-such-host").isconnected()
+        assert executor.delete_many({id_: {}})[id_].gone
 
     def test_a_job_that_submits_another_keeps_its_variables_to_itself(
         self, executor: ClusterExecutor, in_cluster: Cluster, work: Path
