@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from paraschut_core.errors import SchedulerError
+from paraschut_core.executors.endings import user_name
 from paraschut_core.executors.pbs import PBSJobExecutor
 from paraschut_core.executors.sge import SGEJobExecutor
 from paraschut_core.executors.slurm import SlurmJobExecutor
@@ -159,10 +160,11 @@ def test_a_job_that_nobody_lists_is_found_by_its_record(slurm: SlurmJobExecutor,
 def test_grid_engines_reasons_are_asked_only_for_jobs_in_error_state(
     sge: SGEJobExecutor, commands: Commands
 ) -> None:
-    commands.play("qstat", Says(out=sample("sge/qstat_array").stdout))
-    sge.poll()
+    waiting = sample("sge/qstat_array").stdout.replace("JB_owner>root<", f"JB_owner>{user_name()}<")
+    commands.play("qstat", Says(out=waiting))
+    assert "12.1" in sge.poll()
     assert commands.calls("qstat") == 1
-    stuck = sample("sge/qstat_array").stdout.replace("hqw", "Eqw")
+    stuck = waiting.replace("hqw", "Eqw")
     # The details fail as a whole if one of the jobs is gone meanwhile, and tell of the others.
     details = sample("sge/qstat_j_eqw").stdout.replace("job_number:                 10", "job_number: 12")
     commands.play("qstat", Says(), Says(out=stuck), Says(out=details, err="jobs do not exist: 9\n", status=1))
