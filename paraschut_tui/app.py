@@ -28,15 +28,15 @@ from .look import Looks, Palette, themes
 from .memory.memory import Memory
 from .memory.shelf import Keeper, Recent, Shelf
 from .screens.main import MainScreen
-from .terminal.paced import PacedApp
 from .terminal.parting import part_well
+from .terminal.turns import InTurnApp
 from .words.acts import ACTS, outcome
 
 DEFAULT_THEME = "paraschut"
 LEAN_THEME = "paraschut-16"
 
 
-class ParaschutApp(PacedApp):
+class ParaschutApp(InTurnApp):
     """The dashboard of one project.
 
     Args:

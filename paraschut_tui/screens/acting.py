@@ -14,6 +14,7 @@ from ..figures import clock, count, plural
 from ..gateway.deeds import wrong_field, wrong_number
 from ..messages import ActionProgress
 from ..records import Target, Verdict
+from ..terminal.turns import forget_typed
 from ..words.acts import ACTS, outcome
 from .ask import AskScreen
 from .confirm import ConfirmScreen
@@ -101,6 +102,7 @@ class Acting(Targets):
         if not target and verb != "submit_next":
             reading = "The jobs are still being read." if self.scope.loading else ""
             self.say(reading or "There is no job under the cursor.")
+            forget_typed(self.app)
             return
         self._ask_and_act(verb, target, ask)
 
@@ -177,7 +179,7 @@ class Acting(Targets):
     @work(exclusive=True, group="act", exit_on_error=False)
     async def _undo(self) -> None:
         try:
-            latest, last = await self.gateway.last_acts()
+            latest, last = await self.before_keys(self.gateway.last_acts())
         except ParaschutError as error:
             self.say(str(error), "error")
             return
@@ -212,7 +214,7 @@ class Acting(Targets):
     async def _history(self) -> None:
         while True:
             try:
-                actions = await self.gateway.actions()
+                actions = await self.before_keys(self.gateway.actions())
             except ParaschutError as error:
                 self.say(str(error), "error")
                 return
@@ -234,7 +236,7 @@ class Acting(Targets):
                 await self.app.push_screen_wait(OutcomesScreen(self.palette, title, kept))
                 return
         try:
-            verdict = await self.gateway.outcomes(action)
+            verdict = await self.before_keys(self.gateway.outcomes(action))
         except ParaschutError as error:
             self.say(str(error), "error")
             return
@@ -247,7 +249,10 @@ class Acting(Targets):
             self.say("Read-only: nothing can be changed from here.", "warning")
         elif self._busy:
             self.say(f"{self._busy} is still under way; Esc stops it.", "warning")
-        return self.read_only or bool(self._busy)
+        else:
+            return False
+        forget_typed(self.app)
+        return True
 
     def _tell(self, verb: str, verdict: Verdict) -> None:
         """One line about what came of it; failures as a list, job by job."""

@@ -9,13 +9,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from paraschut_core.text import clean_line
 
+from ..terminal.turns import Question
 
-class AskScreen(ModalScreen[str]):
+
+class AskScreen(Question[str]):
     """Returns the text, "" if it was cancelled.
 
     Args:
@@ -44,6 +45,10 @@ class AskScreen(ModalScreen[str]):
 
     def on_mount(self) -> None:
         self.query_one(Input).focus()
+
+    def takes_unseen(self, key: str) -> bool:
+        """Text is typed ahead as it is; Enter alone does not accept what is proposed."""
+        return key != "enter" or self.query_one(Input).value != self._value
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()

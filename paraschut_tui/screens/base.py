@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
@@ -19,6 +20,7 @@ from ..gateway.gateway import Gateway
 from ..grid.marks import Marks
 from ..look import Looks, Palette
 from ..records import Verdict
+from ..terminal.turns import InTurnApp
 from ..widgets.batch_tree import BatchTree
 from ..widgets.filter_bar import FilterBar
 from ..widgets.job_details import JobDetails
@@ -29,6 +31,8 @@ from ..widgets.log_view import LogView
 from ..widgets.status_bar import StatusBar
 from .faults import tell_fault
 from .scope import Scope
+
+T = TypeVar("T")
 
 KEPT = 20
 """Acts of this session of which it is kept what became of each job."""
@@ -126,6 +130,11 @@ class DashboardBase(Screen[None]):
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         tell_fault(self, event)
+
+    async def before_keys(self, reading: Awaitable[T]) -> T:
+        """Waits for what decides where the next keys go; these wait, too."""
+        app = self.app
+        return await (app.before_keys(reading) if isinstance(app, InTurnApp) else reading)
 
     def say(self, text: str, severity: str = "information") -> None:
         """One line that comes and goes. The text may be anybody's: it is never taken for markup."""

@@ -97,13 +97,14 @@ class Choosing(Moving, Telling):
 
     @work(exclusive=True, group="choose", exit_on_error=False)
     async def action_palette(self) -> None:
-        recent = await self.dashboard.recent_databases()
+        recent = await self.before_keys(self.dashboard.recent_databases())
         entries = [*self._commands(), *self._views(), *self._settings(), *self._databases(recent)]
         await self._run(await self.app.push_screen_wait(PaletteScreen(self.palette, entries)))
 
     @work(exclusive=True, group="choose", exit_on_error=False)
     async def action_databases(self) -> None:
-        entries = [*self._databases(await self.dashboard.recent_databases())]
+        recent = await self.before_keys(self.dashboard.recent_databases())
+        entries = [*self._databases(recent)]
         entries.append(Entry("Another database", self._ask_database, "name its file"))
         await self._run(await self.app.push_screen_wait(PaletteScreen(self.palette, entries, "DATABASES")))
 

@@ -9,7 +9,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 from textual.worker import Worker
 
@@ -18,6 +17,7 @@ from paraschut_core.text import clean_line
 
 from ..job.raising import Raises
 from ..records import Preview, Target
+from ..terminal.turns import Question
 from ..words.acts import Act, affected, explanation, question, spared, summary
 from .faults import tell_fault
 
@@ -32,10 +32,10 @@ class Answer(NamedTuple):
     seen: Preview | None = None
 
 
-class ConfirmScreen(ModalScreen[Answer]):
+class ConfirmScreen(Question[Answer]):
     """Asks; the answer is an Answer.
 
-    Enter alone cancels: the focus is on Cancel. `y` says yes, once the counts are there.
+    Enter alone cancels: the focus is on Cancel. `y` says yes, once the counts are painted.
 
     Args:
         act: the action.
@@ -98,8 +98,11 @@ class ConfirmScreen(ModalScreen[Answer]):
         counts.update(Content("\n".join(clean_line(text) for text in summary(preview))))
         self.query_one("#dialog-meaning", Static).update(self._meaning())
         if n:
-            self._ready = True
-            self.query_one("#yes", Button).disabled = False
+            self.call_after_refresh(self._allow)
+
+    def _allow(self) -> None:
+        self._ready = True
+        self.query_one("#yes", Button).disabled = False
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         told = tell_fault(self, event)

@@ -9,6 +9,7 @@ from paraschut_core.text import clean_line
 
 from ..job.dossier import Sight
 from ..job.values import Path, as_typed
+from ..terminal.turns import forget_typed
 from ..widgets.job_details import JobDetails
 from .acting import Acting
 from .field import FieldScreen
@@ -60,6 +61,7 @@ class Detailing(Acting):
         if as_typed(message.value) is None:
             kind = clean_line(type(message.value).__name__)
             self.say(f"{name} is a {kind}: nothing to be typed in a line. Set it in Python.", "warning")
+            forget_typed(self.app)
             return
         self._edit(message.key, name, message.path, message.value, message.rev)
 

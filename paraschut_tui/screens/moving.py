@@ -16,6 +16,7 @@ from ..filters.completion import known_of
 from ..grid.layout import cells_that_fit
 from ..look import L_RUN, L_UNCONFIRMED
 from ..messages import BatchChosen, FilterClosed, FilterEdited
+from ..terminal.turns import forget_typed
 from ..widgets.batch_tree import BatchTree
 from ..widgets.job_grid import JobGrid
 from ..widgets.log_view import LogPlace, LogSources, LogView
@@ -285,7 +286,7 @@ class Moving(DashboardBase):
             self.say("Nothing runs.")
             return
         try:
-            rows = await self.gateway.rows(running)
+            rows = await self.before_keys(self.gateway.rows(running))
         except ParaschutError as error:
             self.say(str(error), "error")
             return
@@ -351,6 +352,7 @@ class Moving(DashboardBase):
 
     def action_filter(self) -> None:
         if self.snapshot is None or self.filter_bar.is_open:
+            forget_typed(self.app)
             return
         self.key_line.display = False
         known = known_of(self.snapshot, self.filter_bar.known.fields)

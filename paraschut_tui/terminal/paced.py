@@ -7,6 +7,7 @@ import os
 import select
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import cast
 
@@ -38,6 +39,8 @@ class PacedApp(App[None]):
         self._missed: list[Region] = []
         self._looks = 0
         self._holding: ExitStack | None = None
+        self._wondering: Callable[[float], object] | None = None
+        self._told: Callable[[float], object] | None = None
 
     def on_mount(self) -> None:
         self.app_resume_signal.subscribe(self, self._resumed)
@@ -55,9 +58,7 @@ class PacedApp(App[None]):
             regions = regions_of(renderable)  # Textual drops what comes while it is held
             self._missed += [self.size.region] if regions is None else regions
         super()._display(screen, cast("RenderableType | None", tightened(renderable, self._sent)))
-        if self._ask and self._driver is not None:
-            self._ask = False
-            self._driver.write(ASK)
+        self._ask_behind()
         if self._answers and self.wire.held():
             self._hold()
 
@@ -66,14 +67,36 @@ class PacedApp(App[None]):
         self._ask = self._answers and self.wire.sent(n)
 
     @property
+    def paints(self) -> bool:
+        """Whether what changes is painted now."""
+        return self._holding is None and not self._batch_count
+
+    def tell_when_taken(self, told: Callable[[float], object]) -> None:
+        """Has `told` called with when the terminal said that it has taken the next paint."""
+        self._wondering = told
+
+    def _ask_behind(self) -> None:
+        """Asks the terminal whether it has taken what was painted, if somebody wants to know."""
+        if self._wondering is not None and (not self._answers or self.wire.mute):
+            self._wondering(time.monotonic())
+            self._wondering = None
+        if (self._ask or (self._wondering is not None and self.wire.ask())) and self._driver is not None:
+            self._ask = False
+            self._told, self._wondering = self._wondering, None
+            self._driver.write(ASK)
+
+    @property
     def _answers(self) -> bool:
         """Whether there is a terminal that can be asked."""
         return type(self._driver).__name__ == "LinuxDriver"
 
     def on_cursor_position(self, event: events.CursorPosition) -> None:
         """The terminal has taken what was sent before it was asked."""
-        if self.wire.answered(event.time) and self._driver is not None:
-            self._driver.write(ASK)
+        told, self._told = self._told, None
+        if told is not None:
+            told(event.time)
+        self._ask = self.wire.answered(event.time)
+        self._ask_behind()
         log.debug("the terminal answered after %.3f s; window %d bytes", self.wire.delay, self.wire.window)
         self._let_go()
 

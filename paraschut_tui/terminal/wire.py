@@ -46,7 +46,8 @@ class Wire:
         self._asked = 0  # bytes sent up to the question, since the answer before
         self._since = 0  # bytes sent since the question
         self._rates: deque[float] = deque(maxlen=8)
-        self._mute = False
+        self.mute = False
+        """Whether this is a terminal that does not answer."""
         self.delay: float | None = None
         """Seconds that the latest answer took; None before the first."""
 
@@ -69,17 +70,18 @@ class Wire:
         """Takes down that `n` bytes were sent. Returns whether to ask behind them."""
         self._since += n
         due = self._since >= min(EVERY, self.window / 2)
-        return due and self._ask()
+        return due and self.ask()
 
     def answered(self, at: float) -> bool:
         """Takes down an answer that came at `at`. Returns whether to ask again."""
         if self._asked_at is None:
             return False  # nobody asked: a key that looks like an answer
-        self._mute = False
+        self.mute = False
         self.delay = max(at - self._asked_at, 1e-6)
-        self._rates.append(self._asked / self.delay)
+        if self._asked >= LEAST / 2 or not self._rates:
+            self._rates.append(self._asked / self.delay)  # of less it would be the delay alone that tells
         self._asked_at, self._asked = None, 0
-        return self._since > self.window / 2 and self._ask()
+        return self._since > self.window / 2 and self.ask()
 
     def forget(self) -> None:
         """No longer waits for an answer."""
@@ -87,13 +89,13 @@ class Wire:
 
     def held(self) -> bool:
         """Whether nothing may be sent now."""
-        if self._asked_at is None or self._mute:
+        if self._asked_at is None or self.mute:
             return False
         waited = self._waited()
         if self.delay is None:
             # At first no longer than it takes to tell slow from fast; a slow one then gets one paint.
-            self._mute = waited > MUTE
-            return not self._mute and (waited <= SLOW or self._since > LEAST)
+            self.mute = waited > MUTE
+            return not self.mute and (waited <= SLOW or self._since > LEAST)
         if waited > LOST:
             self._asked_at, self._asked = None, 0
             return False
@@ -102,7 +104,8 @@ class Wire:
     def _waited(self) -> float:
         return 0.0 if self._asked_at is None else self._clock() - self._asked_at
 
-    def _ask(self) -> bool:
+    def ask(self) -> bool:
+        """Takes down that the terminal is asked now. Returns whether to: not while an answer is to come."""
         if self._asked_at is not None:
             return False
         self._asked_at = self._clock()

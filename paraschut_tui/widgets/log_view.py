@@ -13,6 +13,7 @@ from textual.message import Message
 from paraschut_core.errors import ParaschutError
 from paraschut_core.logs import Pattern
 
+from ..terminal.turns import forget_typed
 from .log_base import LogBase
 from .log_external import editor, open_with, pager
 from .log_keys import LOG_KEYS, bindings
@@ -146,6 +147,7 @@ class LogView(LogBase):
     def _ask(self, question: str, value: str = "", literal: bool = False) -> None:
         if not self.pane.path:
             self.pane.tell("there is no log")
+            forget_typed(self.app)
             return
         self._status.display = False
         self._prompt.ask(question, value, literal=literal, history=self._searches)

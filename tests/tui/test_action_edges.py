@@ -24,7 +24,7 @@ from paraschut_tui.screens.outcomes import OutcomesScreen
 from tests.helpers import Scheduler
 
 from .project import add_batch, make_project, state_of, until
-from .test_actions import _key, confirm, dashboard, info_of, missing, shown, states, told
+from .test_actions import _key, asks, confirm, dashboard, info_of, missing, shown, states, told
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def settings(tmp_path: Path) -> Settings:
 
 async def asked(pilot: Pilot[None]) -> None:
     """Waits for a dialog that can be answered."""
-    await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmScreen) and pilot.app.screen._ready)
+    await until(pilot, lambda: asks(pilot.app.screen))
 
 
 def elsewhere(settings: Settings, scheduler: Scheduler, act: Callable[[Workspace], object]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from textual.screen import Screen
 from textual.widgets import Static
 
 from paraschut_core.config import Settings
@@ -64,10 +66,15 @@ def states(settings: Settings, batch_id: int) -> list[str]:
         return [info["state"] for info in read_batch_infos(ws.reader, batch_id)]
 
 
+def asks(screen: Screen[object]) -> bool:
+    """Whether it is a question that is painted, with its counts, and so can be answered."""
+    return isinstance(screen, ConfirmScreen) and screen._ready and screen.was_seen(time.monotonic())
+
+
 async def confirm(pilot: Pilot[None], key: str = "y") -> str:
     """Waits for the dialog and its counts, answers with `key`; returns what it said."""
     app = pilot.app
-    await until(pilot, lambda: isinstance(app.screen, ConfirmScreen) and app.screen._ready, "a dialog")
+    await until(pilot, lambda: asks(app.screen), "a dialog")
     said = " ".join(str(part.content) for part in app.screen.query(Static))
     await pilot.press(key)
     await until(pilot, lambda: not isinstance(app.screen, ConfirmScreen), "the dialog closes")

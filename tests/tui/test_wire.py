@@ -129,3 +129,17 @@ def test_an_answer_that_nobody_asked_for_is_not_one() -> None:
     line = Line(1e6)
     assert not line.wire.answered(3.0)
     assert line.wire.delay is None
+
+
+def test_a_question_out_of_turn_waits_for_the_answer_before_and_tells_nothing_of_the_speed() -> None:
+    line = Line(1e6, latency=0.1)
+    line.send(8_000)
+    assert not line.wire.ask(), "one is to be answered yet"
+    line.advance(0.5)
+    window = line.wire.window
+    line.wire.sent(40)
+    assert line.wire.ask()
+    line.advance(1.5)
+    line.wire.answered(line.now)
+    assert line.wire.window == window
+    assert line.wire.ask()
