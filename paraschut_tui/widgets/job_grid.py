@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
+from textual.actions import SkipAction
 from textual.binding import BindingType
 from textual.message import Message
 from textual.strip import Strip
@@ -154,9 +155,9 @@ class JobGrid(GridBase):
         self._widen(-2)
 
     def _widen(self, by: int) -> None:
-        """Makes this column wider or narrower."""
+        """Makes this column wider or narrower; among cells the key moves the border of the pane."""
         if self.density != "rows":
-            return
+            raise SkipAction
         least = columns.column_of(self.column).least
         if least:
             changed = [
