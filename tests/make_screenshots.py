@@ -48,6 +48,8 @@ SHOTS = (
     Shot("details", ("M", "i"), "exit status 3"),
     Shot("resubmit", ("M", "s"), "Resubmit job"),
     Shot("filter", ("slash", *"state", "colon", *"missing", "enter"), "state:missing"),
+    Shot("log", ("M", "enter", "plus"), "Traceback"),
+    Shot("overview", ("V",), "why attempts failed"),
     Shot("help", ("question_mark",), "resubmit"),
 )
 
