@@ -262,7 +262,7 @@ def test_a_dashboard_sees_what_is_live_missing_and_held_back_and_why(place: Plac
         assert snapshot.scheduler.failing_since is None
         place.go()
         wait_until(lambda: (working, 0) not in monitor.poll().live, "the first has ended", 120)
-        assert monitor.poll().held_back[working] == "1 missing hold back the next group"
+        assert monitor.poll().held_back[working] == "1 missing holds back the next group"
     finally:
         monitor.close()
 

@@ -85,7 +85,8 @@ def test_a_hundred_dashboards_on_one_file_all_see_the_end_and_disturb_nobody(
         seen = json.loads(watchers.output(280))
     late = sorted(at - ended for at, _, _ in seen)
     errors = sum(wrong for _, _, wrong in seen)
-    polls = len((project.folder / "polls").read_text().splitlines())
+    polled = project.folder / "polls"
+    polls = len(polled.read_text().splitlines()) if polled.exists() else 0
     allowed = (seen[-1][0] - began) / 3 + 4
     assert_sound(project.database)
     assert polls <= allowed, f"{polls} polls, where one in 3 s would do for all"

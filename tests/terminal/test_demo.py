@@ -116,7 +116,7 @@ def test_suspend_and_resume_bring_the_screen_back(project: Path, key: str) -> No
         terminal.signal(signal.SIGCONT)
         terminal.wait("human/map")
         terminal.press("?")
-        terminal.wait("resubmit: reset and submit", patience=20)
+        terminal.wait("of the focused pane", patience=20)
         terminal.press("\x1b")
         terminal.wait(lambda text: "resubmit: reset" not in text, "the help closed")
         terminal.press("q")

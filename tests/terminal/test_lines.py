@@ -70,9 +70,9 @@ def test_in_tmux_it_paints_and_a_hostile_name_neither_renames_the_window_nor_act
         assert run("display-message", "-p", "-t", "work", "#{window_name}/#{pane_title}").startswith("mine/")
         assert "renamed" not in run("display-message", "-p", "-t", "work", "#{pane_title}")
         run("send-keys", "-t", "work", "?")
-        wait_until(lambda: "resubmit: reset and submit" in shown(), "the help opened")
+        wait_until(lambda: "of the focused pane" in shown(), "the help opened")
         run("send-keys", "-t", "work", "Escape")
-        wait_until(lambda: "resubmit: reset and submit" not in shown(), "the help closed")
+        wait_until(lambda: "of the focused pane" not in shown(), "the help closed")
         run("send-keys", "-t", "work", "q")
         wait_until(lambda: "work" not in run("list-sessions"), "it ended")
     finally:
@@ -127,7 +127,7 @@ def test_over_ssh_it_paints_answers_keys_and_survives_a_cut_line(project: Path, 
     with Terminal([*ssh[:1], "-tt", *ssh[1:], words], size=(100, 30)) as terminal:
         terminal.wait("evil")
         terminal.press("?")
-        terminal.wait("resubmit: reset and submit")
+        terminal.wait("of the focused pane")
         terminal.press("\x1b")
         terminal.wait(lambda text: "resubmit: reset" not in text, "the help closed")
         terminal.press("q")

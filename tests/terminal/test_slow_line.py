@@ -55,7 +55,7 @@ def test_a_terminal_that_tells_nothing_is_written_to_all_the_same(project: Path)
         terminal.answers = False
         terminal.wait("soak/jobs")
         terminal.press("?")
-        terminal.wait("resubmit: reset and submit")
+        terminal.wait("of the focused pane")
         terminal.press("q")
         terminal.wait(lambda text: "resubmit: reset" not in text)
         terminal.press("q")
