@@ -28,7 +28,7 @@ from .look import Looks, Palette, themes
 from .memory.memory import Memory
 from .memory.shelf import Keeper, Recent, Shelf
 from .screens.main import MainScreen
-from .terminal.parting import part_well
+from .terminal.parting import part_well, patient_terminal
 from .terminal.turns import InTurnApp
 from .words.acts import ACTS, outcome
 
@@ -268,7 +268,8 @@ def run(
         executor=executor,
         shelf=Shelf(),
     )
-    app.run(mouse=settings.dashboard.mouse)
+    with patient_terminal():
+        app.run(mouse=settings.dashboard.mouse)
     app.take_answer()
     acting = app.gateway.acting
     if acting:

@@ -13,7 +13,7 @@ from paraschut_core.text import clean_line
 from ..app import first_theme
 from ..look import Palette, themes
 from ..memory.shelf import Recent, Shelf
-from ..terminal.parting import part_well
+from ..terminal.parting import part_well, patient_terminal
 from ..terminal.strips import Part
 from ..widgets.line import Line
 from ..widgets.list_pane import ListPane
@@ -103,4 +103,5 @@ class WelcomeApp(App[Choice]):
 
 def ask(reason: str, *, lean: bool = False) -> Choice:
     """Shows it; returns what was chosen."""
-    return WelcomeApp(reason, Shelf().recent()[:10], lean=lean).run(mouse=True) or Choice()
+    with patient_terminal():
+        return WelcomeApp(reason, Shelf().recent()[:10], lean=lean).run(mouse=True) or Choice()

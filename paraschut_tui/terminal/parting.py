@@ -6,7 +6,9 @@ import asyncio
 import os
 import signal
 import sys
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any, cast
 
 from textual.app import App
 
@@ -31,3 +33,37 @@ def part_well(app: App[Any]) -> None:
 
 def _leave(app: App[Any], number: int) -> None:
     app.exit(return_code=128 + number)
+
+
+class _Patient:
+    """A terminal that may go away: what is written to it then is lost, and nobody fails for it."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._file, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._file.write(text)
+        except OSError:
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._file.flush()
+        except OSError:
+            pass  # as above
+
+
+@contextmanager
+def patient_terminal() -> Iterator[None]:
+    """While an app runs: Textual's thread that writes would die of a terminal that is gone, its queue fill
+    up, and the app wait for ever to put in what restores the terminal."""
+    file = sys.__stderr__
+    sys.__stderr__ = cast(Any, _Patient(file)) if file is not None else None
+    try:
+        yield
+    finally:
+        sys.__stderr__ = file

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import select
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
+import termios
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -353,9 +357,13 @@ def test_where_there_is_no_database_a_terminal_shows_what_to_do(cli: CommandLine
     assert not cli.database.exists()
 
 
-def test_an_app_whose_terminal_is_gone_ends(cli: CommandLine) -> None:
-    """Also where no SIGHUP comes, since the terminal is not its session's own."""
+@pytest.mark.parametrize("signalled", [False, True])
+@pytest.mark.parametrize("pause", [0.0, 0.05, 0.1, 1.0])
+def test_an_app_whose_terminal_is_gone_ends(cli: CommandLine, pause: float, signalled: bool) -> None:
+    """Also where no SIGHUP comes, the terminal not being its session's own; and while it starts."""
+    cli.add("true")
     master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     process = subprocess.Popen(
         COMMAND,
         cwd=cli.folder,
@@ -368,9 +376,15 @@ def test_an_app_whose_terminal_is_gone_ends(cli: CommandLine) -> None:
     os.close(slave)
     try:
         written = b""
-        while b"Enter chooses" not in written:
+        while b"\x1b[?1049h" not in written:
             assert select.select([master], [], [], 60)[0], "no screen came"
             written += os.read(master, 65536)
+        end = time.monotonic() + pause
+        while (left := end - time.monotonic()) > 0:
+            if select.select([master], [], [], left)[0]:
+                os.read(master, 65536)
+        if signalled:
+            process.terminate()
         os.close(master)
         process.wait(30)
     finally:
