@@ -25,7 +25,7 @@ def part_well(app: App[Any]) -> None:
             loop.add_signal_handler(number, _leave, app, number)
         except (RuntimeError, ValueError):
             return  # not in the main thread (a test): signals are somebody else's business
-    if sys.__stdin__ is not None and sys.__stdin__.isatty():
+    if type(app._driver).__name__ == "LinuxDriver" and sys.__stdin__ is not None:
         # Who is not the terminal's own session gets no SIGHUP, and Textual would read its end over and over.
         descriptor = sys.__stdin__.fileno()
         app.set_interval(LOOK, lambda: None if os.isatty(descriptor) else _leave(app, signal.SIGHUP))

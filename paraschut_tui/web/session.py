@@ -102,7 +102,10 @@ class Session(AppService):
         for number in (signal.SIGTERM, signal.SIGKILL):
             if process.returncode is not None:
                 return
-            os.killpg(process.pid, number)
+            try:
+                os.killpg(process.pid, number)
+            except ProcessLookupError:
+                return  # it has ended meanwhile
             try:
                 await asyncio.wait_for(process.wait(), GRACE / 4)
             except asyncio.TimeoutError:

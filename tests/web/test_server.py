@@ -85,13 +85,11 @@ async def test_the_secret_is_another_each_time_and_in_no_process_list(serve: Ser
 
 
 async def test_read_only_reaches_the_dashboards(serve: Serve, demo_project: Path) -> None:
-    for arguments, changes in ((["--read-only"], False), ([], True)):
+    for arguments, awaited in ((["--read-only"], "read-only"), ([], "python/lines")):
         served = serve(*arguments)
         async with tab(served.address) as socket:
-            await drawn(socket, "python/lines")
-            await socket.send_json(["stdin", "?"])
-            seen = await drawn(socket, "next missing")
-        assert ("remove the batch" in seen) is changes
+            seen = await drawn(socket, awaited)
+        assert ("read-only" in seen) is bool(arguments)
         assert served.close() == ""
 
 
@@ -136,7 +134,7 @@ async def test_garbage_from_a_tab_harms_nobody(serve: Serve) -> None:
         await socket.send_json(["resize", {"width": 10**9, "height": -1}])
         await socket.send_json(["resize", {"width": 120, "height": 40}])
         await socket.send_json(["stdin", "?"])
-        await drawn(socket, "next missing")
+        await drawn(socket, "of the focused pane")
     async with tab(served.address) as socket:
         await drawn(socket, "python/lines")
         await socket.send_str("no JSON")
