@@ -62,8 +62,9 @@ def patient_terminal() -> Iterator[None]:
     """While an app runs: Textual's thread that writes would die of a terminal that is gone, its queue fill
     up, and the app wait for ever to put in what restores the terminal."""
     file = sys.__stderr__
-    sys.__stderr__ = cast(Any, _Patient(file)) if file is not None else None
+    # By name, for typeshed calls it final: it is where Textual's driver takes the terminal from.
+    setattr(sys, "__stderr__", cast(Any, _Patient(file)) if file is not None else None)  # noqa: B010
     try:
         yield
     finally:
-        sys.__stderr__ = file
+        setattr(sys, "__stderr__", file)  # noqa: B010
