@@ -222,21 +222,25 @@ def still_in_init(db: Database, keys: Iterable[JobKey]) -> list[JobKey]:
     return [key for key in keys if db.rows(sql, key)]
 
 
-def read_cells(db: Database, batch_id: int, chunk: int = 50_000) -> Iterator[list[tuple[int, str]]]:
-    """(JobIndex, state) of all of a batch's jobs in order, in chunks: each is one short read."""
+def read_cells(
+    db: Database, batch_id: int, first: int, chunk: int = 50_000
+) -> Iterator[list[tuple[int, str]]]:
+    """(JobIndex, state) of all of a batch's jobs in order, in chunks: each is one short read, and the one of
+    the `first` jobs the shortest."""
     last: int | None = None
+    size = first
     while True:
         rows = db.rows(
             "SELECT JobIndex, state FROM job WHERE BatchID = ?"
             + ("" if last is None else " AND JobIndex > ?")
             + " ORDER BY JobIndex LIMIT ?",
-            (batch_id, chunk) if last is None else (batch_id, last, chunk),
+            (batch_id, size) if last is None else (batch_id, last, size),
         )
         if rows:
             yield rows
-        if len(rows) < chunk:
+        if len(rows) < size:
             return
-        last = rows[-1][0]
+        last, size = rows[-1][0], chunk
 
 
 def read_keys(

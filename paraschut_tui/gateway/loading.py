@@ -105,7 +105,7 @@ class Loading:
         sent = False
         for batch_id in batches:
             indexes, states = array("q"), bytearray()
-            for chunk in read_cells(db, batch_id):
+            for chunk in read_cells(db, batch_id, _FIRST_LOOK):
                 if ticket != self._wanted:
                     return
                 indexes.extend(map(itemgetter(0), chunk))

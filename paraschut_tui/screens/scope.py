@@ -136,7 +136,7 @@ class Scope:
         if self.loading:
             self._stale = True
         else:
-            self._load(anew=True)
+            self._load(anew=self._grid.board.total > 0)
 
     def _remember_seat(self) -> None:
         if self._grid.cursor is not None and self.query is None:

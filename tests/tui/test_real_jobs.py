@@ -19,10 +19,13 @@ from paraschut_core.model import JobKey
 from paraschut_core.monitor import Monitor
 from paraschut_core.workspace import Workspace
 from paraschut_tui.app import ParaschutApp
+from paraschut_tui.gateway import loading
 from paraschut_tui.gateway.feed import Update
 from paraschut_tui.grid.columns import COLUMNS, SortKey
 from paraschut_tui.memory.memory import Memory
+from paraschut_tui.messages import CellsReady
 from paraschut_tui.screens.main import MainScreen
+from paraschut_tui.screens.scope import Scope
 from paraschut_tui.tree.outline import STATE, NodeKey
 
 from .project import main_screen, make_project, until
@@ -168,6 +171,26 @@ async def test_a_search_of_real_jobs_takes_in_what_comes_to_match_and_lets_go_of
 
 
 # ------------------------------------------------------------------------------------ what stays where it was
+
+
+async def test_when_it_opens_the_first_jobs_are_shown_before_all_are_read(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[tuple[bool, int]] = []
+    take = Scope.take_cells
+
+    def watched(scope: Scope, message: CellsReady) -> None:
+        take(scope, message)
+        taken.append((message.done, scope._grid.board.total))
+
+    monkeypatch.setattr(Scope, "take_cells", watched)
+    monkeypatch.setattr(loading, "_FIRST_LOOK", 7)
+    async with dashboard(project) as (pilot, screen):
+        await until(pilot, lambda: bool(taken) and taken[-1][0])
+        whole = screen.grid.board.total
+        assert whole > 7
+        assert taken[0] == (False, 7)
+        assert taken[-1] == (True, whole)
 
 
 async def test_cursor_marks_and_scroll_stay_with_their_jobs_whatever_changes(tmp_path: Path) -> None:
