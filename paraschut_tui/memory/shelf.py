@@ -5,11 +5,14 @@ Nothing depends on it: a file that cannot be read or written costs nothing but t
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import logging
 import os
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 from ..gateway.lanes import Lane
@@ -19,6 +22,8 @@ log = logging.getLogger(__name__)
 
 MOST = 50
 """Databases remembered, the latest used."""
+
+LOCK = "lock"
 
 
 class Recent(NamedTuple):
@@ -75,6 +80,21 @@ class Shelf:
         except OSError as error:
             log.info("cannot remember in %s: %s", path, error)
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keeps other dashboards from writing between a `recall` and the `remember` that builds on it.
+
+        Where the file system has no locks it goes without: then the later of two at one moment wins.
+        """
+        with ExitStack() as stack:
+            try:
+                os.makedirs(self.folder, mode=0o700, exist_ok=True)
+                file = stack.enter_context(open(os.path.join(self.folder, LOCK), "w", encoding="utf-8"))
+                fcntl.flock(file, fcntl.LOCK_EX)
+            except OSError as error:
+                log.info("cannot lock %s: %s", self.folder, error)
+            yield
+
     def recent(self) -> list[Recent]:
         """The databases that are remembered, the latest used first."""
         found = []
@@ -91,7 +111,7 @@ class Shelf:
         old = time.time() - 3600
         try:
             aged = sorted((os.path.getmtime(path), path) for path in self._files(""))
-            parts = [path for at, path in aged if not path.endswith(".json") and at < old]
+            parts = [path for at, path in aged if not path.endswith((".json", LOCK)) and at < old]
             whole = [path for _, path in aged if path.endswith(".json")]
             for path in parts + whole[: max(len(whole) - MOST, 0)]:
                 os.unlink(path)
@@ -136,8 +156,9 @@ class Keeper:
     def _write(self, memory: Memory) -> None:
         if memory is not self._last:
             return  # a newer one waits behind it
-        theirs, _ = self._shelf.recall(self._database)
-        self._shelf.remember(self._database, self._config, merged(memory, self._known, theirs))
+        with self._shelf.alone():
+            theirs, _ = self._shelf.recall(self._database)
+            self._shelf.remember(self._database, self._config, merged(memory, self._known, theirs))
         self._known = merged(self._known, Memory(), memory)
 
     def end(self) -> None:

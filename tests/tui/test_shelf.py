@@ -101,6 +101,17 @@ def test_two_dashboards_on_one_database_keep_each_others_filters(tmp_path: Path)
     assert (memory.filters, memory.saved, memory.cursor) == (("mine",), (("mine", "kept"),), JobKey(1, 3))
 
 
+def test_who_writes_waits_for_another_dashboard_that_is_about_to(tmp_path: Path) -> None:
+    shelf = Shelf(str(tmp_path))
+    with Shelf(str(tmp_path)).alone():
+        keeper = Keeper(shelf, "/x/jobs.db", "", Memory())
+        keeper.keep(Memory(filters=("mine",)))
+        keeper.close(patience=0.3)
+        assert shelf.recall("/x/jobs.db") == (Memory(), "")
+        shelf.remember("/x/jobs.db", "", Memory(filters=("theirs",)))
+    until_kept(shelf, lambda memory: set(memory.filters) == {"mine", "theirs"})
+
+
 def until_kept(shelf: Shelf, holds: object) -> None:
     end = time.monotonic() + PATIENCE
     while not holds(shelf.recall("/x/jobs.db")[0]):  # type: ignore[operator]  # a predicate
