@@ -52,7 +52,8 @@ def project(tmp_path: Path) -> Path:
 def test_in_tmux_it_paints_and_a_hostile_name_neither_renames_the_window_nor_acts(project: Path) -> None:
     tmux = [needs("tmux"), "-u", "-S", str(project / "tmux.sock"), "-f", "/dev/null"]
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "TERM": "xterm-256color"}
-    environment.pop("TMUX", None)
+    for name in ("TMUX", "COLUMNS", "LINES"):  # other tests may have left a size of theirs
+        environment.pop(name, None)
 
     def run(*arguments: str) -> str:
         answer = subprocess.run(
