@@ -24,6 +24,7 @@ MOST = 50
 """Databases remembered, the latest used."""
 
 LOCK = "lock"
+"""The file that is locked by who writes."""
 
 
 class Recent(NamedTuple):

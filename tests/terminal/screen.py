@@ -39,12 +39,7 @@ class Terminal:
         rate: float = 0.0,
     ) -> None:
         columns, rows = size
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("PARASCHUT")}
-        clean.update(
-            {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
-        )
-        for name in ("NO_COLOR", "PYTEST_CURRENT_TEST", "TMUX", "COLUMNS", "LINES"):
-            clean.pop(name, None)
+        clean = clean_environment() | {"COLORTERM": "truecolor", "LANG": "C.UTF-8"}
         self.screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self.screen)
         self._rate, self._credit, self._read_at = rate, 0.0, time.monotonic()
@@ -179,6 +174,17 @@ class Terminal:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def clean_environment() -> dict[str, str]:
+    """A user's environment in a terminal: nothing of the tests', no size but the terminal's own."""
+    left_out = ("NO_COLOR", "PYTEST_CURRENT_TEST", "TMUX", "COLUMNS", "LINES")
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PARASCHUT") and name not in left_out
+    }
+    return clean | {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
 
 
 def paraschut(*arguments: str) -> list[str]:
