@@ -16,7 +16,7 @@ from paraschut_core.db.connection import Database, Row
 from paraschut_core.errors import ParaschutError
 from paraschut_core.model import SPAWN, JobKey
 
-from ..filters.query import Query
+from ..filters.query import LogTerm, Query
 from ..grid.board import Cells, packed
 from ..look import Looks
 from ..messages import CellsReady, MatchesReady
@@ -58,6 +58,7 @@ class Loading:
         self._hunt: LogHunt | None = None
         self.found_in: dict[JobKey, str] = {}
         """Of jobs whose logs hold what the filter wants: which log it is, by the viewer's name for it."""
+        self._hunted: tuple[LogTerm, ...] = ()
         self._tickets = itertools.count(1)
         self._wanted = 0
 
@@ -160,8 +161,9 @@ class Loading:
         """Jobs that match (BatchID, JobIndex, state), and how much of the file has been looked through."""
         from paraschut_core.db.search import search
 
-        if query.log:
-            self.found_in = {}
+        if query.log and query.log != self._hunted:
+            # Looked for once more, what was found stays until it proves gone: a log may open meanwhile.
+            self.found_in, self._hunted = {}, query.log
         before = 0.0
         for part in search(db, _CELL, query.condition, missing):
             if not query.log:

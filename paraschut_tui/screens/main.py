@@ -448,16 +448,16 @@ class MainScreen(Detailing, AutoSubmit, Choosing):
             self.app.screen.show(sources)  # it lies over this one, and is of the same job
         query = self.scope.query
         wanted = next((term for term in query.log if term.wanted), None) if query is not None else None
-        sought = (key, wanted) if wanted is not None and key in self.gateway.found_in else None
+        stream = self.gateway.found_in.get(key) if wanted is not None else None
+        sought = (key, wanted) if wanted is not None and stream is not None else None
         before, self._sought = self._sought, sought
-        if sought is None or wanted is None:
+        if stream is None or wanted is None:
             if before is not None:
                 self.log_view.forget_search()
             self.log_view.show(sources)
         elif sought == before:
             self.log_view.show(sources)
         else:
-            stream = self.gateway.found_in[key]
             self.log_view.show_found(sources, stream, wanted.text, literal=not wanted.regex)
         if self.spawn_wanted is not None and self.spawn_wanted[0] == key:
             self.log_view.show_spawn(self.spawn_wanted[1])

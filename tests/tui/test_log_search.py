@@ -179,6 +179,9 @@ def test_what_is_found_is_sent_while_the_search_goes_on_and_a_newer_one_ends_it(
             assert len(posted) > 2 and shares == sorted(shares) and 0 < shares[0] < 1
             assert posted[-1].done and len(posted[-1].cells[0].indexes) == 300
             assert set(reading.found_in.values()) == {"stdout"} and JobKey(batch, 7) in reading.found_in
+            # A log that opens while all are looked through once more, opens where the find was.
+            next(reading._matching(db, 1, parse("log:CUDA"), ()))
+            assert len(reading.found_in) == 300
             posted.clear()
             reading._search(db, 0, parse("log:CUDA"), ())
             assert not any(message.cells for message in posted)
