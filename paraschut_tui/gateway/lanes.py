@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
+
+from paraschut_core.errors import ParaschutError
+
+from ..faults import fault_line
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -37,6 +44,21 @@ class Lane:
 
         self._tasks.put(run)
         return future
+
+    def guard(self, task: Callable[[], object], failed: Callable[[str], object]) -> None:
+        """Runs `task`, which nobody waits for, after all that was submitted before; why it failed is told to
+        `failed`, in the thread."""
+
+        def run() -> None:
+            try:
+                task()
+            except ParaschutError as error:
+                failed(str(error))
+            except Exception as error:
+                log.exception("fault in %s", threading.current_thread().name)
+                failed(fault_line(error))
+
+        self._tasks.put(run)
 
     def stop(self) -> None:
         """Has the thread end after what it is doing."""

@@ -76,7 +76,12 @@ class Loading:
             missing: what is missing now, for a query that asks for it.
         """
         ticket = self._wanted = next(self._tickets)
-        self._lane.submit(lambda: self._load(ticket, request, missing))
+
+        def failed(why: str) -> None:
+            self._db = None
+            self._post(CellsReady(ticket, [], True, why))
+
+        self._lane.guard(lambda: self._load(ticket, request, missing), failed)
         return ticket
 
     def match(self, ticket: int, query: Query, keys: Collection[JobKey], missing: Collection[JobKey]) -> None:
@@ -87,16 +92,12 @@ class Loading:
     def _load(self, ticket: int, request: Request, missing: Collection[JobKey]) -> None:
         if ticket != self._wanted:
             return
-        try:
-            if self._db is None:
-                self._db = self._open()
-            if request.query is not None:
-                self._search(self._db, ticket, request.query, missing)
-            else:
-                self._read_batches(self._db, ticket, request.batches)
-        except ParaschutError as error:
-            self._db = None
-            self._post(CellsReady(ticket, [], True, str(error)))
+        if self._db is None:
+            self._db = self._open()
+        if request.query is not None:
+            self._search(self._db, ticket, request.query, missing)
+        else:
+            self._read_batches(self._db, ticket, request.batches)
 
     def _read_batches(self, db: Database, ticket: int, batches: Sequence[int]) -> None:
         """Sends the first part at once, so that something is there to see, and all of it at the end."""

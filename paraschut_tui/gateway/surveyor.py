@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from textual.message import Message
 
 from paraschut_core.db.connection import Database
-from paraschut_core.errors import ParaschutError
 from paraschut_core.model import JobKey
 from paraschut_core.stats import Survey
 
@@ -40,13 +39,13 @@ class Surveyor:
         """Reads a window of time, of all jobs or of a batch's. The numbers come as SurveyReady messages with
         the ticket returned, more and more complete."""
         ticket = self._wanted = next(self._tickets)
-        self._lane.submit(lambda: self._guarded(ticket, lambda: self._begin(ticket, window, batch_id, lost)))
+        self._guard(ticket, lambda: self._begin(ticket, window, batch_id, lost))
         return ticket
 
     def go_on(self, lost: Mapping[JobKey, str]) -> None:
         """Reads what is new of the same."""
         ticket = self._wanted
-        self._lane.submit(lambda: self._guarded(ticket, lambda: self._catch_up(ticket, lost)))
+        self._guard(ticket, lambda: self._catch_up(ticket, lost))
 
     def stop(self) -> None:
         """Ends what is being read, and the thread."""
@@ -54,16 +53,20 @@ class Surveyor:
         self._lane.submit(self._close)
         self._lane.stop()
 
-    # ------------------------------------------------------------------ in the thread
+    def _guard(self, ticket: int, task: Callable[[], None]) -> None:
+        """Runs `task` in the thread, if that survey is still wanted then."""
 
-    def _guarded(self, ticket: int, task: Callable[[], None]) -> None:
-        if ticket != self._wanted:
-            return
-        try:
-            task()
-        except ParaschutError as error:
+        def run() -> None:
+            if ticket == self._wanted:
+                task()
+
+        def failed(why: str) -> None:
             self._close()
-            self._post(SurveyReady(ticket, None, str(error)))
+            self._post(SurveyReady(ticket, None, why))
+
+        self._lane.guard(run, failed)
+
+    # ------------------------------------------------------------------ in the thread
 
     def _close(self) -> None:
         if self._db is not None:

@@ -16,6 +16,7 @@ from textual.worker import Worker
 from paraschut_core.model import JobKey, Snapshot
 from paraschut_core.text import clean_line
 
+from ..faults import tell_fault
 from ..gateway.gateway import Gateway
 from ..grid.marks import Marks
 from ..look import Looks, Palette
@@ -29,7 +30,6 @@ from ..widgets.key_line import KeyLine
 from ..widgets.line import Line
 from ..widgets.log_view import LogView
 from ..widgets.status_bar import StatusBar
-from .faults import tell_fault
 from .scope import Scope
 
 T = TypeVar("T")

@@ -15,11 +15,11 @@ from textual.worker import Worker
 from paraschut_core.errors import ParaschutError
 from paraschut_core.text import clean_line
 
+from ..faults import tell_fault
 from ..job.raising import Raises
 from ..records import Preview, Target
 from ..terminal.turns import Question
 from ..words.acts import Act, affected, explanation, question, spared, summary
-from .faults import tell_fault
 
 
 class Answer(NamedTuple):

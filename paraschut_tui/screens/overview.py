@@ -136,23 +136,29 @@ class OverviewScreen(Screen[Target | None]):
             self._stale = True
 
     def _ask(self) -> None:
-        self._stale = False
         self._error = ""
-        self._ticket = self._gateway.survey(self.window, self.scope, self._snapshot.missing)
+        self._read()
         self._title()
+
+    def _read(self) -> None:
+        """Reads all anew; an error stays on the screen until there is an answer."""
+        self._stale = False
+        self._ticket = self._gateway.survey(self.window, self.scope, self._snapshot.missing)
 
     def _tick(self) -> None:
         """Reads on if something happened, or when time has gone on by a point."""
         now = self._clock()
+        if self._error:
+            if now >= self._due:
+                self._due = now + AGAIN
+                self._read()
+            return
         if self.summary is None or not self.summary.whole:
             return
         if (self._stale and now >= self._due) or now >= self.summary.until + self.summary.width:
             self._stale = False
             self._due = now + AGAIN
-            if self._error:
-                self._ask()
-            else:
-                self._gateway.survey_on(self._snapshot.missing)
+            self._gateway.survey_on(self._snapshot.missing)
 
     def take_survey(self, message: SurveyReady) -> None:
         """Shows newer numbers."""
@@ -191,6 +197,7 @@ class OverviewScreen(Screen[Target | None]):
         if summary is None:
             for empty in self._lists.values() if self._error else ():
                 empty.show((), note="")
+            self._list_titles()
             return
         curves = {
             "throughput": [plots.Curve(overview.spread(summary, "per_minute"), "success", filled=True)],

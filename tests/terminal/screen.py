@@ -131,6 +131,17 @@ class Terminal:
     def press(self, keys: str) -> None:
         self.process.send(keys)
 
+    def ask(self, keys: str, title: str) -> None:
+        """Presses keys that open a question, and waits until it can be answered: until it is counted, and
+        the program knows that it is seen. (It asks the terminal behind its paint; an answer that is typed
+        before is none.)"""
+        before = len(self.raw)
+        self.press(keys)
+        self.wait(lambda text: title in text and "counting" not in text, f"the question {title!r}")
+        asked = ASKS if self.answers else b""
+        self.wait(lambda _: asked in self.raw[self.raw.index(title.encode(), before) :], "that it is seen")
+        self.settle(0.3)
+
     def resize(self, columns: int, rows: int) -> None:
         self.process.setwinsize(rows, columns)
         self.screen.resize(rows, columns)

@@ -43,15 +43,11 @@ def test_the_demo_is_watched_repaired_and_left_with_the_keyboard(tmp_path: Path)
         # Its stderr is one key away, and says why.
         terminal.wait("FileNotFoundError")
         # Enter alone does nothing; y resubmits.
-        terminal.press("s")
-        terminal.wait("Resubmit job")
-        terminal.settle(0.3)  # a key that comes before the question can have been seen is no answer
+        terminal.ask("s", "Resubmit job")
         terminal.press("\r")
         terminal.wait(lambda text: "Resubmit job" not in text, "the dialog closed")
         assert "✗ 1 missing" in terminal.text
-        terminal.press("s")
-        terminal.wait("Resubmit job")
-        terminal.settle(0.3)  # a key that comes before the question can have been seen is no answer
+        terminal.ask("s", "Resubmit job")
         terminal.press("y")
         terminal.wait(lambda text: "✗" not in text.splitlines()[0], "nothing missing any more")
         terminal.wait(lambda text: counts(text)[0] == counts(text)[1] > 0, "all complete", patience=120)

@@ -101,6 +101,7 @@ class FakeGateway(Gateway):
         self.database = DatabaseHealth("/data/jobs.db", NOW)
         self.scheduler = SchedulerHealth("slurm", NOW - 4)
         self.asked: list[tuple[str, int | None]] = []
+        self.survey_error = ""
         self.deeds: list[tuple[str, Target, bool, str]] = []
         self.verdict = Verdict(1, can_undo=True)
         self.log: dict[str, tuple[str, ...]] = {}
@@ -317,7 +318,8 @@ class FakeGateway(Gateway):
     def survey(self, window: str, batch_id: int | None, missing: Mapping[JobKey, Missing]) -> int:
         ticket = next(self._numbers)
         self.asked.append((window, batch_id))
-        self._post(SurveyReady(ticket, made_up_summary(window, batch_id, list(self.batches))))
+        summary = None if self.survey_error else made_up_summary(window, batch_id, list(self.batches))
+        self._post(SurveyReady(ticket, summary, self.survey_error))
         return ticket
 
     def survey_on(self, missing: Mapping[JobKey, Missing]) -> None:

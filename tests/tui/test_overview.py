@@ -156,6 +156,23 @@ async def test_what_happens_meanwhile_is_read_soon_and_nothing_if_nothing_happen
         await until(pilot, lambda: gateway.asked[-1] == ("on", None))
 
 
+async def test_an_error_is_told_and_the_numbers_come_once_they_can_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("paraschut_tui.screens.overview.AGAIN", 0.0)
+    async with dashboard() as (pilot, _screen, gateway):
+        gateway.survey_error = "the file is locked"
+        await pilot.press("V")
+        await until(pilot, lambda: isinstance(pilot.app.screen, OverviewScreen))
+        screen = pilot.app.screen
+        assert isinstance(screen, OverviewScreen)
+        await until(pilot, lambda: "the file is locked" in shown(screen, "overview-title"))
+        assert "why attempts failed" in shown(screen, "reasons-title")
+        gateway.survey_error = ""
+        await until(pilot, lambda: "time limit" in shown(screen, "reasons"))
+        assert "locked" not in shown(screen, "overview-title")
+
+
 async def test_it_shows_a_real_history(tmp_path: Path) -> None:
     settings = make_project(tmp_path)
     batch = add_batch(settings, "human/map", ["true", "exit 3", "true", "exit 3", "exit 4"])
