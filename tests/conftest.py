@@ -74,6 +74,14 @@ def _faults(reporter: pytest.TerminalReporter) -> Iterator[tuple[str, tuple[int,
                     yield report.nodeid, value
 
 
+@pytest.fixture(scope="session", autouse=True)
+def state_of_nobody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What dashboards remember is not put beside what the user's own do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No PARASCHUT_* variable and no scheduler's; no configuration of the user's."""

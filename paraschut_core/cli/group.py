@@ -205,7 +205,7 @@ def _welcome(project: Project, reason: str, lean: bool) -> int:
         return run_command([*named, "init"]) or open_dashboard(Project(project.config, project.database, ()))
     if choice.what == "open":
         return open_dashboard(Project(choice.config or None, choice.database, ()))
-    return 0
+    return int(choice.status)
 
 
 def run_command(arguments: Sequence[str]) -> int:

@@ -9,7 +9,6 @@ from typing import TypeVar
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.reactive import Reactive
-from textual.screen import Screen
 from textual.widget import Widget
 from textual.worker import Worker
 
@@ -21,6 +20,7 @@ from ..gateway.gateway import Gateway
 from ..grid.marks import Marks
 from ..look import Looks, Palette
 from ..records import Verdict
+from ..terminal.steady import SteadyScreen
 from ..terminal.turns import InTurnApp
 from ..widgets.batch_tree import BatchTree
 from ..widgets.filter_bar import FilterBar
@@ -38,7 +38,7 @@ KEPT = 20
 """Acts of this session of which it is kept what became of each job."""
 
 
-class DashboardBase(Screen[None]):
+class DashboardBase(SteadyScreen[None]):
     """Widgets and state; what happens with them is in the classes that build upon this one.
 
     Args:

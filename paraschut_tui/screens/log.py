@@ -9,10 +9,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.reactive import Reactive
-from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
+from ..terminal.steady import SteadyScreen
 from ..widgets.log_view import LogPlace, LogSources, LogView
 
 _HINTS = (
@@ -20,7 +20,7 @@ _HINTS = (
 )
 
 
-class LogScreen(Screen[LogPlace]):
+class LogScreen(SteadyScreen[LogPlace]):
     """Shows one job's logs until Escape; its result is where the user was then.
 
     Args:

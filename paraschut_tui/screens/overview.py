@@ -9,7 +9,6 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import Screen
 
 from paraschut_core.model import Snapshot
 from paraschut_core.stats import WINDOWS, Summary
@@ -21,6 +20,7 @@ from ..look import Looks, Palette
 from ..messages import SurveyReady
 from ..overview import overview, plots
 from ..overview.overview import Entry, Target
+from ..terminal.steady import SteadyScreen
 from ..terminal.strips import Part
 from ..widgets.key_line import KeyLine
 from ..widgets.line import Line
@@ -47,7 +47,7 @@ _NOTES = {
 }
 
 
-class OverviewScreen(Screen[Target | None]):
+class OverviewScreen(SteadyScreen[Target | None]):
     """Returns where to go, None if it was left as it came.
 
     Args:

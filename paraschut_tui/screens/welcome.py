@@ -7,6 +7,7 @@ from typing import ClassVar, NamedTuple
 
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
+from textual.screen import Screen
 
 from paraschut_core.text import clean_line
 
@@ -14,6 +15,7 @@ from ..app import first_theme
 from ..look import Palette, themes
 from ..memory.shelf import Recent, Shelf
 from ..terminal.parting import part_well, patient_terminal
+from ..terminal.steady import SteadyScreen
 from ..terminal.strips import Part
 from ..widgets.line import Line
 from ..widgets.list_pane import ListPane
@@ -22,11 +24,12 @@ DEMO, INIT, OPEN = "demo", "init", "open"
 
 
 class Choice(NamedTuple):
-    """What the user wants: DEMO, INIT, to OPEN a database, or nothing ("")."""
+    """What the user wants: DEMO, INIT, to OPEN a database, or nothing (""), and the exit status then."""
 
     what: str = ""
     database: str = ""
     config: str = ""
+    status: int = 0
 
 
 class WelcomeApp(App[Choice]):
@@ -63,6 +66,9 @@ class WelcomeApp(App[Choice]):
         for one in recent:
             self._choices.append(Choice(OPEN, one.database, one.config))
             self._rows.append([("    ", "base"), (f"Open {clean_line(one.database)}", "text")])
+
+    def get_default_screen(self) -> Screen[object]:
+        return SteadyScreen()
 
     def compose(self) -> ComposeResult:
         palette = Palette(self.current_theme)
@@ -104,4 +110,5 @@ class WelcomeApp(App[Choice]):
 def ask(reason: str, *, lean: bool = False) -> Choice:
     """Shows it; returns what was chosen."""
     with patient_terminal():
-        return WelcomeApp(reason, Shelf().recent()[:10], lean=lean).run(mouse=True) or Choice()
+        app = WelcomeApp(reason, Shelf().recent()[:10], lean=lean)
+        return app.run(mouse=True) or Choice(status=app.return_code or 0)

@@ -358,7 +358,7 @@ def test_where_there_is_no_database_a_terminal_shows_what_to_do(cli: CommandLine
 
 
 @pytest.mark.parametrize("signalled", [False, True])
-@pytest.mark.parametrize("pause", [0.1, 1.0])
+@pytest.mark.parametrize("pause", [0.0, 0.05, 0.1, 1.0])
 def test_an_app_whose_terminal_is_gone_ends(cli: CommandLine, pause: float, signalled: bool) -> None:
     """Also where no SIGHUP comes, the terminal not being its session's own; and while it starts."""
     cli.add("true")

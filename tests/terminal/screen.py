@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 import pexpect
+import psutil
 import pyte
 
 ASKS = b"\x1b[6n"
@@ -26,6 +27,7 @@ class Terminal:
         size: (columns, rows).
         env: added to a clean environment.
         cwd: its working directory.
+        sized: whether the terminal tells its size.
         rate: bytes a second that the line takes (default: as many as come).
     """
 
@@ -36,6 +38,7 @@ class Terminal:
         size: tuple[int, int] = (160, 50),
         env: Mapping[str, str] | None = None,
         cwd: str | os.PathLike[str] | None = None,
+        sized: bool = True,
         rate: float = 0.0,
     ) -> None:
         columns, rows = size
@@ -52,10 +55,16 @@ class Terminal:
             list(argv[1:]),
             env={**clean, **(env or {})},
             cwd=None if cwd is None else os.fspath(cwd),
-            dimensions=(rows, columns),
+            dimensions=(rows, columns) if sized else (0, 0),
             timeout=PATIENCE,
         )
         self.process.delaybeforesend = None
+
+    @property
+    def cpu(self) -> float:
+        """CPU time that the program took so far (s)."""
+        times = psutil.Process(self.process.pid).cpu_times()
+        return float(times.user + times.system)
 
     # ------------------------------------------------------------------ reading
 

@@ -133,6 +133,25 @@ def test_a_log_of_itself_is_kept_on_request(project: Path, tmp_path: Path) -> No
         assert b"Cannot write the log /no/such/folder/x: No such file or directory." in terminal.raw
 
 
+@pytest.mark.parametrize("place", ["project", "nowhere"])
+def test_a_terminal_that_does_not_know_its_size_is_taken_for_eighty_columns(
+    project: Path, tmp_path: Path, place: str
+) -> None:
+    """As on a serial line."""
+    with Terminal(
+        paraschut(), size=(80, 24), cwd=project if place == "project" else tmp_path, sized=False
+    ) as terminal:
+        terminal.wait("human/" if place == "project" else "No paraschut.toml")
+        terminal.settle(quiet=1.0)
+        before = terminal.bytes, terminal.cpu
+        terminal.read(3.0)
+        assert terminal.bytes - before[0] <= 200
+        assert terminal.cpu - before[1] < 0.5, "it lays out its screen over and over"
+        terminal.signal(signal.SIGTERM)
+        assert terminal.wait_end() == 128 + signal.SIGTERM
+        assert terminal.restored
+
+
 def test_it_fits_eighty_columns_and_follows_the_window(project: Path) -> None:
     with Terminal(paraschut(), size=(80, 24), cwd=project) as terminal:
         terminal.wait("human/")
