@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 import time
@@ -34,6 +35,9 @@ from .words.acts import ACTS, outcome
 
 DEFAULT_THEME = "paraschut"
 LEAN_THEME = "paraschut-16"
+
+STARTED = 2.0
+"""Seconds after which what is there is there to stay."""
 
 
 class ParaschutApp(InTurnApp):
@@ -132,6 +136,7 @@ class ParaschutApp(InTurnApp):
         if self._problem:
             self.notify(self._problem, severity="warning", markup=False)
         part_well(self)
+        self.set_timer(STARTED, collect_garbage)
 
     async def action_quit(self) -> None:
         """Leaves; if an action is under way, only when asked twice."""
@@ -280,6 +285,12 @@ def run(
         told = outcome(ACTS[acting], verdict) if verdict else "it goes on; the history (@) will tell"
         _say(f"{ACTS[acting].ask}: {told}")
     return app.return_code or 0
+
+
+def collect_garbage() -> None:
+    """Looks for garbage from now on, and only among what is made from now on."""
+    gc.freeze()
+    gc.enable()
 
 
 def first_theme(lean: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -178,6 +179,7 @@ def open_dashboard(
         raise UsageError(
             "The dashboard needs a terminal. For a report use `paraschut queue`, for help `paraschut --help`."
         )
+    gc.disable()  # what a start makes stays: to look through it for garbage takes a tenth of the time
     # By name: the core does not know the dashboard, only that this command opens it.
     dashboard: Any = importlib.import_module("paraschut_tui.app")
     status: int = dashboard.run(

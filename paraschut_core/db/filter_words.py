@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import NamedTuple
 
 from ..text import clean_line
 
-WORD = re.compile(
-    r"""
+_WORD = r"""
       (?P<space>    [\ \t\n\f\r]+ )
     | (?P<comment>  -- | /\* )
     | (?P<text>     '(?:[^']|'')*' )
@@ -16,9 +16,7 @@ WORD = re.compile(
     | (?P<name>     `(?:[^`]|``)*` | \[[^\]]*\] | [A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]* )
     | (?P<number>   (?:[0-9]|\.[0-9]) (?:[eE][+-][0-9] | [A-Za-z0-9_.])* )
     | (?P<sign>     ->>? | \|\| | << | >> | <[=>]? | >=? | ==? | != | [-+*/%&|~,.()] )
-    """,
-    re.VERBOSE,
-)
+    """
 
 # SQLite's messages in clear words; {named} is what it names.
 WORDING = (
@@ -46,11 +44,22 @@ WORDING = (
 
 
 class Word(NamedTuple):
-    """One word of a condition: its kind (a group of WORD), and where it begins."""
+    """One word of a condition: its kind (a group of _WORD), and where it begins."""
 
     kind: str
     text: str
     start: int
+
+
+@cache
+def _word() -> re.Pattern[str]:
+    """Compiled when the first condition comes: it takes as long as all else that most commands do."""
+    return re.compile(_WORD, re.VERBOSE)
+
+
+def word_at(condition: str, place: int) -> re.Match[str] | None:
+    """The word of a condition that begins there; its kind is the group that matched."""
+    return _word().match(condition, place)
 
 
 def strange(condition: str, place: int) -> str:

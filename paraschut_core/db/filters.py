@@ -32,7 +32,7 @@ from ..errors import FilterError, UsageError
 from ..matching import Matcher, TooSlowError
 from ..model import JobKey
 from .connection import SQLITE_ERRORS, Database, Row
-from .filter_words import WORD, WORDING, Word, shown, strange
+from .filter_words import WORDING, Word, shown, strange, word_at
 
 SECONDS = 2.0
 """Longest time a condition may take (s)."""
@@ -190,7 +190,7 @@ class Filter:
         open_at: list[int] = []
         place = 0
         while place < len(condition):
-            match = WORD.match(condition, place)
+            match = word_at(condition, place)
             kind = match.lastgroup if match else None
             if match is None or kind is None or kind == "comment":
                 self._fail(strange(condition, place), place)
