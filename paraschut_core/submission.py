@@ -290,9 +290,7 @@ def _prepare(ws: Workspace, info: JobInfo, now: float) -> None:
 
 def log_paths(ws: Workspace, info: Mapping[str, Any], number: object) -> tuple[str, str]:
     """The documented paths of stdout and stderr: the pattern, with .<number> before its extension."""
-    fields = {name: _file_name(value) if isinstance(value, str) else value for name, value in info.items()}
-    fields["name"] = _file_name(name_text(info.get("name", "job")).replace("/", "_"))
-    fields["JobDir"] = ws.job_dir
+    fields = _NameParts(info, ws.job_dir)
     paths = []
     for pattern in (ws.settings.log_out, ws.settings.log_err):
         try:
@@ -301,6 +299,22 @@ def log_paths(ws: Workspace, info: Mapping[str, Any], number: object) -> tuple[s
             raise ConfigError(f"The log file pattern {pattern!r} cannot be filled in: {error!r}") from error
         paths.append(os.path.abspath(os.path.join(ws.job_dir, f"{stem}.{number}{extension}")))
     return paths[0], paths[1]
+
+
+class _NameParts(dict[str, Any]):
+    """A job's fields as parts of a file name: only those are made that a pattern asks for."""
+
+    def __init__(self, info: Mapping[str, Any], job_dir: str) -> None:
+        super().__init__(JobDir=job_dir)
+        self._info = info
+
+    def __missing__(self, name: str) -> Any:
+        if name == "name":
+            value: Any = name_text(self._info.get(name, "job")).replace("/", "_")
+        else:
+            value = self._info[name]
+        self[name] = _file_name(value) if isinstance(value, str) else value
+        return self[name]
 
 
 def _file_name(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
@@ -60,6 +61,7 @@ def task_of(id_: str) -> int | None:
     return int(match[1]) if match else None
 
 
+@cache
 def user_name(uid: int | None = None) -> str:
     """The name of a user (default: of this process's); the number where it has none."""
     import os

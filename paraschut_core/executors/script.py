@@ -20,6 +20,7 @@ import re
 import shlex
 import time
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 from ..errors import ScriptError
@@ -298,7 +299,12 @@ def _task_cases(jobs: Sequence[JobSpec], shared: Mapping[str, str]) -> str:
 
 def folder_for(job_dir: str) -> str:
     """Where this user's scripts for the jobs under `job_dir` are."""
-    return os.path.join(os.path.abspath(job_dir), ".paraschut", "scripts", user_name())
+    return _folder_for(job_dir if os.path.isabs(job_dir) else os.path.abspath(job_dir))
+
+
+@cache
+def _folder_for(job_dir: str) -> str:
+    return os.path.join(os.path.normpath(job_dir), ".paraschut", "scripts", user_name())
 
 
 def write(jobs: Sequence[JobSpec], dialect: Dialect, folder: str, modules: Sequence[str] = ()) -> str:
