@@ -11,7 +11,7 @@ import heapq
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
 from .db import statistics
@@ -67,7 +67,8 @@ class Point(NamedTuple):
 
 
 class Forecast(NamedTuple):
-    """When a batch will be done. `seconds` from now, None where nothing tells; `per_minute` jobs complete."""
+    """When a batch will be done, but for jobs that are `lost`. `seconds` from now, None where nothing tells;
+    `per_minute` jobs complete."""
 
     batch_id: int
     name: str
@@ -75,6 +76,7 @@ class Forecast(NamedTuple):
     total: int
     per_minute: float
     seconds: float | None
+    lost: int = 0
 
 
 class Reason(NamedTuple):
@@ -104,7 +106,8 @@ class Slow(NamedTuple):
 
 class Summary(NamedTuple):
     """All about one window of time. `width` is the length of each point (s); `whole` is False while only the
-    latest part of the window was read."""
+    latest part of the window was read. `lost` are the jobs among those that run or wait now, by their own
+    word, that nobody sees any more."""
 
     window: str
     batch_id: int | None
@@ -119,6 +122,7 @@ class Summary(NamedTuple):
     hosts: tuple[Host, ...]
     slowest: tuple[Slow, ...]
     whole: bool
+    lost: int = 0
 
 
 class Survey:
@@ -155,6 +159,7 @@ class Survey:
         self._recent: dict[tuple[JobKey, int], tuple[int, str, str]] = {}
         self._batches: dict[int, Batch] = {}
         self._running: list[Finish] = []
+        self._ended: set[JobKey] = set()
         self._bounds = self._now(lambda: statistics.read_bounds(self._db, self.batch_id))
         self._low, self._low_rev = self._bounds.last, self._bounds.rev
         self._now_at = self._clock()
@@ -169,6 +174,7 @@ class Survey:
             wanted = None if self.batch_id is None else (self.batch_id,)
             self._batches = read_batches(self._db, wanted)
             self._running = statistics.read_running(self._db, self.batch_id)
+            self._ended = statistics.read_ended(self._db, self.batch_id)
             return end()
         finally:
             self._db.rows("COMMIT")
@@ -280,6 +286,7 @@ class Survey:
                 reasons[kind] += n
                 hosts[host] += n
         lost = {} if lost is None else lost
+        gone = self._ended | {key for key in lost if self.batch_id in (None, key.batch_id)}
         where = {one.key: one.host for one in self._running}
         for key, reason in lost.items():
             if self.batch_id in (None, key.batch_id):
@@ -299,11 +306,12 @@ class Survey:
             points,
             sum(n for slot, n in self._completed.items() if slot >= first),
             sum(reasons.values()),
-            self._forecasts(now),
+            self._forecasts(now, Counter(key.batch_id for key in gone)),
             tuple(Reason(reason, n) for reason, n in reasons.most_common() if n > 0),
             tuple(Host(host, n, completed[host]) for host, n in hosts.most_common() if n > 0 and host),
-            self._slow_jobs(now, since, lost),
+            self._slow_jobs(now, since, gone),
             self.whole,
+            len(gone),
         )
 
     def _points(self, now: float, first: int) -> tuple[Point, ...]:
@@ -333,19 +341,26 @@ class Survey:
                 running, queued = running - more, queued - waiting
         return tuple(reversed(points))
 
-    def _forecasts(self, now: float) -> tuple[Forecast, ...]:
-        """For each batch that is not done: those that will be soonest first."""
+    def _forecasts(self, now: float, lost: Mapping[int, int]) -> tuple[Forecast, ...]:
+        """For each batch that is not done: those that will be soonest first.
+
+        Args:
+            lost: jobs, by batch, that will not become complete unless somebody sees to them.
+        """
         found = []
         for batch in self._batches.values():
             if batch.complete < batch.total:
                 pace = _pace(self._paces.get(batch.batch_id, Counter()), now)
-                left = batch.total - batch.complete
-                seconds = left / pace * MINUTE if pace else None
-                found.append(Forecast(batch.batch_id, batch.name, batch.complete, batch.total, pace, seconds))
+                gone = lost.get(batch.batch_id, 0)
+                left = batch.total - batch.complete - gone
+                seconds = left / pace * MINUTE if pace and left > 0 else None
+                found.append(
+                    Forecast(batch.batch_id, batch.name, batch.complete, batch.total, pace, seconds, gone)
+                )
         found.sort(key=lambda one: (one.seconds is None, one.seconds or 0.0, -one.batch_id))
         return tuple(found)
 
-    def _slow_jobs(self, now: float, since: float, lost: Mapping[JobKey, str]) -> tuple[Slow, ...]:
+    def _slow_jobs(self, now: float, since: float, lost: Collection[JobKey]) -> tuple[Slow, ...]:
         done = [Slow(*one, running=False) for one in self._slowest if one.at >= since]
         still = [
             Slow(one.key, now - one.at, now, one.host, True) for one in self._running if one.key not in lost

@@ -10,7 +10,7 @@ from . import output
 from .common import Project, json_option, pass_project, read_batches
 
 if TYPE_CHECKING:
-    from ..stats import Summary
+    from ..stats import Forecast, Summary
 
 _SHOWN = 10
 """Entries of each list that people are shown; JSON has them all."""
@@ -69,6 +69,7 @@ def as_dict(found: Summary) -> dict[str, object]:
         "until": found.until,
         "completed": found.completed,
         "failed": found.failed,
+        "lost": found.lost,
         "points": [point._asdict() for point in found.points],
         "forecasts": [
             {"BatchID": one.batch_id, **{k: v for k, v in one._asdict().items() if k != "batch_id"}}
@@ -95,7 +96,8 @@ def _show(found: Summary) -> None:
         f" minute), {found.failed:,} failed"
     )
     if last is not None:
-        output.line(f"now: {last.running:,} running, {last.queued:,} queued")
+        lost = f" ({found.lost:,} of them lost)" if found.lost else ""
+        output.line(f"now: {last.running:,} running, {last.queued:,} queued{lost}")
     if found.completed or found.failed:
         output.line()
         output.table(
@@ -108,7 +110,7 @@ def _show(found: Summary) -> None:
     _part(
         ("batch", "name", "done", "per minute", "left"),
         [
-            (one.batch_id, one.name, f"{one.done}/{one.total}", f"{one.per_minute:.3g}", _left(one.seconds))
+            (one.batch_id, one.name, f"{one.done}/{one.total}", f"{one.per_minute:.3g}", _left(one))
             for one in found.forecasts
         ],
     )
@@ -123,8 +125,11 @@ def _show(found: Summary) -> None:
     )
 
 
-def _left(seconds: float | None) -> str:
-    return "not known" if seconds is None else output.span(seconds)
+def _left(one: Forecast) -> str:
+    words = [] if one.seconds is None and one.lost else ["not known"]
+    if one.seconds is not None:
+        words = [output.span(one.seconds)]
+    return ", ".join([*words, f"{one.lost:,} lost"] if one.lost else words)
 
 
 def _part(headers: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:

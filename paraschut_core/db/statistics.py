@@ -109,6 +109,18 @@ def read_running(db: Database, batch_id: int | None = None) -> list[Finish]:
     return [Finish(JobKey(*row[:2]), 0.0, row[2], row[3] or "") for row in rows]
 
 
+def read_ended(db: Database, batch_id: int | None = None) -> set[JobKey]:
+    """The jobs that are queued or run by their own word, but whose attempt has ended by another's."""
+    rows = db.rows(
+        """SELECT job.BatchID, job.JobIndex FROM job CROSS JOIN ending
+             ON ending.BatchID = job.BatchID AND ending.JobIndex = job.JobIndex
+             AND ending.attempt = job.attempt
+           WHERE job.state IN ('submit', 'run', 'spawn') AND (?1 IS NULL OR job.BatchID = ?1)""",
+        (batch_id,),
+    )
+    return {JobKey(*row) for row in rows}
+
+
 def ending_slice(db: Database, last: int, size: int) -> int:
     """The revision above which there are about `size` endings up to the revision `last`."""
     rows = db.rows("SELECT rev FROM ending WHERE rev <= ? ORDER BY rev DESC LIMIT 1 OFFSET ?", (last, size))

@@ -69,9 +69,11 @@ def _forecast(one: Forecast, why: str) -> Entry:
         (f"{percent(one.done, one.total):>4}  ", "success"),
         (clean_line(one.name) or str(one.batch_id), "text"),
     ]
-    if why and one.seconds is None:
+    if one.lost:
+        parts.append((f"  {count(one.lost)} missing", "error"))
+    elif why and one.seconds is None:
         parts.append((f"  {clean_line(why)}", "warning"))
-    elif one.per_minute:
+    if one.per_minute and one.seconds is not None:
         parts.append((f"  {rate(one.per_minute)}", "muted"))
     return Entry(parts, Target(batch_id=one.batch_id))
 
@@ -191,12 +193,13 @@ def throughput_title(points: Sequence[Point], width: int) -> list[Part]:
     return [(" completed ", "success"), (fit(text, max(width - 13, 0)).rstrip(), "muted")]
 
 
-def load_title(points: Sequence[Point]) -> list[Part]:
+def load_title(summary: Summary) -> list[Part]:
     """Above the right curve."""
-    last = points[-1] if points else None
-    return [
+    last = summary.points[-1] if summary.points else None
+    parts: list[Part] = [
         (" running ", "accent"),
         (count(last.running if last else 0), "text"),
         ("  queued ", "queued"),
         (count(last.queued if last else 0), "text"),
     ]
+    return [*parts, (f"  {count(summary.lost)} of them missing", "error")] if summary.lost else parts

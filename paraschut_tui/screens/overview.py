@@ -212,7 +212,7 @@ class OverviewScreen(SteadyScreen[Target | None]):
             if width > 20 and height > 2:
                 pane.set_lines(plots.draw(drawn, width, height, overview.ticks(summary, width)))
         self._line("throughput").show(overview.throughput_title(summary.points, self.size.width // 2))
-        self._line("load").show(overview.load_title(summary.points))
+        self._line("load").show(overview.load_title(summary))
         found = overview.lists(summary, self._snapshot.batches, self._snapshot.held_back, self._looks)
         for name in _LISTS:
             entries: Sequence[Entry] = getattr(found, name)

@@ -232,6 +232,27 @@ def test_missing_jobs_of_which_nobody_knows_more_are_failures_now(history: Histo
     assert [slow.key for slow in found.slowest] == [JobKey(B, 0)]
 
 
+def test_jobs_whose_attempt_has_ended_neither_run_nor_are_waited_for(history: History) -> None:
+    steady = [Job(A, 600 - 30 * n, 0, 10, False, "n1") for n in range(1, 20)]
+    history.add(
+        [*steady, *(Job(A, 500, 0, None, False, "n2") for _ in range(3)), Job(B, 9, 1, None, False, "")]
+    )
+    history.fail(A, 19, NOW - 90, "exit status 3", "n2")
+    history.fail(A, 20, NOW - 80, "an earlier attempt's", "n2", attempt=0)
+    history.fail(A, 21, NOW - 70, "time limit", "n2")
+    reading = survey(history)
+    found = reading.read()
+    assert found.lost == 2
+    assert [slow.key for slow in found.slowest if slow.running] == [JobKey(A, 20), JobKey(B, 0)]
+    first, second = found.forecasts
+    assert (first.lost, first.seconds) == (2, pytest.approx(1 / first.per_minute * 60))
+    assert (second.lost, second.seconds) == (0, None)
+    found = reading.summary({JobKey(A, 20): "gone from the queue", JobKey(A, 21): "seen to be gone, too"})
+    assert found.lost == 3
+    stuck = next(one for one in found.forecasts if one.batch_id == A)
+    assert (stuck.lost, stuck.seconds) == (3, None), "nothing moves there"
+
+
 def test_the_slowest_jobs_are_the_finished_and_the_running_by_how_long_they_ran(history: History) -> None:
     history.add(
         [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,11 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from paraschut_core.model import JobKey
-from paraschut_core.stats import Survey
+from paraschut_core.stats import Forecast, Survey
 from paraschut_core.workspace import Workspace
 from paraschut_tui.app import ParaschutApp
 from paraschut_tui.filters.query import parse
+from paraschut_tui.look import Looks
 from paraschut_tui.overview import overview, plots
 from paraschut_tui.screens.overview import OverviewScreen
 from paraschut_tui.terminal.strips import Part
@@ -87,6 +89,25 @@ def test_the_numbers_on_the_screen_are_those_of_the_history() -> None:
 def test_a_host_leads_to_the_jobs_of_exactly_that_host(host: str) -> None:
     condition = parse(overview.host_filter(host, None)).condition
     assert f"hostname = '{host.replace(chr(39), chr(39) * 2)}'" in condition
+
+
+def words(parts: Sequence[Part]) -> str:
+    return "".join(text for text, _ in parts)
+
+
+def test_what_is_lost_is_neither_said_to_run_nor_to_be_done_soon() -> None:
+    summary = made_up_summary("1h", None, [MAP])
+    assert "missing" not in words(overview.load_title(summary))
+    assert words(overview.load_title(summary._replace(lost=3))).endswith("  3 of them missing")
+    stuck = Forecast(MAP, "human/map", 97, 100, 14.2, None, lost=3)
+    soon = stuck._replace(total=120, seconds=85.0)
+    told = overview.lists(
+        summary._replace(forecasts=(stuck, soon)), {}, {MAP: "3 missing hold back the next group"}, Looks()
+    )
+    assert [words(entry.parts).split(maxsplit=1) for entry in told.forecasts] == [
+        ["?", "97%  human/map  3 missing"],
+        ["~1m", "80%  human/map  3 missing  14/min"],
+    ]
 
 
 @given(st.text(min_size=1))
