@@ -307,8 +307,8 @@ class Survey:
             sum(n for slot, n in self._completed.items() if slot >= first),
             sum(reasons.values()),
             self._forecasts(now, Counter(key.batch_id for key in gone)),
-            tuple(Reason(reason, n) for reason, n in reasons.most_common() if n > 0),
-            tuple(Host(host, n, completed[host]) for host, n in hosts.most_common() if n > 0 and host),
+            tuple(Reason(reason, n) for reason, n in _ranked(reasons) if n > 0),
+            tuple(Host(host, n, completed[host]) for host, n in _ranked(hosts) if n > 0 and host),
             self._slow_jobs(now, since, gone),
             self.whole,
             len(gone),
@@ -366,6 +366,11 @@ class Survey:
             Slow(one.key, now - one.at, now, one.host, True) for one in self._running if one.key not in lost
         ]
         return tuple(heapq.nlargest(SLOWEST, (*done, *still), key=lambda one: (one.seconds, one.key)))
+
+
+def _ranked(counts: Counter[str]) -> list[tuple[str, int]]:
+    """The most first; among equals by name, so that no line jumps."""
+    return sorted(counts.items(), key=lambda one: (-one[1], one[0]))
 
 
 def _pace(completed: Counter[int], now: float) -> float:
