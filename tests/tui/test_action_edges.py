@@ -299,6 +299,12 @@ PASTED: dict[str, list[str]] = {
     "collect": ["b", "C"],
     "forced reset": ["b", "r", "FORCE"],
     "remove": ["D"],
+    "qdel": ["m", "d"],
+    "resubmit": ["m", "s"],
+    "submit these": ["A", "x"],
+    "submit a batch": ["b", "x"],
+    "submit next": ["S"],
+    "clean": ["b", "T"],
 }
 
 
@@ -314,6 +320,10 @@ async def test_the_command_in_the_history_does_the_same_when_it_is_pasted(
         run = f"UPDATE job SET state = 'run', {ids}"
         tx.connection.execute(f"{run} WHERE JobIndex = 0")
         tx.connection.execute("UPDATE job SET state = 'complete' WHERE JobIndex = 3")
+    for kept in ("result", "a.genes.1"):
+        path = tmp_path / str(first) / kept
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("x")
     copy = tmp_path.parent / f"{tmp_path.name}-copy"
     shutil.copytree(tmp_path, copy)
     async with dashboard(settings, batch=first) as (pilot, screen):
@@ -335,12 +345,36 @@ async def test_the_command_in_the_history_does_the_same_when_it_is_pasted(
     shell = (
         f'paraschut() {{ {shlex.quote(sys.executable)} -m paraschut_core.cli "$@"; }}; paraschut {command}'
     )
-    if "--force" in command or name == "remove":
+    if "--force" in command or name in ("remove", "clean"):
         shell += " --yes"
     subprocess.run(["bash", "-c", shell], cwd=copy, check=True, capture_output=True)
     pasted = Settings(database=str(copy / "jobs.db"), job_dir=str(copy), executor="local")
     assert _content(pasted, first, other) == _content(settings, first, other)
+    assert _files(copy / str(first)) == _files(tmp_path / str(first))
     assert _commands(pasted)[0].partition(" --yes")[0] in command or "; " in command
+
+
+async def test_the_command_of_an_undo_does_the_same_when_it_is_pasted(
+    settings: Settings, tmp_path: Path
+) -> None:
+    batch_id = add_batch(settings, "human/map", ["true"] * 2)
+    (tmp_path / "paraschut.toml").write_text('executor = "local"\n')
+    copy = tmp_path.parent / f"{tmp_path.name}-copy"
+    async with dashboard(settings) as (pilot, _screen):
+        await pilot.press("p", "7", "enter")
+        await confirm(pilot)
+        await told(pilot, "1 changed")
+        shutil.copytree(tmp_path, copy)
+        await pilot.press("z")
+        await confirm(pilot)
+        await until(pilot, lambda: len(_commands(settings)) == 2)
+    pasted = Settings(database=str(copy / "jobs.db"), job_dir=str(copy), executor="local")
+    assert info_of(pasted, batch_id, 0)["priority"] == 7
+    command = _commands(settings)[0]
+    assert command.startswith("undo ")
+    argv = [sys.executable, "-m", "paraschut_core.cli", *shlex.split(command)]
+    subprocess.run(argv, cwd=copy, check=True, capture_output=True)
+    assert info_of(pasted, batch_id, 0)["priority"] == info_of(settings, batch_id, 0)["priority"] == 1
 
 
 def _commands(settings: Settings) -> list[str]:
@@ -349,12 +383,21 @@ def _commands(settings: Settings) -> list[str]:
 
 
 def _content(settings: Settings, *batches: int) -> list[object]:
-    """What a user sees of the jobs; not when it was changed."""
+    """What a user sees of the jobs; not when it was changed, nor what a submission is called."""
     from paraschut_core.db.jobs import read_all_infos
 
     with Workspace(settings) as ws:
         infos = read_all_infos(ws.reader)
-    return [{k: v for k, v in info.items() if k != "rev"} for b in batches for info in infos.get(b, [])]
+    told = []
+    for info in (info for batch in batches for info in infos.get(batch, [])):
+        logs = {name: len(info.get(name) or ()) for name in ("stdout", "stderr")}
+        told.append({k: v for k, v in info.items() if k not in ("rev", "subtime", "submit_id")} | logs)
+    return told
+
+
+def _files(folder: Path) -> list[str]:
+    """A batch's own files, but for logs."""
+    return sorted(path.name for path in folder.iterdir() if path.is_file()) if folder.exists() else []
 
 
 # ------------------------------------------------------------------------------------ real processes
@@ -404,6 +447,56 @@ async def test_every_action_works_upon_real_processes(settings: Settings, tmp_pa
         await confirm(pilot)
         await until(pilot, lambda: screen.snapshot is not None and not screen.snapshot.batches)
         await until(pilot, lambda: "No batches yet" in shown(pilot))
+
+
+async def test_finished_jobs_are_collected_cleaned_boosted_and_all_of_it_undone_upon_real_processes(
+    settings: Settings, tmp_path: Path
+) -> None:
+    batch_id = add_batch(settings, "human/map", ["true"] * 2)
+    run = f"{shlex.quote(sys.executable)} -m paraschut_core.cli run {batch_id}"
+    made = f"sh -c 'echo x > {tmp_path}/{batch_id}/a.genes.1; echo x > {tmp_path}/{batch_id}/result'"
+    with Workspace(settings) as ws:
+        from paraschut_core.actions import set_fields
+
+        for index, command in enumerate((made, "sh -c 'exit 3'")):
+            script = f"{run} {index} -- {command}"
+            set_fields(ws, [JobKey(batch_id, index)], {"script": script}, {})
+
+    def files() -> list[str]:
+        return _files(tmp_path / str(batch_id))
+
+    async with dashboard(settings) as (pilot, screen):
+        await pilot.press("S")
+        await confirm(pilot)
+        await until(pilot, lambda: states(settings, batch_id)[0] == "complete")
+        await until(pilot, lambda: "✗ 1 missing" in screen.status.text)
+        assert "a.genes.1" in files()
+        await pilot.press("g", "T")
+        assert "1 file" in await confirm(pilot)
+        await told(pilot, "1 removed")
+        assert "result" in files() and "a.genes.1" not in files()
+        # Collected is what is complete; the undo makes it so again, and the missing one is not touched.
+        await pilot.press("b", "C")
+        await confirm(pilot)
+        await until(pilot, lambda: states(settings, batch_id) == ["collected", "run"])
+        await pilot.press("z")
+        assert "Undo collect of 1 job" in await confirm(pilot)
+        await until(pilot, lambda: states(settings, batch_id) == ["complete", "run"])
+        # A boost of the missing one, its reset, and both taken back: nothing of it ran meanwhile.
+        await pilot.press("escape", "M", "p", *(_key(c) for c in "+5"), "enter")
+        await confirm(pilot)
+        await told(pilot, "1 boosted")
+        assert info_of(settings, batch_id, 1)["priority"] == 6
+        await pilot.press("r")
+        await confirm(pilot)
+        await until(pilot, lambda: states(settings, batch_id) == ["complete", "init"])
+        for state, priority in (("run", 6), ("run", 1)):
+            await pilot.press("z")
+            await confirm(pilot)
+            await until(pilot, lambda now=priority: info_of(settings, batch_id, 1)["priority"] == now)  # type: ignore[misc]
+            await until(pilot, lambda now=state: states(settings, batch_id)[1] == now)  # type: ignore[misc]
+        await until(pilot, lambda: "✗ 1 missing" in screen.status.text)
+        assert info_of(settings, batch_id, 1)["attempt"] == 1
 
 
 def test_a_documented_function_prints_what_it_did_not_submit(
