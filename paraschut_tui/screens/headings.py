@@ -79,6 +79,7 @@ def grid_title(
         left.append(("  sorting", "muted"))
     if error:
         left.append((f"  {clean_line(error)}", "error"))
+        right.insert(0, ("  ! says all  ", "muted"))
     return left, right
 
 

@@ -299,8 +299,11 @@ class Moving(DashboardBase):
         self.scope.reload()
 
     def action_trouble(self) -> None:
-        """All that is known of how the database and the scheduler are."""
-        self.app.push_screen(TroubleScreen(self.palette, self.snapshot, self.gateway.journal(), self.clock()))
+        """All that is known of how the database and the scheduler are, and what is wrong with the filter."""
+        journal = self.gateway.journal()
+        self.app.push_screen(
+            TroubleScreen(self.palette, self.snapshot, journal, self.clock(), self.scope.error)
+        )
 
     # ------------------------------------------------------------------ rows and columns
 
@@ -386,6 +389,8 @@ class Moving(DashboardBase):
         self.key_line.display = True
         self.scope.set_filter(message.text)
         self.grid.focus()
+        if message.text and self.scope.error:
+            self.say(self.scope.error, "error")  # the narrow layout has no title where there is no filter
 
     def say_matches(self) -> None:
         """Tells beside the filter how much matches it, or above it what is wrong with it."""

@@ -55,6 +55,7 @@ class Scope:
         self.found = 0
         """Jobs that the search under way has found so far."""
         self.error = ""
+        self._refused = ""  # why the query in force cannot be answered
         self.saved: Mapping[str, str] = {}
         """Saved filters by name, for the filters that call them."""
 
@@ -88,16 +89,19 @@ class Scope:
     def set_filter(self, text: str) -> None:
         """Shows what matches; "" shows the batch of the job under the cursor. What is wrong with the text is
         in `error`."""
-        self.error = ""
         try:
             query = parse(text, saved=self.saved) if text.strip() else None
         except FilterError as error:
             self.error = str(error)
             self._changed()
             return
+        same = (query and query.text) == (self.query and self.query.text)
+        if not same:
+            self._refused = ""
+        self.error = self._refused
         if query is None and self.query is not None:
             self._leave_filter()
-        elif (query and query.text) != (self.query and self.query.text):
+        elif not same:
             if self.query is None:
                 self._remember_seat()
                 self._home = self._grid.cursor
@@ -165,7 +169,7 @@ class Scope:
         self.loading = not message.done
         self.searched = message.searched
         self.found = sum(len(part.states) for part in message.cells)
-        self.error = message.error
+        self.error = self._refused = message.error
         wrong = message.error and self.query is not None  # SQLite does not take it: what was shown stays
         if wrong or (self.loading and (self._anew or not message.cells)):
             self._changed()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Sequence
 from typing import ClassVar
@@ -26,6 +27,7 @@ class TroubleScreen(ModalScreen[None]):
     Args:
         journal: lines of the program's log, the latest last.
         now: epoch seconds.
+        filter_error: what is wrong with the filter.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -33,11 +35,18 @@ class TroubleScreen(ModalScreen[None]):
     ]
 
     def __init__(
-        self, palette: Palette, snapshot: Snapshot | None, journal: Sequence[str], now: float
+        self,
+        palette: Palette,
+        snapshot: Snapshot | None,
+        journal: Sequence[str],
+        now: float,
+        filter_error: str = "",
     ) -> None:
         super().__init__()
         self._palette = palette
         self._lines: list[list[Part]] = [[("HOW IT IS", "accent-bold"), ("   Esc closes", "muted")], []]
+        if filter_error:
+            self._lines += [[("filter", "bold")], *_error(filter_error), []]
         if snapshot is not None:
             self._lines += _database(snapshot, now)
             self._lines += _scheduler(snapshot, now)
@@ -49,7 +58,23 @@ class TroubleScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="sheet"):
-            yield TextPane(self._palette, self._lines)
+            yield TextPane(self._palette)
+
+    def on_resize(self) -> None:
+        pane = self.query_one(TextPane)
+        self.call_after_refresh(lambda: pane.set_lines(_wrapped(self._lines, pane.size.width - 2)))
+
+
+def _wrapped(lines: Sequence[list[Part]], width: int) -> list[list[Part]]:
+    """The lines, with text that is too long for one going on below itself."""
+    wrapped = []
+    for parts in lines:
+        *before, (text, role) = parts or [("", "base")]
+        indent = sum(len(one) for one, _ in before)
+        first, *rest = textwrap.wrap(text, max(width - indent, 20), drop_whitespace=False) or [""]
+        wrapped.append([*before, (first, role)])
+        wrapped += [[(" " * indent, "base"), (part.lstrip(), role)] for part in rest]
+    return wrapped
 
 
 def _database(snapshot: Snapshot, now: float) -> list[list[Part]]:

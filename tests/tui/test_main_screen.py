@@ -17,8 +17,10 @@ from paraschut_tui.look import L_MISSING
 from paraschut_tui.screens.help import HelpScreen
 from paraschut_tui.screens.log import LogScreen
 from paraschut_tui.screens.main import MainScreen
+from paraschut_tui.screens.trouble import TroubleScreen
 from paraschut_tui.tree.outline import BATCH
 from paraschut_tui.widgets.line import Line
+from paraschut_tui.widgets.text_pane import TextPane
 
 from .fake import NOW, FakeBatch, FakeGateway
 from .project import main_screen, until
@@ -283,6 +285,34 @@ async def test_a_wrong_condition_is_told_while_typing_and_leaves_the_jobs_shown(
         await pilot.press("slash", *"sql:bad")
         await until(pilot, lambda: "no such column" in screen.query_one("#filter-hints", Line).text)
         assert screen.grid.board.total == 300
+
+
+async def test_a_wrong_condition_stays_told_when_it_is_put_in_force() -> None:
+    async with dashboard() as (pilot, screen, _):
+        await pilot.press("slash", *"sql:bad")
+        await until(pilot, lambda: "no such column" in line(screen, "filter-hints"))
+        await pilot.press("enter")
+        await until(pilot, lambda: "FILTER  sql:bad  no such column: bad" in line(screen, "grid-title"))
+        assert "! says all" in line(screen, "grid-title")
+        await pilot.press("slash", "enter")
+        await pilot.pause(0.3)
+        assert screen.scope.error == "no such column: bad"
+        await pilot.press("escape")
+        await until(pilot, lambda: screen.scope.query is None and not screen.scope.error)
+
+
+async def test_what_is_wrong_with_a_filter_is_told_in_full_on_a_key() -> None:
+    async with dashboard(size=(80, 24)) as (pilot, screen, _):
+        await pilot.press("slash", *"(log:x)", "enter")
+        await until(pilot, lambda: any("log: reads files" in n.message for n in pilot.app._notifications))
+        whole = screen.scope.error
+        assert len(whole) > 80
+        await pilot.press("exclamation_mark")
+        await until(pilot, lambda: isinstance(pilot.app.screen, TroubleScreen))
+        pane = pilot.app.screen.query_one(TextPane)
+        await until(pilot, lambda: "log: reads files" in pane.build_line(3, pane.size.width).text)
+        told = " ".join(pane.build_line(row, pane.size.width).text.strip() for row in range(3, 6))
+        assert whole in told
 
 
 async def test_an_empty_database_tells_how_to_begin() -> None:
