@@ -47,7 +47,7 @@ class ParaschutApp(InTurnApp):
         settings: the project.
         filter_text: a filter to begin with.
         batch: the BatchID to begin with.
-        read_only: no key changes anything (also if the settings say so).
+        read_only: no key changes anything (also if the settings say so, or the file cannot be written).
         lean: few bytes for slow lines: sixteen colours, no animation; None: as the settings say, and if
             they leave it to the terminal, by how fast that is.
         executor: instead of the one that the settings name.
@@ -83,7 +83,8 @@ class ParaschutApp(InTurnApp):
         self.settings = settings
         self.lean = _lean(settings.dashboard.lean if lean is None else lean)
         """Whether few bytes are to be sent; None: that is for the line's speed to say."""
-        self.read_only = read_only or settings.dashboard.read_only
+        self._asked_read_only = read_only
+        self.read_only = self._only_reads(settings)
         self.looks = gateway.looks if gateway is not None else Looks()
         self.gateway = gateway or Gateway(settings, self.looks, executor)
         self._filter_text = filter_text
@@ -101,6 +102,14 @@ class ParaschutApp(InTurnApp):
         self.theme = self._first_theme()
         if self.lean:
             self.animation_level = "none"
+
+    def _only_reads(self, settings: Settings) -> bool:
+        if self._asked_read_only or settings.dashboard.read_only:
+            return True
+        path = settings.database
+        # SQLite writes a journal beside the file. One that is not there yet is somebody else's to tell of.
+        needed = (path, os.path.dirname(path) or ".")
+        return os.path.exists(path) and not all(os.access(one, os.W_OK) for one in needed)
 
     def _first_theme(self) -> str:
         for wanted in (self.settings.dashboard.theme, "" if self.lean else self.memory.theme):
@@ -200,7 +209,7 @@ class ParaschutApp(InTurnApp):
             self._complain("An action is under way here; Esc stops it.")
             return
         try:
-            settings, memory, problem = await asyncio.wrap_future(
+            settings, memory, problem, self.read_only = await asyncio.wrap_future(
                 self._lane.submit(lambda: self._prepare(database, config))
             )
         except ParaschutError as error:
@@ -215,7 +224,7 @@ class ParaschutApp(InTurnApp):
         if problem:
             self._complain(problem)
 
-    def _prepare(self, database: str, config: str) -> tuple[Settings, Memory, str]:
+    def _prepare(self, database: str, config: str) -> tuple[Settings, Memory, str, bool]:
         """All that can be wrong with a database is found before the present one is left."""
         from paraschut_core import config as configuration
         from paraschut_core.workspace import open_database
@@ -224,7 +233,8 @@ class ParaschutApp(InTurnApp):
         settings = configuration.load(known, database, os.path.dirname(database))
         with open_database(settings, read_only=True) as opened:
             opened.rows("SELECT rev FROM revision")
-        return settings, *(self.shelf.recall(database) if self.shelf is not None else (Memory(), ""))
+        memory, problem = self.shelf.recall(database) if self.shelf is not None else (Memory(), "")
+        return settings, memory, problem, self._only_reads(settings)
 
     def _begin_with(self, settings: Settings, memory: Memory) -> None:
         """Leaves the present database for another."""

@@ -8,6 +8,7 @@ until what the keys before it did is done. A question is answered by nobody who 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Awaitable
@@ -21,6 +22,8 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Input
 
 from .paced import PacedApp
+
+log = logging.getLogger(__name__)
 
 ROUNDS = 4
 """Rounds through the focused widget and all around it until a key's last effect is there: the key, a message
@@ -100,6 +103,10 @@ class InTurnApp(PacedApp):
         try:
             await asyncio.wait_for(self._settle(), PATIENCE)
         except asyncio.TimeoutError:
+            if self._typed:
+                log.warning(
+                    "%d keys typed ahead are dropped: what came before them takes long", len(self._typed)
+                )
             self.forget_typed()
 
     async def _settle(self) -> None:

@@ -15,6 +15,7 @@ from paraschut_core.errors import DatabaseError
 from paraschut_core.monitor import Monitor
 from paraschut_core.workspace import Workspace
 from tests.helpers import BATCH, Project, Scheduler, assert_sound, run_script
+from tests.terminal.screen import Terminal, paraschut
 
 
 def test_a_file_that_may_not_grow_is_an_error_and_loses_nothing(project: Project) -> None:
@@ -56,6 +57,28 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip(f"this machine mounts no tmpfs: {mounted.stderr.decode().strip()}")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_dashboard_on_a_file_that_cannot_be_written_shows_it_and_offers_no_change(small_disk: Path) -> None:
+    """As on a snapshot, or on what belongs to somebody else."""
+    run_script(
+        """
+        import sys
+        import paraschut_core as psu
+        job = psu.get_job_template(SetID=True)
+        psu.add_batch_to_queue(job["BatchID"], [{**job, "JobIndex": i, "script": "true"} for i in range(3)])
+        """,
+        PARASCHUT_DB=str(small_disk / "jobs.db"),
+    )
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with Terminal(paraschut("--db", str(small_disk / "jobs.db")), size=(100, 30)) as terminal:
+        terminal.wait("read-only")
+        terminal.wait("0 / 3")
+        assert "resubmit" not in terminal.text
+        terminal.press("r")
+        terminal.wait("Read-only")
+        terminal.press("q")
+        assert terminal.wait_end() == 0
 
 
 @pytest.fixture
