@@ -16,6 +16,7 @@ from ..filters.completion import known_of
 from ..grid.layout import cells_that_fit
 from ..look import L_RUN, L_UNCONFIRMED
 from ..messages import BatchChosen, FilterClosed, FilterEdited
+from ..terminal.paced import PacedApp
 from ..terminal.turns import forget_typed
 from ..widgets.batch_tree import BatchTree
 from ..widgets.job_grid import JobGrid
@@ -297,6 +298,8 @@ class Moving(DashboardBase):
     def action_refresh(self) -> None:
         self.gateway.poll_now()
         self.scope.reload()
+        if isinstance(self.app, PacedApp):
+            self.app.paint_anew()
 
     def action_trouble(self) -> None:
         """All that is known of how the database and the scheduler are, and what is wrong with the filter."""

@@ -17,6 +17,7 @@ from textual.app import App
 from textual.geometry import Region
 from textual.screen import Screen
 
+from .glass import Glass
 from .tight import regions_of, tightened
 from .wire import ASK, Wire
 
@@ -35,6 +36,7 @@ class PacedApp(App[None]):
     def __init__(self) -> None:
         super().__init__()
         self.wire = Wire(time.monotonic)
+        self.glass = Glass()
         self._ask = self._known = False
         self._missed: list[Region] = []
         self._looks = 0
@@ -48,7 +50,16 @@ class PacedApp(App[None]):
     def _resumed(self, _: object) -> None:
         """Back from the shell: what was asked before was answered there, or never."""
         self.wire.forget()
+        self.glass.forget()
         self._let_go()
+
+    def on_resize(self) -> None:
+        self.glass.forget()  # what a terminal shows of what it showed is for it to choose
+
+    def paint_anew(self) -> None:
+        """Sends the whole screen, whatever is believed to be on it."""
+        self.glass.forget()
+        self.screen.refresh()
 
     def line_known(self, slow: bool) -> None:
         """Told, before anything but an empty screen is painted, how the line is."""
@@ -57,7 +68,7 @@ class PacedApp(App[None]):
         if self._holding is not None and renderable is not None:
             regions = regions_of(renderable)  # Textual drops what comes while it is held
             self._missed += [self.size.region] if regions is None else regions
-        super()._display(screen, cast("RenderableType | None", tightened(renderable, self._sent)))
+        super()._display(screen, cast("RenderableType | None", tightened(renderable, self.glass, self._sent)))
         self._ask_behind()
         if self._answers and self.wire.held():
             self._hold()

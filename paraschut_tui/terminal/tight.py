@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from rich.cells import cell_len
 from rich.color import ColorSystem
 from rich.console import COLOR_SYSTEMS, Console
 from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Region
+from textual.strip import Strip
+
+from .glass import Glass
 
 try:
     from textual._compositor import ChopsUpdate, LayoutUpdate
@@ -43,12 +47,15 @@ class Pen:
     def __init__(self, system: ColorSystem) -> None:
         self._system = system
         self._out: list[str] = []
+        self._at = (-1, -1)
         self._look = _UNKNOWN
         self._looks: dict[Style | None, Look] = {}
 
     def move(self, x: int, y: int) -> None:
         """Goes to a column and a row, both counted from 0."""
-        self._out.append(f"\x1b[{y + 1};{x + 1}H")
+        if self._at != (x, y):
+            self._out.append(f"\x1b[{y + 1};{x + 1}H")
+            self._at = (x, y)
 
     def write(self, segments: Iterable[Segment]) -> None:
         """Writes at the present place."""
@@ -63,10 +70,11 @@ class Pen:
                 self._out.append(self._change(look))
                 self._look = look
             self._out.append(text)
+            self._at = (self._at[0] + cell_len(text), self._at[1])
 
     def text(self) -> str:
         """All that was written; the terminal's style is plain afterwards."""
-        return "".join(self._out) + "\x1b[0m"
+        return "".join(self._out) + "\x1b[0m" if self._out else ""
 
     def _change(self, look: Look) -> str:
         old = self._look
@@ -90,10 +98,11 @@ class Pen:
         return look
 
 
-def tightened(update: object, sent: Sent = lambda n: None) -> object:
+def tightened(update: object, glass: Glass, sent: Sent = lambda n: None) -> object:
     """The same update of the screen in fewer bytes, if it is of the kind that we know.
 
     Args:
+        glass: what the terminal shows; what it shows already is not sent.
         sent: told how many bytes it came to, once it is written.
     """
     tight: _TightPieces | _TightScreen
@@ -102,8 +111,10 @@ def tightened(update: object, sent: Sent = lambda n: None) -> object:
     elif LayoutUpdate is not None and type(update) is LayoutUpdate:
         tight = _TightScreen(update.strips, update.region)
     else:
+        if update is not None:
+            glass.forget()
         return update
-    tight.sent = sent
+    tight.sent, tight.glass = sent, glass
     return tight
 
 
@@ -118,6 +129,13 @@ def _pen(console: Console) -> Pen:
     return Pen(COLOR_SYSTEMS.get(console.color_system or "", ColorSystem.TRUECOLOR))
 
 
+def _put(pen: Pen, glass: Glass, x: int, y: int, strip: Strip) -> None:
+    """Writes what of a strip is not there yet."""
+    for first, last in glass.put(x, y, strip):
+        pen.move(x + first, y)
+        pen.write(strip.crop(first, last))
+
+
 def _counted(text: str, sent: Sent) -> str:
     sent(len(text.encode()))
     return text
@@ -129,30 +147,29 @@ if ChopsUpdate is not None:
         """All lines of the screen."""
 
         sent: Sent
+        glass: Glass
 
         def render_segments(self, console: Console) -> str:
             pen = _pen(console)
             for y, strips in enumerate(self.strips, self.region.y):
-                pen.move(self.region.x, y)
+                x = self.region.x
                 for strip in strips:
-                    pen.write(strip)
+                    _put(pen, self.glass, x, y, strip)
+                    x += strip.cell_length
             return _counted(pen.text(), self.sent)
 
     class _TightPieces(ChopsUpdate):
         """Crops each piece of a line to the columns that changed."""
 
         sent: Sent
+        glass: Glass
 
         def render_segments(self, console: Console) -> str:
             pen = _pen(console)
             for y, left, right in self.spans:
-                at = -1
                 for end, (x, strip) in zip(self.chop_ends[y], self.chops[y].items(), strict=False):
                     if strip is None or x >= right or end <= left:
                         continue
                     first, last = max(x, left), min(end, right)
-                    if at != first:
-                        pen.move(first, y)
-                    pen.write(strip.crop(first - x, last - x))
-                    at = last
+                    _put(pen, self.glass, first, y, strip.crop(first - x, last - x))
             return _counted(pen.text(), self.sent)

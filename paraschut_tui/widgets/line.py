@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.segment import Segment
-from rich.style import Style
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
 from ..look import Palette
+from ..terminal.glass import differences
 from ..terminal.strips import Part, line
 
 
@@ -55,37 +54,3 @@ class Line(Widget):
         strip = line(self._left, self.size.width, self._palette, self._right)
         self._painted = strip
         return strip
-
-
-NEAR = 8
-"""Columns between two changes below which they are sent as one: a new place costs about as much."""
-
-
-def differences(old: Strip, new: Strip) -> list[tuple[int, int]]:
-    """The stretches (first, last + 1) of columns in which two lines differ."""
-    before, after = _columns(old), _columns(new)
-    if len(before) != len(after):
-        return [(0, max(len(before), len(after)))]
-    stretches: list[tuple[int, int]] = []
-    for at, (one, two) in enumerate(zip(before, after, strict=True)):
-        if one == two:
-            continue
-        if stretches and at - stretches[-1][1] < NEAR:
-            stretches[-1] = (stretches[-1][0], at + 1)
-        else:
-            stretches.append((at, at + 1))
-    return stretches
-
-
-def _columns(strip: Strip) -> list[tuple[str, Style | None]]:
-    """What is in each column; the second half of a wide character counts as ''."""
-    columns: list[tuple[str, Style | None]] = []
-    for segment in strip:
-        for character in segment.text:
-            columns.append((character, segment.style))
-            extra = Segment(character).cell_length - 1
-            if extra > 0:
-                columns.extend([("", segment.style)] * extra)
-            elif extra < 0:
-                columns.pop()  # a combining mark has no column of its own; its line is seldom
-    return columns

@@ -8,7 +8,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from ..look import Palette
-from .line import differences
+from ..terminal.glass import differences
 
 
 class Pane(ScrollView, can_focus=True):

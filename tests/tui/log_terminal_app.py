@@ -13,6 +13,7 @@ from textual.app import App
 from textual.screen import Screen
 
 from paraschut_tui.screens.log import LogScreen
+from paraschut_tui.terminal.glass import Glass
 from paraschut_tui.terminal.tight import tightened
 from paraschut_tui.widgets import log_follow
 from paraschut_tui.widgets.log_view import LogPlace, LogSources
@@ -23,6 +24,7 @@ class TerminalLogApp(App[None]):
 
     def __init__(self, out: str, *err: str) -> None:
         super().__init__()
+        self._glass = Glass()
         self._sources = LogSources("JOB 24", {"stdout": [out], "stderr": err})
         self._place = LogPlace("stdout", split=bool(err), numbers=not err)
 
@@ -30,7 +32,7 @@ class TerminalLogApp(App[None]):
         return cast("Screen[object]", LogScreen(self._sources, self._place))
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
-        super()._display(screen, cast("RenderableType | None", tightened(renderable)))
+        super()._display(screen, cast("RenderableType | None", tightened(renderable, self._glass)))
 
 
 def main() -> None:

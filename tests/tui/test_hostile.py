@@ -15,6 +15,7 @@ from paraschut_core.config import Settings
 from paraschut_core.model import Action
 from paraschut_tui.app import ParaschutApp
 from paraschut_tui.records import Failure, Verdict
+from paraschut_tui.terminal.glass import Glass
 from paraschut_tui.terminal.tight import tightened
 
 from .fake import NOW, FakeBatch, FakeGateway
@@ -48,7 +49,7 @@ def painted(app: ParaschutApp) -> str:
     """All that a terminal would be sent of the present screen."""
     console = Console(color_system="truecolor", force_terminal=True, width=app.size.width, file=None)
     update = app.screen._compositor.render_full_update()
-    return tightened(update).render_segments(console)  # type: ignore[attr-defined]  # it is an update
+    return tightened(update, Glass()).render_segments(console)  # type: ignore[attr-defined]  # it is an update
 
 
 def check(app: ParaschutApp, where: str) -> None:

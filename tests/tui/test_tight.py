@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 
 import pyte
 from hypothesis import given, settings
@@ -14,8 +15,8 @@ from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.geometry import Region
 from textual.strip import Strip
 
+from paraschut_tui.terminal.glass import Glass, differences
 from paraschut_tui.terminal.tight import tightened
-from paraschut_tui.widgets.line import differences
 
 WIDTH, HEIGHT = 24, 3
 
@@ -28,7 +29,7 @@ styles = st.builds(
     reverse=st.booleans(),
 )
 segments = st.lists(
-    st.builds(lambda text, style: Segment(text, style), st.text("ab ✓日", min_size=1, max_size=6), styles),
+    st.builds(lambda text, style: Segment(text, style), st.text("ab ✓日月", min_size=1, max_size=6), styles),
     min_size=1,
     max_size=6,
 )
@@ -60,7 +61,7 @@ def screen(*outputs: str) -> list[object]:
 @settings(max_examples=60, deadline=None)
 def test_a_whole_screen_looks_the_same(rows: list[Strip]) -> None:
     update = LayoutUpdate([[row] for row in rows], Region(0, 0, WIDTH, HEIGHT))
-    tight = tightened(update)
+    tight = tightened(update, Glass())
     assert tight is not update
     one, two = update.render_segments(console()), tight.render_segments(console())  # type: ignore[attr-defined]
     assert screen(one) == screen(two)
@@ -80,12 +81,58 @@ def test_sending_only_the_differences_leads_to_the_new_line(old: Strip, new: Str
         assert screen(painted(old)) == screen(painted(new))
         return
     update = ChopsUpdate([{0: new}], [(0, *part) for part in parts], [[WIDTH]])
-    tight = tightened(update)
+    tight = tightened(update, Glass())
     assert tight is not update
     sent = tight.render_segments(console())  # type: ignore[attr-defined]  # it is an update, as what it came from
     assert screen(painted(old), sent) == screen(painted(new))
 
 
+@st.composite
+def updates(draw: st.DrawFn) -> LayoutUpdate | ChopsUpdate | None:
+    """A whole screen, some stretches of its lines, cut anywhere, or None: the window was disturbed."""
+    rows = draw(st.lists(lines, min_size=HEIGHT, max_size=HEIGHT))
+    kind = draw(st.sampled_from(["whole", "parts", "parts", "parts", "disturbed"]))
+    if kind == "disturbed":
+        return None
+    if kind == "whole":
+        at = draw(st.integers(0, WIDTH))
+        pieces = [[row.crop(0, at), row.crop(at, WIDTH)] for row in rows]
+        return LayoutUpdate(pieces, Region(0, 0, WIDTH, HEIGHT))  # type: ignore[arg-type]  # lists are iterable
+    cuts = [sorted(draw(st.sets(st.integers(1, WIDTH - 1), max_size=3))) for _ in rows]
+    chops, ends = [], []
+    for row, cut in zip(rows, cuts, strict=True):
+        bounds = [0, *cut, WIDTH]
+        pairs = list(itertools.pairwise(bounds))
+        chops.append({first: row.crop(first, last) for first, last in pairs})
+        ends.append([last for _, last in pairs])
+    spans = []
+    for y in sorted(draw(st.sets(st.integers(0, HEIGHT - 1), min_size=1))):
+        ends_of = sorted(draw(st.sets(st.integers(0, WIDTH), min_size=2, max_size=2)))
+        spans.append((y, ends_of[0], ends_of[1]))
+    return ChopsUpdate(chops, spans, ends)
+
+
+@given(st.lists(lines, min_size=HEIGHT, max_size=HEIGHT), st.lists(updates(), max_size=8))
+@settings(max_examples=200, deadline=None)
+def test_what_is_there_already_is_not_sent_and_the_screen_is_the_same(
+    rows: list[Strip], later: list[LayoutUpdate | ChopsUpdate | None]
+) -> None:
+    first = LayoutUpdate([[row] for row in rows], Region(0, 0, WIDTH, HEIGHT))
+    glass = Glass()
+    every: list[str] = []
+    fewer: list[str] = []
+    for update in (first, *later):
+        if update is None:
+            for outputs in (every, fewer):
+                outputs.append("\x1b[0m\x1b[2J")
+            glass.forget()
+            continue
+        every.append(tightened(update, Glass()).render_segments(console()))  # type: ignore[attr-defined]
+        fewer.append(tightened(update, glass).render_segments(console()))  # type: ignore[attr-defined]
+        assert screen(*every) == screen(*fewer)
+        assert tightened(update, glass).render_segments(console()) == ""  # type: ignore[attr-defined]
+
+
 def test_what_is_not_known_is_left_as_it_is() -> None:
-    assert tightened(None) is None
-    assert tightened("text") == "text"
+    assert tightened(None, Glass()) is None
+    assert tightened("text", Glass()) == "text"
