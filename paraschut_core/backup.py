@@ -112,6 +112,9 @@ class Saved(NamedTuple):
 # The index's tables without what is only kept for speed (counters, the scheduler's last answer).
 _TABLES = ("batch", "job", "spawn", "ending", "event", "action")
 _WITHOUT_ROWID = ("spawn", "ending")
+_MOST_REVISIONS = 2**53
+"""What no database gets to: a revision above it is damaged."""
+
 _MOST_PROBES = 2_000_000
 """Most row numbers looked up one by one within a gap."""
 
@@ -198,13 +201,22 @@ def _save(damaged: sqlite3.Connection, new: sqlite3.Connection, table: str, name
     rows = refused = 0
     gaps: list[str] = []
     key = "BatchID, JobIndex" if table in _WITHOUT_ROWID else "rowid"
+    revision = names.index("rev") if "rev" in names else -1
     for row in _readable(damaged, table, quoted, key, gaps):
         try:
-            new.execute(insert, row)
+            new.execute(insert, row if revision < 0 else _with_revision(row, revision))
             rows += 1
         except (sqlite3.Error, UnicodeEncodeError):
             refused += 1  # twice there, or not what the table may hold: a row of rubbish
     return Saved(table, rows, refused, gaps)
+
+
+def _with_revision(row: tuple[object, ...], place: int) -> tuple[object, ...]:
+    """The row, with a revision that can be one: SQLite puts any text above all numbers."""
+    found = row[place]
+    if isinstance(found, int) and 0 <= found <= _MOST_REVISIONS:
+        return row
+    return (*row[:place], 0, *row[place + 1 :])
 
 
 def _readable(
@@ -275,7 +287,8 @@ def _make_whole(new: sqlite3.Connection) -> None:
         " min(changed_at), 'paraschut recover', max(rev) FROM job"
         " WHERE BatchID NOT IN (SELECT BatchID FROM batch) GROUP BY BatchID"
     )
-    new.execute(
-        "UPDATE revision SET rev = 1 + max(coalesce((SELECT max(rev) FROM job), 0),"
-        " coalesce((SELECT max(rev) FROM batch), 0), coalesce((SELECT max(rev) FROM event), 0))"
+    highest = (
+        new.execute(f"SELECT coalesce(max(rev), 0) FROM {table}").fetchone()[0]
+        for table in ("batch", "job", "spawn", "ending", "event")
     )
+    new.execute("UPDATE revision SET rev = 1 + ?", (max(highest),))

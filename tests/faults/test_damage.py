@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -112,6 +113,27 @@ def test_no_damage_to_the_file_brings_anything_down(
                 assert project.database.read_bytes() == content, f"{name} wrote to the damaged file"
     assert said["get_queue"], "no damage was ever noticed"
     tally(DAMAGES * len(USES), 0, f"damaged copies, each used in {len(USES)} ways; complaints: {dict(said)}")
+
+
+@pytest.mark.parametrize("rubbish", ["text", b"bytes", -5, 2**62, 1e300])
+@pytest.mark.parametrize("table", ["batch", "job", "event"])
+def test_a_damaged_revision_is_not_taken_for_the_databases_own(
+    project: Project, whole: bytes, table: str, rubbish: object
+) -> None:
+    connection = sqlite3.connect(project.database)
+    with connection:
+        connection.execute(
+            f"UPDATE {table} SET rev = ? WHERE rowid = (SELECT min(rowid) FROM {table})", [rubbish]
+        )
+    connection.close()
+    target = project.folder / "saved.db"
+    recover(str(project.database), str(target))
+    assert_sound(target)
+    saved = sqlite3.connect(target)
+    assert saved.execute("SELECT count(*) FROM job").fetchone() == (JOBS,)
+    (rev,) = saved.execute("SELECT rev FROM revision").fetchone()
+    assert 0 < rev < 1000
+    saved.close()
 
 
 def test_one_lost_page_costs_only_the_jobs_on_it_and_the_rest_is_saved(
