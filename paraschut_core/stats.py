@@ -353,7 +353,9 @@ class Survey:
                 pace = _pace(self._paces.get(batch.batch_id, Counter()), now)
                 gone = lost.get(batch.batch_id, 0)
                 left = batch.total - batch.complete - gone
-                seconds = left / pace * MINUTE if pace and left > 0 else None
+                online = sum(batch.states.get(state, 0) for state in (SUBMIT, RUN, SPAWN)) - gone
+                stuck = gone and online <= 0  # what is lost keeps the rest from being submitted, maybe
+                seconds = left / pace * MINUTE if pace and left > 0 and not stuck else None
                 found.append(
                     Forecast(batch.batch_id, batch.name, batch.complete, batch.total, pace, seconds, gone)
                 )

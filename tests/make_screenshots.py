@@ -100,7 +100,7 @@ def words_of(svg: str) -> str:
 
 def without_paths(svg: str, folder: str) -> str:
     """The picture without this machine's own directories."""
-    svg = re.sub(r"[^\s<>&;]*/paraschut-\w{8}", "~", svg.replace(folder, "~"))
+    svg = re.sub(r"[^\s<>&;]*/paraschut-\w{1,8}", "~", svg.replace(folder, "~"))
     for path, shown in ((sys.executable, "python"), (sysconfig.get_path("stdlib"), "/usr/lib/python3")):
         svg = svg.replace(path, shown)
     return svg

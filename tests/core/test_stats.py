@@ -168,6 +168,9 @@ def test_every_point_is_what_the_events_say(
         reading.catch_up()
         after = reading.summary()
         assert_right(history, after, batch)
+        # What came later is in part of an earlier time: read anew in slices, it would look like the end.
+        patch.setattr(stats, "SLICE", 10_000)
+        patch.setattr(stats, "ENDINGS", 10_000)
         if WINDOWS[window][0]:  # the points over all of the history are as wide as it was long at first
             assert after == survey(history, window, batch).read()
         history.db.close()
@@ -251,6 +254,15 @@ def test_jobs_whose_attempt_has_ended_neither_run_nor_are_waited_for(history: Hi
     assert found.lost == 3
     stuck = next(one for one in found.forecasts if one.batch_id == A)
     assert (stuck.lost, stuck.seconds) == (3, None), "nothing moves there"
+    history.add([Job(A, 5, None, None, False, "")])
+    assert survey(history).read().forecasts[0].seconds is not None
+    history._sql("UPDATE job SET state = 'init' WHERE BatchID = ? AND state = 'submit'", A)
+    found = survey(history)
+    found.read()
+    gone = {JobKey(A, 20): "gone from the queue"}
+    assert {one.batch_id: one.seconds for one in found.summary(gone).forecasts}[A] is None, (
+        "one waits in init"
+    )
 
 
 def test_the_slowest_jobs_are_the_finished_and_the_running_by_how_long_they_ran(history: History) -> None:
