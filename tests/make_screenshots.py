@@ -77,7 +77,7 @@ async def take(settings: Settings, shot: Shot, size: tuple[int, int]) -> str:
         return text in words_of(app.export_screenshot())
 
     async with app.run_test(size=size) as pilot:
-        await until(lambda: shows("missing"), "the missing job")
+        await until(lambda: shows("1 missing"), "the missing job")
         for key in shot.keys:
             await pilot.press(key)
         await until(lambda: shows(shot.shows), shot.shows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -21,6 +22,7 @@ from ..job.dossier import Sight
 from ..look import L_MISSING, L_RUN, Looks, Palette
 from ..memory.memory import Memory
 from ..messages import CellsReady, JobChosen, MatchesReady, SnapshotReady
+from ..terminal.turns import PATIENCE
 from ..tree.outline import BATCH, MOST_JOBS, Branch, NodeKey, ordered, spawn_row
 from ..widgets.batch_tree import BatchTree
 from ..widgets.line import Line
@@ -114,6 +116,7 @@ class MainScreen(Detailing, AutoSubmit, Choosing):
         self._resting: Timer | None = None
         self._ticks = 0
         self._stale = False
+        self._first_jobs = asyncio.Event()
         self._sought: tuple[JobKey, LogTerm] | None = None
         """The job whose log was opened where it holds what the filter wants in it."""
 
@@ -123,7 +126,17 @@ class MainScreen(Detailing, AutoSubmit, Choosing):
         self.begin_telling(self.gateway.settings.dashboard)
         self.set_interval(1.0, self._tick)
         self._tick()
+        self._await_first_jobs()
         self.gateway.start(self.post_message)
+
+    @work(group="first jobs", exit_on_error=False)
+    async def _await_first_jobs(self) -> None:
+        """Keys that are typed while the first jobs are read are meant for these; a file server that hangs
+        holds them up no longer than any key does."""
+        try:
+            await self.before_keys(asyncio.wait_for(self._first_jobs.wait(), PATIENCE))
+        except asyncio.TimeoutError:
+            pass
 
     def use(self, palette: Palette) -> None:
         """Takes the styles of another theme."""
@@ -215,6 +228,8 @@ class MainScreen(Detailing, AutoSubmit, Choosing):
             return  # the scheduler was polled and said what it had said before: most updates are so
         self.marks.keep_batches(snapshot.batches)
         self.batch_tree.update(snapshot, update.lost)
+        if not snapshot.batches:
+            self._first_jobs.set()
         if first and snapshot.batches:
             self._learn_pace(snapshot.complete)
             self._begin(snapshot)
@@ -267,6 +282,7 @@ class MainScreen(Detailing, AutoSubmit, Choosing):
     def on_cells_ready(self, message: CellsReady) -> None:
         message.stop()
         self.scope.take_cells(message)
+        self._first_jobs.set()
         if message.done and self._job_below is not None and not self._filter_text and not self.scope.loading:
             self.grid.come_back(self._job_below)
             self._job_below = None

@@ -93,6 +93,8 @@ class InTurnApp(PacedApp):
             self._taking = False
 
     async def _take(self, event: events.Key | events.Paste) -> None:
+        if self._readings:  # what is being read is for this key, too: the first jobs, say
+            await self._settled()
         screen = self.screen
         if isinstance(screen, Question) and isinstance(event, events.Key) and not screen.takes(event):
             return
@@ -100,14 +102,18 @@ class InTurnApp(PacedApp):
         letter = isinstance(event, events.Key) and event.is_printable and isinstance(self.focused, Input)
         if letter and not isinstance(screen, Question):
             return  # it leads nowhere; a question however is asked what was typed into it so far
+        if not await self._settled():
+            if self._typed:
+                log.warning("%d keys are dropped: what came before them takes long", len(self._typed))
+            self.forget_typed()
+
+    async def _settled(self) -> bool:
+        """Waits until what was done is done, but not for ever. Returns whether it is."""
         try:
             await asyncio.wait_for(self._settle(), PATIENCE)
         except asyncio.TimeoutError:
-            if self._typed:
-                log.warning(
-                    "%d keys typed ahead are dropped: what came before them takes long", len(self._typed)
-                )
-            self.forget_typed()
+            return False
+        return True
 
     async def _settle(self) -> None:
         """Returns when what a key did is done, and the focus is where it leads."""

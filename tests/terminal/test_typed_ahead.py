@@ -141,3 +141,18 @@ def test_a_yes_typed_ahead_resets_nothing_and_one_after_it_does(terminal: Termin
     assert "✗ 1 missing" in terminal.text
     terminal.press("y")
     terminal.wait(lambda text: "missing" not in text.splitlines()[0], "the job is reset", patience=20)
+
+
+def test_keys_that_are_typed_before_the_first_jobs_are_there_are_meant_for_these(
+    project: Path, tmp_path: Path
+) -> None:
+    """As by somebody who knows what to look for; nothing of it is taken for a command of another kind."""
+    state = {"XDG_STATE_HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    with Terminal(paraschut(), cwd=project, env=state) as opened:
+        opened.wait(lambda _: b"\x1b[?1049h" in opened.raw, "the screen")
+        at_once(opened, "/state:complete\r")
+        opened.wait("FILTER  state:complete  2 matches")
+        opened.press("\x1b")
+        opened.wait(lambda text: "FILTER" not in text, "no filter")
+        opened.press("q")
+        assert opened.wait_end() == 0
