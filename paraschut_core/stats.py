@@ -245,9 +245,12 @@ class Survey:
 
     def _take_failures(self, above: int, last: int) -> float:
         """Adds the endings of a slice; returns when the latest of them was (epoch s)."""
-        latest = 0.0
-        for failed in statistics.read_failures(self._db, above, last, self.batch_id) if last > above else ():
-            latest = max(latest, failed.at)
+        if last <= above:
+            return 0.0
+        # Of all batches: a slice of others' endings must not look like the end of this one's.
+        rows = self._db.rows("SELECT max(at) FROM ending WHERE rev > ? AND rev <= ?", (above, last))
+        latest = float(rows[0][0] or 0.0)
+        for failed in statistics.read_failures(self._db, above, last, self.batch_id):
             where = (self._slot(failed.at), kind_of(failed), failed.host)
             known = self._recent.get((failed.key, failed.attempt))
             if known is not None:
@@ -285,13 +288,12 @@ class Survey:
             if slot >= first:
                 reasons[kind] += n
                 hosts[host] += n
-        lost = {} if lost is None else lost
-        gone = self._ended | {key for key in lost if self.batch_id in (None, key.batch_id)}
+        ours = {key: why for key, why in (lost or {}).items() if self.batch_id in (None, key.batch_id)}
+        gone = self._ended | ours.keys()
         where = {one.key: one.host for one in self._running}
-        for key, reason in lost.items():
-            if self.batch_id in (None, key.batch_id):
-                reasons[reason] += 1
-                hosts[where.get(key, "")] += 1
+        for key, reason in ours.items():
+            reasons[reason] += 1
+            hosts[where.get(key, "")] += 1
         completed: Counter[str] = Counter()
         for (slot, host), n in self._finished.items():
             if slot >= first:

@@ -212,6 +212,17 @@ def test_reasons_are_ranked_without_host_and_duration_and_hosts_by_failures(hist
     assert [(host.host, host.failed, host.completed) for host in found.hosts] == [("n12", 2, 0), ("n3", 1, 1)]
 
 
+def test_many_failures_of_other_batches_hide_none_of_a_batchs_own(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stats, "ENDINGS", 3)
+    history.add([Job(A, 3000, 1, None, False, "n1"), *(Job(B, 3000, 1, None, False, "n2") for _ in range(9))])
+    history.fail(A, 0, NOW - 300, "time limit", "n1")
+    for index in range(9):
+        history.fail(B, index, NOW - 200 + index, "exit status 3", "n2")
+    assert survey(history, batch=A).read().reasons == (Reason("time limit", 1),)
+
+
 def test_a_failure_whose_reason_becomes_better_known_counts_once(history: History) -> None:
     history.add([Job(A, 3000, 1, 10, False, "n1")])
     history.fail(A, 0, NOW - 50, "gone from the queue", "n1")
