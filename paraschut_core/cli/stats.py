@@ -126,10 +126,10 @@ def _show(found: Summary) -> None:
 
 
 def _left(one: Forecast) -> str:
-    words = [] if one.seconds is None and one.lost else ["not known"]
-    if one.seconds is not None:
-        words = [output.span(one.seconds)]
-    return ", ".join([*words, f"{one.lost:,} lost"] if one.lost else words)
+    lost = f"{one.lost:,} lost" if one.lost else ""
+    if one.seconds is None:
+        return lost or "not known"
+    return f"{output.span(one.seconds)}, {lost}" if lost else output.span(one.seconds)
 
 
 def _part(headers: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:

@@ -304,7 +304,8 @@ def folder_for(job_dir: str) -> str:
 
 @cache
 def _folder_for(job_dir: str) -> str:
-    return os.path.join(os.path.normpath(job_dir), ".paraschut", "scripts", user_name())
+    """Of an absolute `job_dir`: what it is does not depend on where the process stands."""
+    return os.path.join(os.path.abspath(job_dir), ".paraschut", "scripts", user_name())
 
 
 def write(jobs: Sequence[JobSpec], dialect: Dialect, folder: str, modules: Sequence[str] = ()) -> str:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from textual.message import Message
 
 from paraschut_core.db.connection import Database, Row
-from paraschut_core.errors import ParaschutError
 from paraschut_core.model import SPAWN, JobKey
 
 from ..filters.query import LogTerm, Query
@@ -87,7 +86,11 @@ class Loading:
     def match(self, ticket: int, query: Query, keys: Collection[JobKey], missing: Collection[JobKey]) -> None:
         """Holds jobs that changed against the filter; the answer is a MatchesReady message. What it costs
         depends on these jobs alone."""
-        self._lane.submit(lambda: self._match(ticket, query, keys, missing))
+
+        def failed(_: str) -> None:
+            self._db = None  # what is wrong with the file, the snapshots tell
+
+        self._lane.guard(lambda: self._match(ticket, query, keys, missing), failed)
 
     def _load(self, ticket: int, request: Request, missing: Collection[JobKey]) -> None:
         if ticket != self._wanted:
@@ -141,15 +144,11 @@ class Loading:
 
         if ticket != self._wanted:
             return
-        try:
-            if self._db is None:
-                self._db = self._open()
-            rows = search_among(self._db, _CELL, query.condition, keys, missing)
-            if query.log:
-                rows = [row for rest in self._with_logs(self._db, ticket, query, rows) for row in rest]
-        except ParaschutError:
-            self._db = None
-            return  # what is wrong with the file, the snapshots tell
+        if self._db is None:
+            self._db = self._open()
+        rows = search_among(self._db, _CELL, query.condition, keys, missing)
+        if query.log:
+            rows = [row for rest in self._with_logs(self._db, ticket, query, rows) for row in rest]
         found: dict[JobKey, int | None] = dict.fromkeys(keys)
         found.update((JobKey(row[0], row[1]), self._looks.code(row[2])) for row in rows)
         self._post(MatchesReady(ticket, found))

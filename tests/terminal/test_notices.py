@@ -3,7 +3,6 @@ screens cost that open over the dashboard."""
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .screen import Terminal, paraschut
+from .screen import Terminal, clean_environment, paraschut
 
 ADD = """
 import paraschut_core as psu
@@ -29,8 +28,9 @@ psu.set_batch_field(batch, {"state": "complete"}, Unless={})
 
 
 def run(code: str, folder: Path) -> None:
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("PARASCHUT")}
-    subprocess.run([sys.executable, "-c", code], cwd=folder, env=clean, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env=clean_environment(), check=True, capture_output=True
+    )
 
 
 @pytest.fixture
