@@ -93,6 +93,8 @@ class InTurnApp(PacedApp):
             self._taking = False
 
     async def _take(self, event: events.Key | events.Paste) -> None:
+        if not self.screen.is_mounted:
+            await self._opened(self.screen)
         if self._readings:  # what is being read is for this key, too: the first jobs, say
             await self._settled()
         screen = self.screen
@@ -114,6 +116,16 @@ class InTurnApp(PacedApp):
         except asyncio.TimeoutError:
             return False
         return True
+
+    async def _opened(self, screen: Screen[object]) -> None:
+        """Waits until a screen is there, with what it begins to read: keys may come before the first one."""
+        opened = asyncio.Event()
+        screen.call_later(opened.set)
+        try:
+            await asyncio.wait_for(opened.wait(), PATIENCE)
+        except asyncio.TimeoutError:
+            log.warning("the screen does not open within %g s", PATIENCE)
+        await asyncio.sleep(0)  # what it begins has its first step behind it
 
     async def _settle(self) -> None:
         """Returns when what a key did is done, and the focus is where it leads."""

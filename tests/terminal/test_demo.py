@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .screen import Terminal, paraschut
+from .screen import Terminal, clean_environment, paraschut
 
 
 def counts(text: str) -> tuple[int, int]:
@@ -87,7 +86,7 @@ psu.add_batch_to_queue(job["BatchID"], [
 psu.submit_jobs()
 """
     subprocess.run([*paraschut("init", str(folder))], check=True, capture_output=True)
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("PARASCHUT")}
+    clean = clean_environment()
     subprocess.run([sys.executable, "-c", script], cwd=folder, env=clean, check=True, capture_output=True)
     return folder
 
@@ -182,7 +181,7 @@ def test_a_change_by_another_process_is_on_the_screen_within_seconds_and_costs_l
         terminal.settle(quiet=2.0)
         complete, total = counts(terminal.text)
         before = terminal.bytes
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("PARASCHUT")}
+        clean = clean_environment()
         change = (
             "import paraschut_core as p; q = p.get_queue(Verbose=False); b = min(q);"
             "p.set_job_field(b, q[b][0]['JobIndex'], {'state': 'needs_review'}, Unless={})"

@@ -38,11 +38,10 @@ def project(tmp_path: Path) -> Path:
         "p.add_batch_to_queue(j['BatchID'], [{**j, 'JobIndex': i, 'name': [sys.argv[1]], 'script': 'true'}"
         " for i in range(50)])"
     )
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("PARASCHUT")}
     subprocess.run(
         [sys.executable, "-c", script, HOSTILE.encode().decode("utf-8")],
         cwd=tmp_path,
-        env=clean,
+        env=clean_environment(),
         check=True,
         capture_output=True,
     )

@@ -12,7 +12,7 @@ import pytest
 
 from paraschut_tui.terminal.turns import PATIENCE, Question
 
-from .screen import Terminal, paraschut
+from .screen import Terminal, clean_environment, paraschut
 
 SCRIPT = """
 import paraschut_core as psu
@@ -33,8 +33,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a job that went missing and said why in its log, and two that are complete."""
     folder = tmp_path_factory.mktemp("project")
     subprocess.run([*paraschut("init", str(folder))], check=True, capture_output=True)
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("PARASCHUT")}
-    subprocess.run([sys.executable, "-c", SCRIPT], cwd=folder, env=clean, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-c", SCRIPT], cwd=folder, env=clean_environment(), check=True, capture_output=True
+    )
     return folder
 
 
@@ -143,13 +144,14 @@ def test_a_yes_typed_ahead_resets_nothing_and_one_after_it_does(terminal: Termin
     terminal.wait(lambda text: "missing" not in text.splitlines()[0], "the job is reset", patience=20)
 
 
+@pytest.mark.parametrize("shown", [b"", b"\x1b[?1049h"], ids=["at once", "before the first paint"])
 def test_keys_that_are_typed_before_the_first_jobs_are_there_are_meant_for_these(
-    project: Path, tmp_path: Path
+    project: Path, tmp_path: Path, shown: bytes
 ) -> None:
     """As by somebody who knows what to look for; nothing of it is taken for a command of another kind."""
     state = {"XDG_STATE_HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
     with Terminal(paraschut(), cwd=project, env=state) as opened:
-        opened.wait(lambda _: b"\x1b[?1049h" in opened.raw, "the screen")
+        opened.wait(lambda _: shown in opened.raw, "the screen")
         at_once(opened, "/state:complete\r")
         opened.wait("FILTER  state:complete  2 matches")
         opened.press("\x1b")
