@@ -525,6 +525,9 @@ def set_complete(
 def spawn_submit(JobInfo: JobInfo, N: int, Executor: JobExecutor | None = None) -> JobInfo:
     """Multiplies the running job: itself becomes SpawnID 0, and N more are submitted.
 
+    Each of these runs the job's script from its beginning, and finds the job in state `spawn`: ask for that
+    first, `if job["state"] != "spawn": job = spawn_submit(job, 3)`, or every spawn multiplies again.
+
     Returns:
         JobInfo in state `spawn`, with this process's SpawnID, ClusterID, stdout, stderr, spawn_state.
     """

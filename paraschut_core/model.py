@@ -267,7 +267,8 @@ class Snapshot(NamedTuple):
     with several ids: `live_spawns` counts them. `changed` lists the jobs that are new or different since
     the snapshot before; `removed_batches` the batches that are gone; `reload` says that there were too
     many to list. `changed_batches` are batches whose counters may differ. `spawn_ids` are the ids of each
-    spawn job's processes that the scheduler shows as running.
+    spawn job's processes that the scheduler shows as running. `unreported` counts the jobs that run and have
+    not said so: their state is submit still.
     """
 
     rev: int
@@ -284,6 +285,7 @@ class Snapshot(NamedTuple):
     reload: bool = False
     elsewhere: Mapping[JobKey, str] = {}
     spawn_ids: Mapping[JobKey, frozenset[str]] = {}
+    unreported: int = 0
 
     @property
     def total(self) -> int:

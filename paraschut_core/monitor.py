@@ -17,6 +17,7 @@ from .model import (
     ENDED,
     ONLINE_STATES,
     SPAWN,
+    SUBMIT,
     Batch,
     DatabaseHealth,
     JobKey,
@@ -25,7 +26,7 @@ from .model import (
     Snapshot,
     Spawn,
 )
-from .observation import NOTHING, Inquiries, Observed, examine
+from .observation import NOTHING, ONLINE, Inquiries, Observed, examine
 from .standstill import reasons
 from .submission import read_max_jobs, settle_claims
 from .workspace import Workspace
@@ -192,6 +193,11 @@ class Monitor:
             live_spawns=self._observed.live_spawns,
             elsewhere=self._observed.elsewhere,
             spawn_ids=self._observed.spawn_ids,
+            unreported=sum(
+                self._online[key].state == SUBMIT
+                for key, job in self._observed.live.items()
+                if job.state in ONLINE
+            ),
             held_back=self._held_back(),
             database=self._database,
             scheduler=SchedulerHealth(name, record.polled_at, failing, error, total, self._notice()),
@@ -226,7 +232,8 @@ class Monitor:
 
 
 def _turned(before: Observed, after: Observed) -> set[JobKey]:
-    """Jobs that went online, offline or missing, or changed so, between two observations."""
+    """Jobs that went online, offline or missing, or changed so, or whose spawns did, between two
+    observations."""
 
     def differ(one: Mapping[JobKey, object], other: Mapping[JobKey, object]) -> set[JobKey]:
         return {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)}
@@ -235,4 +242,5 @@ def _turned(before: Observed, after: Observed) -> set[JobKey]:
         differ(before.live, after.live)
         | differ(before.missing, after.missing)
         | differ(before.elsewhere, after.elsewhere)
+        | differ(before.spawn_ids, after.spawn_ids)
     )

@@ -37,6 +37,9 @@ GONE = "gone from the queue"
 CUT_SHORT = "its submission was cut short, and nobody can tell whether it took place"
 """The reason of a missing job whose id is not known."""
 
+UNSAID = "exit status 0 without set_complete"
+"""The reason of a missing job that ended as if all were well, but never said that it is complete."""
+
 ONLINE = frozenset({RUNNING, ENDING})
 """What a scheduler says of a job whose processes run."""
 
@@ -139,7 +142,13 @@ def observe(
 def _ending_in_queue(ids: Sequence[str], record: PollRecord) -> Ending | None:
     """How a job ended, if the queue still shows all of it as ended, and tells."""
     shown = [record.answer[i].ending for i in ids if i in record.answer]
-    return shown[-1] if shown and len(shown) == len(ids) and None not in shown else None
+    ending = shown[-1] if shown and len(shown) == len(ids) and None not in shown else None
+    return ending and _as_lost(ending)
+
+
+def _as_lost(ending: Ending) -> Ending:
+    """How a job that is not complete ended: that all went well explains nothing."""
+    return ending._replace(reason=UNSAID) if ending.reason == "exit status 0" else ending
 
 
 def _ids(row: JobRow, spawns: Sequence[Spawn]) -> list[str]:
@@ -204,7 +213,7 @@ def explain_missing(
         log.info("%s cannot tell how jobs ended: %s", ws.executor.name, error)
         return observed
     missing = dict(observed.missing)
-    told = {asked[i].key: ending for i, ending in endings.items() if i in asked}
+    told = {asked[i].key: _as_lost(ending) for i, ending in endings.items() if i in asked}
     for key, ending in told.items():
         missing[key] = Missing(ending.reason, missing[key].since, ending.exit_status, ending.signal)
     if told:

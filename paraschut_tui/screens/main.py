@@ -19,7 +19,7 @@ from ..filters.query import LogTerm
 from ..gateway.feed import Update
 from ..gateway.gateway import Gateway
 from ..job.dossier import Sight
-from ..look import L_MISSING, L_RUN, Looks, Palette
+from ..look import L_MISSING, L_QUEUED, L_RUN, Looks, Palette
 from ..memory.memory import Memory
 from ..messages import CellsReady, JobChosen, MatchesReady, SnapshotReady
 from ..terminal.turns import PATIENCE
@@ -223,7 +223,8 @@ class MainScreen(Detailing, AutoSubmit, Choosing):
         if self._overview is not None:
             self._overview.take(snapshot)
         self._lost = {batch_id: dict(states) for batch_id, states in update.lost.items()}
-        self.status.update(snapshot, self.gateway.seen, self.clock())
+        lost = sum(states.get(L_QUEUED, 0) for states in update.lost.values())
+        self.status.update(snapshot, lost, self.gateway.seen, self.clock())
         if update.unchanged:
             return  # the scheduler was polled and said what it had said before: most updates are so
         self.marks.keep_batches(snapshot.batches)

@@ -22,6 +22,7 @@ class StatusBar(Line):
         self._interval = interval
         self._pace = Pace()
         self.tally = Tally()
+        self._lost = 0
         self._snapshot: Snapshot | None = None
         self.stale = False
         """Whether what is on the screen may no longer be what is in the database."""
@@ -32,9 +33,9 @@ class StatusBar(Line):
         """Takes down when the latest jobs became complete, before this was opened."""
         self._pace.seed(times, complete)
 
-    def update(self, snapshot: Snapshot, seen: float, now: float) -> None:
-        """Shows a newer snapshot."""
-        self._snapshot = snapshot
+    def update(self, snapshot: Snapshot, lost: int, seen: float, now: float) -> None:
+        """Shows a newer snapshot; `lost` of the submitted jobs are missing."""
+        self._snapshot, self._lost = snapshot, lost
         self.tally.take(snapshot)
         self._pace.note(now, self.tally.complete)
         self.tick(seen, now)
@@ -67,7 +68,8 @@ class StatusBar(Line):
 
     def _tally(self, snapshot: Snapshot, *, short: bool = False) -> list[Part]:
         """How far the jobs are."""
-        return [("  ", "base"), *tally_parts(snapshot, self.tally, self._looks, short=short), (" ", "base")]
+        parts = tally_parts(snapshot, self.tally, self._lost, self._looks, short=short)
+        return [("  ", "base"), *parts, (" ", "base")]
 
     def on_resize(self) -> None:
         self._painted = None

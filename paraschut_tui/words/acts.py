@@ -165,8 +165,14 @@ def explanation(act: Act, preview: Preview, force: bool) -> list[str]:
     if n and act.name == "resubmit":
         lines[0] = f"They go back to init and are submitted now, attempt {preview.attempt + 1}."
         if preview.halves and not force:
-            jobs = f"{plural(preview.halves, 'job')} that live{'s' if preview.halves == 1 else ''} in part"
-            lines.append(f"Of {jobs}, the {plural(preview.lost_spawns, 'lost spawn')} alone.")
+            lost = plural(preview.lost_spawns, "lost spawn")
+            if preview.halves == n:
+                whose = "Its" if n == 1 else "Their"
+                are = "is" if preview.lost_spawns == 1 else "are"
+                lines = [f"{whose} {lost} {are} submitted again; the others go on."]
+            else:
+                live = "lives" if preview.halves == 1 else "live"
+                lines.append(f"Of {plural(preview.halves, 'job')} that {live} in part, the {lost} alone.")
     if 0 < n < preview.total:
         lines.insert(1, f"That is for {count(n)} of the {count(preview.total)} jobs.")
     return [*lines, *preview.hints, *sparing(act, preview, force)]

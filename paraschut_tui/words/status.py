@@ -64,11 +64,17 @@ def scheduler_parts(
     ]
 
 
-def tally_parts(snapshot: Snapshot, tally: Tally, looks: Looks, *, short: bool = False) -> list[Part]:
-    """Running, queued, complete of all, missing; `short` with less space between them."""
+def tally_parts(
+    snapshot: Snapshot, tally: Tally, lost: int, looks: Looks, *, short: bool = False
+) -> list[Part]:
+    """Running, queued, complete of all, missing; `short` with less space between them.
+
+    Args:
+        lost: how many that were submitted are missing: these are in no queue.
+    """
     gap: Part = ("  " if short else "   ", "base")
     slash = "/" if short else " / "
-    running, queued = snapshot.running, tally.queued
+    running, queued = snapshot.running, max(tally.queued - lost - snapshot.unreported, 0)
     parts: list[Part] = [
         (f"{looks.glyph(L_RUN)} {count(running)}", "accent" if running else "muted"),
         gap,

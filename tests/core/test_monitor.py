@@ -400,14 +400,29 @@ def test_what_the_queue_itself_tells_of_an_end_is_written_down_before_it_forgets
     watched: Monitor, running: Scheduler, project: Project
 ) -> None:
     watched.poll()
-    running.end("1001", Ending("exit status 0", 0, None, "n7"))
-    assert lost(watched.poll()) == {0: "exit status 0"}
+    running.end("1001", Ending("exit status 3", 3, None, "n7"))
+    assert lost(watched.poll()) == {0: "exit status 3"}
     running.lose_sight("1001")
     for _ in range(3):
         snapshot = watched.poll()
-    assert lost(snapshot) == {0: "exit status 0"}
+    assert lost(snapshot) == {0: "exit status 3"}
     assert running.explained == []
-    assert project.sql("SELECT count(*) FROM event WHERE why = 'ended: exit status 0'") == [(1,)]
+    assert project.sql("SELECT count(*) FROM event WHERE why = 'ended: exit status 3'") == [(1,)]
+
+
+@pytest.mark.parametrize("told_by", ["the queue", "the accounts"])
+def test_of_a_job_that_ended_well_and_is_not_complete_it_is_said_what_it_left_out(
+    watched: Monitor, running: Scheduler, told_by: str
+) -> None:
+    watched.poll()
+    if told_by == "the queue":
+        running.end("1001", Ending("exit status 0", 0, None, "n7"))
+    else:
+        running.lose_sight("1001")
+        running.endings["1001"] = Ending("exit status 0", 0, None, "n7")
+        watched.poll()
+    (gone,) = watched.poll().missing.values()
+    assert (gone.reason, gone.exit_status) == ("exit status 0 without set_complete", 0)
 
 
 def test_the_schedulers_last_record_of_a_lost_job_is_its_qstat(
@@ -713,6 +728,40 @@ def test_a_snapshot_shows_what_the_file_and_the_scheduler_say(watched: Monitor, 
     snapshot = watched.refresh()
     assert (snapshot.complete, snapshot.running) == (1, 1)
     assert [changed.key.job_index for changed in snapshot.changed] == [0]
+
+
+def test_jobs_that_run_and_have_not_said_so_are_told_apart(project: Project, scheduler: Scheduler) -> None:
+    project.add_many(3)
+    psu.submit_one_job(BATCH, range(3), Executor=scheduler)
+    with project.workspace(scheduler) as ws:
+        monitor = Monitor(ws)
+        assert (monitor.poll(force=True).running, monitor.refresh().unreported) == (0, 0)
+        scheduler.run("1001", "1002")
+        snapshot = monitor.poll(force=True)
+        assert (snapshot.running, snapshot.unreported) == (2, 2)
+        psu.get_job_info(BATCH, 0, SetID=True, ClusterID="1001")
+        snapshot = monitor.refresh()
+        assert (snapshot.running, snapshot.unreported) == (2, 1)
+
+
+def test_a_spawn_that_goes_changes_the_job_though_others_of_it_run(
+    project: Project, scheduler: Scheduler
+) -> None:
+    project.configure("[poll]\ninterval = 0\n")
+    project.add(project.job(0, state="spawn"))
+    for spawn_id in range(3):
+        project.sql(
+            "INSERT INTO spawn (BatchID, JobIndex, SpawnID, spawn_state, submit_id) VALUES (?, ?, ?, ?, ?)",
+            (BATCH, 0, spawn_id, "run", f"s{spawn_id}"),
+        )
+        scheduler.live[f"s{spawn_id}"] = LiveJob(f"s{spawn_id}", RUNNING)
+    with project.workspace(scheduler) as ws:
+        monitor = Monitor(ws)
+        assert monitor.poll().spawn_ids == {KEY: {"s0", "s1", "s2"}}
+        assert monitor.poll().changed_batches == set(), "nothing changed"
+        scheduler.lose_sight("s1")
+        snapshot = monitor.poll()
+    assert (snapshot.spawn_ids, snapshot.changed_batches) == ({KEY: {"s0", "s2"}}, {BATCH})
 
 
 def test_a_refresh_without_news_brings_none(watched: Monitor) -> None:

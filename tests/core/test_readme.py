@@ -28,6 +28,7 @@ TYPED = {
     ("Your first batch, in the shell", "sh"),
     ("Your first batch, in Python", "python"),
     ("Your first batch, in Python", "sh"),
+    ("Jobs that multiply themselves", "python"),
     ("In a browser", "sh"),
     ("In a notebook", "sh"),
     ("Configuration", "toml"),
@@ -132,6 +133,20 @@ def test_the_first_batch_in_python_runs_to_its_end(tmp_path: Path, environment: 
     )
     answer = shell(f"python -c {shlex.quote(results)}", tmp_path, environment)
     assert json.loads(answer) == [i**2 for i in range(10)]
+
+
+def test_a_job_that_multiplies_itself_is_completed_by_its_last_spawn(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    shell("paraschut init --executor local", tmp_path, environment)
+    (script,) = typed("Jobs that multiply themselves", "python")
+    (tmp_path / "spawn.py").write_text(script, encoding="utf-8")
+    (_, build) = typed("Your first batch, in Python", "python")
+    build = build.replace("map.py", "spawn.py").replace("range(10)", "range(2)")
+    shell(f"python - <<'END'\n{build}END", tmp_path, environment)
+    wait_until(lambda: queue(tmp_path, environment)["complete"] == 2, "both jobs are complete")
+    parts = sorted(log.read_text().splitlines()[0] for log in tmp_path.glob("*/logs/*.out"))
+    assert parts == [f"this is the part of spawn {number}" for number in range(4) for job in range(2)]
 
 
 def test_the_dashboard_is_served_to_a_browser(tmp_path: Path, environment: dict[str, str]) -> None:

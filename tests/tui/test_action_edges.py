@@ -233,7 +233,9 @@ async def test_of_a_live_spawn_job_the_lost_spawns_are_resubmitted(settings: Set
         await until(pilot, lambda: scheduler.polls > 3)
         await until(pilot, lambda: _lost(settings, scheduler, batch_id) == 2)
         await pilot.press("s")
-        assert "Of 1 job that lives in part, the 2 lost spawns alone." in await confirm(pilot)
+        asked = await confirm(pilot)
+        assert "Its 2 lost spawns are submitted again; the others go on." in asked
+        assert "back to init" not in asked
         await told(pilot, "1 resubmitted")
     assert len(scheduler.specs) == 6
     assert states(settings, batch_id) == ["spawn"]

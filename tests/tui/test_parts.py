@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paraschut_core.model import (
+    RUNNING,
     DatabaseHealth,
     JobKey,
     JobRow,
@@ -20,14 +21,18 @@ from paraschut_tui.gateway.sorting import Sorter
 from paraschut_tui.grid import columns
 from paraschut_tui.grid.columns import Facts, SortKey
 from paraschut_tui.job.raising import Raises, propose
-from paraschut_tui.look import KNOWN, L_MISSING, L_RUN
-from paraschut_tui.records import Target
+from paraschut_tui.look import KNOWN, L_MISSING, L_RUN, Looks
+from paraschut_tui.records import Preview, Target
 from paraschut_tui.terminal.strips import Part, fit, width_of
 from paraschut_tui.tree.outline import BATCH, JOB, NOTE, STATE, NodeKey, Outline
+from paraschut_tui.tree.tally import Tally
+from paraschut_tui.words.acts import ACTS, explanation
 from paraschut_tui.words.command_lines import LONGEST, command_line, spans
-from paraschut_tui.words.status import Pace, database_parts, is_stale, scheduler_parts
+from paraschut_tui.words.status import Pace, database_parts, is_stale, scheduler_parts, tally_parts
 
 from .fake import NOW, FakeBatch, FakeGateway
+
+BATCH_ID = 20250101000000
 
 
 def text(parts: list[Part]) -> str:
@@ -67,6 +72,19 @@ def test_jobs_in_another_schedulers_queue_are_said_beside_the_one_that_is_asked(
     words = text(scheduler_parts(health, 15.0, NOW))
     assert words.startswith("local  polled <30s ago · 3 in slurm")
     assert words.isprintable()
+
+
+def test_each_unfinished_job_is_counted_once() -> None:
+    """Five were submitted: two of them run, unsaid by one of these; one is missing; so two wait."""
+    snapshot = FakeGateway([FakeBatch(BATCH_ID, "human/map", "qqqqRccc")]).snapshot()
+    snapshot = snapshot._replace(
+        live={JobKey(BATCH_ID, i): LiveJob(str(i), RUNNING) for i in (0, 4)},
+        unreported=1,
+        missing={JobKey(BATCH_ID, 1): Missing("exit status 3", NOW)},
+    )
+    tally = Tally()
+    tally.take(snapshot)
+    assert text(tally_parts(snapshot, tally, 1, Looks())) == "▶ 2   ○ 2   ✓ 3 / 8   ✗ 1 missing"
 
 
 def test_the_pace_is_told_once_it_is_known_and_forgotten_when_jobs_are_reset() -> None:
@@ -347,3 +365,18 @@ def test_a_text_is_fitted_to_exactly_the_width(words: str, width: int, tail: boo
     from rich.cells import cell_len
 
     assert cell_len(fit(words, width, tail=tail)) == width
+
+
+# ------------------------------------------------------------------------------------ words
+
+
+def test_a_resubmit_says_which_jobs_start_anew_and_which_only_get_their_lost_spawns() -> None:
+    resubmit = ACTS["resubmit"]
+    all_in_part = Preview(2, {"spawn": 2}, live=2, lost_spawns=3, halves=2)
+    assert explanation(resubmit, all_in_part, force=False) == [
+        "Their 3 lost spawns are submitted again; the others go on."
+    ]
+    one_in_part = Preview(3, {"spawn": 1, "run": 2}, live=1, missing=2, lost_spawns=1, halves=1)
+    lines = explanation(resubmit, one_in_part, force=False)
+    assert lines[0].startswith("They go back to init")
+    assert "Of 1 job that lives in part, the 1 lost spawn alone." in lines
