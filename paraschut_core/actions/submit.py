@@ -23,6 +23,8 @@ from .fields import reset
 
 log = logging.getLogger(__name__)
 
+TAKEN = "submitted by another process meanwhile"
+
 
 class Plan(NamedTuple):
     """What would be submitted next: `groups` are (BatchID, priority, jobs); `limit` and `in_queue` say how
@@ -123,6 +125,8 @@ def submit_now(
     rows = {row.key: row for row in read_rows(ws.reader, keys)}
     ready = [key for key in keys if key in rows and rows[key].state == INIT]
     outcomes = [_told(outcome) for outcome in _submit(ws, ready, watcher)]
+    for key in _taken(ws, ready, outcomes):
+        outcomes.append(Outcome(key, False, TAKEN, left=True))
     for key in keys:
         if key not in rows:
             outcomes.append(Outcome(key, False, "not in the index"))
@@ -135,6 +139,13 @@ def submit_now(
 
 def _submit(ws: Workspace, keys: Iterable[JobKey], watcher: Watcher) -> list[submission.Outcome]:
     return submit_keys(ws, keys, progress=watcher.progress, cancelled=watcher.cancelled)
+
+
+def _taken(ws: Workspace, keys: Iterable[JobKey], outcomes: Iterable[Outcome]) -> list[JobKey]:
+    """Those of `keys` without an outcome that somebody else submitted meanwhile, a job that ended say."""
+    tried = {outcome.key for outcome in outcomes}
+    untried = [key for key in keys if key not in tried]
+    return [row.key for row in read_rows(ws.reader, untried) if row.state != INIT]
 
 
 def _told(outcome: submission.Outcome) -> Outcome:
@@ -189,6 +200,7 @@ def resubmit(
     ready = [outcome.key for outcome in was_reset.outcomes if outcome.ok]
     outcomes += [outcome for outcome in was_reset.outcomes if not outcome.ok]
     made, why = _submit_reset(ws, ready, watcher)
+    made += [Outcome(key, True, TAKEN) for key in _taken(ws, ready, made)]
     tried = {outcome.key for outcome in made}
     untried = [key for key in ready if key not in tried]
     outcomes += made

@@ -280,9 +280,20 @@ class LogPane(FollowingPane):
         else:
             self.marks.add(row.start, row.end)
         self._last_mark = row.start, row.end
-        if at + 1 < len(self.window.rows):
-            self.show_offset(self.window.rows[at + 1].start)
-        self._show()
+        self.show_offset(self.window.rows[min(at + 1, len(self.window.rows) - 1)].start)
+
+    def step(self, lines: int) -> None:
+        """Moves by lines; once one is marked, moves the current row, to which the range will reach."""
+        at = self._current_index()
+        if self._last_mark is None or self.current is None or at is None:
+            self.move(lines)
+            return
+        to = at + lines
+        row = self.window.rows[to] if 0 <= to < len(self.window.rows) else None
+        if row is None or not self.window.shows(row.start, self.height):
+            self.move(lines)
+        if row is not None:
+            self.show_offset(row.start)
 
     def mark_range(self) -> None:
         """Marks all from the last mark to the current row."""

@@ -63,7 +63,7 @@ class LogView(LogBase):
     # ------------------------------------------------------------------ moving
 
     def action_move(self, lines: int) -> None:
-        self.pane.move(lines)
+        self.pane.step(lines)
 
     def action_page(self, pages: float) -> None:
         self.pane.move_page(pages)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +141,27 @@ def test_a_resubmit_resets_and_submits_what_can_be(busy: Scheduler, project: Pro
     assert sorted(messages(report)) == [1, 2, 3]
     assert project.states() == {0: "submit", 1: "submit", 2: "run", 3: "complete", 4: "submit"}
     assert project.column("attempt", 4) == 2
+
+
+@pytest.mark.parametrize("act", [actions.resubmit, actions.submit_now])
+def test_a_job_that_somebody_else_submits_meanwhile_is_told_as_that(
+    busy: Scheduler, project: Project, act: Callable[..., actions.Report]
+) -> None:
+    """As a job does that ends just then, and submits what is next."""
+    key = JobKey(BATCH, 4 if act is actions.resubmit else 0)
+    before = len(busy.specs)
+
+    def somebody_else() -> bool:
+        if project.state(key.job_index) == "init":
+            psu.submit_one_job(BATCH, key.job_index, Executor=busy)
+        return False
+
+    with project.workspace(busy) as ws:
+        report = act(ws, Selection((key,)), watcher=Watcher(None, somebody_else))
+    assert [outcome.message for outcome in report.outcomes] == ["submitted by another process meanwhile"]
+    assert (report.done, len(report.failed)) == ((1, 0) if act is actions.resubmit else (0, 0))
+    assert report.action is None, "there is nothing to undo"
+    assert len(busy.specs) == before + 1, "it was submitted once"
 
 
 def test_a_resubmit_may_raise_the_resources_of_single_jobs(busy: Scheduler, project: Project) -> None:

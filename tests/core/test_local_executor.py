@@ -587,6 +587,14 @@ def test_isconnected_says_whether_the_job_directory_can_be_used(tmp_path: Path) 
     assert not LocalJobExecutor(settings=Settings(job_dir=str(tmp_path / "file" / "x"))).isconnected()
 
 
+def test_a_queue_whose_maker_is_at_it_or_was_killed_is_made(machine: Machine) -> None:
+    """SQLite's file is there before its tables are."""
+    Path(machine.queue.folder).mkdir(parents=True)
+    Path(machine.queue.path).touch()
+    assert machine.executor.poll() == {}
+    assert {ending.reason for ending in machine.endings(machine.submit("true")).values()} == {"exit status 0"}
+
+
 def test_bad_arguments_and_folders_are_explained(tmp_path: Path) -> None:
     with pytest.raises(SubmitError, match="max_workers=-1"):
         LocalJobExecutor(-1)

@@ -105,13 +105,14 @@ class Terminal:
     def _take(self, chunk: bytes) -> None:
         asked = (self.raw[-3:] + chunk).count(ASKS)
         self.raw += chunk
-        self._stream.feed(chunk)
         if self.answers:
+            # At once, as a terminal that is quick: where the cursor is nobody wants to know.
             place = f"\x1b[{self.screen.cursor.y + 1};{self.screen.cursor.x + 1}R"
             try:
                 self.process.send(place * asked)
             except OSError:
                 pass  # the program has ended meanwhile
+        self._stream.feed(chunk)
 
     @property
     def text(self) -> str:

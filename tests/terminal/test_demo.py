@@ -108,8 +108,8 @@ def test_suspend_and_resume_bring_the_screen_back(project: Path, key: str) -> No
             terminal.press(key)
         else:
             terminal.signal(signal.SIGTSTP)
+        terminal.wait(lambda _: terminal.restored, "the shell's own screen")
         terminal.settle()
-        assert terminal.restored
         terminal.signal(signal.SIGCONT)
         terminal.wait("human/map")
         terminal.press("?")

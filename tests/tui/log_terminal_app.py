@@ -8,31 +8,24 @@ from __future__ import annotations
 import sys
 from typing import cast
 
-from rich.console import RenderableType
-from textual.app import App
 from textual.screen import Screen
 
 from paraschut_tui.screens.log import LogScreen
-from paraschut_tui.terminal.glass import Glass
-from paraschut_tui.terminal.tight import tightened
+from paraschut_tui.terminal.turns import InTurnApp
 from paraschut_tui.widgets import log_follow
 from paraschut_tui.widgets.log_view import LogPlace, LogSources
 
 
-class TerminalLogApp(App[None]):
-    """Writes as the dashboard does."""
+class TerminalLogApp(InTurnApp):
+    """Writes and takes keys as the dashboard does."""
 
     def __init__(self, out: str, *err: str) -> None:
         super().__init__()
-        self._glass = Glass()
         self._sources = LogSources("JOB 24", {"stdout": [out], "stderr": err})
         self._place = LogPlace("stdout", split=bool(err), numbers=not err)
 
     def get_default_screen(self) -> Screen[object]:
         return cast("Screen[object]", LogScreen(self._sources, self._place))
-
-    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
-        super()._display(screen, cast("RenderableType | None", tightened(renderable, self._glass)))
 
 
 def main() -> None:

@@ -534,6 +534,18 @@ class TestTakingAway:
             await log.says("copied 1,196 lines; if your terminal did not take it: Y")
             assert log.app.clipboard == "".join(f"line {n}\n" for n in range(5, 1201))
 
+    async def test_a_range_is_chosen_line_by_line(self, tmp_path: Path) -> None:
+        """Behind a mark the arrows move the current line, and the view only where it must follow."""
+        async with viewing(one(numbered(tmp_path / "a", 2000))) as log:
+            await log.shows("line 2000")
+            await log.press("k", "k", "m", *"k" * 15, "M", "y")
+            await log.says("copied")
+            first, *_, last = log.app.clipboard.splitlines()
+            assert int(last[5:]) - int(first[5:]) == 14, "from the marked line to 14 above it"
+            assert f"▸{first[5:]}  {first}" in log.text
+            await log.press("escape", "k")
+            assert "▸" not in log.text, "nothing is marked: it is the view that moves"
+
     async def test_no_more_is_copied_than_terminals_take(self, tmp_path: Path) -> None:
         path = tmp_path / "a"
         path.write_text("漢" * 1000 + "\n" + "".join(f"line {n} é\n" for n in range(20_000)))

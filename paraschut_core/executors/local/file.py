@@ -108,7 +108,7 @@ class QueueFile:
             f"{uri}?mode={'rwc' if create else 'rw'}", uri=True, timeout=self.timeout, isolation_level=None
         )
         try:
-            self._prepare(connection, create)
+            self._prepare(connection)
         except BaseException:
             connection.close()
             raise
@@ -132,13 +132,13 @@ class QueueFile:
                 "directory that exists and can be written to."
             ) from error
 
-    def _prepare(self, connection: sqlite3.Connection, create: bool) -> None:
+    def _prepare(self, connection: sqlite3.Connection) -> None:
         application, version, tables = connection.execute(
             "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master)"
             " FROM pragma_application_id, pragma_user_version"
         ).fetchone()
-        if tables == 0 and application == 0 and create:
-            self._create(connection)
+        if tables == 0 and application == 0:
+            self._create(connection)  # new, or its maker was killed, or is at it: the first one does it
         elif application != _APPLICATION_ID or version != _VERSION:
             raise SchedulerError(
                 f"{self.path} is not a local queue of this version of Paraschut. When its jobs are done, "
