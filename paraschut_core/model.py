@@ -228,7 +228,7 @@ class Action(NamedTuple):
 
 
 class Missing(NamedTuple):
-    """Why a job that should be online is taken for lost. `since` is epoch seconds."""
+    """Why a job that should be online is taken for lost; `since` is when it was heard of last (epoch s)."""
 
     reason: str
     since: float

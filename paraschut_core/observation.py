@@ -122,7 +122,7 @@ def observe(
         if found:
             live[row.key] = min(found, key=lambda job: job.state not in ONLINE)
         elif is_missing(row, ids, record, now=now, grace=grace, proof=proof):
-            missing[row.key] = Missing(row.ending or GONE, row.changed_at, row.exit_status, row.signal)
+            missing[row.key] = Missing(row.ending or GONE, _heard_of(row), row.exit_status, row.signal)
         elif (
             not ids
             and row.state == SUBMIT
@@ -131,12 +131,17 @@ def observe(
                 claim_lasts if row.claimed_by else grace  # nobody claimed it: it came so from elsewhere
             )
         ):
-            missing[row.key] = Missing(CUT_SHORT, row.changed_at)
+            missing[row.key] = Missing(CUT_SHORT, _heard_of(row))
         else:
             ending = _ending_in_queue(ids, record)
             if ending is not None and row.rev <= record.rev:
-                missing[row.key] = Missing(ending.reason, row.changed_at, ending.exit_status, ending.signal)
+                missing[row.key] = Missing(ending.reason, _heard_of(row), ending.exit_status, ending.signal)
     return Observed(live, missing, live_spawns, {}, spawn_ids)
+
+
+def _heard_of(row: JobRow) -> float:
+    """When an attempt last reported itself (epoch s); who edits the job's fields later changes that not."""
+    return row.started_at or row.submitted_at or row.changed_at
 
 
 def _ending_in_queue(ids: Sequence[str], record: PollRecord) -> Ending | None:

@@ -108,7 +108,7 @@ def _reason(sight: Sight, now: float) -> Iterator[Node]:
             facts.append(f"signal {missing.signal}")
         facts = [fact for fact in facts if fact not in missing.reason]
         if missing.since:
-            facts.append(f"since {_moment(missing.since)} ({duration(now - missing.since)} ago)")
+            facts.append(f"last heard of {_moment(missing.since)} ({duration(now - missing.since)} ago)")
         reason = clean_line(missing.reason, 400) or "nobody knows why"
         parts = [("missing  ", "error"), (reason, "error"), ("  " + ", ".join(facts), "muted")]
         yield Node(("reason",), tuple(parts), value=reason)

@@ -140,6 +140,12 @@ def test_an_ending_that_nobody_explains_yet_is_no_ending() -> None:
     assert not missing(row(), polled)
 
 
+def test_a_missing_job_was_heard_of_when_it_started_whoever_edits_it_since() -> None:
+    edited = row(changed_at=T - 100)
+    observed = observe([edited], {}, record(2), grace=GRACE, proof=False, now=T + 5)
+    assert observed.missing[KEY].since == T - 900
+
+
 def test_a_submission_without_id_is_missing_only_where_nobody_could_look_it_up() -> None:
     claimed = row("submit", submit_id=None, cluster_id=None, claimed_by="me@n1:5")
     assert not missing(claimed, PollRecord(T), now=T + 1e6)

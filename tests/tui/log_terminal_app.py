@@ -27,6 +27,10 @@ class TerminalLogApp(InTurnApp):
     def get_default_screen(self) -> Screen[object]:
         return cast("Screen[object]", LogScreen(self._sources, self._place))
 
+    @property
+    def _answers(self) -> bool:
+        return False  # nothing but the log's own is to be seen among the bytes
+
 
 def main() -> None:
     """Runs it."""

@@ -47,7 +47,7 @@ def record(**fields: object) -> JobRecord:
 def test_why_it_is_missing_comes_first() -> None:
     lost = Missing("out of memory on n12", NOW - 720, 137, 9)
     first = lines_of(Sight(record(), missing=lost))[0]
-    assert first.startswith("missing  out of memory on n12  exit status 137, signal 9, since ")
+    assert first.startswith("missing  out of memory on n12  exit status 137, signal 9, last heard of ")
     assert first.endswith("(12m ago)")
 
 
