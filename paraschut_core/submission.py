@@ -18,7 +18,15 @@ from .db.history import same_user
 from .db.jobs import read_infos, read_keys_of_priority, read_online_ids, still_in_init
 from .db.poll import PollRecord
 from .db.spawns import read_live_spawns, record_spawn_id, release_spawn
-from .db.submitting import Claimed, claim, claimable, claimed_without_id, record_id, release
+from .db.submitting import (
+    Claimed,
+    claim,
+    claimable,
+    claimed_without_id,
+    note_claims,
+    record_id,
+    release,
+)
 from .errors import ConfigError, ParaschutError, SchedulerError, SubmitError, UsageError
 from .executors import BUILT_IN, current_job_id
 from .executors.base import JobExecutor
@@ -189,7 +197,8 @@ def submit_keys(
         if cancelled():
             break
         # Looked at without a lock first: what other submitters have taken need not be fought over.
-        left = still_in_init(ws.reader, [JobKey(info["BatchID"], info["JobIndex"]) for info in chunk])
+        known = {JobKey(info["BatchID"], info["JobIndex"]): info for info in chunk}
+        left = {key: known[key] for key in still_in_init(ws.reader, known)}
         specs = _claim_chunk(ws, left, room) if left else []
         if specs:
             outcomes.extend(submit_claimed(ws, specs))
@@ -252,22 +261,26 @@ def checked_vars(info: Mapping[str, Any]) -> dict[str, str]:
     return checked
 
 
-def _claim_chunk(ws: Workspace, chunk: Sequence[JobKey], room: Callable[[int], int] | None) -> list[JobSpec]:
+def _claim_chunk(
+    ws: Workspace, chunk: Mapping[JobKey, JobInfo], room: Callable[[int], int] | None
+) -> list[JobSpec]:
     """One transaction: those of `chunk` that are still in `init` become this process's to submit."""
     group = new_token()
     specs: list[JobSpec] = []
     with ws.db.transaction() as tx:
         left = len(chunk) if room is None else room(len(chunk))
-        for key in chunk:
+        subtime = int(time.strftime("%Y%m%d%H%M%S", time.localtime(tx.at)))
+        for key, known in chunk.items():
             if len(specs) >= left:
                 break
-            info = claimable(tx, key)
+            info = claimable(tx, key, known)
             if info is None:
                 continue  # another submitter was faster
             token = f"{group}-{len(specs) + 1}"
-            _prepare(ws, info, tx.at)
+            _prepare(ws, info, subtime)
             claim(tx, key, info, token, ws.executor.identity)
             specs.append(make_spec(ws, info, token))
+        note_claims(tx, {spec.key: spec.attempt for spec in specs})
     return specs
 
 
@@ -277,10 +290,10 @@ def new_token() -> str:
     return "".join(secrets.choice(alphabet) for _ in range(10))
 
 
-def _prepare(ws: Workspace, info: JobInfo, now: float) -> None:
+def _prepare(ws: Workspace, info: JobInfo, subtime: int) -> None:
     """Brings the metadata to its next attempt: number, time, log paths."""
     info["attempt"] += 1
-    info["subtime"] = int(time.strftime("%Y%m%d%H%M%S", time.localtime(now)))
+    info["subtime"] = subtime
     info.pop("qstat", None)
     out, err = log_paths(ws, info, info["attempt"] - 1)
     for stream, path in (("stdout", out), ("stderr", err)):

@@ -9,7 +9,7 @@ from ..errors import ConflictError, StaleJobError
 from ..model import COMPLETE, DONE_STATES, INIT, RUN, SUBMIT, JobInfo, JobKey
 from .codec import decode
 from .connection import Database, Transaction
-from .history import add_event, saved_spawns
+from .history import add_event, add_events, saved_spawns
 from .jobs import (
     COLUMN_FIELDS,
     INFO_COLUMNS,
@@ -26,12 +26,22 @@ from .jobs import (
 # ------------------------------------------------------------------------------------ claim
 
 
-def claimable(tx: Transaction, key: JobKey) -> JobInfo | None:
-    """The job's metadata if it is still in `init`, read inside the claiming transaction."""
+def claimable(tx: Transaction, key: JobKey, known: JobInfo) -> JobInfo | None:
+    """The job's metadata if it is still in `init`, as it is inside the claiming transaction.
+
+    Args:
+        known: it as it was read before: it is not read again if nobody changed it since.
+    """
     row = tx.connection.execute(
-        f"SELECT {INFO_COLUMNS} FROM job WHERE BatchID = ? AND JobIndex = ? AND state = ?", (*key, INIT)
+        "SELECT rev FROM job WHERE BatchID = ? AND JobIndex = ? AND state = ?", (*key, INIT)
     ).fetchone()
-    return None if row is None else to_info(row)
+    if row is None or row[0] == known["rev"]:
+        return None if row is None else known
+    return to_info(
+        tx.connection.execute(
+            f"SELECT {INFO_COLUMNS} FROM job WHERE BatchID = ? AND JobIndex = ?", key
+        ).fetchone()
+    )
 
 
 def current_info(tx: Transaction, db: Database, key: JobKey) -> JobInfo:
@@ -47,7 +57,7 @@ def current_info(tx: Transaction, db: Database, key: JobKey) -> JobInfo:
 def claim(tx: Transaction, key: JobKey, info: JobInfo, token: str, executor: str) -> None:
     """Takes a job for submission by `executor` (its identity): `init` -> `submit`, one attempt more.
 
-    `info` has its new log paths.
+    `info` has its new log paths. `note_claims` then puts it into the history.
     """
     tx.connection.execute(
         "UPDATE job SET state = ?, attempt = ?, token = ?, restarts = 0, submit_id = NULL, ClusterID = NULL,"
@@ -69,7 +79,11 @@ def claim(tx: Transaction, key: JobKey, info: JobInfo, token: str, executor: str
             *key,
         ),
     )
-    add_event(tx, key, info["attempt"], INIT, SUBMIT, "submitted")
+
+
+def note_claims(tx: Transaction, attempts: Mapping[JobKey, int]) -> None:
+    """Puts into the history that these jobs were claimed, each for its attempt of that number."""
+    add_events(tx, ((key, attempt, INIT, SUBMIT, None) for key, attempt in attempts.items()), "submitted")
 
 
 def record_id(tx: Transaction, key: JobKey, token: str, submit_id: str) -> bool:

@@ -100,6 +100,8 @@ class ClusterExecutor(JobExecutor):
         self.queue = queue
         self.resources = dict(resources or {})
         self._settings = settings
+        self._found_good = ""
+        """What the last job asked for that nothing was wrong with."""
 
     # ------------------------------------------------------------------ what a scheduler adds
 
@@ -163,10 +165,13 @@ class ClusterExecutor(JobExecutor):
         from .script import check_variables, command
 
         try:
-            self._options(self._queue(JobInfo), self._resources(JobInfo), directives_of(JobInfo))
+            asked = (self._queue(JobInfo), self._resources(JobInfo), directives_of(JobInfo))
+            if repr(asked) != self._found_good:  # most jobs of a batch ask for the same
+                self._options(*asked)
+                self._folder()
+                self._found_good = repr(asked)
             check_variables({name: str(value) for name, value in (JobInfo.get("vars") or {}).items()})
             command(str(JobInfo.get("script") or ""), self._job_dir())
-            self._folder()
         except ParaschutError as error:
             return str(error)
         return ""

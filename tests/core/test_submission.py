@@ -115,6 +115,19 @@ def test_a_job_that_another_submitter_claims_at_the_last_moment_is_left_to_it(
     assert [spec.key.job_index for spec in second.specs] == [1, 3]
 
 
+def test_what_is_changed_at_a_job_at_the_last_moment_is_what_is_submitted(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = project.add_many(3)
+    scheduler = Scheduler()
+    between_look_and_claim(monkeypatch, lambda: psu.set_job_field(BATCH, 1, {"queue": "long", "note": "new"}))
+    with project.workspace(scheduler) as ws:
+        submit_keys(ws, keys)
+    assert [spec.queue for spec in scheduler.specs].count("long") == 1
+    assert psu.get_job_info(BATCH, 1)["note"] == "new", "what was read before is not written back"
+    assert [psu.get_job_info(BATCH, index)["attempt"] for index in range(3)] == [1, 1, 1]
+
+
 def test_the_limit_holds_although_another_submitter_fills_the_queue_at_the_last_moment(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
