@@ -40,8 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     """Returns 0, 1 if a benchmark failed, 2 for misuse. A missed goal is no failure."""
     options = _options(argv)
     if options.markdown:
-        with open(options.markdown, encoding="utf-8") as file:
-            print(markdown(json.load(file)))
+        print(options.markdown)
         return 0
     names = options.names or list(NAMES)
     if len(names) == 1:
@@ -69,13 +68,25 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--json", metavar="FILE", help="write the results there as well")
     parser.add_argument(
-        "--markdown", metavar="FILE", help="print the README's table of such a file; measure nothing"
+        "--markdown",
+        metavar="FILE",
+        type=_table_of,
+        help="print the README's table of such a file; measure nothing",
     )
     options = parser.parse_args(argv)
     unknown = set(options.names).difference(NAMES)
     if unknown:
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
     return options
+
+
+def _table_of(path: str) -> str:
+    """The README's table of a file that --json wrote."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return markdown(json.load(file))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise argparse.ArgumentTypeError(f"{path} holds no results that --json wrote: {error}") from error
 
 
 def _measured(name: str, quick: bool) -> dict[str, Any]:

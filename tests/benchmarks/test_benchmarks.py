@@ -73,3 +73,14 @@ def test_one_that_fails_says_so_and_the_others_go_on(tmp_path: Path) -> None:
     assert "grep" in log["error"]
     assert "FAILED" in done.stdout
     assert not finishers["error"]
+
+
+def test_a_file_without_results_makes_no_table() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks", "--markdown", "README.md"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "README.md holds no results" in done.stderr
