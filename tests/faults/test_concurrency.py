@@ -13,6 +13,7 @@ import pytest
 import paraschut_core as psu
 from paraschut_core.actions import Selection, undo
 from paraschut_core.errors import ConflictError
+from tests.conftest import Tally
 from tests.helpers import BATCH, FileQueue, Project, Scheduler, Script, assert_sound
 
 FINISHERS = 200
@@ -65,7 +66,9 @@ def crowd(n: int, act: str, seconds: float = 280) -> list[object]:
     return answers
 
 
-def test_two_hundred_jobs_that_finish_at_once_all_are_complete_with_their_results(project: Project) -> None:
+def test_two_hundred_jobs_that_finish_at_once_all_are_complete_with_their_results(
+    project: Project, tally: Tally
+) -> None:
     project.add(*(project.job(index, state="run") for index in range(FINISHERS)))
     waits = crowd(
         FINISHERS,
@@ -79,14 +82,11 @@ return time.monotonic() - began
     )
     numbers = [wait for wait in waits if isinstance(wait, float)]
     assert len(numbers) == FINISHERS, [wait for wait in waits if not isinstance(wait, float)]
-    assert set(project.states().values()) == {"complete"}
-    for index in range(FINISHERS):
-        assert psu.get_job_info(BATCH, index)["result"] == index * index
+    infos = [psu.get_job_info(BATCH, index) for index in range(FINISHERS)]
+    lost = sum((info["state"], info.get("result")) != ("complete", info["JobIndex"] ** 2) for info in infos)
     assert_sound(project.database)
-    print(
-        f"{FINISHERS} finishers at once: worst wait {max(numbers):.1f} s,"
-        f" median {statistics.median(numbers):.1f} s"
-    )
+    waited = f"worst wait {max(numbers):.1f} s, median {statistics.median(numbers):.1f} s"
+    tally(FINISHERS, lost, f"processes that end at once; {waited}")
 
 
 def test_two_hundred_jobs_that_start_at_once_all_run(project: Project) -> None:
@@ -98,7 +98,7 @@ def test_two_hundred_jobs_that_start_at_once_all_run(project: Project) -> None:
 
 
 def test_eight_submitters_on_ten_thousand_jobs_submit_each_exactly_once_within_max_jobs(
-    project: Project,
+    project: Project, tally: Tally
 ) -> None:
     project.configure("[poll]\ninterval = 0\n")
     project.add_many(JOBS)
@@ -123,7 +123,9 @@ def test_eight_submitters_on_ten_thousand_jobs_submit_each_exactly_once_within_m
     ids = dict(project.sql("SELECT JobIndex, submit_id FROM job"))
     assert ids == {int(key.rpartition("/")[2]): id_ for id_, _, key in queue.lines()}
     assert_sound(project.database)
-    print(f"{SUBMITTERS} submitters, {JOBS} jobs: {time.monotonic() - began:.1f} s, {counts}")
+    wrong = JOBS - len(set(jobs)) + len(jobs) - len(set(jobs))
+    took = time.monotonic() - began
+    tally(JOBS, wrong, f"jobs that {SUBMITTERS} submitters went for, lost or doubled; {took:.1f} s")
 
 
 def test_of_many_that_update_the_same_copy_one_wins_and_the_others_are_told(project: Project) -> None:
