@@ -273,7 +273,7 @@ def _claim_chunk(
         for key, known in chunk.items():
             if len(specs) >= left:
                 break
-            info = claimable(tx, key, known)
+            info = claimable(tx, ws.db, key, known)
             if info is None:
                 continue  # another submitter was faster
             token = f"{group}-{len(specs) + 1}"

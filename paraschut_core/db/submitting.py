@@ -26,7 +26,7 @@ from .jobs import (
 # ------------------------------------------------------------------------------------ claim
 
 
-def claimable(tx: Transaction, key: JobKey, known: JobInfo) -> JobInfo | None:
+def claimable(tx: Transaction, db: Database, key: JobKey, known: JobInfo) -> JobInfo | None:
     """The job's metadata if it is still in `init`, as it is inside the claiming transaction.
 
     Args:
@@ -35,13 +35,9 @@ def claimable(tx: Transaction, key: JobKey, known: JobInfo) -> JobInfo | None:
     row = tx.connection.execute(
         "SELECT rev FROM job WHERE BatchID = ? AND JobIndex = ? AND state = ?", (*key, INIT)
     ).fetchone()
-    if row is None or row[0] == known["rev"]:
-        return None if row is None else known
-    return to_info(
-        tx.connection.execute(
-            f"SELECT {INFO_COLUMNS} FROM job WHERE BatchID = ? AND JobIndex = ?", key
-        ).fetchone()
-    )
+    if row is None:
+        return None
+    return known if row[0] == known["rev"] else current_info(tx, db, key)
 
 
 def current_info(tx: Transaction, db: Database, key: JobKey) -> JobInfo:

@@ -166,10 +166,11 @@ class ClusterExecutor(JobExecutor):
 
         try:
             asked = (self._queue(JobInfo), self._resources(JobInfo), directives_of(JobInfo))
-            if repr(asked) != self._found_good:  # most jobs of a batch ask for the same
+            words = repr(asked)
+            if words != self._found_good:  # most jobs of a batch ask for the same
                 self._options(*asked)
                 self._folder()
-                self._found_good = repr(asked)
+                self._found_good = words
             check_variables({name: str(value) for name, value in (JobInfo.get("vars") or {}).items()})
             command(str(JobInfo.get("script") or ""), self._job_dir())
         except ParaschutError as error:

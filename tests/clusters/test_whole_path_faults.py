@@ -12,7 +12,6 @@ import pytest
 
 import paraschut_core as psu
 from paraschut_core.model import RUNNING
-from paraschut_core.observation import UNSAID
 from tests.clusters.whole_path_place import (
     CLUSTERS,
     WAIT,
@@ -41,7 +40,7 @@ def test_what_ended_badly_is_missing_with_its_reason_and_the_accounts_are_asked_
         ({"script": "exit 3"}, "exit status 3", 3),
         ({"script": "kill -9 $$"}, "killed by signal 9 (SIGKILL)", None),
         ({"script": wrapped}, "exit status 4", 4),
-        ({"script": "true"}, UNSAID, 0),
+        ({"script": "true"}, "exit status 0 without set_complete", 0),
         (
             {"script": "sleep 600", "resources": {"walltime": 60 if place.name == "slurm" else 2}},
             "time limit",
@@ -184,7 +183,7 @@ def test_an_open_dashboard_rides_out_the_death_of_the_controller(place: Place) -
         dashboard.wait(lambda text: bool(LOST.search(text)), "the job that ends without a word", 120)
         dashboard.press("q")
         assert dashboard.wait_end() == 0
-    assert place.reasons() == {f"{batch}/1": UNSAID}
+    assert place.reasons() == {f"{batch}/1": "exit status 0 without set_complete"}
 
 
 STRANGE = {
