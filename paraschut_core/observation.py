@@ -12,6 +12,7 @@ from .db.history import record_ending, same_user
 from .db.jobs import read_online_rows, read_rows
 from .db.poll import PollRecord
 from .db.spawns import read_live_spawns
+from .db.submitting import read_tokens
 from .errors import DatabaseError
 from .model import (
     ENDED,
@@ -219,11 +220,23 @@ def explain_missing(
         return observed
     missing = dict(observed.missing)
     told = {asked[i].key: _as_lost(ending) for i, ending in endings.items() if i in asked}
+    told |= _last_words(ws, {asked[i].key for i in due} - told.keys())
     for key, ending in told.items():
         missing[key] = Missing(ending.reason, missing[key].since, ending.exit_status, ending.signal)
     if told:
         _write_endings(ws, told, rows)
     return observed._replace(missing=missing)
+
+
+def _last_words(ws: Workspace, keys: Iterable[JobKey]) -> dict[JobKey, Ending]:
+    """How those of `keys` ended, of which nobody tells, by their logs: one that was killed with its wrapper
+    where nobody keeps accounts."""
+    tokens = read_tokens(ws.reader, keys)
+    try:
+        return {tokens[token]: ending for token, ending in ws.executor.last_words(list(tokens)).items()}
+    except Exception as error:  # noqa: BLE001 - a user's own executor may raise anything
+        log.info("%s cannot read the logs of jobs: %s", ws.executor.name, error)
+        return {}
 
 
 def _write_endings(ws: Workspace, told: Mapping[JobKey, Ending], rows: Mapping[JobKey, JobRow]) -> None:

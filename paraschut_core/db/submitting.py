@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import ConflictError, StaleJobError
@@ -264,6 +264,12 @@ def current_token(tx: Transaction, key: JobKey) -> str | None:
     """The token of the job's latest submission (None: it was reset, or never submitted)."""
     row = tx.connection.execute("SELECT token FROM job WHERE BatchID = ? AND JobIndex = ?", key).fetchone()
     return row[0] if row else None
+
+
+def read_tokens(db: Database, keys: Iterable[JobKey]) -> dict[str, JobKey]:
+    """The jobs of `keys` by the tokens of their latest submissions; those that have one."""
+    sql = "SELECT token FROM job WHERE BatchID = ? AND JobIndex = ?"
+    return {token: key for key in keys for (token,) in db.rows(sql, key) if token}
 
 
 def current_executor(tx: Transaction, key: JobKey) -> str | None:

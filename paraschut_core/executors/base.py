@@ -189,3 +189,7 @@ class JobExecutor:
     def explain(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
         """How the jobs `ids`, submitted after `since` (epoch s), ended; those that can be told."""
         return {}
+
+    def last_words(self, tokens: Sequence[str]) -> dict[str, Ending]:
+        """How submissions that `explain` does not know ended, by what was written into their logs."""
+        return {}

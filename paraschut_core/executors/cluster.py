@@ -13,7 +13,7 @@ from ..errors import ParaschutError, SchedulerError, UsageError
 from ..model import Deleted, Ending, JobInfo, JobSpec, LiveJob, Submitted
 from .base import FAILED, JobExecutor
 from .directly import directives_of, lone_spec, settings_in_force
-from .endings import job_name, recorded, task_of, token_of, with_messages
+from .endings import by_messages, job_name, recorded, task_of, token_of, with_messages
 from .limits import array_limit, wait_for_turn
 
 if TYPE_CHECKING:
@@ -370,6 +370,13 @@ class ClusterExecutor(JobExecutor):
         if failure is not None and not endings:
             raise failure
         return endings
+
+    def last_words(self, tokens: Sequence[str]) -> dict[str, Ending]:
+        from .script import scheduler_log
+
+        folder = self._folder()
+        told = {token: by_messages(scheduler_log(folder, token)) for token in tokens}
+        return {token: ending for token, ending in told.items() if ending is not None}
 
     def get_job_summary(self, ClusterID: str | None = None) -> dict[str, Any]:
         """The scheduler's record of a job (default: the current one); {} if it has or gives none."""

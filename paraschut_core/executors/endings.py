@@ -115,8 +115,18 @@ def with_messages(ending: Ending, said: str) -> Ending:
         return ending
     reason = ending.reason
     if _VAGUE.match(reason):
-        reason = next(filter(None, (_told(said, *message) for message in _MESSAGES)), reason)
+        reason = _reason_in(said) or reason
     return ending._replace(reason=reason, record={**ending.record, "log": said})
+
+
+def by_messages(said: str) -> Ending | None:
+    """How a job ended by nothing but what the scheduler itself wrote about it; None if that tells nothing."""
+    reason = _reason_in(said)
+    return Ending(reason, None, None, "", {"log": said}) if reason else None
+
+
+def _reason_in(said: str) -> str:
+    return next(filter(None, (_told(said, *message) for message in _MESSAGES)), "")
 
 
 def _told(said: str, pattern: re.Pattern[str], words: str) -> str:

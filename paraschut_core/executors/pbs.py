@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SchedulerError, UsageError
-from ..model import ENDED, Deleted, Ending, LiveJob
+from ..model import ENDED, HELD, Deleted, Ending, LiveJob
 from .cluster import TASK, ClusterExecutor, Submission
 from .current import pbs_job_id, pbs_restarts
 from .endings import user_name
 from .pbs_answers import (
+    array_of,
+    bare,
+    may_be_held,
     parse_deleted,
     parse_endings,
     parse_full,
@@ -56,7 +59,7 @@ class PBSJobExecutor(ClusterExecutor):
     """
 
     name = "pbs"
-    commands = ("qsub", "qstat", "qdel")
+    commands = ("qsub", "qstat", "qdel", "qselect")
     ids = re.compile(r"[0-9]+(?:\[[0-9]+\])?")
     name_limit = 15
     forbidden_in_paths = ":,"
@@ -173,7 +176,26 @@ class PBSJobExecutor(ClusterExecutor):
                 self._listing += 1
                 continue
             raise answer.failure()
-        return parse_table(answer.stdout) if self._listing == 0 else parse_records(answer.stdout, user)
+        if self._listing:
+            return parse_records(answer.stdout, user)
+        return self._with_holds(parse_table(answer.stdout), user)
+
+    def _with_holds(self, jobs: dict[str, LiveJob], user: str) -> dict[str, LiveJob]:
+        """The jobs of the table, in which the tasks of an array on hold look like those that wait.
+
+        The scheduler has not considered them, so they have no comment: without such tasks, nothing is asked.
+        """
+        from .command import run
+
+        if not any(map(may_be_held, jobs.values())):
+            return jobs
+        try:
+            answer = run(["qselect", "-J", "-s", "H", "-u", user], timeout=self.settings.poll.timeout)
+        except SchedulerError:
+            return jobs  # an older client: they are in the queue at any rate
+        arrays = {bare(line) for line in answer.stdout.split()}
+        held = [job for job in jobs.values() if may_be_held(job) and array_of(job.id) in arrays]
+        return jobs | {job.id: job._replace(state=HELD) for job in held}
 
     def accounts(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
         from .command import run

@@ -57,6 +57,16 @@ def bare(id_: str) -> str:
     return id_.strip().partition(".")[0]
 
 
+def array_of(id_: str) -> str:
+    """The id of a task's array: 12[] of 12[3]."""
+    return f"{id_.partition('[')[0]}[]"
+
+
+def may_be_held(job: LiveJob) -> bool:
+    """Whether this is a task that waits, and nobody knows for what: its array may be on hold."""
+    return job.state == QUEUED and not job.reason and task_of(job.id) is not None
+
+
 def parse_submitted(text: str) -> str | None:
     """The id in qsub's answer: `12.server`, or `25[].server` for an array, perhaps after other lines."""
     for line in reversed(text.split("\n")):
@@ -152,9 +162,10 @@ def parse_records(text: str, user: str) -> dict[str, LiveJob]:
         if record.get("Job_Owner", "").partition("@")[0] != user or id_.endswith("[]"):
             continue
         letter, name = record.get("job_state", ""), record.get("Job_Name", "")
-        job = LiveJob(
-            id_, _STATES.get(letter, letter), token_of(name, task_of(id_)), name, _REASONS.get(letter, "")
-        )
+        state = _STATES.get(letter, letter)
+        if state == QUEUED and record.get("Hold_Types", "n") != "n":
+            state = HELD  # a task's array is on hold
+        job = LiveJob(id_, state, token_of(name, task_of(id_)), name, _REASONS.get(letter, ""))
         jobs[id_] = _commented(
             job._replace(host=_hosts(record.get("exec_host", ""))), record.get("comment", "")
         )

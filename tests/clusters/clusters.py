@@ -275,6 +275,7 @@ class Torque(OverSlurm):
     search = (str(HERE / ".torque"),)
     folders = "job_dir-"
     held = ("-h",)
+    too_much = MappingProxyType({"cpus": 5, "nodes": 2})
 
     def missing(self) -> list[str]:
         """Those in its own folder: others may have commands of the same names."""

@@ -12,7 +12,7 @@ from paraschut_core.executors.endings import user_name
 from paraschut_core.executors.pbs import PBSJobExecutor
 from paraschut_core.executors.sge import SGEJobExecutor
 from paraschut_core.executors.slurm import SlurmJobExecutor
-from paraschut_core.model import RUNNING
+from paraschut_core.model import HELD, QUEUED, RUNNING, STUCK, Ending
 from tests.clusters.stand_ins import NO_JOBS, NO_SUCH_OPTION, Commands, Says, commands, pbs, sge, slurm
 from tests.samples import sample
 
@@ -151,6 +151,18 @@ def test_the_schedulers_own_words_sharpen_a_vague_reason(
     assert ending.record["log"] == said.strip()
 
 
+def test_without_accounts_and_record_the_schedulers_own_words_are_all_there_is(
+    slurm: SlurmJobExecutor, commands: Commands
+) -> None:
+    folder = Path(slurm._folder())
+    folder.mkdir(parents=True)
+    said = "slurmstepd-n1: error: *** JOB 12 ON n1 CANCELLED AT x ***\nerror: Exceeded job memory limit"
+    (folder / "abc-1.log").write_text(f"{said}\n")
+    (folder / "abc-2.log").write_text("module: command not found\n")
+    told = slurm.last_words(["abc-1", "abc-2", "abc-3"])
+    assert told == {"abc-1": Ending("out of memory", record={"log": said})}
+
+
 def test_a_job_that_nobody_lists_is_found_by_its_record(slurm: SlurmJobExecutor, commands: Commands) -> None:
     commands.play("squeue", Says(out=ROW))
     record(slurm, "13_2", "ghijkl-2")
@@ -193,6 +205,24 @@ def test_no_accounting_file_as_yet_is_no_error(sge: SGEJobExecutor, commands: Co
     commands.play("qacct", Says(err="error: commlib error: got select error\n", status=1))
     with pytest.raises(SchedulerError):
         sge.explain(["12"], 0.0)
+
+
+def test_tasks_of_a_held_pbs_array_are_held_and_nobody_asks_without_such_tasks(
+    pbs: PBSJobExecutor, commands: Commands
+) -> None:
+    held, none_held = (Says(out=sample(f"pbs/{name}").stdout) for name in ("held_arrays", "126_qstat_s"))
+    commands.play("qstat", none_held, held)
+    commands.play("qselect", Says(out=sample("pbs/qselect_held_arrays").stdout), Says(err="oh", status=1))
+    assert pbs.poll()
+    assert commands.calls("qselect") == 0
+    states = {id_: job.state for id_, job in pbs.poll().items()}
+    of_arrays = {id_ for id_, state in states.items() if state == HELD} - {"44"}
+    assert of_arrays == {"41[1]", "41[2]", "41[3]", "45[1]", "45[2]"}
+    assert {states[id_] for id_ in ("42[1]", "42[2]", "46")} == {STUCK}
+    assert {states[id_] for id_ in ("43[1]", "43[2]")} == {QUEUED}
+    assert pbs.poll()["41[1]"].state == QUEUED  # it fails
+    (commands.folder / "qselect").unlink()
+    assert pbs.poll()["41[1]"].state == QUEUED
 
 
 def test_pbs_without_a_wide_table_is_asked_in_the_old_way_from_then_on(

@@ -15,7 +15,7 @@ import pytest
 
 import paraschut_core as psu
 from tests.clusters.tools import read
-from tests.clusters.whole_path_place import CLUSTERS, PLACES, WAIT, Place, cluster, place
+from tests.clusters.whole_path_place import CLUSTERS, LOCAL, OWN, WAIT, Place, cluster, place
 from tests.helpers import Script, wait_until
 
 __all__ = ["cluster", "place"]
@@ -235,7 +235,7 @@ def test_a_submitter_and_its_command_may_meet_any_fate(place: Place, fate: Fate)
     assert attempts(place, batch) == [1 if fate.what.startswith("told") else again] * JOBS
 
 
-@on_clusters
+@pytest.mark.parametrize("cluster", OWN, indirect=True)
 def test_what_is_submitted_to_a_hung_controller_runs_once(place: Place) -> None:
     first = make(place)
     psu.submit_jobs()  # the cluster has said by now what it allows
@@ -301,7 +301,7 @@ def test_a_stale_duplicate_stops_before_the_users_code(place: Place) -> None:
     assert set(place.states(batch).values()) == {"submit"}
 
 
-@pytest.mark.parametrize("cluster", PLACES[:1], indirect=True)
+@pytest.mark.parametrize("cluster", LOCAL, indirect=True)
 def test_a_stale_process_stops_before_the_users_code(place: Place) -> None:
     fills = place.make(*[{"script": WAIT}] * 6)
     psu.submit_one_batch(fills)

@@ -1,4 +1,4 @@
-"""The whole path from a user's call to a finished job, on one machine, on Slurm and on Grid Engine."""
+"""The whole path from a user's call to a finished job, on one machine and on every scheduler."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import paraschut_core as psu
 from paraschut_core.demo.pipeline import make_project
 from paraschut_core.demo.scripts.map import count
-from paraschut_core.model import QUEUED
+from paraschut_core.model import HELD, QUEUED
 from tests.clusters.tools import NASTY, environment_in, read
 from tests.clusters.whole_path_place import CLUSTERS, WAIT, Place, cluster, forget_counts, has_ended, place
 from tests.core.cli import CommandLine
@@ -60,7 +60,7 @@ def test_the_demo_runs_one_of_its_jobs_fails_and_runs_again_and_the_result_is_ma
     folder = place.folder / "demo"
     make_project(str(folder), jobs=3)
     monkeypatch.chdir(folder)
-    monkeypatch.setenv("PARASCHUT_EXECUTOR", place.name)
+    monkeypatch.setenv("PARASCHUT_EXECUTOR", place.executor_name)
     demo = CommandLine(
         folder, (folder / "paraschut.toml").read_text() + "grace = 0.0\n[local]\nidle_timeout = 0.5\n"
     )
@@ -108,7 +108,7 @@ def test_fifty_jobs_are_one_command_and_each_has_its_own_log_values_and_director
     forget_counts()
     psu.submit_jobs()
     if place.name != "local":
-        assert place.counts()[place.words.submit] == 1
+        assert place.counts()[place.words.submit] == (1 if place.has_arrays else 50)
     ids = place.ids(batch)
     assert list(ids) == list(range(50))
     assert len(set(ids.values())) == 50
@@ -124,6 +124,10 @@ def test_fifty_jobs_are_one_command_and_each_has_its_own_log_values_and_director
         assert read(f"{stem}.out") == f"{place.folder}/a place\n"
         # What the user's own profile says in a login shell comes after it.
         assert read(f"{stem}.err").startswith(f"{index},\n'\n")
+
+
+DELETES = {"local": 0, "slurm": 1, "sge": 1, "torque": 5, "pbs": 2}
+"""Commands that delete one task of an array and all four of another: PBS takes tasks in a row at once."""
 
 
 def test_deleted_jobs_leave_the_queue_and_go_back_to_init_with_their_ids_in_the_history(place: Place) -> None:
@@ -142,7 +146,7 @@ def test_deleted_jobs_leave_the_queue_and_go_back_to_init_with_their_ids_in_the_
     assert set(ids) == {1, 2, 3, 4, 5}
     forget_counts()
     report = place("qdel", f"{batch},{never}", "--yes", "--json").json
-    assert sum(place.counts().values()) == (place.name != "local")
+    assert sum(place.counts().values()) == DELETES[place.name]
     assert report["done"] == [[batch, index] for index in range(1, 6)]
     assert report["left"] == [[batch, 0, "it is complete"], [never, 0, "it is not in the queue"]]
     wait_until(lambda: not place.queue(), "the scheduler holds none of them")
@@ -211,12 +215,12 @@ def test_another_executor_neither_judges_nor_deletes_what_the_cluster_has(place:
     psu.submit_one_batch(local)
     report = [place("queue", "--json", "--poll").json for _ in range(3)][-1]
     assert report["reasons"] == {}
-    assert report["elsewhere"] == {f"{batch}/{index}": place.name for index in (0, 1)}
-    assert f"2 submitted to {place.name}, of which local cannot tell\n" in place("queue").out
+    assert report["elsewhere"] == {f"{batch}/{index}": place.executor_name for index in (0, 1)}
+    assert f"2 submitted to {place.executor_name}, of which local cannot tell\n" in place("queue").out
     for verb in ("qdel", "reset", "resubmit"):
         report = place(verb, batch, "--yes", "--json", status=None).json
         assert report["done"] == []
-        assert [f"it was submitted to {place.name}, and what is asked here is local" in why
+        assert [f"it was submitted to {place.executor_name}, and what is asked here is local" in why
                 for _, _, why in (*report["failed"], *report["left"])] == [True, True]  # fmt: skip
     place.configure()
     assert len(place.queue()) == 2
@@ -229,16 +233,19 @@ def test_another_executor_neither_judges_nor_deletes_what_the_cluster_has(place:
 HELD_BACK = {
     "local": "2 queued: waits for a free slot: 6 running, 6 at once",
     "slurm": "[12] queued: (Resources|Priority)",
+    "torque": "2 queued",
     "sge": "2 queued",
+    "pbs": "2 held",
 }
 
 
 def test_a_dashboard_sees_what_is_live_missing_and_held_back_and_why(place: Place) -> None:
     run = place.script("run.py", f"psu.get_job_info(SetID=True); os.system({WAIT!r}); psu.set_complete()")
     working = place.make({"script": run}, {"script": "exit 3"}, {"script": "true", "priority": 0})
-    fits_once = dict(place.cluster.too_much) if place.name != "local" else {}
-    first = place.make(*[{"script": WAIT}] * (5 if place.name == "local" else 1), resources=fits_once)
-    waiting = place.make({"script": "true"}, {"script": "true"}, resources=fits_once)
+    fits_once = {} if place.name == "local" else {"resources": dict(place.cluster.too_much)}
+    waits = place.held() if place.name == "pbs" else fits_once  # nobody knows how much that cluster has
+    first = place.make(*[{"script": WAIT}] * (5 if place.name == "local" else 1), **fits_once)
+    waiting = place.make({"script": "true"}, {"script": "true"}, **waits)
     psu.submit_one_batch([working, first])
     monitor = place.monitor()
     try:
@@ -255,10 +262,12 @@ def test_a_dashboard_sees_what_is_live_missing_and_held_back_and_why(place: Plac
         assert snapshot.missing.keys() == {(working, 1)}
         assert snapshot.missing[working, 1].reason == "exit status 3"
         assert snapshot.missing[working, 1].exit_status == 3
-        assert {snapshot.live[waiting, index].state for index in (0, 1)} == {QUEUED}
+        assert {snapshot.live[waiting, index].state for index in (0, 1)} == {
+            HELD if place.name == "pbs" else QUEUED
+        }
         assert snapshot.held_back[working] == "waits for priority 1"
         assert first not in snapshot.held_back
-        assert (snapshot.scheduler.executor, snapshot.scheduler.error) == (place.name, "")
+        assert (snapshot.scheduler.executor, snapshot.scheduler.error) == (place.executor_name, "")
         assert snapshot.scheduler.failing_since is None
         place.go()
         wait_until(lambda: (working, 0) not in monitor.poll().live, "the first has ended", 120)
@@ -271,11 +280,16 @@ def test_the_doctor_finds_the_scheduler_well_and_a_probe_sees_the_database_from_
     place("add", "true")
     findings = place("doctor", "--probe", "--json").json
     assert {f["verdict"] for f in findings} <= {"ok", "warn"}
-    told = {what: [f["detail"] for f in findings if f["what"] == what] for what in ("probe", place.name)}
+    told = {
+        what: [f["detail"] for f in findings if f["what"] == what] for what in ("probe", place.executor_name)
+    }
     assert "the lock of the other host is seen" in told["probe"][0]
     if place.name == "slurm":
         assert any(line.startswith("Slurm ") for line in told["slurm"])
         assert any(line.startswith("partition main* up") for line in told["slurm"])
+    elif place.executor_name == "pbs":
+        assert told["pbs"][0].startswith("PBS ")
+        assert any(line.startswith("queue ") for line in told["pbs"])
     elif place.name == "sge":
         assert told["sge"][0].startswith("Grid Engine ")
         assert "queue all.q: slots 16, time limit none" in told["sge"]

@@ -14,6 +14,7 @@ import paraschut_core as psu
 from paraschut_core.model import RUNNING
 from tests.clusters.whole_path_place import (
     CLUSTERS,
+    OWN,
     WAIT,
     Place,
     cluster,
@@ -27,8 +28,15 @@ from tests.terminal.screen import Terminal, paraschut
 __all__ = ["cluster", "place"]
 
 on_clusters = pytest.mark.parametrize("cluster", CLUSTERS, indirect=True)
+on_own_clusters = pytest.mark.parametrize("cluster", OWN, indirect=True)
 
-CANCELLED = {"local": "deleted", "slurm": "cancelled", "sge": "killed by signal 9 (SIGKILL)"}
+CANCELLED = {
+    "local": "deleted",
+    "slurm": "cancelled",
+    "torque": "killed by signal 15 (SIGTERM) after SIGTERM from the scheduler",
+    "sge": "killed by signal 9 (SIGKILL)",
+    "pbs": "cancelled by ",
+}
 """How the end of a running job is told that its user deleted behind our back, as far as accounts can tell."""
 
 EAT = f"exec {sys.executable} -c 'import time; x = b\"x\" * 600_000_000; time.sleep(600)'"
@@ -42,19 +50,19 @@ def test_what_ended_badly_is_missing_with_its_reason_and_the_accounts_are_asked_
         ({"script": wrapped}, "exit status 4", 4),
         ({"script": "true"}, "exit status 0 without set_complete", 0),
         (
-            {"script": "sleep 600", "resources": {"walltime": 60 if place.name == "slurm" else 2}},
+            {"script": "sleep 600", "resources": {"walltime": 60 if place.on_slurm else 2}},
             "time limit",
             None,
         ),
     ]
     jobs.append(({"script": "sleep 600"}, CANCELLED[place.name], None))
-    if place.name == "slurm":
+    if place.on_slurm:
         jobs.append(({"script": EAT, "resources": {"mem": "100mb"}}, "out of memory", None))
     elif place.name == "sge":
         jobs.append(({"script": EAT, "resources": {"vmem": "300mb"}}, "", None))
     batch = place.make(*(job for job, _, _ in jobs))
     psu.submit_jobs()
-    if place.name == "slurm":  # whose limits are minutes
+    if place.on_slurm:  # whose limits are minutes
         late = place.ids(batch)[4]
         wait_until(lambda: place.queue()[late].state == RUNNING, "it runs", 120)
         place.cluster.run("scontrol", "update", f"jobid={late}", "EndTime=now+1")
@@ -62,6 +70,7 @@ def test_what_ended_badly_is_missing_with_its_reason_and_the_accounts_are_asked_
     wait_until(lambda: place.queue()[cancelled].state == RUNNING, "it runs", 120)
     place.kill_in_queue(cancelled)
     wait_until(lambda: not place.queue(), "all have ended", 120)
+    attempts = 2 if place.name == "torque" else 0  # by which is learnt that Slurm's qstat has no wide table
     monitor = place.monitor()
     try:
         forget_counts()
@@ -71,6 +80,8 @@ def test_what_ended_badly_is_missing_with_its_reason_and_the_accounts_are_asked_
             assert place.counts() == {"squeue": 2 + 1, "sacct": 1}
         elif place.name == "sge":
             assert place.counts() == {"qstat": 2, "qacct": 1}
+        elif place.executor_name == "pbs":
+            assert place.counts() == {"qstat": attempts + 2 + 1}
         forget_counts()
         again = [monitor.poll() for _ in range(3)][-1]
         assert place.counts() == ({} if place.name == "local" else {place.words.list: 3})
@@ -94,7 +105,7 @@ def test_what_ended_badly_is_missing_with_its_reason_and_the_accounts_are_asked_
     printed = place("queue").out
     assert f"missing jobs: {{{batch}: {list(range(len(jobs)))}}}" in printed
     assert f"  {batch}/1: killed by signal 9 (SIGKILL)\n" in printed
-    assert place.counts() == ({} if place.name == "local" else {place.words.list: 2})
+    assert place.counts() == ({} if place.name == "local" else {place.words.list: 2 * (1 + attempts)})
     assert dict(place.sql("SELECT JobIndex, reason FROM ending ORDER BY 1")) == {
         key.job_index: lost.reason for key, lost in again.missing.items()
     }
@@ -103,7 +114,7 @@ def test_what_ended_badly_is_missing_with_its_reason_and_the_accounts_are_asked_
 # ------------------------------------------------------------------------------------ the controller
 
 
-@on_clusters
+@on_own_clusters
 def test_while_the_controller_is_dead_nothing_is_missing_and_afterwards_what_ended_is_found(
     place: Place,
 ) -> None:
@@ -124,7 +135,7 @@ def test_while_the_controller_is_dead_nothing_is_missing_and_afterwards_what_end
             place.go()
             place.wait_for_states(batch, {0: "complete"})
             refused = place("submit", status=1)
-            assert f"{place.name} does not answer" in refused.err
+            assert f"{place.executor_name} does not answer" in refused.err
             assert len(refused.err.splitlines()) == 1
             told = [text for text in place("queue").out.splitlines() if "does not answer" in text]
             assert len(told) == 1
@@ -153,7 +164,7 @@ LOST = re.compile("[0-9] missing")
 """What the status bar says when there are such jobs."""
 
 
-@on_clusters
+@on_own_clusters
 def test_an_open_dashboard_rides_out_the_death_of_the_controller(place: Place) -> None:
     place.configure(poll_timeout=3.0, interval=1.0)
     ends = place.script("ends.py", f"psu.get_job_info(SetID=True); os.system({WAIT!r}); psu.set_complete()")
@@ -162,10 +173,10 @@ def test_an_open_dashboard_rides_out_the_death_of_the_controller(place: Place) -
     place.wait_for_states(batch, {0: "run"})
     wait_until(place.is_saved, "the controller has written down what it knows")
     with Terminal(paraschut(), cwd=place.folder) as dashboard:
-        dashboard.wait(f"{place.name}  polled")
+        dashboard.wait(f"{place.executor_name}  polled")
         place.own.kill_controller()
         try:
-            shown = dashboard.wait(f"{place.name}  not answering since")
+            shown = dashboard.wait(f"{place.executor_name}  not answering since")
             since = re.search("not answering since ([0-9:]+)", shown)
             assert since
             failures = "SELECT failures FROM poll"
@@ -177,7 +188,7 @@ def test_an_open_dashboard_rides_out_the_death_of_the_controller(place: Place) -
             assert not LOST.search(shown)
         finally:
             place.own.restart_controller()
-        shown = dashboard.wait(f"{place.name}  polled", "that the controller is back", 120)
+        shown = dashboard.wait(f"{place.executor_name}  polled", "that the controller is back", 120)
         assert not LOST.search(shown)
         place.release(batch)
         dashboard.wait(lambda text: bool(LOST.search(text)), "the job that ends without a word", 120)
@@ -209,7 +220,7 @@ ONE_LINE = {
 }
 
 EMPTY = {
-    "slurm": "",
+    **dict.fromkeys(("slurm", "torque", "pbs"), ""),
     "sge": "<?xml version='1.0'?><job_info><queue_info></queue_info><job_info></job_info></job_info>",
 }
 
@@ -287,9 +298,9 @@ def kill_with_its_shepherd(pid: int) -> None:
         process.kill()
 
 
-@on_clusters
+@on_own_clusters
 def test_a_job_on_a_node_that_died_is_missing_once_the_scheduler_says_so(place: Place) -> None:
-    on_one_node = ["--no-requeue", "-w", "n2"] if place.name == "slurm" else ["-r", "n"]
+    on_one_node = ON_ONE_NODE.get(place.name, ["-r", "n"])
     batch = place.make({"script": place.script("works.py", WORKS)}, directives=on_one_node)
     psu.submit_jobs()
     pid = place.wait_for_process("pid")
@@ -301,7 +312,7 @@ def test_a_job_on_a_node_that_died_is_missing_once_the_scheduler_says_so(place: 
             kill_with_its_shepherd(pid)
             assert [monitor.poll().missing for _ in range(3)] == [{}] * 3  # nobody knows as yet
             assert place.running(monitor) == {(batch, 0)}
-            if place.name == "slurm":  # its operator is quicker than its own time-outs
+            if place.on_slurm:  # its operator is quicker than its own time-outs
                 place.cluster.run("scontrol", "update", "nodename=n2", "state=down", "reason=dead")
                 lost = wait_until(lambda: monitor.poll().missing, "the job is lost", 120)
         finally:
@@ -318,10 +329,12 @@ def test_a_job_on_a_node_that_died_is_missing_once_the_scheduler_says_so(place: 
     assert [line.split()[0] for line in place.lines("attempts")] == ["1", "2"]
 
 
-DIED = {"slurm": "node failed: n2", "sge": "lost on "}
+DIED = {"slurm": "node failed: n2", "torque": "gone from the queue", "sge": "lost on "}
+
+ON_ONE_NODE = {"slurm": ["--no-requeue", "-w", "n2"], "torque": ["-r", "n", "-l", "nodes=n2"]}
 
 
-@on_clusters
+@on_own_clusters
 def test_a_job_that_the_scheduler_starts_anew_is_a_new_attempt_and_completes_once(place: Place) -> None:
     directives = ["--requeue"] if place.name == "slurm" else ["-r", "y"]
     batch = place.make({"script": place.script("works.py", WORKS)}, directives=directives)

@@ -1,4 +1,4 @@
-"""What the tests of the whole path share: a user's project on one machine, on Slurm or on Grid Engine."""
+"""What the tests of the whole path share: a user's project on one machine or on a cluster."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
+from _pytest.mark import ParameterSet
 
 import paraschut_core as psu
 from paraschut_core import config
@@ -23,20 +24,26 @@ from paraschut_core.model import ENDED, QUEUED, JobKey, LiveJob
 from paraschut_core.monitor import Monitor
 from paraschut_core.observation import ONLINE
 from paraschut_core.workspace import Workspace
-from tests.clusters.clusters import Cluster, GridEngine, OwnCluster, Slurm, is_alive
+from tests.clusters.clusters import Cluster, GridEngine, OverSlurm, OwnCluster, Slurm, is_alive
 from tests.clusters.tools import read
 from tests.core.cli import CommandLine
 from tests.helpers import wait_until
 
-PLACES = [
-    pytest.param("local", marks=pytest.mark.xdist_group("local")),
-    pytest.param("slurm", marks=[pytest.mark.cluster("slurm"), pytest.mark.xdist_group("slurm")]),
-    pytest.param("sge", marks=[pytest.mark.cluster("sge"), pytest.mark.xdist_group("sge")]),
-]
-"""The schedulers that every user can have, each with its daemons in one worker."""
 
-CLUSTERS = PLACES[1:]
-"""Those with daemons and commands, which may fail."""
+def _place(name: str, daemons: str) -> ParameterSet:
+    """A place for tests; those with the same daemons run in one worker."""
+    return pytest.param(name, marks=[pytest.mark.cluster(name), pytest.mark.xdist_group(daemons)])
+
+
+LOCAL = [pytest.param("local", marks=pytest.mark.xdist_group("local"))]
+
+OWN = [_place("slurm", "slurm"), _place("torque", "slurm"), _place("sge", "sge")]
+"""Schedulers with daemons of our own, which may be killed."""
+
+CLUSTERS = [*OWN, _place("pbs", "pbs")]
+"""All with commands, which may fail; the last only where it is asked for."""
+
+PLACES = [*LOCAL, *CLUSTERS]
 
 TOML = """
 executor = "{executor}"
@@ -60,18 +67,17 @@ WAIT = "while [ ! -e go ]; do sleep 0.1; done"
 
 
 class Words(NamedTuple):
-    """What a scheduler's commands for submitting, listing, deleting and accounting are called."""
+    """What a scheduler's commands for submitting, listing and deleting are called."""
 
     submit: str
     list: str
     delete: str
-    accounts: tuple[str, ...]
 
 
 WORDS: Mapping[str, Words] = MappingProxyType(
     {
-        "slurm": Words("sbatch", "squeue", "scancel", ("sacct", "scontrol")),
-        "sge": Words("qsub", "qstat", "qdel", ("qacct",)),
+        "slurm": Words("sbatch", "squeue", "scancel"),
+        **dict.fromkeys(("sge", "torque", "pbs"), Words("qsub", "qstat", "qdel")),
     }
 )
 
@@ -92,15 +98,28 @@ class Place(CommandLine):
         super().__init__(folder)
         self.cluster = cluster
         self.name = cluster.name
+        self.executor_name = "local" if cluster.name == "local" else cluster.executor_class.name
         self._monkeypatch = monkeypatch
         self.configure()
         monkeypatch.chdir(folder)
+        # On a cluster that is not ours, its user may have other jobs.
+        self._others = frozenset(self.executor.poll()) if cluster.name == "pbs" else frozenset()
 
     @property
     def own(self) -> OwnCluster:
-        """The cluster, of which the test may break what it likes."""
-        assert isinstance(self.cluster, OwnCluster)
-        return self.cluster
+        """The daemons, of which the test may break what it likes."""
+        cluster = self.cluster.slurm if isinstance(self.cluster, OverSlurm) else self.cluster
+        assert isinstance(cluster, OwnCluster)
+        return cluster
+
+    @property
+    def on_slurm(self) -> bool:
+        """Whether Slurm's daemons run the jobs, by whatever commands they came."""
+        return self.name in ("slurm", "torque")
+
+    @property
+    def has_arrays(self) -> bool:
+        return self.name != "torque"
 
     @property
     def words(self) -> Words:
@@ -116,7 +135,7 @@ class Place(CommandLine):
     ) -> None:
         """Writes the project's configuration; `more` are lines that end it."""
         text = TOML.format(
-            executor=executor or self.name,
+            executor=executor or self.executor_name,
             interval=interval,
             poll_timeout=poll_timeout,
             submit_timeout=submit_timeout,
@@ -161,8 +180,9 @@ class Place(CommandLine):
         return make(config.load())
 
     def queue(self) -> dict[str, LiveJob]:
-        """What the scheduler holds now."""
-        return {id_: job for id_, job in self.executor.poll().items() if job.state != ENDED}
+        """What the scheduler holds of this project now."""
+        jobs = self.executor.poll()
+        return {id_: job for id_, job in jobs.items() if job.state != ENDED and id_ not in self._others}
 
     def running(self, monitor: Monitor) -> set[JobKey]:
         """The jobs that a dashboard sees running, as of a new poll."""
@@ -202,7 +222,7 @@ class Place(CommandLine):
 
     def is_saved(self) -> bool:
         """Whether the controller would know all jobs again after a crash: Slurm writes with some delay."""
-        if self.name != "slurm":
+        if not self.on_slurm:
             return True
         saved = (Path(self.own.folder) / "state" / "job_state").read_bytes()
         return all(job.name.encode() in saved for job in self.queue().values())
@@ -232,9 +252,12 @@ class Place(CommandLine):
             self.cluster.run(self.words.delete, id_)
 
     def release(self, batch: int) -> None:
-        """Lets the jobs of a held array run."""
-        array = next(iter(self.ids(batch).values())).replace("_", ".").partition(".")[0]
-        self.cluster.run(*(("scontrol", "release", array) if self.name == "slurm" else ("qrls", array)))
+        """Lets held jobs run."""
+        arrays = dict.fromkeys(re.sub(r"[_.].*|(?<=\[)[0-9]+", "", id_) for id_ in self.ids(batch).values())
+        if self.on_slurm:
+            self.cluster.run("scontrol", "release", ",".join(arrays))
+        else:
+            self.cluster.run("qrls", *arrays)
 
     def no_login_shells(self) -> None:
         """Has Grid Engine start jobs without the login files of whoever runs these tests: what those do, say
@@ -249,24 +272,24 @@ class Place(CommandLine):
 
     def kill_node(self) -> None:
         """kill -9 for the daemon of a node (Slurm's n2)."""
-        if isinstance(self.cluster, Slurm):
-            self.cluster.kill_node("n2")
-        elif isinstance(self.cluster, GridEngine):
-            self.cluster.kill_node()
+        if isinstance(self.own, Slurm):
+            self.own.kill_node("n2")
+        elif isinstance(self.own, GridEngine):
+            self.own.kill_node()
 
     def restart_node(self) -> None:
-        if isinstance(self.cluster, Slurm):
-            self.cluster.restart_node("n2")
-        elif isinstance(self.cluster, GridEngine):
-            self.cluster.restart_node()
+        if isinstance(self.own, Slurm):
+            self.own.restart_node("n2")
+        elif isinstance(self.own, GridEngine):
+            self.own.restart_node()
 
     def requeue(self, id_: str) -> None:
         """Has the scheduler start a running job anew, as after the end of its node."""
-        self.cluster.run(*(("scontrol", "requeue") if self.name == "slurm" else ("qmod", "-rj")), id_)
+        self.cluster.run(*(("scontrol", "requeue") if self.on_slurm else ("qmod", "-rj")), id_)
 
     def start_soon(self, id_: str) -> None:
         """Spares a requeued job the two minutes that Slurm has it wait."""
-        if self.name == "slurm":
+        if self.on_slurm:
             wait_until(lambda: self.queue()[id_].state == QUEUED, "it is in the queue again", 120)
             # Within the same second the node takes the new run for the one that it was told to end.
             self.cluster.run("scontrol", "update", f"jobid={id_}", "StartTime=now+2")
@@ -303,3 +326,6 @@ def place(in_cluster: Cluster, work: Path, monkeypatch: pytest.MonkeyPatch) -> I
     with Place(in_cluster, work, monkeypatch) as found:
         found.no_login_shells()
         yield found
+        if in_cluster.name == "pbs":  # elsewhere nothing outlives its test's cluster
+            monkeypatch.setenv("PATH", in_cluster.environment["PATH"])
+            found.executor.delete_many({id_: {} for id_ in found.queue()})

@@ -469,6 +469,30 @@ def test_what_the_jobs_own_wrapper_said_is_nearer_to_the_truth_than_the_accounts
     assert running.explained == []
 
 
+def test_of_what_nobody_else_tells_the_schedulers_words_in_the_log_are_the_reason(project: Project) -> None:
+    class Talkative(Scheduler):
+        def last_words(self, tokens: Sequence[str]) -> dict[str, Ending]:
+            heard.extend(tokens)
+            return {tokens[0]: Ending("out of memory", record={"log": "killed"})}
+
+    heard: list[str] = []
+    project.configure("[poll]\ninterval = 0\ngrace = 0\n")
+    talkative = Talkative()
+    project.add_many(3)
+    psu.submit_one_job(BATCH, range(3), Executor=talkative)
+    with project.workspace(talkative) as ws:
+        monitor = Monitor(ws)
+        monitor.poll()
+        talkative.lose_sight("1001")
+        talkative.lose_sight("1002")
+        talkative.endings["1002"] = Ending("exit status 3", 3)
+        monitor.poll()
+        assert lost(monitor.poll()) == {0: "out of memory", 1: "exit status 3"}
+        monitor.poll()
+    assert heard == [token for (token,) in project.sql("SELECT token FROM job WHERE JobIndex = 0")]
+    assert psu.get_job_info(BATCH, 0)["qstat"] == {"log": "killed"}
+
+
 def test_an_explanation_that_fails_leaves_the_job_missing_without_reason(project: Project) -> None:
     class Raising(Scheduler):
         def explain(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
