@@ -73,6 +73,12 @@ def attempts(place: Place, batch: int) -> list[int]:
     return [n for (n,) in place.sql("SELECT attempt FROM job WHERE BatchID = ? ORDER BY JobIndex", batch)]
 
 
+def first_one(place: Place, n: int) -> list[int]:
+    """The attempts of all jobs where the first one's are `n`: those after it have the same fate in an array,
+    and none where each job is submitted by itself."""
+    return [n] * JOBS if place.has_arrays else [n, *[1] * (JOBS - 1)]
+
+
 # ------------------------------------------------------------------------------------ killed by itself
 
 DIES = """
@@ -130,13 +136,14 @@ STEPS = [
 def test_a_submitter_that_dies_at_a_step_leaves_each_job_to_run_once(place: Place, step: Step) -> None:
     batch = make(place)
     module, _, name = step.function.partition(".")
-    with Script(DIES, f"paraschut_core.{module}", name, step.nth, step.when) as submitter:
+    nth = step.nth if place.has_arrays else 1
+    with Script(DIES, f"paraschut_core.{module}", name, nth, step.when) as submitter:
         assert submitter.process.wait(120) == -signal.SIGKILL
-    assert (set(place.states(batch).values()) == {"init"}) == (not step.claimed)
+    assert (place.states(batch)[0] == "init") == (not step.claimed)
     settle(place, batch)
     assert_once(place, batch, what=f"killed {step}")
     # What the scheduler has taken is adopted; what it has not is claimed anew, under another number.
-    assert attempts(place, batch) == [1 if step.submitted or not step.claimed else 2] * JOBS
+    assert attempts(place, batch) == first_one(place, 1 if step.submitted or not step.claimed else 2)
 
 
 TRACED = """
@@ -230,9 +237,11 @@ def test_a_submitter_and_its_command_may_meet_any_fate(place: Place, fate: Fate)
     stand_in.unlink()
     settle(place, batch)
     assert_once(place, batch, what=str(fate))
-    again = 1 if fate.submitted else 2
     # A refusal that is none is believed: the jobs go out again, and the first are stopped at their start.
-    assert attempts(place, batch) == [1 if fate.what.startswith("told") else again] * JOBS
+    adopted = fate.submitted or fate.what.startswith("told")
+    if place.name == "torque" and fate is FATES[0]:
+        adopted = False  # Slurm's qsub warns before it submits, and ends when nobody reads that
+    assert attempts(place, batch) == first_one(place, 1 if adopted else 2)
 
 
 @pytest.mark.parametrize("cluster", OWN, indirect=True)
@@ -256,15 +265,19 @@ def test_what_is_submitted_to_a_hung_controller_runs_once(place: Place) -> None:
 
 
 def submit_by_hand(place: Place) -> None:
-    """What a user can do: hand the first submission's script to the scheduler once more."""
+    """What a user can do: hand the scripts of the first submission to the scheduler once more."""
     scripts = sorted((place.folder / ".paraschut" / "scripts").glob("*/*.sh"), key=os.path.getmtime)
-    array = {
-        "slurm": ("--array", "-o", "/dev/null"),
-        # Its own name for the job, the script's, may begin with a digit, which is refused.
-        "sge": ("-t", "-N", "again", "-o", "/dev/null", "-j", "y", "-S", "/bin/bash"),
+    tasks = f"1-{JOBS}"
+    # Named, since the script's name may begin with a digit, which Grid Engine and PBS refuse.
+    named = ("-N", "again", "-o", "/dev/null", "-S", "/bin/bash")
+    options = {
+        "slurm": ("--array", tasks, "-o", "/dev/null"),
+        "torque": named,
+        "sge": ("-t", tasks, "-j", "y", *named),
+        "pbs": ("-J", tasks, "-j", "oe", *named),
     }
-    option, *more = array[place.name]
-    place.cluster.run(place.words.submit, option, f"1-{JOBS}", *more, str(scripts[0]))
+    for script in scripts[: 1 if place.has_arrays else JOBS]:
+        place.cluster.run(place.words.submit, *options[place.name], str(script))
 
 
 def wait_for_refusals(place: Place, batch: int, message: str) -> None:

@@ -251,6 +251,13 @@ class Place(CommandLine):
         else:
             self.cluster.run(self.words.delete, id_)
 
+    def clear(self) -> None:
+        """Ends all jobs of this project."""
+        if isinstance(self.cluster, OwnCluster | OverSlurm):
+            self.cluster.clean()
+        else:
+            self.executor.delete_many({id_: {} for id_ in self.queue()})
+
     def release(self, batch: int) -> None:
         """Lets held jobs run."""
         arrays = dict.fromkeys(re.sub(r"[_.].*|(?<=\[)[0-9]+", "", id_) for id_ in self.ids(batch).values())
@@ -258,6 +265,8 @@ class Place(CommandLine):
             self.cluster.run("scontrol", "release", ",".join(arrays))
         else:
             self.cluster.run("qrls", *arrays)
+        if self.name == "pbs":  # which looks for what may run when a job comes or goes, or minutes later
+            self.cluster.run("qsub", "-N", "nudge", "-o", "/dev/null", "-j", "oe", "--", "/bin/true")
 
     def no_login_shells(self) -> None:
         """Has Grid Engine start jobs without the login files of whoever runs these tests: what those do, say
@@ -326,6 +335,5 @@ def place(in_cluster: Cluster, work: Path, monkeypatch: pytest.MonkeyPatch) -> I
     with Place(in_cluster, work, monkeypatch) as found:
         found.no_login_shells()
         yield found
-        if in_cluster.name == "pbs":  # elsewhere nothing outlives its test's cluster
-            monkeypatch.setenv("PATH", in_cluster.environment["PATH"])
-            found.executor.delete_many({id_: {} for id_ in found.queue()})
+        monkeypatch.setenv("PATH", in_cluster.environment["PATH"])
+        found.clear()
