@@ -35,9 +35,10 @@ CANCELLED = {
     "slurm": "cancelled",
     "torque": "killed by signal 15 (SIGTERM) after SIGTERM from the scheduler",
     "sge": "killed by signal 9 (SIGKILL)",
-    "pbs": "cancelled by ",
+    "pbs": ("cancelled by ", "killed by signal 15 (SIGTERM)"),
 }
-"""How the end of a running job is told that its user deleted behind our back, as far as accounts can tell."""
+"""How the end of a running job is told that its user deleted behind our back, as far as accounts can tell.
+PBS keeps a history or does not."""
 
 EAT = f"exec {sys.executable} -c 'import time; x = b\"x\" * 600_000_000; time.sleep(600)'"
 
