@@ -129,7 +129,7 @@ def test_while_the_controller_is_dead_nothing_is_missing_and_afterwards_what_end
     monitor = place.monitor()
     try:
         wait_until(lambda: len(place.running(monitor)) == 2, "two run", 120)
-        wait_until(place.is_saved, "the controller has written down what it knows")
+        place.own.wait_until_saved()
         place.own.kill_controller()
         try:
             snapshots = [monitor.poll() for _ in range(2)]
@@ -172,7 +172,7 @@ def test_an_open_dashboard_rides_out_the_death_of_the_controller(place: Place) -
     batch = place.make({"script": ends}, {"script": "true", **place.held()})
     psu.submit_one_batch(batch)
     place.wait_for_states(batch, {0: "run"})
-    wait_until(place.is_saved, "the controller has written down what it knows")
+    place.own.wait_until_saved()
     with Terminal(paraschut(), cwd=place.folder) as dashboard:
         dashboard.wait(f"{place.executor_name}  polled")
         place.own.kill_controller()

@@ -220,13 +220,6 @@ class Place(CommandLine):
         """The scheduler's commands that this process has run since `forget_counts`."""
         return dict(command.COUNTS)
 
-    def is_saved(self) -> bool:
-        """Whether the controller would know all jobs again after a crash: Slurm writes with some delay."""
-        if not self.on_slurm:
-            return True
-        saved = (Path(self.own.folder) / "state" / "job_state").read_bytes()
-        return all(job.name.encode() in saved for job in self.queue().values())
-
     # ------------------------------------------------------------------ making things happen
 
     def go(self) -> None:
