@@ -30,6 +30,7 @@ from .db.submitting import (
 from .errors import ConfigError, ParaschutError, SchedulerError, SubmitError, UsageError
 from .executors import BUILT_IN, current_job_id
 from .executors.base import JobExecutor
+from .executors.directly import directives_of
 from .model import ENDED, INIT, SPAWN, SUBMIT, JobInfo, JobKey, JobSpec, Submitted, name_text
 from .priority import submittable
 from .workspace import Workspace
@@ -236,8 +237,12 @@ def _obstacle(ws: Workspace, info: JobInfo) -> str:
             return f"its script is not executable: chmod +x {script}"
     try:
         checked_vars(info)
+        directives_of(info)
     except UsageError as error:
         return str(error)
+    resources = info.get("resources")
+    if resources is not None and not isinstance(resources, Mapping):
+        return f"resources must be a dict such as {{'mem': '4gb'}}, not {type(resources).__name__}"
     return ws.executor.check(info)
 
 
@@ -362,7 +367,7 @@ def make_spec(ws: Workspace, info: JobInfo, token: str, spawn_id: int | None = N
         script=str(info["script"]),
         queue=str(queue) if queue else settings.queue,
         resources=resources if isinstance(resources, Mapping) else settings.resources,
-        directives=[*settings.submit.directives, *map(str, info.get("directives") or [])],
+        directives=[*settings.submit.directives, *directives_of(info)],
         environment=environment,
         stdout=info["stdout"][-1],
         stderr=info["stderr"][-1],

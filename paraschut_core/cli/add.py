@@ -33,6 +33,13 @@ if TYPE_CHECKING:
     "--resource", "resources", multiple=True, metavar="K=V", help="mem=2gb, cpus=4; 'mem=' for none."
 )
 @click.option(
+    "--directive",
+    "directives",
+    multiple=True,
+    metavar="WORD",
+    help="Option of the scheduler: --directive=--hold.",
+)
+@click.option(
     "--batch", "batch_id", type=click.IntRange(0, 2**63 - 1), metavar="BATCH", help="Add to this batch."
 )
 @click.option("--cwd", metavar="DIR", help="Where the command runs (default: here).")
@@ -53,6 +60,7 @@ def add(
     variables: tuple[str, ...],
     queue: str | None,
     resources: tuple[str, ...],
+    directives: tuple[str, ...],
     batch_id: int | None,
     cwd: str | None,
     chain: bool,
@@ -89,6 +97,7 @@ def add(
             "batch_type": batch_type,
             "priority": int(priority) if priority is not None and priority.is_integer() else priority,
             "queue": queue,
+            "directives": list(directives) or None,
         }
         common.update({field: value for field, value in given.items() if value is not None})
         common["resources"] = {**(common.get("resources") or {}), **_pairs(resources, "--resource")}
@@ -121,7 +130,7 @@ def _common(ws: Workspace, batch_id: int | None) -> dict[str, Any]:
         require_batch(ws.reader, batch_id)
         for key in read_keys(ws.reader, batch_id, limit=1):
             first = read_info(ws.reader, key)
-            fields = ("name", "batch_type", "priority", "queue", "resources")
+            fields = ("name", "batch_type", "priority", "queue", "resources", "directives")
             common.update({field: first[field] for field in fields if field in first})
         common["BatchID"] = batch_id
     return common

@@ -6,7 +6,7 @@ import os
 import shlex
 from typing import TYPE_CHECKING
 
-from ..errors import ConfigError
+from ..errors import ConfigError, UsageError
 from ..model import JobInfo, JobKey, JobSpec, name_text
 
 if TYPE_CHECKING:
@@ -14,9 +14,20 @@ if TYPE_CHECKING:
 
 
 def directives_of(info: JobInfo) -> list[str]:
-    """The job's own directives: a list of words, or one text to be split as a shell would."""
+    """The job's own directives: a list of words, or one text to be split as a shell would.
+
+    Raises:
+        UsageError: they are neither.
+    """
     directives = info.get("directives") or []
-    return shlex.split(directives) if isinstance(directives, str) else [str(word) for word in directives]
+    if isinstance(directives, str):
+        try:
+            return shlex.split(directives)
+        except ValueError as error:
+            raise UsageError(f"directives {directives!r} cannot be split into words: {error}") from error
+    if not isinstance(directives, (list, tuple)):
+        raise UsageError(f"directives must be a list of words or a text, not {type(directives).__name__}")
+    return [str(word) for word in directives]
 
 
 def lone_spec(info: JobInfo, folder: str, cwd: str) -> JobSpec:

@@ -322,6 +322,9 @@ def test_an_executor_of_ones_own_does_not_name_the_executor_of_the_jobs_children
         ({"script": "/nowhere/map.sh"}, "does not exist: /nowhere/map.sh"),
         ({"script": "/"}, "is a directory"),
         ({"script": "/etc/passwd"}, "chmod +x /etc/passwd"),
+        ({"directives": "--comment='oh"}, "cannot be split into words: No closing quotation"),
+        ({"directives": {"--hold": True}}, "directives must be a list of words or a text, not dict"),
+        ({"resources": "mem=4gb"}, "resources must be a dict such as {'mem': '4gb'}, not str"),
     ],
 )
 def test_a_job_that_cannot_run_is_said_and_stays_and_the_others_go(
@@ -338,6 +341,20 @@ def test_a_job_that_cannot_run_is_said_and_stays_and_the_others_go(
     assert complaint in printed
     assert project.states() == {0: "init", 1: "submit"}
     assert project.column("attempt", 0) == 0
+
+
+def test_directives_are_words_or_a_text_of_words_and_the_projects_come_first(
+    project: Project, scheduler: Scheduler
+) -> None:
+    project.configure('[submit]\ndirectives = ["-A", "lab"]\n')
+    project.add(
+        project.job(0, directives="--hold --comment='two words'"), project.job(1, directives=["-p", 5])
+    )
+    psu.submit_jobs(Executor=scheduler)
+    assert [spec.directives for spec in scheduler.specs] == [
+        ["-A", "lab", "--hold", "--comment=two words"],
+        ["-A", "lab", "-p", "5"],
+    ]
 
 
 def test_a_refused_job_goes_back_as_if_nothing_had_been(

@@ -211,13 +211,15 @@ def test_json_lines_give_each_job_its_fields(cli: CommandLine) -> None:
 def test_what_all_jobs_have_is_taken_from_the_options(cli: CommandLine) -> None:
     batch = cli.add(
         *("--name", "human/map", "--type", "ribo", "--priority", "2", "--queue", "long"),
-        *("--resource", "mem=4gb", "--resource", "cput=", "--cwd", "/tmp", "--var", "X=a=b", "true"),
+        *("--resource", "mem=4gb", "--resource", "cput=", "--cwd", "/tmp", "--var", "X=a=b"),
+        *("--directive=--hold", "--directive", "-A", "--directive", "my lab", "true"),
     )
     job = cli("info", batch, 0, "--json").json
     assert job["name"] == ["human", "map"]
     assert (job["batch_type"], job["priority"], job["queue"], job["cwd"]) == ("ribo", 2, "long", "/tmp")
     assert (job["resources"]["mem"], job["resources"]["cput"]) == ("4gb", "")
     assert job["vars"] == {"X": "a=b"}
+    assert job["directives"] == ["--hold", "-A", "my lab"]
 
 
 def test_jobs_are_added_to_a_batch_that_is_there(cli: CommandLine) -> None:
