@@ -115,7 +115,7 @@ def test_suspend_and_resume_bring_the_screen_back(project: Path, key: str) -> No
         terminal.press("?")
         terminal.wait("of the focused pane", patience=20)
         terminal.press("\x1b")
-        terminal.wait(lambda text: "resubmit: reset" not in text, "the help closed")
+        terminal.wait(lambda text: "of the focused pane" not in text, "the help closed")
         terminal.press("q")
         assert terminal.wait_end() == 0
 

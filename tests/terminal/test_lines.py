@@ -127,7 +127,7 @@ def test_over_ssh_it_paints_answers_keys_and_survives_a_cut_line(project: Path, 
         terminal.press("?")
         terminal.wait("of the focused pane")
         terminal.press("\x1b")
-        terminal.wait(lambda text: "resubmit: reset" not in text, "the help closed")
+        terminal.wait(lambda text: "of the focused pane" not in text, "the help closed")
         terminal.press("q")
         assert terminal.wait_end() == 0
         assert terminal.restored

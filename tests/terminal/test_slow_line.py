@@ -57,7 +57,7 @@ def test_a_terminal_that_tells_nothing_is_written_to_all_the_same(project: Path)
         terminal.press("?")
         terminal.wait("of the focused pane")
         terminal.press("q")
-        terminal.wait(lambda text: "resubmit: reset" not in text)
+        terminal.wait(lambda text: "of the focused pane" not in text)
         terminal.press("q")
         assert terminal.wait_end() == 0
 
