@@ -14,7 +14,6 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
-from _pytest.mark import ParameterSet
 
 import paraschut_core as psu
 from paraschut_core import config
@@ -30,7 +29,7 @@ from tests.core.cli import CommandLine
 from tests.helpers import wait_until
 
 
-def _place(name: str, daemons: str) -> ParameterSet:
+def _place(name: str, daemons: str) -> Any:
     """A place for tests; those with the same daemons run in one worker."""
     return pytest.param(name, marks=[pytest.mark.cluster(name), pytest.mark.xdist_group(daemons)])
 
@@ -328,5 +327,6 @@ def place(in_cluster: Cluster, work: Path, monkeypatch: pytest.MonkeyPatch) -> I
     with Place(in_cluster, work, monkeypatch) as found:
         found.no_login_shells()
         yield found
-        monkeypatch.setenv("PATH", in_cluster.environment["PATH"])
-        found.clear()
+        if in_cluster.name == "pbs":  # others are cleaned before their next test
+            monkeypatch.setenv("PATH", in_cluster.environment["PATH"])
+            found.clear()

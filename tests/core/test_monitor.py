@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -257,6 +258,18 @@ def watched(project: Project, running: Scheduler) -> Any:
     made.close()
 
 
+@contextmanager
+def watching(project: Project, scheduler: Scheduler, jobs: int) -> Iterator[Monitor]:
+    """A dashboard's monitor that has seen so many submitted jobs in the scheduler's queue."""
+    project.configure("[poll]\ninterval = 0\ngrace = 0\n")
+    project.add_many(jobs)
+    psu.submit_one_job(BATCH, range(jobs), Executor=scheduler)
+    with project.workspace(scheduler) as ws:
+        watched = Monitor(ws)
+        watched.poll()
+        yield watched
+
+
 def lost(snapshot: Snapshot) -> dict[int, str]:
     return {key.job_index: gone.reason for key, gone in snapshot.missing.items()}
 
@@ -476,19 +489,13 @@ def test_of_what_nobody_else_tells_the_schedulers_words_in_the_log_are_the_reaso
             return {tokens[0]: Ending("out of memory", record={"log": "killed"})}
 
     heard: list[str] = []
-    project.configure("[poll]\ninterval = 0\ngrace = 0\n")
-    talkative = Talkative()
-    project.add_many(3)
-    psu.submit_one_job(BATCH, range(3), Executor=talkative)
-    with project.workspace(talkative) as ws:
-        monitor = Monitor(ws)
-        monitor.poll()
+    with watching(project, talkative := Talkative(), 3) as watched:
         talkative.lose_sight("1001")
         talkative.lose_sight("1002")
         talkative.endings["1002"] = Ending("exit status 3", 3)
-        monitor.poll()
-        assert lost(monitor.poll()) == {0: "out of memory", 1: "exit status 3"}
-        monitor.poll()
+        watched.poll()
+        assert lost(watched.poll()) == {0: "out of memory", 1: "exit status 3"}
+        watched.poll()
     assert heard == [token for (token,) in project.sql("SELECT token FROM job WHERE JobIndex = 0")]
     assert psu.get_job_info(BATCH, 0)["qstat"] == {"log": "killed"}
 
@@ -498,13 +505,7 @@ def test_an_explanation_that_fails_leaves_the_job_missing_without_reason(project
         def explain(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
             raise KeyError("parser")
 
-    project.configure("[poll]\ninterval = 0\ngrace = 0\n")
-    raising = Raising()
-    project.add_many(2)
-    psu.submit_one_job(BATCH, range(2), Executor=raising)
-    with project.workspace(raising) as ws:
-        watched = Monitor(ws)
-        watched.poll()
+    with watching(project, raising := Raising(), 2) as watched:
         raising.lose_sight("1001")
         watched.poll()
         assert lost(watched.poll()) == {0: GONE}
