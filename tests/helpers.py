@@ -302,15 +302,23 @@ class FileQueue(JobExecutor):
 class Script:
     """A Python process that a test started and ends. Its code may import this file as `tests.helpers`."""
 
-    def __init__(self, code: str, *arguments: object, under: Sequence[str] = (), **environment: str) -> None:
+    def __init__(
+        self,
+        code: str,
+        *arguments: object,
+        under: Sequence[str] = (),
+        first: Path | None = None,
+        **environment: str,
+    ) -> None:
         """
         Args:
             code: what it does.
             arguments: its sys.argv[1:].
             under: a command that runs it by exec (`nice`, say).
+            first: a folder whose packages it imports rather than this version's.
             environment: variables that it has besides this process's.
         """
-        path = os.pathsep.join(filter(None, [ROOT, os.environ.get("PYTHONPATH", "")]))
+        path = os.pathsep.join(filter(None, [str(first or ""), ROOT, os.environ.get("PYTHONPATH", "")]))
         self.process = subprocess.Popen(
             [*under, sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
             stdin=subprocess.PIPE,

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from ..errors import DatabaseBusyError, DatabaseError, NoDatabaseError, NotADatabaseError
+from .additions import add, lacking, schema_version, stand_aside, stand_in, whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -145,6 +146,8 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self._pid = 0
         self._file: tuple[int, int] | None = None
+        self._lacking: list[str] = []
+        self._schema = 0
 
     # ------------------------------------------------------------------ open and close
 
@@ -260,6 +263,7 @@ class Database:
             )
         elif version < SCHEMA_VERSION:
             self._upgrade(connection, version)
+        self._look_for_additions(connection)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = OFF")
         if not self.read_only and self.journal is not None:
@@ -303,6 +307,39 @@ class Database:
                 f"Whoever may write to it brings it up to date by opening it: paraschut doctor ({error})"
             ) from error
 
+    def _look_for_additions(self, connection: sqlite3.Connection) -> None:
+        """Notes which tables of this version the file lacks; until they are added they are seen as empty."""
+        self._schema = schema_version(connection)
+        self._lacking = lacking(connection)
+        if self._lacking:
+            stand_in(connection, self._lacking)
+
+    def _see_additions(self) -> None:
+        """Takes the empty tables away as soon as another process has added the real ones to the file."""
+        connection = self.connection
+        if self._lacking and schema_version(connection) != self._schema and not connection.in_transaction:
+            stand_aside(connection, self._lacking)
+            self._look_for_additions(connection)
+
+    def add_missing(self) -> None:
+        """Adds to the file what it lacks of this version's tables, before the first write; all or nothing.
+
+        Raises:
+            DatabaseError: the file cannot be written to; it stays as it was.
+        """
+        connection = self.connection
+        if not self._lacking:
+            return
+        try:
+            stand_aside(connection, self._lacking)
+            try:
+                with whole(connection):
+                    add(connection)
+            finally:
+                self._look_for_additions(connection)
+        except SQLITE_ERRORS as error:
+            raise self.explained(error) from error
+
     # ------------------------------------------------------------------ read and write
 
     def rows(self, sql: str, values: Sequence[object] | Mapping[str, object] = ()) -> list[Row]:
@@ -312,6 +349,8 @@ class Database:
             DatabaseError: the file cannot be read.
         """
         try:
+            if self._lacking:
+                self._see_additions()
             return self.connection.execute(sql, values).fetchall()
         except SQLITE_ERRORS as error:
             if not self._rolled_back(error):
@@ -393,6 +432,7 @@ class _Write:
         if self._database.read_only:
             raise DatabaseError(f"{self._database.path} was opened for reading only.")
         self._database.renew()
+        self._database.add_missing()
         connection = self._database.connection
         _give_way(self._database.path)
         try:

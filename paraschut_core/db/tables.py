@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 
+from .additions import add, statements, whole
 from .connection import APPLICATION_ID, SCHEMA_VERSION
 
 _CHANGES = {
@@ -21,11 +20,12 @@ _CHANGES = {
 
 def create(connection: sqlite3.Connection) -> None:
     """Makes all tables in an empty file, unless another process was faster. Raises sqlite3.Error."""
-    with _whole(connection):
+    with whole(connection):
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if not tables:
             for statement in _statements():
                 connection.execute(statement)
+            add(connection)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
@@ -36,7 +36,7 @@ def upgrade(connection: sqlite3.Connection) -> None:
     Raises:
         sqlite3.Error: it cannot be written to, or is damaged; it stays as it was.
     """
-    with _whole(connection):
+    with whole(connection):
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         for number in range(version, SCHEMA_VERSION):
             for statement in _CHANGES[number]:
@@ -44,29 +44,11 @@ def upgrade(connection: sqlite3.Connection) -> None:
         if version < SCHEMA_VERSION:
             connection.execute("DROP VIEW job_view")
             connection.execute(next(text for text in _statements() if "CREATE VIEW job_view" in text))
+            add(connection)
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-
-@contextmanager
-def _whole(connection: sqlite3.Connection) -> Iterator[None]:
-    """One transaction, all or nothing."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 def _statements() -> list[str]:
     """The statements of schema.sql."""
-    found, part = [], ""
     with open(os.path.join(os.path.dirname(__file__), "schema.sql"), encoding="utf-8") as schema:
-        for line in schema:
-            part += line
-            if sqlite3.complete_statement(part):
-                found.append(part)
-                part = ""
-    return found
+        return statements(schema.read())

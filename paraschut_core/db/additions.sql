@@ -1,0 +1,41 @@
+-- What the file gained since its format (schema.sql, user_version 2) was first used. The file grows by addition only:
+-- user_version stays, and processes of earlier versions go on reading and writing it.
+--
+-- An addition begins with a line `-- addition NAME`, and lasts until the next such line. Its NAME is kept in the
+-- table `addition` of each file that has it. additions.py applies what is missing, all of it in one transaction,
+-- before the first write of a process; a new file gets everything at once. Reading never changes a file: a reader
+-- of a file that lacks an addition sees its tables as empty ones and its views as they are written here (they are
+-- made in memory, for that connection).
+--
+-- To add a table: write a new addition at the end of this file. Nothing else is needed. The rules:
+--
+-- * `CREATE TABLE IF NOT EXISTS name (...)`: a name of its own, that no file has. Code must do with an empty table, as
+--   readers get one; INSERTs here are left out for them.
+-- * Never ALTER, DROP or rename a table of schema.sql or of an earlier addition: jobs of earlier versions write
+--   `INSERT INTO ending VALUES (...)` by position, and fail where a column is new. What is to be known of a job, a
+--   batch or an ending goes into a table beside it, with the same key.
+-- * Earlier versions know nothing of the table: when they change or remove a job, its row stays as it was. Keep the
+--   attempt or the revision in its key where that matters, or a trigger that deletes the row with its job.
+-- * A trigger or view is replaced by DROP ... IF EXISTS and CREATE in one addition. A view that is replaced must keep its
+--   columns, in their order; new ones come last.
+-- * An addition that was released is never changed or removed: what comes after it is a new addition.
+-- * SQLite 3.26 must understand it: no STRICT, RETURNING or generated columns, and ON CONFLICT names its columns.
+
+-- addition targets: the triggers of the counters name what may conflict; SQLite before 3.35 asks for that.
+DROP TRIGGER IF EXISTS job_counted;
+DROP TRIGGER IF EXISTS job_recounted;
+
+CREATE TRIGGER job_counted AFTER INSERT ON job BEGIN
+  INSERT INTO counter VALUES (NEW.BatchID, NEW.priority, NEW.state, 1)
+    ON CONFLICT (BatchID, priority, state) DO UPDATE SET n = n + 1;
+END;
+
+CREATE TRIGGER job_recounted AFTER UPDATE OF BatchID, state, priority ON job
+  WHEN OLD.state <> NEW.state OR OLD.priority <> NEW.priority OR OLD.BatchID <> NEW.BatchID BEGIN
+  UPDATE counter SET n = n - 1
+    WHERE BatchID = OLD.BatchID AND priority = OLD.priority AND state = OLD.state;
+  DELETE FROM counter
+    WHERE BatchID = OLD.BatchID AND priority = OLD.priority AND state = OLD.state AND n = 0;
+  INSERT INTO counter VALUES (NEW.BatchID, NEW.priority, NEW.state, 1)
+    ON CONFLICT (BatchID, priority, state) DO UPDATE SET n = n + 1;
+END;
