@@ -1,8 +1,8 @@
 """Makes jobs from plain commands: a template filled in for each, so that no value can become a command.
 
 A template with nothing in it that only a shell understands is split into words first and then filled in,
-word by word: no shell ever sees a value. Any other is a line for `sh`, and each value is quoted for the
-place where its field stands.
+word by word: no shell ever sees a value. Any other is a line for the shell of all executors, and each value
+is quoted for the place where its field stands.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .errors import UsageError
+from .executors.shell import only_in_shell, shell
 from .model import INIT, JobInfo, name_text
 from .prepare import fill_in
 
@@ -25,13 +26,6 @@ _PLAIN = re.compile(r"[A-Za-z0-9_@%+:,./-]+")
 _UNQUOTED = frozenset("|&;<>()$`*?[]{}~#!\n")
 _IN_DOUBLE_QUOTES = frozenset("$`")
 _ASSIGNMENT = re.compile(r"\s*[A-Za-z_][A-Za-z0-9_]*=")
-_BUILT_IN = frozenset(
-    (
-        *(".", ":", "break", "case", "cd", "command", "continue", "eval", "exec", "exit", "export", "for"),
-        *("if", "read", "readonly", "return", "set", "shift", "source", "times", "trap", "type", "ulimit"),
-        *("umask", "unset", "until", "wait", "while"),
-    )
-)
 _RESERVED = ("BatchID", "state", "attempt", "rev", "script", "stdout", "stderr", "submit_id", "ClusterID")
 """Fields that a list of jobs cannot give: the index, or this module, does."""
 
@@ -116,14 +110,14 @@ class Template:
         if scanner.quote or scanner.escaped:
             raise UsageError(f"The quotes in the command {text!r} do not match.")
         first = text.split(None, 1)[0]
-        if scanner.needs_shell or _ASSIGNMENT.match(text) or first in _BUILT_IN:
+        if scanner.needs_shell or _ASSIGNMENT.match(text) or only_in_shell(first):
             self._line = pieces
         else:
             self._words = _split(pieces)
 
     @property
     def uses_shell(self) -> bool:
-        """Whether the command is run by sh."""
+        """Whether the command is run by a shell."""
         return bool(self._line)
 
     def fill(self, fields: Mapping[str, Any]) -> list[str]:
@@ -134,7 +128,9 @@ class Template:
             UsageError: a value that cannot be put there safely.
         """
         if self._line:
-            return ["sh", "-c", self._fill_line(fields)]
+            line = self._fill_line(fields)
+            # A leading blank keeps a line that begins with a dash from being taken for an option.
+            return [shell(), "-c", f" {line}" if line[0] in "-+" else line]
         return [
             "".join([p.literal + _value(p.field, fields) if p.field else p.literal for p in word])
             for word in self._words

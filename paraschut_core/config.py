@@ -247,7 +247,7 @@ def read(path: str) -> Settings:
     """The settings in one file, its relative paths made absolute. Raises ConfigError."""
     try:
         with open(path, "rb") as file:
-            data = tomllib.load(file)
+            data = tomllib.loads(file.read().decode("utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(f"There is no configuration file {path}.") from None
     except IsADirectoryError:

@@ -128,7 +128,7 @@ def read_max_jobs(ws: Workspace) -> int:
     """The first line of JobDir/maxjobs, else the setting (1000)."""
     path = os.path.join(ws.job_dir, "maxjobs")
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
+        with open(path, encoding="utf-8-sig", errors="replace") as file:
             line = file.readline().strip()
     except FileNotFoundError:
         return ws.settings.submit.max_jobs

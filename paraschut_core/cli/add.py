@@ -158,11 +158,11 @@ def _own_fields(ranges: Sequence[str], list_file: str | None, jsonl_file: str | 
 
 
 def _lines(path: str) -> list[str]:
-    """The lines of a file, or of stdin for '-'; split at newlines only."""
+    """The lines of a file, or of stdin for '-'; split at newlines only, without a byte order mark."""
     try:
         if path == "-":
-            return sys.stdin.buffer.read().decode("utf-8", "surrogateescape").split("\n")
-        with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+            return sys.stdin.buffer.read().decode("utf-8-sig", "surrogateescape").split("\n")
+        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="\n") as file:
             return list(file)
     except OSError as error:
         raise UsageError(f"Cannot read {path}: {error.strerror}.") from error

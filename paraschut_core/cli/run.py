@@ -159,8 +159,10 @@ def _spawn(command: list[str], mask: set[int | signal.Signals]) -> int:
             raise
         # A script without `#!`: shells run it, and so do we.
         path = _found(command[0])
-        words = ["/bin/sh", path, *command[1:]]
-        return os.posix_spawn("/bin/sh", words, os.environ, setsigmask=mask, setsigdef=defaults)
+        from ..executors.shell import shell
+
+        words = [shell(), path, *command[1:]]
+        return os.posix_spawn(words[0], words, os.environ, setsigmask=mask, setsigdef=defaults)
 
 
 def _found(name: str) -> str:

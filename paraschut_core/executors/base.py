@@ -45,6 +45,9 @@ FAILED = "failed"
 JOB_ID_VARIABLE = "PARASCHUT_JOB_ID"
 """Where executors without a scheduler of their own (local, file) tell a job its id."""
 
+V06_ID_VARIABLE = "PBS_JOBID"
+"""Where v0.6's scripts read it, on PBS and off it; inside a job of a real PBS it stays what PBS made it."""
+
 
 class JobExecutor:
     """Turns "submit these, delete those, what is live?" into one scheduler's words."""

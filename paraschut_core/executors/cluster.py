@@ -127,7 +127,7 @@ class ClusterExecutor(JobExecutor):
 
     def surely_refused(self, answer: Answer) -> bool:
         """Whether a failed submit command certainly left nothing in the queue."""
-        return not self.uncertain.search(f"{answer.stderr}\n{answer.stdout}")
+        return not self.uncertain.search(answer.text)
 
     def delete_command(self, ids: Sequence[str]) -> list[str]:
         raise NotImplementedError
@@ -244,7 +244,7 @@ class ClusterExecutor(JobExecutor):
         if certain:
             discard(folder, group)
         failure = answer.failure()
-        return all_alike(failure, certain), certain and bool(self.too_many.search(str(failure)))
+        return all_alike(failure, certain), certain and bool(self.too_many.search(answer.text))
 
     def _prepare(self, jobs: Sequence[JobSpec], folder: str) -> Submission:
         """Writes the script; returns what the submit command needs."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -25,7 +26,22 @@ JOB_VARIABLES = "PARASCHUT_VARIABLES"
 """Names, separated by spaces, of the variables that a job's script set for this job alone."""
 
 # Defaults for the options of Slurm's commands: they would change what is asked and how it is answered.
-_OPTION_PREFIXES = ("SQUEUE_", "SBATCH_", "SACCT_", "SCANCEL_", "SCONTROL_", "SINFO_", "SALLOC_", "SRUN_")
+_OPTION_PREFIXES = ("SQUEUE_", "SACCT_", "SCANCEL_", "SCONTROL_", "SINFO_", "SALLOC_", "SRUN_")
+
+# Those of sbatch are what the user wants of all jobs (account, partition, time limit), except for what this
+# program decides itself: logs, arrays, the job's environment, and whether sbatch waits or talks.
+_SBATCH_DROPPED = frozenset(
+    f"SBATCH_{name}"
+    for name in (
+        *("ARRAY_INX", "DEBUG", "ERROR", "EXPORT", "EXPORT_FILE", "GET_USER_ENV", "INPUT", "JOB_NAME"),
+        *("OPEN_MODE", "OUTPUT", "QUIET", "TEST_ONLY", "VERBOSE", "WAIT", "WAIT_ALL_NODES"),
+    )
+)
+
+# What a process of an MPI program is told of itself: a program started from it would take itself for a part.
+_MPI_PREFIXES = ("PMI_", "PMI2_", "PMIX_", "PALS_", "HYDI_", "HYDRA_", "PRTE_", "MV2_COMM_", "MPI_LOCAL")
+_MPI_SETTINGS = "OMPI_MCA_"
+"""Open MPI's settings: a user's own outside of its programs, mpirun's inside."""
 
 # A job's environment describes that job; sbatch and qsub inside it would take it for their options.
 # What stays is what names the cluster and proves who asks.
@@ -51,6 +67,8 @@ _SGE_WORDS = frozenset(
     {"JOB_ID", "JOB_NAME", "JOB_SCRIPT", "NSLOTS", "NHOSTS", "NQUEUES", "PE", "QUEUE", "REQUEST", "RESTARTED"}
 )
 
+_MESSAGE = 400  # characters of a command's message that are shown
+
 _DRAIN = 2.0  # seconds to wait for the output of a command that was killed
 
 
@@ -72,12 +90,23 @@ class Answer(NamedTuple):
     seconds: float
 
     @property
+    def text(self) -> str:
+        """All that it said: what rules about its answer look at."""
+        return f"{self.stderr}\n{self.stdout}"
+
+    @property
+    def complaints(self) -> list[str]:
+        """The lines that are surely its own and of an error: a site may greet on the same stream."""
+        own = re.compile(
+            rf"{re.escape(os.path.basename(self.argv[0]))}: |(?:.*\W)?(?:error|fatal): |Unable to |denied: ",
+            re.IGNORECASE,
+        )
+        return [line for line in map(str.strip, self.text.splitlines()) if own.match(line)]
+
+    @property
     def message(self) -> str:
         """What it complained of, as one line without its own name ('' if it said nothing)."""
-        own = f"{os.path.basename(self.argv[0])}: "
-        lines = (self.stderr.strip() or self.stdout).splitlines()
-        said = [line.strip().removeprefix(own).removeprefix("error: ") for line in lines]
-        return one_line("\n".join(line for line in said if line != "Exiting."))
+        return _complaint(self.argv[0], self.stderr.strip() or self.stdout, self.complaints)
 
     def failure(self) -> SchedulerError:
         """The error that this answer is, the command in it."""
@@ -121,7 +150,7 @@ def run(
         out, err = process.communicate(data, timeout)
     except subprocess.TimeoutExpired:
         out, err = _kill(process)
-        said = one_line(err.decode("utf-8", "replace"))
+        said = Answer(tuple(argv), -signal.SIGKILL, "", err.decode("utf-8", "replace"), timeout).message
         raise NoAnswerError(
             f"{shown(argv)}: not answering for {timeout:g} s{f' ({said})' if said else ''}"
         ) from None
@@ -142,13 +171,11 @@ def run(
 def environment(extra: Mapping[str, str | None] | None = None) -> dict[str, str]:
     """The environment for a scheduler's command: ours, without what would change its meaning.
 
-    Dropped: defaults for options of Slurm's commands, the variables that describe the job this process
-    runs in, and that job's own `vars`, which must not be inherited by the jobs that it submits.
+    Dropped: defaults for options of Slurm's commands (see `_SBATCH_DROPPED` for sbatch's), the variables
+    that describe the job this process runs in, and what `inherited` drops.
     """
-    dropped = set(os.environ.get(JOB_VARIABLES, "").split()) | {JOB_VARIABLES}
-    if "SGE_TASK_ID" in os.environ:
-        dropped |= _SGE_WORDS
-    clean = {name: value for name, value in os.environ.items() if name not in dropped and _stays(name)}
+    dropped = _SGE_WORDS if "SGE_TASK_ID" in os.environ else frozenset()
+    clean = {name: value for name, value in inherited().items() if name not in dropped and _stays(name)}
     clean["LC_ALL"] = "C"
     for name, value in (extra or {}).items():
         if value is None:
@@ -156,6 +183,23 @@ def environment(extra: Mapping[str, str | None] | None = None) -> dict[str, str]
         else:
             clean[name] = value
     return clean
+
+
+def inherited() -> dict[str, str]:
+    """What jobs that this process submits may inherit of its environment.
+
+    Not the own `vars` of the job that this process may run in, nor what names it as a process of an MPI
+    program.
+    """
+    own = set(os.environ.get(JOB_VARIABLES, "").split()) | {JOB_VARIABLES}
+    kept = _MPI_SETTINGS if "OMPI_COMM_WORLD_RANK" not in os.environ else ()
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in own
+        and not name.startswith(_MPI_PREFIXES)
+        and (not name.startswith("OMPI_") or name.startswith(kept))
+    }
 
 
 def user_locale() -> dict[str, str | None]:
@@ -168,13 +212,27 @@ def shown(argv: Sequence[str], limit: int = 60) -> str:
     return clean_line(shlex.join(argv), limit)
 
 
-def one_line(text: str, limit: int = 400) -> str:
+def one_line(text: str, limit: int = _MESSAGE) -> str:
     """Text of several lines as one, safe to show."""
     return clean_line("; ".join(line.strip() for line in text.splitlines() if line.strip()), limit)
 
 
+def _complaint(command: str, said: str, errors: Sequence[str]) -> str:
+    """What of several lines tells best what was wrong, as one line: errors first, else the last lines."""
+    own = f"{os.path.basename(command)}: "
+    lines = [line.strip() for line in said.splitlines()]
+    ordered = [*errors, *(line for line in lines if line not in errors)]
+    short = [line.removeprefix(own).removeprefix("error: ") for line in ordered]
+    short = [line for line in short if line and line != "Exiting."]
+    if errors:
+        return one_line("\n".join(short))
+    while len(short) > 1 and len("; ".join(short)) > _MESSAGE:
+        del short[0]
+    return one_line("\n".join(short))
+
+
 def _stays(name: str) -> bool:
-    if name.startswith(_OPTION_PREFIXES) or name == "SLURM_TIME_FORMAT":
+    if name.startswith(_OPTION_PREFIXES) or name in _SBATCH_DROPPED or name == "SLURM_TIME_FORMAT":
         return False
     for prefix, kept in _KEPT.items():
         if name.startswith(prefix):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .script import Record
 
 _NAME = re.compile(r"p([A-Za-z0-9]+)(?:-([0-9]+))?(?:_|$)")
+_UNSAFE_IN_PATHS = re.compile(r"[^\w.+@-]|^[.-]")
 _ILLEGAL = re.compile(r"[^A-Za-z0-9._+-]+")
 
 # What a scheduler's own messages in a job's log say about its end, where its accounts do not; a group is the
@@ -72,6 +73,20 @@ def user_name(uid: int | None = None) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)  # a container's user without an entry
+
+
+@cache
+def user_folder() -> str:
+    """This process's user as a part of a path that every scheduler's commands take.
+
+    Names of directory services may hold what the commands replace or split at (`CORP\\mia`). What is changed
+    gets the user's number, so that two names never become one.
+    """
+    import os
+
+    name = user_name()
+    safe = _UNSAFE_IN_PATHS.sub("_", name)
+    return name if safe == name else f"{safe}-{os.getuid()}"
 
 
 # ------------------------------------------------------------------------------------ endings

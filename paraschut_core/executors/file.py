@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import ParaschutError, SchedulerError
 from ..model import ENDED, QUEUED, RUNNING, Deleted, Ending, JobInfo, JobSpec, LiveJob, Submitted
-from .base import FAILED, JOB_ID_VARIABLE, JobExecutor
+from .base import FAILED, JOB_ID_VARIABLE, V06_ID_VARIABLE, JobExecutor
 
 if TYPE_CHECKING:
     from ..config import Settings
@@ -179,7 +179,7 @@ class FileJobExecutor(JobExecutor):
         """Puts one job's file where the script finds it; its place in the queue is the time `at` (ns)."""
         from .script import render_alone, save
 
-        told = {**job.environment, JOB_ID_VARIABLE: job.token}
+        told = {**job.environment, V06_ID_VARIABLE: job.token, JOB_ID_VARIABLE: job.token}
         draft = os.path.join(self.jobs_folder, f".{job.token}.new")
         try:
             save(draft, render_alone(job._replace(environment=told), self._settings.submit.modules), 0o700)

@@ -110,7 +110,7 @@ class PBSJobExecutor(ClusterExecutor):
         ]
 
     def submit_command(self, submission: Submission) -> list[str]:
-        from .script import shell
+        from .shell import shell
 
         return [
             "qsub",

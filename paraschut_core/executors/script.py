@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import subprocess
 import time
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
@@ -25,8 +26,9 @@ from typing import NamedTuple
 
 from ..errors import ScriptError
 from ..model import JobSpec
-from .command import JOB_VARIABLES
-from .endings import user_name
+from .command import JOB_VARIABLES, inherited
+from .endings import user_folder
+from .shell import exports, quote, shell
 
 KEPT_DAYS = 14
 """Days after which files of submissions that are not in the queue any more are removed."""
@@ -45,16 +47,22 @@ _READ_ONLY = frozenset({"BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS"
 
 # Grid Engine and PBS start jobs with a login's bare environment; these are what a job needs to find the
 # programs that its submitter would find. (Slurm hands over the whole environment by itself.)
-_CARRIED = (
-    "PATH",
-    "LD_LIBRARY_PATH",
-    "PYTHONPATH",
-    "VIRTUAL_ENV",
-    "CONDA_PREFIX",
-    "CONDA_DEFAULT_ENV",
-    "LANG",
-    "LC_ALL",
+_CARRIED = frozenset(
+    (
+        *(
+            "PATH",
+            "LD_LIBRARY_PATH",
+            "PYTHONPATH",
+            "VIRTUAL_ENV",
+            "CONDA_PREFIX",
+            "CONDA_DEFAULT_ENV",
+            "LANG",
+        ),
+        *("LC_ALL", "BASH_ENV", "LOADEDMODULES", "_LMFILES_"),
+    )
 )
+# Exported functions, and what the commands `module` and `ml` among them know.
+_CARRIED_PREFIXES = ("BASH_FUNC_", "MODULE", "LMOD_", "__LMOD_", "_ModuleTable")
 
 
 class Dialect(NamedTuple):
@@ -126,29 +134,52 @@ def check_variables(environment: Mapping[str, object]) -> None:
             raise ScriptError(f"vars: {name} holds a NUL character, which no environment can.")
 
 
-def shell() -> str:
-    """The shell for our scripts and for command lines: bash where it is, since others drop the functions
-    (such as `module`) that an environment may hold; nothing of ours needs it."""
-    return "/bin/bash" if os.access("/bin/bash", os.X_OK) else "/bin/sh"
-
-
-def quote(text: str) -> str:
-    """Text as one word of the shell, in which no line begins with `#`.
-
-    Each scheduler searches scripts for lines with its directives (sbatch for #SBATCH, #PBS and #BSUB, qsub
-    for #$ or #PBS), and takes those in the middle of a value for its own.
-    """
-    return shlex.quote(text).replace("\n#", "\n''#")
-
-
-def exports(environment: Mapping[str, str]) -> list[str]:
-    """Shell lines that set these variables, byte for byte."""
-    return [f"export {name}={quote(value)}" for name, value in environment.items()]
-
-
 def carried() -> list[str]:
-    """Shell lines that give a job the search paths and the locale of its submitter."""
-    return exports({name: os.environ[name] for name in _CARRIED if name in os.environ})
+    """Shell lines that give a job the search paths, the functions and the locale of its submitter."""
+    return exports(
+        {
+            name: value
+            for name, value in inherited().items()
+            if name in _CARRIED or name.startswith(_CARRIED_PREFIXES)
+        }
+    )
+
+
+def _prologue(modules: Sequence[str]) -> list[str]:
+    """The shell lines that the settings put before each job: one that fails keeps the job from running."""
+    lines = []
+    for statement in _statements(tuple(modules)):
+        what = " ".join(statement.split())[:100]
+        lines += [
+            # Not a test whose outcome another command behind && or || has already dealt with.
+            *(["psu_bad=; trap psu_bad=1 ERR"] if shell().endswith("/bash") else ["psu_bad=1"]),
+            statement,
+            f'psu_status=$?; [ "$psu_status" -eq 0 ] || [ -z "$psu_bad" ] || psu_end {NOT_STARTED} '
+            f'"$(printf \'%s failed with exit status %s\' {quote(what)} "$psu_status")"',
+        ]
+    return [*lines, "trap - ERR"] if lines and shell().endswith("/bash") else lines
+
+
+@cache
+def _statements(lines: tuple[str, ...]) -> tuple[str, ...]:
+    """The lines, those together that are one statement (`if ...`, `then ...`, `fi`)."""
+    statements: list[str] = []
+    open_lines: list[str] = []
+    for line in lines:
+        open_lines.append(line)
+        text = "\n".join(open_lines)
+        if _is_whole(text):
+            statements.append(text)
+            open_lines = []
+    return (*statements, "\n".join(open_lines)) if open_lines else tuple(statements)
+
+
+def _is_whole(text: str) -> bool:
+    """Whether a shell takes the text for complete commands."""
+    if text.endswith("\\"):
+        return False
+    answer = subprocess.run([shell(), "-n", "-c", text], capture_output=True, check=False)
+    return answer.returncode == 0 and b"here-document" not in answer.stderr
 
 
 def _job_lines(job: JobSpec, shared: Mapping[str, str]) -> list[str]:
@@ -199,7 +230,12 @@ for psu_name in TERM INT HUP USR1 USR2 XCPU; do trap "psu_signal=$psu_name" "$ps
 
 psu_end() { # exit status, what kept the job from starting
   trap '' TERM INT HUP USR1 USR2 XCPU
-  if [ ! -s "$psu_log" ]; then rm -f "$psu_log"; elif [ -n "$psu_ready" ]; then cat "$psu_log" >&2; fi
+  # A scheduler may say why a job failed after this, into the file that is there: only success removes it.
+  if [ ! -s "$psu_log" ]; then
+    [ "$1" -ne 0 ] || rm -f "$psu_log"
+  elif [ -n "$psu_ready" ]; then
+    cat "$psu_log" >&2
+  fi
   psu_file="$psu_folder/ended/$psu_executor~$psu_id~$psu_token"
   printf '%s\\n' "id=$psu_id" "token=$psu_token" "status=$1" "signal=$psu_signal" "host=$(uname -n)" \\
     "started=$psu_started" "ended=$(date +%s)" "note=$2" >"$psu_file.new" && mv -f "$psu_file.new" "$psu_file"
@@ -262,7 +298,7 @@ def render(jobs: Sequence[JobSpec], dialect: Dialect, folder: str, modules: Sequ
         ]
     else:
         lines += ["psu_shared() { :; }", *_job_lines(jobs[0], shared)]
-    lines += [_LOGS, *modules, _RUN]
+    lines += [_LOGS, *_prologue(modules), _RUN]
     return "\n".join(lines), _task_cases(jobs, shared) if array else ""
 
 
@@ -280,7 +316,7 @@ def render_alone(job: JobSpec, modules: Sequence[str]) -> str:
         "psu_shared() { :; }",
         *_job_lines(job, {}),
         _LOGS,
-        *modules,
+        *_prologue(modules),
         _RUN,
     ]
     return "\n".join(lines)
@@ -305,7 +341,7 @@ def folder_for(job_dir: str) -> str:
 @cache
 def _folder_for(job_dir: str) -> str:
     """Of an absolute `job_dir`: what it is does not depend on where the process stands."""
-    return os.path.join(os.path.abspath(job_dir), ".paraschut", "scripts", user_name())
+    return os.path.join(os.path.abspath(job_dir), ".paraschut", "scripts", user_folder())
 
 
 def write(jobs: Sequence[JobSpec], dialect: Dialect, folder: str, modules: Sequence[str] = ()) -> str:

@@ -101,7 +101,7 @@ class SGEJobExecutor(ClusterExecutor):
         return options
 
     def submit_command(self, submission: Submission) -> list[str]:
-        from .script import shell
+        from .shell import shell
 
         return [
             "qsub",

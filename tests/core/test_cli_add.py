@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from paraschut_core.commands import Template
 from paraschut_core.errors import ParaschutError, ScriptError, UsageError
+from paraschut_core.executors.shell import shell
 from tests.core.cli import CommandLine
 
 
@@ -126,7 +127,7 @@ def test_a_template_without_shell_syntax_needs_no_shell() -> None:
     "line", ["a | b", "a > b", "a $X", "X=1 a", "cd /tmp", "a; b", "a *", '"$X"', "a && b"]
 )
 def test_a_template_with_shell_syntax_is_given_to_a_shell(line: str) -> None:
-    assert Template([line]).fill({}) == ["sh", "-c", line]
+    assert Template([line]).fill({}) == [shell(), "-c", line]
 
 
 def test_several_words_are_taken_as_they_are() -> None:
@@ -264,7 +265,7 @@ def test_the_script_runs_anywhere_and_says_what_it_runs(cli: CommandLine, tmp_pa
     batch = cli.add("echo {JobIndex} > out")
     script: Any = cli("info", batch, 0, "script").out
     words = shlex.split(script)
-    assert words[-3:] == ["sh", "-c", "echo 0 > out"]
+    assert words[-3:] == [shell(), "-c", "echo 0 > out"]
     assert "run" in words and str(batch) in words
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

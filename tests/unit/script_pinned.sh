@@ -14,7 +14,12 @@ for psu_name in TERM INT HUP USR1 USR2 XCPU; do trap "psu_signal=$psu_name" "$ps
 
 psu_end() { # exit status, what kept the job from starting
   trap '' TERM INT HUP USR1 USR2 XCPU
-  if [ ! -s "$psu_log" ]; then rm -f "$psu_log"; elif [ -n "$psu_ready" ]; then cat "$psu_log" >&2; fi
+  # A scheduler may say why a job failed after this, into the file that is there: only success removes it.
+  if [ ! -s "$psu_log" ]; then
+    [ "$1" -ne 0 ] || rm -f "$psu_log"
+  elif [ -n "$psu_ready" ]; then
+    cat "$psu_log" >&2
+  fi
   psu_file="$psu_folder/ended/$psu_executor~$psu_id~$psu_token"
   printf '%s\n' "id=$psu_id" "token=$psu_token" "status=$1" "signal=$psu_signal" "host=$(uname -n)" \
     "started=$psu_started" "ended=$(date +%s)" "note=$2" >"$psu_file.new" && mv -f "$psu_file.new" "$psu_file"
@@ -36,7 +41,9 @@ psu_writable "$psu_err" || psu_end 125 "could not write its log $psu_err"
 exec >>"$psu_out" 2>>"$psu_err"
 psu_ready=1
 
+psu_bad=1
 module load x
+psu_status=$?; [ "$psu_status" -eq 0 ] || [ -z "$psu_bad" ] || psu_end 125 "$(printf '%s failed with exit status %s' 'module load x' "$psu_status")"
 cd -- "$psu_cwd" || psu_end 125 "could not enter its directory $psu_cwd"
 # A shell tells of a command that a signal ended; the job's log is not the place for that.
 exec 3>&2 2>/dev/null

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from paraschut_core.executors import command
-from paraschut_core.executors.command import NoAnswerError, NoCommandError, environment, run
+from paraschut_core.executors.command import Answer, NoAnswerError, NoCommandError, environment, run
 from tests.clusters.tools import read
 from tests.helpers import wait_until
 
@@ -89,7 +89,14 @@ def test_a_child_that_keeps_the_pipes_does_not_hold_us(tmp_path: Path) -> None:
 def test_variables_that_change_the_answer_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     dropped = {
         "SQUEUE_FORMAT": "%i",
-        "SBATCH_PARTITION": "x",
+        "SBATCH_OUTPUT": "x",
+        "SBATCH_ARRAY_INX": "1-5",
+        "SBATCH_WAIT": "1",
+        "SBATCH_EXPORT": "NONE",
+        "PMI_RANK": "3",
+        "PMIX_RANK": "3",
+        "OMPI_COMM_WORLD_RANK": "3",
+        "OMPI_MCA_ess_base_jobid": "12",
         "SACCT_FORMAT": "x",
         "SLURM_TIME_FORMAT": "relative",
         "SLURM_JOB_ID": "1",
@@ -102,6 +109,12 @@ def test_variables_that_change_the_answer_are_dropped(monkeypatch: pytest.Monkey
         "NSLOTS": "4",
     }
     kept = {
+        "SBATCH_ACCOUNT": "lab",
+        "SBATCH_PARTITION": "long",
+        "SBATCH_QOS": "high",
+        "SBATCH_TIMELIMIT": "60",
+        "SBATCH_RESERVATION": "course",
+        "SBATCH_CONSTRAINT": "avx2",
         "SLURM_CONF": "/x",
         "SGE_ROOT": "/y",
         "SGE_QMASTER_PORT": "1",
@@ -150,3 +163,51 @@ def test_what_a_command_says_cannot_reach_the_terminal() -> None:
     error = run(["sh", "-c", "printf 'bad\\033[2J\\nsecond\\n' >&2; exit 1"], timeout=30).failure()
     assert "\x1b" not in str(error)
     assert "\n" not in str(error)
+
+
+BANNER = [
+    f"Welcome to the cluster, line {n}: maintenance is on Monday, see the pages of the site"
+    for n in range(12)
+]
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+@pytest.mark.parametrize("place", ["before", "behind", "around"])
+@pytest.mark.parametrize(
+    ("name", "line", "said"),
+    [
+        ("sbatch", "sbatch: error: AssocMaxSubmitJobLimit", "AssocMaxSubmitJobLimit"),
+        (
+            "squeue",
+            "slurm_load_jobs error: Unable to contact slurm controller",
+            "slurm_load_jobs error: Unable",
+        ),
+        ("qsub", "qsub: Unknown queue", "Unknown queue"),
+        ("qsub", "Unable to run job: job rejected: no such queue", "Unable to run job"),
+        ("qsub", "error: commlib error: got select error (Connection refused)", "commlib error: got select"),
+    ],
+)
+def test_a_banner_hides_no_error(name: str, line: str, said: str, place: str, stream: str) -> None:
+    lines = {"before": [*BANNER, line], "behind": [line, *BANNER], "around": [*BANNER, line, *BANNER]}[place]
+    text = "\n".join(lines) + "\n"
+    banner = "".join(f"{line}\n" for line in BANNER)
+    out, err = (text, banner) if stream == "stdout" else (banner, text)
+    answer = Answer((f"/usr/bin/{name}",), 1, out, err, 0.1)
+    assert answer.message.startswith(said)
+    assert said in str(answer.failure())
+    assert line in answer.text
+
+
+def test_of_a_long_answer_without_an_error_the_last_lines_are_shown() -> None:
+    answer = Answer(("sbatch",), 1, "", "\n".join([*BANNER, "the partition is closed"]), 0.1)
+    assert answer.message.endswith("the partition is closed")
+    assert len(answer.message) <= 400
+
+
+def test_open_mpis_settings_are_the_users_outside_of_its_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMPI_MCA_btl", "self,tcp")
+    monkeypatch.setenv("OMPI_UNIVERSE_SIZE", "4")
+    assert environment().get("OMPI_MCA_btl") == "self,tcp"
+    assert "OMPI_UNIVERSE_SIZE" not in environment()
+    monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "0")
+    assert "OMPI_MCA_btl" not in environment()

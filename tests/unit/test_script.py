@@ -366,3 +366,88 @@ def test_the_text_of_a_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     text, tasks = script.render([job], DIALECT, "/folder", ["module load x"])
     assert tasks == ""
     assert text == read(Path(__file__).with_name("script_pinned.sh"))
+
+
+@pytest.mark.parametrize("last", ["true", "export B=2"])
+@pytest.mark.parametrize(
+    "line", ["false", "module load nowhere", "true && false", "if true\nthen false\nfi", ". /no/such/file"]
+)
+def test_a_module_line_that_fails_keeps_the_job_from_running(tmp_path: Path, line: str, last: str) -> None:
+    job = spec(tmp_path, "echo ran")
+    ended = run(submitted(tmp_path, [job], modules=["export A=1", *line.split("\n"), last]))
+    assert ended.returncode == 125
+    assert read(job.stdout) == ""
+    record = record_of(tmp_path, "7")
+    assert "failed with exit status" in record.note
+    assert line.split()[0] in record.note
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["[ -f /no/such/file ] && . /no/such/file"],
+        ["false || true"],
+        ["if false", "then echo no", "else export B=2", "fi"],
+        ["for n in 1 2; do", "  false || export N=$n", "done"],
+        ["export LONG=a\\", "b"],
+        ["cat <<END >/dev/null", "false", "END"],
+        ["f() {", "  false", "  true", "}", "f"],
+    ],
+)
+def test_a_module_line_that_only_tests_keeps_no_job_from_running(tmp_path: Path, lines: list[str]) -> None:
+    job = spec(tmp_path, "echo ran")
+    assert run(submitted(tmp_path, [job], modules=lines)).returncode == 0
+    assert read(job.stdout) == "ran\n"
+
+
+def test_functions_are_carried_where_the_scheduler_drops_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BASH_FUNC_module%%", '() {  echo "it\'s\n#$ -N module $*"\n}')
+    monkeypatch.setenv("MODULEPATH", "/sw/modules")
+    job = spec(tmp_path, "module load x; echo $MODULEPATH")
+    path = submitted(tmp_path, [job], dialect=DIALECT._replace(bare=True))
+    assert not any(line.startswith("#$") for line in read(path).splitlines())
+    run(path, **{"BASH_FUNC_module%%": "() { :; }"})
+    assert read(job.stdout) == "it's\n#$ -N module load x\n/sw/modules\n"
+
+
+@pytest.mark.parametrize(
+    "name", ["CORP\\mia", "a b", "$mia", "mia:1", "x,y", ".mia", "-mia", "a/b", "müller"]
+)
+def test_a_users_name_is_made_fit_for_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    from paraschut_core.executors import endings
+
+    monkeypatch.setattr(endings, "user_name", lambda: name)
+    endings.user_folder.cache_clear()
+    try:
+        found = endings.user_folder()
+    finally:
+        endings.user_folder.cache_clear()
+    assert found.isprintable()
+    assert not set("\\$:,/ ~'\"%") & set(found)
+    assert found[0] not in ".-"
+    assert found == name or found.endswith(f"-{os.getuid()}")
+
+
+@pytest.mark.parametrize("name", ["mia", "mia.b", "m-1", "mia@corp.example"])
+def test_a_plain_users_name_stays_as_it_is(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    from paraschut_core.executors import endings
+
+    monkeypatch.setattr(endings, "user_name", lambda: name)
+    endings.user_folder.cache_clear()
+    try:
+        assert endings.user_folder() == name
+    finally:
+        endings.user_folder.cache_clear()
+
+
+def test_what_a_scheduler_says_after_a_job_failed_is_kept(tmp_path: Path) -> None:
+    job = spec(tmp_path, "exit 3", token="late-1")
+    path = submitted(tmp_path, [job])
+    log = Path(os.path.dirname(path), "late-1.log")
+    log.touch()
+    run(path)
+    assert log.exists()

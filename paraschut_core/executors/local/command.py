@@ -8,29 +8,19 @@ import shlex
 from collections.abc import Mapping
 
 from ...errors import ScriptError, UsageError
-
-SHELL = "/bin/sh"
+from ..shell import only_in_shell, shell
 
 # What shlex and a shell read alike: escaped characters, and quotes that the shell would not look into.
 _PLAIN_QUOTES = re.compile(r"""\\[^$`\n]|'[^']*'|"(?:\\[^$`\n]|[^"\\$`])*\"""")
 _SHELL_SYNTAX = re.compile(r"[|&;<>()$`*?\[\]{}~#!\n]|^\s*[A-Za-z_][A-Za-z0-9_]*=")
 """What means something to a shell outside of such quotes."""
 
-_SHELL_WORDS = frozenset(
-    (
-        *(".", ":", "alias", "break", "case", "cd", "command", "continue", "eval", "exec", "exit", "export"),
-        *("for", "getopts", "hash", "if", "read", "readonly", "return", "set", "shift", "source", "times"),
-        *("trap", "type", "ulimit", "umask", "unalias", "unset", "until", "wait", "while"),
-    )
-)
-"""First words that only a shell knows: its own commands and what begins its compound ones."""
-
 
 def arguments(script: str, cwd: str) -> list[str]:
     """The argument list that runs a job's script.
 
     An existing executable file is run as it is. Anything else is a command line: split as a shell
-    would, and given to /bin/sh only if it holds something that needs one.
+    would, and given to a shell only if it holds something that needs one.
 
     Args:
         script: an executable file or a command line.
@@ -50,15 +40,15 @@ def arguments(script: str, cwd: str) -> list[str]:
         if os.sep in script:
             raise ScriptError(f"{path} is not executable; make it so: chmod +x {shlex.quote(path)}")
     if _SHELL_SYNTAX.search(_PLAIN_QUOTES.sub("", script)):
-        return [SHELL, "-c", script]
+        return [shell(), "-c", script]
     try:
         words = shlex.split(script)
     except ValueError as error:
         raise ScriptError(
             f"The command line cannot be split ({error}): {script!r}. Look at its quotes and backslashes."
         ) from None
-    if words[0] in _SHELL_WORDS:
-        return [SHELL, "-c", script]
+    if only_in_shell(words[0]):
+        return [shell(), "-c", script]
     return words
 
 

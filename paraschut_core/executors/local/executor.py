@@ -233,15 +233,17 @@ class LocalJobExecutor(JobExecutor):
         return Limits(slots, local.idle_timeout, local.kill_grace)
 
     def _queue(self) -> Queue:
+        from ..endings import user_folder
         from .queue import Queue
 
-        return Queue(os.path.join(self._home(), f"{_user()}@{os.uname().nodename}"))
+        return Queue(os.path.join(self._home(), f"{user_folder()}@{os.uname().nodename}"))
 
     def _home(self) -> str:
         return os.path.join(self._settings().job_dir, ".paraschut", "local")
 
     def _others(self) -> Iterator[tuple[str, str, Queue]]:
         """(folder, host, queue) of the same user's queues for other hosts."""
+        from ..endings import user_folder
         from .queue import Queue
 
         try:
@@ -250,7 +252,7 @@ class LocalJobExecutor(JobExecutor):
             return  # nothing was submitted yet
         for name in sorted(names):
             user, _, host = name.rpartition("@")
-            if user == _user() and host != os.uname().nodename:
+            if user == user_folder() and host != os.uname().nodename:
                 folder = os.path.join(self._home(), name)
                 queue = Queue(folder)
                 if queue:
@@ -279,8 +281,10 @@ class LocalJobExecutor(JobExecutor):
 
 
 def _surroundings() -> dict[bytes, bytes]:
-    """The environment that jobs inherit: this process's, but for the id of the job that it may be in."""
-    variables = dict(os.environb)
+    """The environment that jobs inherit: this process's, but for what is of the job that it may be in."""
+    from ..command import inherited
+
+    variables = {os.fsencode(name): os.fsencode(value) for name, value in inherited().items()}
     variables.pop(os.fsencode(JOB_ID_VARIABLE), None)
     return variables
 
@@ -304,6 +308,7 @@ def _taken_back(queue: Queue, ids: Sequence[str]) -> bool:
 
 def _task(job: JobSpec, umask: int) -> Task:
     """A job as it is queued. Raises ParaschutError: it can never be started."""
+    from ..command import JOB_VARIABLES
     from .command import arguments, encoded, packed
     from .queue import Task
 
@@ -313,7 +318,7 @@ def _task(job: JobSpec, umask: int) -> Task:
         job.token,
         job.name.encode(errors="replace").decode(),
         b"\0".join(os.fsencode(word) for word in words),
-        packed(encoded(job.environment)),
+        packed(encoded({"PWD": job.cwd, **job.environment, JOB_VARIABLES: " ".join(job.environment)})),
         os.fsencode(job.cwd),
         os.fsencode(job.stdout),
         os.fsencode(job.stderr),
@@ -336,15 +341,6 @@ def _last(logs: object) -> str:
     if isinstance(logs, (list, tuple)):
         return str(logs[-1]) if logs else ""
     return str(logs or "")
-
-
-def _user() -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())  # a container's user without a name
 
 
 def _umask() -> int:

@@ -8,7 +8,7 @@ import resource
 import signal
 from typing import NamedTuple
 
-from .command import SHELL
+from ..shell import shell
 
 _OPEN_LOG = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 _RESET = tuple(number for number in signal.Signals if number not in (signal.SIGKILL, signal.SIGSTOP))
@@ -94,9 +94,9 @@ def _spawn(launch: Launch, program: bytes) -> int:
                 ),
             )
         except OSError as error:
-            if error.errno == errno.ENOEXEC and program != os.fsencode(SHELL):
+            if error.errno == errno.ENOEXEC and program != os.fsencode(shell()):
                 # A script without `#!`: shells run it, and so do we.
-                arguments = [os.fsencode(SHELL), program, *launch.arguments[1:]]
+                arguments = [os.fsencode(shell()), program, *launch.arguments[1:]]
                 program = arguments[0]
             elif not made and _make_folders(launch):
                 made = True

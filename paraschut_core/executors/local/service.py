@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..base import JOB_ID_VARIABLE
+from ..base import JOB_ID_VARIABLE, V06_ID_VARIABLE
 from . import launch
 from .command import clock, unpacked
 from .flight import DELETED, Flight, never_started
@@ -236,7 +236,9 @@ class Service:
 
     def _start(self, entry: Entry) -> None:
         environment = self._ledger.environment(entry.environment) | unpacked(entry.variables)
-        environment[os.fsencode(JOB_ID_VARIABLE)] = entry.id.encode()
+        own = [JOB_ID_VARIABLE] if b"PBS_ENVIRONMENT" in environment else [JOB_ID_VARIABLE, V06_ID_VARIABLE]
+        for name in own:
+            environment[os.fsencode(name)] = entry.id.encode()
         order = launch.Launch(
             entry.arguments.split(b"\0"),
             environment,
