@@ -126,7 +126,8 @@ def __getattr__(name: str) -> Any:
     elif name == "ClusterID":
         return import_module(".runtime", __name__).cluster_id()
     elif name in _SETTINGS:
-        return getattr(import_module(".runtime", __name__).settings(), _SETTINGS[name])
+        setting = getattr(import_module(".runtime", __name__).settings(), _SETTINGS[name])
+        return f"{setting.rstrip('/')}/" if name == "JobDir" else setting  # JobDir + "123/results" is a path
     elif name == "LocalRun":
         return import_module(".runtime", __name__).settings().executor == "local"
     else:

@@ -1,7 +1,9 @@
 """The documented functions, in the documented spelling. Thin: each is a call of what does the work.
 
-`B`, `BatchID` and `JobIndex` take one number or several; where a function takes `B`, what get_queue
-returned will do as well. `Executor=None` means the one that the configuration names.
+`B`, `BatchID` and `JobIndex` take one number or several, and digits as text for a number; where a function
+takes `B`, what get_queue returned will do as well. `Executor=None` means the one that the configuration
+names. `takes` names the arguments of v0.6, in its order: those that a function here does not have are
+ignored.
 """
 
 from __future__ import annotations
@@ -11,18 +13,41 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from .former import takes
+
 if TYPE_CHECKING:
     from .actions import Report
     from .executors.base import JobExecutor
-    from .model import BatchJobs, JobInfo
+    from .model import BatchJobs, JobInfo, JobKey
     from .workspace import Workspace
 
-    One = int | None
-    Many = int | Iterable[int]
-    Batches = int | Iterable[int] | BatchJobs
+    Id = int | str
+    One = Id | None
+    Many = Id | Iterable[Id]
+    Batches = Id | Iterable[Id] | BatchJobs
 
 RESET: Mapping[str, Any] = {"state": "init"}
 UNLESS_DONE: Mapping[str, Any] = {"state": ["complete", "collected"]}
+
+
+def _key(BatchID: object, JobIndex: object) -> JobKey:
+    """The job of these numbers. Raises UsageError."""
+    from .db.jobs import checked_id
+    from .model import JobKey
+
+    return JobKey(checked_id(BatchID), checked_id(JobIndex, "JobIndex"))
+
+
+def _numbered(JobInfo: JobInfo) -> JobInfo:
+    """The same metadata, its BatchID and JobIndex made numbers if they are digits."""
+    from .db.jobs import numbered
+
+    return numbered(JobInfo)
+
+
+def _as_jobs(jobs: JobInfo | Iterable[JobInfo]) -> list[JobInfo]:
+    """One job's metadata or any iterable of several jobs', as a list."""
+    return [_numbered(info) for info in ([jobs] if isinstance(jobs, dict) else jobs)]
 
 
 def _workspace(Executor: JobExecutor | None = None, *, create: bool = False) -> Workspace:
@@ -94,15 +119,14 @@ def print_log(
         Lines: line numbers to print, e.g. range(10).
         RegEx: print only lines in which this regular expression is found.
     """
-    from .db.jobs import checked_id, read_info
-    from .model import JobKey
+    from .db.jobs import read_info
     from .report import as_list
 
     with _workspace() as ws:
         for batch in as_list(BatchID):
             for index in as_list(JobIndex):
-                key = JobKey(checked_id(batch), checked_id(index, "JobIndex"))
-                _print_logs([read_info(ws.reader, key)], LogKey, as_list(LogIndex), Lines, RegEx)
+                info = read_info(ws.reader, _key(batch, index))
+                _print_logs([info], LogKey, as_list(LogIndex), Lines, RegEx)
 
 
 def _print_logs(
@@ -121,15 +145,15 @@ def _print_logs(
                 print(line)
 
 
+@takes(
+    "BatchID JobIndex SetID ClusterID db_connection enforce_unique_job ignore_spawn HoldFile",
+)
 def get_job_info(
     BatchID: One = None,
     JobIndex: One = None,
     SetID: bool = False,
     ClusterID: str | None = None,
-    db_connection: object = None,
-    enforce_unique_job: bool = True,
     ignore_spawn: bool = False,
-    HoldFile: bool = False,
 ) -> JobInfo:
     """All metadata of a job.
 
@@ -138,7 +162,6 @@ def get_job_info(
         SetID: this process is the job: record its ClusterID and hostname, and set state `run`.
         ClusterID: the id that it runs under (default: what its environment says).
         ignore_spawn: leave the spawns' fields out.
-        db_connection, enforce_unique_job, HoldFile: of v0.6, without effect.
 
     Raises:
         UnknownJobError: there is no such job.
@@ -166,6 +189,7 @@ def get_qstat(ClusterID: str | None = None, Executor: JobExecutor | None = None)
 # ------------------------------------------------------------------------------------ submitting
 
 
+@takes("Executor MaxJobs MinPrior ForceSubmit Filter", ignored="ForceSubmit")
 def submit_jobs(
     Executor: JobExecutor | None = None,
     MaxJobs: int | None = None,
@@ -214,15 +238,34 @@ def submit_one_batch(
     return SubCount + sum(outcome.processes for outcome in report.outcomes if outcome.ok)
 
 
-def submit_one_job(BatchID: int, JobIndex: Many, Executor: JobExecutor | None = None) -> None:
+def submit_one_job(
+    BatchID: Id,
+    JobIndex: Many,
+    Executor: JobExecutor | None = None,
+    Spawn: bool = False,
+    SpawnCount: int | None = None,
+) -> None:
     """Submits one job, or several of a batch, whatever their priority.
 
     A job that is not in `init` is left alone, and said so.
+
+    Args:
+        Spawn: submit one more spawn of the job instead (spawn_submit does that for a running job).
+        SpawnCount: with Spawn: the most spawns that the job may have.
+
+    Raises:
+        UnknownJobError: there is no such job; none was submitted.
     """
     from .actions import Selection, submit_now
+    from .spawns import add_one
 
     with _workspace(Executor) as ws:
-        report = submit_now(ws, Selection(keys=_keys(BatchID, JobIndex)))
+        keys = _existing(ws, _keys(BatchID, JobIndex))
+        if Spawn:
+            for key in keys:
+                add_one(ws, key, SpawnCount)
+            return
+        report = submit_now(ws, Selection(keys=keys))
     _say_not_submitted(report)
 
 
@@ -263,13 +306,18 @@ def set_batch_field(
     _set_fields(Selection(batches=tuple(batch_ids(BatchID))), Fields, Unless)
 
 
+@takes("BatchID JobIndex Fields Unless db_connection")
 def set_job_field(
-    BatchID: int,
+    BatchID: Id,
     JobIndex: Many,
     Fields: Mapping[str, Any] = RESET,
     Unless: Mapping[str, Any] = UNLESS_DONE,
 ) -> None:
-    """Sets fields of one job, or of several of a batch; see set_batch_field."""
+    """Sets fields of one job, or of several of a batch; see set_batch_field.
+
+    Raises:
+        UnknownJobError: there is no such job; nothing was set.
+    """
     from .actions import Selection
 
     _set_fields(Selection(keys=_keys(BatchID, JobIndex)), Fields, Unless)
@@ -280,6 +328,7 @@ def _set_fields(selection: Any, Fields: Mapping[str, Any], Unless: Mapping[str, 
     from .report import as_list
 
     with _workspace() as ws:
+        _existing(ws, selection.keys)
         set_fields(
             ws,
             selection.resolve(ws),
@@ -289,13 +338,18 @@ def _set_fields(selection: Any, Fields: Mapping[str, Any], Unless: Mapping[str, 
         )
 
 
-def _keys(BatchID: int, JobIndex: Many) -> tuple[Any, ...]:
-    from .db.jobs import checked_id
-    from .model import JobKey
+def _keys(BatchID: Id, JobIndex: Many) -> tuple[JobKey, ...]:
     from .report import as_list
 
-    batch = checked_id(BatchID)
-    return tuple(JobKey(batch, checked_id(index, "JobIndex")) for index in as_list(JobIndex))
+    return tuple(_key(BatchID, index) for index in as_list(JobIndex))
+
+
+def _existing(ws: Workspace, keys: tuple[JobKey, ...]) -> tuple[JobKey, ...]:
+    """These keys, if all are jobs of the index. Raises UnknownJobError."""
+    from .db.jobs import require_jobs
+
+    require_jobs(ws.reader, keys)
+    return keys
 
 
 def boost_batch_priority(BatchID: Batches, Booster: float = 100) -> None:
@@ -325,7 +379,7 @@ def qdel_job(
     from .runtime import key_of
 
     if JobInfo is not None:
-        keys: tuple[Any, ...] = (job_key(JobInfo),)
+        keys: tuple[JobKey, ...] = (job_key(JobInfo),)
     elif isinstance(JobIndex, Iterable) and BatchID is not None:
         keys = _keys(BatchID, JobIndex)
     else:
@@ -337,6 +391,7 @@ def _qdel(selection: Any, Executor: JobExecutor | None, *, every: bool) -> None:
     from .actions import qdel
 
     with _workspace(Executor) as ws:
+        _existing(ws, selection.keys)
         report = qdel(ws, selection)
     for outcome in report.outcomes:
         if not outcome.ok and (every or not outcome.left):
@@ -390,8 +445,14 @@ def clean_temp_folders(batch_list: Batches | None = None) -> list[str]:
 def _all_or(ws: Workspace, batches: Batches | None) -> list[int]:
     from .actions import batch_ids
     from .db.changes import read_batches
+    from .db.jobs import require_batch
 
-    return list(read_batches(ws.reader)) if batches is None else batch_ids(batches)
+    if batches is None:
+        return list(read_batches(ws.reader))
+    wanted = batch_ids(batches)
+    for batch_id in wanted:
+        require_batch(ws.reader, batch_id)
+    return wanted
 
 
 # ------------------------------------------------------------------------------------ building jobs
@@ -428,7 +489,7 @@ def generate_script(JobInfo: JobInfo, Template: str | None = None) -> JobInfo:
     from .prepare import generate_script as generate
 
     with _workspace() as ws:
-        return generate(ws, JobInfo, Template)
+        return generate(ws, _numbered(JobInfo), Template)
 
 
 def generate_data(JobInfo: JobInfo, Data: object) -> JobInfo:
@@ -436,12 +497,13 @@ def generate_data(JobInfo: JobInfo, Data: object) -> JobInfo:
     from .prepare import generate_data as generate
 
     with _workspace() as ws:
-        return generate(ws, JobInfo, Data)
+        return generate(ws, _numbered(JobInfo), Data)
 
 
+@takes("BatchID Jobs set_index build_script", Jobs="JobInfoList")
 def add_batch_to_queue(
-    BatchID: int,
-    JobInfoList: JobInfo | list[JobInfo],
+    BatchID: Id,
+    JobInfoList: JobInfo | Iterable[JobInfo],
     set_index: bool = False,
     build_script: bool = False,
 ) -> None:
@@ -458,7 +520,7 @@ def add_batch_to_queue(
     from .db.jobs import checked_id
     from .prepare import add_jobs
 
-    jobs = [JobInfoList] if isinstance(JobInfoList, dict) else JobInfoList
+    jobs = _as_jobs(JobInfoList)
     with _workspace(create=True) as ws:
         batch = checked_id(BatchID)
         add_jobs(ws, jobs, set_index=set_index, build_script=build_script, new_batch=batch)
@@ -466,7 +528,7 @@ def add_batch_to_queue(
 
 
 def add_job_to_queue(
-    job_list: JobInfo | list[JobInfo], set_index: bool = False, build_script: bool = False
+    job_list: JobInfo | Iterable[JobInfo], set_index: bool = False, build_script: bool = False
 ) -> None:
     """Adds one job or several to the index, all or none; their batches may be there already.
 
@@ -475,11 +537,12 @@ def add_job_to_queue(
     """
     from .prepare import add_jobs
 
-    jobs = [job_list] if isinstance(job_list, dict) else job_list
+    jobs = _as_jobs(job_list)
     with _workspace(create=True) as ws:
         add_jobs(ws, jobs, set_index=set_index, build_script=build_script)
 
 
+@takes("JobInfo Release db_connection tries enforce_unique_job")
 def update_job(JobInfo: JobInfo) -> None:
     """Writes a job's metadata back.
 
@@ -489,7 +552,7 @@ def update_job(JobInfo: JobInfo) -> None:
     from . import runtime
 
     with runtime.database() as db:
-        runtime.as_ending(lambda: runtime.update_job(db, JobInfo))
+        runtime.as_ending(lambda: runtime.update_job(db, _numbered(JobInfo)))
 
 
 def set_complete(
@@ -510,6 +573,7 @@ def set_complete(
     from . import runtime
 
     if JobInfo is not None:
+        JobInfo = _numbered(JobInfo)
         BatchID = JobInfo["BatchID"] if BatchID is None else BatchID
         JobIndex = JobInfo["JobIndex"] if JobIndex is None else JobIndex
     with runtime.database() as db:
@@ -534,11 +598,13 @@ def spawn_submit(JobInfo: JobInfo, N: int, Executor: JobExecutor | None = None) 
     from . import runtime
     from .spawns import submit_spawns
 
-    key = runtime.key_of(JobInfo["BatchID"], JobInfo["JobIndex"])
+    key = _key(JobInfo["BatchID"], JobInfo["JobIndex"])
+    _numbered(JobInfo)
     with _workspace(Executor) as ws:
         return submit_spawns(ws, JobInfo, N, runtime.cluster_id(), runtime.own_token(key))
 
 
+@takes("JobInfo db_connection tries")
 def spawn_complete(JobInfo: JobInfo) -> JobInfo:
     """Says that this spawn is done.
 
@@ -550,38 +616,42 @@ def spawn_complete(JobInfo: JobInfo) -> JobInfo:
     from .spawns import complete
 
     with _workspace() as ws:
-        key = runtime.key_of(JobInfo["BatchID"], JobInfo["JobIndex"])
+        key = _key(JobInfo["BatchID"], JobInfo["JobIndex"])
+        _numbered(JobInfo)
         token = runtime.own_token(key)
         return runtime.as_ending(lambda: complete(ws, JobInfo, runtime.cluster_id(), token))
 
 
+@takes("BatchID JobIndex Executor SpawnCount spawn_state")
 def spawn_resubmit(
-    BatchID: int, JobIndex: int, Executor: JobExecutor | None = None, SpawnCount: int | None = None
+    BatchID: Id, JobIndex: Id, Executor: JobExecutor | None = None, SpawnCount: int | None = None
 ) -> int:
     """Submits the missing spawns of a job again; returns how many.
 
     Args:
         SpawnCount: how many spawns there shall be (default: as many as there were).
     """
-    from .db.jobs import checked_id
-    from .model import JobKey
     from .spawns import resubmit
 
     with _workspace(Executor) as ws:
-        return resubmit(ws, JobKey(checked_id(BatchID), checked_id(JobIndex, "JobIndex")), SpawnCount)
+        return resubmit(ws, _key(BatchID, JobIndex), SpawnCount)
 
 
-def spawn_get_info(BatchID: int, JobIndex: int, ClusterID: str | None = None) -> dict[str, list[Any]]:
+@takes("BatchID JobIndex ClusterID db_connection tries")
+def spawn_get_info(BatchID: One, JobIndex: One, ClusterID: str | None = None) -> dict[str, list[Any]]:
     """SpawnID, ClusterID, spawn_state, stdout and stderr of a job's spawns, as lists.
 
     Args:
         ClusterID: of this spawn alone.
     """
     from . import runtime
+    from .db.jobs import require_jobs
     from .db.spawns import read_spawns, spawn_fields
 
     with runtime.database() as db:
-        spawns = read_spawns(db, runtime.key_of(BatchID, JobIndex))
+        key = runtime.key_of(BatchID, JobIndex)
+        require_jobs(db, (key,))
+        spawns = read_spawns(db, key)
     if ClusterID is not None:
         spawns = [s for s in spawns if str(ClusterID) in (s.cluster_id, s.submit_id)]
     return spawn_fields(spawns)

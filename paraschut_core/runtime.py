@@ -84,7 +84,9 @@ def key_of(batch_id: object, job_index: object) -> JobKey:
         UsageError: something is left out and this process runs no job.
     """
     own = own_key()
-    if batch_id is None and own is not None:
+    if batch_id is not None:
+        batch_id = checked_id(batch_id)
+    elif own is not None:
         batch_id = own.batch_id
     if job_index is None and own is not None and batch_id == own.batch_id:
         job_index = own.job_index

@@ -21,7 +21,7 @@ from .db.spawns import (
     set_spawn_state,
     spawn_fields,
 )
-from .db.submitting import current_executor, current_info, require_current
+from .db.submitting import current_executor, current_info, current_token, require_current
 from .errors import ConflictError, SchedulerError, UsageError
 from .model import COMPLETE, DONE_STATES, INIT, RUN, SPAWN, JobInfo, JobKey, JobSpec, Spawn
 from .submission import log_paths, make_spec, new_token, settle_claims, submit_claimed
@@ -172,6 +172,29 @@ def resubmit(ws: Workspace, key: JobKey, count: int | None = None) -> int:
             n = max(n, 1)  # somebody must be the last, and finish the job
         specs = _claim_spawns(ws, tx, info, n)
     return _submit(ws, specs)
+
+
+def add_one(ws: Workspace, key: JobKey, count: int | None = None) -> None:
+    """Submits one more spawn of a job that is running or has spawns.
+
+    Args:
+        count: the most spawns that it may have.
+
+    Raises:
+        UsageError: it has that many, or it neither runs nor has spawns.
+    """
+    with ws.db.transaction() as tx:
+        info = current_info(tx, ws.db, key)
+        if info["state"] not in (RUN, SPAWN):
+            raise UsageError(f"Job {key} cannot get a spawn: its state is {info['state']!r}.")
+        if info["state"] == RUN:
+            _own_spawn(tx, key, info, info, info.get("ClusterID"), current_token(tx, key))
+            set_spawn_state(tx, key, info["attempt"], info["state"])
+        spawns = len(read_spawns_in(tx, key))
+        if count is not None and spawns >= count:
+            raise UsageError(f"Job {key} has {spawns} spawns, and SpawnCount is {count}: nothing to submit.")
+        specs = _claim_spawns(ws, tx, info, 1)
+    _submit(ws, specs)
 
 
 def count_lost(ws: Workspace, key: JobKey, record: PollRecord) -> int:

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from ..db.filters import matching_keys
 from ..db.history import add_action
 from ..db.jobs import checked_id, read_keys, require_batch
-from ..errors import UsageError
 from ..model import BatchJobs, JobKey
 from ..submission import Progress
 from ..workspace import Workspace
@@ -95,14 +94,12 @@ def out_of_sight(ws: Workspace, where: str) -> str:
     return f"it was submitted to {where}, and what is asked here is {ws.executor.identity}"
 
 
-def batch_ids(value: int | Iterable[int] | BatchJobs) -> list[int]:
+def batch_ids(value: int | str | Iterable[int | str] | BatchJobs) -> list[int]:
     """BatchIDs from what v0.6's functions take as `B`: one, many, or what get_queue returned.
 
     Raises:
         UsageError: anything that is not an integer (v0.6 pasted it into SQL).
     """
-    if isinstance(value, (str, bytes)):
-        raise UsageError(f"BatchID must be an integer, not {value!r}.")
-    if isinstance(value, Iterable):
+    if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
         return [checked_id(item) for item in value]
     return [checked_id(value)]

@@ -40,15 +40,34 @@ _ROW_FROM = (
 
 
 def checked_id(value: object, what: str = "BatchID") -> int:
-    """`value` as the integer that a BatchID or JobIndex is. Raises UsageError for anything else."""
+    """`value` as the integer that a BatchID or JobIndex is: a number, or digits as text (sys.argv's words).
+
+    Raises:
+        UsageError: it is anything else.
+    """
     if type(value) is int and 0 <= value < 2**63:  # nearly always
         return value
+    if isinstance(value, str):
+        digits = value.strip()
+        if not (digits.isascii() and digits.isdigit()):
+            raise UsageError(f"{what} must be an integer, not {value!r:.200}.")
+        if len(digits.lstrip("0")) > 19:  # Python refuses to read a number of thousands of digits
+            raise UsageError(f"{what} {digits[:40]} is too large for the index.")
+        value = int(digits)
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise UsageError(f"{what} must be an integer, not {value!r}.")
     number = value.__index__()
     if not -(2**63) <= number < 2**63:
         raise UsageError(f"{what} {number} is too large for the index.")
     return int(number)
+
+
+def numbered(info: JobInfo) -> JobInfo:
+    """The same dict; BatchID and JobIndex that are digits as text become numbers. Raises UsageError."""
+    for field in ("BatchID", "JobIndex"):
+        if isinstance(info.get(field), str):
+            info[field] = checked_id(info[field], field)
+    return info
 
 
 def _checked_priority(value: object, where: str) -> int | float:
@@ -277,6 +296,13 @@ def require_batch(db: Database, batch_id: int) -> None:
     """Raises UnknownJobError unless there is such a batch."""
     if not db.rows("SELECT 1 FROM batch WHERE BatchID = ?", (batch_id,)):
         raise UnknownJobError(f"There is no batch {batch_id} in {db.path}.")
+
+
+def require_jobs(db: Database, keys: Iterable[JobKey]) -> None:
+    """Raises UnknownJobError unless all these jobs are there."""
+    for key in keys:
+        if not db.rows("SELECT 1 FROM job WHERE BatchID = ? AND JobIndex = ?", key):
+            raise unknown_job(db, key)
 
 
 def unknown_job(db: Database, key: JobKey) -> UnknownJobError:

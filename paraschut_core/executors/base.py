@@ -112,8 +112,12 @@ class JobExecutor:
         """Whether jobs can be submitted from here."""
         return True
 
-    def shutdown(self) -> None:
-        """Lets go of what this process holds; jobs go on."""
+    def shutdown(self, wait: bool = True) -> None:
+        """Give up what this process holds; jobs go on.
+
+        Args:
+            wait: of v0.6. To wait for jobs, call wait_for_jobs.
+        """
 
     # ------------------------------------------------------------------ many jobs
 

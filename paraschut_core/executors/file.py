@@ -117,10 +117,17 @@ class FileJobExecutor(JobExecutor):
     shows_tokens = True
     absence_is_proof = False
 
-    def __init__(self, script_file: str | None = None, *, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        script_file: str | None = None,
+        submitter: bool = False,
+        *,
+        settings: Settings | None = None,
+    ) -> None:
         """
         Args:
             script_file: the script to write (default: the setting `script_file`).
+            submitter: of v0.6, whether jobs may submit others: they always may.
         """
         if settings is None:
             from .directly import settings_in_force

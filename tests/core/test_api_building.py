@@ -267,7 +267,7 @@ def test_a_job_that_is_there_already_is_refused_and_nothing_is_written(project: 
     ("fields", "complaint"),
     [
         ({"JobIndex": None}, "JobIndex"),
-        ({"JobIndex": "0"}, "must be an integer"),
+        ({"JobIndex": "0 or 1"}, "must be an integer"),
         ({"JobIndex": -1}, "must not be negative"),
         ({"JobIndex": 2**70}, "too large"),
         ({"name": None}, "name"),

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ParaschutError, SchedulerError, SubmitError
+from ...former import takes
 from ...model import Deleted, JobKey, JobSpec, Submitted, name_text
 from ..base import FAILED, JOB_ID_VARIABLE, JobExecutor
 
@@ -33,6 +34,7 @@ class LocalJobExecutor(JobExecutor):
 
     Args:
         max_workers: jobs that run at once; None: as the settings say (`local.slots`).
+        submitter: of v0.6, whether jobs may submit others: they always may.
         settings: None: those in force, read when first needed.
     """
 
@@ -41,7 +43,14 @@ class LocalJobExecutor(JobExecutor):
     shows_tokens = True
     absence_is_proof = True
 
-    def __init__(self, max_workers: int | None = None, *, settings: Settings | None = None) -> None:
+    @takes("self max_workers submitter verbose")
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        submitter: bool = False,
+        *,
+        settings: Settings | None = None,
+    ) -> None:
         if max_workers is not None and max_workers < 0:
             raise SubmitError(
                 f"max_workers={max_workers}: give the number of jobs at once, or 0 for one a CPU."
