@@ -311,7 +311,10 @@ def _nearest(folder: str) -> str | None:
         folder = parent
     import platformdirs
 
-    candidate = os.path.join(platformdirs.user_config_dir("paraschut"), FILE_NAME)
+    try:
+        candidate = os.path.join(platformdirs.user_config_dir("paraschut"), FILE_NAME)
+    except RuntimeError:
+        return None  # a user without a home has no configuration in it
     return candidate if os.path.isfile(candidate) else None
 
 

@@ -8,12 +8,13 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from .db.history import record_ending, same_user
+from .db.history import record_ending
 from .db.jobs import read_online_rows, read_rows
 from .db.poll import PollRecord
 from .db.spawns import read_live_spawns
 from .db.submitting import read_tokens
 from .errors import DatabaseError
+from .identity import same_user
 from .model import (
     ENDED,
     ENDING,

@@ -22,10 +22,13 @@ from .workspace import Workspace
 log = logging.getLogger(__name__)
 
 BELIEVE_EMPTY = 3
-"""An empty answer while jobs should be there is believed when it comes so often in a row ..."""
+"""An answer without most of the jobs that should be there is believed when it comes so often in a row ..."""
 
 BELIEVE_AFTER = 10.0
 """... and for so many times the grace."""
+
+MANY = 3
+"""So many jobs that are gone at once, and more than half of all, are doubted as an empty answer is."""
 
 _SAMPLE = 100  # of the jobs that should be there, so many are looked up in the accounts
 
@@ -139,9 +142,12 @@ def _judge(ws: Workspace, known: PollRecord) -> PollRecord:
         log.exception("poll of %s", ws.executor.name)
         return _failed(known, now, f"{type(error).__name__}: {error}")
     there = sorted(i for i in expected if i in known.answer and known.answer[i].state != ENDED)
-    if there and not answer and not ws.executor.absence_is_proof and _is_doubtful(ws, known, there, now):
-        empty = _failed(known, now, f"an empty list, although {len(there)} jobs should be there")
-        return empty._replace(empties=known.empties + 1)
+    lost = [i for i in there if i not in answer]
+    many = len(lost) > len(there) / 2 and (not answer or len(lost) >= MANY)
+    if many and not ws.executor.absence_is_proof and _is_doubtful(ws, known, lost, now):
+        what = f"a list without {len(lost)} of" if answer else "an empty list, although"
+        doubted = _failed(known, now, f"{what} {len(there)} jobs{'' if answer else ' should be there'}")
+        return doubted._replace(empties=known.empties + 1)
     return PollRecord(now, answer, absent_now(known.absent, expected, answer, now), tried_at=now, rev=rev)
 
 
@@ -160,7 +166,7 @@ def _failed(known: PollRecord, now: float, error: str) -> PollRecord:
 
 
 def _is_doubtful(ws: Workspace, known: PollRecord, there: list[str], now: float) -> bool:
-    """Whether an empty list is none to believe yet: these jobs were there, nobody tells of their ends."""
+    """Whether a list without these jobs is not to believe yet: nobody tells how they ended."""
     since = now - (known.failing_since or now)
     often = known.empties + 1 >= BELIEVE_EMPTY and since >= BELIEVE_AFTER * ws.settings.poll.grace
     return not often and not _have_ended(ws, there[:: max(len(there) // _SAMPLE, 1)])

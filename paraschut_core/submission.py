@@ -14,7 +14,6 @@ from . import polling
 from .db.changes import count_unfinished, read_batches
 from .db.connection import lives
 from .db.filters import matching_keys
-from .db.history import same_user
 from .db.jobs import read_infos, read_keys_of_priority, read_online_ids, still_in_init
 from .db.poll import PollRecord
 from .db.spawns import read_live_spawns, record_spawn_id, release_spawn
@@ -31,6 +30,7 @@ from .errors import ConfigError, ParaschutError, SchedulerError, SubmitError, Us
 from .executors import BUILT_IN, current_job_id
 from .executors.base import JobExecutor
 from .executors.directly import directives_of
+from .identity import same_user
 from .model import ENDED, INIT, SPAWN, SUBMIT, JobInfo, JobKey, JobSpec, Submitted, name_text
 from .priority import submittable
 from .workspace import Workspace
@@ -45,11 +45,12 @@ _UNSAFE_IN_FILE_NAME = re.compile(r"[^\w.+=@,-]|^\.", re.ASCII)
 
 
 class Outcome(NamedTuple):
-    """What became of one job: `id` where it was submitted, else `error`."""
+    """What became of one job: `id` where it was submitted, else `error`; `certain` is as in Submitted."""
 
     key: JobKey
     id: str | None
     error: str = ""
+    certain: bool = True
 
 
 class SubmitReport(NamedTuple):
@@ -397,7 +398,7 @@ def _outcome(spec: JobSpec, result: Submitted, unwanted: Mapping[str, JobInfo]) 
     if result.id in unwanted:
         return Outcome(spec.key, None, "it was reset while it was being submitted, and taken back")
     doubt = "" if result.certain else " (it will be looked for in the queue)"
-    return Outcome(spec.key, result.id, f"{result.error}{doubt}")
+    return Outcome(spec.key, result.id, f"{result.error}{doubt}", result.certain)
 
 
 def _submit(executor: JobExecutor, specs: Sequence[JobSpec]) -> list[Submitted]:

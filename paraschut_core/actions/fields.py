@@ -7,12 +7,13 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ..db.history import add_action, last_undoable, read_actions, same_user, set_action_jobs
+from ..db.history import add_action, last_undoable, read_actions, set_action_jobs
 from ..db.history import undo as undo_action
 from ..db.jobs import OWN_FIELDS, SPAWN_FIELDS, read_rows, require_unchanged
 from ..db.submitting import change_fields
 from ..errors import DatabaseError, UsageError
 from ..folders import clean_job_folder
+from ..identity import same_user
 from ..model import COLLECTED, COMPLETE, INIT, JobInfo, JobKey
 from ..workspace import Workspace
 from .common import NOBODY, Outcome, Report, Selection, Watcher

@@ -116,7 +116,8 @@ def _show(report: SubmitReport, as_json: bool) -> int:
         )
         return 1 if failed else 0
     for outcome in failed:
-        output.line(f"not submitted: {outcome.key}: {outcome.error}")
+        what = "not submitted" if outcome.certain else "perhaps submitted"
+        output.line(f"{what}: {outcome.key}: {outcome.error}")
     output.line(f"max jobs: {report.max_jobs}\nin queue: {report.in_queue}\nsubmitted: {report.submitted}")
     return 1 if failed else 0
 

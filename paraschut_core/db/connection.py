@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from ..errors import DatabaseBusyError, DatabaseError, NoDatabaseError, NotADatabaseError
+from ..identity import user_name
 from .additions import add, lacking, schema_version, stand_aside, stand_in, whole
 
 TYPE_CHECKING = False
@@ -38,16 +39,7 @@ _NETWORK_FILE_SYSTEMS = frozenset(
 
 def who_am_i() -> str:
     """This process, as events name it: user@host:pid."""
-    try:
-        user = os.environ.get("USER") or os.environ["LOGNAME"]
-    except KeyError:
-        import pwd
-
-        try:
-            user = pwd.getpwuid(os.getuid()).pw_name
-        except KeyError:
-            user = str(os.getuid())
-    return f"{user}@{os.uname().nodename}:{os.getpid()}"
+    return f"{user_name()}@{os.uname().nodename}:{os.getpid()}"
 
 
 def lives(who: str) -> bool | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..errors import UsageError
+from ..identity import same_user
 from ..model import Action, Ending, Event, JobKey
 from .codec import decode, encode
 from .connection import Database, Transaction
@@ -193,11 +194,6 @@ def read_actions(db: Database, limit: int = 200) -> list[Action]:
         (limit,),
     )
     return [Action._make([*row[:6], bool(row[6]), bool(row[7])]) for row in rows]
-
-
-def same_user(one: str, other: str) -> bool:
-    """Whether two authors of events are one user, on whatever hosts."""
-    return one.partition("@")[0] == other.partition("@")[0]
 
 
 def last_undoable(db: Database, who: str) -> Action | None:

@@ -13,7 +13,7 @@ from ..errors import ParaschutError, SchedulerError, UsageError
 from ..model import Deleted, Ending, JobInfo, JobSpec, LiveJob, Submitted
 from .base import FAILED, JobExecutor
 from .directly import directives_of, lone_spec, settings_in_force
-from .endings import by_messages, job_name, recorded, task_of, token_of, with_messages
+from .endings import by_messages, holds_number, job_name, recorded, task_of, token_of, with_messages
 from .limits import array_limit, wait_for_turn
 
 if TYPE_CHECKING:
@@ -240,10 +240,19 @@ class ClusterExecutor(JobExecutor):
             if len(jobs) == 1:
                 return [Submitted(id_)], False
             return [Submitted(self.task_id(id_, task)) for task in range(1, len(jobs) + 1)], False
-        certain = answer.status > 0 and id_ is None and self.surely_refused(answer)
+        failure = answer.failure()
+        certain = answer.status > 0 and self.surely_refused(answer)
+        if answer.status <= 0 or (certain and holds_number(answer.stdout)):
+            # It may have been taken, whatever was answered: its token tells.
+            try:
+                found = self.find([job.token for job in jobs])
+            except SchedulerError as error:
+                return all_alike(f"{failure}; {error}", certain=False), False
+            if found:
+                doubt = Submitted(None, str(failure), certain=False)
+                return [Submitted(found[job.token]) if job.token in found else doubt for job in jobs], False
         if certain:
             discard(folder, group)
-        failure = answer.failure()
         return all_alike(failure, certain), certain and bool(self.too_many.search(answer.text))
 
     def _prepare(self, jobs: Sequence[JobSpec], folder: str) -> Submission:

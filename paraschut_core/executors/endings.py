@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from .script import Record
 
 _NAME = re.compile(r"p([A-Za-z0-9]+)(?:-([0-9]+))?(?:_|$)")
-_UNSAFE_IN_PATHS = re.compile(r"[^\w.+@-]|^[.-]")
+_NUMBER = re.compile(r"(?<![\w.-])[0-9]")  # a word that begins with a digit
 _ILLEGAL = re.compile(r"[^A-Za-z0-9._+-]+")
 
 # What a scheduler's own messages in a job's log say about its end, where its accounts do not; a group is the
@@ -56,37 +55,25 @@ def token_of(name: str, task: int | None = None) -> str:
     return f"{match[1]}-{number}" if match and number is not None else ""
 
 
+def only_id(text: str, pattern: str) -> str | None:
+    """The id in a submit command's answer: the one line that `pattern` matches, whose group 1 it is.
+
+    None if there is none, or another number beside it: then which of them is the id is anybody's guess.
+    """
+    lines = [line.strip() for line in text.split("\n")]
+    found = [match for line in lines if (match := re.fullmatch(pattern, line))]
+    return found[0][1] if len(found) == 1 == sum(map(holds_number, lines)) else None
+
+
+def holds_number(text: str) -> bool:
+    """Whether a word of it begins with a digit, as ids do."""
+    return bool(_NUMBER.search(text))
+
+
 def task_of(id_: str) -> int | None:
     """The task's number in an id such as 12_3, 12.3 or 12[3]; None outside of an array."""
     match = re.fullmatch(r"[0-9]+[_.\[]([0-9]+)\]?", id_)
     return int(match[1]) if match else None
-
-
-@cache
-def user_name(uid: int | None = None) -> str:
-    """The name of a user (default: of this process's); the number where it has none."""
-    import os
-    import pwd
-
-    uid = os.getuid() if uid is None else uid
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)  # a container's user without an entry
-
-
-@cache
-def user_folder() -> str:
-    """This process's user as a part of a path that every scheduler's commands take.
-
-    Names of directory services may hold what the commands replace or split at (`CORP\\mia`). What is changed
-    gets the user's number, so that two names never become one.
-    """
-    import os
-
-    name = user_name()
-    safe = _UNSAFE_IN_PATHS.sub("_", name)
-    return name if safe == name else f"{safe}-{os.getuid()}"
 
 
 # ------------------------------------------------------------------------------------ endings

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SchedulerError, UsageError
+from ..identity import user_name
 from ..model import ENDED, HELD, Deleted, Ending, LiveJob
 from .cluster import TASK, ClusterExecutor, Submission
 from .current import pbs_job_id, pbs_restarts
-from .endings import user_name
 from .pbs_answers import (
     array_of,
     bare,

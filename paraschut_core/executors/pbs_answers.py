@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ..errors import SchedulerError
 from ..model import ENDED, ENDING, HELD, QUEUED, RUNNING, STUCK, Deleted, Ending, LiveJob
-from .endings import ending_of, killed_by, task_of, token_of
+from .endings import ending_of, killed_by, only_id, task_of, token_of
 
 _SKEW = 300.0  # seconds by which the scheduler's clock may be behind ours
 
@@ -69,10 +69,7 @@ def may_be_held(job: LiveJob) -> bool:
 
 def parse_submitted(text: str) -> str | None:
     """The id in qsub's answer: `12.server`, or `25[].server` for an array, perhaps after other lines."""
-    for line in reversed(text.split("\n")):
-        if match := re.fullmatch(r"([0-9]+)(?:\[\])?(?:\.\S+)?", line.strip()):
-            return match[1]
-    return None
+    return only_id(text, r"([0-9]+)(?:\[\])?(?:\.\S+)?")
 
 
 # ------------------------------------------------------------------------------------ the queue

@@ -25,9 +25,9 @@ from functools import cache
 from typing import NamedTuple
 
 from ..errors import ScriptError
+from ..identity import user_folder
 from ..model import JobSpec
 from .command import JOB_VARIABLES, inherited
-from .endings import user_folder
 from .shell import exports, quote, shell
 
 KEPT_DAYS = 14

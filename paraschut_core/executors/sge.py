@@ -10,10 +10,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
+from ..identity import user_name
 from ..model import STUCK, Deleted, Ending, LiveJob
 from .cluster import TASK, ClusterExecutor, Submission
 from .current import sge_job_id, sge_restarts
-from .endings import token_of, user_name
+from .endings import token_of
 from .resources import Request, mebibytes
 from .sge_answers import (
     account_id,

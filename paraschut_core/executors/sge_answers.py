@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import SchedulerError
 from ..model import ENDED, ENDING, HELD, QUEUED, RUNNING, STUCK, Deleted, Ending, LiveJob
-from .endings import ending_of, killed_by, token_of
+from .endings import ending_of, killed_by, only_id, token_of
 from .resources import clock
 
 _SKEW = 300.0  # seconds by which the scheduler's clock may be behind ours
@@ -45,10 +45,7 @@ _REASON_TAIL = re.compile(r" KRB5CCNAME=.*$")
 
 def parse_submitted(text: str) -> str | None:
     """The id in the answer of qsub -terse: `3`, or `5.1-9:2` for an array, perhaps after warnings."""
-    for line in reversed(text.split("\n")):
-        if match := re.fullmatch(r"([0-9]+)(?:\.[0-9]+-[0-9]+:[0-9]+)?", line.strip()):
-            return match[1]
-    return None
+    return only_id(text, r"([0-9]+)(?:\.[0-9]+-[0-9]+:[0-9]+)?")
 
 
 def parse_qstat(text: str, user: str = "") -> dict[str, LiveJob]:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SchedulerError, UsageError
+from ..identity import user_name
 from ..model import Deleted, Ending, LiveJob
 from .cluster import TASK, ClusterExecutor, Submission
 from .current import slurm_job_id, slurm_restarts
-from .endings import user_name
 from .resources import Request, mebibytes, slurm_time
 from .slurm_answers import (
     ACCOUNT_FIELDS,
@@ -121,11 +121,12 @@ class SlurmJobExecutor(ClusterExecutor):
 
     def read_queue(self) -> dict[str, LiveJob]:
         answer = self.ask("squeue", "-h", "-r", "-t", "all", "-u", user_name(), "-o", QUEUE_FORMAT)
-        if not answer.stdout.strip() and "error" in answer.stderr:
-            raise answer.failure()
         if answer.stdout and not answer.stdout.endswith("\n"):
             raise SchedulerError(f"squeue's answer is cut short: {answer.stdout[-100:]!r}")
-        return parse_squeue(answer.stdout)
+        jobs = parse_squeue(answer.stdout)
+        if not jobs and "error" in answer.stderr:
+            raise answer.failure()  # a header that was printed before is no answer
+        return jobs
 
     def accounts(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
         found: dict[str, Ending] = {}

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..errors import SchedulerError, UsageError
+from ..identity import user_name
 from ..model import ENDED, ENDING, HELD, QUEUED, RUNNING, STUCK, Deleted, Ending, LiveJob
-from .endings import ending_of, killed_by, token_of, user_name
+from .endings import ending_of, killed_by, only_id, token_of
 from .resources import clock, parse_time
 
 _STATES = {
@@ -78,10 +79,7 @@ _OUT_OF_MEMORY = 125
 
 def parse_submitted(text: str) -> str | None:
     """The id in the answer of sbatch --parsable (`12` or `12;cluster`), perhaps after other lines."""
-    for line in reversed(text.split("\n")):
-        if match := re.fullmatch(r"([0-9]+)(?:;\S+)?", line.strip()):
-            return match[1]
-    return None
+    return only_id(text, r"([0-9]+)(?:;\S+)?")
 
 
 def parse_squeue(text: str) -> dict[str, LiveJob]:

@@ -270,7 +270,8 @@ class Gateway:
 
     async def last_acts(self) -> tuple[Action | None, Action | None]:
         """The user's latest act, and the latest that can be undone."""
-        from paraschut_core.db.history import last_undoable, read_actions, same_user
+        from paraschut_core.db.history import last_undoable, read_actions
+        from paraschut_core.identity import same_user
 
         def read(db: Database) -> tuple[Action | None, Action | None]:
             mine = (action for action in read_actions(db) if same_user(action.who, db.who))

@@ -39,7 +39,17 @@ def state_folder() -> str:
     """Where the files are."""
     import platformdirs
 
-    return os.path.join(platformdirs.user_state_dir("paraschut"), "dashboards")
+    try:
+        return os.path.join(platformdirs.user_state_dir("paraschut"), "dashboards")
+    except RuntimeError:
+        # A user without a home: what is kept lasts as long as this process.
+        import atexit
+        import shutil
+        import tempfile
+
+        folder = tempfile.mkdtemp(prefix="paraschut-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        return folder
 
 
 class Shelf:

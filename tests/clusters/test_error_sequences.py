@@ -63,6 +63,37 @@ def test_a_submission_is_certain_only_if_nothing_can_be_in_the_queue(
     assert bool(kept) is not certain  # what may yet run needs its script
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        Says(out="101\nCore hours left:\n48210\n"),
+        Says(out="Submitted batch job 101\n"),  # a wrapper that drops options
+        Says(out="Submitted batch job 101\nCore hours left:\n48210\n"),
+        Says(out="Submitted batch job 101\n", err="wrapper: quota script failed\n", status=1),
+        Says(),
+    ],
+)
+def test_where_the_answer_leaves_a_doubt_the_token_in_the_queue_tells_the_id(
+    slurm: SlurmJobExecutor, commands: Commands, tmp_path: Path, said: Says
+) -> None:
+    commands.play("sbatch", said)
+    row = "{}|RUNNING|n1|None|p{}_x\n"
+    commands.play("squeue", Says(out=row.format("101", "abcdefghij-1") + row.format("48210", "other-1")))
+    assert slurm.submit_many([spec(tmp_path, "true", token="abcdefghij-1")]) == [Submitted("101")]
+    tasks = "".join(row.format(f"101_{n}", "abcdefghij") for n in (1, 2))
+    commands.play("squeue", Says(out=tasks))
+    both = [spec(tmp_path, "true", token=f"abcdefghij-{n}") for n in (1, 2)]
+    assert slurm.submit_many(both) == [Submitted("101_1"), Submitted("101_2")]
+
+
+def test_a_failed_command_with_a_number_in_its_answer_is_a_refusal_only_if_the_queue_says_so(
+    slurm: SlurmJobExecutor, commands: Commands, tmp_path: Path
+) -> None:
+    commands.play("sbatch", Says(out="You have 3 projects\n", err="sbatch: error: Invalid qos\n", status=1))
+    commands.play("squeue", Says(), Says(err="slurm_load_jobs error: down\n", status=1))
+    assert [o.certain for _ in range(2) for o in slurm.submit_many([spec(tmp_path, "true")])] == [True, False]
+
+
 def test_a_warning_before_the_id_does_not_matter(
     slurm: SlurmJobExecutor, commands: Commands, tmp_path: Path
 ) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from paraschut_core.errors import SchedulerError
-from paraschut_core.executors.endings import user_name
 from paraschut_core.executors.pbs import PBSJobExecutor
 from paraschut_core.executors.sge import SGEJobExecutor
 from paraschut_core.executors.slurm import SlurmJobExecutor
+from paraschut_core.identity import user_name
 from paraschut_core.model import HELD, QUEUED, RUNNING, STUCK, Ending
 from tests.clusters.stand_ins import NO_JOBS, NO_SUCH_OPTION, Commands, Says, commands, pbs, sge, slurm
 from tests.samples import sample
@@ -149,6 +149,17 @@ def test_the_schedulers_own_words_sharpen_a_vague_reason(
     ending = slurm.explain(["12"], 0.0)["12"]
     assert ending.reason == reason
     assert ending.record["log"] == said.strip()
+
+
+@pytest.mark.parametrize("header", ["", "CLUSTER: amber\n", "\n"])
+def test_an_error_without_a_job_is_no_answer_whatever_stands_before_it(
+    slurm: SlurmJobExecutor, commands: Commands, header: str
+) -> None:
+    error = "slurm_load_jobs error: Socket timed out on send/recv operation\n"
+    commands.play("squeue", Says(out=header, err=error), Says(out=header, err="welcome\n"))
+    with pytest.raises(SchedulerError, match="Socket timed out"):
+        slurm.poll()
+    assert slurm.poll() == {}
 
 
 def test_without_accounts_and_record_the_schedulers_own_words_are_all_there_is(

@@ -370,6 +370,28 @@ def test_a_suddenly_empty_list_proves_nothing_until_it_has_come_often(
     assert lost(snapshot) == {0: GONE, 1: GONE}
 
 
+@pytest.mark.parametrize("kept", [0, 1, 4])
+def test_a_list_that_lost_most_jobs_at_once_is_doubted_as_an_empty_one_is(
+    project: Project, kept: int
+) -> None:
+    running = Scheduler()
+    with watching(project, running, 10) as watched:
+        watched.poll()
+        jobs = dict(running.live)
+        running.live = {"7": LiveJob("7", RUNNING, token="somebody-1")}
+        running.live |= {id_: jobs[id_] for id_ in sorted(jobs)[:kept]}
+        for _ in range(polling.BELIEVE_EMPTY - 1):
+            snapshot = watched.poll(force=True)
+            assert lost(snapshot) == {}
+            assert snapshot.scheduler.error == f"a list without {10 - kept} of 10 jobs"
+        running.live |= jobs
+        assert (len(watched.poll(force=True).live), watched.poll().scheduler.error) == (10, "")
+        running.lose_sight(*sorted(jobs)[kept:])
+        running.endings = {id_: Ending("time limit") for id_ in jobs}
+        watched.poll(force=True)
+        assert lost(watched.poll(force=True)) == dict.fromkeys(range(kept, 10), "time limit")
+
+
 def test_an_empty_list_is_believed_when_the_accounts_know_that_a_job_ended(
     watched: Monitor, running: Scheduler
 ) -> None:

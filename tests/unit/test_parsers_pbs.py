@@ -162,6 +162,8 @@ def test_what_has_not_ended_has_no_ending() -> None:
         (sample("pbs/110_qsub_array").stdout, "25"),
         ("qsub: waiting\n7.pbshost.example.org\n", "7"),
         ("8\n", "8"),
+        ("12.pbshost\nCore hours left:\n17.00\n", None),
+        ("12[].pbshost\n17.00\n", None),
         ("", None),
     ],
 )

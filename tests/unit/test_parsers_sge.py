@@ -143,6 +143,8 @@ def test_details_of_a_job() -> None:
         (sample("sge/qsub_array_terse").stdout, "5"),
         ("warning: project is ignored\n12\n", "12"),
         ("", None),
+        ("12\nHours left:\n17\n", None),
+        ("Your group has 17 slots\n12.1-3:1\n", None),
         ('Your job 3 ("x") has been submitted\n', None),
     ],
 )

@@ -245,6 +245,9 @@ def test_ranges_of_ids() -> None:
         (sample("slurm/sbatch_plain").stdout, None),
         ("", None),
         ("18 19\n", None),
+        ("101\nCore hours left:\n48210\n", None),
+        ("Submitted batch job 101\nCore hours left:\n48210\n", None),
+        ("101;amber\nUsed: 12 of 50\n", None),
     ],
 )
 def test_the_id_of_a_submission(text: str, id_: str | None) -> None:

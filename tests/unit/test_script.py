@@ -418,14 +418,14 @@ def test_functions_are_carried_where_the_scheduler_drops_the_environment(
 def test_a_users_name_is_made_fit_for_a_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    from paraschut_core.executors import endings
+    from paraschut_core import identity
 
-    monkeypatch.setattr(endings, "user_name", lambda: name)
-    endings.user_folder.cache_clear()
+    monkeypatch.setattr(identity, "user_name", lambda: name)
+    identity.user_folder.cache_clear()
     try:
-        found = endings.user_folder()
+        found = identity.user_folder()
     finally:
-        endings.user_folder.cache_clear()
+        identity.user_folder.cache_clear()
     assert found.isprintable()
     assert not set("\\$:,/ ~'\"%") & set(found)
     assert found[0] not in ".-"
@@ -434,14 +434,14 @@ def test_a_users_name_is_made_fit_for_a_path(
 
 @pytest.mark.parametrize("name", ["mia", "mia.b", "m-1", "mia@corp.example"])
 def test_a_plain_users_name_stays_as_it_is(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    from paraschut_core.executors import endings
+    from paraschut_core import identity
 
-    monkeypatch.setattr(endings, "user_name", lambda: name)
-    endings.user_folder.cache_clear()
+    monkeypatch.setattr(identity, "user_name", lambda: name)
+    identity.user_folder.cache_clear()
     try:
-        assert endings.user_folder() == name
+        assert identity.user_folder() == name
     finally:
-        endings.user_folder.cache_clear()
+        identity.user_folder.cache_clear()
 
 
 def test_what_a_scheduler_says_after_a_job_failed_is_kept(tmp_path: Path) -> None:

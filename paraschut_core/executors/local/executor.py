@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import ParaschutError, SchedulerError, SubmitError
 from ...former import takes
+from ...identity import user_folder
 from ...model import Deleted, JobKey, JobSpec, Submitted, name_text
 from ..base import FAILED, JOB_ID_VARIABLE, JobExecutor
 
@@ -242,7 +243,6 @@ class LocalJobExecutor(JobExecutor):
         return Limits(slots, local.idle_timeout, local.kill_grace)
 
     def _queue(self) -> Queue:
-        from ..endings import user_folder
         from .queue import Queue
 
         return Queue(os.path.join(self._home(), f"{user_folder()}@{os.uname().nodename}"))
@@ -252,7 +252,6 @@ class LocalJobExecutor(JobExecutor):
 
     def _others(self) -> Iterator[tuple[str, str, Queue]]:
         """(folder, host, queue) of the same user's queues for other hosts."""
-        from ..endings import user_folder
         from .queue import Queue
 
         try:
