@@ -299,7 +299,10 @@ def examine(
         for key, own in spawns.items()
         if len(here[key]) < len(own) and key in rows and key not in observed.live
     }
-    missing = {key: lost for key, lost in observed.missing.items() if key not in elsewhere}
+    if ws.executor.sees_jobs:
+        missing = {key: lost for key, lost in observed.missing.items() if key not in elsewhere}
+    else:
+        missing = {}  # nobody looked
     observed = confirm(ws, observed._replace(missing=missing, elsewhere=elsewhere), rows)
     return observed if inquiries is None else explain_missing(ws, observed, rows, inquiries)
 

@@ -85,9 +85,8 @@ def _claim_spawns(ws: Workspace, tx: Transaction, info: JobInfo, n: int) -> list
         stdout, stderr = log_paths(ws, info, f"{max(info['attempt'] - 1, 0)}.s{spawn_id}")
         spawn = NewSpawn(spawn_id, stdout, stderr, token, 1, executor=ws.executor.identity)
         insert_spawn(tx, key, spawn)
-        specs.append(
-            make_spec(ws, {**info, "stdout": [stdout], "stderr": [stderr]}, token, spawn_id=spawn_id)
-        )
+        own = {"state": SPAWN, "rev": tx.rev, "SpawnID": [spawn_id], "stdout": [stdout], "stderr": [stderr]}
+        specs.append(make_spec(ws, {**info, **own}, token, spawn_id=spawn_id))
     return specs
 
 
@@ -211,5 +210,6 @@ def _is_lost(ws: Workspace, spawn: Spawn, record: PollRecord) -> bool:
     ids = [i for i in (spawn.cluster_id, spawn.submit_id) if i]
     if not ids:  # it is being submitted, and settle_claims sees to it; or that was cut short, who knows when
         age = time.time() - (spawn.submitted_at or 0.0)
-        return not ws.executor.shows_tokens and age >= ws.settings.submit.timeout + ws.settings.poll.grace
+        looks = ws.executor.sees_jobs and not ws.executor.shows_tokens
+        return looks and age >= ws.settings.submit.timeout + ws.settings.poll.grace
     return all(record.absent.get(i, (0.0, 0))[1] > 0 for i in ids)

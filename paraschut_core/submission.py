@@ -27,7 +27,7 @@ from .db.submitting import (
     release,
 )
 from .errors import ConfigError, ParaschutError, SchedulerError, SubmitError, UsageError
-from .executors import BUILT_IN, current_job_id
+from .executors import current_job_id
 from .executors.base import JobExecutor
 from .executors.directly import directives_of
 from .identity import same_user
@@ -285,6 +285,8 @@ def _claim_chunk(
             token = f"{group}-{len(specs) + 1}"
             _prepare(ws, info, subtime)
             claim(tx, key, info, token, ws.executor.identity)
+            # As the row is now: a user's own `submit` may write it back.
+            info.update(state=SUBMIT, rev=tx.rev)
             specs.append(make_spec(ws, info, token))
         note_claims(tx, {spec.key: spec.attempt for spec in specs})
     return specs
@@ -349,7 +351,7 @@ def make_spec(ws: Workspace, info: JobInfo, token: str, spawn_id: int | None = N
         **checked_vars(info),
         "PARASCHUT_DB": ws.db.path,
         "PARASCHUT_JOB_DIR": ws.job_dir,
-        "PARASCHUT_EXECUTOR": _executor_name(ws),
+        **ws.told_to_jobs,
         "PARASCHUT_BATCH_ID": str(key.batch_id),
         "PARASCHUT_JOB_INDEX": str(key.job_index),
         "PARASCHUT_TOKEN": token,
@@ -378,11 +380,6 @@ def make_spec(ws: Workspace, info: JobInfo, token: str, spawn_id: int | None = N
         job_info={**info, "vars": environment},
         spawn_id=spawn_id,
     )
-
-
-def _executor_name(ws: Workspace) -> str:
-    """The executor by which a job knows itself, and submits others: one that a configuration can name."""
-    return ws.executor.name if ws.executor.name in BUILT_IN else ws.settings.executor
 
 
 def submit_claimed(ws: Workspace, specs: Sequence[JobSpec]) -> list[Outcome]:

@@ -34,6 +34,8 @@ class Workspace:
     ) -> None:
         self.settings = settings
         self._executor = executor
+        self._is_given = executor is not None
+        self._told_to_jobs: dict[str, str] | None = None
         self.db = open_database(settings, create=create, who=who)
         self._reader: Database | None = None
 
@@ -52,6 +54,15 @@ class Workspace:
 
             self._executor = make(self.settings)
         return self._executor
+
+    @property
+    def told_to_jobs(self) -> dict[str, str]:
+        """The environment variables by which a job submits others with this executor."""
+        if self._told_to_jobs is None:
+            from .executors import variables_for
+
+            self._told_to_jobs = variables_for(self.executor, self.settings, given=self._is_given)
+        return self._told_to_jobs
 
     @property
     def job_dir(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
 from .base import JobExecutor
@@ -25,6 +25,10 @@ BUILT_IN = {
     "file": ("paraschut_core.executors.file", "FileJobExecutor"),
 }
 
+ARGUMENTS_VARIABLE = "PARASCHUT_EXECUTOR_ARGUMENTS"
+"""Where a job is told, in JSON, what its executor was made with: an object of arguments; or, of an executor
+that a job cannot make again, the identity as a string. Empty: with nothing but the settings."""
+
 SCHEDULERS = ("slurm", "sge", "pbs")
 """Those that tell a job its id in an environment of their own (current.py)."""
 
@@ -36,11 +40,67 @@ def make(settings: Settings) -> JobExecutor:
         UsageError: nobody provides that name, or the plug-in that does is broken (which is logged).
     """
     name = settings.executor
-    if name in BUILT_IN:
-        module, attribute = BUILT_IN[name]
-        executor: JobExecutor = getattr(importlib.import_module(module), attribute)(settings=settings)
-        return executor
-    return _plug_in(name, settings)
+    made_with = _made_with() if name == os.environ.get("PARASCHUT_EXECUTOR") else {}
+    if isinstance(made_with, str):
+        from .absent import AbsentExecutor
+
+        return AbsentExecutor(made_with)
+    return _built_in(name, settings, **made_with) if name in BUILT_IN else _plug_in(name, settings)
+
+
+def _built_in(name: str, settings: Settings, **arguments: Any) -> JobExecutor:
+    executor: JobExecutor = _built_in_class(name)(settings=settings, **arguments)
+    return executor
+
+
+def _built_in_class(name: str) -> Any:
+    module, attribute = BUILT_IN[name]
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _made_with() -> dict[str, Any] | str:
+    """What the executor was made with that submitted the job in which this process runs."""
+    text = os.environ.get(ARGUMENTS_VARIABLE)
+    if not text:
+        return {}
+    import json
+
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, (dict, str)):
+        raise UsageError(f"{ARGUMENTS_VARIABLE} is {text!r:.100}, which Paraschut did not write: unset it.")
+    return found
+
+
+def variables_for(executor: JobExecutor, settings: Settings, *, given: bool) -> dict[str, str]:
+    """What a job must find in its environment to submit others by the same executor.
+
+    Args:
+        given: the executor is an object of the user's, not the one that the settings name.
+    """
+    import json
+
+    built_in = executor.name in BUILT_IN
+    made_with: dict[str, Any] | str | None = {}
+    if built_in and type(executor) is _built_in_class(executor.name):
+        made_with = executor.made_with()
+    elif given and not _is_the_plug_in(executor, settings.executor):
+        made_with = None
+    return {
+        "PARASCHUT_EXECUTOR": executor.name if built_in else settings.executor,
+        ARGUMENTS_VARIABLE: ""
+        if made_with == {}
+        else json.dumps(executor.identity if made_with is None else made_with, default=str),
+    }
+
+
+def _is_the_plug_in(executor: JobExecutor, name: str) -> bool:
+    from importlib.metadata import entry_points
+
+    kind = f"{type(executor).__module__}:{type(executor).__qualname__}"
+    return any(point.value == kind for point in entry_points(group=ENTRY_POINTS, name=name))
 
 
 def current_job_id() -> str | None:
@@ -93,7 +153,10 @@ def current_job_summary() -> dict[str, object]:
     from ..config import load
 
     try:
-        return make(load()).get_job_summary()
+        settings = load()
+        # Of a scheduler's job, the scheduler tells, whatever object submitted it.
+        executor = _built_in(name, settings) if name in SCHEDULERS else make(settings)
+        return executor.get_job_summary()
     except Exception as error:  # noqa: BLE001 - whatever is wrong, the job is done
         return {"error": str(error) or type(error).__name__}
 

@@ -3,7 +3,9 @@
 Writing an executor takes one of three forms.
 
 *Simple*: subclass `JobExecutor` and write `submit(JobInfo)`, `delete(JobInfo)`, `qstat()` and
-`get_job_id()`, one job at a time, as v0.6's users did; everything else follows from them.
+`get_job_id()`, one job at a time, as v0.6's users did; everything else follows from them. `submit` alone
+will do: then no job can be deleted, and none is judged missing. In a subclass of a built-in executor, such a
+method takes the place of the built-in one and may call it by `super()`; what is not overridden stays.
 
 *Batched*: override `submit_many`, `delete_many`, `poll` and, where the scheduler keeps accounts,
 `explain`; the one-job methods follow from those.
@@ -33,10 +35,10 @@ None of them touches the database: what is submitted, adopted or missing is deci
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..errors import ParaschutError, SchedulerError, SubmitError, UsageError
+from ..errors import ParaschutError, SchedulerError, ScriptError, SubmitError, UsageError
 from ..model import ENDED, QUEUED, RUNNING, Deleted, Ending, JobInfo, JobSpec, LiveJob, Submitted
 
 FAILED = "failed"
@@ -45,8 +47,22 @@ FAILED = "failed"
 JOB_ID_VARIABLE = "PARASCHUT_JOB_ID"
 """Where executors without a scheduler of their own (local, file) tell a job its id."""
 
+TOKEN_VARIABLE = "PARASCHUT_TOKEN"
+"""Where a job is told the token of its submission."""
+
 V06_ID_VARIABLE = "PBS_JOBID"
 """Where v0.6's scripts read it, on PBS and off it; inside a job of a real PBS it stays what PBS made it."""
+
+
+_ONE_BY_ONE = {"submit": "submit_many", "delete": "delete_many", "qstat": "poll"}
+"""A method for one job, as in v0.6, and the one that is called for many."""
+
+_FOLLOWING = {
+    "submit": ("chunk_limit", "group_key", "check", "shows_tokens"),
+    "qstat": ("shared_poll", "shows_tokens", "absence_is_proof"),
+    "delete": (),
+}
+"""What is true of a built-in executor and not of one whose user wrote such a method."""
 
 
 class JobExecutor:
@@ -64,10 +80,47 @@ class JobExecutor:
     absence_is_proof = False
     """Whether a job that `poll` does not show has surely ended (no second look is needed)."""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Have a subclass's own `submit`, `delete` and `qstat` called, where it has not written the method
+        for many jobs as well. All others keep theirs, and with it arrays of jobs."""
+        super().__init_subclass__(**kwargs)
+        for one, many in _ONE_BY_ONE.items():
+            place = _place(cls, one)
+            if place < _place(cls, many):
+                for name in (many, *(name for name in _FOLLOWING[one] if place < _place(cls, name))):
+                    setattr(cls, name, JobExecutor.__dict__[name])
+
+    def _batched(self, name: str) -> Callable[..., Any] | None:
+        """The nearest method for many jobs that is not made of the method for one; None if there is none."""
+        for kind in type(self).__mro__:
+            method = kind.__dict__.get(name)
+            if method is not None and method is not JobExecutor.__dict__[name]:
+                found: Callable[..., Any] = method.__get__(self)
+                return found
+        return None
+
+    def built_in(self, name: str) -> Callable[..., Any]:
+        """A built-in executor's own method for many jobs, which its method for one job is made of: a user's
+        subclass may override that and call it by `super()`."""
+        return self._batched(name) or getattr(self, name)
+
+    @property
+    def sees_jobs(self) -> bool:
+        """Whether it can tell which jobs are there. If it cannot, no job of it is ever judged missing."""
+        return self._batched("poll") is not None or type(self).qstat is not JobExecutor.qstat
+
     @property
     def identity(self) -> str:
         """What the index notes of a submission, so that no other scheduler is asked about it."""
-        return self.name if self.name != JobExecutor.name else type(self).__qualname__
+        if self.name == JobExecutor.name:
+            return type(self).__qualname__
+        # A list that a user's own qstat made says nothing of the jobs that the built-in executor submitted.
+        own = type(self).poll is JobExecutor.poll and self._batched("poll") is not None
+        return f"{self.name} {type(self).__qualname__}" if own else self.name
+
+    def made_with(self) -> dict[str, Any] | None:
+        """The arguments with which a job can make a built-in executor again; None: it cannot."""
+        return None
 
     def holds(self, executor: str | None) -> bool:
         """Whether a submission that is noted as `executor`'s is for this one to judge.
@@ -82,21 +135,24 @@ class JobExecutor:
         """Submits one job; returns its id, or 'failed'.
 
         Raises:
-            SubmitError, UsageError: it was surely not taken. After any other exception it is looked for in
-                the queue before anything else is done with it.
+            SubmitError, UsageError: it was surely not taken. After any other exception (update_job's, say)
+                it is looked for in the queue before anything else is done with it.
         """
-        raise NotImplementedError(f"{type(self).__name__} has neither submit nor submit_many")
+        return FAILED
 
     def delete(self, JobInfo: JobInfo) -> object:
         """Deletes one job by its submit_id/ClusterID; False or an exception means that it failed."""
-        raise NotImplementedError(f"{type(self).__name__} has neither delete nor delete_many")
+        return False
 
     def qstat(self) -> Mapping[str, Sequence[Any]]:
         """What the scheduler holds: {id: [name, 'R' or 'Q', ...]}."""
+        poll = self._batched("poll")
+        if poll is None:
+            return {}
         letters = {RUNNING: "R", QUEUED: "Q"}
         return {
             id_: [job.name, letters.get(job.state, job.state)]
-            for id_, job in self.poll().items()
+            for id_, job in poll().items()
             if job.state != ENDED
         }
 
@@ -144,9 +200,9 @@ class JobExecutor:
     def _submit_one(self, job: JobSpec) -> Submitted:
         try:
             id_ = self.submit(job.job_info, Spawn=job.spawn_id is not None)
-        except (SubmitError, UsageError) as error:
-            return Submitted(None, str(error))
         except Exception as error:  # noqa: BLE001 - a user's own executor may raise anything
+            if type(error) in (SubmitError, UsageError, ScriptError):
+                return Submitted(None, str(error))
             # Whether it raised before or after the scheduler took the job is anybody's guess.
             what = str(error) if isinstance(error, ParaschutError) else f"{type(error).__name__}: {error}"
             return Submitted(None, what, certain=False)
@@ -156,6 +212,8 @@ class JobExecutor:
 
     def delete_many(self, jobs: Mapping[str, JobInfo]) -> dict[str, Deleted]:
         """Deletes by id; `jobs` maps each id to its job's metadata. Returns an outcome for each."""
+        if type(self).delete is JobExecutor.delete:
+            return dict.fromkeys(jobs, Deleted(False, f"{type(self).__name__} has no method delete"))
         outcome: dict[str, Deleted] = {}
         for id_, info in jobs.items():
             try:
@@ -200,3 +258,8 @@ class JobExecutor:
     def last_words(self, tokens: Sequence[str]) -> dict[str, Ending]:
         """How submissions that `explain` does not know ended, by what was written into their logs."""
         return {}
+
+
+def _place(cls: type, name: str) -> int:
+    """How far up its bases a class has its `name` from: 0 is its own."""
+    return next(i for i, kind in enumerate(cls.__mro__) if name in kind.__dict__)

@@ -103,6 +103,10 @@ class ClusterExecutor(JobExecutor):
         self._found_good = ""
         """What the last job asked for that nothing was wrong with."""
 
+    def made_with(self) -> dict[str, Any]:
+        given = {"queue": self.queue, "resources": self.resources}
+        return {name: value for name, value in given.items() if value}
+
     # ------------------------------------------------------------------ what a scheduler adds
 
     @property
@@ -417,14 +421,14 @@ class ClusterExecutor(JobExecutor):
 
     def submit(self, JobInfo: JobInfo, Spawn: bool = False) -> str:
         """Submits one job outside of any database; returns its id, or 'failed'."""
-        outcome = self.submit_many([lone_spec(JobInfo, self._folder(), self._job_dir())])[0]
+        outcome = self.built_in("submit_many")([lone_spec(JobInfo, self._folder(), self._job_dir())])[0]
         if outcome.id is None and not outcome.certain:
             raise SchedulerError(outcome.error)
         return outcome.id or FAILED
 
     def delete(self, JobInfo: JobInfo) -> object:
         id_ = str(JobInfo.get("ClusterID") or JobInfo.get("submit_id") or "")
-        outcome = self.delete_many({id_: JobInfo})[id_]
+        outcome = self.built_in("delete_many")({id_: JobInfo})[id_]
         if not outcome.gone:
             raise SchedulerError(outcome.error)
         return True

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, UsageError
 from ..model import JobInfo, JobKey, JobSpec, name_text
+from .base import TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     from ..config import Settings
@@ -36,7 +37,9 @@ def lone_spec(info: JobInfo, folder: str, cwd: str) -> JobSpec:
     Args:
         folder: where its output goes if the metadata name no files.
     """
-    token = f"{os.urandom(5).hex()}-1"
+    variables = {str(name): str(value) for name, value in (info.get("vars") or {}).items()}
+    # Inside a user's own `submit`, the job that was claimed: it is found by its token, as others are.
+    token = variables.get(TOKEN_VARIABLE) or f"{os.urandom(5).hex()}-1"
     resources = info.get("resources")
     return JobSpec(
         key=JobKey(int(info.get("BatchID") or 0), int(info.get("JobIndex") or 0)),
@@ -47,7 +50,7 @@ def lone_spec(info: JobInfo, folder: str, cwd: str) -> JobSpec:
         queue=info.get("queue"),
         resources=resources if isinstance(resources, dict) else {},
         directives=directives_of(info),
-        environment={name: str(value) for name, value in (info.get("vars") or {}).items()},
+        environment=variables,
         stdout=_last(info.get("stdout")) or os.path.join(folder, f"{token}.out"),
         stderr=_last(info.get("stderr")) or os.path.join(folder, f"{token}.err"),
         cwd=str(info.get("cwd") or cwd),

@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import ParaschutError, SchedulerError
 from ..model import ENDED, QUEUED, RUNNING, Deleted, Ending, JobInfo, JobSpec, LiveJob, Submitted
@@ -144,6 +144,9 @@ class FileJobExecutor(JobExecutor):
         """Each script is a queue of its own; that of the settings may move with its directory."""
         usual = os.path.join(self._settings.job_dir, self._settings.script_file)
         return self.name if self.script_file == os.path.abspath(usual) else f"{self.name} {self.script_file}"
+
+    def made_with(self) -> dict[str, Any]:
+        return {} if self.identity == self.name else {"script_file": self.script_file}
 
     # ------------------------------------------------------------------ submit
 
@@ -297,11 +300,12 @@ class FileJobExecutor(JobExecutor):
         from .directly import lone_spec
 
         job_dir = self._settings.job_dir or os.getcwd()
-        return self.submit_many([lone_spec(JobInfo, job_dir, job_dir)])[0].id or FAILED
+        (outcome,) = self.built_in("submit_many")([lone_spec(JobInfo, job_dir, job_dir)])
+        return outcome.id or FAILED
 
     def delete(self, JobInfo: JobInfo) -> object:
         id_ = str(JobInfo.get("ClusterID") or JobInfo.get("submit_id") or "")
-        outcome = self.delete_many({id_: JobInfo})[id_]
+        outcome = self.built_in("delete_many")({id_: JobInfo})[id_]
         if not outcome.gone:
             raise SchedulerError(outcome.error)
         return True

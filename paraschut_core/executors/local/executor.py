@@ -14,7 +14,7 @@ from ...errors import ParaschutError, SchedulerError, SubmitError
 from ...former import takes
 from ...identity import user_folder
 from ...model import Deleted, JobKey, JobSpec, Submitted, name_text
-from ..base import FAILED, JOB_ID_VARIABLE, JobExecutor
+from ..base import FAILED, JOB_ID_VARIABLE, TOKEN_VARIABLE, JobExecutor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -58,6 +58,9 @@ class LocalJobExecutor(JobExecutor):
             )
         self._max_workers = max_workers
         self._given = settings
+
+    def made_with(self) -> dict[str, Any]:
+        return {} if self._max_workers is None else {"max_workers": self._max_workers}
 
     # ------------------------------------------------------------------ many jobs
 
@@ -185,13 +188,13 @@ class LocalJobExecutor(JobExecutor):
 
     def submit(self, JobInfo: JobInfo, Spawn: bool = False) -> str:
         """Submits one job; returns its id, or 'failed' (a SchedulerError where the queue is to blame)."""
-        (outcome,) = self.submit_many([self._spec(JobInfo)])
+        (outcome,) = self.built_in("submit_many")([self._spec(JobInfo)])
         return outcome.id or FAILED
 
     def delete(self, JobInfo: JobInfo) -> bool:
         """Deletes one job by its submit_id, else its ClusterID; False if it could not be ended."""
         id_ = str(JobInfo.get("submit_id") or JobInfo.get("ClusterID") or "")
-        return self.delete_many({id_: JobInfo})[id_].gone if id_ else True
+        return bool(self.built_in("delete_many")({id_: JobInfo})[id_].gone) if id_ else True
 
     def get_job_summary(self, ClusterID: str | None = None) -> dict[str, Any]:
         """What a job has used so far (its own process asks), or used until its end.
@@ -207,7 +210,7 @@ class LocalJobExecutor(JobExecutor):
             return own_summary(current)
         if ClusterID is None:
             return {}
-        job = self.poll().get(ClusterID)
+        job = self.built_in("poll")().get(ClusterID)
         ending = self.explain([ClusterID], 0.0).get(ClusterID)
         if job is None and ending is None:
             return {}
@@ -270,16 +273,17 @@ class LocalJobExecutor(JobExecutor):
         """A job's metadata as what v0.6's `submit` takes from it."""
         key = JobKey(int(info.get("BatchID") or 0), int(info.get("JobIndex") or 0))
         logs = os.path.join(self._settings().job_dir, str(key.batch_id), "logs", str(key.job_index))
+        variables = {str(name): str(value) for name, value in (info.get("vars") or {}).items()}
         return JobSpec(
             key,
             1,
-            f"{key.batch_id}-{key.job_index}-{os.urandom(6).hex()}",
+            variables.get(TOKEN_VARIABLE) or f"{key.batch_id}-{key.job_index}-{os.urandom(6).hex()}",
             name_text(info.get("name") or key),
             str(info.get("script") or ""),
             None,
             info.get("resources") or {},
             (),
-            {str(name): str(value) for name, value in (info.get("vars") or {}).items()},
+            variables,
             _last(info.get("stdout")) or f"{logs}.out",
             _last(info.get("stderr")) or f"{logs}.err",
             os.getcwd(),
