@@ -126,7 +126,8 @@ def record_ending(
         whether it was written.
     """
     changed = tx.connection.execute(
-        "INSERT INTO ending VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO "
+        "INSERT INTO ending VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (BatchID, JobIndex, attempt) DO "
         + (
             "UPDATE SET at = excluded.at, reason = excluded.reason, exit_status = excluded.exit_status,"
             " signal = excluded.signal, hostname = excluded.hostname, record = excluded.record,"

@@ -104,7 +104,7 @@ def take_lease(db: Database, scheduler: str, interval: float) -> bool:
         if row and taken(row[0], row[1], tx.at):
             return False
         tx.connection.execute(
-            "INSERT INTO poll (scheduler, lease_at, lease_who) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET"
+            "INSERT INTO poll (scheduler, lease_at, lease_who) VALUES (?, ?, ?) ON CONFLICT (scheduler) DO UPDATE SET"
             " lease_at = excluded.lease_at, lease_who = excluded.lease_who",
             (scheduler, tx.at, tx.who),
         )
@@ -125,7 +125,9 @@ def _held(at: float, holder: str | None, now: float) -> bool:
 def store_poll(db: Database, scheduler: str, record: PollRecord, *, answered: bool) -> None:
     """Keeps what came of a poll and gives the lease back; without an answer the last one stays."""
     with db.transaction() as tx:
-        tx.connection.execute("INSERT INTO poll (scheduler) VALUES (?) ON CONFLICT DO NOTHING", (scheduler,))
+        tx.connection.execute(
+            "INSERT INTO poll (scheduler) VALUES (?) ON CONFLICT (scheduler) DO NOTHING", (scheduler,)
+        )
         tx.connection.execute(
             "UPDATE poll SET lease_who = NULL, lease_at = ?, failing_since = ?, failures = ?, empties = ?,"
             " error = ? WHERE scheduler = ?",

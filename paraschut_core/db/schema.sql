@@ -142,7 +142,7 @@ CREATE TABLE counter (
 
 CREATE TRIGGER job_counted AFTER INSERT ON job BEGIN
   INSERT INTO counter VALUES (NEW.BatchID, NEW.priority, NEW.state, 1)
-    ON CONFLICT DO UPDATE SET n = n + 1;
+    ON CONFLICT (BatchID, priority, state) DO UPDATE SET n = n + 1;
 END;
 
 CREATE TRIGGER job_uncounted AFTER DELETE ON job BEGIN
@@ -159,7 +159,7 @@ CREATE TRIGGER job_recounted AFTER UPDATE OF BatchID, state, priority ON job
   DELETE FROM counter
     WHERE BatchID = OLD.BatchID AND priority = OLD.priority AND state = OLD.state AND n = 0;
   INSERT INTO counter VALUES (NEW.BatchID, NEW.priority, NEW.state, 1)
-    ON CONFLICT DO UPDATE SET n = n + 1;
+    ON CONFLICT (BatchID, priority, state) DO UPDATE SET n = n + 1;
 END;
 
 -- Somebody's own SQL that changes a job without a new revision must not go unseen.
