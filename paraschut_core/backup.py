@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from .db import library
 from .db.connection import SQLITE_ERRORS, Database
 from .errors import DatabaseError, NotADatabaseError, UsageError
 
@@ -74,6 +75,7 @@ def _copy(database: Database, target: str, progress: Progress | None) -> None:
 
     source = database.connection
     copy = sqlite3.connect(target, isolation_level=None)
+    library.tolerate(copy, True)
     try:
         # Within a transaction nothing changes what is read, so the copying never has to start again.
         source.execute("BEGIN")
@@ -157,6 +159,7 @@ def _raw_copy(path: str, folder: str) -> str:
 
 def _save_all(copy: str, new: str, path: str, progress: Progress | None) -> list[Saved]:
     damaged = sqlite3.connect(copy, isolation_level=None)
+    library.tolerate(damaged, True)
     damaged.text_factory = lambda data: data.decode("utf-8", "replace")
     try:
         columns = _columns(damaged, path)

@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from .db import library
 from .db.connection import SCHEMA_VERSION, Database, mount_of, on_network
-from .errors import ParaschutError
+from .errors import LibraryError, ParaschutError
 from .text import clean_line
 from .workspace import Workspace, open_database
 
@@ -48,6 +49,11 @@ def examine(load: Callable[[], Settings], version: str) -> Iterator[Finding]:
         version: Paraschut's own.
     """
     yield Finding(OK, "versions", _versions(version))
+    try:
+        library.check()
+    except LibraryError as error:
+        yield Finding(FAIL, "SQLite", str(error))
+        return  # what SQLite would say of the file is worth nothing
     try:
         settings = load()
     except ParaschutError as error:

@@ -34,6 +34,10 @@ class NoDatabaseError(DatabaseError):
     """The database's file is not there."""
 
 
+class LibraryError(DatabaseError):
+    """The SQLite library of this Python is too old, or lacks a part that is needed."""
+
+
 class NotADatabaseError(DatabaseError):
     """The file is there, but it is not a Paraschut database of this version."""
 

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.earlier import earlier, old
 from tests.helpers import Project, Scheduler
+
+__all__ = ["earlier", "old"]  # fixtures
 
 # The machines that run these are slow and shared: how long an example takes says nothing about the code.
 settings.register_profile("paraschut", deadline=None)

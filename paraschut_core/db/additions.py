@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 
+from . import library
+
 PATH = os.path.join(os.path.dirname(__file__), "additions.sql")
 _HEADING = "-- addition "
 
@@ -40,6 +42,7 @@ def add(connection: sqlite3.Connection) -> None:
     """Adds what the file lacks. Within a transaction that writes; raises sqlite3.Error."""
     names = lacking(connection)
     if names:
+        library.drop_unreadable(connection)
         connection.execute("CREATE TABLE IF NOT EXISTS main.addition (name TEXT PRIMARY KEY) WITHOUT ROWID")
     for name in names:
         for statement in statements(known()[name]):

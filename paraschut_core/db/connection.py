@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import DatabaseBusyError, DatabaseError, NoDatabaseError, NotADatabaseError
 from ..identity import user_name
+from . import library
 from .additions import add, lacking, schema_version, stand_aside, stand_in, whole
 
 TYPE_CHECKING = False
@@ -181,6 +182,7 @@ class Database:
         self.close()
 
     def _open(self, *, again: bool = True) -> sqlite3.Connection:
+        library.check()
         self._check_path()
         mode = "ro" if self.read_only else "rwc" if self.create else "rw"
         uri = "file:" + _quoted(self.path) + "?mode=" + mode
@@ -228,6 +230,7 @@ class Database:
             )
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
+        library.tolerate(connection, True)
         # One statement for both numbers: they are read at every job's start.
         application, version, tables = connection.execute(
             "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master)"
@@ -305,6 +308,8 @@ class Database:
         self._lacking = lacking(connection)
         if self._lacking:
             stand_in(connection, self._lacking)
+        else:
+            library.tolerate(connection, False)
 
     def _see_additions(self) -> None:
         """Takes the empty tables away as soon as another process has added the real ones to the file."""
@@ -385,6 +390,12 @@ class Database:
         path = self.path
         if "file is not a database" in text:
             return NotADatabaseError(f"{path} is not a database (a text file, perhaps?).")
+        if "malformed database schema" in text and "syntax error" in text:
+            return DatabaseError(
+                f"{path} holds what SQLite {sqlite3.sqlite_version}, this Python's, does not understand "
+                f"({text}). If somebody changed its tables with a newer one, use a Python with that; if not, "
+                "the file is damaged: paraschut recover FILE"
+            )
         if "malformed" in text or "corrupt" in text:
             return DatabaseError(
                 f"{path} is damaged ({text}). Save what is readable with: paraschut recover FILE"

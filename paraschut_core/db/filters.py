@@ -40,6 +40,9 @@ SECONDS = 2.0
 LONGEST = 100_000
 """Most characters in a condition."""
 
+ARROWS_AT = (3, 38)
+"""The first version of SQLite with -> and ->>."""
+
 _LARGEST = 64 << 20  # bytes of one value within SQLite
 _STEPS = 500  # of SQLite's machine between two looks at the clock; a step may parse a whole metadata
 
@@ -325,6 +328,12 @@ class Filter:
         if self.refused[0]:
             return self.refused[0], self._place(self.refused[1])
         if match := re.fullmatch('near "(.*)": syntax error', text, re.DOTALL):
+            arrow = next((word for word in self.words if word.text in ("->", "->>")), None)
+            if arrow is not None and sqlite3.sqlite_version_info < ARROWS_AT:
+                return (
+                    f"SQLite {sqlite3.sqlite_version}, this Python's, has no {arrow.text}: write "
+                    "json_extract(metadata, '$.field')"
+                ), arrow.start
             place = self._unexpected(match.group(1))
             if place is None:  # the parenthesis that we close it with
                 return "something is missing at its end", len(self.condition)

@@ -104,7 +104,8 @@ def take_lease(db: Database, scheduler: str, interval: float) -> bool:
         if row and taken(row[0], row[1], tx.at):
             return False
         tx.connection.execute(
-            "INSERT INTO poll (scheduler, lease_at, lease_who) VALUES (?, ?, ?) ON CONFLICT (scheduler) DO UPDATE SET"
+            "INSERT INTO poll (scheduler, lease_at, lease_who) VALUES (?, ?, ?)"
+            " ON CONFLICT (scheduler) DO UPDATE SET"
             " lease_at = excluded.lease_at, lease_who = excluded.lease_who",
             (scheduler, tx.at, tx.who),
         )
