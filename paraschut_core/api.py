@@ -115,17 +115,17 @@ def print_log(
 
     Args:
         LogKey: "stdout" or "stderr".
-        LogIndex: which submission's log: 0 the first, -1 the last; or several.
+        LogIndex: which submission's log: 0 the first, -1 the last; or several. Of a job that multiplied
+            itself: which spawn's, while they run and afterwards.
         Lines: line numbers to print, e.g. range(10).
         RegEx: print only lines in which this regular expression is found.
     """
-    from .db.jobs import read_info
-    from .report import as_list
+    from .report import as_list, read_logged
 
     with _workspace() as ws:
         for batch in as_list(BatchID):
             for index in as_list(JobIndex):
-                info = read_info(ws.reader, _key(batch, index))
+                info = read_logged(ws.reader, _key(batch, index))
                 _print_logs([info], LogKey, as_list(LogIndex), Lines, RegEx)
 
 

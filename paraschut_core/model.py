@@ -314,3 +314,13 @@ def name_text(name: object) -> str:
     if isinstance(name, (list, tuple)):
         return "/".join(str(part) for part in name)
     return str(name)
+
+
+def logs_of_spawns(info: JobInfo) -> dict[str, list[object]]:
+    """SpawnID, stdout and stderr of the spawns that a job had, as lists; {} of a job that had none."""
+    logs = info.get("spawn_logs")
+    names = ("SpawnID", "stdout", "stderr")
+    if not isinstance(logs, dict) or not all(isinstance(logs.get(name), list) for name in names):
+        return {}  # or a user's own field of that name
+    length = min(len(logs[name]) for name in names)
+    return {name: logs[name][:length] for name in names}

@@ -8,12 +8,13 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from . import polling
+from .db.connection import Database
 from .db.filters import matching_keys
-from .db.jobs import read_all_infos, read_keys_of_others
+from .db.jobs import read_all_infos, read_info, read_keys_of_others
 from .db.spawns import read_spawns, spawn_fields
 from .errors import DatabaseError, UsageError
 from .logs import ABSENT, LogError, look_at, print_lines
-from .model import DONE_STATES, ENDED, SPAWN, BatchJobs, JobInfo, JobKey, Missing, name_text
+from .model import DONE_STATES, ENDED, SPAWN, BatchJobs, JobInfo, JobKey, Missing, logs_of_spawns, name_text
 from .observation import ONLINE, Observed, look
 from .submission import settle_claims
 from .text import clean, clean_line
@@ -179,6 +180,25 @@ def elsewhere_lines(queue: Queue) -> Iterator[str]:
 
 
 # ------------------------------------------------------------------------------------ logs
+
+
+def read_logged(db: Database, key: JobKey) -> JobInfo:
+    """A job's metadata; `stdout` and `stderr` of one that multiplied itself are its spawns', by SpawnID.
+
+    Raises:
+        UnknownJobError: there is no such job.
+    """
+    info = read_info(db, key)
+    info.update(spawn_logs(db, info))
+    return info
+
+
+def spawn_logs(db: Database, info: JobInfo) -> dict[str, list[object]]:
+    """SpawnID, stdout and stderr of a job's spawns, as lists, while they run and afterwards; {} of others."""
+    if info["state"] == SPAWN:
+        fields = spawn_fields(read_spawns(db, JobKey(info["BatchID"], info["JobIndex"])))
+        return {name: fields[name] for name in ("SpawnID", "stdout", "stderr")}
+    return logs_of_spawns(info)
 
 
 def log_lines(

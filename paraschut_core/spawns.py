@@ -127,7 +127,8 @@ def complete(ws: Workspace, info: JobInfo, cluster_id: str | None, token: str | 
         if left:
             info["state"] = SPAWN
             return info
-        hand_over(tx, key, current["attempt"], own.spawn_id)
+        hand_over(tx, key, current, spawns, own.spawn_id)
+        info["spawn_logs"] = current["spawn_logs"]
         info.update(spawn_fields([spawn._replace(state=COMPLETE) for spawn in spawns]))
         info["state"] = COMPLETE
         info["rev"] = tx.rev

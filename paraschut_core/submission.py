@@ -303,6 +303,7 @@ def _prepare(ws: Workspace, info: JobInfo, subtime: int) -> None:
     info["attempt"] += 1
     info["subtime"] = subtime
     info.pop("qstat", None)
+    info.pop("spawn_logs", None)
     out, err = log_paths(ws, info, info["attempt"] - 1)
     for stream, path in (("stdout", out), ("stderr", err)):
         history = info.get(stream)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import UsageError
+from ..errors import UnknownJobError, UsageError
 from ..model import ONLINE_STATES, JobKey
 from ..text import clean, clean_line
 from . import output
@@ -34,6 +34,7 @@ _LAST_LOOKS = 3
 @click.option("--stderr", "-e", "stream", flag_value="stderr", help="Its stderr.")
 @click.option("--both", "stream", flag_value="both", help="Both.")
 @click.option("--index", default=-1, metavar="N", help="Which submission's: 0 the first, -1 the last.")
+@click.option("--spawn", type=Count(0), metavar="N", help="The log of this spawn (its SpawnID).")
 @click.option("--lines", metavar="A-B", help="Lines by number, from 0: 0-9,20.")
 @click.option("--tail", type=Count(), metavar="N", help="The last N lines.")
 @click.option("--grep", metavar="REGEX", help="Lines in which this is found.")
@@ -45,6 +46,7 @@ def log(
     jobs: tuple[str, ...],
     stream: str,
     index: int,
+    spawn: int | None,
     lines: str | None,
     tail: int | None,
     grep: str | None,
@@ -57,12 +59,14 @@ def log(
       paraschut log 20250101120000 7 --stderr --tail 20
       paraschut log 20250101120000 0-99 --grep 'Error|Killed'
       paraschut log 20250101120000 7 -f        # follow it
+      paraschut log 20250101120000 7 --spawn 2 # of a job that multiplied itself
     """
-    from ..db.jobs import read_info
     from ..report import log_lines
 
     if lines and tail:
         raise UsageError("--lines and --tail are two ways to choose lines: give one.")
+    if spawn is not None and index != -1:
+        raise UsageError("--spawn and --index are two ways to choose a log: give one.")
     streams = ("stdout", "stderr") if stream == "both" else (stream,)
     with project.open() as ws:
         batches = read_batches(batch)
@@ -70,32 +74,48 @@ def log(
         if follow:
             if len(keys) != 1 or len(streams) != 1 or lines or grep or index != -1:
                 raise UsageError("-f follows one log, whole or from --tail N on: name one job.")
-            return _follow(ws, keys[0], streams[0], tail)
+            return _follow(ws, keys[0], streams[0], tail, spawn)
         wanted: Sequence[int] | None = None
         if lines:
             wanted = [number for found in read_ranges(lines, "--lines") for number in found]
         elif tail:
             wanted = range(-tail, 0)
         for key in keys:
-            info = read_info(ws.reader, key)
+            info = _read(ws, key, spawn)
             for name in streams:
                 for text in log_lines(info, name, index, wanted, grep):
                     click.echo(text)
     return 0
 
 
+def _read(ws: Workspace, key: JobKey, spawn: int | None) -> JobInfo:
+    """A job's metadata; with a SpawnID, its logs are that spawn's. Raises UnknownJobError."""
+    from ..db.jobs import read_info
+    from ..report import spawn_logs
+
+    info = read_info(ws.reader, key)
+    if spawn is None:
+        return info
+    logs = spawn_logs(ws.reader, info)
+    ids = logs.get("SpawnID", [])
+    if spawn not in ids:
+        has = f"it has {', '.join(map(str, ids))}" if ids else "it has none"
+        raise UnknownJobError(f"There is no spawn {spawn} of job {key}: {has}.")
+    at = ids.index(spawn)
+    return {**info, "stdout": [logs["stdout"][at]], "stderr": [logs["stderr"][at]]}
+
+
 # ------------------------------------------------------------------------------------ following
 
 
-def _follow(ws: Workspace, key: JobKey, stream: str, tail: int | None) -> int:
-    from ..db.jobs import read_info
+def _follow(ws: Workspace, key: JobKey, stream: str, tail: int | None, spawn: int | None) -> int:
     from ..logs import describe, look_at
 
-    info = read_info(ws.reader, key)
+    info = _read(ws, key, spawn)
     path = _path(info, stream)
     while not path and info["state"] not in ("complete", "collected"):
         time.sleep(LOOK_SECONDS)  # not submitted yet: it has no log
-        info = read_info(ws.reader, key)
+        info = _read(ws, key, spawn)
         path = _path(info, stream)
     if not path:
         output.line("log unknown")

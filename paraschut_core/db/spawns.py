@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..errors import StaleJobError
-from ..model import COMPLETE, INIT, RUN, SPAWN, SUBMIT, JobKey, Spawn
+from ..model import COMPLETE, INIT, RUN, SPAWN, SUBMIT, JobInfo, JobKey, Spawn
 from .connection import Database, Row, Transaction
 from .history import add_event
+from .jobs import pack_metadata
 from .submitting import Running, current_token
 
 _SPAWN = "SpawnID, ClusterID, spawn_state, stdout, stderr, submit_id, attempt, submitted_at, executor"
@@ -230,11 +231,20 @@ def set_spawn_state(tx: Transaction, key: JobKey, attempt: int, before: str) -> 
         add_event(tx, key, attempt, before, SPAWN, "multiplied itself")
 
 
-def hand_over(tx: Transaction, key: JobKey, attempt: int, spawn_id: int) -> None:
-    """The last spawn to complete becomes the job itself: state `run`, its token and id, no spawns left."""
+def hand_over(tx: Transaction, key: JobKey, info: JobInfo, spawns: list[Spawn], spawn_id: int) -> None:
+    """The last spawn to complete becomes the job itself: state `run`, its token and id, no spawns left.
+
+    Args:
+        info: the job's metadata as stored; `spawn_logs` then names the logs of all `spawns`.
+    """
+    info["spawn_logs"] = {
+        "SpawnID": [spawn.spawn_id for spawn in spawns],
+        "stdout": [spawn.stdout for spawn in spawns],
+        "stderr": [spawn.stderr for spawn in spawns],
+    }
     mine = "FROM spawn WHERE BatchID = :b AND JobIndex = :j AND SpawnID = :s"
     tx.connection.execute(
-        "UPDATE job SET state = :run, changed_at = :at, changed_by = :who, rev = :rev,"
+        "UPDATE job SET state = :run, changed_at = :at, changed_by = :who, rev = :rev, metadata = :metadata,"
         f" token = coalesce((SELECT token {mine}), token), ClusterID = (SELECT ClusterID {mine}),"
         f" submit_id = (SELECT submit_id {mine}), executor = (SELECT executor {mine})"
         " WHERE BatchID = :b AND JobIndex = :j",
@@ -246,7 +256,8 @@ def hand_over(tx: Transaction, key: JobKey, attempt: int, spawn_id: int) -> None
             "b": key.batch_id,
             "j": key.job_index,
             "s": spawn_id,
+            "metadata": pack_metadata(info),
         },
     )
     delete_spawns(tx, key)
-    add_event(tx, key, attempt, SPAWN, RUN, "all spawns complete")
+    add_event(tx, key, info["attempt"], SPAWN, RUN, "all spawns complete")

@@ -326,6 +326,8 @@ def complete(tx: Transaction, db: Database, key: JobKey, info: JobInfo, *, by_jo
 def _merged(tx: Transaction, key: JobKey, info: JobInfo, now: JobInfo) -> JobInfo:
     """`info`, with what other people changed since it was read, where the job itself did not."""
     merged = dict(info)
+    if "spawn_logs" in now:
+        merged["spawn_logs"] = now["spawn_logs"]
     if "SpawnID" in info:  # a spawn's own view: its lists of logs are not the job's
         for field in ("stdout", "stderr"):
             merged.pop(field, None)

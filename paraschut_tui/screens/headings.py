@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
-from paraschut_core.model import Batch, Snapshot
+from paraschut_core.model import Batch, Snapshot, logs_of_spawns
 from paraschut_core.text import clean_line
 
 from ..figures import count, percent, plural, short
@@ -210,10 +210,11 @@ def log_streams(record: JobRecord, errors_first: bool) -> tuple[dict[str, tuple[
         value = record.info.get(name)
         paths = [value] if isinstance(value, str) else list(value) if isinstance(value, (list, tuple)) else []
         streams[name] = tuple(path for path in paths if isinstance(path, str) and path)
-    for spawn in record.spawns:
-        for name, path in (("stdout", spawn.stdout), ("stderr", spawn.stderr)):
+    had = zip(*logs_of_spawns(record.info).values(), strict=True)
+    for number, *paths in [(s.spawn_id, s.stdout, s.stderr) for s in record.spawns] or had:
+        for name, path in zip(("stdout", "stderr"), paths, strict=True):
             if path:
-                streams[f"spawn {spawn.spawn_id} {name}"] = (path,)
+                streams[f"spawn {number} {name}"] = (str(path),)
     if any(streams.values()):
         return streams, ""
     return {}, "No log yet: the job was not submitted so far."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +10,12 @@ import pytest
 
 import paraschut_core as psu
 from paraschut_core.errors import ConflictError, SchedulerError, StaleJobError, UnknownJobError, UsageError
-from paraschut_core.model import JobInfo
+from paraschut_core.model import JobInfo, JobKey
+from paraschut_tui.records import JobRecord
+from paraschut_tui.screens.headings import log_streams
 from tests.helpers import BATCH, Project, Scheduler, SchedulerDownError, Script, assert_sound
+
+from .cli import CommandLine
 
 
 @pytest.fixture(autouse=True)
@@ -331,3 +336,88 @@ def test_of_forty_real_processes_that_complete_at_once_exactly_one_finishes_the_
     assert project.sql("SELECT count(*) FROM event WHERE \"to\" = 'complete'") == [(1,)]
     assert psu.spawn_get_info(BATCH, 0)["SpawnID"] == []
     assert_sound(project.database)
+
+
+# ------------------------------------------------------------------------------------ logs
+
+
+def write_logs(found: dict[str, list[Any]]) -> None:
+    for stream in ("stdout", "stderr"):
+        for number, path in zip(found["SpawnID"], found[stream], strict=True):
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w", encoding="ascii") as file:
+                file.write(f"{stream} of spawn {number}\n")
+
+
+def test_the_logs_of_all_spawns_are_printed_while_they_run_and_afterwards(
+    job: Job, project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli = CommandLine(project.folder)
+    info = job.multiply(2)
+    write_logs(psu.spawn_get_info(BATCH, 0))
+
+    def look() -> None:
+        capsys.readouterr()
+        psu.print_log(BATCH, 0, "stdout", 1)
+        assert "stdout of spawn 1" in capsys.readouterr().out
+        psu.print_log(str(BATCH), "0", "stderr", [0, 2, 3])
+        out = capsys.readouterr().out
+        assert "stderr of spawn 0" in out
+        assert "stderr of spawn 2" in out
+        assert "log index too large" in out
+        assert "stdout of spawn 2" in cli("log", BATCH, 0, "--spawn", 2).out
+        assert "stderr of spawn 1" in cli("log", BATCH, 0, "--spawn", 1, "--stderr").out
+        assert "it has 0, 1, 2" in cli("log", BATCH, 0, "--spawn", 3, status=2).err
+        assert "stdout of spawn 0" in cli("log", BATCH, 0).out, "the job's own log, as ever"
+        assert "give one" in cli("log", BATCH, 0, "--spawn", 1, "--index", 0, status=2).err
+
+    look()
+    job.spawn(1, finish)
+    look()
+    job.act(job.parent, "1001", lambda: psu.spawn_complete(info))
+    job.spawn(2, finish)
+    look()
+    done = psu.get_job_info(BATCH, 0)
+    assert done["state"] == "complete"
+    assert done["spawn_logs"]["SpawnID"] == [0, 1, 2]
+    assert "stdout of spawn 1" in cli("log", BATCH, 0, "--spawn", 1, "-f").out
+    psu.set_job_field(BATCH, 0, Unless={})
+    psu.submit_one_job(BATCH, 0, Executor=job.scheduler)
+    assert "spawn_logs" not in psu.get_job_info(BATCH, 0), "they were of the attempt before"
+    assert "it has none" in cli("log", BATCH, 0, "--spawn", 0, status=2).err
+
+
+def test_the_logs_of_spawns_are_named_if_the_last_one_completes_the_job_with_metadata_read_before(
+    job: Job,
+) -> None:
+    info = job.multiply(1)
+    names = psu.spawn_get_info(BATCH, 0)["stdout"]
+    before = dict(psu.get_job_info(BATCH, 0, ignore_spawn=True))
+    job.act(job.parent, "1001", lambda: psu.spawn_complete(info))
+
+    def last() -> None:
+        psu.spawn_complete(psu.get_job_info(SetID=True))
+        assert psu.get_job_info()["spawn_logs"]["stdout"] == names
+        psu.set_complete(JobInfo=before)
+
+    job.spawn(1, last)
+    assert psu.get_job_info(BATCH, 0)["spawn_logs"]["stdout"] == names
+
+
+@pytest.mark.parametrize("own", [1, "x", [], {"SpawnID": 1}, {"SpawnID": [1], "stdout": "x", "stderr": []}])
+def test_a_users_own_field_of_that_name_is_nothing_to_stumble_over(
+    project: Project, own: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.add(project.job(spawn_logs=own))
+    psu.print_log(BATCH, 0)
+    assert "log unknown" in capsys.readouterr().out
+    assert "it has none" in CommandLine(project.folder)("log", BATCH, 0, "--spawn", 0, status=2).err
+    assert log_streams(JobRecord(JobKey(BATCH, 0), psu.get_job_info(BATCH, 0)), False)[0] == {}
+
+
+def test_the_dashboard_shows_the_logs_of_the_spawns_that_a_job_had() -> None:
+    logs = {"SpawnID": [0, 2], "stdout": ["a", "b"], "stderr": ["c", "d"]}
+    record = JobRecord(JobKey(BATCH, 0), {"stdout": ["a"], "stderr": ["c"], "spawn_logs": logs})
+    streams, _ = log_streams(record, False)
+    assert streams["spawn 2 stderr"] == ("d",)
+    assert streams["stdout"] == ("a",)
