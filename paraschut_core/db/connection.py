@@ -140,6 +140,7 @@ class Database:
         self._pid = 0
         self._file: tuple[int, int] | None = None
         self._lacking: list[str] = []
+        self._older = False
         self._schema = 0
 
     # ------------------------------------------------------------------ open and close
@@ -256,8 +257,6 @@ class Database:
                 f"{self.path} is damaged (its format is said to be {version}). "
                 "Save what is readable with: paraschut recover FILE"
             )
-        elif version < SCHEMA_VERSION:
-            self._upgrade(connection, version)
         self._look_for_additions(connection)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = OFF")
@@ -286,36 +285,33 @@ class Database:
             finally:
                 connection.execute(f"PRAGMA busy_timeout = {int(self.timeout * 1000)}")
 
-    def _upgrade(self, connection: sqlite3.Connection, version: int) -> None:
-        """Brings an older file up to date; who may only read has it done by a connection that writes."""
-        if not self.read_only:
-            from .tables import upgrade
-
-            upgrade(connection)
-            return
-        try:
-            with Database(self.path, timeout=self.timeout, journal=None) as writer:
-                writer.rows("SELECT rev FROM revision")
-        except DatabaseError as error:
-            raise NotADatabaseError(
-                f"{self.path} is of an older format ({version}; this Paraschut reads {SCHEMA_VERSION}). "
-                f"Whoever may write to it brings it up to date by opening it: paraschut doctor ({error})"
-            ) from error
-
     def _look_for_additions(self, connection: sqlite3.Connection) -> None:
-        """Notes which tables of this version the file lacks; until they are added they are seen as empty."""
+        """Notes what the file lacks of this version's; until it is added that is seen as empty."""
         self._schema = schema_version(connection)
+        (version,) = connection.execute("PRAGMA main.user_version").fetchone()
+        self._older = version < SCHEMA_VERSION
         self._lacking = lacking(connection)
+        if self._older:
+            from . import tables
+
+            tables.stand_in(connection)
         if self._lacking:
             stand_in(connection, self._lacking)
         else:
             library.tolerate(connection, False)
 
+    def _stand_aside(self, connection: sqlite3.Connection) -> None:
+        stand_aside(connection, self._lacking)
+        if self._older:
+            from . import tables
+
+            tables.stand_aside(connection)
+
     def _see_additions(self) -> None:
         """Takes the empty tables away as soon as another process has added the real ones to the file."""
         connection = self.connection
-        if self._lacking and schema_version(connection) != self._schema and not connection.in_transaction:
-            stand_aside(connection, self._lacking)
+        if schema_version(connection) != self._schema and not connection.in_transaction:
+            self._stand_aside(connection)
             self._look_for_additions(connection)
 
     def add_missing(self) -> None:
@@ -325,13 +321,17 @@ class Database:
             DatabaseError: the file cannot be written to; it stays as it was.
         """
         connection = self.connection
-        if not self._lacking:
+        if not self._lacking and not self._older:
             return
         try:
-            stand_aside(connection, self._lacking)
+            self._stand_aside(connection)
             try:
                 with whole(connection):
                     add(connection)
+                    if self._older:
+                        from .tables import upgrade
+
+                        upgrade(connection)
             finally:
                 self._look_for_additions(connection)
         except SQLITE_ERRORS as error:
@@ -346,7 +346,7 @@ class Database:
             DatabaseError: the file cannot be read.
         """
         try:
-            if self._lacking:
+            if self._lacking or self._older:
                 self._see_additions()
             return self.connection.execute(sql, values).fetchall()
         except SQLITE_ERRORS as error:

@@ -47,7 +47,8 @@ _LARGEST = 64 << 20  # bytes of one value within SQLite
 _STEPS = 500  # of SQLite's machine between two looks at the clock; a step may parse a whole metadata
 
 _TABLES = frozenset({"job_view", "job", "batch", "ending", "json_each", "json_tree"})
-_OURS = frozenset({"job_view", "lost"})  # in memory, see `_add_missing`
+_EARLIER = "earlier_job_view"
+_OURS = frozenset({*_TABLES, _EARLIER, "lost"})  # in memory, see `_add_missing`
 
 # No function that makes much of little (replace, printf, zeroblob, group_concat, ...), none that differs
 # from call to call, none that touches files.
@@ -169,10 +170,16 @@ class Filter:
             " WITHOUT ROWID"
         )
         self.reader.connection.executemany("INSERT OR IGNORE INTO lost VALUES (?, ?)", missing)
+        source = "main.job_view"
+        # In a file of an earlier version, the view of the jobs lies in memory already.
+        for (text,) in self.reader.rows("SELECT sql FROM sqlite_temp_master WHERE name = 'job_view'"):
+            source = f"temp.{_EARLIER}"
+            self.reader.rows("DROP VIEW temp.job_view")
+            self.reader.rows(f"CREATE TEMP VIEW {_EARLIER} AS {text.partition(' AS')[2]}")
         self.reader.rows(
             "CREATE TEMP VIEW job_view AS SELECT v.*, EXISTS (SELECT 1 FROM temp.lost l"
             " WHERE l.BatchID = v.BatchID AND l.JobIndex = v.JobIndex) AS missing,"
-            " (SELECT j.metadata FROM main.job j WHERE j.idx = v.idx) AS fields FROM main.job_view v"
+            f" (SELECT j.metadata FROM main.job j WHERE j.idx = v.idx) AS fields FROM {source} v"
         )
 
     # ------------------------------------------------------------------ cutting
@@ -287,7 +294,9 @@ class Filter:
                 return sqlite3.SQLITE_OK
             self.refused = (f"a Filter may not read the table {first}", str(first))
         elif action == sqlite3.SQLITE_FUNCTION:
-            if str(second).lower() in _FUNCTIONS or (second == "json_set" and within == "job_view"):
+            if str(second).lower() in _FUNCTIONS or (
+                second == "json_set" and within in ("job_view", _EARLIER)
+            ):
                 return sqlite3.SQLITE_OK
             self.refused = (f"the function {second} may not be used in a Filter", str(second))
         elif action == sqlite3.SQLITE_RECURSIVE:

@@ -8,14 +8,8 @@ import sqlite3
 from .additions import add, statements, whole
 from .connection import APPLICATION_ID, SCHEMA_VERSION
 
-_CHANGES = {
-    1: (
-        "ALTER TABLE job ADD COLUMN executor TEXT",
-        "ALTER TABLE spawn ADD COLUMN executor TEXT",
-        "ALTER TABLE poll ADD COLUMN rev INTEGER NOT NULL DEFAULT 0",
-    )
-}
-"""For each version, what its tables lack of the next one's. Views are made anew after that."""
+_COLUMNS = {"job": "executor TEXT", "spawn": "executor TEXT", "poll": "rev INTEGER NOT NULL DEFAULT 0"}
+"""What the tables of version 1 lack of version 2's. Its view of the jobs is replaced too."""
 
 
 def create(connection: sqlite3.Connection) -> None:
@@ -31,21 +25,63 @@ def create(connection: sqlite3.Connection) -> None:
 
 
 def upgrade(connection: sqlite3.Connection) -> None:
-    """Brings an older file up to date, unless another process was faster.
+    """Gives a file of version 1 the columns that it lacks. Within a transaction that writes.
+
+    Its number stays while jobs wait or run: those of version 1 write to a file with more columns, and refuse
+    one of a higher number. The first write after their end changes the number.
 
     Raises:
-        sqlite3.Error: it cannot be written to, or is damaged; it stays as it was.
+        sqlite3.Error: it cannot be written to, or is damaged.
     """
-    with whole(connection):
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        for number in range(version, SCHEMA_VERSION):
-            for statement in _CHANGES[number]:
-                connection.execute(statement)
-        if version < SCHEMA_VERSION:
-            connection.execute("DROP VIEW job_view")
-            connection.execute(next(text for text in _statements() if "CREATE VIEW job_view" in text))
-            add(connection)
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    for table in _older(connection):
+        connection.execute(f"ALTER TABLE main.{table} ADD COLUMN {_COLUMNS[table]}")
+    view = _view()
+    if (
+        connection.execute("SELECT 1 FROM pragma_table_info('job_view') WHERE name = 'executor'").fetchone()
+        is None
+    ):
+        connection.execute("DROP VIEW main.job_view")
+        connection.execute(view)
+    (online,) = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM main.job WHERE state IN ('submit', 'run', 'spawn'))"
+    ).fetchone()
+    if not online:
+        connection.execute(f"PRAGMA main.user_version = {SCHEMA_VERSION}")
+
+
+def stand_in(connection: sqlite3.Connection) -> None:
+    """Lets a reader see a file of version 1 as one of version 2: by views in memory. Raises sqlite3.Error."""
+    connection.execute("PRAGMA temp_store = MEMORY")
+    stand_aside(connection)
+    older = _older(connection)
+    for table in older:
+        name = _COLUMNS[table].split()[0]
+        value = "0" if "DEFAULT 0" in _COLUMNS[table] else "NULL"
+        connection.execute(f"CREATE TEMP VIEW {table} AS SELECT *, {value} AS {name} FROM main.{table}")
+    if older:
+        connection.execute(_view().replace("CREATE VIEW", "CREATE TEMP VIEW", 1))
+
+
+def stand_aside(connection: sqlite3.Connection) -> None:
+    """Takes away what `stand_in` made. Raises sqlite3.Error."""
+    for name in ("job_view", *_COLUMNS):
+        connection.execute(f"DROP VIEW IF EXISTS temp.{name}")
+
+
+def _older(connection: sqlite3.Connection) -> list[str]:
+    """The tables of the file that lack a column."""
+    return [
+        table
+        for table, column in _COLUMNS.items()
+        if connection.execute(
+            "SELECT 1 FROM pragma_table_info(?, 'main') WHERE name = ?", (table, column.split()[0])
+        ).fetchone()
+        is None
+    ]
+
+
+def _view() -> str:
+    return next(text for text in _statements() if "CREATE VIEW job_view" in text)
 
 
 def _statements() -> list[str]:

@@ -13,8 +13,10 @@ import paraschut_core as psu
 from paraschut_core import actions, polling, report
 from paraschut_core.actions import Selection
 from paraschut_core.db.connection import Database
+from paraschut_core.db.filters import Filter, matching_keys
 from paraschut_core.db.history import restore_spawns
-from paraschut_core.errors import NotADatabaseError, SchedulerError
+from paraschut_core.db.jobs import read_rows
+from paraschut_core.errors import SchedulerError
 from paraschut_core.executors.base import JobExecutor
 from paraschut_core.executors.file import FileJobExecutor
 from paraschut_core.model import RUNNING, JobInfo, JobKey, LiveJob, Snapshot
@@ -221,7 +223,7 @@ def test_executors_of_ones_own_are_told_apart_by_their_class_or_their_name() -> 
 
 
 @pytest.fixture
-def old(project: Project) -> Path:
+def first(project: Project) -> Path:
     """A file as version 1 made it, with a job that runs and a spawn."""
     schema = Path(__file__).parents[1] / "samples" / "schema_version_1.sql"
     with sqlite3.connect(project.database) as made:
@@ -242,55 +244,73 @@ def old(project: Project) -> Path:
 
 
 def format_of(path: Path) -> int:
-    with Database(path) as db:
-        return int(db.rows("PRAGMA user_version")[0][0])
+    with sqlite3.connect(path) as file:
+        return int(file.execute("PRAGMA user_version").fetchone()[0])
 
 
-@pytest.mark.parametrize("read_only", [True, False])
-def test_an_older_file_is_brought_up_to_date_by_whoever_opens_it_first(
-    project: Project, old: Path, read_only: bool
+@pytest.mark.parametrize("writable", [True, False])
+def test_looking_at_a_file_of_version_1_leaves_it_as_it_is(
+    project: Project, first: Path, monkeypatch: pytest.MonkeyPatch, writable: bool
 ) -> None:
-    with Database(old, read_only=read_only) as db:
-        assert db.rows("SELECT state, submit_id, executor FROM job") == [("run", "1001", None)]
-        assert db.rows("SELECT executor FROM job_view") == [(None,)]
-        assert db.rows("SELECT submit_id, executor FROM spawn") == [("7", None)]
-    with Database(project.folder / "new.db", create=True) as new, Database(old) as db:
+    before = first.read_bytes()
+    if not writable:
+        monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    for read_only in (True, False)[: 1 + writable]:
+        with Database(first, read_only=read_only) as db:
+            assert db.rows("SELECT state, submit_id, executor FROM job") == [("run", "1001", None)]
+            assert db.rows("SELECT executor FROM job_view") == [(None,)]
+            assert db.rows("SELECT submit_id, executor FROM spawn") == [("7", None)]
+            assert db.rows("SELECT rev FROM poll") == []
+            assert len(read_rows(db, [JobKey(BATCH, 0)])) == 1
+    assert matching_keys(Database(first, read_only=True), "state = 'run' AND executor IS NULL")
+    with Database(first, read_only=True) as db:
+        lost = Filter(db, "missing AND state = 'run'", 2.0, [JobKey(BATCH, 0)])
+        assert lost.rows("job.JobIndex", None) == [(0,)]
+    assert first.read_bytes() == before
+
+
+def test_a_file_of_version_1_keeps_its_number_while_its_jobs_wait_or_run(
+    project: Project, first: Path
+) -> None:
+    with Database(first, read_only=True) as reader:
+        assert reader.rows("SELECT executor FROM job") == [(None,)]
+        assert indexes(polled(project, South()).missing) == [0], "as before, whoever is asked judges it"
+        assert format_of(first) == 1
+        assert reader.rows("SELECT name FROM addition"), "a reader sees what was added meanwhile"
+    # A job of version 1 ends: with the statements that it has.
+    project.sql("INSERT INTO ending VALUES (?, 0, 1, 0, 'exit status 0', 0, NULL, NULL, NULL, 9)", (BATCH,))
+    project.sql("UPDATE job SET state = 'complete', rev = 9")
+    with Database(first) as db, db.transaction():
+        pass
+    assert format_of(first) == 2
+    with Database(project.folder / "new.db", create=True) as new, Database(first) as db:
         columns = "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c ORDER BY 1, 2"
         assert db.rows(columns) == new.rows(columns)
-    assert format_of(old) == 2
-    assert indexes(polled(project, South()).missing) == [0], "as before, it is judged by whoever is asked"
 
 
-def test_processes_that_open_an_older_file_at_once_all_find_it_up_to_date(old: Path) -> None:
+def test_processes_that_write_to_a_file_of_version_1_at_once_all_find_it_up_to_date(first: Path) -> None:
     code = """
         import sys, threading
         from paraschut_core.db.connection import Database
         def look(gate):
             gate.wait()
             with Database(sys.argv[1]) as db:
+                with db.transaction() as tx:
+                    tx.connection.execute("UPDATE job SET executor = 'x', rev = ?", (tx.rev,))
                 sys.stdout.write(f"{db.rows('SELECT executor FROM job')}\\n")
         gate = threading.Barrier(8)
         threads = [threading.Thread(target=look, args=(gate,)) for _ in range(8)]
         [t.start() for t in threads]
         [t.join() for t in threads]
     """
-    assert run_script(code, old).count("[(None,)]") == 8
+    assert run_script(code, first).count("[('x',)]") == 8
 
 
-def test_an_undo_of_what_version_1_reset_restores_its_spawns(project: Project, old: Path) -> None:
-    with Database(old) as db, db.transaction() as tx:
+def test_an_undo_of_what_version_1_reset_restores_its_spawns(project: Project, first: Path) -> None:
+    with Database(first) as db, db.transaction() as tx:
         row = [BATCH, 0, 3, "run", 1, "t-1", "9", "9", None, 0.0, "o", "e"]
         restore_spawns(tx, [row])
     assert project.sql("SELECT submit_id, executor FROM spawn WHERE SpawnID = 3") == [("9", None)]
-
-
-def test_who_may_not_write_to_an_older_file_is_told_who_can(
-    project: Project, old: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
-    with pytest.raises(NotADatabaseError, match="older format"):
-        Database(old, read_only=True).rows("SELECT 1")
-    assert project.sql("PRAGMA user_version") == [(1,)]
 
 
 def test_a_scheduler_that_cannot_be_asked_deletes_nothing(project: Project, north: North) -> None:
