@@ -4,7 +4,13 @@ The documented functions by name, each loaded when it is first used: every job o
 this, and most need two of them.
 """
 
-from __future__ import annotations
+# No `from __future__` here: with `python -m` that would be looked for in the working directory.
+import sys
+
+if sys.argv[:1] == ["-m"] and not getattr(sys.flags, "safe_path", False):
+    from .children import forget_working_directory
+
+    forget_working_directory()
 
 TYPE_CHECKING = False  # typing itself costs several milliseconds, at every job's start
 
@@ -114,7 +120,7 @@ if TYPE_CHECKING:
     LocalRun: bool
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     from importlib import import_module
 
     if name in _API:

@@ -1,6 +1,7 @@
-"""`python -m paraschut_core`: the same as the command `paraschut`."""
+"""`python -P -m paraschut_core`: the same as the command `paraschut`.
 
-from __future__ import annotations
+Without `-P` Python looks for `paraschut_core` itself in the working directory first, whoever's that is.
+"""
 
 import sys
 

@@ -11,10 +11,10 @@ import json
 import re
 import shlex
 import string
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from .children import python
 from .errors import UsageError
 from .executors.shell import only_in_shell, shell
 from .model import INIT, JobInfo, name_text
@@ -208,10 +208,7 @@ def _quoted(value: str, scanner: _Scanner, field: str) -> str:
 
 def runner() -> str:
     """The beginning of a command line that runs a command as a job, from any directory and host."""
-    words = [sys.executable]
-    if sys.version_info >= (3, 11):
-        words.append("-P")  # the working directory, and what it holds, is not Paraschut's to import
-    return shlex.join([*words, "-m", "paraschut_core.cli", "run"])
+    return shlex.join([*python("paraschut_core.cli"), "run"])
 
 
 def read_jsonl(lines: Iterable[str], source: str) -> list[JobInfo]:

@@ -15,7 +15,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct, field
 
-from .errors import ConfigError, NoProjectError
+from .errors import ConfigError, NoProjectError, UntrustedError
+from .trust import open_data
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -211,11 +212,12 @@ def load(config: str | None = None, database: str | None = None, cwd: str | None
     except FileNotFoundError:
         raise ConfigError("The working directory is not there any more: cd to one that is.") from None
     env = os.environ
-    path = config or env.get(CONFIG_VARIABLE) or _nearest(cwd)
+    chosen = config or env.get(CONFIG_VARIABLE)
+    path = chosen or _nearest(cwd)
     named = database or env.get(DB_VARIABLE)
     if path:
         path = os.path.abspath(os.path.expanduser(path))
-        settings = read(path)
+        settings = read(path, found=not chosen)
     elif named:
         settings = Settings()
     else:
@@ -243,11 +245,21 @@ def load(config: str | None = None, database: str | None = None, cwd: str | None
     return settings
 
 
-def read(path: str) -> Settings:
-    """The settings in one file, its relative paths made absolute. Raises ConfigError."""
+def read(path: str, *, found: bool = False) -> Settings:
+    """The settings in one file, its relative paths made absolute.
+
+    Args:
+        found: by searching, not named: then another user may have put it in our way, and what it says is run
+            as our jobs.
+
+    Raises:
+        ConfigError: it cannot be read or used.
+    """
     try:
-        with open(path, "rb") as file:
+        with open(open_data(path) if found else path, "rb") as file:
             data = tomllib.loads(file.read().decode("utf-8-sig"))
+    except UntrustedError as error:
+        raise ConfigError(f"{error} If you trust it, name it: paraschut --config {path}") from error
     except FileNotFoundError:
         raise ConfigError(f"There is no configuration file {path}.") from None
     except IsADirectoryError:
@@ -303,7 +315,6 @@ def _nearest(folder: str) -> str | None:
     while True:
         candidate = os.path.join(folder, FILE_NAME)
         if os.path.isfile(candidate):
-            _require_trust(candidate)
             return candidate
         parent = os.path.dirname(folder)
         if parent == folder:
@@ -316,18 +327,6 @@ def _nearest(folder: str) -> str | None:
     except RuntimeError:
         return None  # a user without a home has no configuration in it
     return candidate if os.path.isfile(candidate) else None
-
-
-def _require_trust(path: str) -> None:
-    """Raises ConfigError for a file that a stranger may have put in our way: found only by searching, another
-    user's, in a folder where everybody may write (/tmp, say). What it says is run as our jobs."""
-    owner = os.stat(path).st_uid
-    if owner in (0, os.getuid()) or not os.stat(os.path.dirname(path) or ".").st_mode & 0o002:
-        return
-    raise ConfigError(
-        f"{path} belongs to another user (uid {owner}) and lies where everybody may write: it is not used "
-        f"unasked. If you trust it, name it: paraschut --config {path}"
-    )
 
 
 def _modern(path: str, data: dict[str, Any]) -> dict[str, Any]:

@@ -78,5 +78,16 @@ class SubmitError(SchedulerError):
     """The scheduler refused a job; it is certain that nothing was submitted."""
 
 
+class UntrustedError(SubmitError):
+    """What lies at a predictable place is, or may be, another user's: it is not used.
+
+    `owner` is whose it is (a uid), None where that is not what is wrong with it.
+    """
+
+    def __init__(self, message: str, owner: int | None = None) -> None:
+        super().__init__(message)
+        self.owner = owner
+
+
 class ScriptError(UsageError):
     """A job's script or template that cannot be used."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from . import polling
 from .actions import Selection, qdel, remove_batches, submit_now
+from .children import python
 from .commands import Template, make_jobs
 from .db.jobs import read_info, read_rows
 from .doctor import FAIL, OK, Finding, LockTest
@@ -43,7 +44,7 @@ def probe(
         batch_id = info["BatchID"]
         common = {**info, "name": ["paraschut", "probe"], "batch_type": "probe", "cwd": ws.job_dir}
         here = os.uname().nodename
-        command = [sys.executable, "-m", "paraschut_core.probe", test.path]
+        command = [*python("paraschut_core.probe"), test.path]
         words = [word.replace("{", "{{").replace("}", "}}") for word in command]
         add_jobs(ws, make_jobs(common, [{"JobIndex": 0}], Template(words)), new_batch=batch_id)
         key = JobKey(batch_id, 0)

@@ -26,13 +26,14 @@ from .db.submitting import (
     record_id,
     release,
 )
-from .errors import ConfigError, ParaschutError, SchedulerError, SubmitError, UsageError
+from .errors import ConfigError, ParaschutError, SchedulerError, SubmitError, UntrustedError, UsageError
 from .executors import current_job_id
 from .executors.base import JobExecutor
 from .executors.directly import directives_of
 from .identity import same_user
 from .model import ENDED, INIT, SPAWN, SUBMIT, JobInfo, JobKey, JobSpec, Submitted, name_text
 from .priority import submittable
+from .trust import open_data
 from .workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -129,10 +130,12 @@ def read_max_jobs(ws: Workspace) -> int:
     """The first line of JobDir/maxjobs, else the setting (1000)."""
     path = os.path.join(ws.job_dir, "maxjobs")
     try:
-        with open(path, encoding="utf-8-sig", errors="replace") as file:
-            line = file.readline().strip()
+        with open(open_data(path), encoding="utf-8-sig", errors="replace") as file:
+            line = file.readline(1000).strip()
     except FileNotFoundError:
         return ws.settings.submit.max_jobs
+    except UntrustedError as error:
+        raise ConfigError(f"{error} Have it removed, or set submit.max_jobs and another job_dir.") from error
     except OSError as error:
         raise ConfigError(f"Cannot read {path}: {error.strerror}.") from error
     try:

@@ -1,7 +1,6 @@
-"""`python -m paraschut_tui`: the same as the command `paraschut`."""
+"""`python -P -m paraschut_tui`: the same as the command `paraschut`."""
 
-from __future__ import annotations
-
+# No `from __future__` here: that would be looked for in the working directory, too.
 import sys
 
 from paraschut_core.cli import main

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ..children import python
 from ..errors import UsageError
 from . import output
 from .common import Project, pass_project
@@ -62,7 +63,7 @@ def serve(
 
 def _dashboard(project: Project, read_only: bool, condition: str, batch: int | None) -> list[str]:
     """The command line of the dashboard in a tab: the same project, whatever this process was told."""
-    command = [sys.executable, "-m", "paraschut_core.cli"]
+    command = python("paraschut_core.cli")
     for option, value in (
         ("--config", project.config),
         ("--db", project.database),

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import ParaschutError, SchedulerError, UsageError
+from ..errors import ParaschutError, SchedulerError, UntrustedError, UsageError
 from ..model import Deleted, Ending, JobInfo, JobSpec, LiveJob, Submitted
 from .base import FAILED, JobExecutor
 from .directly import directives_of, lone_spec, settings_in_force
@@ -370,7 +370,10 @@ class ClusterExecutor(JobExecutor):
         except SchedulerError as error:
             endings, failure = {}, error
         folder = self._folder()
-        known = records(folder, self.name)
+        try:
+            known = records(folder, self.name)
+        except UntrustedError as error:
+            known, failure = {}, failure or error
         for id_ in ids:
             record = read_record(known[id_][1], since) if id_ in known else None
             ending = endings.get(id_)

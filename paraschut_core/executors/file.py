@@ -18,8 +18,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import ParaschutError, SchedulerError
+from ..errors import ParaschutError, SchedulerError, UntrustedError
 from ..model import ENDED, QUEUED, RUNNING, Deleted, Ending, JobInfo, JobSpec, LiveJob, Submitted
+from ..trust import open_folder, open_own
 from .base import FAILED, JOB_ID_VARIABLE, V06_ID_VARIABLE, JobExecutor
 
 if TYPE_CHECKING:
@@ -55,7 +56,13 @@ busy() {
   [ -n "$job" ] && alive "$job" && { say "job $id still runs, as process $job"; return 0; }
   return 1
 }
+mine() { [ ! -L "$1" ] && [ -O "$1" ]; }
+refuse() { say "$1 belongs to another user, or others can write to it: nothing is run"; exit 77; }
 [ -d "$jobs" ] || { say "there is no folder $jobs"; exit 66; }
+mine "$jobs" || refuse "$jobs"
+case $(ls -ldn "$jobs") in d????w* | d???????w*) refuse "$jobs" ;; esac
+[ ! -L "$ended" ] || refuse "$ended"
+[ ! -e "$ended" ] || mine "$ended" || refuse "$ended"
 if ! take; then
   read -r driver where job id <"$jobs/lock" || { sleep 1; read -r driver where job id <"$jobs/lock"; }
   busy && exit 75
@@ -69,25 +76,25 @@ trap stopped=1 INT TERM HUP
 while [ -z "$stopped" ]; do
   next=
   for file in "$jobs"/*.running "$jobs"/*.sh; do
-    [ -f "$file" ] && next=$file && break
+    [ -f "$file" ] && mine "$file" && next=$file && break
   done
   [ -n "$next" ] || break
   name=${next##*/}
   name=${name%.*}
   id=${name#*-}
-  mine=$jobs/$name.running
-  if [ "$next" != "$mine" ]; then
-    mv "$next" "$mine" 2>/dev/null || continue # deleted in this very moment
+  taken=$jobs/$name.running
+  if [ "$next" != "$taken" ]; then
+    mv "$next" "$taken" 2>/dev/null || continue # deleted in this very moment
   elif grep -q "^$id " "$ended" 2>/dev/null; then
-    rm -f "$mine" # it had ended, only its file was left
+    rm -f "$taken" # it had ended, only its file was left
     continue
   fi
   sh -c 'echo "$1 $2 $$ $3" >"$4.new" && mv -f "$4.new" "$4" && exec "$6" "$5"' \\
-    sh "$$" "$host" "$id" "$jobs/lock" "$mine" "$shell"
+    sh "$$" "$host" "$id" "$jobs/lock" "$taken" "$shell"
   status=$?
   [ -n "$stopped" ] && [ "$status" -ne 0 ] && break # interrupted: next time it runs again
   echo "$id $status $(date +%s) $host" >>"$ended"
-  rm -f "$mine"
+  rm -f "$taken"
 done
 rm -f "$jobs/lock"
 [ -z "$stopped" ] || exit 130
@@ -165,35 +172,60 @@ class FileJobExecutor(JobExecutor):
 
     def submit_many(self, jobs: Sequence[JobSpec]) -> list[Submitted]:
         try:
-            self._write_driver()
+            folder = self._write_driver()
+        except UntrustedError as error:
+            why = f"{error} Or name another script: script_file."
+            return [Submitted(None, why)] * len(jobs)
         except OSError as error:
             return [Submitted(None, f"cannot write {self.script_file}: {error.strerror}")] * len(jobs)
         now = time.time_ns()
-        return [self._add(job, now + place) for place, job in enumerate(jobs)]
+        try:
+            return [self._add(job, now + place, folder) for place, job in enumerate(jobs)]
+        finally:
+            os.close(folder)
 
-    def _write_driver(self) -> None:
+    def _write_driver(self) -> int:
+        """Writes the script, if it is not there; returns the folder of its jobs, opened.
+
+        Raises:
+            UntrustedError: the script or the folder is, or may be, another user's.
+            OSError: they cannot be written.
+        """
         from .script import save
 
-        os.makedirs(self.jobs_folder, mode=0o700, exist_ok=True)
+        above, name = os.path.split(self.script_file)
+        os.makedirs(above, exist_ok=True)
+        place = os.open(above, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            with open(self.script_file, encoding="utf-8") as file:
-                if file.read() == _DRIVER:
-                    return
-        except FileNotFoundError:
-            pass  # the first job
-        draft = f"{self.script_file}.{os.urandom(4).hex()}.new"
-        save(draft, _DRIVER, 0o744)
-        os.rename(draft, self.script_file)  # who runs the old one keeps it
+            folder = open_folder(above, f"{name}.jobs", make=True)
+            try:
+                script = open_own(name, os.O_RDONLY, folder=place, path=self.script_file)
+                with open(script, encoding="utf-8", errors="replace") as file:
+                    if file.read() == _DRIVER:
+                        return folder
+            except FileNotFoundError:
+                pass  # the first job
+            except BaseException:
+                os.close(folder)
+                raise
+            draft = f"{name}.{os.urandom(4).hex()}.new"
+            save(draft, _DRIVER, 0o744, folder=place)
+            os.rename(draft, name, src_dir_fd=place, dst_dir_fd=place)  # who runs the old one keeps it
+        finally:
+            os.close(place)
+        return folder
 
-    def _add(self, job: JobSpec, at: int) -> Submitted:
+    def _add(self, job: JobSpec, at: int, folder: int) -> Submitted:
         """Puts one job's file where the script finds it; its place in the queue is the time `at` (ns)."""
         from .script import render_alone, save
 
         told = {**job.environment, V06_ID_VARIABLE: job.token, JOB_ID_VARIABLE: job.token}
-        draft = os.path.join(self.jobs_folder, f".{job.token}.new")
+        draft = f".{job.token}.new"
         try:
-            save(draft, render_alone(job._replace(environment=told), self._settings.submit.modules), 0o700)
-            os.rename(draft, os.path.join(self.jobs_folder, f"{at:020d}-{job.token}.sh"))
+            alone = job._replace(environment=told)
+            text = render_alone(alone, self._settings.submit.modules, self._settings.job_dir or os.getcwd())
+            save(draft, text, 0o700, folder=folder)
+            os.rename(draft, f"{at:020d}-{job.token}.sh", src_dir_fd=folder, dst_dir_fd=folder)
         except ParaschutError as error:
             return Submitted(None, str(error))
         except OSError as error:
@@ -259,7 +291,11 @@ class FileJobExecutor(JobExecutor):
     def _files(self) -> dict[str, str]:
         """The jobs that have a file, oldest first: id -> its name. Raises SchedulerError."""
         try:
-            names = sorted(os.listdir(self.jobs_folder))
+            folder = open_folder(*os.path.split(self.jobs_folder))
+            try:
+                names = sorted(os.listdir(folder))
+            finally:
+                os.close(folder)
         except FileNotFoundError:
             return {}  # nothing was ever submitted
         except OSError as error:
@@ -273,7 +309,8 @@ class FileJobExecutor(JobExecutor):
 
         endings: dict[str, Ending] = {}
         try:
-            with open(self.done_file, encoding="utf-8", errors="replace") as file:
+            done = open_own(self.done_file, os.O_RDONLY)
+            with open(done, encoding="utf-8", errors="replace") as file:
                 for line in file:
                     words = line.split()
                     if len(words) == 4 and words[1].isdigit() and line.endswith("\n"):
@@ -286,7 +323,8 @@ class FileJobExecutor(JobExecutor):
 
     def _lock(self) -> _Lock | None:
         try:
-            with open(os.path.join(self.jobs_folder, "lock"), encoding="utf-8", errors="replace") as file:
+            lock = open_own(os.path.join(self.jobs_folder, "lock"), os.O_RDONLY)
+            with open(lock, encoding="utf-8", errors="replace") as file:
                 words = file.read().split()
             job, id_ = (int(words[2]), words[3]) if len(words) > 3 else (0, "")
             return _Lock(int(words[0]), words[1], job, id_)

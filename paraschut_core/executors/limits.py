@@ -7,7 +7,8 @@ import os
 import time
 from collections.abc import Callable
 
-from ..errors import SchedulerError
+from ..errors import SchedulerError, UntrustedError
+from ..trust import enter, open_own
 
 _LIMIT_AGE = 86400.0  # seconds for which a cluster's limit on arrays is remembered
 
@@ -16,12 +17,16 @@ def array_limit(path: str, ask: Callable[[], int | None], default: int) -> int:
     """The cluster's limit, asked once a day: submitting jobs do so in every chain of jobs.
 
     Args:
-        path: the file that remembers it for all processes.
+        path: the file that remembers it for all processes, in the folder of this user's scripts.
         ask: asks the cluster; None if it does not say.
+
+    Raises:
+        UntrustedError: that folder is, or may be, another user's.
     """
+    folder, name = os.path.split(path)
     try:
-        if time.time() - os.stat(path).st_mtime < _LIMIT_AGE:
-            with open(path, encoding="ascii") as file:
+        with open(_opened(folder, name, os.O_RDONLY), encoding="ascii") as file:
+            if time.time() - os.fstat(file.fileno()).st_mtime < _LIMIT_AGE:
                 return int(file.read())
     except (OSError, ValueError):
         pass  # never asked, or long ago
@@ -30,12 +35,22 @@ def array_limit(path: str, ask: Callable[[], int | None], default: int) -> int:
     except SchedulerError:
         return default  # not answering now; submitting will say so
     try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        with open(path, "w", encoding="ascii") as file:
+        handle = _opened(folder, name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        with open(handle, "w", encoding="ascii") as file:
             file.write(str(limit))
     except OSError:
         pass  # asked again next time
     return limit
+
+
+def _opened(folder: str, name: str, flags: int) -> int:
+    """Opens a file in the folder of this user's scripts. Raises UntrustedError, OSError."""
+    make = bool(flags & os.O_CREAT)
+    place = enter(folder, make=make)
+    try:
+        return open_own(name, flags, folder=place, path=os.path.join(folder, name))
+    finally:
+        os.close(place)
 
 
 def wait_for_turn(path: str, rate: float, longest: float) -> None:
@@ -50,8 +65,8 @@ def wait_for_turn(path: str, rate: float, longest: float) -> None:
     now = time.time()
     turn = now
     try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+", encoding="ascii") as file:
+        folder, name = os.path.split(path)
+        with open(_opened(folder, name, os.O_RDWR | os.O_CREAT), "r+", encoding="ascii") as file:
             fcntl.lockf(file, fcntl.LOCK_EX)
             try:
                 turn = min(max(float(file.read()), now), now + longest)
@@ -60,6 +75,6 @@ def wait_for_turn(path: str, rate: float, longest: float) -> None:
             file.seek(0)
             file.truncate()
             file.write(f"{turn + 1 / rate:.6f}")
-    except OSError:
+    except (OSError, UntrustedError):
         turn = now + min(1 / rate, longest)  # nowhere to meet the others: slow, but never too fast
     time.sleep(turn - now)

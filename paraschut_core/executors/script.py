@@ -24,9 +24,10 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from ..errors import ScriptError
+from ..errors import ScriptError, UntrustedError
 from ..identity import user_folder
 from ..model import JobSpec
+from ..trust import enter, open_folder, open_own
 from .command import JOB_VARIABLES, inherited
 from .shell import exports, quote, shell
 
@@ -230,6 +231,8 @@ for psu_name in TERM INT HUP USR1 USR2 XCPU; do trap "psu_signal=$psu_name" "$ps
 
 psu_end() { # exit status, what kept the job from starting
   trap '' TERM INT HUP USR1 USR2 XCPU
+  # Where another user's folder took the place of ours, nothing is written.
+  if [ -L "$psu_folder" ] || [ ! -O "$psu_folder" ]; then exit "$1"; fi
   # A scheduler may say why a job failed after this, into the file that is there: only success removes it.
   if [ ! -s "$psu_log" ]; then
     [ "$1" -ne 0 ] || rm -f "$psu_log"
@@ -244,10 +247,28 @@ psu_end() { # exit status, what kept the job from starting
 """
 
 _LOGS = """\
+psu_ours() {
+  ls -ldn -- "$1" | { read -r _ _ psu_uid _ && case $psu_uid in 0 | "$(id -u)") ;; *) false ;; esac; }
+}
+# No link of another user's below the job directory leads to it, nor is it theirs in a public folder.
+psu_safe() {
+  psu_at=$1
+  while :; do
+    if [ -L "$psu_at" ] && ! psu_ours "$psu_at"; then return 1; fi
+    case $psu_at in "$psu_base"/*/*) psu_at=${psu_at%/*} ;; *) break ;; esac
+  done
+  if [ ! -f "$1" ] || [ -O "$1" ]; then return 0; fi
+  case $(ls -ldn -- "${1%/*}/.") in d???????w*) psu_ours "$1" ;; esac
+}
+psu_check() { psu_safe "$1" || psu_end 125 "did not write its log, which another user led elsewhere: $1"; }
+psu_check "$psu_out"
+psu_check "$psu_err"
 psu_writable() { true >>"$1" || { mkdir -p "${1%/*}" && true >>"$1"; }; } 2>/dev/null
 psu_writable "$psu_out" || psu_end 125 "could not write its log $psu_out"
 psu_writable "$psu_err" || psu_end 125 "could not write its log $psu_err"
 exec >>"$psu_out" 2>>"$psu_err"
+psu_check "$psu_out"
+psu_check "$psu_err"
 psu_ready=1
 """
 
@@ -283,6 +304,7 @@ def render(jobs: Sequence[JobSpec], dialect: Dialect, folder: str, modules: Sequ
         f"psu_id={dialect.task_id if array else dialect.job_id}",
         f"psu_executor={dialect.executor}",
         f"psu_folder={quote(folder)}",
+        f"psu_base={quote(_base_of(folder))}",
         f"psu_token={group}-{dialect.task if array else first}",
         'psu_log="$psu_folder/$psu_token.log"',
         _FRAME,
@@ -294,7 +316,11 @@ def render(jobs: Sequence[JobSpec], dialect: Dialect, folder: str, modules: Sequ
             *exports(shared),
             "}",
             f"[ -r {quote(tasks)} ] || psu_end {NOT_STARTED} {quote(f'could not read {tasks}')}",
-            f". {quote(tasks)}",
+            # The opened file is what is looked at and read, whatever takes the place of its path.
+            f"exec 4<{quote(tasks)}",
+            f"[ -O /dev/fd/4 ] || psu_end {NOT_STARTED} {quote(f'did not read {tasks}: not its own')}",
+            ". /dev/fd/4",
+            "exec 4<&-",
         ]
     else:
         lines += ["psu_shared() { :; }", *_job_lines(jobs[0], shared)]
@@ -302,7 +328,14 @@ def render(jobs: Sequence[JobSpec], dialect: Dialect, folder: str, modules: Sequ
     return "\n".join(lines), _task_cases(jobs, shared) if array else ""
 
 
-def render_alone(job: JobSpec, modules: Sequence[str]) -> str:
+def _base_of(folder: str) -> str:
+    """The job directory that a folder of scripts belongs to."""
+    for _ in range(3):
+        folder = os.path.dirname(folder)
+    return folder
+
+
+def render_alone(job: JobSpec, modules: Sequence[str], job_dir: str) -> str:
     """The text of a script that runs one job, wherever it is called.
 
     Raises:
@@ -313,6 +346,7 @@ def render_alone(job: JobSpec, modules: Sequence[str]) -> str:
         f"#!{shell()}",
         f"# Paraschut: job {job.key}, attempt {job.attempt}.",
         'psu_end() { [ -z "$2" ] || echo "$2" >&2; exit "$1"; }',
+        f"psu_base={quote(job_dir)}",
         "psu_shared() { :; }",
         *_job_lines(job, {}),
         _LOGS,
@@ -349,23 +383,47 @@ def write(jobs: Sequence[JobSpec], dialect: Dialect, folder: str, modules: Seque
 
     Raises:
         ScriptError: a job's script or variables cannot be used, or the files cannot be written.
+        UntrustedError: the folder is, or may be, another user's.
     """
     text, tasks = render(jobs, dialect, folder, modules)
-    base = os.path.join(folder, split_token(jobs[0].token)[0])
+    group = split_token(jobs[0].token)[0]
+    path = os.path.join(folder, f"{group}.sh")
     try:
-        os.makedirs(os.path.join(folder, "ended"), exist_ok=True)
-        os.chmod(folder, 0o700)
-        if tasks:
-            save(f"{base}.tasks", tasks, 0o600)
-        save(f"{base}.sh", text, 0o700)
+        place = _open(folder, make=True)
+        try:
+            if tasks:
+                save(f"{group}.tasks", tasks, 0o600, folder=place)
+            save(f"{group}.sh", text, 0o700, folder=place)
+        finally:
+            os.close(place)
     except OSError as error:
-        raise ScriptError(f"cannot write {base}.sh: {error.strerror}") from error
-    return f"{base}.sh"
+        raise ScriptError(f"cannot write {path}: {error.strerror}") from error
+    return path
 
 
-def save(path: str, text: str, mode: int) -> None:
-    """Writes a file and waits until it is stored. Raises OSError."""
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+def _open(folder: str, *, make: bool = False) -> int:
+    """The folder of this user's scripts, opened. Raises UntrustedError, OSError."""
+    if make:
+        os.makedirs(_base_of(folder), exist_ok=True)
+    place = enter(folder, make=make)
+    try:
+        if make:
+            if os.fstat(place).st_mode & 0o077:
+                os.fchmod(place, 0o700)
+            try:
+                os.mkdir("ended", 0o700, dir_fd=place)
+            except FileExistsError:
+                pass
+    except BaseException:
+        os.close(place)
+        raise
+    return place
+
+
+def save(name: str, text: str, mode: int, *, folder: int) -> None:
+    """Writes a file in an open folder and waits until it is stored. Raises OSError."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    with open(os.open(name, flags, mode, dir_fd=folder), "wb") as file:
         file.write(text.encode("utf-8", "surrogateescape"))
         # A node may read it over the network a moment from now: errors must come out here.
         file.flush()
@@ -374,29 +432,49 @@ def save(path: str, text: str, mode: int) -> None:
 
 def discard(folder: str, group: str) -> None:
     """Removes the files of a submission that was surely refused."""
+    try:
+        place = _open(folder)
+    except (OSError, UntrustedError):
+        return
     for suffix in (".sh", ".tasks"):
         try:
-            os.unlink(os.path.join(folder, group + suffix))
+            os.unlink(group + suffix, dir_fd=place)
         except OSError:
             pass  # the sweep takes it later; a refused submission has a better error to tell
+    os.close(place)
 
 
 def scheduler_log(folder: str, token: str) -> str:
     """The end of what the scheduler itself wrote about a job ('' if nothing)."""
     try:
-        with open(os.path.join(folder, f"{token}.log"), "rb") as file:
+        place = _open(folder)
+        try:
+            log = open_own(f"{token}.log", os.O_RDONLY, folder=place)
+        finally:
+            os.close(place)
+        with open(log, "rb") as file:
             file.seek(0, os.SEEK_END)
             file.seek(max(file.tell() - _LOG_TAIL, 0))
             return file.read().decode("utf-8", "replace").strip()
-    except OSError:
+    except (OSError, UntrustedError):
         return ""
 
 
 def records(folder: str, executor: str) -> dict[str, tuple[str, str]]:
-    """The records of ended jobs that are there: id -> (token, path)."""
+    """The records of ended jobs that are there: id -> (token, path).
+
+    Raises:
+        UntrustedError: the folder is, or may be, another user's: what it tells is anybody's word.
+    """
     found: dict[str, tuple[str, str]] = {}
     try:
-        names = os.listdir(os.path.join(folder, "ended"))
+        place = _open(folder)
+        try:
+            ended = open_folder(folder, "ended")
+            names = os.listdir(ended)
+            os.close(ended)
+        finally:
+            os.close(place)
     except OSError:
         return found  # nothing was ever submitted from here
     for name in names:
@@ -409,7 +487,7 @@ def records(folder: str, executor: str) -> dict[str, tuple[str, str]]:
 def read_record(path: str, since: float = 0.0) -> Record | None:
     """One record; None if it cannot be read, or is of a job from before `since` (epoch s)."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
+        with open(open_own(path, os.O_RDONLY), encoding="utf-8", errors="replace") as file:
             fields = dict(line.rstrip("\n").partition("=")[::2] for line in file)
         record = Record(
             fields["id"],
@@ -421,7 +499,7 @@ def read_record(path: str, since: float = 0.0) -> Record | None:
             float(fields["ended"]),
             fields["note"],
         )
-    except (OSError, KeyError, ValueError):
+    except (OSError, UntrustedError, KeyError, ValueError):
         return None
     return record if record.ended >= since - _SKEW else None
 
@@ -433,32 +511,45 @@ def sweep(folder: str, in_queue: Collection[str], now: float | None = None) -> i
         in_queue: the groups that the scheduler still holds jobs of: their files stay, however old.
     """
     now = time.time() if now is None else now
-    marker = os.path.join(folder, ".swept")
     try:
-        if now - os.stat(marker).st_mtime < _SWEEP_EVERY:
+        place = _open(folder)
+    except (OSError, UntrustedError):
+        return 0  # nothing was ever submitted from here, or nothing of it is ours
+    try:
+        return _swept(folder, place, in_queue, now)
+    finally:
+        os.close(place)
+
+
+def _swept(folder: str, place: int, in_queue: Collection[str], now: float) -> int:
+    try:
+        if now - os.stat(".swept", dir_fd=place, follow_symlinks=False).st_mtime < _SWEEP_EVERY:
             return 0
     except OSError:
         pass  # never swept
     removed = 0
-    for directory in (folder, os.path.join(folder, "ended")):
+    for below in ((), ("ended",)):
         try:
-            entries = list(os.scandir(directory))
-        except OSError:
+            directory = open_folder(folder, *below)
+        except (OSError, UntrustedError):
             return 0  # nothing was ever submitted from here
-        removed += sum(_remove_if_old(entry, in_queue, now) for entry in entries)
-    with open(marker, "w", encoding="ascii"):
-        os.utime(marker, (now, now))
+        with os.scandir(directory) as entries:
+            removed += sum(_remove_if_old(entry, directory, in_queue, now) for entry in list(entries))
+        os.close(directory)
+    marker = open_own(".swept", os.O_WRONLY | os.O_CREAT, folder=place)
+    os.utime(marker, (now, now))
+    os.close(marker)
     return removed
 
 
-def _remove_if_old(entry: os.DirEntry[str], in_queue: Collection[str], now: float) -> bool:
+def _remove_if_old(entry: os.DirEntry[str], folder: int, in_queue: Collection[str], now: float) -> bool:
     name = entry.name.rpartition("~")[2]
     if re.split(r"[-.]", name, maxsplit=1)[0] in in_queue:
         return False
     try:
         if not entry.is_file() or now - entry.stat().st_mtime < KEPT_DAYS * 86400:
             return False
-        os.unlink(entry.path)
+        os.unlink(entry.name, dir_fd=folder)
     except OSError:
         return False  # another process of this user sweeps as well
     return True

@@ -12,6 +12,8 @@ from aiohttp import WSMsgType, web
 from textual_serve.app_service import AppService
 from textual_serve.download_manager import DownloadManager
 
+from paraschut_core.children import environment
+
 GRACE = 8.0
 """Seconds that a dashboard has to end by itself when the server ends; then it is told by signals."""
 
@@ -50,6 +52,7 @@ class Session(AppService):
     def _build_environment(self, width: int = 80, height: int = 24) -> dict[str, str]:
         return {
             **super()._build_environment(width, height),
+            "PYTHONPATH": environment().get("PYTHONPATH", ""),
             "TEXTUAL_DRIVER": "paraschut_tui.web.driver:TabDriver",
         }
 

@@ -10,7 +10,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ParaschutError, SchedulerError, SubmitError
+from ...errors import ParaschutError, SchedulerError, SubmitError, UntrustedError
 from ...former import takes
 from ...identity import user_folder
 from ...model import Deleted, JobKey, JobSpec, Submitted, name_text
@@ -266,7 +266,13 @@ class LocalJobExecutor(JobExecutor):
             if user == user_folder() and host != os.uname().nodename:
                 folder = os.path.join(self._home(), name)
                 queue = Queue(folder)
-                if queue:
+                try:
+                    there = bool(queue)
+                except UntrustedError as error:
+                    if error.owner is None:
+                        raise  # mine, but others could write to it: what is in it is not to be overlooked
+                    continue  # another user's has none of this user's jobs
+                if there:
                     yield folder, host, queue
 
     def _spec(self, info: JobInfo) -> JobSpec:

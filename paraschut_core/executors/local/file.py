@@ -12,7 +12,8 @@ import stat
 from collections.abc import Iterator
 
 from ...db.connection import on_network
-from ...errors import SchedulerError
+from ...errors import SchedulerError, UntrustedError
+from ...trust import enter, is_open, look_at_own
 
 _FILE = "queue.db"
 _APPLICATION_ID = 0x5053434C  # "PSCL"
@@ -67,6 +68,16 @@ CREATE TABLE runner (
 """
 
 
+ADDITIONS = (
+    # Working directories that were there when jobs were submitted: what is away later may come back.
+    "CREATE TABLE IF NOT EXISTS there (folder BLOB PRIMARY KEY) WITHOUT ROWID",
+    # Directories whose jobs wait, and why (`since`: epoch seconds). Their runner writes it.
+    "CREATE TABLE IF NOT EXISTS hold (folder BLOB PRIMARY KEY, why TEXT NOT NULL, since REAL NOT NULL)"
+    " WITHOUT ROWID",
+)
+"""Tables that files made by earlier versions lack; those do not know them."""
+
+
 class QueueFile:
     """One queue file. Every use opens and closes it: nothing stays open across a fork or a thread.
 
@@ -85,7 +96,16 @@ class QueueFile:
 
     def __bool__(self) -> bool:
         """Whether there is such a file: before the first job there is none."""
-        return os.path.exists(self.path)
+        try:
+            folder = enter(self.folder)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise SchedulerError(f"{self.folder} cannot be opened: {error.strerror}.") from error
+        try:
+            return look_at_own(_FILE, folder=folder, path=self.path) is not None
+        finally:
+            os.close(folder)
 
     # ------------------------------------------------------------------ open
 
@@ -101,8 +121,20 @@ class QueueFile:
 
     def connect(self, create: bool = False) -> sqlite3.Connection:
         """A connection that the caller closes. Raises sqlite3.Error as well."""
-        if create:
-            self._make_folder()
+        folder = self._make_folder() if create else self._enter()
+        try:
+            look_at_own(_FILE, folder=folder, path=self.path)
+            connection = self._connected(create)
+            try:
+                self._require_same(folder)
+            except BaseException:
+                connection.close()
+                raise
+        finally:
+            os.close(folder)
+        return connection
+
+    def _connected(self, create: bool) -> sqlite3.Connection:
         uri = "file:" + self.path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
         connection = sqlite3.connect(
             f"{uri}?mode={'rwc' if create else 'rw'}", uri=True, timeout=self.timeout, isolation_level=None
@@ -114,18 +146,31 @@ class QueueFile:
             raise
         return connection
 
-    def _make_folder(self) -> None:
-        local = os.path.dirname(self.folder)
-        job_dir = os.path.dirname(os.path.dirname(local))
+    def _enter(self) -> int:
+        try:
+            return enter(self.folder)
+        except OSError as error:
+            raise SchedulerError(
+                f"The local queue's folder {self.folder} cannot be opened ({error.strerror}): look at its "
+                "permissions, and whether job_dir is still there."
+            ) from error
+
+    def _require_same(self, folder: int) -> None:
+        """SQLite opens files by their paths: they must be what lies in the folder that was checked."""
+        for name in (_FILE, f"{_FILE}-wal"):
+            status = look_at_own(name, folder=folder, path=self.path)
+            if not (is_open(status) if status is not None else name != _FILE):
+                raise UntrustedError(f"{self.path} was replaced while it was opened: it is not used.")
+
+    def _make_folder(self) -> int:
+        job_dir = os.path.dirname(os.path.dirname(os.path.dirname(self.folder)))
         try:
             os.makedirs(job_dir, exist_ok=True)
-            for path in (os.path.dirname(local), local):
-                if not os.path.isdir(path):
-                    os.makedirs(path, exist_ok=True)
-                    # Whoever may use the job directory may have a queue of their own there.
-                    os.chmod(path, stat.S_IMODE(os.stat(job_dir).st_mode))
-            os.makedirs(self.folder, exist_ok=True)
-            os.chmod(self.folder, 0o700)
+            # Whoever may use the job directory may have a queue of their own there.
+            handle = enter(self.folder, make=True)
+            if stat.S_IMODE(os.fstat(handle).st_mode) != 0o700:
+                os.fchmod(handle, 0o700)  # it holds the environments of jobs
+            return handle
         except OSError as error:
             raise SchedulerError(
                 f"Cannot make the local queue's folder {self.folder} ({error.strerror}): set job_dir to a "

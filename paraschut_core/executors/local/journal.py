@@ -16,6 +16,8 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from ...trust import enter, open_own
+
 _FILE = "journal"
 _MARKERS = "starting"
 _ROOM = 256 * 1024
@@ -62,8 +64,13 @@ class Journal:
         self.boot = boot
         self._markers = os.path.join(folder, _MARKERS)
         os.makedirs(self._markers, mode=0o700, exist_ok=True)
-        self._path = os.path.join(folder, _FILE)
-        self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        place = enter(folder)
+        try:
+            path = os.path.join(folder, _FILE)
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+            self._handle = open_own(_FILE, flags, folder=place, path=path)
+        finally:
+            os.close(place)
 
     def marker(self, number: int) -> str:
         """The path that a job's process must open before it becomes the job."""
@@ -86,8 +93,7 @@ class Journal:
 
     def read(self) -> Noted:
         """What was noted since the journal was last emptied; lines that are not whole are left out."""
-        with open(self._path, "rb") as file:
-            lines = file.read().split(b"\n")
+        lines = os.pread(self._handle, os.fstat(self._handle).st_size, 0).split(b"\n")
         starts: dict[int, Start] = {}
         exits: dict[int, Exit] = {}
         boot = ""

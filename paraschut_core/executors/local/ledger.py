@@ -7,7 +7,7 @@ import time
 from typing import NamedTuple
 
 from .command import unpacked
-from .file import transaction
+from .file import ADDITIONS, transaction
 from .queue import Limits, Queue, Serving
 
 KEPT_DAYS = 7
@@ -75,6 +75,10 @@ class Ledger:
         self._connection = self.queue.connect(create=True)
         self._file = os.stat(self.queue.path)
         self._version = -1
+        if not self._has_additions():
+            with transaction(self._connection):
+                for statement in ADDITIONS:
+                    self._connection.execute(statement)
         (self.mark,) = self._connection.execute("SELECT mark FROM runner").fetchone()
         self._environments: dict[bytes, dict[bytes, bytes]] = {}
 
@@ -82,11 +86,12 @@ class Ledger:
         self._connection.close()
 
     def is_ours(self, pid: int) -> bool:
-        """Whether the file is still where it was, and this process still its runner."""
-        try:
-            now = os.stat(self.queue.path)
-        except FileNotFoundError:
-            return False
+        """Whether the file is still where it was, and this process still its runner.
+
+        Raises:
+            FileNotFoundError: there is none: it was removed, or what it lies on is away.
+        """
+        now = os.stat(self.queue.path)
         if (now.st_ino, now.st_dev) != (self._file.st_ino, self._file.st_dev):
             return False
         (registered,) = self._connection.execute("SELECT pid FROM runner").fetchone()
@@ -162,6 +167,16 @@ class Ledger:
             self._environments[key] = variables
         return variables
 
+    def was_there(self, folder: bytes) -> bool:
+        """Whether a job's working directory was there when it was submitted."""
+        row = self._connection.execute("SELECT 1 FROM there WHERE folder = ?", (folder,)).fetchone()
+        return row is not None
+
+    def _has_additions(self) -> bool:
+        names = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('there', 'hold')"
+        (found,) = self._connection.execute(names).fetchone()
+        return bool(found == len(ADDITIONS))
+
     def _entries(self, where: str, values: tuple[object, ...]) -> list[Entry]:
         rows = self._connection.execute(
             "SELECT number, '', arguments, environment, variables, cwd, stdout, stderr, umask, walltime,"
@@ -186,6 +201,12 @@ class Ledger:
                 ended,
             )
 
+    def note_holds(self, holds: list[tuple[bytes, str, float]]) -> None:
+        """Writes down which directories wait: (directory, why, since when)."""
+        with transaction(self._connection):
+            self._connection.execute("DELETE FROM hold")
+            self._connection.executemany("INSERT INTO hold (folder, why, since) VALUES (?, ?, ?)", holds)
+
     def prune(self) -> None:
         """Forgets jobs that ended long ago, and the environments that none needs any more."""
         with transaction(self._connection):
@@ -196,3 +217,4 @@ class Ledger:
                 self._connection.execute(
                     "DELETE FROM environment WHERE hash NOT IN (SELECT environment FROM job)"
                 )
+                self._connection.execute("DELETE FROM there WHERE folder NOT IN (SELECT cwd FROM job)")

@@ -82,6 +82,22 @@ def alive(pid: int, start: int) -> bool:
     return found is not None and found.start == start
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a process is stopped (SIGSTOP, Ctrl-Z), so that it does nothing until it gets SIGCONT."""
+    if not _LINUX:
+        import psutil
+
+        try:
+            return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+        except psutil.Error:
+            return False
+    try:
+        text = _contents(f"/proc/{pid}/stat")
+    except OSError:
+        return False
+    return text[text.rindex(b")") + 2 :][:1] in (b"T", b"t")
+
+
 def table() -> dict[int, Process]:
     """All processes, with the local job that each carries in its environment, where that may be read."""
     found = {}

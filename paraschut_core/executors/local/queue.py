@@ -7,14 +7,15 @@ cancellation, and reads.
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...model import ENDED, ENDING, QUEUED, RUNNING, Ending, LiveJob
-from .file import QueueFile, transaction
-from .process import alive, boot_id
+from .file import ADDITIONS, QueueFile, transaction
+from .process import alive, boot_id, is_stopped
 
 _PART = 500
 """Numbers in one statement: older SQLites take 999 values."""
@@ -91,6 +92,10 @@ class Queue(QueueFile):
                 ).lastrowid
                 for task in tasks
             ]
+            for statement in ADDITIONS:
+                connection.execute(statement)
+            there = sorted({task.cwd for task in tasks if os.path.isdir(task.cwd)})
+            connection.executemany("INSERT OR IGNORE INTO there VALUES (?)", ((folder,) for folder in there))
             mark, serving = _runner(connection)
         return [f"{mark}.{number}" for number in numbers], serving
 
@@ -140,9 +145,11 @@ class Queue(QueueFile):
             connection.execute("BEGIN")  # one moment for all that follows
             mark, serving = _runner(connection)
             host, slots = connection.execute("SELECT host, slots FROM runner").fetchone()
+            holds = _holds(connection)
+            paths = "cwd, stdout, stderr" if holds else "NULL, NULL, NULL"
             rows = connection.execute(
-                "SELECT number, token, name, state, cancel_at FROM job WHERE state IN ('queued', 'running')"
-                " ORDER BY number"
+                f"SELECT number, token, name, state, cancel_at, {paths} FROM job"
+                " WHERE state IN ('queued', 'running') ORDER BY number"
             ).fetchall()
             ended = connection.execute(
                 f"SELECT token, name, {_ENDING} FROM job WHERE state = 'ended' AND ended_at > ?"
@@ -152,20 +159,46 @@ class Queue(QueueFile):
             connection.execute("COMMIT")
         running = sum(1 for row in rows if row[3] == RUNNING)
         waits = f"waits for a free slot: {running} running" + (f", {slots} at once" if slots else "")
+        obstacle = self._obstacle(serving)
         jobs: dict[str, LiveJob] = {}
-        for number, token, name, state, cancelled in rows:
+        for number, token, name, state, cancelled, *paths in rows:
             id_ = f"{mark}.{number}"
             if cancelled is not None:
                 jobs[id_] = LiveJob(id_, ENDING, token, name, "is being deleted", host)
             elif state == QUEUED:
-                jobs[id_] = LiveJob(id_, QUEUED, token, name, waits)
+                why = obstacle or (_why_held(holds, *paths) if holds else "") or waits
+                jobs[id_] = LiveJob(id_, QUEUED, token, name, why)
             else:
-                jobs[id_] = LiveJob(id_, RUNNING, token, name, "", host)
+                jobs[id_] = LiveJob(id_, RUNNING, token, name, obstacle, host)
         for token, name, *row in ended:
             id_ = f"{mark}.{row[0]}"
             ending = _ending(row, host)
             jobs[id_] = LiveJob(id_, ENDED, token, name, ending.reason, host, ending)
         return jobs, serving
+
+    def obstacles(self) -> list[str]:
+        """What keeps queued jobs from being started, for people: [] if nothing but a free slot."""
+        with self.opened() as connection:
+            _, serving = _runner(connection)
+            holds = _holds(connection)
+        obstacle = self._obstacle(serving)
+        return [obstacle] if obstacle else [f"jobs wait: {why}" for why in sorted(set(holds.values()))]
+
+    def _obstacle(self, serving: Serving) -> str:
+        """What keeps all jobs of the queue back."""
+        if serving.pid is not None and serving.lives and is_stopped(serving.pid):
+            return (
+                f"the local runner, process {serving.pid}, is stopped; go on with: kill -CONT {serving.pid}"
+            )
+        try:
+            room = os.statvfs(self.folder)
+        except OSError as error:
+            return f"{self.folder} cannot be used: {error.strerror}"
+        if not (room.f_bfree if os.geteuid() == 0 else room.f_bavail):
+            return f"no space left for {self.folder}"
+        if room.f_files and not room.f_favail:
+            return f"no inodes left for {self.folder}: remove files that are not needed"
+        return ""
 
     def find(self, tokens: Iterable[str]) -> dict[str, str]:
         """The ids of the jobs that were queued under these tokens, ended ones included."""
@@ -206,6 +239,18 @@ class Queue(QueueFile):
             if first == mark and number.isascii() and number.isdigit() and len(number) < 19:
                 numbers.append(int(number))
         return numbers
+
+
+def _holds(connection: sqlite3.Connection) -> dict[bytes, str]:
+    """The directories whose jobs wait, and why."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'hold'").fetchone():
+        return {}  # made by an earlier version
+    return {folder: str(why) for folder, why in connection.execute("SELECT folder, why FROM hold")}
+
+
+def _why_held(holds: Mapping[bytes, str], cwd: bytes, stdout: bytes, stderr: bytes) -> str:
+    folders = (cwd, os.path.dirname(stdout), os.path.dirname(stderr))
+    return next((f"waits: {holds[folder]}" for folder in folders if folder in holds), "")
 
 
 _ENDING = "number, reason, exit_status, signal, pid, queued_at, started_at, ended_at, cpu, rss"

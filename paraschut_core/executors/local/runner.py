@@ -1,4 +1,4 @@
-"""The detached process that runs a queue's jobs: `python -m paraschut_core.executors.local.runner DIR`.
+"""The detached process that runs a queue's jobs: `python -P -m paraschut_core.executors.local.runner DIR`.
 
 One per user, host and job directory. It outlives the terminal and the dashboard, and ends by itself
 when there is nothing to do. It may be killed at any moment: its jobs run on, and the next runner takes
@@ -14,12 +14,13 @@ import sys
 import time
 
 from ...errors import ParaschutError
+from ...trust import enter
 from .journal import Journal
 from .ledger import Ledger
 from .process import boot_id, start_of
 from .queue import Queue
 from .service import Service
-from .starter import LOG, READY, lock_queue
+from .starter import READY, lock_queue
 from .takeover import take_over
 
 _LOCK_WAIT = 10.0
@@ -33,7 +34,7 @@ def main(arguments: list[str]) -> int:
     The first line on stdout says "ready", or why not.
     """
     if len(arguments) != 1:
-        _say("usage: python -m paraschut_core.executors.local.runner DIR")
+        _say("usage: python -P -m paraschut_core.executors.local.runner DIR")
         return 2
     if os.fork():
         # Whoever started this waits for it; the runner itself must be nobody's child.
@@ -41,8 +42,9 @@ def main(arguments: list[str]) -> int:
     folder = os.path.abspath(arguments[0])
     os.umask(0o077)
     try:
-        os.chdir(folder)
-        return _run(folder)
+        place = enter(folder)
+        os.fchdir(place)
+        return _run(folder, place)
     except (ParaschutError, OSError, sqlite3.Error) as error:
         log(f"cannot serve {folder}: {error}")
         _say(f"{type(error).__name__}: {error}" if not isinstance(error, ParaschutError) else str(error))
@@ -58,18 +60,19 @@ def log(message: str) -> None:
         pass  # a full disk is often what there is to tell: that must not end the runner
 
 
-def _run(folder: str) -> int:
+def _run(folder: str, place: int) -> int:
     lock = _locked(folder)
     if lock is None:
         _say(READY)  # another runner serves the queue
         return 0
-    _shorten_log(folder)
+    _shorten_log()
     boot, me = boot_id(), os.getpid()
     ledger = Ledger(folder)
     journal = Journal(folder, boot)
     if not ledger.is_free(me):
         raise ParaschutError("another runner is registered and lives, but does not hold the lock")
-    service = Service(ledger, journal, folder, take_over(ledger, journal), log)
+    base = os.path.dirname(os.path.dirname(os.path.dirname(folder)))
+    service = Service(ledger, journal, base, place, take_over(ledger, journal), log)
     service.listen()
     ledger.register(me, start_of(me), boot)
     _say(READY)
@@ -112,9 +115,9 @@ def _say(line: str) -> None:
     os.dup2(2, 1)
 
 
-def _shorten_log(folder: str) -> None:
+def _shorten_log() -> None:
     try:
-        if os.path.getsize(os.path.join(folder, LOG)) > _LOG_ROOM:
+        if os.fstat(2).st_size > _LOG_ROOM:
             os.truncate(2, 0)
     except OSError:
         pass  # a long log harms nobody

@@ -20,6 +20,7 @@ from ..base import JOB_ID_VARIABLE, V06_ID_VARIABLE
 from . import launch
 from .command import clock, unpacked
 from .flight import DELETED, Flight, never_started
+from .holds import Holds
 from .journal import Exit, Start
 from .killing import Killing
 from .process import alive, start_of, ticks
@@ -35,6 +36,8 @@ _GLANCE = 1.0
 _FETCH = 256
 _PAUSE = 2.0
 """Seconds without new jobs after the disk, the queue file or the machine refused something."""
+_ABSENCE = 15.0
+"""Seconds that the queue file may be away, as on a mount that comes back, before it counts as removed."""
 _PRUNE = 3600.0
 _AGREEMENT = 6000
 """Clock ticks: this process surely started less than a minute ago."""
@@ -47,7 +50,8 @@ class Service:
     Args:
         ledger: the queue file, in which this process is registered.
         journal: the queue's journal.
-        folder: the working directory between two starts.
+        base: the job directory.
+        place: the queue's folder (its descriptor): the working directory between two starts.
         flights: jobs that the runner before has left running.
         log: is told what goes wrong.
     """
@@ -56,18 +60,21 @@ class Service:
         self,
         ledger: Ledger,
         journal: Journal,
-        folder: str,
+        base: str,
+        place: int,
         flights: list[Flight],
         log: Callable[[str], None],
     ) -> None:
         self._ledger = ledger
         self._journal = journal
-        self._folder = folder
+        self._base = os.fsencode(base)
+        self._place = place
         self._log = log
         self._limits = ledger.limits()
         self._flights: dict[int, Flight] = {}  # by job number
         self._children: dict[int, Flight] = {}  # by process number
         self._killing = Killing(log)
+        self._holds = Holds()
         self._deadlines: list[tuple[float, int]] = []
         self._waiting: deque[Entry] = deque()
         self._fetched = 0  # the highest job number that was ever in _waiting
@@ -76,6 +83,8 @@ class Service:
         self._done: list[Ended] = []
         self._commit_at = self._look_at = self._resume_at = self._prune_at = 0.0
         self._idle_since = time.monotonic()
+        self._away_since = 0.0
+        self._base_status = os.stat(base)
         self._trouble = ""
         self._nudged = self._changed = self._stopping = False
         # Where processes tell their start times by another clock than ours, they are asked instead.
@@ -145,8 +154,7 @@ class Service:
         if (now < self._look_at and not self._nudged) or now < self._resume_at:
             return
         self._nudged, self._look_at = False, now + _GLANCE
-        if not self._ledger.is_ours(os.getpid()):
-            self._stop("the queue file was removed or has another runner; jobs that run are left alone")
+        if not self._is_ours():
             return
         if now >= self._prune_at:
             self._prune_at = now + _PRUNE
@@ -158,6 +166,30 @@ class Service:
             self._commit(at_once=True)  # then the file knows which jobs have started or ended
             self._cancel(self._ledger.cancelled())
             self._changed = False  # not before: whatever fails above is done again
+
+    def _is_ours(self) -> bool:
+        """Whether the queue file is there and this process serves it; if not, waits for it or stops."""
+        try:
+            ours = self._ledger.is_ours(os.getpid())
+        except FileNotFoundError:
+            now = time.monotonic()
+            self._away_since = self._away_since or now
+            if self._base_is_away() and now - self._away_since < _ABSENCE:
+                self._pause(f"{self._ledger.queue.path} is not there")
+                return False
+            ours = False
+        else:
+            self._away_since = 0.0
+        if not ours:
+            self._stop("the queue file was removed or has another runner; jobs that run are left alone")
+        return ours
+
+    def _base_is_away(self) -> bool:
+        """Whether the job directory itself is not there: then the queue was not removed from it."""
+        try:
+            return not os.path.samestat(os.stat(self._base), self._base_status)
+        except OSError:
+            return True
 
     def _cancel(self, entries: list[Entry]) -> None:
         queued = set()
@@ -193,7 +225,7 @@ class Service:
 
     def _is_idle(self) -> bool:
         now = time.monotonic()
-        if self._flights or self._waiting or self._more or self._begun or self._done:
+        if self._flights or self._waiting or self._more or self._begun or self._done or self._holds:
             self._idle_since = now
             return False
         return now - self._idle_since >= self._limits.idle_timeout and now >= self._resume_at
@@ -209,30 +241,95 @@ class Service:
 
     def _start_jobs(self) -> None:
         slots = self._limits.slots or _cpus()
-        for _ in range(_FETCH):  # then it looks around again, however many there are
+        try:
+            self._try_held(slots)
+            for _ in range(_FETCH):  # then it looks around again, however many there are
+                if len(self._flights) >= slots or time.monotonic() < self._resume_at:
+                    break
+                if not (self._waiting or self._fetch()):
+                    break
+                entry = self._waiting[0]
+                if self._holds.keeps(entry) or self._try(entry):
+                    self._waiting.popleft()
+        except (launch.NotNowError, sqlite3.Error, OSError) as error:
+            self._pause(f"no job can be started now: {error}")
+        self._tell_holds()
+
+    def _try(self, entry: Entry) -> bool:
+        """Starts a job, ends it if it is itself why it cannot be started, or has its directory wait.
+
+        Returns:
+            whether the jobs in `_waiting` are still those to start next.
+
+        Raises:
+            NotNowError, sqlite3.Error, OSError: none can be started at this moment.
+        """
+        try:
+            self._start(entry)
+        except launch.AwayError as error:
+            self._hold(error.folder, str(error), entry)
+        except launch.CannotStartError as error:
+            if self._holds.is_own_fault(entry):
+                self._done.append(never_started(entry.number, str(error)))
+            else:
+                self._hold(entry.cwd, str(error), entry)
+        else:
+            first = self._holds.started(entry)
+            if first is not None:
+                self._fetched, self._more = min(self._fetched, first - 1), True
+                self._waiting.clear()
+                return False
+        return True
+
+    def _hold(self, folder: bytes, why: str, entry: Entry) -> None:
+        self._holds.hold(folder, why, entry, time.monotonic(), time.time())
+        self._log(f"the jobs of {os.fsdecode(folder)} wait: {why}")
+
+    def _try_held(self, slots: int) -> None:
+        """Tries one job of each directory that is due. Raises as `_try` does."""
+        for hold in self._holds.due(time.monotonic()):
             if len(self._flights) >= slots or time.monotonic() < self._resume_at:
                 return
-            try:
-                if not (self._waiting or self._fetch()):
-                    return
-                self._start(self._waiting[0])
-            except launch.CannotStartError as error:
-                self._done.append(never_started(self._waiting[0].number, str(error)))
-            except (launch.NotNowError, sqlite3.Error, OSError) as error:
-                self._pause(f"no job can be started now: {error}")
-                return
-            self._waiting.popleft()
+            after = hold.first - 1
+            while True:
+                entries = self._ledger.waiting(after, _FETCH)
+                entry = self._holds.candidate(hold, self._unstarted(entries))
+                if entry is not None:
+                    self._try(entry)
+                    break
+                if len(entries) < _FETCH:
+                    if hold.tried:  # all of them were: from the first one again
+                        hold.tried.clear()
+                    else:
+                        self._holds.drop(hold)
+                    break
+                after = entries[-1].number
+
+    def _tell_holds(self) -> None:
+        """Writes down which directories wait, for those who look."""
+        if not self._holds.changed or time.monotonic() < self._resume_at:
+            return
+        try:
+            self._ledger.note_holds([(hold.folder, hold.why, hold.since) for hold in self._holds])
+            self._holds.changed = False
+        except sqlite3.Error as error:
+            self._pause(f"{self._ledger.queue.path}: {error}")
 
     def _fetch(self) -> bool:
-        """Gets the next queued jobs from the file; whether there were any."""
-        if not self._more:
-            return False
-        entries = self._ledger.waiting(self._fetched, _FETCH)
-        self._more = len(entries) == _FETCH
-        if entries:
-            self._fetched = entries[-1].number
-            self._waiting.extend(entries)
-        return bool(entries)
+        """Gets the next queued jobs from the file that need not wait; whether there were any."""
+        while self._more and not self._waiting:
+            entries = self._ledger.waiting(self._fetched, _FETCH)
+            self._more = len(entries) == _FETCH
+            if entries:
+                self._fetched = entries[-1].number
+                found = self._unstarted(entries)
+                self._waiting.extend(entry for entry in found if not self._holds.keeps(entry))
+        return bool(self._waiting)
+
+    def _unstarted(self, entries: list[Entry]) -> list[Entry]:
+        """Those of queued jobs that are not started or ended already, which the file does not know yet."""
+        ended = {done.number for done in self._done}
+        return [e for e in entries if e.number not in self._flights and e.number not in ended]
 
     def _start(self, entry: Entry) -> None:
         environment = self._ledger.environment(entry.environment) | unpacked(entry.variables)
@@ -248,11 +345,13 @@ class Service:
             entry.umask,
             entry.cpu_limit,
             self._journal.marker(entry.number),
+            self._base,
+            self._ledger.was_there(entry.cwd),
         )
         earliest = ticks()
         try:
-            pid = launch.start(order, self._folder)
-        except (launch.CannotStartError, launch.NotNowError):
+            pid = launch.start(order, self._place)
+        except (launch.CannotStartError, launch.AwayError, launch.NotNowError):
             self._journal.unmark(entry.number)
             raise
         try:
@@ -328,6 +427,8 @@ class Service:
             due.append(self._killing.next_at)
         if self._deadlines:
             due.append(self._deadlines[0][0])
+        if self._holds.next_at is not None and len(self._flights) < (self._limits.slots or _cpus()):
+            due.append(max(self._holds.next_at, now + _BATCH))
         if now < self._resume_at:
             due.append(self._resume_at)
         elif self._begun or self._done:

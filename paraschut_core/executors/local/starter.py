@@ -10,12 +10,15 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from ...children import environment, python
 from ...errors import SchedulerError
+from ...trust import enter, open_own
 from ..base import JOB_ID_VARIABLE
 from .process import send
 
 if TYPE_CHECKING:
     import subprocess
+    from typing import BinaryIO
 
     from .queue import Queue, Serving
 
@@ -44,8 +47,14 @@ def lock_queue(folder: str) -> int | None:
 
     Raises:
         OSError: the folder is gone, or its file system knows no locks.
+        UntrustedError: it is, or may be, another user's.
     """
-    handle = os.open(os.path.join(folder, _LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    place = enter(folder)
+    try:
+        path = os.path.join(folder, _LOCK)
+        handle = open_own(_LOCK, os.O_RDWR | os.O_CREAT, folder=place, path=path)
+    finally:
+        os.close(place)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -67,13 +76,13 @@ def _start_runner(folder: str) -> None:
             "Paraschut from an ordinary Python."
         )
     try:
-        with open(log, "ab", opener=_private) as errors:
+        with _opened_log(folder, log) as errors:
             process = subprocess.Popen(
-                [sys.executable, "-m", "paraschut_core.executors.local.runner", folder],
+                [*python("paraschut_core.executors.local.runner"), folder],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                cwd=folder,  # `-m` puts it first in the module path: a folder with nothing of the user's
+                cwd="/",  # the runner enters its folder itself, once it has looked whose it is
                 env=_environment(),
                 start_new_session=True,
             )
@@ -111,16 +120,13 @@ def _answer(process: subprocess.Popen[bytes]) -> str | None:
 
 def _environment() -> dict[str, str]:
     """What the runner itself finds: never the id of the job that happens to start it."""
-    environment = {name: value for name, value in os.environ.items() if name != JOB_ID_VARIABLE}
-    here = os.path.abspath(__file__)
-    for _ in range(4):
-        here = os.path.dirname(here)
-    if os.path.basename(here) not in ("site-packages", "dist-packages"):
-        # A checkout that is on this process's module path may not be on the runner's.
-        paths = [here, *filter(None, [environment.get("PYTHONPATH")])]
-        environment["PYTHONPATH"] = os.pathsep.join(paths)
-    return environment
+    return {name: value for name, value in environment().items() if name != JOB_ID_VARIABLE}
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+def _opened_log(folder: str, path: str) -> BinaryIO:
+    place = enter(folder)
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        return open(open_own(LOG, flags, folder=place, path=path), "ab")
+    finally:
+        os.close(place)
