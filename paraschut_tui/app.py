@@ -29,7 +29,8 @@ from .look import Looks, Palette, themes
 from .memory.memory import Memory
 from .memory.shelf import Keeper, Recent, Shelf
 from .screens.main import MainScreen
-from .terminal.parting import part_well, patient_terminal
+from .terminal.terminal_app import run_app, use_own_size
+from .terminal.textual_compat import take_first_place
 from .terminal.turns import InTurnApp
 from .words.acts import ACTS, outcome
 
@@ -63,6 +64,7 @@ class ParaschutApp(InTurnApp):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+q", "quit", "leave", show=False, priority=True),
         Binding("ctrl+z", "suspend_process", "to the shell", show=False, priority=True),
+        Binding("ctrl+l", "paint_anew", "paint the screen again", show=False, priority=True),
     ]
 
     def __init__(
@@ -144,8 +146,11 @@ class ParaschutApp(InTurnApp):
         self.theme_changed_signal.subscribe(self, self._retheme)
         if self._problem:
             self.notify(self._problem, severity="warning", markup=False)
-        part_well(self)
         self.set_timer(STARTED, collect_garbage)
+
+    def action_paint_anew(self) -> None:
+        """Paints the whole screen again: something else wrote to the terminal."""
+        self.paint_anew()
 
     async def action_quit(self) -> None:
         """Leaves; if an action is under way, only when asked twice."""
@@ -218,8 +223,7 @@ class ParaschutApp(InTurnApp):
         while len(self.screen_stack) > 1:
             await self.pop_screen()
         self._begin_with(settings, memory)
-        # The first screen has nobody who waits for its result; Textual expects that to be said.
-        self.screen._push_result_callback(self.screen, None)
+        take_first_place(self.screen)
         await self.switch_screen(self.get_default_screen())
         if problem:
             self._complain(problem)
@@ -274,6 +278,7 @@ def run(
     if debug_log:
         log_to(debug_log)
     os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
+    use_own_size()
     app = ParaschutApp(
         settings,
         filter_text=filter_text,
@@ -283,8 +288,7 @@ def run(
         executor=executor,
         shelf=Shelf(),
     )
-    with patient_terminal():
-        app.run(mouse=settings.dashboard.mouse)
+    run_app(app, mouse=settings.dashboard.mouse)
     app.take_answer()
     acting = app.gateway.acting
     if acting:
@@ -294,7 +298,7 @@ def run(
         verdict = app.gateway.verdict
         told = outcome(ACTS[acting], verdict) if verdict else "it goes on; the history (@) will tell"
         _say(f"{ACTS[acting].ask}: {told}")
-    return app.return_code or 0
+    return app.exit_status()
 
 
 def collect_garbage() -> None:

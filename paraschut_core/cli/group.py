@@ -166,6 +166,11 @@ def open_dashboard(
 ) -> int:
     """Opens the dashboard; returns its exit code once it is left."""
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    if terminal and os.environ.get("TERM") in ("dumb", "unknown"):
+        raise UsageError(
+            f"The dashboard cannot draw on a terminal of the kind TERM={os.environ['TERM']}. "
+            "For a report use `paraschut queue`."
+        )
     try:
         settings = project.settings
         check_database(settings)

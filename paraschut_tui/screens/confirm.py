@@ -120,6 +120,12 @@ class ConfirmScreen(Question[Answer]):
             lines += ["", f"[{'x' if self._more else ' '}] {preview.raises.words}  (m)"]
         return Content("\n".join(clean_line(text) for text in lines))
 
+    def understands(self, key: str) -> bool:
+        return key in self.active_bindings
+
+    def cancel(self) -> None:
+        self.dismiss(Answer())
+
     def action_yes(self) -> None:
         if self._ready:
             offered = self._preview.raises if self._preview is not None and self._more else Raises()
@@ -150,6 +156,7 @@ class ConfirmScreen(Question[Answer]):
     def on_button_pressed(self, event: Button.Pressed) -> None:
         event.stop()
         if event.button.id == "yes":
-            self.action_yes()
+            if self.was_seen(event.time):  # a click may have been sent before the dialog was there, too
+                self.action_yes()
         else:
             self.action_no()

@@ -7,6 +7,7 @@ import os
 from paraschut_core.config import DashboardSettings
 from paraschut_core.model import Snapshot
 
+from ..terminal.textual_compat import driver_of
 from ..words.notices import Notice, Notices, desktop_sequence
 from .base import DashboardBase
 
@@ -41,7 +42,7 @@ class Telling(DashboardBase):
         if self.tells_by_bell:
             self.app.bell()
         sequence = desktop_sequence(self.tells_by_desktop, " · ".join(notice.lines), os.environ)
-        driver = self.app._driver
+        driver = driver_of(self.app)
         if sequence and driver is not None:
             driver.write(sequence)
             driver.flush()

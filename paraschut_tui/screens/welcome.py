@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
@@ -14,9 +14,9 @@ from paraschut_core.text import clean_line
 from ..app import first_theme
 from ..look import Palette, themes
 from ..memory.shelf import Recent, Shelf
-from ..terminal.parting import part_well, patient_terminal
 from ..terminal.steady import SteadyScreen
 from ..terminal.strips import Part
+from ..terminal.terminal_app import TerminalApp, run_app, use_own_size
 from ..widgets.line import Line
 from ..widgets.list_pane import ListPane
 
@@ -32,7 +32,7 @@ class Choice(NamedTuple):
     status: int = 0
 
 
-class WelcomeApp(App[Choice]):
+class WelcomeApp(TerminalApp[Choice]):
     """A list of what to do.
 
     Args:
@@ -92,7 +92,6 @@ class WelcomeApp(App[Choice]):
         ]
 
     def on_mount(self) -> None:
-        part_well(self)
         pane = self.query_one(ListPane)
         pane.show(self._rows)
         pane.focus()
@@ -109,6 +108,6 @@ class WelcomeApp(App[Choice]):
 
 def ask(reason: str, *, lean: bool = False) -> Choice:
     """Shows it; returns what was chosen."""
-    with patient_terminal():
-        app = WelcomeApp(reason, Shelf().recent()[:10], lean=lean)
-        return app.run(mouse=True) or Choice(status=app.return_code or 0)
+    use_own_size()
+    app = WelcomeApp(reason, Shelf().recent()[:10], lean=lean)
+    return run_app(app, mouse=True) or Choice(status=app.exit_status())

@@ -13,11 +13,12 @@ from typing import cast
 
 from rich.console import RenderableType
 from textual import events
-from textual.app import App
 from textual.geometry import Region
 from textual.screen import Screen
 
 from .glass import Glass
+from .terminal_app import TerminalApp
+from .textual_compat import driver_of, is_batching, is_on_terminal
 from .tight import regions_of, tightened
 from .wire import ASK, Wire
 
@@ -26,11 +27,14 @@ log = logging.getLogger(__name__)
 LOOK = 0.05
 """Seconds between two looks at whether a terminal that is behind has caught up."""
 
+UNKNOWN = 0.5
+"""Seconds to wait at the end for the first answer of a terminal that has not given any."""
+
 FEW = 3
 """Looks that are too few to tell that there is no answer."""
 
 
-class PacedApp(App[None]):
+class PacedApp(TerminalApp[None]):
     """While the terminal is behind, changes gather and are painted at once afterwards, as they are then."""
 
     def __init__(self) -> None:
@@ -48,10 +52,10 @@ class PacedApp(App[None]):
         self.app_resume_signal.subscribe(self, self._resumed)
 
     def _resumed(self, _: object) -> None:
-        """Back from the shell: what was asked before was answered there, or never."""
+        """Paint the whole screen again: others had it, and the answers to what was asked."""
         self.wire.forget()
-        self.glass.forget()
         self._let_go()
+        self.paint_anew()
 
     def on_resize(self) -> None:
         self.glass.forget()  # what a terminal shows of what it showed is for it to choose
@@ -80,7 +84,7 @@ class PacedApp(App[None]):
     @property
     def paints(self) -> bool:
         """Whether what changes is painted now."""
-        return self._holding is None and not self._batch_count
+        return self._holding is None and not is_batching(self)
 
     def tell_when_taken(self, told: Callable[[float], object]) -> None:
         """Has `told` called with when the terminal said that it has taken the next paint."""
@@ -91,15 +95,16 @@ class PacedApp(App[None]):
         if self._wondering is not None and (not self._answers or self.wire.mute):
             self._wondering(time.monotonic())
             self._wondering = None
-        if (self._ask or (self._wondering is not None and self.wire.ask())) and self._driver is not None:
+        driver = driver_of(self)
+        if (self._ask or (self._wondering is not None and self.wire.ask())) and driver is not None:
             self._ask = False
             self._told, self._wondering = self._wondering, None
-            self._driver.write(ASK)
+            driver.write(ASK)
 
     @property
     def _answers(self) -> bool:
         """Whether there is a terminal that can be asked."""
-        return type(self._driver).__name__ == "LinuxDriver"
+        return is_on_terminal(self)
 
     def on_cursor_position(self, event: events.CursorPosition) -> None:
         """The terminal has taken what was sent before it was asked."""
@@ -108,7 +113,7 @@ class PacedApp(App[None]):
             told(event.time)
         self._ask = self.wire.answered(event.time)
         self._ask_behind()
-        log.debug("the terminal answered after %.3f s; window %d bytes", self.wire.delay, self.wire.window)
+        log.debug("the terminal answered after %s s; window %d bytes", self.wire.delay, self.wire.window)
         self._let_go()
 
     def _hold(self) -> None:
@@ -142,9 +147,11 @@ class PacedApp(App[None]):
 
     def take_answer(self, patience: float = 3.0) -> None:
         """After the end: takes the answer that a slow line still owes, which else would be typed into the
-        shell. Waits `patience` seconds at most."""
+        shell. Waits `patience` seconds at most, and not long for a terminal that has never answered."""
         if not self.wire.waits or not sys.stdin.isatty():
             return
+        if self.wire.delay is None:
+            patience = min(patience, UNKNOWN)
         import termios
         import tty
 

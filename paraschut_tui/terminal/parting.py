@@ -12,20 +12,41 @@ from typing import IO, Any, cast
 
 from textual.app import App
 
+from .textual_compat import is_on_terminal
+
 LOOK = 2.0
 """Seconds between two looks at whether the terminal is still there."""
 
 
-def part_well(app: App[Any]) -> None:
-    """Has `app` exit on SIGTERM and SIGHUP, so that the terminal is restored, and when its terminal is gone;
-    the exit status tells the signal. To be called once it runs."""
+def _ending_signals() -> frozenset[int]:
+    """The signals that end a process which does not handle them, but for those that tell of its own errors
+    (SIGSEGV and its like cannot be handled) and those that Python handles."""
+    kept = {"KILL", "STOP", "CHLD", "CONT", "TSTP", "TTIN", "TTOU", "URG", "WINCH", "PIPE", "XFSZ"}
+    kept |= {"SEGV", "BUS", "FPE", "ILL", "ABRT", "IOT", "TRAP", "SYS", "CLD", "INFO", "EMT"}
+    named = {number for number in signal.Signals if number.name.removeprefix("SIG") not in kept}
+    first, last = getattr(signal, "SIGRTMIN", 0), getattr(signal, "SIGRTMAX", 0)
+    return frozenset({*map(int, named), *(range(first, last + 1) if first else ())})
+
+
+ENDING_SIGNALS = _ending_signals()
+
+
+def heed_signals(app: App[Any]) -> None:
+    """Have `app` exit on each signal that would end it, so that the terminal is restored; the exit status is
+    128 and the signal. To be called before it takes the terminal."""
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in ENDING_SIGNALS:
         try:
             loop.add_signal_handler(number, _leave, app, number)
+        except OSError:
+            continue  # the C library keeps this one for itself
         except (RuntimeError, ValueError):
             return  # not in the main thread (a test): signals are somebody else's business
-    if type(app._driver).__name__ == "LinuxDriver" and sys.__stdin__ is not None:
+
+
+def watch_terminal(app: App[Any]) -> None:
+    """Have `app` exit when its terminal is gone. To be called once it runs."""
+    if is_on_terminal(app) and sys.__stdin__ is not None:
         # Who is not the terminal's own session gets no SIGHUP, and Textual would read its end over and over.
         descriptor = sys.__stdin__.fileno()
         app.set_interval(LOOK, lambda: None if os.isatty(descriptor) else _leave(app, signal.SIGHUP))

@@ -17,11 +17,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 
 from .glass import Glass
-
-try:
-    from textual._compositor import ChopsUpdate, LayoutUpdate
-except ImportError:  # a Textual that has another compositor
-    ChopsUpdate = LayoutUpdate = None  # type: ignore[assignment,misc]  # the names stand for "unknown" then
+from .textual_compat import ChopsUpdate, LayoutUpdate
 
 _ATTRIBUTES = (
     ("bold", "1"),

@@ -22,6 +22,7 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Input
 
 from .paced import PacedApp
+from .textual_compat import UNREADABLE
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,13 @@ class Question(ModalScreen[Result], Generic[Result]):
     def takes_unseen(self, key: str) -> bool:
         """Whether a key does no harm that was pressed without seeing the dialog."""
         return key == "escape"
+
+    def understands(self, key: str) -> bool:
+        """Whether a key means something here. Any other cancels."""
+        return True
+
+    def cancel(self) -> None:
+        """Close without an answer."""
 
     def takes(self, event: events.Key) -> bool:
         """Whether a key is for the dialog."""
@@ -98,8 +106,14 @@ class InTurnApp(PacedApp):
         if self._readings:  # what is being read is for this key, too: the first jobs, say
             await self._settled()
         screen = self.screen
-        if isinstance(screen, Question) and isinstance(event, events.Key) and not screen.takes(event):
-            return
+        if isinstance(screen, Question):
+            if _cancels(screen, event):
+                self.forget_typed()  # what came together with it may be the rest of the same
+                screen.cancel()
+                await self._settled()
+                return
+            if isinstance(event, events.Key) and not screen.takes(event):
+                return
         await super().on_event(event)
         letter = isinstance(event, events.Key) and event.is_printable and isinstance(self.focused, Input)
         if letter and not isinstance(screen, Question):
@@ -160,6 +174,15 @@ class InTurnApp(PacedApp):
             screen.painted_at = time.monotonic()
             self.tell_when_taken(screen.now_seen)
         super()._display(screen, renderable)
+
+
+def _cancels(question: Question[object], event: events.Key | events.Paste) -> bool:
+    """Whether what came is nothing that the question understands."""
+    if isinstance(event, events.Paste):
+        return not question.understands("paste")
+    if event.key == UNREADABLE:
+        return not question.understands(UNREADABLE)
+    return question.was_seen(event.time) and not question.understands(event.key)
 
 
 async def _reached(pump: MessagePump) -> None:

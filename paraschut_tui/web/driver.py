@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+from textual.drivers import web_driver
 from textual.drivers.web_driver import WebDriver
 from textual.messages import ExitApp
+
+from ..terminal.textual_compat import read_by_tokens
+
+read_by_tokens(web_driver)
 
 
 class TabDriver(WebDriver):

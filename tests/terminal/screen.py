@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pexpect
 import psutil
@@ -14,6 +16,12 @@ import pyte
 
 ASKS = b"\x1b[6n"
 """What asks a terminal where its cursor is."""
+
+ON_WHILE_IT_RUNS = (1049, 1000, 1003, 1006, 1015, 2004, 1004)
+"""Modes of the terminal: alternate screen, mouse, pastes, focus."""
+
+OFF_WHILE_IT_RUNS = (25, 7)
+"""Modes of the terminal: cursor, lines that wrap."""
 
 PATIENCE = 60.0
 """Seconds that anything may take before a test fails."""
@@ -59,6 +67,7 @@ class Terminal:
             timeout=PATIENCE,
         )
         self.process.delaybeforesend = None
+        self._attributes = self.attributes()
 
     @property
     def cpu(self) -> float:
@@ -173,17 +182,22 @@ class Terminal:
 
     @property
     def restored(self) -> bool:
-        """Whether the program left the alternate screen, showed the cursor and let go of the mouse."""
+        """Whether the program left the alternate screen, showed the cursor, gave up the mouse and all other
+        modes, and the terminal echoes as before."""
 
         def last(on: bytes, off: bytes) -> bool:
             return self.raw.rfind(off) >= self.raw.rfind(on)
 
         return (
             b"\x1b[?1049l" in self.raw
-            and last(b"\x1b[?1049h", b"\x1b[?1049l")
-            and last(b"\x1b[?25l", b"\x1b[?25h")
-            and last(b"\x1b[?1000h", b"\x1b[?1000l")
+            and all(last(b"\x1b[?%dh" % mode, b"\x1b[?%dl" % mode) for mode in ON_WHILE_IT_RUNS)
+            and all(last(b"\x1b[?%dl" % mode, b"\x1b[?%dh" % mode) for mode in OFF_WHILE_IT_RUNS)
+            and self.attributes() == self._attributes
         )
+
+    def attributes(self) -> list[Any]:
+        """How the terminal treats what is typed (termios): echo, lines, signals."""
+        return termios.tcgetattr(self.process.fileno())
 
     def close(self) -> None:
         if self.process.isalive():
