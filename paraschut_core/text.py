@@ -22,6 +22,17 @@ _BREAKS = re.compile("[\t\n]")
 REPLACEMENT = "\ufffd"
 
 
+_MOST_MARKS = 8  # on one character
+
+_DISPUTED = re.compile(
+    "[\U0001f1e6-\U0001f1ff]"  # flags are spelt with these
+    "|[\ufe00-\ufe0f\U0001f3fb-\U0001f3ff]"  # how a character is to look
+    f"|[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{{{_MOST_MARKS + 1},}}"
+    "|[\u0378-\u2fff\ua000-\uabff\ufb00-\ufdff\U00010000-\U0001f1e5\U0001f200-\U0010ffff]"
+)
+_JOINER = re.compile("(?<=[\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])\u200d")  # of two emoji to one
+
+
 def _picture(match: re.Match[str]) -> str:
     code = ord(match.group())
     if code < 0x20:
@@ -34,9 +45,35 @@ def clean(text: object) -> str:
     return _UNSAFE.sub(_picture, str(text))
 
 
+def steady(text: str) -> str:
+    """Clean text without what terminals draw in different numbers of columns, so that all lines keep theirs.
+
+    The letters that flags are made of become letters, what only tells how an emoji is to look goes, marks
+    piled up on one character are cut to a few, and characters newer than this Python are replaced.
+    """
+    return text if text.isascii() else _DISPUTED.sub(_settled, text)
+
+
+def _settled(match: re.Match[str]) -> str:
+    found = match.group()
+    if len(found) > 1:
+        return found[:_MOST_MARKS]
+    code = ord(found)
+    if 0x1F1E6 <= code <= 0x1F1FF:
+        return chr(ord("A") + code - 0x1F1E6)
+    if 0xFE00 <= code <= 0xFE0F or 0x1F3FB <= code <= 0x1F3FF:
+        return ""
+    import unicodedata  # only such characters are worth loading it
+
+    return REPLACEMENT if unicodedata.category(found) == "Cn" else found
+
+
 def clean_line(text: object, limit: int | None = None) -> str:
-    """Text for one line: as `clean`, with tabs and newlines as spaces, cut to `limit` characters."""
-    line = _BREAKS.sub(" ", clean(text))
+    """Text for one line: as `clean` and `steady`, tabs and newlines as spaces, cut to `limit` characters."""
+    line = str(text)
+    if not line.isascii():
+        line = _JOINER.sub("", line)
+    line = steady(_BREAKS.sub(" ", clean(line)))
     if limit is not None and len(line) > limit:
         return line[: max(limit - 1, 0)] + "…"
     return line

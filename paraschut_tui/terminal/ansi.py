@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -12,10 +10,9 @@ from rich.color import Color
 from rich.style import Style
 
 from paraschut_core.logs import ESCAPE
-from paraschut_core.text import REPLACEMENT, clean
+from paraschut_core.text import clean, steady
 
 TAB = 8
-_MOST_MARKS = 8  # on one character
 _MOST_PARAMETERS = 64  # of one colour sequence; what follows is ignored
 
 
@@ -88,35 +85,6 @@ def parse(text: str) -> Styled:
         spans.append(Span(length, length + len(piece), _style(pen)))
     parts.append(piece)
     return Styled("".join(parts), tuple(spans))
-
-
-_DISPUTED = re.compile(
-    "[\U0001f1e6-\U0001f1ff]"  # flags are spelt with these
-    "|[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]"  # how an emoji is to look
-    f"|[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{{{_MOST_MARKS + 1},}}"
-    "|[\u0378-\u2fff\ua000-\uabff\ufb00-\ufdff\U00010000-\U0001f1e5\U0001f200-\U0010ffff]"
-)
-
-
-def steady(text: str) -> str:
-    """Clean text without what terminals draw in different numbers of columns, so that all lines keep theirs.
-
-    The letters that flags are made of become letters, what only tells how an emoji is to look goes, marks
-    piled up on one character are cut to a few, and characters newer than this Python are replaced.
-    """
-    return text if text.isascii() else _DISPUTED.sub(_settled, text)
-
-
-def _settled(match: re.Match[str]) -> str:
-    found = match.group()
-    if len(found) > 1:
-        return found[:_MOST_MARKS]
-    code = ord(found)
-    if 0x1F1E6 <= code <= 0x1F1FF:
-        return chr(ord("A") + code - 0x1F1E6)
-    if 0xFE0E <= code <= 0xFE0F or 0x1F3FB <= code <= 0x1F3FF:
-        return ""
-    return REPLACEMENT if unicodedata.category(found) == "Cn" else found
 
 
 def _printable(text: str, column: int) -> str:

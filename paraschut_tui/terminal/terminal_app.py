@@ -44,7 +44,7 @@ class TerminalApp(App[Result], Generic[Result]):
         """Return the exit status.
 
         Raises:
-            BaseException: the error that ended the app. The command line tells it in one line, and keeps the rest.
+            BaseException: the error that ended the app; the command line tells it in one line.
         """
         if self.fault is not None:
             raise self.fault

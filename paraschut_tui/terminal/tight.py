@@ -16,6 +16,7 @@ from rich.style import Style
 from textual.geometry import Region
 from textual.strip import Strip
 
+from .fit import fitted
 from .glass import Glass
 from .textual_compat import ChopsUpdate, LayoutUpdate
 
@@ -127,6 +128,7 @@ def _pen(console: Console) -> Pen:
 
 def _put(pen: Pen, glass: Glass, x: int, y: int, strip: Strip) -> None:
     """Writes what of a strip is not there yet."""
+    strip = fitted(strip)
     for first, last in glass.put(x, y, strip):
         pen.move(x + first, y)
         pen.write(strip.crop(first, last))
