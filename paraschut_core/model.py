@@ -64,7 +64,9 @@ class Ending(NamedTuple):
     """How a job came to its end, as far as anybody can tell.
 
     `reason` is one line for people ("exit status 3", "time limit", "out of memory on n12").
-    `exit_status` and `signal` are None where unknown. `record` is the scheduler's own record.
+    `exit_status` and `signal` are None where unknown. `record` is the scheduler's own record. `kind` and
+    `source` are codes of ends.py ('': not told). Not `confirmed`: its wrapper saw exit status 0 after a
+    signal to end it, so that only the scheduler's account can say whether it is complete.
     """
 
     reason: str
@@ -72,6 +74,9 @@ class Ending(NamedTuple):
     signal: int | None = None
     host: str = ""
     record: Mapping[str, Any] = {}
+    kind: str = ""
+    source: str = ""
+    confirmed: bool = True
 
 
 class LiveJob(NamedTuple):
@@ -165,7 +170,8 @@ class Batch(NamedTuple):
 class JobRow(NamedTuple):
     """The fields of a job that lists and grids show, without its metadata.
 
-    `executor` is the identity of the one that it was submitted by; None where nobody knows.
+    `executor` is the identity of the one that it was submitted by; None where nobody knows. `ending` and what
+    follows from `exit_status` on are of its latest attempt's end; `kind` and `source` are codes of ends.py.
     """
 
     key: JobKey
@@ -185,6 +191,10 @@ class JobRow(NamedTuple):
     exit_status: int | None = None
     signal: int | None = None
     executor: str | None = None
+    kind: str = ""
+    source: str = ""
+    confirmed: bool = True
+    ended_at: float | None = None
 
 
 class Spawn(NamedTuple):
@@ -228,12 +238,17 @@ class Action(NamedTuple):
 
 
 class Missing(NamedTuple):
-    """Why a job that should be online is taken for lost; `since` is when it was heard of last (epoch s)."""
+    """Why a job that should be online is not; `since` is when it was heard of last (epoch s).
+
+    `kind` is a code of ends.py: of those in LOST nobody knows how they ended. Not `confirmed`: see Ending.
+    """
 
     reason: str
     since: float
     exit_status: int | None = None
     signal: int | None = None
+    kind: str = ""
+    confirmed: bool = True
 
 
 class DatabaseHealth(NamedTuple):

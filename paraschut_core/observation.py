@@ -6,21 +6,26 @@ import logging
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
-from .db.history import record_ending
+from . import ends
+from .db.history import forget_ending, note_codes, read_ending_in, record_ending
 from .db.jobs import read_online_rows, read_rows
 from .db.poll import PollRecord
 from .db.spawns import read_live_spawns
-from .db.submitting import read_tokens
+from .db.submitting import complete_by_account, read_tokens
 from .errors import DatabaseError
 from .identity import same_user
 from .model import (
     ENDED,
     ENDING,
+    HELD,
     ONLINE_STATES,
+    QUEUED,
     RUNNING,
     SPAWN,
+    STUCK,
     SUBMIT,
     Ending,
     JobKey,
@@ -33,23 +38,25 @@ from .workspace import Workspace
 
 log = logging.getLogger(__name__)
 
-GONE = "gone from the queue"
-"""The reason of a missing job of which nobody can tell more."""
-
-CUT_SHORT = "its submission was cut short, and nobody can tell whether it took place"
-"""The reason of a missing job whose id is not known."""
-
-UNSAID = "exit status 0 without set_complete"
-"""The reason of a missing job that ended as if all were well, but never said that it is complete."""
+WORDS = {
+    ends.GONE: "gone from the queue",
+    ends.CUT_SHORT: "its submission was cut short, and nobody can tell whether it took place",
+    ends.UNSAID: "exit status 0 without set_complete",
+}
+"""What people read of the kinds that are found out here."""
 
 ONLINE = frozenset({RUNNING, ENDING})
 """What a scheduler says of a job whose processes run."""
+
+WAITING = frozenset({QUEUED, HELD, STUCK})
+"""What it says of one that has none: after it has run, it was put back into the queue and will run again."""
 
 
 class Observed(NamedTuple):
     """What database and scheduler say together of the jobs that should be online.
 
-    `elsewhere` says of those that this scheduler cannot tell about in whose queue they are.
+    `elsewhere` says of those that this scheduler cannot tell about in whose queue they are. `silent` are
+    those that the last poll did not show, or showed as ended, while that proves nothing yet; and their ids.
     """
 
     live: dict[JobKey, LiveJob]
@@ -57,6 +64,7 @@ class Observed(NamedTuple):
     live_spawns: dict[JobKey, tuple[int, int]]
     elsewhere: dict[JobKey, str]
     spawn_ids: dict[JobKey, frozenset[str]]
+    silent: Mapping[JobKey, tuple[str, ...]] = MappingProxyType({})
 
 
 NOTHING = Observed({}, {}, {}, {}, {})
@@ -114,6 +122,7 @@ def observe(
     missing: dict[JobKey, Missing] = {}
     live_spawns: dict[JobKey, tuple[int, int]] = {}
     spawn_ids: dict[JobKey, frozenset[str]] = {}
+    silent: dict[JobKey, tuple[str, ...]] = {}
     for row in rows:
         own = spawns.get(row.key, ()) if row.state == SPAWN else ()
         ids = _ids(row, own)
@@ -121,10 +130,12 @@ def observe(
         if row.state == SPAWN:
             live_spawns[row.key] = (sum(1 for job in found if job.state in ONLINE), len(own))
             spawn_ids[row.key] = frozenset(job.id for job in found if job.state in ONLINE)
-        if found:
+        if _has_ended(row, found, record):
+            missing[row.key] = _as_told(row)
+        elif found:
             live[row.key] = min(found, key=lambda job: job.state not in ONLINE)
         elif is_missing(row, ids, record, now=now, grace=grace, proof=proof):
-            missing[row.key] = Missing(row.ending or GONE, _heard_of(row), row.exit_status, row.signal)
+            missing[row.key] = _as_told(row)
         elif (
             not ids
             and row.state == SUBMIT
@@ -133,12 +144,50 @@ def observe(
                 claim_lasts if row.claimed_by else grace  # nobody claimed it: it came so from elsewhere
             )
         ):
-            missing[row.key] = Missing(CUT_SHORT, _heard_of(row))
-        else:
+            missing[row.key] = _of_kind(ends.CUT_SHORT, row)
+        elif ids and row.rev <= record.rev:
             ending = _ending_in_queue(ids, record)
-            if ending is not None and row.rev <= record.rev:
-                missing[row.key] = Missing(ending.reason, _heard_of(row), ending.exit_status, ending.signal)
-    return Observed(live, missing, live_spawns, {}, spawn_ids)
+            if ending is not None:
+                missing[row.key] = _lost(ending, row)
+            elif all(record.absent.get(i, (0.0, 0))[1] for i in ids):
+                silent[row.key] = tuple(ids)
+    return Observed(live, missing, live_spawns, {}, spawn_ids, silent)
+
+
+def _has_ended(row: JobRow, found: Sequence[LiveJob], record: PollRecord) -> bool:
+    """Whether it was told how the job's latest attempt ended, so that no queue needs to be asked.
+
+    A scheduler may still show a job for a moment after its end; if it does so for longer, or has put the job
+    back into the queue, it runs it again. A spawn job has not ended with one of its processes.
+    """
+    if row.ended_at is None or row.state == SPAWN:
+        return False
+    if any(job.state in WAITING for job in found):
+        return False
+    return not found or record.polled_at - row.ended_at < ends.SETTLED_AFTER
+
+
+def _as_told(row: JobRow) -> Missing:
+    """What is known of the end of a job that is not in the queue."""
+    if row.ending is None:
+        return _of_kind(ends.GONE, row)
+    return Missing(row.ending, _heard_of(row), row.exit_status, row.signal, row.kind, row.confirmed)
+
+
+def _of_kind(kind: str, row: JobRow) -> Missing:
+    return Missing(WORDS[kind], _heard_of(row), kind=kind)
+
+
+def _lost(ending: Ending, row: JobRow) -> Missing:
+    return Missing(
+        ending.reason, _heard_of(row), ending.exit_status, ending.signal, ending.kind, ending.confirmed
+    )
+
+
+def _coded(ending: Ending, source: str = ends.ACCOUNT) -> Ending:
+    """The end with its codes, which an executor that somebody else wrote may not tell."""
+    kind = ending.kind or ends.kind_of(ending.reason, ending.exit_status, ending.signal)
+    return ending._replace(kind=kind, source=ending.source or source)
 
 
 def _heard_of(row: JobRow) -> float:
@@ -150,12 +199,14 @@ def _ending_in_queue(ids: Sequence[str], record: PollRecord) -> Ending | None:
     """How a job ended, if the queue still shows all of it as ended, and tells."""
     shown = [record.answer[i].ending for i in ids if i in record.answer]
     ending = shown[-1] if shown and len(shown) == len(ids) and None not in shown else None
-    return ending and _as_lost(ending)
+    return ending and _as_lost(_coded(ending))
 
 
 def _as_lost(ending: Ending) -> Ending:
     """How a job that is not complete ended: that all went well explains nothing."""
-    return ending._replace(reason=UNSAID) if ending.reason == "exit status 0" else ending
+    if ending.exit_status == 0 and ending.signal is None and ending.kind in (ends.EXIT, ends.COMPLETED):
+        return ending._replace(reason=WORDS[ends.UNSAID], kind=ends.UNSAID)
+    return ending
 
 
 def _ids(row: JobRow, spawns: Sequence[Spawn]) -> list[str]:
@@ -170,45 +221,71 @@ def _ids(row: JobRow, spawns: Sequence[Spawn]) -> list[str]:
 class Inquiries:
     """Remembers what the accounts were asked, so that they are asked seldom about what they do not know.
 
-    They lag behind the queue (Grid Engine's by ten seconds), so one answer "unknown" is not the last.
+    They lag behind the queue (Grid Engine's by ten seconds), so one answer "unknown" is not the last. Where
+    they give no answer at all, they are asked again for as long as it takes.
     """
 
     PAUSES = (0.0, 10.0, 60.0, 600.0)
-    """Seconds before the first, second, ... time that the same id is asked about; then never again."""
+    """Seconds before the first, second, ... time that the same id is asked about; then never again, unless
+    they could not be asked the last time."""
 
     def __init__(self) -> None:
         self._asked: dict[str, tuple[int, float]] = {}
+        self._unanswered: set[str] = set()
 
     def due(self, ids: Iterable[str], now: float) -> list[str]:
         """Those of `ids` to ask about now."""
         wanted = []
         for id_ in ids:
             times, at = self._asked.get(id_, (0, 0.0))
-            if times < len(self.PAUSES) and now - at >= self.PAUSES[times]:
+            if id_ in self._unanswered:
+                times = min(times, len(self.PAUSES) - 1)
+            if times < len(self.PAUSES) and abs(now - at) >= self.PAUSES[times]:
                 self._asked[id_] = (times + 1, now)
                 wanted.append(id_)
         return wanted
 
+    def note(self, ids: Iterable[str], *, answered: bool) -> None:
+        """Says whether the accounts gave an answer about these ids."""
+        if answered:
+            self._unanswered.difference_update(ids)
+        else:
+            self._unanswered.update(ids)
+
+
+_REFINED_FOR = 86400.0
+"""Seconds after its end for which the accounts are asked why a job ended that told itself how."""
+
 
 def explain_missing(
-    ws: Workspace, observed: Observed, rows: Mapping[JobKey, JobRow], inquiries: Inquiries
+    ws: Workspace,
+    observed: Observed,
+    rows: Mapping[JobKey, JobRow],
+    inquiries: Inquiries,
+    spawns: Mapping[JobKey, Sequence[Spawn]] = MappingProxyType({}),
 ) -> Observed:
-    """Asks the accounts once for all the missing whose reason is not known, and writes down what they say."""
+    """Asks the accounts for all the missing whose reason is not known, or vague, and for those that the queue
+    does not show any more; writes down what they say."""
+    now = time.time()
     asked: dict[str, JobRow] = {}
     shown: dict[JobKey, Ending] = {}
     for key, lost in observed.missing.items():
         row = rows[key]
-        if row.ending is not None:
-            continue
-        if lost.reason not in (GONE, CUT_SHORT):  # the queue itself tells, as long as it remembers the job
-            shown[key] = Ending(lost.reason, lost.exit_status, lost.signal)
-        elif lost.reason == GONE:
-            for i in _ids(row, ()):
-                asked[i] = row
+        if lost.kind == ends.GONE or (row.ending is not None and _is_vague(row, now)):
+            asked |= dict.fromkeys(_ids(row, spawns.get(key, ()) if row.state == SPAWN else ()), row)
+        elif row.ending is None and lost.kind not in ends.LOST:
+            # The queue itself tells, as long as it remembers the job.
+            shown[key] = Ending(
+                lost.reason, lost.exit_status, lost.signal, kind=lost.kind, source=ends.ACCOUNT
+            )
     if shown:
         _write_endings(ws, shown, rows)
-    now = time.time()
+    _take_back(ws, observed, rows)
     due = inquiries.due(sorted(asked), now)
+    # These are asked about at each poll: they will be missing soon, or have ended, or be seen again.
+    silent = {i: rows[key] for key, ids in observed.silent.items() for i in ids}
+    asked |= silent
+    due += sorted(silent)
     if not due:
         return observed
     since = min((row.submitted_at or row.changed_at) for row in asked.values()) - 60.0
@@ -216,17 +293,47 @@ def explain_missing(
         since = now - 86400.0  # submitted by a clock that is ahead: nobody knows when
     try:
         endings = ws.executor.explain(due, since)
+        failure = ws.executor.accounts_failure
     except Exception as error:  # noqa: BLE001 - a user's own executor may raise anything
-        log.info("%s cannot tell how jobs ended: %s", ws.executor.name, error)
-        return observed
-    missing = dict(observed.missing)
-    told = {asked[i].key: _as_lost(ending) for i, ending in endings.items() if i in asked}
-    told |= _last_words(ws, {asked[i].key for i in due} - told.keys())
-    for key, ending in told.items():
-        missing[key] = Missing(ending.reason, missing[key].since, ending.exit_status, ending.signal)
-    if told:
-        _write_endings(ws, told, rows)
-    return observed._replace(missing=missing)
+        endings, failure = {}, str(error) or type(error).__name__
+    inquiries.note(due, answered=not failure)
+    if failure:
+        log.info("%s cannot tell how jobs ended: %s", ws.executor.name, failure)
+    told: dict[JobKey, Ending] = {}
+    for i, ending in sorted(endings.items()):
+        if i in asked:  # of several spawns' ends, the one that explains most
+            key, ending = asked[i].key, _coded(ending)
+            told[key] = max(told.get(key, ending), ending, key=_weight)
+    told |= _last_words(ws, {asked[i].key for i in due} & observed.missing.keys() - told.keys())
+    return observed._replace(missing=observed.missing | _write_endings(ws, told, rows))
+
+
+def _take_back(ws: Workspace, observed: Observed, rows: Mapping[JobKey, JobRow]) -> None:
+    """Forgets how jobs ended that the scheduler has put back into the queue, and that will not say themselves
+    that they start again."""
+    again = [key for key in observed.live if rows[key].state == SUBMIT and rows[key].ended_at is not None]
+    if not again:
+        return
+    try:
+        with ws.db.transaction() as tx:
+            for key in again:
+                forget_ending(tx, key, rows[key].attempt)
+    except DatabaseError as error:
+        log.info("cannot take back how jobs ended: %s", error)
+
+
+def _weight(ending: Ending) -> int:
+    """How much an end explains: one that went well nothing, one that only a process's status tells little."""
+    return 0 if ending.exit_status == 0 and ending.signal is None else 1 if ending.kind in ends.VAGUE else 2
+
+
+def _is_vague(row: JobRow, now: float) -> bool:
+    """Whether the accounts may know more of a job's end than is written down."""
+    return (
+        row.source != ends.ACCOUNT
+        and (row.kind in ends.VAGUE or not row.confirmed)
+        and abs(now - (row.ended_at or 0.0)) < _REFINED_FOR
+    )
 
 
 def _last_words(ws: Workspace, keys: Iterable[JobKey]) -> dict[JobKey, Ending]:
@@ -234,20 +341,83 @@ def _last_words(ws: Workspace, keys: Iterable[JobKey]) -> dict[JobKey, Ending]:
     where nobody keeps accounts."""
     tokens = read_tokens(ws.reader, keys)
     try:
-        return {tokens[token]: ending for token, ending in ws.executor.last_words(list(tokens)).items()}
+        heard = ws.executor.last_words(list(tokens))
+        return {tokens[token]: _coded(ending, ends.LOG) for token, ending in heard.items()}
     except Exception as error:  # noqa: BLE001 - a user's own executor may raise anything
         log.info("%s cannot read the logs of jobs: %s", ws.executor.name, error)
         return {}
 
 
-def _write_endings(ws: Workspace, told: Mapping[JobKey, Ending], rows: Mapping[JobKey, JobRow]) -> None:
+def _write_endings(
+    ws: Workspace, told: Mapping[JobKey, Ending], rows: Mapping[JobKey, JobRow]
+) -> dict[JobKey, Missing]:
+    """Writes down what was told of ends, beside what is known of them; returns what is known then.
+
+    An exit status 0 after a signal completes the job if the scheduler's own verdict is that all went well.
+    """
+    if not told:
+        return {}
+    known: dict[JobKey, Missing] = {}
+    chain = False
     try:
         with ws.db.transaction() as tx:
             for key, ending in told.items():
-                # What the job's own wrapper said of this attempt is nearer to the truth: it stays.
-                record_ending(tx, key, rows[key].attempt, ending, overwrite=False)
+                row = rows[key]
+                before, its_chain = read_ending_in(tx, key, row.attempt)
+                if before is not None and _is_proof(before, ending):
+                    if complete_by_account(tx, ws.db, key, row.attempt):
+                        forget_ending(tx, key, row.attempt)
+                        chain |= its_chain
+                    continue
+                merged = _merged(before, ending)
+                if before is not None and merged == before._replace(
+                    source=merged.source, record=merged.record
+                ):
+                    note_codes(tx, key, row.attempt, merged, chain=its_chain)
+                elif merged != before:
+                    record_ending(tx, key, row.attempt, merged, chain=its_chain)
+                known[key] = _lost(merged, row)
     except DatabaseError:
-        pass  # read-only: the reason is shown all the same, and asked for again next time
+        # Read-only: the reason is shown all the same, and asked for again next time.
+        known = {key: _lost(_as_lost(ending), rows[key]) for key, ending in told.items()}
+    if chain:
+        _submit_next(ws)
+    return known
+
+
+def _is_proof(before: Ending, now: Ending) -> bool:
+    """Whether a command whose exit status 0 completes its job, and of which a signal made that doubtful, did
+    end well by its scheduler's own verdict."""
+    return before.source == ends.WRAPPER and not before.confirmed and now.kind == ends.COMPLETED
+
+
+def _merged(before: Ending | None, now: Ending) -> Ending:
+    """What is known of an end, of which another source told before."""
+    if before is None or before.kind in ends.LOST:
+        return _as_lost(now)
+    if before.source == ends.ACCOUNT or (
+        now.kind in ends.VAGUE | {ends.COMPLETED} and now.source != ends.ACCOUNT
+    ):
+        return before
+    if now.kind in ends.VAGUE | {ends.COMPLETED}:
+        # It knows no more than the wrapper, which is nearer to the truth. It was asked, and that is that.
+        return before._replace(source=ends.ACCOUNT, record={**before.record, **now.record})
+    return now._replace(
+        exit_status=before.exit_status if now.exit_status is None else now.exit_status,
+        signal=before.signal if now.signal is None else now.signal,
+        host=now.host or before.host,
+        record={**before.record, **now.record},
+    )
+
+
+def _submit_next(ws: Workspace) -> None:
+    """Submits what is next after a job that turned out to be complete, as it would have done itself."""
+    from .submission import submit_next
+
+    try:
+        submit_next(ws)
+    except Exception as error:  # noqa: BLE001 - a user's own executor may raise anything
+        log.warning("what is next was not submitted: %s", error)
 
 
 def confirm(ws: Workspace, observed: Observed, rows: Mapping[JobKey, JobRow]) -> Observed:
@@ -299,12 +469,13 @@ def examine(
         for key, own in spawns.items()
         if len(here[key]) < len(own) and key in rows and key not in observed.live
     }
-    if ws.executor.sees_jobs:
-        missing = {key: lost for key, lost in observed.missing.items() if key not in elsewhere}
-    else:
-        missing = {}  # nobody looked
-    observed = confirm(ws, observed._replace(missing=missing, elsewhere=elsewhere), rows)
-    return observed if inquiries is None else explain_missing(ws, observed, rows, inquiries)
+    missing = {key: lost for key, lost in observed.missing.items() if key not in elsewhere}
+    silent = {key: ids for key, ids in observed.silent.items() if key not in elsewhere}
+    if not ws.executor.sees_jobs:  # nobody looked: what the jobs' wrappers said is all that is known
+        missing = {key: lost for key, lost in missing.items() if rows[key].ended_at is not None}
+        silent = {}
+    observed = confirm(ws, observed._replace(missing=missing, elsewhere=elsewhere, silent=silent), rows)
+    return observed if inquiries is None else explain_missing(ws, observed, rows, inquiries, here)
 
 
 def _elsewhere(ws: Workspace, rows: Mapping[JobKey, JobRow]) -> dict[JobKey, str]:

@@ -6,10 +6,11 @@ import os
 import sys
 import time
 
+from . import ends
 from .db.connection import Database, who_am_i
-from .db.history import read_ending, record_ending
+from .db.history import add_event, read_ending, record_ending
 from .db.jobs import checked_id, read_info, write_info
-from .db.spawns import find_spawn, read_tokens, spawn_fields, start_spawn
+from .db.spawns import find_spawn, is_spawn_job, read_tokens, spawn_fields, start_spawn
 from .db.submitting import Running, complete, require_current, start
 from .errors import (
     DatabaseBusyError,
@@ -213,18 +214,59 @@ def complete_job(db: Database, key: JobKey, info: JobInfo | None) -> JobInfo:
     return info
 
 
-def record_exit(db: Database, key: JobKey, attempt: int, status: int, signal: int | None) -> None:
-    """Notes how this attempt's command ended, for whoever finds the job missing."""
-    if signal is not None:
-        reason = f"killed by signal {signal} ({signal_name(signal)})"
-    else:
-        reason = f"exit status {status}"
-    ending = Ending(reason, None if signal is not None else status, signal, os.uname().nodename)
+def record_exit(
+    db: Database,
+    key: JobKey,
+    attempt: int,
+    status: int,
+    signal: int | None,
+    told_to_end: int | None = None,
+    *,
+    chain: bool = False,
+) -> None:
+    """Notes how this attempt's command ended without completing the job.
+
+    Args:
+        told_to_end: the signal that came to end it before it ended by itself.
+        chain: what is next shall be submitted if this turns out to be complete.
+    """
+    ending = _ending(status, signal, told_to_end)
     token = own_token(key)
     with db.transaction() as tx:
         if token is not None:
             require_current(tx, key, token)
-        record_ending(tx, key, attempt, ending)
+        if is_spawn_job(tx, key):  # it has not ended with one of its processes
+            add_event(tx, key, attempt, None, None, f"a spawn ended: {ending.reason}")
+        else:
+            record_ending(tx, key, attempt, ending, chain=chain)
+
+
+def _ending(status: int, signal: int | None, told_to_end: int | None) -> Ending:
+    import signal as signals
+
+    host = os.uname().nodename
+    limit = cpu_limit()
+    if limit is not None and signals.SIGXCPU in (signal, told_to_end) and (signal or status == 0):
+        reason = f"CPU time limit {limit // 3600:02}:{limit // 60 % 60:02}:{limit % 60:02} (cput)"
+        number = int(signals.SIGXCPU)
+        return Ending(
+            reason, None if signal else status, number, host, kind=ends.CPU_LIMIT, source=ends.WRAPPER
+        )
+    if signal is not None:
+        reason = f"killed by signal {signal} ({signal_name(signal)})"
+        return Ending(reason, None, signal, host, kind=ends.SIGNAL, source=ends.WRAPPER)
+    if status == 0 and told_to_end is not None:
+        reason = f"exit status 0 after {signal_name(told_to_end)}, which is no proof that it is complete"
+        return Ending(reason, 0, told_to_end, host, kind=ends.SIGNAL, source=ends.WRAPPER, confirmed=False)
+    return Ending(f"exit status {status}", status, None, host, kind=ends.EXIT, source=ends.WRAPPER)
+
+
+def cpu_limit() -> int | None:
+    """The seconds of CPU time that each process here may use; None: as many as it likes."""
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_CPU)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
 
 
 def signal_name(number: int) -> str:

@@ -6,6 +6,7 @@ import time
 
 from . import polling
 from .db.connection import Transaction
+from .db.history import forget_ending
 from .db.poll import PollRecord
 from .db.spawns import (
     NewSpawn,
@@ -165,6 +166,7 @@ def resubmit(ws: Workspace, key: JobKey, count: int | None = None) -> int:
         spawns = read_spawns_in(tx, key)
         lost = [spawn.spawn_id for spawn in spawns if _is_lost(ws, spawn, record)]
         delete_spawns(tx, key, lost)
+        forget_ending(tx, key, info["attempt"])
         kept = [spawn for spawn in spawns if spawn.spawn_id not in lost]
         wanted = len(spawns) if count is None else count
         n = max(wanted - len(kept), 0)

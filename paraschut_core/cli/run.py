@@ -1,8 +1,12 @@
 """`paraschut run`: a plain command as a job: the start gate, the command, and how it ended written down.
 
 The command runs in this process's own process group, so that a scheduler's kill reaches it; signals that
-reach this process alone are passed on to it. From the moment that it is started, this process holds
-signals back, so that none can keep it from writing down the end.
+reach this process alone are passed on to it. Which those are, a third process of the group tells: a signal
+for all of them ends it. From the moment that the command is started, this process holds signals back, so that
+none can keep it from writing down the end.
+
+Exit status 0 after a signal that came to end the command does not complete the job: it may have saved what
+it had and left. That is written down as it is, and the scheduler's account decides.
 """
 
 from __future__ import annotations
@@ -12,21 +16,37 @@ import os
 import signal
 import sys
 import time
+from typing import NamedTuple
 
-from .. import runtime
+from .. import ends, runtime
 from ..errors import ConflictError, DatabaseBusyError, DatabaseError, UsageError
-from ..model import RUN, JobKey
+from ..model import DONE_STATES, RUN, JobKey
 from . import complain
 
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
 """What shells return for a command that cannot be run, and for one that is not there."""
 
-_FORWARDED = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGCONT")
+_FORWARDED = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGXCPU", "SIGUSR1", "SIGUSR2", "SIGCONT")
+_TOLD_ONLY = frozenset((signal.SIGUSR1, signal.SIGUSR2))
 _SENT_BY_TERMINAL = 0x80  # si_code SI_KERNEL: the terminal's keys signal the whole group themselves
-_FORWARD_AFTER = 1.0 if sys.platform != "darwin" else 0.0
-"""Seconds before a signal is passed on: one that was sent to the whole group has ended the command by then,
-or has set it about ending, and most commands take a second signal amiss."""
+_ENDING_FORWARD_AFTER = 1.0
+_FORWARD_AFTER = 0.25
+"""Seconds before a signal is passed on, one that ends commands and another: by then it is seen whether it was
+sent to the whole group, the command among it, and most commands take a second one amiss."""
+
+_LATE = 0.005
+"""Seconds within which one who signals a group has signalled all of it."""
+
+
+class Ended(NamedTuple):
+    """How a command ended: exit status, or the signal that ended it; `told_to_end` is the signal that came
+    from outside to end it before that (None: none did)."""
+
+    status: int
+    signal: int | None = None
+    told_to_end: int | None = None
+
 
 _USAGE = "Write: paraschut run [BATCH JOB] [--submit] -- COMMAND [ARGUMENT]..."
 
@@ -42,15 +62,15 @@ def run(arguments: list[str], config: str | None, database: str | None) -> int:
         os.environ["PARASCHUT_DB"] = os.path.abspath(os.path.expanduser(database))
     key = runtime.key_of(*key_words)
     attempt = runtime.patiently(lambda: _start(key), (DatabaseBusyError,), _pause)
-    status, signal_number = execute(command)
+    ended = execute(command)
     try:
         written = runtime.patiently(
-            lambda: _write_end(key, attempt, status, signal_number), (DatabaseError,), _pause
+            lambda: _write_end(key, attempt, ended, chain=submit), (DatabaseError,), _pause
         )
     except DatabaseError as error:
-        ended = f"signal {signal_number}" if signal_number else f"exit status {status}"
+        how = f"signal {ended.signal}" if ended.signal else f"exit status {ended.status}"
         complain(
-            f"the command of job {key} ended with {ended}, but that cannot be written down: {error} "
+            f"the command of job {key} ended with {how}, but that cannot be written down: {error} "
             f"If it did its work, say so later: paraschut set {key.batch_id} {key.job_index} state=complete"
         )
         return 1
@@ -59,7 +79,7 @@ def run(arguments: list[str], config: str | None, database: str | None) -> int:
         return 1
     if written and submit:
         runtime.submit_what_is_next()
-    return 128 + signal_number if signal_number else status
+    return 128 + ended.signal if ended.signal else ended.status
 
 
 def parse(arguments: list[str]) -> tuple[tuple[int | None, int | None], bool, list[str]]:
@@ -99,7 +119,7 @@ def _start(key: JobKey) -> int:
     return attempt
 
 
-def _write_end(key: JobKey, attempt: int, status: int, signal_number: int | None) -> bool:
+def _write_end(key: JobKey, attempt: int, ended: Ended, *, chain: bool) -> bool:
     """Writes down how the command ended; True if the job is complete.
 
     What the job wrote about itself meanwhile (complete, a state of the user's) stays as it is.
@@ -111,11 +131,12 @@ def _write_end(key: JobKey, attempt: int, status: int, signal_number: int | None
                 f"Job {key} is at attempt {info['attempt']} by now, this was attempt {attempt}: how it "
                 "ended is not written down."
             )
-        if status == 0 and signal_number is None:
-            if info["state"] == RUN:
+        if ended.status == 0 and ended.signal is None:
+            if ended.told_to_end is None and info["state"] == RUN:
                 runtime.complete_job(db, key, info)
-            return True
-        runtime.record_exit(db, key, attempt, status, signal_number)
+            if ended.told_to_end is None or info["state"] in DONE_STATES:
+                return True
+        runtime.record_exit(db, key, attempt, ended.status, ended.signal, ended.told_to_end, chain=chain)
     return False
 
 
@@ -130,23 +151,80 @@ def _pause(seconds: float) -> None:
 # ------------------------------------------------------------------------------------ the command
 
 
-def execute(command: list[str]) -> tuple[int, int | None]:
-    """Runs a command to its end: (exit status, None), or (0, signal) if a signal ended it."""
+def execute(command: list[str]) -> Ended:
+    """Runs a command to its end."""
     # A parent that ignores SIGCHLD would have the system throw the exit status away.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     forwarded = {getattr(signal, name) for name in _FORWARDED}
     # What is ignored from the start on (nohup) stays so, for the command too.
     forwarded = {number for number in forwarded if signal.getsignal(number) != signal.SIG_IGN}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*forwarded, signal.SIGCHLD})
+    witness = _Witness(forwarded)
     try:
         pid = _spawn(command, before)
     except OSError as error:
-        return _not_started(command[0], error), None
-    wait_status = _wait(pid, forwarded)
-    _forget(forwarded)
+        return Ended(_not_started(command[0], error))
+    witness.start()
+    told: list[int] = []
+    wait_status = _wait(pid, forwarded, witness, told)
+    witness.close()
+    if wait_status == 0 and not told and sys.platform != "darwin":
+        # A signal for the whole group may reach the command first, which leaves at once.
+        late = signal.sigtimedwait(forwarded, _LATE)
+        told += [late.si_signo] if late else []
+    told += _forget(forwarded)
+    told_to_end = next((number for number in told if ends.ends_a_job(runtime.signal_name(number))), None)
     if os.WIFSIGNALED(wait_status):
-        return 0, os.WTERMSIG(wait_status)
-    return os.WEXITSTATUS(wait_status), None
+        return Ended(0, os.WTERMSIG(wait_status), told_to_end)
+    return Ended(os.WEXITSTATUS(wait_status), None, told_to_end)
+
+
+class _Witness:
+    """A process of this group that does nothing: a signal for the whole group ends it, one for this process
+    alone does not. It ends by itself with this process."""
+
+    def __init__(self, signals: set[signal.Signals]) -> None:
+        self._signals = signals
+        self._pid = 0
+        self._pipe = -1
+
+    def start(self) -> None:
+        """Has one from now on; without one, every signal is passed on."""
+        self.close()
+        try:
+            end, self._pipe = os.pipe()  # not inherited by anybody else
+            self._pid = os.posix_spawnp(
+                "cat",
+                ["cat"],
+                {"PATH": os.environ.get("PATH", os.defpath)},
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, end, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+                    (os.POSIX_SPAWN_DUP2, 1, 2),
+                ],
+                setsigmask=(),
+                setsigdef=self._signals,
+            )
+            os.close(end)
+        except OSError:
+            self._pid = 0
+
+    def has_ended(self) -> bool:
+        """Whether it was ended since it was started, which is told once: then there is another one."""
+        if not self._pid or os.waitpid(self._pid, os.WNOHANG) == (0, 0):
+            return False
+        self._pid = 0
+        self.start()
+        return True
+
+    def close(self) -> None:
+        if self._pipe >= 0:
+            os.close(self._pipe)
+            self._pipe = -1
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+            self._pid = 0
 
 
 def _spawn(command: list[str], mask: set[int | signal.Signals]) -> int:
@@ -187,39 +265,69 @@ def _not_started(name: str, error: OSError) -> int:
     return NOT_EXECUTABLE
 
 
-def _wait(pid: int, forwarded: set[signal.Signals]) -> int:
-    """The wait status of the command once it has ended; passes signals on to it meanwhile."""
+def _wait(pid: int, forwarded: set[signal.Signals], witness: _Witness, told: list[int]) -> int:
+    """The wait status of the command once it has ended; passes signals on to it meanwhile.
+
+    Args:
+        told: gets the signals that came.
+    """
     due: dict[int, float] = {}
     while True:
-        number = _next_signal({*forwarded, signal.SIGCHLD}, min(due.values(), default=None))
+        number, for_all = _next_signal({*forwarded, signal.SIGCHLD}, min(due.values(), default=None))
         if number == signal.SIGCHLD:
-            done, status = os.waitpid(pid, os.WNOHANG)
-            if done:
-                return status
+            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                if _used_its_cpu_time(pid):
+                    told.append(signal.SIGXCPU)
+                return os.waitpid(pid, 0)[1]
         elif number is not None:
-            wait = 0.0 if number == signal.SIGCONT else _FORWARD_AFTER
-            due.setdefault(number, time.monotonic() + wait)
+            told.append(number)
+            if not for_all:
+                due.setdefault(number, time.monotonic() + _forward_after(number))
+        if witness.has_ended():
+            due.clear()  # the command has got them, too
         for ready in [n for n, at in due.items() if at <= time.monotonic()]:
             del due[ready]
             os.kill(pid, ready)  # not waited for yet, so the number is still its
 
 
-def _forget(signals: set[signal.Signals]) -> None:
-    """Takes away the signals that came for the command and are not needed any more."""
+def _used_its_cpu_time(pid: int) -> bool:
+    """Whether a process that has ended, and was not waited for, had used up the CPU time that it may use:
+    then it was sent a signal that this process knows nothing of."""
+    limit = runtime.cpu_limit()
+    if limit is None or sys.platform == "darwin":
+        return False
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return False
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") >= limit
+
+
+def _forward_after(number: int) -> float:
+    if number == signal.SIGCONT or sys.platform == "darwin":
+        return 0.0
+    return _FORWARD_AFTER if number in _TOLD_ONLY else _ENDING_FORWARD_AFTER
+
+
+def _forget(signals: set[signal.Signals]) -> list[int]:
+    """Takes away the signals that came and are not needed any more; returns which."""
+    taken = []
     while signals & signal.sigpending():
-        signal.sigwait(signals)
+        taken.append(int(signal.sigwait(signals)))
+    return taken
 
 
-def _next_signal(wanted: set[signal.Signals], until: float | None) -> int | None:
-    """Waits for one of these signals, until a time; what the terminal sent is for the group already."""
+def _next_signal(wanted: set[signal.Signals], until: float | None) -> tuple[int | None, bool]:
+    """Waits for one of these signals, until a time (then None); also whether it is known that the command
+    gets it too, as what comes from the terminal."""
     if sys.platform == "darwin":
-        return signal.sigwait(wanted)  # without a time: there a signal is passed on with the next one
+        return signal.sigwait(wanted), False  # without a time: there a signal is passed on with the next one
     if until is None:
         found = signal.sigwaitinfo(wanted)
     else:
         late = signal.sigtimedwait(wanted, max(until - time.monotonic(), 0))
         if late is None:
-            return None
+            return None, False
         found = late
-    from_terminal = found.si_code == _SENT_BY_TERMINAL and found.si_signo != signal.SIGCHLD
-    return None if from_terminal else found.si_signo
+    return found.si_signo, found.si_code == _SENT_BY_TERMINAL and found.si_signo != signal.SIGCHLD

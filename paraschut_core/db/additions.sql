@@ -39,3 +39,21 @@ CREATE TRIGGER job_recounted AFTER UPDATE OF BatchID, state, priority ON job
   INSERT INTO counter VALUES (NEW.BatchID, NEW.priority, NEW.state, 1)
     ON CONFLICT (BatchID, priority, state) DO UPDATE SET n = n + 1;
 END;
+
+-- addition ended: how attempts ended, as codes (ends.py), beside the words in `ending`. `at` is that row's: a job of
+-- an earlier version writes over the one and knows nothing of the other.
+CREATE TABLE IF NOT EXISTS ended (
+  BatchID   INTEGER NOT NULL,
+  JobIndex  INTEGER NOT NULL,
+  attempt   INTEGER NOT NULL,
+  at        REAL NOT NULL,
+  kind      TEXT NOT NULL,
+  source    TEXT NOT NULL,     -- who said so
+  confirmed INTEGER NOT NULL,  -- 0: exit status 0 after a signal to end it, of which only the account can say more
+  chain     INTEGER NOT NULL,  -- 1: what is next shall be submitted if it turns out to be complete
+  PRIMARY KEY (BatchID, JobIndex, attempt)
+) WITHOUT ROWID;
+
+CREATE TRIGGER IF NOT EXISTS ending_deleted AFTER DELETE ON ending BEGIN
+  DELETE FROM ended WHERE BatchID = OLD.BatchID AND JobIndex = OLD.JobIndex AND attempt = OLD.attempt;
+END;

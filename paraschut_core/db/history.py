@@ -6,11 +6,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..ends import kind_of_words
 from ..errors import UsageError
 from ..identity import same_user
 from ..model import Action, Ending, Event, JobKey
 from .codec import decode, encode
-from .connection import Database, Transaction
+from .connection import Database, Row, Transaction
 
 _EVENT = 'at, BatchID, JobIndex, attempt, who, "from", "to", why, detail'
 
@@ -117,24 +118,14 @@ def _object(text: str | None) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------ endings
 
 
-def record_ending(
-    tx: Transaction, key: JobKey, attempt: int, ending: Ending, *, overwrite: bool = True
-) -> bool:
-    """Keeps how an attempt ended, in the history too; without `overwrite`, what is known already stays.
+def record_ending(tx: Transaction, key: JobKey, attempt: int, ending: Ending, *, chain: bool = False) -> None:
+    """Keeps how an attempt ended, in the history too, in place of what was kept of it before.
 
-    Returns:
-        whether it was written.
+    Args:
+        chain: what is next shall be submitted if the job turns out to be complete.
     """
-    changed = tx.connection.execute(
-        "INSERT INTO ending VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT (BatchID, JobIndex, attempt) DO "
-        + (
-            "UPDATE SET at = excluded.at, reason = excluded.reason, exit_status = excluded.exit_status,"
-            " signal = excluded.signal, hostname = excluded.hostname, record = excluded.record,"
-            " rev = excluded.rev"
-            if overwrite
-            else "NOTHING"
-        ),
+    tx.connection.execute(
+        "INSERT OR REPLACE INTO ending VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             *key,
             attempt,
@@ -146,22 +137,58 @@ def record_ending(
             json.dumps(dict(ending.record), default=str) if ending.record else None,
             tx.rev,
         ),
-    ).rowcount
-    if changed > 0:
-        add_event(tx, key, attempt, None, None, f"ended: {ending.reason}")
-    return changed > 0
+    )
+    tx.connection.execute(
+        "INSERT OR REPLACE INTO ended VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (*key, attempt, tx.at, ending.kind, ending.source, ending.confirmed, chain),
+    )
+    add_event(tx, key, attempt, None, None, f"ended: {ending.reason}")
+
+
+_ENDED = """ LEFT JOIN ended d ON d.BatchID = e.BatchID AND d.JobIndex = e.JobIndex AND d.attempt = e.attempt
+ AND d.at = e.at"""
+"""The codes of an end `e`. Those of another time are of what a job of an earlier version wrote over."""
 
 
 def read_ending(db: Database, key: JobKey, attempt: int) -> Ending | None:
     """How that attempt ended, where anybody told."""
-    rows = db.rows(
-        "SELECT reason, exit_status, signal, hostname, record FROM ending"
-        " WHERE BatchID = ? AND JobIndex = ? AND attempt = ?",
-        (*key, attempt),
-    )
-    for reason, status, signal, host, record in rows:
-        return Ending(reason, status, signal, host or "", _object(record))
+    return _as_ending(db.rows(_READ_ENDING, (*key, attempt)))
+
+
+def read_ending_in(tx: Transaction, key: JobKey, attempt: int) -> tuple[Ending | None, bool]:
+    """The same inside a transaction, and whether what is next shall be submitted once it is complete."""
+    rows = tx.connection.execute(_READ_ENDING, (*key, attempt)).fetchall()
+    return _as_ending(rows), any(row[-1] for row in rows)
+
+
+_READ_ENDING = (
+    "SELECT e.reason, e.exit_status, e.signal, e.hostname, e.record, d.kind, d.source, d.confirmed, d.chain"
+    f" FROM ending e{_ENDED} WHERE e.BatchID = ? AND e.JobIndex = ? AND e.attempt = ?"
+)
+
+
+def _as_ending(rows: Sequence[Row]) -> Ending | None:
+    for reason, status, signal, host, record, kind, source, confirmed, _ in rows:
+        kind = kind or kind_of_words(reason)
+        return Ending(reason, status, signal, host or "", _object(record), kind, source or "", confirmed != 0)
     return None
+
+
+def note_codes(tx: Transaction, key: JobKey, attempt: int, ending: Ending, *, chain: bool) -> None:
+    """Keeps the codes alone of an end that is written down: another source was asked, and knew no more."""
+    tx.connection.execute(
+        "INSERT OR REPLACE INTO ended SELECT BatchID, JobIndex, attempt, at, ?, ?, ?, ? FROM ending"
+        " WHERE BatchID = ? AND JobIndex = ? AND attempt = ?",
+        (ending.kind, ending.source, ending.confirmed, chain, *key, attempt),
+    )
+
+
+def forget_ending(tx: Transaction, key: JobKey, attempt: int) -> None:
+    """Takes back what was kept of an attempt's end: it goes on after all."""
+    for table in ("ending", "ended"):
+        tx.connection.execute(
+            f"DELETE FROM {table} WHERE BatchID = ? AND JobIndex = ? AND attempt = ?", (*key, attempt)
+        )
 
 
 # ------------------------------------------------------------------------------------ acts of users

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ..ends import kind_of_words
 from ..errors import ConflictError, DuplicateJobError, MetadataError, UnknownJobError, UsageError
 from ..model import BatchJobs, JobInfo, JobKey, JobRow, name_text
 from .codec import decode, encode
@@ -30,10 +31,13 @@ INFO_COLUMNS = (
 _ROW = (
     "j.BatchID, j.JobIndex, j.state, j.priority, j.attempt, j.ClusterID, j.submit_id, j.hostname,"
     " j.subtime, j.changed_at, e.reason, j.rev, j.submitted_at, j.started_at, j.claimed_by,"
-    " e.exit_status, e.signal, j.executor"
+    " e.exit_status, e.signal, j.executor, d.kind, d.source, d.confirmed, e.at"
 )
 _ROW_FROM = (
     "job j LEFT JOIN ending e ON e.BatchID = j.BatchID AND e.JobIndex = j.JobIndex AND e.attempt = j.attempt"
+    # Codes of another time are of what a job of an earlier version wrote over.
+    " LEFT JOIN ended d ON d.BatchID = e.BatchID AND d.JobIndex = e.JobIndex AND d.attempt = e.attempt"
+    " AND d.at = e.at"
 )
 
 # ------------------------------------------------------------------------------------ checks
@@ -174,7 +178,11 @@ def read_all_infos(db: Database, keys: Iterable[JobKey] | None = None) -> BatchJ
 
 
 def to_row(row: Row) -> JobRow:
-    return JobRow(JobKey(row[0], row[1]), *row[2:])
+    kind, source, confirmed, ended_at = row[-4:]
+    if kind is None and ended_at is not None:
+        kind = kind_of_words(row[10])
+    codes = (kind or "", source or "", confirmed != 0, ended_at)
+    return JobRow._make((JobKey(row[0], row[1]), *row[2:-4], *codes))
 
 
 def read_rows(db: Database, keys: Iterable[JobKey]) -> list[JobRow]:

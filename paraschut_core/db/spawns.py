@@ -220,6 +220,12 @@ def complete_spawn(tx: Transaction, key: JobKey, spawn_id: int) -> int:
     return int(left)
 
 
+def is_spawn_job(tx: Transaction, key: JobKey) -> bool:
+    """Whether the job multiplied itself."""
+    one = "SELECT 1 FROM job WHERE BatchID = ? AND JobIndex = ? AND state = ?"
+    return tx.connection.execute(one, (*key, SPAWN)).fetchone() is not None
+
+
 def set_spawn_state(tx: Transaction, key: JobKey, attempt: int, before: str) -> None:
     """Puts the parent job into state `spawn`."""
     if before != SPAWN:

@@ -197,10 +197,12 @@ def start(tx: Transaction, db: Database, key: JobKey, who: Running) -> JobInfo:
     _admit(info, token, who, key)
     requeued = who.restarts > restarts
     again = info["state"] == RUN and info.get("ClusterID") == who.cluster_id and not requeued
-    if again:
+    # Not every scheduler tells a job that it was started before, but what was told of its end does.
+    restarted = again and _has_ended(tx, key, info["attempt"])
+    if again and not restarted:
         return info
     before = info["state"]
-    if requeued:
+    if requeued or restarted:
         _next_attempt(info)
     info["state"] = RUN
     info["hostname"] = who.hostname
@@ -226,9 +228,16 @@ def start(tx: Transaction, db: Database, key: JobKey, who: Running) -> JobInfo:
             *key,
         ),
     )
-    add_event(tx, key, info["attempt"], before, RUN, "requeued by the scheduler" if requeued else "started")
+    why = "requeued by the scheduler" if requeued else "started again" if restarted else "started"
+    add_event(tx, key, info["attempt"], before, RUN, why)
     info["rev"] = tx.rev
     return info
+
+
+def _has_ended(tx: Transaction, key: JobKey, attempt: int) -> bool:
+    """Whether it was told how that attempt ended."""
+    ended = "SELECT 1 FROM ending WHERE BatchID = ? AND JobIndex = ? AND attempt = ?"
+    return tx.connection.execute(ended, (*key, attempt)).fetchone() is not None
 
 
 def _admit(info: JobInfo, token: str | None, who: Running, key: JobKey) -> None:
@@ -321,6 +330,16 @@ def complete(tx: Transaction, db: Database, key: JobKey, info: JobInfo, *, by_jo
     add_event(tx, key, now["attempt"], now["state"], COMPLETE, "completed", {"ids": ids} if ids else None)
     merged["rev"], merged["attempt"] = tx.rev, now["attempt"]
     return merged
+
+
+def complete_by_account(tx: Transaction, db: Database, key: JobKey, attempt: int) -> bool:
+    """Completes a job whose wrapper could not tell whether it is, since the scheduler's account says so;
+    False if it is not at that attempt, or not running by its own word, any more."""
+    info = current_info(tx, db, key)
+    if info["state"] != RUN or info["attempt"] != attempt or "unreadable" in info:
+        return False
+    complete(tx, db, key, info, by_job=False)
+    return True
 
 
 def _merged(tx: Transaction, key: JobKey, info: JobInfo, now: JobInfo) -> JobInfo:

@@ -80,6 +80,9 @@ class JobExecutor:
     absence_is_proof = False
     """Whether a job that `poll` does not show has surely ended (no second look is needed)."""
 
+    accounts_failure = ""
+    """Why the last `explain` could not ask the accounts about all that it was asked; '' if it could."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Have a subclass's own `submit`, `delete` and `qstat` called, where it has not written the method
         for many jobs as well. All others keep theirs, and with it arrays of jobs."""

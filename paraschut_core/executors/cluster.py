@@ -364,11 +364,13 @@ class ClusterExecutor(JobExecutor):
         """As the base class says. Raises SchedulerError if nothing can be told because of no answer."""
         from .script import read_record, records, scheduler_log
 
+        self.accounts_failure = ""
         failure: SchedulerError | None = None
         try:
             endings = self.accounts([id_ for id_ in ids if self.ids.fullmatch(id_)], since)
         except SchedulerError as error:
             endings, failure = {}, error
+            self.accounts_failure = str(error)
         folder = self._folder()
         try:
             known = records(folder, self.name)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from .. import ends
 from ..errors import UsageError
 from ..model import Ending
 
@@ -19,18 +20,21 @@ _ILLEGAL = re.compile(r"[^A-Za-z0-9._+-]+")
 # What a scheduler's own messages in a job's log say about its end, where its accounts do not; a group is the
 # limit in seconds.
 _MESSAGES = (
-    (re.compile(r"cput .* exceeded limit ([0-9]+)"), "CPU time limit"),
-    (re.compile(r"walltime .* exceeded limit ([0-9]+)"), "time limit"),
-    (re.compile(r"DUE TO TIME LIMIT", re.IGNORECASE), "time limit"),
+    (re.compile(r"cput .* exceeded limit ([0-9]+)"), "CPU time limit", ends.CPU_LIMIT),
+    (re.compile(r"walltime .* exceeded limit ([0-9]+)"), "time limit", ends.TIME_LIMIT),
+    (re.compile(r"DUE TO TIME LIMIT", re.IGNORECASE), "time limit", ends.TIME_LIMIT),
     (
         re.compile(r"memory limit|oom[-_ ]kill|out of memory|mem .* exceeded limit", re.IGNORECASE),
         "out of memory",
+        ends.MEMORY,
     ),
-    (re.compile(r"DUE TO NODE FAILURE", re.IGNORECASE), "node failed"),
-    (re.compile(r"DUE TO PREEMPTION", re.IGNORECASE), "preempted"),
+    (re.compile(r"DUE TO NODE FAILURE", re.IGNORECASE), "node failed", ends.NODE),
+    (re.compile(r"DUE TO PREEMPTION", re.IGNORECASE), "preempted", ends.PREEMPTED),
 )
-_VAGUE = re.compile(r"killed by signal|exit status|cancelled$|failed$")
 
+
+CANCELLED_BY = "cancelled_by"
+"""Where a record tells who cancelled a job."""
 
 # ------------------------------------------------------------------------------------ names
 
@@ -89,53 +93,69 @@ def signal_name(number: int) -> str:
         return str(number)
 
 
+def signal_number(name: str) -> int | None:
+    """9 for KILL."""
+    import signal
+
+    found = getattr(signal, f"SIG{name}", None)
+    return None if found is None else int(found)
+
+
 def ending_of(status: int, host: str = "", record: Mapping[str, Any] | None = None) -> Ending:
     """How a job ended whose script returned `status`: above 128 its command was killed by a signal."""
     if 128 < status < 128 + 65:
         number = status - 128
         return killed_by(number, host, record)
-    return Ending(f"exit status {status}", status, None, host, record or {})
+    return Ending(f"exit status {status}", status, None, host, record or {}, ends.EXIT, ends.ACCOUNT)
 
 
 def killed_by(number: int, host: str = "", record: Mapping[str, Any] | None = None) -> Ending:
-    return Ending(f"killed by signal {number} ({signal_name(number)})", None, number, host, record or {})
+    reason = f"killed by signal {number} ({signal_name(number)})"
+    return Ending(reason, None, number, host, record or {}, ends.SIGNAL, ends.ACCOUNT)
 
 
 def recorded(record: Record) -> Ending:
     """How a job ended by its own script's word."""
-    ending = ending_of(record.status, record.host, record._asdict())
+    ending = ending_of(record.status, record.host, record._asdict())._replace(source=ends.SCRIPT)
     if record.note:
-        return ending._replace(reason=f"{record.note} on {record.host}")
-    if record.signal and record.status != 0:
-        return ending._replace(reason=f"{ending.reason} after SIG{record.signal} from the scheduler")
-    return ending
+        return ending._replace(reason=f"{record.note} on {record.host}", kind=ends.NOT_STARTED)
+    if not record.signal:
+        return ending
+    reason = f"{ending.reason} after SIG{record.signal} from the scheduler"
+    if record.status == 0 and ends.ends_a_job(record.signal):
+        number = signal_number(record.signal)
+        return ending._replace(reason=reason, signal=number, kind=ends.SIGNAL, confirmed=False)
+    return ending._replace(reason=reason) if record.status != 0 else ending
 
 
 def with_messages(ending: Ending, said: str) -> Ending:
     """The ending, sharpened by what the scheduler itself wrote about the job ('' if nothing)."""
     if not said:
         return ending
-    reason = ending.reason
-    if _VAGUE.match(reason):
-        reason = _reason_in(said) or reason
-    return ending._replace(reason=reason, record={**ending.record, "log": said})
+    ending = ending._replace(record={**ending.record, "log": said})
+    told = _told_in(said) if ending.kind in ends.VAGUE or _is_anonymous(ending) else None
+    if told is None:
+        return ending
+    source = ending.source if ending.source == ends.ACCOUNT else ends.LOG
+    return ending._replace(reason=told[0], kind=told[1], source=source)
+
+
+def _is_anonymous(ending: Ending) -> bool:
+    """Whether a job was cancelled, and the account does not tell by whom: it may have been the scheduler."""
+    return ending.kind == ends.CANCELLED and not ending.record.get(CANCELLED_BY)
 
 
 def by_messages(said: str) -> Ending | None:
     """How a job ended by nothing but what the scheduler itself wrote about it; None if that tells nothing."""
-    reason = _reason_in(said)
-    return Ending(reason, None, None, "", {"log": said}) if reason else None
+    told = _told_in(said)
+    return told and Ending(told[0], None, None, "", {"log": said}, told[1], ends.LOG)
 
 
-def _reason_in(said: str) -> str:
-    return next(filter(None, (_told(said, *message) for message in _MESSAGES)), "")
-
-
-def _told(said: str, pattern: re.Pattern[str], words: str) -> str:
-    """The reason in these words, and its limit as the accounts write it; '' if nothing of it was said."""
+def _told_in(said: str) -> tuple[str, str] | None:
+    """The reason that a scheduler's messages tell, and its kind."""
     from .resources import clock
 
-    match = pattern.search(said)
-    if not match:
-        return ""
-    return f"{words} {clock(int(match[1]))}" if match.groups() else words
+    for pattern, words, kind in _MESSAGES:
+        if match := pattern.search(said):
+            return (f"{words} {clock(int(match[1]))}" if match.groups() else words), kind
+    return None

@@ -6,9 +6,10 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
+from .. import ends
 from ..errors import SchedulerError
 from ..model import ENDED, ENDING, HELD, QUEUED, RUNNING, STUCK, Deleted, Ending, LiveJob
-from .endings import ending_of, killed_by, only_id, task_of, token_of
+from .endings import CANCELLED_BY, ending_of, killed_by, only_id, task_of, token_of
 
 _SKEW = 300.0  # seconds by which the scheduler's clock may be behind ours
 
@@ -41,12 +42,12 @@ _AT_WORK = re.compile(r"^Job (?:run|was sent|Array Began)")
 
 # Exit_status below zero: what the server or mom did instead of the job's own end (PBS's job.h).
 _SPECIAL = {
-    -24: "too many CPUs used",
-    -25: "too many CPUs used",
-    -26: "out of memory (vmem)",
-    -27: "out of memory (mem)",
-    -28: "CPU time limit",
-    -29: "time limit",
+    -24: ("too many CPUs used", ends.CPU_LIMIT),
+    -25: ("too many CPUs used", ends.CPU_LIMIT),
+    -26: ("out of memory (vmem)", ends.MEMORY),
+    -27: ("out of memory (mem)", ends.MEMORY),
+    -28: ("CPU time limit", ends.CPU_LIMIT),
+    -29: ("time limit", ends.TIME_LIMIT),
 }
 _CANNOT_START = 254
 _SIGNALLED = 256  # plus the number of the signal
@@ -191,25 +192,34 @@ def _ending(record: Mapping[str, str]) -> Ending:
     host = _hosts(record.get("exec_host", ""))
     comment = record.get("comment", "")
     terminated = re.search(r"terminated(?: by (\S+?)(?:@|$))?", comment)
-    cancelled = f"cancelled by {terminated[1]}" if terminated and terminated[1] else "cancelled"
+    who = terminated[1] if terminated and terminated[1] else ""
+    cancelled = f"cancelled by {who}" if who else "cancelled"
+
+    def told(reason: str, kind: str, status: int | None = None, signal: int | None = None) -> Ending:
+        facts = {**record, CANCELLED_BY: who} if who else record
+        return Ending(reason, status, signal, host, facts, kind, ends.ACCOUNT)
+
     try:
         status = int(record.get("Exit_status", ""))
     except ValueError:
-        reason = cancelled if terminated else "ended without an exit status"
-        return Ending(reason, None, None, host, record)
+        if terminated:
+            return told(cancelled, ends.CANCELLED)
+        return told("ended without an exit status", ends.UNKNOWN)
     if status in _SPECIAL:
         limit = {-28: "cput", -29: "walltime"}.get(status, "")
-        reason = f"{_SPECIAL[status]} {record.get(f'Resource_List.{limit}', '')}".rstrip()
-        return Ending(reason, None, None, host, record)
+        words, kind = _SPECIAL[status]
+        return told(f"{words} {record.get(f'Resource_List.{limit}', '')}".rstrip(), kind)
     if status < 0:
-        return Ending(f"could not run: {comment or f'PBS code {status}'}", None, None, host, record)
+        return told(f"could not run: {comment or f'PBS code {status}'}", ends.NOT_STARTED)
     if terminated:
-        return Ending(cancelled, None, status - _SIGNALLED if status > _SIGNALLED else None, host, record)
+        return told(cancelled, ends.CANCELLED, None, status - _SIGNALLED if status > _SIGNALLED else None)
     if status > _SIGNALLED:
         return killed_by(status - _SIGNALLED, host, record)
     if status == _CANNOT_START:
-        return Ending(f"could not start its script on {host}", status, None, host, record)
-    return ending_of(status, host, record)
+        return told(f"could not start its script on {host}", ends.NOT_STARTED, status)
+    ending = ending_of(status, host, record)
+    # A job that PBS ended itself says so above, whatever its status.
+    return ending._replace(kind=ends.COMPLETED) if status == 0 else ending
 
 
 def parse_queues(text: str) -> Iterator[str]:

@@ -5,7 +5,8 @@ alone, named after the submission's group (the part of its tokens before the las
 
 `<group>.sh`      what the scheduler is given; it keeps a copy
 `<group>.tasks`   for an array: what differs between its jobs, a shell `case` read when a task starts
-`<token>.log`     what the scheduler itself has to say of a job (time limit, lost node); removed if empty
+`<token>.log`     what the scheduler itself has to say of a job (time limit, lost node); removed if the
+                  job ended well and it is empty
 `ended/<executor>~<id>~<token>`   how a job ended, written by its script: the last resort where a
                   scheduler keeps no accounts
 
@@ -224,10 +225,19 @@ def _umask() -> int:
 # The frame around a job. `psu_` keeps its names apart; nothing of it is exported to the job.
 _FRAME = """\
 psu_started=$(date +%s)
+psu_file="$psu_folder/ended/$psu_executor~$psu_id~$psu_token"
+[ ! -e "$psu_file" ] || rm -f "$psu_file" # of this job's run before the scheduler put it back into the queue
 psu_signal=
 psu_ready=
-# The job's command gets these signals too and decides what they mean; this script outlives it and notes them.
-for psu_name in TERM INT HUP USR1 USR2 XCPU; do trap "psu_signal=$psu_name" "$psu_name"; done
+psu_pid=
+psu_witness=
+psu_note() { # signal: kept for the record; one that is to end the job is not hidden by another
+  psu_caught=1
+  case $1:$psu_signal in USR?:?*) ;; *) psu_signal=$1 ;; esac
+  [ -z "$psu_pid" ] || psu_pass "$1"
+}
+psu_pass() { :; }
+for psu_name in TERM INT HUP USR1 USR2 XCPU; do trap "psu_note $psu_name" "$psu_name"; done
 
 psu_end() { # exit status, what kept the job from starting
   trap '' TERM INT HUP USR1 USR2 XCPU
@@ -235,11 +245,10 @@ psu_end() { # exit status, what kept the job from starting
   if [ -L "$psu_folder" ] || [ ! -O "$psu_folder" ]; then exit "$1"; fi
   # A scheduler may say why a job failed after this, into the file that is there: only success removes it.
   if [ ! -s "$psu_log" ]; then
-    [ "$1" -ne 0 ] || rm -f "$psu_log"
+    [ "$1$psu_signal" != 0 ] || rm -f "$psu_log"
   elif [ -n "$psu_ready" ]; then
     cat "$psu_log" >&2
   fi
-  psu_file="$psu_folder/ended/$psu_executor~$psu_id~$psu_token"
   printf '%s\\n' "id=$psu_id" "token=$psu_token" "status=$1" "signal=$psu_signal" "host=$(uname -n)" \\
     "started=$psu_started" "ended=$(date +%s)" "note=$2" >"$psu_file.new" && mv -f "$psu_file.new" "$psu_file"
   exit "$1"
@@ -281,6 +290,53 @@ psu_status=$?
 exec 2>&3 3>&-
 psu_end "$psu_status" ""
 """
+
+# The same, for a shell that is a bash. A shell looks after signals while it waits for a command in its
+# background, and not while one runs in front of it. Those that reach this script alone (Slurm's --signal=B:)
+# are passed on, once: a process in the background that does nothing tells them from those for all, which end
+# it. It reads from this script and so ends with it. A shell has what is in its background ignore two signals;
+# setting a trap and taking it away again undoes that.
+_RUN_AND_PASS = """\
+cd -- "$psu_cwd" || psu_end 125 "could not enter its directory $psu_cwd"
+exec 3>&2 2>/dev/null
+psu_watch() {
+  exec 9>&-
+  exec 9> >(trap : INT QUIT; trap - INT QUIT TERM HUP USR1 USR2 XCPU; exec cat >/dev/null 3>&-)
+  psu_witness=$!
+}
+psu_pass() { # signal: passed on unless the job has got it, too
+  local psu_tries=5
+  case $1 in USR?) ;; *) psu_tries=20 ;; esac
+  while [ "$psu_tries" -gt 0 ]; do
+    kill -0 "$psu_witness" || { psu_watch; return; }
+    sleep 0.05
+    psu_tries=$((psu_tries - 1))
+  done
+  kill -s "$1" "$psu_pid"
+}
+psu_watch
+(
+  trap : INT QUIT
+  trap - INT QUIT TERM HUP USR1 USR2 XCPU
+  exec 2>&3 3>&- 9>&-
+  psu_shared
+  psu_run
+) </dev/null &
+psu_pid=$!
+while :; do
+  psu_caught=
+  wait "$psu_pid"
+  psu_status=$?
+  [ -n "$psu_caught" ] || break
+done
+psu_pid=
+exec 2>&3 3>&- 9>&-
+psu_end "$psu_status" ""
+"""
+
+
+def _run() -> str:
+    return _RUN_AND_PASS if shell().endswith("/bash") else _RUN
 
 
 def render(jobs: Sequence[JobSpec], dialect: Dialect, folder: str, modules: Sequence[str]) -> tuple[str, str]:
@@ -324,7 +380,7 @@ def render(jobs: Sequence[JobSpec], dialect: Dialect, folder: str, modules: Sequ
         ]
     else:
         lines += ["psu_shared() { :; }", *_job_lines(jobs[0], shared)]
-    lines += [_LOGS, *_prologue(modules), _RUN]
+    lines += [_LOGS, *_prologue(modules), _run()]
     return "\n".join(lines), _task_cases(jobs, shared) if array else ""
 
 

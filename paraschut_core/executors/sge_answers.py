@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from .. import ends
 from ..errors import SchedulerError
 from ..model import ENDED, ENDING, HELD, QUEUED, RUNNING, STUCK, Deleted, Ending, LiveJob
 from .endings import ending_of, killed_by, only_id, token_of
@@ -210,29 +211,40 @@ def _ending(record: Mapping[str, str]) -> Ending | None:
     status = _first_number(record.get("exit_status", ""))
     host = record.get("hostname", "")
     facts = {**record, "name": record.get("jobname", "")}
+
+    def told(reason: str, kind: str) -> Ending:
+        return Ending(reason, None, None, host, facts, kind, ends.ACCOUNT)
+
     if code == "25":
         return None
     if code == "37":
-        return Ending(_limit(record, said), None, None, host, facts)
+        return told(*_limit(record, said))
     if code == "26":
-        return Ending(f"could not write its log on {host}", None, None, host, facts)
+        return told(f"could not write its log on {host}", ends.NOT_STARTED)
     if code == "19":
-        return Ending(f"lost on {host}: nobody saw its end", None, None, host, facts)
+        return told(f"lost on {host}: nobody saw its end", ends.NODE)
     if code not in ("0", "100"):
-        return Ending(f"failed on {host}: {said or f'code {code}'}", status or None, None, host, facts)
+        reason = f"failed on {host}: {said or f'code {code}'}"
+        return told(reason, ends.UNKNOWN)._replace(exit_status=status or None)
     if code == "100" and status > 128:
         return killed_by(status - 128, host, facts)
     return ending_of(status, host, facts)
 
 
-def _limit(record: Mapping[str, str], said: str) -> str:
-    """Which of the limits it was: qacct names all three together."""
+def _limit(record: Mapping[str, str], said: str) -> tuple[str, str]:
+    """Which of the limits it was, and the kind of it: qacct names all three together."""
     asked = dict(re.findall(r"(h_rt|h_cpu|h_vmem)=(\w+)", record.get("category", "")))
-    for name, used, words in (("h_rt", "ru_wallclock", "time limit"), ("h_cpu", "cpu", "CPU time limit")):
+    for name, used, words, kind in _TIMES:
         limit = asked.get(name, "")
         if limit.isdigit() and _first_number(record.get(used, "")) >= int(limit):
-            return f"{words} {clock(int(limit))}"
-    return "out of memory (h_vmem)" if "h_vmem" in asked else said
+            return f"{words} {clock(int(limit))}", kind
+    return ("out of memory (h_vmem)", ends.MEMORY) if "h_vmem" in asked else (said, ends.UNKNOWN)
+
+
+_TIMES = (
+    ("h_rt", "ru_wallclock", "time limit", ends.TIME_LIMIT),
+    ("h_cpu", "cpu", "CPU time limit", ends.CPU_LIMIT),
+)
 
 
 def _first_number(text: str) -> int:

@@ -133,7 +133,10 @@ class SlurmJobExecutor(ClusterExecutor):
         for start in range(0, len(ids), _EXPLAIN_AT_ONCE):
             wanted = set(ids[start : start + _EXPLAIN_AT_ONCE])
             if self._has_accounts:
-                found |= self._sacct(wanted, since)
+                try:
+                    found |= self._sacct(wanted, since)
+                except SchedulerError as error:  # the controller may still remember
+                    self.accounts_failure = str(error)
             rest = wanted - set(found)
             if rest:
                 found |= self._remembered(rest, since)
@@ -147,9 +150,10 @@ class SlurmJobExecutor(ClusterExecutor):
         argv = ["sacct", "-n", "-P", "-X", "-S", start, "-o", ",".join(ACCOUNT_FIELDS), "-j", jobs]
         answer = run(argv, timeout=self.settings.poll.timeout)
         if answer.status != 0:
-            if "accounting storage is disabled" in answer.stderr:
-                self._has_accounts = False
-            return {}  # no accounts, or not now: the controller may still remember
+            if "accounting storage is disabled" not in answer.stderr:
+                raise answer.failure()
+            self._has_accounts = False
+            return {}
         return parse_endings(answer.stdout.splitlines(), ids)
 
     def _remembered(self, ids: set[str], since: float) -> dict[str, Ending]:

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from .. import ends
 from ..errors import SchedulerError, UsageError
 from ..identity import user_name
 from ..model import ENDED, ENDING, HELD, QUEUED, RUNNING, STUCK, Deleted, Ending, LiveJob
-from .endings import ending_of, killed_by, only_id, token_of
+from .endings import CANCELLED_BY, ending_of, killed_by, only_id, token_of
 from .resources import clock, parse_time
 
 _STATES = {
@@ -73,7 +74,9 @@ REMEMBERED_FIELDS = ("JobArrayID", "State", "exit_code", "TimeLimit", "NodeList"
 """The same from squeue, while the controller remembers the job."""
 
 
-_IO_FAILED = 53  # Slurm's "signal" for a job whose output files could not be opened
+# What Slurm writes where the number of a signal stands, and is none: output files that could not be opened,
+# and too much memory.
+_IO_FAILED = 53
 _OUT_OF_MEMORY = 125
 
 
@@ -102,7 +105,9 @@ def parse_squeue(text: str) -> dict[str, LiveJob]:
         shown = "" if reason in ("None", "(null)") else reason
         job = LiveJob(last, live_state(state, reason), token, name, shown, host)
         jobs[last] = (
-            job._replace(ending=Ending("exit status 0", 0, None, host)) if state == "COMPLETED" else job
+            job._replace(ending=ending_of(0, host)._replace(kind=ends.COMPLETED))
+            if state == "COMPLETED"
+            else job
         )
     return jobs
 
@@ -143,28 +148,35 @@ def _ending(state: str, by: str, code: str, limit: str, nodes: str, record: Mapp
     status, number = exit_code(code)
     host = "" if nodes in ("None assigned", "(null)", "N/A") else nodes
     where = f" on {host}" if host else ""
+    who = user_name(int(by)) if by.isdigit() else by
     reasons = {
-        "TIMEOUT": f"time limit {_limit(limit)}".rstrip(),
-        "OUT_OF_MEMORY": f"out of memory{where}",
-        "NODE_FAIL": f"node failed: {host or 'unknown'}",
-        "BOOT_FAIL": f"node did not boot: {host or 'unknown'}",
-        "CANCELLED": f"cancelled by {user_name(int(by)) if by.isdigit() else by}" if by else "cancelled",
-        "PREEMPTED": f"preempted{where}",
-        "DEADLINE": "deadline passed",
+        "TIMEOUT": (f"time limit {_limit(limit)}".rstrip(), ends.TIME_LIMIT),
+        "OUT_OF_MEMORY": (f"out of memory{where}", ends.MEMORY),
+        "NODE_FAIL": (f"node failed: {host or 'unknown'}", ends.NODE),
+        "BOOT_FAIL": (f"node did not boot: {host or 'unknown'}", ends.NODE),
+        "CANCELLED": (f"cancelled by {who}" if who else "cancelled", ends.CANCELLED),
+        "PREEMPTED": (f"preempted{where}", ends.PREEMPTED),
+        "DEADLINE": ("deadline passed", ends.DEADLINE),
     }
-    if state in reasons:
-        return Ending(reasons[state], None, number or None, host, record)
+
+    def told(reason: str, kind: str, signal: int | None = None) -> Ending:
+        return Ending(reason, None, signal, host, record, kind, ends.ACCOUNT)
+
     if number == _OUT_OF_MEMORY:
-        return Ending(reasons["OUT_OF_MEMORY"], None, None, host, record)
+        state = "OUT_OF_MEMORY"
+    if state in reasons:
+        record = {**record, CANCELLED_BY: who} if who else record
+        return told(*reasons[state], number if 0 < number < _OUT_OF_MEMORY and number != _IO_FAILED else None)
     if not host:
-        return Ending("failed before it started", None, None, "", record)
+        return told("failed before it started", ends.NOT_STARTED)
     if number == _IO_FAILED:
-        return Ending(f"could not write its log{where}: is JobDir there?", None, None, host, record)
+        return told(f"could not write its log{where}: is JobDir there?", ends.NOT_STARTED)
     if number:
         return killed_by(number, host, record)
     if state not in ("COMPLETED", "FAILED"):
-        return Ending(state.lower().replace("_", " ") + where, None, None, host, record)
-    return ending_of(status, host, record)
+        return told(state.lower().replace("_", " ") + where, ends.UNKNOWN)
+    ending = ending_of(status, host, record)
+    return ending._replace(kind=ends.COMPLETED) if state == "COMPLETED" and status == 0 else ending
 
 
 def exit_code(code: str) -> tuple[int, int]:

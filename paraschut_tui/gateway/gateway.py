@@ -16,6 +16,7 @@ from textual.message import Message
 
 from paraschut_core.config import Settings
 from paraschut_core.db.connection import Database, Row
+from paraschut_core.ends import LOST
 from paraschut_core.errors import ParaschutError, UsageError
 from paraschut_core.executors.base import JobExecutor
 from paraschut_core.model import Action, JobInfo, JobKey, JobRow, Missing, Priority, Snapshot
@@ -459,6 +460,4 @@ def _read_record(db: Database, key: JobKey) -> JobRecord:
 
 def _unexplained(missing: Mapping[JobKey, Missing]) -> dict[JobKey, str]:
     """The missing jobs of which nobody can tell how they ended; of the others there is an ending."""
-    from paraschut_core.observation import CUT_SHORT, GONE
-
-    return {key: lost.reason for key, lost in missing.items() if lost.reason in (GONE, CUT_SHORT)}
+    return {key: lost.reason for key, lost in missing.items() if lost.kind in LOST}

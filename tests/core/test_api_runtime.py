@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import paraschut_core as psu
+from paraschut_core import ends
 from paraschut_core.errors import ConflictError, StaleJobError, UsageError
 from paraschut_core.model import Ending, JobKey
 from tests.helpers import BATCH, Project, Scheduler, Script, assert_sound, run_script
@@ -320,7 +321,8 @@ def test_an_exit_status_is_kept_for_whoever_finds_the_job_missing(
     with runtime.database() as db:
         runtime.record_exit(db, JobKey(BATCH, 0), 1, -9, 9)
         ending = read_ending(db, JobKey(BATCH, 0), 1)
-    assert ending == Ending("killed by signal 9 (SIGKILL)", None, 9, os.uname().nodename)
+    words = "killed by signal 9 (SIGKILL)"
+    assert ending == Ending(words, None, 9, os.uname().nodename, kind=ends.SIGNAL, source=ends.WRAPPER)
 
 
 def test_events_name_the_process_and_inside_a_job_its_id(

@@ -339,7 +339,7 @@ def test_walltime_ends_the_job_and_says_so(machine: Machine) -> None:
 
 def test_cput_ends_a_process_that_computes_too_long(machine: Machine) -> None:
     ending = machine.ending(f"{sys.executable} -c 'while True: pass'", resources={"cput": 1})
-    assert ending.reason == "CPU time limit 00:00:01"
+    assert ending.reason == "CPU time limit 00:00:01 (cput)"
     assert ending.signal == signal.SIGXCPU
 
 

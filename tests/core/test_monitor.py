@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import paraschut_core as psu
-from paraschut_core import monitor, polling
+from paraschut_core import ends, monitor, polling
 from paraschut_core.db.poll import LEASE, PollRecord, read_poll
 from paraschut_core.model import (
     ENDED,
@@ -28,7 +28,7 @@ from paraschut_core.model import (
     Spawn,
 )
 from paraschut_core.monitor import Monitor
-from paraschut_core.observation import CUT_SHORT, GONE, observe
+from paraschut_core.observation import WORDS, observe
 from paraschut_core.polling import absent_now
 from tests.helpers import BATCH, Project, Scheduler, SchedulerDownError, Script
 
@@ -132,7 +132,8 @@ def test_a_job_that_the_queue_shows_as_ended_is_missing_at_once_with_its_reason(
     ended = LiveJob("5", ENDED, ending=Ending("exit status 3", 3, None, "n7"))
     polled = PollRecord(T, {"5": ended}, {"5": (T, 1)}, rev=1)
     observed = observe([row()], {}, polled, grace=GRACE, proof=False, now=T)
-    assert observed.missing[KEY][:1] + observed.missing[KEY][2:] == ("exit status 3", 3, None)
+    lost = observed.missing[KEY]
+    assert (lost.reason, lost.exit_status, lost.signal, lost.kind) == ("exit status 3", 3, None, ends.EXIT)
     assert not missing(row(rev=2), polled), "it spoke since"
 
 
@@ -153,7 +154,7 @@ def test_a_submission_without_id_is_missing_only_where_nobody_could_look_it_up()
     assert missing(claimed, PollRecord(T), now=T, claim_lasts=150.0)
     assert not missing(claimed._replace(submitted_at=T - 10), PollRecord(T), now=T, claim_lasts=150.0)
     observed = observe([claimed], {}, PollRecord(T), grace=GRACE, proof=False, now=T, claim_lasts=150.0)
-    assert observed.missing[KEY].reason == CUT_SHORT
+    assert observed.missing[KEY].kind == ends.CUT_SHORT
 
 
 def test_a_submission_that_nobody_made_here_is_missing_after_the_grace() -> None:
@@ -280,7 +281,7 @@ def test_a_job_gone_from_the_queue_is_missing_after_the_second_poll(
     assert set(watched.poll().live) == {(BATCH, 0), (BATCH, 1)}
     running.lose_sight("1001")
     assert lost(watched.poll()) == {}
-    assert lost(watched.poll()) == {0: GONE}
+    assert lost(watched.poll()) == {0: WORDS[ends.GONE]}
     running.live["1001"] = LiveJob("1001", RUNNING)
     assert lost(watched.poll()) == {}
 
@@ -367,7 +368,7 @@ def test_a_suddenly_empty_list_proves_nothing_until_it_has_come_often(
     running.live = {}
     for _ in range(polling.BELIEVE_EMPTY + 1):
         snapshot = watched.poll(force=True)
-    assert lost(snapshot) == {0: GONE, 1: GONE}
+    assert lost(snapshot) == {0: WORDS[ends.GONE], 1: WORDS[ends.GONE]}
 
 
 @pytest.mark.parametrize("kept", [0, 1, 4])
@@ -406,9 +407,9 @@ def test_an_outage_does_not_hide_what_was_missing_before_it(watched: Monitor, ru
     watched.poll()
     running.lose_sight("1001")
     watched.poll()
-    assert lost(watched.poll()) == {0: GONE}
+    assert lost(watched.poll()) == {0: WORDS[ends.GONE]}
     running.fault = SchedulerDownError("down")
-    assert lost(watched.poll()) == {0: GONE}
+    assert lost(watched.poll()) == {0: WORDS[ends.GONE]}
 
 
 def test_a_reason_is_asked_for_once_written_down_and_shown_to_all(
@@ -486,7 +487,7 @@ def test_accounts_that_know_nothing_are_asked_seldom(watched: Monitor, running: 
     running.lose_sight("1001")
     for _ in range(8):
         watched.poll()
-    assert running.explained == [("1001",)]
+    assert running.explained == [("1001",)] * 2, "when it is not seen any more, and when it is missing"
 
 
 def test_what_the_jobs_own_wrapper_said_is_nearer_to_the_truth_than_the_accounts(
@@ -500,8 +501,9 @@ def test_what_the_jobs_own_wrapper_said_is_nearer_to_the_truth_than_the_accounts
     watched.poll()
     running.lose_sight("1001")
     watched.poll()
-    assert lost(watched.poll()) == {0: "exit status 3"}
-    assert running.explained == []
+    for _ in range(3):
+        assert lost(watched.poll()) == {0: "exit status 3"}
+    assert running.explained == [("1001",)], "they may know why, and are asked once"
 
 
 def test_of_what_nobody_else_tells_the_schedulers_words_in_the_log_are_the_reason(project: Project) -> None:
@@ -530,7 +532,7 @@ def test_an_explanation_that_fails_leaves_the_job_missing_without_reason(project
     with watching(project, raising := Raising(), 2) as watched:
         raising.lose_sight("1001")
         watched.poll()
-        assert lost(watched.poll()) == {0: GONE}
+        assert lost(watched.poll()) == {0: WORDS[ends.GONE]}
 
 
 def test_an_id_recorded_between_the_poll_and_the_look_is_not_missing_even_where_absence_is_proof(
@@ -563,12 +565,12 @@ def test_a_row_changed_after_the_poll_is_not_missing_on_a_refresh(
     watched.poll()
     running.lose_sight("1001")
     watched.poll()
-    assert lost(watched.poll()) == {0: GONE}
+    assert lost(watched.poll()) == {0: WORDS[ends.GONE]}
     info = psu.get_job_info(BATCH, 0)
     info["state"] = "run"
     psu.update_job(info)
     assert lost(watched.refresh()) == {}
-    assert lost(watched.poll()) == {0: GONE}
+    assert lost(watched.poll()) == {0: WORDS[ends.GONE]}
 
 
 # ------------------------------------------------------------------------------------ polling
@@ -679,7 +681,7 @@ def test_another_hosts_clock_an_hour_off_delays_missing_by_one_grace_at_most(
         )
         running.lose_sight("1001")
         watched.poll()
-        assert lost(watched.poll()) == {0: GONE}
+        assert lost(watched.poll()) == {0: WORDS[ends.GONE]}
 
 
 def test_the_lease_of_a_process_that_died_while_it_polled_is_taken_over(project: Project) -> None:

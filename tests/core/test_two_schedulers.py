@@ -16,12 +16,12 @@ from paraschut_core.db.connection import Database
 from paraschut_core.db.filters import Filter, matching_keys
 from paraschut_core.db.history import restore_spawns
 from paraschut_core.db.jobs import read_rows
+from paraschut_core.ends import GONE
 from paraschut_core.errors import SchedulerError
 from paraschut_core.executors.base import JobExecutor
 from paraschut_core.executors.file import FileJobExecutor
 from paraschut_core.model import RUNNING, JobInfo, JobKey, LiveJob, Snapshot
 from paraschut_core.monitor import Monitor
-from paraschut_core.observation import GONE
 from paraschut_core.submission import settle_claims, submit_next
 from tests.helpers import BATCH, Project, Scheduler, run_script
 
@@ -81,7 +81,7 @@ def test_only_jobs_of_the_polled_scheduler_are_judged(project: Project, north: N
     assert indexes(polled(project, south).missing) == []
     assert indexes(polled(project, south).live) == [2, 3]
     snapshot = polled(project, north)
-    assert {key.job_index: lost.reason for key, lost in snapshot.missing.items()} == {0: GONE, 1: GONE}
+    assert {key.job_index: lost.kind for key, lost in snapshot.missing.items()} == {0: GONE, 1: GONE}
     assert indexes(snapshot.live) == []
 
 

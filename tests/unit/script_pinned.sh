@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # Paraschut: job 20260101000000/1, attempt 1. Made for this submission alone.
 umask 0022
 psu_id=$ID
@@ -8,10 +8,19 @@ psu_base=/
 psu_token=abc-1
 psu_log="$psu_folder/$psu_token.log"
 psu_started=$(date +%s)
+psu_file="$psu_folder/ended/$psu_executor~$psu_id~$psu_token"
+[ ! -e "$psu_file" ] || rm -f "$psu_file" # of this job's run before the scheduler put it back into the queue
 psu_signal=
 psu_ready=
-# The job's command gets these signals too and decides what they mean; this script outlives it and notes them.
-for psu_name in TERM INT HUP USR1 USR2 XCPU; do trap "psu_signal=$psu_name" "$psu_name"; done
+psu_pid=
+psu_witness=
+psu_note() { # signal: kept for the record; one that is to end the job is not hidden by another
+  psu_caught=1
+  case $1:$psu_signal in USR?:?*) ;; *) psu_signal=$1 ;; esac
+  [ -z "$psu_pid" ] || psu_pass "$1"
+}
+psu_pass() { :; }
+for psu_name in TERM INT HUP USR1 USR2 XCPU; do trap "psu_note $psu_name" "$psu_name"; done
 
 psu_end() { # exit status, what kept the job from starting
   trap '' TERM INT HUP USR1 USR2 XCPU
@@ -19,11 +28,10 @@ psu_end() { # exit status, what kept the job from starting
   if [ -L "$psu_folder" ] || [ ! -O "$psu_folder" ]; then exit "$1"; fi
   # A scheduler may say why a job failed after this, into the file that is there: only success removes it.
   if [ ! -s "$psu_log" ]; then
-    [ "$1" -ne 0 ] || rm -f "$psu_log"
+    [ "$1$psu_signal" != 0 ] || rm -f "$psu_log"
   elif [ -n "$psu_ready" ]; then
     cat "$psu_log" >&2
   fi
-  psu_file="$psu_folder/ended/$psu_executor~$psu_id~$psu_token"
   printf '%s\n' "id=$psu_id" "token=$psu_token" "status=$1" "signal=$psu_signal" "host=$(uname -n)" \
     "started=$psu_started" "ended=$(date +%s)" "note=$2" >"$psu_file.new" && mv -f "$psu_file.new" "$psu_file"
   exit "$1"
@@ -36,7 +44,7 @@ psu_err=/logs/abc-1.err
 psu_run() {
 export A='it'"'"'s'
 export PARASCHUT_VARIABLES=A
-exec /bin/sh -c 'run it'
+exec /bin/bash -c 'run it'
 }
 psu_ours() {
   ls -ldn -- "$1" | { read -r _ _ psu_uid _ && case $psu_uid in 0 | "$(id -u)") ;; *) false ;; esac; }
@@ -62,13 +70,42 @@ psu_check "$psu_out"
 psu_check "$psu_err"
 psu_ready=1
 
-psu_bad=1
+psu_bad=; trap psu_bad=1 ERR
 module load x
 psu_status=$?; [ "$psu_status" -eq 0 ] || [ -z "$psu_bad" ] || psu_end 125 "$(printf '%s failed with exit status %s' 'module load x' "$psu_status")"
+trap - ERR
 cd -- "$psu_cwd" || psu_end 125 "could not enter its directory $psu_cwd"
-# A shell tells of a command that a signal ended; the job's log is not the place for that.
 exec 3>&2 2>/dev/null
-(exec 2>&3 3>&-; psu_shared; psu_run) </dev/null
-psu_status=$?
-exec 2>&3 3>&-
+psu_watch() {
+  exec 9>&-
+  exec 9> >(trap : INT QUIT; trap - INT QUIT TERM HUP USR1 USR2 XCPU; exec cat >/dev/null 3>&-)
+  psu_witness=$!
+}
+psu_pass() { # signal: passed on unless the job has got it, too
+  local psu_tries=5
+  case $1 in USR?) ;; *) psu_tries=20 ;; esac
+  while [ "$psu_tries" -gt 0 ]; do
+    kill -0 "$psu_witness" || { psu_watch; return; }
+    sleep 0.05
+    psu_tries=$((psu_tries - 1))
+  done
+  kill -s "$1" "$psu_pid"
+}
+psu_watch
+(
+  trap : INT QUIT
+  trap - INT QUIT TERM HUP USR1 USR2 XCPU
+  exec 2>&3 3>&- 9>&-
+  psu_shared
+  psu_run
+) </dev/null &
+psu_pid=$!
+while :; do
+  psu_caught=
+  wait "$psu_pid"
+  psu_status=$?
+  [ -n "$psu_caught" ] || break
+done
+psu_pid=
+exec 2>&3 3>&- 9>&-
 psu_end "$psu_status" ""

@@ -361,7 +361,7 @@ def test_the_sweep_takes_what_is_old_and_not_in_the_queue(tmp_path: Path) -> Non
 def test_the_text_of_a_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a scheduler is given, in whole: a change of it should be seen."""
     job = spec("/logs", "run it", token="abc-1", environment={"A": "it's"}, cwd="/work")
-    monkeypatch.setattr(script, "shell", lambda: "/bin/sh")
+    monkeypatch.setattr(script, "shell", lambda: "/bin/bash")
     monkeypatch.setattr(script, "_umask", lambda: 0o022)
     text, tasks = script.render([job], DIALECT, "/folder", ["module load x"])
     assert tasks == ""

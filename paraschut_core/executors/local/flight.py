@@ -75,9 +75,10 @@ class Flight:
         )
 
     def _reason(self, status: int | None, number: int | None) -> str:
+        # A shell, or `paraschut run`, tells of a command that a signal ended by 128 and its number.
+        if self.cpu_limit is not None and signal.SIGXCPU in (number, (status or 0) - 128):
+            return f"CPU time limit {clock(self.cpu_limit)} (cput)"
         if number is not None:
-            if number == signal.SIGXCPU and self.cpu_limit is not None:
-                return f"CPU time limit {clock(self.cpu_limit)}"
             return f"killed by signal {number} ({signal_name(number)})"
         return UNSEEN if status is None else f"exit status {status}"
 

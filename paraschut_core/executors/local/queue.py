@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ... import ends
 from ...model import ENDED, ENDING, QUEUED, RUNNING, Ending, LiveJob
 from .file import ADDITIONS, QueueFile, transaction
 from .process import alive, boot_id, is_stopped
@@ -267,7 +268,9 @@ def _ending(row: Sequence[Any], host: str) -> Ending:
         "max_rss": rss,
     }
     known = {key: value for key, value in record.items() if value is not None}
-    return Ending(reason or "", status, number, host if pid else "", known)
+    # The file keeps words alone.
+    kind = ends.kind_of_words(reason or "")
+    return Ending(reason or "", status, number, host if pid else "", known, kind, ends.ACCOUNT)
 
 
 def _runner(connection: sqlite3.Connection) -> tuple[str, Serving]:
