@@ -133,6 +133,8 @@ def __getattr__(name: str) -> "Any":
         return import_module(".runtime", __name__).cluster_id()
     elif name in _SETTINGS:
         setting = getattr(import_module(".runtime", __name__).settings(), _SETTINGS[name])
+        if name == "DefResource" and setting is None:
+            return dict(import_module(".executors.resources", __name__).TEMPLATE)
         return f"{setting.rstrip('/')}/" if name == "JobDir" else setting  # JobDir + "123/results" is a path
     elif name == "LocalRun":
         return import_module(".runtime", __name__).settings().executor == "local"

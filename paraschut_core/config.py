@@ -115,9 +115,6 @@ class DashboardSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     ] = "off"
 
 
-_RESOURCES = {"cput": "04:59:00", "mem": "1gb", "pmem": "1gb", "pvmem": "3gb", "vmem": "3gb"}
-
-
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything that can be set. v0.6's name of a setting, where there was one, works too."""
 
@@ -154,8 +151,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         str | None, Meta(description="Queue or partition of jobs that name none. (DefQueue)")
     ] = None
     resources: Annotated[
-        dict[str, Any], Meta(description="Resources of jobs that name none. (DefResource)")
-    ] = field(default_factory=lambda: dict(_RESOURCES))
+        dict[str, Any] | None, Meta(description="Resources of jobs that name none. (DefResource)")
+    ] = None
     job_template: Annotated[
         dict[str, Any], Meta(description="Fields that get_job_template adds or replaces. (JobTemplate)")
     ] = field(default_factory=dict)

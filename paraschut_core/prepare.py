@@ -11,6 +11,7 @@ from typing import Any
 from .db.connection import Database, Transaction
 from .db.jobs import checked_id, insert_jobs, next_batch_id, next_index, require_new
 from .errors import DatabaseError, ParaschutError, ScriptError, UsageError
+from .executors.resources import TEMPLATE
 from .model import INIT, JobInfo, JobKey
 from .workspace import Workspace
 
@@ -49,7 +50,7 @@ def template(ws: Workspace, *, set_id: bool = False) -> JobInfo:
         "data": None,
         "script": "",
         "queue": settings.queue,
-        "resources": dict(settings.resources),
+        "resources": dict(TEMPLATE if settings.resources is None else settings.resources),
         "state": INIT,
     }
     info.update(settings.job_template)

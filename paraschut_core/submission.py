@@ -28,6 +28,7 @@ from .db.submitting import (
 )
 from .errors import ConfigError, ParaschutError, SchedulerError, SubmitError, UntrustedError, UsageError
 from .executors import current_job_id
+from .executors.asked import resources_of
 from .executors.base import JobExecutor
 from .executors.directly import directives_of
 from .identity import same_user
@@ -364,7 +365,7 @@ def make_spec(ws: Workspace, info: JobInfo, token: str, spawn_id: int | None = N
         environment["PARASCHUT_CONFIG"] = settings.config_file
     if spawn_id is not None:
         environment["PARASCHUT_SPAWN_ID"] = str(spawn_id)
-    resources = info.get("resources")
+    defaults, own = resources_of(info, settings.resources)
     queue = info.get("queue")
     return JobSpec(
         key=key,
@@ -372,8 +373,8 @@ def make_spec(ws: Workspace, info: JobInfo, token: str, spawn_id: int | None = N
         token=token,
         name=name_text(info.get("name", "job")),
         script=str(info["script"]),
-        queue=str(queue) if queue else settings.queue,
-        resources=resources if isinstance(resources, Mapping) else settings.resources,
+        queue=settings.queue if queue is None else str(queue) or None,
+        resources={**defaults, **own},
         directives=[*settings.submit.directives, *directives_of(info)],
         environment=environment,
         stdout=info["stdout"][-1],

@@ -125,6 +125,8 @@ def _common(ws: Workspace, batch_id: int | None) -> dict[str, Any]:
 
     common = template(ws, set_id=batch_id is None)
     common["name"], common["batch_type"] = "commands", "command"
+    if ws.settings.resources is None:
+        common["resources"] = {}  # a template's values are for scripts that show or change them
     common.update(ws.settings.job_template)
     if batch_id is not None:
         require_batch(ws.reader, batch_id)

@@ -87,7 +87,8 @@ def toml(given: Mapping[str, object]) -> str:
         if not group and key in given:
             lines.append(f"{key} = {_toml_value(given[key])}")
         else:
-            lines.append(f"# {key} = {_toml_value(default)}")
+            shown = {} if key == "resources" and default is None else default
+            lines.append(f"# {key} = {_toml_value(shown)}")
     return "\n".join(lines) + "\n"
 
 
@@ -102,7 +103,7 @@ def _toml_value(value: object) -> str:
     if value is None:
         return '""'
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{name} = {_toml_value(item)}" for name, item in value.items()) + " }"
+        return "{ " + "".join(f"{name} = {_toml_value(item)}, " for name, item in value.items())[:-2] + " }"
     return json.dumps(value)
 
 

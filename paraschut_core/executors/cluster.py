@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import ParaschutError, SchedulerError, UntrustedError, UsageError
 from ..model import Deleted, Ending, JobInfo, JobSpec, LiveJob, Submitted
+from ..text import clean_line
 from .base import FAILED, JobExecutor
-from .directly import directives_of, lone_spec, settings_in_force
+from .directly import lone_spec, settings_in_force
 from .endings import by_messages, holds_number, job_name, recorded, task_of, token_of, with_messages
 from .limits import array_limit, wait_for_turn
+from .words import Grammar
 
 if TYPE_CHECKING:
     from ..config import Settings
+    from .asked import Asked
     from .command import Answer
     from .resources import Request
     from .script import Dialect
+    from .words import Option
+
+LOG = logging.getLogger(__name__)
 
 _QUEUE = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.@,:+*-]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -78,6 +86,18 @@ class ClusterExecutor(JobExecutor):
     bare_size: int | None = None
     """Bytes that a size without a unit counts; None: it must have one."""
 
+    directive = ""
+    """How a line of a script begins that holds options of the submit command."""
+
+    grammar = Grammar()
+    """How its options are written, and which of them exclude each other."""
+
+    refused_in_scripts: Mapping[str, str] = MappingProxyType({})
+    """Options that a job's own script must not hold, and what to do instead."""
+
+    left_in_scripts: frozenset[str] = frozenset()
+    """Options of a job's own script that are left out: Paraschut gives them itself."""
+
     uncertain = re.compile(r"timed? ?out|reset|broken pipe", re.IGNORECASE)
     """What a failed submit command says when its request may take effect all the same."""
 
@@ -100,6 +120,7 @@ class ClusterExecutor(JobExecutor):
         self.queue = queue
         self.resources = dict(resources or {})
         self._settings = settings
+        self._told: set[tuple[str, ...]] = set()
         self._found_good = ""
         """What the last job asked for that nothing was wrong with."""
 
@@ -117,6 +138,14 @@ class ClusterExecutor(JobExecutor):
     def options(self, request: Request, queue: str | None) -> list[str]:
         """Options that ask for these resources. Raises UsageError for what this scheduler cannot do."""
         raise NotImplementedError
+
+    def leaves_out(self, option: Option) -> bool:
+        """Whether an option of a job's own script is Paraschut's to give."""
+        return bool(option.names) and option.names[0] in self.left_in_scripts
+
+    def slots(self, directives: Sequence[Option]) -> int | None:
+        """The CPUs that directives ask for, where other resources are counted by them."""
+        return None
 
     def submit_command(self, submission: Submission) -> list[str]:
         raise NotImplementedError
@@ -169,10 +198,10 @@ class ClusterExecutor(JobExecutor):
         from .script import check_variables, command
 
         try:
-            asked = (self._queue(JobInfo), self._resources(JobInfo), directives_of(JobInfo))
-            words = repr(asked)
+            asked = self._asked(JobInfo)
+            words = asked.words
             if words != self._found_good:  # most jobs of a batch ask for the same
-                self._options(*asked)
+                self._options(asked)
                 self._folder()
                 self._found_good = words
             check_variables({name: str(value) for name, value in (JobInfo.get("vars") or {}).items()})
@@ -182,12 +211,7 @@ class ClusterExecutor(JobExecutor):
         return ""
 
     def group_key(self, JobInfo: JobInfo) -> object:
-        resources = self._resources(JobInfo)
-        return (
-            self._queue(JobInfo),
-            tuple(sorted((name, str(value)) for name, value in resources.items())),
-            tuple(directives_of(JobInfo)),
-        )
+        return self._asked(JobInfo).words
 
     def chunk_limit(self) -> int:
         submit = self.settings.submit
@@ -265,8 +289,7 @@ class ClusterExecutor(JobExecutor):
 
         first = jobs[0]
         group, number = split_token(first.token)
-        queue = first.job_info.get("queue") or self.queue or first.queue
-        options = self._options(queue, {**self.resources, **first.resources}, first.directives)
+        options = self._options(self._asked(self._as_info(first)))
         path = write(jobs, self.dialect, folder, self.settings.submit.modules)
         return Submission(
             job_name(group, None if len(jobs) > 1 else number, first.name, self.name_limit),
@@ -277,28 +300,96 @@ class ClusterExecutor(JobExecutor):
             options,
         )
 
-    def _options(self, queue: object, resources: Mapping[str, Any], directives: Sequence[str]) -> list[str]:
-        """Resources and directives in the scheduler's words. Raises UsageError."""
-        from .resources import read
+    def _as_info(self, job: JobSpec) -> JobInfo:
+        """The metadata of a job that is submitted: what they do not tell, the specification does."""
+        info = job.job_info
+        return {
+            "resources": job.resources,
+            **info,
+            "queue": info.get("queue") or (job.queue if self.queue is None else None),
+            "script": job.script,
+            "cwd": job.cwd,
+            "directives": list(job.directives),
+        }
 
-        if queue is not None and not _QUEUE.fullmatch(str(queue)):
+    def _asked(self, info: JobInfo) -> Asked:
+        """What a job asks for, the directives in its own script among it. Raises UsageError."""
+        from .asked import asked_of, directives_in, own_script
+
+        head: tuple[str, ...] = ()
+        if self.directive:
+            path = own_script(str(info.get("script") or ""), str(info.get("cwd") or self._job_dir()))
+            head = directives_in(path, self.directive) if path else ()
+        return asked_of(info, self.settings, self.queue, self.resources, head)
+
+    def _options(self, asked: Asked) -> list[str]:
+        """Resources and directives in the scheduler's words, a default only where nothing else is asked for
+        in its place. Raises UsageError."""
+        from .resources import Request, read
+        from .words import merge, parse
+
+        queue = asked.default_queue if asked.queue is None else asked.queue
+        if queue and not _QUEUE.fullmatch(queue):
             raise UsageError(f"queue={queue!r} is no name of a queue.")
-        request = read(resources, bare=self.bare_size)
-        general = list(self.settings.submit.directives)
-        own = [str(word) for word in directives]
-        if own[: len(general)] == general:
-            general = []  # whoever made the job's list has put them in already
-        for word in (*general, *own):
+        for word in (*asked.general, *asked.head, *asked.directives):
             if not word or _CONTROL.search(word):
                 raise UsageError(f"directive {word!r} is empty or holds a control character.")
-        return [*self.options(request, None if queue is None else str(queue)), *general, *own]
+        general, directives = parse(asked.general, self.grammar), parse(asked.directives, self.grammar)
+        head = self._own_directives(asked.head)
+        request = read(asked.resources, bare=self.bare_size)
+        own = read(asked.own, bare=self.bare_size)
+        if own.cpus is None:
+            request = request._replace(slots=self.slots([*general, *head, *directives]))
+        else:
+            request = request._replace(slots=self.slots(directives))
 
-    def _queue(self, info: JobInfo) -> str | None:
-        return info.get("queue") or self.queue or self.settings.queue
+        def names(part: Request, queue: str | None = None) -> set[str]:
+            options = parse(self.options(part, queue), self.grammar)
+            return {name for option in options for name in option.names}
 
-    def _resources(self, info: JobInfo) -> dict[str, Any]:
-        own = info.get("resources")
-        return {**self.resources, **(own if isinstance(own, Mapping) else self.settings.resources)}
+        strongest = {
+            **dict.fromkeys(names(Request(other=request.other)), 1),
+            **dict.fromkeys(names(own, asked.queue), 4),
+            **dict.fromkeys(names(Request(other=own.other)), 5),
+        }
+        options = parse(self.options(request, queue or None), self.grammar)
+        return merge(
+            [
+                (options, lambda name: strongest.get(name, 0)),
+                (general, lambda _: 2),
+                (head, lambda _: 3),
+                (directives, lambda _: 6),
+            ],
+            self.grammar,
+        )
+
+    def _own_directives(self, head: Sequence[str]) -> list[Option]:
+        """The options of a job's own script but for those that Paraschut gives. Raises UsageError."""
+        from .words import parse
+
+        kept: list[Option] = []
+        left: list[Option] = []
+        for option in parse(head, self.grammar):
+            if not option.words[0].startswith("-"):
+                raise UsageError(f"its script has the directive {option.words[0]!r}, which is no option.")
+            why = self.refused_in_scripts.get(option.names[0] if option.names else "")
+            if why:
+                raise UsageError(f"its script has the directive {' '.join(option.words)!r}: {why}")
+            (left if self.leaves_out(option) else kept).append(option)
+        if left:
+            self._tell(tuple(" ".join(option.words) for option in left))
+        return kept
+
+    def _tell(self, left: tuple[str, ...]) -> None:
+        """Says once what was left out of scripts' directives."""
+        if left in self._told or self.get_job_id() is not None:
+            return  # in a job's log it is of no use
+        self._told.add(left)
+        LOG.warning(
+            "Directives in the jobs' own scripts that are not used: %s. Paraschut names jobs and keeps their "
+            "logs by itself (settings log_out and log_err).",
+            clean_line(", ".join(left), 300),
+        )
 
     def _folder(self) -> str:
         from .script import folder_for

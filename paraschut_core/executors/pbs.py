@@ -25,10 +25,12 @@ from .pbs_answers import (
     ranges,
 )
 from .resources import Request, clock, pbs_size
+from .words import Grammar
 
 if TYPE_CHECKING:
     from .command import Answer
     from .script import Dialect
+    from .words import Option
 
 _NO_SUCH_OPTION = re.compile(r"usage:|unknown option|invalid option", re.IGNORECASE)
 _VALUE = re.compile(r"[^\s,]+")
@@ -42,6 +44,26 @@ _NO_SERVER = re.compile(r"cannot connect|Problem loading")
 _LIMITS = ("pbs_version", "server_state", "max_array_size", "max_queued", "max_run", "job_history_enable")
 
 _EXPLAIN_AT_ONCE = 500  # ids in one command: far below any limit on a command's length
+
+_CHUNK = frozenset({"l:mem", "l:ncpus", "l:ngpus", "l:nodes", "l:procs", "l:vmem"})
+
+_GRAMMAR = Grammar(
+    lists=("l",),
+    pairs=(
+        (frozenset({"l:select"}), _CHUNK),  # PBS takes a job's parts in one manner only
+        (frozenset({"l:nodes"}), frozenset({"l:ncpus", "l:procs"})),
+        (frozenset({"l:place"}), frozenset({"l:nodes"})),
+    ),
+    repeated=frozenset({"v", "W"}),
+)
+_REFUSED = {
+    "J": "make each task a job of its own (paraschut add --range)",
+    "t": "make each task a job of its own (paraschut add --range)",
+    "d": "give the directory as the job's cwd (paraschut add --cwd)",
+    "w": "give the directory as the job's cwd (paraschut add --cwd)",
+    "I": "a job here has no terminal",
+}
+_LEFT = frozenset({"C", "N", "S", "e", "f", "j", "k", "o", "z"})
 
 current_job_id = pbs_job_id
 restart_count = pbs_restarts
@@ -64,6 +86,10 @@ class PBSJobExecutor(ClusterExecutor):
     name_limit = 15
     forbidden_in_paths = ":,"
     bare_size = 1
+    directive = "#PBS"
+    grammar = _GRAMMAR
+    refused_in_scripts = _REFUSED
+    left_in_scripts = _LEFT
     uncertain = re.compile(
         r"reset by peer|timed? ?out|broken pipe|end of file|premature|15031|zero bytes", re.IGNORECASE
     )
@@ -108,6 +134,10 @@ class PBSJobExecutor(ClusterExecutor):
             *(("-l", given) if given else ()),
             *(() if request.priority is None else ("-p", str(request.priority))),
         ]
+
+    def leaves_out(self, option: Option) -> bool:
+        # With block=true qsub would wait for the job's end.
+        return super().leaves_out(option) or (option.names == ("W",) and "block" in option.value)
 
     def submit_command(self, submission: Submission) -> list[str]:
         from .shell import shell

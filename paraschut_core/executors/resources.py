@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 from ..errors import UsageError
 
+TEMPLATE = {"cput": "04:59:00", "mem": "1gb", "pmem": "1gb", "pvmem": "3gb", "vmem": "3gb"}
+"""What a job's template shows where nothing is configured; it is documented, and not asked for by itself."""
+
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:([kmgtp])(?:ib?|b|(w))?|b|(w))?", re.IGNORECASE)
 _WORD = 8  # bytes in one of PBS's words, as in 2gw
@@ -47,6 +50,8 @@ class Request(NamedTuple):
     pvmem: int | None = None
     vmem: int | None = None
     other: tuple[tuple[str, str], ...] = ()
+    slots: int | None = None
+    """The CPUs that a directive asks for, where the scheduler counts other resources by them."""
 
 
 def read(resources: Mapping[str, object] | None, *, bare: int | None = None) -> Request:
@@ -72,7 +77,7 @@ def read(resources: Mapping[str, object] | None, *, bare: int | None = None) -> 
         if key == "gpus" and str(value).strip() in ("0", "0.0"):
             continue
         parsed = _value(key, value, bare)
-        if key not in Request._fields or key == "other":
+        if key not in Request._fields or key in ("other", "slots"):
             other.append((_own_name(name), str(parsed)))
         elif known.setdefault(key, parsed) != parsed:
             raise UsageError(

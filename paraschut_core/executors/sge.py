@@ -6,10 +6,11 @@ import os
 import re
 import time
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UsageError
+from ..errors import SchedulerError, UsageError
 from ..identity import user_name
 from ..model import STUCK, Deleted, Ending, LiveJob
 from .cluster import TASK, ClusterExecutor, Submission
@@ -27,14 +28,36 @@ from .sge_answers import (
     parse_reasons,
     parse_submitted,
 )
+from .words import Grammar
 
 if TYPE_CHECKING:
     from .command import Answer
     from .script import Dialect
+    from .words import Option
 
 _VALUE = re.compile(r"[^\s,=]+")
 
 _REASONS_AT_ONCE = 1000  # jobs whose details one command tells; those of others come with the next polls
+
+_GRAMMAR = Grammar(
+    letters=False,
+    lists=("l",),
+    alike=(
+        frozenset({"l:mem_free", "l:m_mem_free", "l:virtual_free"}),
+        frozenset({"l:gpu", "l:gpus", "l:ngpus"}),
+    ),
+    repeated=frozenset({"ac", "dc", "hard", "sc", "soft", "v"}),
+)
+_REFUSED = {
+    "t": "make each task a job of its own (paraschut add --range)",
+    "wd": "give the directory as the job's cwd (paraschut add --cwd)",
+    "verify": "nothing would be submitted",
+}
+_LEFT = frozenset(
+    ("C", "N", "S", "b", "cwd", "e", "help", "i", "inherit", "j", "now", "o", "sync", "tc", "terse")
+)
+
+_SLOTS = re.compile(r"\S+ ([0-9]+)")
 
 current_job_id = sge_job_id
 restart_count = sge_restarts
@@ -54,6 +77,10 @@ class SGEJobExecutor(ClusterExecutor):
     ids = re.compile(r"[0-9]+(?:\.[0-9]+)?")
     array_default = 1000
     forbidden_in_paths = ":,$"
+    directive = "#$"
+    grammar = _GRAMMAR
+    refused_in_scripts = _REFUSED
+    left_in_scripts = _LEFT
     uncertain = re.compile(r"(?:send|read) (?:error|timeout)|commlib error|Error reading answer")
     too_many = re.compile(r"with more than [0-9]+ tasks")
 
@@ -79,16 +106,18 @@ class SGEJobExecutor(ClusterExecutor):
             raise UsageError(
                 "resource nodes: Grid Engine spreads jobs by a parallel environment; use pe and cpus."
             )
+        slots = request.slots or 1
         if request.cpus is not None and (request.cpus > 1 or "pe" in dict(request.other)):
             options += ["-pe", environment, str(request.cpus)]
+            slots = request.slots or request.cpus
         if request.priority is not None:
             options += ["-p", str(request.priority)]
         limits = {
             "h_rt": request.walltime,
             "h_cpu": request.cput,
-            "mem_free": None if request.mem is None else f"{mebibytes(request.mem)}M",
-            "h_vmem": None if request.vmem is None else f"{mebibytes(request.vmem)}M",
-            "gpu": request.gpus,
+            "mem_free": self._memory("mem_free", request.mem, slots),
+            "h_vmem": self._memory("h_vmem", request.vmem, slots),
+            "gpu": self._gpus(request.gpus, slots),
             **own,
         }
         for name, value in limits.items():
@@ -100,6 +129,46 @@ class SGEJobExecutor(ClusterExecutor):
                 )
             options += ["-l", f"{name}={value}" if value != "" else name]
         return options
+
+    def _memory(self, name: str, size: int | None, slots: int) -> str | None:
+        """A size for the whole job, as Grid Engine wants it: mostly for each of its slots."""
+        if size is None:
+            return None
+        return f"{mebibytes(-(-size // slots) if self._is_per_slot(name, slots) else size)}M"
+
+    def _gpus(self, gpus: str | None, slots: int) -> str | None:
+        if gpus is None or not self._is_per_slot("gpu", slots) or not gpus.isdigit():
+            return gpus
+        if int(gpus) % slots:
+            raise UsageError(
+                f"resource gpus={gpus}: this Grid Engine counts them by slots, so they must be a multiple of"
+                f" the {slots} of the job. (Its administrator can make gpu a consumable of jobs: `JOB`.)"
+            )
+        return str(int(gpus) // slots)
+
+    def _is_per_slot(self, name: str, slots: int) -> bool:
+        """Whether a request for a complex is multiplied by the job's slots.
+
+        A consumable is (unless it is one of jobs), and so are the limits of a job's own processes. A value
+        that hosts only report is compared as it is.
+        """
+        if slots == 1:
+            return False
+        consumable = self._consumables.get(name)
+        return consumable == "YES" or (consumable != "JOB" and name.startswith(("h_", "s_")))
+
+    @cached_property
+    def _consumables(self) -> dict[str, str]:
+        """The site's complexes, and whether each is a consumable: YES, NO or JOB."""
+        try:
+            rows = [line.split() for line in self.ask("qconf", "-sc").stdout.splitlines()]
+        except SchedulerError:
+            return {}  # submitting will say so
+        return {row[0]: row[5] for row in rows if len(row) >= 7 and not row[0].startswith("#")}
+
+    def slots(self, directives: Sequence[Option]) -> int | None:
+        found = [_SLOTS.match(option.value) for option in directives if option.names == ("pe",)]
+        return next((int(match[1]) for match in reversed(found) if match and int(match[1])), None)
 
     def submit_command(self, submission: Submission) -> list[str]:
         from .shell import shell

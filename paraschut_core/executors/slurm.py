@@ -24,12 +24,68 @@ from .slurm_answers import (
     parse_squeue,
     parse_submitted,
 )
+from .words import Grammar
 
 if TYPE_CHECKING:
     from .command import Answer
     from .script import Dialect
 
 _EXPLAIN_AT_ONCE = 8000  # ids in one command: as one argument they must stay below 128 KiB
+
+_MEMORY = frozenset({"mem", "mem-per-cpu", "mem-per-gpu"})
+_GPUS = frozenset({"gres", "gpus", "gpus-per-node", "gpus-per-socket", "gpus-per-task"})
+
+_GRAMMAR = Grammar(
+    short={
+        "A": "account",
+        "a": "array",
+        "b": "begin",
+        "B": "extra-node-info",
+        "c": "cpus-per-task",
+        "C": "constraint",
+        "d": "dependency",
+        "D": "chdir",
+        "e": "error",
+        "F": "nodefile",
+        "G": "gpus",
+        "H": "hold",
+        "h": "help",
+        "i": "input",
+        "J": "job-name",
+        "k": "no-kill",
+        "L": "licenses",
+        "m": "distribution",
+        "M": "clusters",
+        "n": "ntasks",
+        "N": "nodes",
+        "o": "output",
+        "O": "overcommit",
+        "p": "partition",
+        "q": "qos",
+        "Q": "quiet",
+        "s": "oversubscribe",
+        "S": "core-spec",
+        "t": "time",
+        "v": "verbose",
+        "V": "version",
+        "w": "nodelist",
+        "W": "wait",
+        "x": "exclude",
+    },
+    alike=(_MEMORY, _GPUS, frozenset({"cpus-per-task", "cpus-per-gpu"})),
+)
+_REFUSED = {
+    "array": "make each task a job of its own (paraschut add --range)",
+    "chdir": "give the directory as the job's cwd (paraschut add --cwd)",
+    "test-only": "nothing would be submitted",
+    "wrap": "the script is what runs",
+}
+_LEFT = frozenset(
+    (
+        *("error", "help", "input", "job-name", "open-mode", "output", "parsable", "quiet", "usage"),
+        *("verbose", "version", "wait"),
+    )
+)
 
 current_job_id = slurm_job_id
 restart_count = slurm_restarts
@@ -49,6 +105,10 @@ class SlurmJobExecutor(ClusterExecutor):
     ids = re.compile(r"[0-9]+(?:_[0-9]+)?")
     array_default = 1000
     forbidden_in_paths = "\\"  # it would switch off the replacement of %a
+    directive = "#SBATCH"
+    grammar = _GRAMMAR
+    refused_in_scripts = _REFUSED
+    left_in_scripts = _LEFT
     uncertain = re.compile(
         r"timed out|Zero Bytes|Connection reset|Broken pipe|Unable to send|Unexpected message"
     )
@@ -85,8 +145,9 @@ class SlurmJobExecutor(ClusterExecutor):
             options.append(f"--gres=gpu:{request.gpus}")
         if request.priority is not None:
             options.append(f"--nice={-request.priority}")
-        for name, value in request.other:
-            option = name.replace("_", "-")
+        given = {name.replace("_", "-"): value for name, value in request.other}
+        options = [option for option in options if option[2:].partition("=")[0] not in given]
+        for option, value in given.items():
             options.append(f"--{option}={value}" if value else f"--{option}")
         return options
 

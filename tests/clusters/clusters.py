@@ -230,6 +230,27 @@ class GridEngine(OwnCluster):
         finally:
             self._configure(before)
 
+    @contextmanager
+    def consumable(self, name: str, there: str) -> Iterator[None]:
+        """Lets a complex be one that each slot of a job uses up; the hosts have `there` of it."""
+        before = self.run("qconf", "-sc")
+        hosts = self.run("qconf", "-sel").split()
+        row = re.compile(rf"^({name}\s+\S+\s+\S+\s+\S+\s+\S+\s+)\S+", re.MULTILINE)
+        self._set_complexes(row.sub(r"\g<1>YES", before))
+        for host in hosts:
+            self.run("qconf", "-mattr", "exechost", "complex_values", f"{name}={there}", host)
+        try:
+            yield
+        finally:
+            for host in hosts:
+                self.run("qconf", "-dattr", "exechost", "complex_values", name, host)
+            self._set_complexes(before)
+
+    def _set_complexes(self, text: str) -> None:
+        path = Path(self.folder, "complexes")
+        path.write_text(text)
+        self.run("qconf", "-Mc", str(path))
+
     def _configure(self, text: str) -> None:
         path = Path(self.folder, "global")  # the command takes the configuration's name from the file's
         path.write_text(text)

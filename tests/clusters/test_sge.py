@@ -213,6 +213,34 @@ class TestGridEngine(OwnClusterSuite):
             for name in lists:
                 assert sorted(shown[name].split(",")) == sorted(wanted[name].split(","))
 
+    def test_limits_are_for_the_whole_job(self, executor: ClusterExecutor, work: Path) -> None:
+        wanted = {"cpus": 4, "vmem": "2000mb", "cput": "01:00:00"}
+        job = spec(work, "ulimit -v; ulimit -t; echo $NSLOTS", resources=wanted)
+        wait_for_end(executor, submit(executor, [job]))
+        size, seconds, slots = read(job.stdout).split()
+        assert (int(size), int(seconds), int(slots)) == (2000 * 1024, 3600, 4)
+
+    def test_memory_that_the_site_counts_is_for_the_whole_job(
+        self, executor: ClusterExecutor, in_cluster: GridEngine, work: Path
+    ) -> None:
+        job = spec(work, "echo $NSLOTS", resources={"cpus": 4, "mem": "4gb"})
+        with in_cluster.consumable("mem_free", "8G"):
+            (id_,) = submit(executor, [job])
+            assert executor.get_job_summary(id_)["hard resource_list"] == "mem_free=1024M"
+            wait_for_end(executor, [id_])
+        assert read(job.stdout) == "4\n"
+
+    def test_directives_of_a_jobs_own_script_count(self, executor: ClusterExecutor, work: Path) -> None:
+        path = work / "own.sh"
+        path.write_text("#!/bin/bash\n#$ -pe smp 2\n#$ -N mine -l h_rt=240,h_vmem=1G\necho $NSLOTS\n")
+        path.chmod(0o755)
+        job = spec(work, str(path))
+        (id_,) = submit(executor, [job])
+        shown = executor.get_job_summary(id_)
+        assert sorted(shown["hard resource_list"].split(",")) == ["h_rt=240", "h_vmem=1G"]
+        wait_for_end(executor, [id_])
+        assert read(job.stdout) == "2\n"
+
     def test_a_strange_job_dir_is_no_obstacle(self, in_cluster: GridEngine, work: Path) -> None:
         assert_job_dir_works(in_cluster, work / 'it\'s 100%j {task} a\\b "日本"')
         for bad in (":", ",", "$"):

@@ -55,6 +55,48 @@ class TestSlurm(OwnClusterSuite):
         # Slurm lets a job tidy up before the kill: there its script hands the message on.
         assert all("DUE TO TIME LIMIT" in read(job.stderr) for job in jobs)
 
+    def test_directives_of_a_jobs_own_script_count(
+        self, executor: ClusterExecutor, in_cluster: Slurm, work: Path
+    ) -> None:
+        path = work / "own.sh"
+        path.write_text(
+            "#!/bin/bash\n#SBATCH -t 7 --comment='a b'\n#SBATCH --mem-per-cpu=100M -J mine\necho ran\n"
+        )
+        path.chmod(0o755)
+        executor.resources = {"mem": "1gb", "walltime": "00:03:00"}
+        jobs = specs(work, [str(path)] * 2, directives=in_cluster.held)
+        ids = submit(executor, jobs)
+        for id_ in ids:
+            shown = executor.get_job_summary(id_)
+            assert (shown["TimeLimit"], shown["Comment"], shown["MinMemoryCPU"]) == (
+                "00:07:00",
+                "a b",
+                "100M",
+            )
+        assert executor.delete_many({id_: {} for id_ in ids})[ids[0]].gone
+
+    def test_the_users_defaults_of_sbatch_count(
+        self, executor: ClusterExecutor, in_cluster: Slurm, work: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        given = {
+            "PARTITION": "short",
+            "TIMELIMIT": "4",
+            "MEM_PER_CPU": "100M",
+            "OUTPUT": "/no/such",
+            "WAIT": "1",
+        }
+        for name, value in given.items():
+            monkeypatch.setenv(f"SBATCH_{name}", value)
+        plain, own = (
+            spec(work, "true", directives=in_cluster.held),
+            spec(work, "true", queue="main", resources={"mem": "90mb"}, directives=in_cluster.held),
+        )
+        for job, wanted in ((plain, ("short", "00:04:00")), (own, ("main", "00:04:00"))):
+            (id_,) = submit(executor, [job])
+            shown = executor.get_job_summary(id_)
+            assert (shown["Partition"], shown["TimeLimit"]) == wanted
+            assert executor.delete_many({id_: {}})[id_].gone
+
     def test_too_much_memory_is_told(self, executor: ClusterExecutor, work: Path) -> None:
         eat = f"{sys.executable} -c 'import time; x = b\"x\" * 400_000_000; time.sleep(600)'"
         (id_,) = submit(executor, [spec(work, eat, resources={"mem": "100mb"})])

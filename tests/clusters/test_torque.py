@@ -57,6 +57,17 @@ class TestTorque(ClusterSuite):
         wait_for_end(executor, [id_])
         assert explained(executor, [id_])[id_].exit_status == 0
 
+    def test_directives_of_a_jobs_own_script_count(
+        self, executor: ClusterExecutor, in_cluster: Cluster, work: Path
+    ) -> None:
+        path = work / "own.sh"
+        path.write_text("#!/bin/bash\n#PBS -q short -l walltime=00:04:00\n#PBS -N mine -j oe\necho ran\n")
+        path.chmod(0o755)
+        (id_,) = submit(executor, [spec(work, str(path))])
+        shown = executor.get_job_summary(id_)
+        assert (shown["queue"], shown["Resource_List.walltime"]) == ("short", "00:04:00")
+        wait_for_end(executor, [id_])
+
     def test_doctor_is_told_the_queues(self, executor: ClusterExecutor) -> None:
         told = ["PBS (version unknown)", "queue main: open", "queue short: open"]
         assert executor.health().splitlines() == told

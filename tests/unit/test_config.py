@@ -12,6 +12,7 @@ import paraschut_core as psu
 from paraschut_core import config
 from paraschut_core.config import Settings, describe, load, read
 from paraschut_core.errors import ConfigError
+from paraschut_core.executors.resources import TEMPLATE
 from tests.helpers import run_script
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
@@ -74,7 +75,7 @@ def test_a_database_alone_makes_its_own_folder_the_job_directory(
     settings = load()
     assert (settings.database, settings.job_dir, settings.config_file) == (
         str(folder / "jobs.db"),
-        str(folder),
+        f"{folder}/",
         "",
     )
 
@@ -204,9 +205,9 @@ def test_the_packages_v06_names_give_the_settings_in_force(folder: Path) -> None
     out = run_script(f"import paraschut_core as psu\nfor n in '{names}'.split(', '): print(getattr(psu, n))")
     assert out.splitlines() == [
         str(folder / "jobs.db"),
-        str(folder),
+        f"{folder}/",
         "long",
-        str(Settings().resources),
+        str(TEMPLATE),
         "",
         Settings().log_out,
         Settings().log_err,

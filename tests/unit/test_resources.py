@@ -11,6 +11,7 @@ from paraschut_core.errors import UsageError
 from paraschut_core.executors.cluster import ClusterExecutor
 from paraschut_core.executors.pbs import PBSJobExecutor
 from paraschut_core.executors.resources import (
+    TEMPLATE,
     clock,
     mebibytes,
     parse_size,
@@ -22,7 +23,7 @@ from paraschut_core.executors.resources import (
 from paraschut_core.executors.sge import SGEJobExecutor
 from paraschut_core.executors.slurm import SlurmJobExecutor
 
-DEFAULT = Settings().resources
+DEFAULT = TEMPLATE
 
 
 def asked(kind: type[ClusterExecutor], resources: dict[str, object], queue: str | None = None) -> list[str]:

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Mapping
 
 from ...errors import ScriptError, UsageError
+from ..resources import parse_time
 from ..shell import only_in_shell, shell
 
 # What shlex and a shell read alike: escaped characters, and quotes that the shell would not look into.
@@ -96,6 +97,8 @@ def seconds(limit: object, what: str) -> float | None:
         return None
     if isinstance(limit, (int, float)) and not isinstance(limit, bool):
         total = float(limit)
+    elif re.search(r"[A-Za-z]", str(limit)):
+        return float(parse_time(limit, what))  # 90m, 2h, as on a cluster
     else:
         total = _clock(str(limit).strip())
     if not 0 < total < float("inf"):

@@ -72,8 +72,7 @@ class LocalJobExecutor(JobExecutor):
 
         try:
             arguments(str(JobInfo.get("script") or ""), os.getcwd())
-            resources = JobInfo.get("resources")
-            _times(resources if isinstance(resources, dict) else {})
+            _times(self._resources(JobInfo))
         except ParaschutError as error:
             return str(error)
         return ""
@@ -275,6 +274,12 @@ class LocalJobExecutor(JobExecutor):
                 if there:
                     yield folder, host, queue
 
+    def _resources(self, info: JobInfo) -> dict[str, Any]:
+        from ..asked import resources_of
+
+        defaults, own = resources_of(info, self._settings().resources)
+        return {**defaults, **own}
+
     def _spec(self, info: JobInfo) -> JobSpec:
         """A job's metadata as what v0.6's `submit` takes from it."""
         key = JobKey(int(info.get("BatchID") or 0), int(info.get("JobIndex") or 0))
@@ -287,7 +292,7 @@ class LocalJobExecutor(JobExecutor):
             name_text(info.get("name") or key),
             str(info.get("script") or ""),
             None,
-            info.get("resources") or {},
+            self._resources(info),
             (),
             variables,
             _last(info.get("stdout")) or f"{logs}.out",
