@@ -114,9 +114,9 @@ class SGEJobExecutor(ClusterExecutor):
             options += ["-p", str(request.priority)]
         limits = {
             "h_rt": request.walltime,
-            "h_cpu": request.cput,
-            "mem_free": self._memory("mem_free", request.mem, slots),
-            "h_vmem": self._memory("h_vmem", request.vmem, slots),
+            "h_cpu": self._share("h_cpu", request.cput, slots),
+            "mem_free": _mebibytes(self._share("mem_free", request.mem, slots)),
+            "h_vmem": _mebibytes(self._share("h_vmem", request.vmem, slots)),
             "gpu": self._gpus(request.gpus, slots),
             **own,
         }
@@ -130,11 +130,9 @@ class SGEJobExecutor(ClusterExecutor):
             options += ["-l", f"{name}={value}" if value != "" else name]
         return options
 
-    def _memory(self, name: str, size: int | None, slots: int) -> str | None:
-        """A size for the whole job, as Grid Engine wants it: mostly for each of its slots."""
-        if size is None:
-            return None
-        return f"{mebibytes(-(-size // slots) if self._is_per_slot(name, slots) else size)}M"
+    def _share(self, name: str, amount: int | None, slots: int) -> int | None:
+        """What is for the whole job as Grid Engine wants it: mostly for each of its slots."""
+        return amount if amount is None or not self._is_per_slot(name, slots) else -(-amount // slots)
 
     def _gpus(self, gpus: str | None, slots: int) -> str | None:
         if gpus is None or not self._is_per_slot("gpu", slots) or not gpus.isdigit():
@@ -288,3 +286,7 @@ class SGEJobExecutor(ClusterExecutor):
                 *(f"{name} = {value}" for name, value in limits),
             ]
         )
+
+
+def _mebibytes(size: int | None) -> str | None:
+    return None if size is None else f"{mebibytes(size)}M"

@@ -165,6 +165,11 @@ def test_a_queue_of_the_directives_replaces_the_default() -> None:
         ({"cpus": 4, "mem": "4gb"}, {"mem_free": "YES"}, ["-pe", "smp", "4", "-l", "mem_free=1024M"]),
         ({"cpus": 4, "mem": "4gb"}, {"mem_free": "NO"}, ["-pe", "smp", "4", "-l", "mem_free=4096M"]),
         ({"cpus": 3, "mem": "1gb"}, {"mem_free": "YES"}, ["-pe", "smp", "3", "-l", "mem_free=342M"]),
+        (
+            {"cpus": 4, "cput": "01:00:00", "walltime": 60},
+            {},
+            ["-pe", "smp", "4", "-l", "h_rt=60", "-l", "h_cpu=900"],
+        ),
         ({"cpus": 1, "mem": "4gb"}, {"mem_free": "YES"}, ["-l", "mem_free=4096M"]),
         ({"cpus": 4, "gpus": 4}, {"gpu": "YES"}, ["-pe", "smp", "4", "-l", "gpu=1"]),
         ({"cpus": 4, "gpus": 1}, {"gpu": "JOB"}, ["-pe", "smp", "4", "-l", "gpu=1"]),
