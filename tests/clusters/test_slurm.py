@@ -68,7 +68,7 @@ class TestSlurm(OwnClusterSuite):
         ids = submit(executor, jobs)
         for id_ in ids:
             shown = executor.get_job_summary(id_)
-            assert (shown["TimeLimit"], shown["Comment"], shown["MinMemoryCPU"]) == (
+            assert (shown["TimeLimit"], shown["Comment"].strip(), shown["MinMemoryCPU"]) == (
                 "00:07:00",
                 "a b",
                 "100M",
