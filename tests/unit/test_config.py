@@ -75,7 +75,7 @@ def test_a_database_alone_makes_its_own_folder_the_job_directory(
     settings = load()
     assert (settings.database, settings.job_dir, settings.config_file) == (
         str(folder / "jobs.db"),
-        f"{folder}/",
+        str(folder),
         "",
     )
 
@@ -205,7 +205,7 @@ def test_the_packages_v06_names_give_the_settings_in_force(folder: Path) -> None
     out = run_script(f"import paraschut_core as psu\nfor n in '{names}'.split(', '): print(getattr(psu, n))")
     assert out.splitlines() == [
         str(folder / "jobs.db"),
-        f"{folder}/",
+        str(folder),
         "long",
         str(TEMPLATE),
         "",
