@@ -205,7 +205,7 @@ def test_the_packages_v06_names_give_the_settings_in_force(folder: Path) -> None
     out = run_script(f"import paraschut_core as psu\nfor n in '{names}'.split(', '): print(getattr(psu, n))")
     assert out.splitlines() == [
         str(folder / "jobs.db"),
-        str(folder),
+        f"{folder}/",
         "long",
         str(TEMPLATE),
         "",
