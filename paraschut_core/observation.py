@@ -331,7 +331,7 @@ def _is_vague(row: JobRow, now: float) -> bool:
     """Whether the accounts may know more of a job's end than is written down."""
     return (
         row.source != ends.ACCOUNT
-        and (row.kind in ends.VAGUE or not row.confirmed)
+        and (row.source == ends.LOG or row.kind in ends.VAGUE or not row.confirmed)
         and abs(now - (row.ended_at or 0.0)) < _REFINED_FOR
     )
 

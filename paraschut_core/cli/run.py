@@ -39,6 +39,10 @@ _LATE = 0.005
 """Seconds within which one who signals a group has signalled all of it."""
 
 
+_ROUNDED = 0.1
+"""Seconds by which a CPU time that is told may be too small."""
+
+
 class Ended(NamedTuple):
     """How a command ended: exit status, or the signal that ended it; `told_to_end` is the signal that came
     from outside to end it before that (None: none did)."""
@@ -301,7 +305,8 @@ def _used_its_cpu_time(pid: int) -> bool:
             fields = file.read().rpartition(b")")[2].split()
     except OSError:
         return False
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") >= limit
+    # The kernel counts more finely than it tells.
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") >= limit - _ROUNDED
 
 
 def _forward_after(number: int) -> float:

@@ -77,6 +77,7 @@ class OwnCluster(Cluster):
     """A cluster that this process starts and ends."""
 
     script = ""
+    start_words: tuple[str, ...] = ()
     ports = 0
 
     def start(self) -> None:
@@ -91,7 +92,7 @@ class OwnCluster(Cluster):
             start_new_session=True,
         )
         try:
-            self._script("start", str(_free_ports(self.ports)))
+            self._script("start", str(_free_ports(self.ports)), *self.start_words)
         except BaseException:
             self.stop()
             raise
@@ -197,6 +198,14 @@ class Slurm(OwnCluster):
 
     def restart_node(self, name: str) -> None:
         self._script("node", name)
+
+
+class SlurmWithAccounts(Slurm):
+    """One that keeps accounts and, where the kernel lets it, holds jobs to their memory; it needs root."""
+
+    commands = (*Slurm.commands, "slurmdbd", "mariadbd", "sacct")
+    start_words = ("accounts",)
+    ports = 5
 
 
 class GridEngine(OwnCluster):

@@ -12,7 +12,7 @@ import pytest
 
 pytest.register_assert_rewrite("tests.clusters.suite")
 
-from tests.clusters.clusters import Cluster, GridEngine, OwnCluster, RealPBS, Slurm, Torque  # noqa: E402 - after that
+from tests.clusters.clusters import Cluster, GridEngine, OwnCluster, RealPBS, Slurm, SlurmWithAccounts, Torque  # noqa: E402 - after that
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -46,6 +46,13 @@ def started(cluster: OwnCluster) -> Iterator[OwnCluster]:
 @pytest.fixture(scope="session")
 def slurm_cluster() -> Iterator[OwnCluster]:
     yield from started(Slurm())
+
+
+@pytest.fixture(scope="session")
+def accounts_cluster() -> Iterator[OwnCluster]:
+    if os.getuid() != 0:
+        pytest.skip("its database and its control groups are root's")
+    yield from started(SlurmWithAccounts())
 
 
 @pytest.fixture(scope="session")

@@ -284,6 +284,87 @@ def test_the_command_starts_with_no_signal_blocked_or_ignored(cli: CommandLine) 
     assert not masks["SigIgn:"] & (1 << (signal.SIGPIPE - 1))
 
 
+_LEAVES = """
+import signal, sys, time
+got = []
+signal.signal(signal.SIGUSR1, lambda *_: got.append("USR1"))
+signal.signal(signal.SIGUSR2, lambda *_: got.append("USR2"))
+for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGXCPU):
+    signal.signal(number, lambda *_: sys.exit(0))
+print("ready", flush=True)
+end = time.monotonic() + 60
+while not got and time.monotonic() < end:
+    time.sleep(0.01)
+time.sleep(1.5)
+open("got", "w").write(" ".join(got))
+"""
+
+
+@pytest.mark.parametrize("to", [os.kill, os.killpg])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP", "SIGXCPU"])
+def test_exit_status_0_after_a_signal_to_end_it_is_no_proof(cli: CommandLine, name: str, to: Any) -> None:
+    batch = cli.add("--chain", "--priority", "2", "true")
+    cli("add", "--batch", batch, "--priority", "1", "touch later")
+    process = cli.start("run", batch, 0, "--submit", "--", *_python(_LEAVES))
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    try:
+        to(process.pid, getattr(signal, name))
+        assert process.wait(60) == 0
+    finally:
+        _kill_group(process)
+    assert cli.states(batch) == {0: "run", 1: "init"}
+    assert f"exit status 0 after {name}" in _job(cli, batch)["ending"]
+    assert cli.sql("SELECT kind, source, confirmed, chain FROM ended") == [("signal", "wrapper", 0, 1)]
+
+
+@pytest.mark.parametrize("to", [os.kill, os.killpg])
+@pytest.mark.parametrize("name", ["SIGUSR1", "SIGUSR2"])
+def test_a_warning_reaches_the_command_once_and_keeps_it_from_nothing(
+    cli: CommandLine, name: str, to: Any
+) -> None:
+    batch = cli.add("true")
+    process = _started(cli, batch, _LEAVES)
+    try:
+        to(process.pid, getattr(signal, name))
+        assert process.wait(60) == 0
+    finally:
+        _kill_group(process)
+    assert (cli.folder / "got").read_text() == name.removeprefix("SIG")
+    assert cli.states(batch) == {0: "complete"}
+
+
+def test_a_job_that_said_itself_that_it_is_complete_is_so_whatever_ended_it(cli: CommandLine) -> None:
+    batch = cli.add("true")
+    said = f"""
+import sys; sys.path.insert(0, {ROOT!r})
+import paraschut_core as psu
+psu.set_complete({batch}, 0)
+"""
+    process = cli.start("run", batch, 0, "--", *_python(said + _LEAVES), PARASCHUT_DB=str(cli.database))
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    try:
+        os.killpg(process.pid, signal.SIGTERM)
+        assert process.wait(60) == 0
+    finally:
+        _kill_group(process)
+    assert cli.states(batch) == {0: "complete"}
+
+
+def test_a_command_that_used_up_its_cpu_time_is_not_complete_and_the_reason_names_the_limit(
+    cli: CommandLine,
+) -> None:
+    batch = cli.add("true")
+    code = "import signal, sys\nsignal.signal(signal.SIGXCPU, lambda *_: sys.exit(0))\nwhile True: pass"
+    limited = ["sh", "-c", 'ulimit -S -t 1; exec "$@"', "sh", *COMMAND, "run", str(batch), "0", "--"]
+    environment = {**os.environ, "PYTHONPATH": ROOT}
+    done = subprocess.run([*limited, *_python(code)], cwd=cli.folder, env=environment, check=False)
+    assert done.returncode == 0
+    assert cli.states(batch) == {0: "run"}
+    assert _job(cli, batch)["ending"] == "CPU time limit 00:00:01 (cput)"
+
+
 # ------------------------------------------------------------------------------------ trouble
 
 

@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ from paraschut_core.model import (
     Spawn,
 )
 from paraschut_core.monitor import Monitor
-from paraschut_core.observation import WORDS, observe
+from paraschut_core.observation import WORDS, Inquiries, observe
 from paraschut_core.polling import absent_now
 from tests.helpers import BATCH, Project, Scheduler, SchedulerDownError, Script
 
@@ -902,3 +903,107 @@ def test_with_an_unknown_executor_and_no_database_a_refresh_still_raises_nothing
     with Workspace(config.load()) as ws:
         snapshot = Monitor(ws).refresh()
     assert "There is no database" in snapshot.database.error
+
+
+# ------------------------------------------------------------------------------------ who is believed
+
+
+def doubtful(project: Project, *, chain: bool = False) -> None:
+    """Its wrapper saw job 0 leave with exit status 0 after TERM."""
+    from paraschut_core import runtime
+
+    project.sql("UPDATE job SET state = 'run', ClusterID = submit_id WHERE JobIndex = 0")
+    with runtime.database() as db:
+        runtime.record_exit(db, KEY, 1, 0, None, 15, chain=chain)
+
+
+def standing(project: Project) -> tuple[str, str, int]:
+    """(state, kind of the end, whether it is confirmed) of job 0."""
+    rows = project.sql(
+        "SELECT state, coalesce(kind, ''), coalesce(confirmed, 1) FROM job"
+        " LEFT JOIN ended USING (BatchID, JobIndex) WHERE JobIndex = 0"
+    )
+    return rows[0]  # type: ignore[no-any-return]  # sqlite3 types no rows
+
+
+@pytest.mark.parametrize(
+    ("account", "stands"),
+    [
+        (Ending("exit status 0", 0, kind=ends.COMPLETED), ("complete", "", 1)),
+        (Ending("exit status 0", 0, kind=ends.EXIT), ("run", "signal", 0)),  # no verdict: it knows no signal
+        (Ending("exit status 0", 0), ("run", "signal", 0)),
+        (Ending("time limit 00:01:00", kind=ends.TIME_LIMIT), ("run", "time-limit", 1)),
+        (Ending("cancelled by root", 0, kind=ends.CANCELLED), ("run", "cancelled", 1)),
+        (Ending("preempted on n1", None, 15, kind=ends.PREEMPTED), ("run", "preempted", 1)),
+        (Ending("out of memory", kind=ends.MEMORY), ("run", "memory", 1)),
+        (None, ("run", "signal", 0)),
+    ],
+)
+def test_of_an_exit_status_0_after_a_signal_the_account_decides(
+    watched: Monitor,
+    running: Scheduler,
+    project: Project,
+    account: Ending | None,
+    stands: tuple[str, str, int],
+) -> None:
+    doubtful(project)
+    if account is not None:
+        running.endings["1001"] = account
+    watched.poll()
+    assert standing(project) == stands
+    for _ in range(3):
+        watched.poll()
+    assert standing(project) == stands, "and that is that"
+
+
+def test_what_comes_next_is_submitted_once_the_account_says_that_a_chained_job_is_complete(
+    watched: Monitor, running: Scheduler, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted: list[object] = []
+    monkeypatch.setattr("paraschut_core.submission.submit_next", submitted.append)
+    doubtful(project, chain=True)
+    watched.poll()
+    assert submitted == []
+    watched._inquiries = Inquiries()  # as after the pause
+    running.endings["1001"] = Ending("exit status 0", 0, kind=ends.COMPLETED)
+    watched.poll()
+    assert len(submitted) == 1
+
+
+@pytest.mark.parametrize("status", [3, 0])
+def test_what_a_wrapper_said_is_shown_at_once_though_the_queue_still_shows_the_job(
+    watched: Monitor, running: Scheduler, project: Project, status: int
+) -> None:
+    from paraschut_core import runtime
+
+    watched.poll()
+    project.sql("UPDATE job SET state = 'run', ClusterID = submit_id WHERE JobIndex = 0")
+    assert lost(watched.refresh()) == {}
+    with runtime.database() as db:
+        runtime.record_exit(db, KEY, 1, status, None, None if status else 15)
+    shown = watched.refresh().missing[KEY]
+    assert (shown.exit_status, shown.confirmed) == (status, status != 0)
+
+
+def test_a_job_that_is_back_in_the_queue_is_not_missing_whatever_was_said_of_its_last_run(
+    watched: Monitor, running: Scheduler, project: Project
+) -> None:
+    doubtful(project)
+    watched.poll()
+    running.live["1001"] = running.live["1001"]._replace(state=QUEUED)
+    snapshot = watched.poll()
+    assert lost(snapshot) == {}
+    assert snapshot.live[KEY].state == QUEUED
+
+
+def test_accounts_that_give_no_answer_are_asked_again_for_as_long_as_it_takes() -> None:
+    inquiries = Inquiries()
+    now = 1000.0
+    asked = []
+    for _ in range(100):
+        if inquiries.due(["5"], now):
+            asked.append(now)
+            inquiries.note(["5"], answered=False)
+        now += 60.0
+    assert len(asked) > 8
+    assert max(b - a for a, b in pairwise(asked)) <= 660.0
