@@ -45,6 +45,7 @@ _API = (
     "submit_one_batch",
     "submit_one_job",
     "update_job",
+    "wait_for_jobs",
 )
 _EXECUTORS = {
     "JobExecutor": "base",
@@ -107,6 +108,7 @@ if TYPE_CHECKING:
         submit_one_batch as submit_one_batch,
         submit_one_job as submit_one_job,
         update_job as update_job,
+        wait_for_jobs as wait_for_jobs,
     )
     from .errors import ParaschutError as ParaschutError
     from .executors.base import JobExecutor as JobExecutor

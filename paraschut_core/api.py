@@ -455,6 +455,64 @@ def _all_or(ws: Workspace, batches: Batches | None) -> list[int]:
     return wanted
 
 
+def wait_for_jobs(
+    BatchID: Batches | None = None,
+    JobIndex: Many | None = None,
+    Executor: JobExecutor | None = None,
+    Submit: bool = False,
+    Timeout: float | None = None,
+    Verbose: bool = True,
+) -> bool:
+    """Waits until jobs are over: each is complete or missing, and none is in the queue any more.
+
+    Jobs that nobody has submitted are not waited for. Ctrl+C ends the waiting, not the jobs.
+
+    Args:
+        BatchID: the batches (default: all; inside a job all jobs but that one).
+        JobIndex: the jobs of that one batch.
+        Submit: submit what the priority rules allow next whenever jobs complete.
+        Timeout: seconds after which to wait no longer.
+        Verbose: print how far the jobs are, at most every ten seconds, and what is missing at the end.
+
+    Returns:
+        whether all of them are complete.
+    """
+    from . import waiting
+    from .runtime import own_key
+    from .submission import submit_next
+
+    end = math.inf if Timeout is None else time.monotonic() + Timeout
+    with _workspace(Executor) as ws:
+        jobs = _to_wait_for(ws, BatchID, JobIndex)._replace(without=own_key())
+        submit = (lambda: submit_next(ws).submitted) if Submit else None
+        printed, printed_at = "", -math.inf
+        for now in waiting.progress(ws, jobs, submit=submit):
+            if Verbose and now.line != printed and time.monotonic() - printed_at >= _TELL_SECONDS:
+                print(now.line, flush=True)
+                printed, printed_at = now.line, time.monotonic()
+            if time.monotonic() >= end:
+                break
+    if Verbose:
+        for line in now.last_lines():
+            if line != printed:
+                print(line, flush=True)
+    return now.is_success
+
+
+_TELL_SECONDS = 10.0
+
+
+def _to_wait_for(ws: Workspace, BatchID: Batches | None, JobIndex: Many | None) -> Any:
+    from .errors import UsageError
+    from .waiting import Jobs
+
+    if JobIndex is not None:
+        if BatchID is None or (isinstance(BatchID, Iterable) and not isinstance(BatchID, str)):
+            raise UsageError("JobIndex names jobs of one batch: give that as BatchID.")
+        return Jobs(keys=_existing(ws, _keys(BatchID, JobIndex)))
+    return Jobs() if BatchID is None else Jobs(batches=tuple(_all_or(ws, BatchID)))
+
+
 # ------------------------------------------------------------------------------------ building jobs
 
 

@@ -29,6 +29,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "add": ("add", "Make a batch of jobs from a command."),
         "run": ("add", "Run a command as a job (called by the job itself)."),
         "submit": ("submit", "Submit what is next, a batch, or jobs."),
+        "wait": ("wait", "Wait until jobs are over."),
     },
     "Look": {
         "queue": ("queue", "Report the state of all jobs."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -26,6 +26,7 @@ from .common import (
 from .numbers import Amount, Count
 
 if TYPE_CHECKING:
+    from ..actions import Outcome
     from ..submission import SubmitReport
 
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 @click.option("--max-jobs", type=Count(0), metavar="N", help="Most jobs in the queue.")
 @click.option("--min-priority", type=Amount(), default=0, metavar="P", help="Leave out batches below it.")
 @filter_option
+@click.option("--wait", "wait", is_flag=True, help="Wait until they are over, as `paraschut wait` does.")
 @click.option("--every", type=Amount(0, 1e6), metavar="MINUTES", help="Do it again and again.")
 @click.option("--times", type=Count(), metavar="N", help="With --every: so many times.")
 @json_option
@@ -44,6 +46,7 @@ def submit(
     max_jobs: int | None,
     min_priority: float,
     condition: str,
+    wait: bool,
     every: float | None,
     times: int | None,
     as_json: bool,
@@ -60,7 +63,15 @@ def submit(
       paraschut submit --max-jobs 200
       paraschut submit 20250101120000 3 5-9    # these, whatever their turn
       paraschut submit --every 10              # every ten minutes
+      paraschut submit --wait || paraschut queue
+
+    With --wait, what the rules allow next is submitted too, whenever jobs
+    complete. The exit status is 0 if all are complete at the end, else 1.
     """
+    if wait and every is not None:
+        raise UsageError("--wait and --every are two ways to go on: give one.")
+    if wait:
+        return _submit_and_wait(project, targets, max_jobs, min_priority, condition, as_json)
     if targets and (condition or min_priority or every is not None):
         raise UsageError("--filter, --min-priority and --every are for what is next: leave out BATCH.")
     if times is not None and every is None:
@@ -84,6 +95,64 @@ def submit(
         if done == times:
             return status
         time.sleep(every * 60)
+
+
+def _submit_and_wait(
+    project: Project,
+    targets: Sequence[str],
+    max_jobs: int | None,
+    min_priority: float,
+    condition: str,
+    as_json: bool,
+) -> int:
+    from ..actions import Outcome, Selection, Watcher, submit_batches, submit_next, submit_now
+    from ..waiting import Jobs
+    from .wait import wait_for
+
+    if targets and (condition or min_priority):
+        raise UsageError("--filter and --min-priority are for what is next: leave out BATCH.")
+    with project.open() as ws:
+        submit: Callable[[], int] | None
+        watcher = Watcher()
+        if len(targets) > 1:
+            chosen = choose(ws, targets)
+            report = submit_now(ws, chosen.selection, command=project.line, watcher=watcher)
+            _complain_of(report.failed)
+            jobs, submit = Jobs(keys=chosen.keys), None
+        elif targets:
+            batches = read_batches(targets[0])
+            most = math.inf if max_jobs is None else max_jobs
+            jobs = Jobs(batches=tuple(batches))
+
+            def submit() -> int:
+                report = submit_batches(ws, batches, most, command=project.line, watcher=watcher)
+                _complain_of(report.failed)
+                return report.done
+
+            submit()
+        else:
+
+            def submit() -> int:
+                report = submit_next(
+                    ws,
+                    max_jobs=max_jobs,
+                    min_priority=min_priority,
+                    condition=condition,
+                    command=project.line,
+                    watcher=watcher,
+                )
+                _complain_of([Outcome(o.key, False, o.error) for o in report.outcomes if o.id is None])
+                return report.submitted
+
+            submit()
+            matching = tuple(Selection(condition=condition).resolve(ws)) if condition else None
+            jobs = Jobs(keys=matching)
+        return wait_for(ws, jobs, submit=submit, as_json=as_json)
+
+
+def _complain_of(failed: Sequence[Outcome]) -> None:
+    for text in by_message(failed):
+        complain(f"not submitted: {text}")
 
 
 def _submit_next(

@@ -243,6 +243,16 @@ def read_keys_of_others(db: Database, executor: str) -> set[JobKey]:
     return {JobKey(*row) for row in rows}
 
 
+def read_completed_tokens(db: Database, since: float) -> set[str]:
+    """The tokens of the submissions that completed their jobs after `since` (epoch s)."""
+    rows = db.rows(
+        "SELECT token FROM job WHERE state IN ('complete', 'collected') AND changed_at > ?"
+        " AND token IS NOT NULL",
+        (since,),
+    )
+    return {row[0] for row in rows}
+
+
 def still_in_init(db: Database, keys: Iterable[JobKey]) -> list[JobKey]:
     """Those of `keys` that are jobs in `init`, in their order."""
     sql = "SELECT 1 FROM job WHERE BatchID = ? AND JobIndex = ? AND state = 'init'"

@@ -1,0 +1,146 @@
+"""`wait`: until jobs are over, with how far they are, and an exit status that says whether all is well."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from . import complain, output
+from .common import TARGETS, Project, choose, complete_batch, json_option, pass_project, read_batches
+from .numbers import Amount
+
+if TYPE_CHECKING:
+    from ..waiting import Jobs, Progress
+    from ..workspace import Workspace
+
+TIMED_OUT = 124
+"""The exit status when the time is over, as of timeout(1)."""
+
+TELL_SECONDS = 30.0
+"""Between two lines of progress where no terminal shows it."""
+
+
+@click.command()
+@click.argument("targets", nargs=-1, metavar=f"[{TARGETS}]", shell_complete=complete_batch)
+@click.option("--timeout", type=Amount(0, 1e9), metavar="SECONDS", help="Wait no longer.")
+@click.option("--quiet", "-q", is_flag=True, help="Do not tell how far it is.")
+@json_option
+@pass_project
+def wait(
+    project: Project, targets: tuple[str, ...], timeout: float | None, quiet: bool, as_json: bool
+) -> int:
+    """Wait until no job is in the queue: each is complete, or missing, or was never submitted.
+
+    Without BATCH: all jobs. Ctrl+C ends the waiting, not the jobs.
+
+    \b
+    Exit status: 0 if all are complete, 1 if not, 124 if the time was over.
+
+    \b
+    Examples:
+      paraschut wait || paraschut queue        # what is wrong?
+      paraschut wait 20250101120000 --timeout 3600 || echo 'not all'
+      paraschut wait 20250101120000 0-9 || echo 'not all of these'
+    """
+    from ..db.jobs import require_batch
+    from ..waiting import Jobs
+
+    with project.open() as ws:
+        if len(targets) > 1:
+            jobs = Jobs(keys=choose(ws, targets).keys)
+        elif targets:
+            jobs = Jobs(batches=tuple(read_batches(targets[0])))
+            for batch_id in jobs.batches or ():
+                require_batch(ws.reader, batch_id)
+        else:
+            jobs = Jobs()
+        return wait_for(ws, jobs, timeout=timeout, quiet=quiet, as_json=as_json)
+
+
+def wait_for(
+    ws: Workspace,
+    jobs: Jobs,
+    *,
+    submit: Callable[[], int] | None = None,
+    timeout: float | None = None,
+    quiet: bool = False,
+    as_json: bool = False,
+) -> int:
+    """Waits, tells how far it is on stderr and at the end on stdout; returns the exit status.
+
+    Args:
+        submit: submits what is next, whenever jobs completed.
+    """
+    from ..runtime import own_key
+    from ..waiting import progress
+
+    began = time.monotonic()
+    teller = _Teller(quiet or as_json)
+    timed_out = False
+    try:
+        for now in progress(ws, jobs._replace(without=own_key()), submit=submit):
+            teller.tell(now.line)
+            if timeout is not None and time.monotonic() - began >= timeout and now.online:
+                timed_out = True
+                break
+    except KeyboardInterrupt:
+        teller.clear()
+        complain("not waiting any longer; the jobs go on. Wait again with: paraschut wait")
+        raise
+    teller.clear()
+    status = TIMED_OUT if timed_out else 0 if now.is_success else 1
+    _show(now, status, as_json)
+    return status
+
+
+def _show(now: Progress, status: int, as_json: bool) -> None:
+    if as_json:
+        output.dump(
+            {
+                "total": now.total,
+                "complete": now.complete,
+                "states": now.states,
+                "missing": [[*key, lost.reason] for key, lost in now.missing.items()],
+                "timed_out": status == TIMED_OUT,
+            }
+        )
+        return
+    for line in now.last_lines():
+        output.line(line)
+    if status == TIMED_OUT:
+        output.line("the time is over; the jobs go on")
+
+
+class _Teller:
+    """Shows one line that changes on a terminal; elsewhere a line now and then."""
+
+    def __init__(self, silent: bool) -> None:
+        self._silent = silent
+        self._on_terminal = sys.stderr.isatty()
+        self._shown = ""
+        self._at = 0.0
+
+    def tell(self, line: str) -> None:
+        now = time.monotonic()
+        if self._silent or line == self._shown:
+            return
+        if self._on_terminal:
+            sys.stderr.write(f"\r\x1b[K{line}")
+        elif self._shown and now - self._at < TELL_SECONDS:
+            return
+        else:
+            sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+        self._shown, self._at = line, now
+
+    def clear(self) -> None:
+        if self._on_terminal and self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+COMMANDS = {"wait": wait}
