@@ -65,6 +65,8 @@ _SETTINGS = {
     "LogErr": "log_err",
     "TempFiles": "temp_files",
 }
+_FORMER_MODULES = ("config", "dal", "executor", "job_factory", "manage", "utils")
+"""v0.6's modules, for scripts that name them: see compat."""
 
 __all__ = [
     *_API,
@@ -140,8 +142,12 @@ def __getattr__(name: str) -> "Any":
         return f"{setting.rstrip('/')}/" if name == "JobDir" else setting  # JobDir + "123/results" is a path
     elif name == "LocalRun":
         return import_module(".runtime", __name__).settings().executor == "local"
-    else:
+    elif name in _FORMER_MODULES:
+        return import_module(f".{name}", __name__)
+    elif name.startswith("_"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    else:
+        return import_module(".compat", __name__).names_of_package(name)
     globals()[name] = value
     return value
 

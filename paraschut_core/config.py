@@ -8,9 +8,10 @@ They come from, each overriding the one before: the built-in defaults; the confi
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -375,3 +376,12 @@ def _readable(message: str) -> str:
     if not key:
         return what
     return f"{key}: {what[0].lower()}{what[1:]}"
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """v0.6's module of this name held the settings themselves."""
+        if name.startswith("_"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return importlib.import_module(".compat", __package__).former("config", name)
