@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from .confinement import is_confined
 from .db.connection import Database
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def open_database(
         timeout=settings.write_timeout,
         journal=settings.journal,
         local=settings.executor == "local",
-        read_only=read_only,
+        read_only=read_only or is_confined(),
         create=create,
         who=who,
     )

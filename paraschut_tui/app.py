@@ -18,6 +18,7 @@ from textual.screen import Screen
 from textual.theme import Theme
 
 from paraschut_core.config import Settings
+from paraschut_core.confinement import ConfinedError, is_confined
 from paraschut_core.errors import ParaschutError
 from paraschut_core.executors.base import JobExecutor
 from paraschut_core.text import clean_line
@@ -233,6 +234,8 @@ class ParaschutApp(InTurnApp):
         from paraschut_core import config as configuration
         from paraschut_core.workspace import open_database
 
+        if is_confined():
+            raise ConfinedError("This dashboard is shown to others: it opens no other database.")
         known = config if config and os.path.isfile(config) else None
         settings = configuration.load(known, database, os.path.dirname(database))
         with open_database(settings, read_only=True) as opened:
@@ -286,7 +289,7 @@ def run(
         read_only=read_only,
         lean=True if lean is None and few_colours() else lean,
         executor=executor,
-        shelf=Shelf(),
+        shelf=None if is_confined() else Shelf(),
     )
     run_app(app, mouse=settings.dashboard.mouse)
     app.take_answer()

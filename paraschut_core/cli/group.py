@@ -117,6 +117,7 @@ class LazyGroup(click.Group):
 @click.option("--filter", "condition", default="", metavar="CONDITION", help="Dashboard: only matching jobs.")
 @click.option("--batch", type=int, metavar="BATCH", help="Dashboard: begin with this batch.")
 @click.option("--read-only", is_flag=True, help="Dashboard: change nothing.")
+@click.option("--confined", is_flag=True, hidden=True)
 @click.option("--lean/--no-lean", default=None, help="Dashboard: few bytes, for slow lines.")
 @click.option("--debug-log", default="", metavar="FILE", help="Dashboard: keep a log of itself in FILE.")
 @click.version_option(__version__, prog_name="paraschut")
@@ -129,6 +130,7 @@ def paraschut(
     condition: str,
     batch: int | None,
     read_only: bool,
+    confined: bool,
     lean: bool | None,
     debug_log: str,
 ) -> int:
@@ -152,7 +154,13 @@ def paraschut(
             )
         return 0
     return open_dashboard(
-        ctx.obj, condition=condition, batch=batch, read_only=read_only, lean=lean, debug_log=debug_log
+        ctx.obj,
+        condition=condition,
+        batch=batch,
+        read_only=read_only,
+        confined=confined,
+        lean=lean,
+        debug_log=debug_log,
     )
 
 
@@ -162,10 +170,15 @@ def open_dashboard(
     condition: str = "",
     batch: int | None = None,
     read_only: bool = False,
+    confined: bool = False,
     lean: bool | None = None,
     debug_log: str = "",
 ) -> int:
-    """Opens the dashboard; returns its exit code once it is left."""
+    """Opens the dashboard; returns its exit code once it is left.
+
+    Args:
+        confined: it is shown to others, who may not use this user's rights.
+    """
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if terminal and os.environ.get("TERM") in ("dumb", "unknown"):
         raise UsageError(
@@ -174,6 +187,10 @@ def open_dashboard(
         )
     try:
         settings = project.settings
+        if confined:
+            from ..confinement import confine
+
+            confine(settings)
         check_database(settings)
     except (NoProjectError, NoDatabaseError) as error:
         if not terminal:

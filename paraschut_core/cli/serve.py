@@ -57,6 +57,7 @@ def serve(
             f"The dashboard in a browser needs {error.name}, which is not installed. Install the extra web: "
             f"{sys.executable} -m pip install 'paraschut[web]'"
         ) from error
+    read_only = read_only or project.settings.dashboard.read_only
     status: int = server.run(_dashboard(project, read_only, condition, batch), host, port, output.line)
     return status
 
@@ -71,7 +72,7 @@ def _dashboard(project: Project, read_only: bool, condition: str, batch: int | N
         ("--batch", batch),
     ):
         command += [f"{option}={value}"] if value not in (None, "") else []
-    return [*command, "--read-only"] if read_only else command
+    return [*command, "--read-only", "--confined"] if read_only else command
 
 
 COMMANDS = {"serve": serve}

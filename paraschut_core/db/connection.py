@@ -186,7 +186,7 @@ class Database:
         library.check()
         self._check_path()
         mode = "ro" if self.read_only else "rwc" if self.create else "rw"
-        uri = "file:" + _quoted(self.path) + "?mode=" + mode
+        uri = "file:" + uri_of(self.path) + "?mode=" + mode
         try:
             connection = sqlite3.connect(uri, uri=True, timeout=self.timeout, isolation_level=None)
         except sqlite3.Error as error:
@@ -520,7 +520,8 @@ def _identity(path: str) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _quoted(path: str) -> str:
+def uri_of(path: str) -> str:
+    """A path as a part of SQLite's URIs."""
     return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 

@@ -502,6 +502,8 @@ def discard(folder: str, group: str) -> None:
 
 def scheduler_log(folder: str, token: str) -> str:
     """The end of what the scheduler itself wrote about a job ('' if nothing)."""
+    if not _TOKEN.fullmatch(token):
+        return ""  # a path, perhaps: the index is not to lead elsewhere
     try:
         place = _open(folder)
         try:

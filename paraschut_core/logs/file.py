@@ -8,6 +8,8 @@ import stat
 from types import TracebackType
 from typing import NamedTuple
 
+from ..confinement import ConfinedError, is_confined
+from ..confinement import open_log as opened
 from ..errors import ParaschutError
 from ..text import clean_line
 
@@ -157,10 +159,12 @@ def news(before: Look, now: Look) -> str:
 def _open(path: str) -> tuple[int, Look] | Look:
     try:
         # Looked at before it is opened: opening a FIFO would let its writer go on, and then kill it.
-        before = os.stat(path)
-        if not stat.S_ISREG(before.st_mode):
+        before = None if is_confined() else os.stat(path)
+        if before is not None and not stat.S_ISREG(before.st_mode):
             return _not_a_file(before.st_mode)
-        fd = os.open(path, _OPEN_FLAGS)
+        fd = opened(path, _OPEN_FLAGS)
+    except ConfinedError as error:
+        return Look(FAILED, f"is not shown: it {error}")
     except FileNotFoundError:
         return Look(ABSENT, "is not there yet")
     except OSError as error:

@@ -11,7 +11,8 @@ import sqlite3
 import stat
 from collections.abc import Iterator
 
-from ...db.connection import on_network
+from ...confinement import is_confined
+from ...db.connection import on_network, uri_of
 from ...errors import SchedulerError, UntrustedError
 from ...trust import enter, is_open, look_at_own
 
@@ -135,9 +136,10 @@ class QueueFile:
         return connection
 
     def _connected(self, create: bool) -> sqlite3.Connection:
-        uri = "file:" + self.path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+        uri = "file:" + uri_of(self.path)
+        mode = "ro" if is_confined() else "rwc" if create else "rw"
         connection = sqlite3.connect(
-            f"{uri}?mode={'rwc' if create else 'rw'}", uri=True, timeout=self.timeout, isolation_level=None
+            f"{uri}?mode={mode}", uri=True, timeout=self.timeout, isolation_level=None
         )
         try:
             self._prepare(connection)

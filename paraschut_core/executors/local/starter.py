@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ...children import environment, python
+from ...confinement import is_confined
 from ...errors import SchedulerError
 from ...trust import enter, open_own
 from ..base import JOB_ID_VARIABLE
@@ -39,6 +40,8 @@ def ensure_runner(queue: Queue, serving: Serving) -> None:
     """
     if serving.pid is not None and serving.lives and send(serving.pid, serving.start, signal.SIGUSR1):
         return
+    if is_confined():
+        raise SchedulerError("no local runner serves the queue, and none is started by who only looks")
     _start_runner(queue.folder)
 
 
