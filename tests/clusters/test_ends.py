@@ -109,6 +109,15 @@ class Jobs:
 
         return wait_until(told, f"why they failed: {wanted}", 120) or {}
 
+    def wait_for_reasons(self, wanted: Mapping[str, str]) -> None:
+        """Waits until it is said so of these jobs: of some the log tells first, the scheduler more later."""
+
+        def told() -> bool:
+            lost = self.missing()
+            return {name: lost[name].reason for name in wanted if name in lost} == wanted
+
+        wait_until(told, f"the reasons {wanted}", 60)
+
 
 def both(*names: str) -> list[str]:
     return [f"{name}-{way}" for name in names for way in BOTH]
@@ -158,10 +167,10 @@ def test_the_scheduler_is_believed_before_a_wrapper_and_a_program_that_it_ended_
 
     lost = jobs.wait_for_kinds(wanted)
     assert "complete" not in {jobs.state(name) for name in wanted}
+    reasons = dict.fromkeys(both("limit-trap", "limit-sleep"), "time limit 00:01:00")
     if isinstance(place.cluster, SlurmWithAccounts):  # the controller does not tell who
-        cancelled = {lost[name].reason for name in both("cancel-trap", "cancel-sleep")}
-        assert cancelled == {f"cancelled by {user_name()}"}
-    assert {lost[name].reason for name in both("limit-trap", "limit-sleep")} == {"time limit 00:01:00"}
+        reasons |= dict.fromkeys(both("cancel-trap", "cancel-sleep"), f"cancelled by {user_name()}")
+    jobs.wait_for_reasons(reasons)
     assert {lost[name].signal for name in both("memory")} <= {None, 9}
     assert {lost[name].exit_status for name in both("exit")} == {3}
 
