@@ -12,6 +12,7 @@ from typing import NamedTuple
 from .db import library
 from .db.connection import SQLITE_ERRORS, Database
 from .errors import DatabaseError, NotADatabaseError, UsageError
+from .paths import absolute
 
 Progress = Callable[[int, int], None]
 
@@ -35,7 +36,7 @@ def backup(database: Database, target: str, *, force: bool = False, progress: Pr
         UsageError: the target cannot be written or must not be.
         DatabaseError: the database cannot be read.
     """
-    target = os.path.abspath(os.path.expanduser(target))
+    target = absolute(os.path.expanduser(target))
     _check_target(target, database.path, force=force)
     temporary = f"{target}.{os.getpid()}.tmp"
     try:
@@ -134,7 +135,7 @@ def recover(path: str, target: str, progress: Progress | None = None) -> list[Sa
         UsageError: the target is there already or cannot be written, or there is no such database.
         NotADatabaseError: nothing of a Paraschut database can be found in it.
     """
-    target = os.path.abspath(os.path.expanduser(target))
+    target = absolute(os.path.expanduser(target))
     if not os.path.isfile(path):
         raise UsageError(f"There is no database {path}.")
     _check_target(target, path, force=False)

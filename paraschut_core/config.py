@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from .errors import ConfigError, NoProjectError, UntrustedError
+from .paths import absolute, here
 from .trust import open_data
 
 if sys.version_info >= (3, 11):
@@ -206,7 +207,7 @@ def load(config: str | None = None, database: str | None = None, cwd: str | None
         ConfigError: the file cannot be read, or a key or value in it cannot be used.
     """
     try:
-        cwd = os.path.abspath(cwd or os.getcwd())
+        cwd = absolute(cwd or here())
     except FileNotFoundError:
         raise ConfigError("The working directory is not there any more: cd to one that is.") from None
     env = os.environ
@@ -214,7 +215,7 @@ def load(config: str | None = None, database: str | None = None, cwd: str | None
     path = chosen or _nearest(cwd)
     named = database or env.get(DB_VARIABLE)
     if path:
-        path = os.path.abspath(os.path.expanduser(path))
+        path = absolute(os.path.expanduser(path))
         settings = read(path, found=not chosen)
     elif named:
         settings = Settings()
@@ -225,7 +226,7 @@ def load(config: str | None = None, database: str | None = None, cwd: str | None
         )
     changes: dict[str, Any] = {}
     if named:
-        changes["database"] = os.path.abspath(os.path.expanduser(named))
+        changes["database"] = absolute(os.path.expanduser(named))
         if not path:
             changes["job_dir"] = os.path.dirname(changes["database"])
     if database is None or not named:
@@ -234,7 +235,7 @@ def load(config: str | None = None, database: str | None = None, cwd: str | None
         # A database named on the command line is another project than the one in the environment.
         job_dir = env.get(JOB_DIR_VARIABLE) if env.get(DB_VARIABLE) in (None, named) else None
     if job_dir:
-        changes["job_dir"] = os.path.abspath(os.path.expanduser(job_dir))
+        changes["job_dir"] = absolute(os.path.expanduser(job_dir))
     if env.get(EXECUTOR_VARIABLE):
         changes["executor"] = env[EXECUTOR_VARIABLE]
     settings = msgspec.structs.replace(settings, **changes)
@@ -274,17 +275,26 @@ def read(path: str, *, found: bool = False) -> Settings:
         raise ConfigError(f"{path}: {_readable(str(error))}") from error
     folder = os.path.dirname(path)
 
-    def absolute(value: str) -> str:
+    def beside(value: str) -> str:
         return os.path.normpath(os.path.join(folder, os.path.expanduser(value)))
 
     return msgspec.structs.replace(
         settings,
-        database=absolute(settings.database),
-        job_dir=absolute(settings.job_dir)
-        if settings.job_dir
-        else os.path.dirname(absolute(settings.database)),
+        log_out=_in_job_dir(settings.log_out, settings.job_dir),
+        log_err=_in_job_dir(settings.log_err, settings.job_dir),
+        database=beside(settings.database),
+        job_dir=beside(settings.job_dir) if settings.job_dir else os.path.dirname(beside(settings.database)),
         config_file=path,
     )
+
+
+def _in_job_dir(pattern: str, job_dir: str) -> str:
+    """A log's pattern; one that begins with the job directory as written, as v0.6's did, lies in it."""
+    folder = os.path.normpath(job_dir) if job_dir else "."
+    relative = pattern.removeprefix("./")
+    if folder == "." or os.path.isabs(folder) or not relative.startswith(f"{folder}/"):
+        return pattern
+    return "{JobDir}" + relative[len(folder) :]
 
 
 def describe() -> list[tuple[str, str, object, str]]:

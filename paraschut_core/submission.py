@@ -33,6 +33,7 @@ from .executors.base import JobExecutor
 from .executors.directly import directives_of
 from .identity import same_user
 from .model import ENDED, INIT, SPAWN, SUBMIT, JobInfo, JobKey, JobSpec, Submitted, name_text
+from .paths import absolute, here
 from .priority import submittable
 from .trust import open_data
 from .workspace import Workspace
@@ -323,7 +324,7 @@ def log_paths(ws: Workspace, info: Mapping[str, Any], number: object) -> tuple[s
             stem, extension = os.path.splitext(pattern.format_map(fields))
         except (KeyError, ValueError, IndexError, TypeError, AttributeError) as error:
             raise ConfigError(f"The log file pattern {pattern!r} cannot be filled in: {error!r}") from error
-        paths.append(os.path.abspath(os.path.join(ws.job_dir, f"{stem}.{number}{extension}")))
+        paths.append(absolute(os.path.join(ws.job_dir, f"{stem}.{number}{extension}")))
     return paths[0], paths[1]
 
 
@@ -337,6 +338,9 @@ class _NameParts(dict[str, Any]):
     def __missing__(self, name: str) -> Any:
         if name == "name":
             value: Any = name_text(self._info.get(name, "job")).replace("/", "_")
+        elif name in ("submit_id", "ClusterID"):
+            # The scheduler's id is given out after the log's path: this is as much this submission's alone.
+            value = "{BatchID}-{JobIndex}-{attempt}".format(**self._info)
         else:
             value = self._info[name]
         self[name] = _file_name(value) if isinstance(value, str) else value
@@ -379,7 +383,7 @@ def make_spec(ws: Workspace, info: JobInfo, token: str, spawn_id: int | None = N
         environment=environment,
         stdout=info["stdout"][-1],
         stderr=info["stderr"][-1],
-        cwd=str(info.get("cwd") or os.getcwd()),
+        cwd=str(info.get("cwd") or here()),
         priority=info["priority"],
         # Executors that users wrote pass on `vars`: what the job must know comes with it.
         job_info={**info, "vars": environment},

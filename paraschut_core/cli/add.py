@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError
+from ..paths import absolute, here
 from . import output
 from .common import Project, json_option, pass_project, read_ranges
 from .numbers import Amount
@@ -101,7 +102,7 @@ def add(
         }
         common.update({field: value for field, value in given.items() if value is not None})
         common["resources"] = {**(common.get("resources") or {}), **_pairs(resources, "--resource")}
-        common["cwd"] = os.path.abspath(os.path.expanduser(cwd or os.getcwd()))
+        common["cwd"] = absolute(os.path.expanduser(cwd or here()))
         if not os.path.isdir(common["cwd"]):
             raise UsageError(f"--cwd {common['cwd']}: there is no such directory.")
         numbered = _numbered(ws, own, common["BatchID"] if batch_id is not None else None)

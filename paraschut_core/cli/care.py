@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import ConfigError, UsageError
+from ..paths import absolute
 from . import output
 from .common import Project, json_option, pass_project
 from .numbers import Amount
@@ -142,7 +143,7 @@ def import_(project: Project, old: str, job_dir: str | None, verbose: bool, as_j
     from ..db.legacy import read_legacy
     from ..importer import import_legacy
 
-    folder = None if job_dir is None else os.path.abspath(os.path.expanduser(job_dir))
+    folder = None if job_dir is None else absolute(os.path.expanduser(job_dir))
     if folder is not None and not os.path.isdir(folder):
         raise UsageError(f"--job-dir {folder}: there is no such directory.")
     path = os.path.expanduser(old)
@@ -173,8 +174,8 @@ def _find_or_make_project(project: Project, wanted: str | None) -> None:
         if project.config or os.environ.get(config.CONFIG_VARIABLE) or os.path.exists(config.FILE_NAME):
             raise
         given = {"executor": "local"} if wanted is None else {"executor": "local", "job_dir": wanted}
-        write_whole(os.path.abspath(config.FILE_NAME), toml(given).encode())
-        output.line(f"made {os.path.abspath(config.FILE_NAME)}: look at its executor")
+        write_whole(absolute(config.FILE_NAME), toml(given).encode())
+        output.line(f"made {absolute(config.FILE_NAME)}: look at its executor")
         settings = project.settings
     if (
         wanted is not None

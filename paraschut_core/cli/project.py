@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import click
 
 from ..errors import UsageError
+from ..paths import absolute, here
 from . import output
 from .common import Project, json_option, pass_project
 
@@ -35,8 +36,8 @@ def init(project: Project, directory: str, executor: str) -> int:
     from ..prepare import write_whole
     from ..workspace import open_database
 
-    folder = os.path.abspath(os.path.expanduser(directory))
-    path = os.path.abspath(project.config) if project.config else os.path.join(folder, config.FILE_NAME)
+    folder = absolute(os.path.expanduser(directory))
+    path = absolute(project.config) if project.config else os.path.join(folder, config.FILE_NAME)
     if os.path.lexists(folder) and not os.path.isdir(folder):
         raise UsageError(f"{folder} is not a directory; name another: paraschut init DIR")
     made = []
@@ -47,7 +48,7 @@ def init(project: Project, directory: str, executor: str) -> int:
         _check_executor(executor)
         given = {"executor": executor}
         if project.database:
-            given["database"] = os.path.abspath(os.path.expanduser(project.database))
+            given["database"] = absolute(os.path.expanduser(project.database))
         write_whole(path, toml(given).encode())
         made.append(path)
     settings = config.load(config=path, database=project.database)
@@ -67,7 +68,7 @@ def _check_executor(name: str) -> None:
     from ..config import Settings
     from ..executors import make
 
-    make(Settings(executor=name, job_dir=os.getcwd()))
+    make(Settings(executor=name, job_dir=here()))
 
 
 def toml(given: Mapping[str, object]) -> str:

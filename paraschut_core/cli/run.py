@@ -21,6 +21,7 @@ from typing import NamedTuple
 from .. import ends, runtime
 from ..errors import ConflictError, DatabaseBusyError, DatabaseError, UsageError
 from ..model import DONE_STATES, RUN, JobKey
+from ..paths import absolute
 from . import complain
 
 NOT_EXECUTABLE = 126
@@ -61,9 +62,9 @@ def run(arguments: list[str], config: str | None, database: str | None) -> int:
     if "" in (config, database):
         raise UsageError("--config and --db need the name of a file: what was to give it is empty.")
     if config:
-        os.environ["PARASCHUT_CONFIG"] = os.path.abspath(os.path.expanduser(config))
+        os.environ["PARASCHUT_CONFIG"] = absolute(os.path.expanduser(config))
     if database:
-        os.environ["PARASCHUT_DB"] = os.path.abspath(os.path.expanduser(database))
+        os.environ["PARASCHUT_DB"] = absolute(os.path.expanduser(database))
     key = runtime.key_of(*key_words)
     attempt = runtime.patiently(lambda: _start(key), (DatabaseBusyError,), _pause)
     ended = execute(command)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import DatabaseBusyError, DatabaseError, NoDatabaseError, NotADatabaseError
 from ..identity import user_name
+from ..paths import absolute
 from . import library
 from .additions import add, lacking, schema_version, stand_aside, stand_in, whole
 
@@ -129,7 +130,7 @@ class Database:
         create: bool = False,
         who: str = "",
     ) -> None:
-        self.path = os.path.abspath(os.fspath(path))
+        self.path = absolute(os.fspath(path))
         self.timeout = timeout
         self.journal = journal
         self.local = local

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from ..errors import DatabaseBusyError, DatabaseError, MetadataError, NotADatabaseError
 from ..model import JobInfo, JobKey, Spawn, name_text
+from ..paths import absolute
 from ..text import clean_line
 from .codec import decode, encode
 from .connection import APPLICATION_ID, BUSY_TIMEOUT, Row
@@ -85,7 +86,7 @@ class LegacyDatabase:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = os.path.abspath(path)
+        self.path = absolute(path)
         if not os.path.isfile(self.path):
             raise DatabaseError(f"There is no database {self.path}.")
         self._connection = self._open()

@@ -15,6 +15,7 @@ from ..config import Settings
 from ..db.changes import read_batches
 from ..errors import ParaschutError, UsageError
 from ..model import JobInfo
+from ..paths import absolute
 from ..prepare import add_jobs, template, write_whole
 from ..workspace import Workspace
 
@@ -50,7 +51,7 @@ def make_project(folder: str, jobs: int) -> Settings:
     Raises:
         UsageError: the directory holds something else.
     """
-    folder = os.path.abspath(os.path.expanduser(folder))
+    folder = absolute(os.path.expanduser(folder))
     path = os.path.join(folder, config.FILE_NAME)
     _check_folder(folder, path)
     if not os.path.exists(path):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import ParaschutError, SchedulerError, UntrustedError, UsageError
 from ..model import Deleted, Ending, JobInfo, JobSpec, LiveJob, Submitted
+from ..paths import here
 from ..text import clean_line
 from .base import FAILED, JobExecutor
 from .directly import lone_spec, settings_in_force
@@ -530,7 +531,7 @@ class ClusterExecutor(JobExecutor):
         return True
 
     def _job_dir(self) -> str:
-        return self.settings.job_dir or os.getcwd()
+        return self.settings.job_dir or here()
 
     @property
     def settings(self) -> Settings:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, UsageError
 from ..model import JobInfo, JobKey, JobSpec, name_text
+from ..paths import here
 from .base import TOKEN_VARIABLE
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def settings_in_force() -> Settings:
     try:
         return config.load()
     except ConfigError:
-        return config.Settings(job_dir=os.getcwd())
+        return config.Settings(job_dir=here())
 
 
 def _last(path: object) -> str:

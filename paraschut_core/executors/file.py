@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import ParaschutError, SchedulerError, UntrustedError
 from ..model import ENDED, QUEUED, RUNNING, Deleted, Ending, JobInfo, JobSpec, LiveJob, Submitted
+from ..paths import absolute, here
 from ..trust import open_folder, open_own
 from .base import FAILED, JOB_ID_VARIABLE, V06_ID_VARIABLE, JobExecutor
 
@@ -142,7 +143,7 @@ class FileJobExecutor(JobExecutor):
             settings = settings_in_force()
         self._settings = settings
         path = script_file or os.path.join(settings.job_dir, settings.script_file)
-        self.script_file = os.path.abspath(path)
+        self.script_file = absolute(path)
         self.jobs_folder = f"{self.script_file}.jobs"
         self.done_file = f"{self.script_file}.done"
 
@@ -150,7 +151,7 @@ class FileJobExecutor(JobExecutor):
     def identity(self) -> str:
         """Each script is a queue of its own; that of the settings may move with its directory."""
         usual = os.path.join(self._settings.job_dir, self._settings.script_file)
-        return self.name if self.script_file == os.path.abspath(usual) else f"{self.name} {self.script_file}"
+        return self.name if self.script_file == absolute(usual) else f"{self.name} {self.script_file}"
 
     def made_with(self) -> dict[str, Any]:
         return {} if self.identity == self.name else {"script_file": self.script_file}
@@ -165,7 +166,7 @@ class FileJobExecutor(JobExecutor):
 
         try:
             check_variables({name: str(value) for name, value in (JobInfo.get("vars") or {}).items()})
-            command(str(JobInfo.get("script") or ""), self._settings.job_dir or os.getcwd())
+            command(str(JobInfo.get("script") or ""), self._settings.job_dir or here())
         except ParaschutError as error:
             return str(error)
         return ""
@@ -223,7 +224,7 @@ class FileJobExecutor(JobExecutor):
         draft = f".{job.token}.new"
         try:
             alone = job._replace(environment=told)
-            text = render_alone(alone, self._settings.submit.modules, self._settings.job_dir or os.getcwd())
+            text = render_alone(alone, self._settings.submit.modules, self._settings.job_dir or here())
             save(draft, text, 0o700, folder=folder)
             os.rename(draft, f"{at:020d}-{job.token}.sh", src_dir_fd=folder, dst_dir_fd=folder)
         except ParaschutError as error:
@@ -337,7 +338,7 @@ class FileJobExecutor(JobExecutor):
         """Adds one job outside of any database; returns its id, or 'failed'."""
         from .directly import lone_spec
 
-        job_dir = self._settings.job_dir or os.getcwd()
+        job_dir = self._settings.job_dir or here()
         (outcome,) = self.built_in("submit_many")([lone_spec(JobInfo, job_dir, job_dir)])
         return outcome.id or FAILED
 

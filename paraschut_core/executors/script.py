@@ -28,6 +28,7 @@ from typing import NamedTuple
 from ..errors import ScriptError, UntrustedError
 from ..identity import user_folder
 from ..model import JobSpec
+from ..paths import absolute
 from ..trust import enter, open_folder, open_own
 from .command import JOB_VARIABLES, inherited
 from .shell import exports, quote, shell
@@ -425,13 +426,13 @@ def _task_cases(jobs: Sequence[JobSpec], shared: Mapping[str, str]) -> str:
 
 def folder_for(job_dir: str) -> str:
     """Where this user's scripts for the jobs under `job_dir` are."""
-    return _folder_for(job_dir if os.path.isabs(job_dir) else os.path.abspath(job_dir))
+    return _folder_for(job_dir if os.path.isabs(job_dir) else absolute(job_dir))
 
 
 @cache
 def _folder_for(job_dir: str) -> str:
     """Of an absolute `job_dir`: what it is does not depend on where the process stands."""
-    return os.path.join(os.path.abspath(job_dir), ".paraschut", "scripts", user_folder())
+    return os.path.join(absolute(job_dir), ".paraschut", "scripts", user_folder())
 
 
 def write(jobs: Sequence[JobSpec], dialect: Dialect, folder: str, modules: Sequence[str] = ()) -> str:

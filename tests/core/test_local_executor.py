@@ -195,6 +195,36 @@ def test_a_command_line_is_split_as_a_shell_would(machine: Machine) -> None:
     assert machine.read("out") == "['a b', 'c d', '', '-x']\n"
 
 
+def test_a_job_knows_its_id_as_version_06_told_it_and_its_directory(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PBS_ENVIRONMENT", raising=False)
+    monkeypatch.setenv("PWD", "/elsewhere")
+    spec = machine.spec("echo $PBS_JOBID $PWD $PARASCHUT_VARIABLES; env", environment={"A": "1"})
+    monkeypatch.setenv("PMI_RANK", "3")
+    monkeypatch.setenv("PARASCHUT_VARIABLES", "OF_THE_SUBMITTER")
+    monkeypatch.setenv("OF_THE_SUBMITTER", "1")
+    (outcome,) = machine.executor.submit_many([spec])
+    machine.endings([str(outcome.id)])
+    first, *variables = Path(spec.stdout).read_text().splitlines()
+    assert first == f"{outcome.id} {machine.folder} A"
+    assert not any(line.startswith(("PMI_RANK=", "OF_THE_SUBMITTER=")) for line in variables)
+
+
+def test_inside_a_real_pbs_job_the_id_is_pbss(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PBS_ENVIRONMENT", "PBS_BATCH")
+    monkeypatch.setenv("PBS_JOBID", "12.server")
+    spec = machine.spec("echo $PBS_JOBID")
+    (outcome,) = machine.executor.submit_many([spec])
+    machine.endings([str(outcome.id)])
+    assert Path(spec.stdout).read_text() == "12.server\n"
+
+
+@pytest.mark.parametrize("limit", ["1m", "2 hours", "90s"])
+def test_times_are_written_as_for_a_cluster(machine: Machine, limit: str) -> None:
+    assert machine.executor.check({"script": "true", "resources": {"walltime": limit}}) == ""
+
+
 def test_shell_syntax_gets_a_shell(machine: Machine) -> None:
     machine.ending("echo one | tr a-z A-Z; echo $((2+3))", stdout=str(machine.folder / "out"))
     assert machine.read("out") == "ONE\n5\n"

@@ -14,6 +14,7 @@ from ...errors import ParaschutError, SchedulerError, SubmitError, UntrustedErro
 from ...former import takes
 from ...identity import user_folder
 from ...model import Deleted, JobKey, JobSpec, Submitted, name_text
+from ...paths import here
 from ..base import FAILED, JOB_ID_VARIABLE, TOKEN_VARIABLE, JobExecutor
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class LocalJobExecutor(JobExecutor):
         from .command import arguments
 
         try:
-            arguments(str(JobInfo.get("script") or ""), os.getcwd())
+            arguments(str(JobInfo.get("script") or ""), here())
             _times(self._resources(JobInfo))
         except ParaschutError as error:
             return str(error)
@@ -297,7 +298,7 @@ class LocalJobExecutor(JobExecutor):
             variables,
             _last(info.get("stdout")) or f"{logs}.out",
             _last(info.get("stderr")) or f"{logs}.err",
-            os.getcwd(),
+            here(),
             info.get("priority") or 1,
             info,
         )
