@@ -175,7 +175,7 @@ class JobExecutor:
         """Give up what this process holds; jobs go on.
 
         Args:
-            wait: of v0.6. To wait for jobs, call wait_for_jobs.
+            wait: of v0.6, for the local executor: until its jobs have ended. See wait_for_jobs for others.
         """
 
     # ------------------------------------------------------------------ many jobs

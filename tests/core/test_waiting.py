@@ -181,6 +181,17 @@ def test_a_wait_costs_nothing_while_nothing_changes(made: Made, monkeypatch: pyt
     assert scheduler.polls == 1
 
 
+def test_the_local_executor_waits_for_its_jobs_when_it_is_shut_down(made: Made) -> None:
+    made.add("0.7", "0.2", "0 fail")
+    executor = psu.LocalJobExecutor(2)
+    psu.submit_jobs(executor)
+    executor.shutdown(wait=False)
+    assert "submit" in made.project.states().values()
+    executor.shutdown()
+    assert made.project.states() == {0: "complete", 1: "complete", 2: "run"}
+    executor.shutdown(True)
+
+
 # ------------------------------------------------------------------------------------ command line
 
 

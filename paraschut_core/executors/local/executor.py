@@ -59,6 +59,8 @@ class LocalJobExecutor(JobExecutor):
             )
         self._max_workers = max_workers
         self._given = settings
+        self._submitted: list[str] = []
+        """The jobs that were queued by this object, for `shutdown`."""
 
     def made_with(self) -> dict[str, Any]:
         return {} if self._max_workers is None else {"max_workers": self._max_workers}
@@ -99,6 +101,7 @@ class LocalJobExecutor(JobExecutor):
         if tasks:
             queue = self._queue()
             ids, serving = queue.add(tasks, packed(_surroundings()), self._limits())
+            self._submitted += ids
             try:
                 ensure_runner(queue, serving)
             except SchedulerError as error:
@@ -228,6 +231,22 @@ class LocalJobExecutor(JobExecutor):
         while folder and not os.path.exists(folder):
             folder = os.path.dirname(folder)  # the rest is made when the first job is submitted
         return os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)
+
+    def shutdown(self, wait: bool = True) -> None:
+        """Wait until the jobs that this object submitted have ended, as v0.6 did.
+
+        Args:
+            wait: False: do not wait; the jobs go on.
+        """
+        from ...model import ENDED
+
+        pause = 0.05
+        while wait and self._submitted:
+            jobs = self.built_in("poll")()  # which also sees to it that somebody runs them
+            self._submitted = [i for i in self._submitted if i in jobs and jobs[i].state != ENDED]
+            if self._submitted:
+                time.sleep(pause)
+                pause = min(2 * pause, 1.0)
 
     # ------------------------------------------------------------------ where things are
 
