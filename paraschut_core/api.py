@@ -550,6 +550,21 @@ def generate_script(JobInfo: JobInfo, Template: str | None = None) -> JobInfo:
         return generate(ws, _numbered(JobInfo), Template)
 
 
+def load_stored(value: Any) -> Any:
+    """The value that set_complete put aside because the metadata cannot hold it (a DataFrame, say).
+
+    Args:
+        value: what the metadata has in its place, {"stored": path, ...}, or the path.
+
+    Raises:
+        UntrustedError: the file is not this user's alone: reading a pickle runs what is in it.
+        ParaschutError: it cannot be read here.
+    """
+    from .aside import load
+
+    return load(value)
+
+
 def generate_data(JobInfo: JobInfo, Data: object) -> JobInfo:
     """Saves `Data` as JobDir/BatchID/data_<JobIndex>.pkl and puts the path into JobInfo['data']."""
     from .prepare import generate_data as generate
@@ -610,7 +625,13 @@ def update_job(JobInfo: JobInfo) -> None:
     from . import runtime
 
     with runtime.database() as db:
-        runtime.as_ending(lambda: runtime.update_job(db, _numbered(JobInfo)))
+        own = runtime.own_key()
+        info = _numbered(JobInfo)
+        if own is not None and own.batch_id == info.get("BatchID") and own.job_index == info.get("JobIndex"):
+            info = runtime.settled(db, own, info)
+        runtime.as_ending(lambda: runtime.update_job(db, info))
+        if "rev" in info:
+            JobInfo["rev"] = info["rev"]
 
 
 def set_complete(
@@ -636,7 +657,12 @@ def set_complete(
         JobIndex = JobInfo["JobIndex"] if JobIndex is None else JobIndex
     with runtime.database() as db:
         key = runtime.key_of(BatchID, JobIndex)
-        runtime.as_ending(lambda: runtime.complete_job(db, key, JobInfo))
+        info = None if JobInfo is None else runtime.settled(db, key, JobInfo)
+        runtime.as_ending(
+            lambda: runtime.complete_job(db, key, info), lambda: runtime.keep_result(db, key, info)
+        )
+        if info is not None and JobInfo is not None and info is not JobInfo:
+            JobInfo.update({**info, **JobInfo, "state": info["state"], "rev": info["rev"]})
     if Submit:
         runtime.submit_what_is_next()
 

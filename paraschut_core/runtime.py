@@ -7,15 +7,17 @@ import sys
 import time
 
 from . import ends
+from .db import kept
 from .db.connection import Database, who_am_i
 from .db.history import add_event, read_ending, record_ending
 from .db.jobs import checked_id, read_info, write_info
 from .db.spawns import find_spawn, is_spawn_job, read_tokens, spawn_fields, start_spawn
 from .db.submitting import Running, complete, require_current, start
 from .errors import (
+    ConflictError,
     DatabaseBusyError,
     DatabaseError,
-    NotADatabaseError,
+    LibraryError,
     ParaschutError,
     StaleJobError,
     UsageError,
@@ -106,11 +108,14 @@ def patiently(
     trouble: tuple[type[DatabaseError], ...],
     pause: Callable[[float], object] = time.sleep,
 ) -> _T:
-    """Calls again while the database is in such trouble: what hours have computed is not lost lightly."""
+    """Calls again while the database is in such trouble: what hours have computed is not lost lightly.
+
+    At a job's end that is any trouble: a file that is no database now may be one that is being restored.
+    """
     for seconds in PAUSES:
         try:
             return call()
-        except NotADatabaseError:
+        except LibraryError:
             raise
         except trouble as error:
             from .text import complain
@@ -125,10 +130,114 @@ def as_starting(call: Callable[[], _T]) -> _T:
     return patiently(call, (DatabaseBusyError,)) if own_key() is not None else call()
 
 
-def as_ending(call: Callable[[], _T]) -> _T:
+def as_ending(call: Callable[[], _T], keep: Callable[[], str] | None = None) -> _T:
     """Calls what a job says of its result: inside a job, with patience for a database in any trouble (locked,
-    the disk full, a file server away); there is nobody who would repeat it."""
-    return patiently(call, (DatabaseError,)) if own_key() is not None else call()
+    the disk full, a file server away); there is nobody who would repeat it.
+
+    Args:
+        keep: keeps the result in a file, whatever else fails (a package that was replaced while the job
+            ran); returns its path.
+
+    Raises:
+        ParaschutError: it was not said; the message names the file that keeps the result.
+    """
+    if own_key() is None:
+        return call()
+    try:
+        return patiently(call, (DatabaseError,))
+    except ConflictError:
+        raise  # another attempt has taken its place
+    except Exception as error:
+        if keep is None:
+            raise
+        text = f"{error or type(error).__name__} {kept_in(keep)}"
+        raise (type(error) if isinstance(error, ParaschutError) else ParaschutError)(text) from error
+
+
+def kept_in(keep: Callable[[], str]) -> str:
+    """Keeps a result; says where."""
+    try:
+        path = keep()
+    except Exception as error:  # noqa: BLE001 - the first error counts
+        return f"The result of the job could not be kept in a file either: {error}"
+    said = f"The result of the job is kept in {path}"
+    if os.path.dirname(path).endswith(f".results-{os.getuid()}"):
+        return f"{said}: the next command that writes to the database takes it."
+    return (
+        f"{said}. Move it into the folder DATABASE.results-{os.getuid()}, beside the database (yours alone: "
+        "mode 700), and the next command that writes to the database takes it."
+    )
+
+
+def keep_result(db: Database, key: JobKey, info: JobInfo | None) -> str:
+    """Keeps in a file that this process's job is complete; returns its path."""
+    return kept.keep(db.path, key, _token_of(key), db.who, info)
+
+
+def keep_exit(
+    db: Database,
+    key: JobKey,
+    attempt: int,
+    status: int,
+    signal: int | None,
+    told_to_end: int | None = None,
+    *,
+    chain: bool = False,
+) -> str:
+    """Keeps in a file how the command of this process's job ended; see keep_result and record_exit."""
+    well = status == 0 and signal is None and told_to_end is None
+    ending = None if well else _ending(status, signal, told_to_end)
+    return kept.keep(db.path, key, _token_of(key), db.who, attempt=attempt, ending=ending, chain=chain)
+
+
+def _token_of(key: JobKey) -> str:
+    token = own_token(key)
+    if token is None:
+        raise UsageError(f"this process is no submission of job {key}")
+    return token
+
+
+def settled(db: Database, key: JobKey, info: JobInfo) -> JobInfo:
+    """The metadata, with each value that it cannot hold in a file of its own: nothing computed is lost.
+
+    Raises:
+        ParaschutError: such a file cannot be written anywhere.
+    """
+    from . import aside
+
+    new, places = aside.settle(info, aside.writer(lambda: _folders(db, key), f"result_{key.job_index}"))
+    for field, kinds in (("priority", (int, float)), ("subtime", (int, type(None)))):
+        if field in new and not isinstance(new[field], kinds) and not hasattr(new[field], "__index__"):
+            places.append(field)
+            del new[field]  # what is stored stays
+    if not places:
+        return info
+    from .text import complain
+
+    complain(
+        f"job {key}: the metadata cannot hold {', '.join(places)}. It names the files with these values; "
+        "read them with paraschut_core.load_stored."
+    )
+    return new
+
+
+def _folders(db: Database, key: JobKey) -> list[str]:
+    """Where values of a job that its metadata cannot hold may be stored, best first."""
+    folders = [kept.folder_of(db.path), os.environ.get("TMPDIR", "/tmp")]
+    try:
+        folders.insert(0, os.path.join(settings().job_dir, str(key.batch_id)))
+    except Exception:  # noqa: BLE001 - a job at its end needs no configuration
+        pass
+    return folders
+
+
+def load_the_end() -> None:
+    """Loads what a job needs at its end: by then its package may be replaced, removed or out of reach."""
+    from . import aside, text, trust
+    from .db import values
+    from .executors import usage
+
+    assert all((aside, text, trust, values, usage))
 
 
 def start_job(db: Database, key: JobKey, given_id: str | None = None) -> JobInfo:
@@ -139,6 +248,8 @@ def start_job(db: Database, key: JobKey, given_id: str | None = None) -> JobInfo
     """
     from .executors import restart_count
 
+    if own_key() is not None:
+        load_the_end()
     me = Running(given_id or cluster_id(), os.uname().nodename, own_token(key), restart_count())
     with db.transaction() as tx:
         (state,) = tx.connection.execute(

@@ -94,6 +94,7 @@ def submit_next(
     executor = ws.executor
     if not executor.isconnected():
         raise SchedulerError(f"Not connected to {executor.name}: jobs cannot be submitted from this host.")
+    ws.db.take_in()
     record = polling.ask(ws)
     if polling.is_silent(record):
         record = polling.ask(ws, force=True)  # it may be back, long before its next poll is due

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from .confinement import is_confined
 from .db.connection import Database
+from .db.kept import take_in
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -91,7 +92,7 @@ def open_database(
     settings: Settings, *, read_only: bool = False, create: bool = False, who: str = ""
 ) -> Database:
     """The database that `settings` name, opened as they say."""
-    return Database(
+    database = Database(
         settings.database,
         timeout=settings.write_timeout,
         journal=settings.journal,
@@ -100,3 +101,6 @@ def open_database(
         create=create,
         who=who,
     )
+    if not read_only:
+        database.takes_in = take_in
+    return database

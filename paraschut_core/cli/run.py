@@ -72,15 +72,16 @@ def run(arguments: list[str], config: str | None, database: str | None) -> int:
         written = runtime.patiently(
             lambda: _write_end(key, attempt, ended, chain=submit), (DatabaseError,), _pause
         )
-    except DatabaseError as error:
+    except ConflictError as error:
+        complain(error)
+        return 1
+    except Exception as error:  # noqa: BLE001 - the package itself may be gone by now
         how = f"signal {ended.signal}" if ended.signal else f"exit status {ended.status}"
         complain(
             f"the command of job {key} ended with {how}, but that cannot be written down: {error} "
+            f"{_keep(key, attempt, ended, chain=submit)} "
             f"If it did its work, say so later: paraschut set {key.batch_id} {key.job_index} state=complete"
         )
-        return 1
-    except ConflictError as error:
-        complain(error)
         return 1
     if written and submit:
         runtime.submit_what_is_next()
@@ -143,6 +144,11 @@ def _write_end(key: JobKey, attempt: int, ended: Ended, *, chain: bool) -> bool:
                 return True
         runtime.record_exit(db, key, attempt, ended.status, ended.signal, ended.told_to_end, chain=chain)
     return False
+
+
+def _keep(key: JobKey, attempt: int, ended: Ended, *, chain: bool) -> str:
+    """Keeps in a file how the command ended; says where."""
+    return runtime.kept_in(lambda: runtime.keep_exit(runtime.database(), key, attempt, *ended, chain=chain))
 
 
 def _pause(seconds: float) -> None:

@@ -15,7 +15,7 @@ from .additions import add, lacking, schema_version, stand_aside, stand_in, whol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
     from typing import Literal
 
@@ -28,6 +28,9 @@ SCHEMA_VERSION = 2
 
 BUSY_TIMEOUT = 60.0
 """Seconds to wait for another writer: SQLite's 5 s lose 4-5 % of 200 simultaneous writers."""
+
+TAKE_IN_EVERY = 60.0
+"""Seconds between two looks for ends of jobs that are kept beside the file."""
 
 _inherited: list[sqlite3.Connection] = []
 """Connections that came through a fork. They are kept for good: to drop one is to close it, and that would
@@ -142,6 +145,8 @@ class Database:
         self._file: tuple[int, int] | None = None
         self._lacking: list[str] = []
         self._older = False
+        self.takes_in: Callable[[Database], None] | None = None  # what kept.take_in does
+        self._took_in = -TAKE_IN_EVERY
         self._schema = 0
 
     # ------------------------------------------------------------------ open and close
@@ -338,6 +343,15 @@ class Database:
         except SQLITE_ERRORS as error:
             raise self.explained(error) from error
 
+    def take_in(self) -> None:
+        """Takes in what jobs of this user's left beside the file while it could not be written to."""
+        now = time.monotonic()
+        if now < self._took_in + TAKE_IN_EVERY:
+            return
+        self._took_in = now
+        if self.takes_in is not None and os.path.isdir(f"{self.path}.results-{os.getuid()}"):
+            self.takes_in(self)
+
     # ------------------------------------------------------------------ read and write
 
     def rows(self, sql: str, values: Sequence[object] | Mapping[str, object] = ()) -> list[Row]:
@@ -437,6 +451,7 @@ class _Write:
             raise DatabaseError(f"{self._database.path} was opened for reading only.")
         self._database.renew()
         self._database.add_missing()
+        self._database.take_in()
         connection = self._database.connection
         _give_way(self._database.path)
         try:

@@ -23,7 +23,7 @@ OWN_FIELDS = ("BatchID", "JobIndex", "attempt", "rev")
 SPAWN_FIELDS = ("SpawnID", "spawn_state")
 """Fields that only a spawn's own view of its job holds (with its lists of ClusterID, stdout, stderr)."""
 
-_NOT_IN_METADATA = frozenset((*COLUMN_FIELDS, *OWN_FIELDS, *SPAWN_FIELDS, "md5"))
+NOT_IN_METADATA = frozenset((*COLUMN_FIELDS, *OWN_FIELDS, *SPAWN_FIELDS, "md5"))
 
 INFO_COLUMNS = (
     "BatchID, JobIndex, state, priority, submit_id, ClusterID, hostname, subtime, attempt, rev, metadata"
@@ -110,7 +110,7 @@ def pack_metadata(info: Mapping[str, Any]) -> str:
     if "unreadable" in info:  # what is left of it must not be overwritten by what stands for it
         raise MetadataError(f"{info['unreadable']}; nothing was written.")
     try:
-        return encode({field: value for field, value in info.items() if field not in _NOT_IN_METADATA})[0]
+        return encode({field: value for field, value in info.items() if field not in NOT_IN_METADATA})[0]
     except MetadataError as error:
         raise MetadataError(f"job {info.get('BatchID')}/{info.get('JobIndex')}: {error}") from error
 

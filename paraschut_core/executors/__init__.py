@@ -142,7 +142,13 @@ def current_job_summary() -> dict[str, object]:
 
     A job at its end asks this: a scheduler in trouble must not fail it.
     """
-    name = os.environ.get("PARASCHUT_EXECUTOR", "")
+    try:
+        return _current_job_summary(os.environ.get("PARASCHUT_EXECUTOR", ""))
+    except Exception as error:  # noqa: BLE001 - whatever is wrong, the job is done
+        return {"error": str(error) or type(error).__name__}
+
+
+def _current_job_summary(name: str) -> dict[str, object]:
     if not name or (name in BUILT_IN and name not in SCHEDULERS):
         job_id = current_job_id()
         if job_id is None:
@@ -152,13 +158,10 @@ def current_job_summary() -> dict[str, object]:
         return own_summary(job_id)
     from ..config import load
 
-    try:
-        settings = load()
-        # Of a scheduler's job, the scheduler tells, whatever object submitted it.
-        executor = _built_in(name, settings) if name in SCHEDULERS else make(settings)
-        return executor.get_job_summary()
-    except Exception as error:  # noqa: BLE001 - whatever is wrong, the job is done
-        return {"error": str(error) or type(error).__name__}
+    settings = load()
+    # Of a scheduler's job, the scheduler tells, whatever object submitted it.
+    executor = _built_in(name, settings) if name in SCHEDULERS else make(settings)
+    return executor.get_job_summary()
 
 
 def restart_count() -> int:
