@@ -206,10 +206,6 @@ def settled(db: Database, key: JobKey, info: JobInfo) -> JobInfo:
     from . import aside
 
     new, places = aside.settle(info, aside.writer(lambda: _folders(db, key), f"result_{key.job_index}"))
-    for field, kinds in (("priority", (int, float)), ("subtime", (int, type(None)))):
-        if field in new and not isinstance(new[field], kinds) and not hasattr(new[field], "__index__"):
-            places.append(field)
-            del new[field]  # what is stored stays
     if not places:
         return info
     from .text import complain

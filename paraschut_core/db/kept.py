@@ -170,4 +170,7 @@ def _info(tx: Any, db: Database, key: JobKey, kept: Mapping[str, Any]) -> JobInf
     info = {**decode(kept["metadata"], numpy=False), **kept["columns"]}
     if kept.get("spawn"):  # its own logs are not the job's
         info.update({field: now[field] for field in ("stdout", "stderr") if field in now})
+    for field, kinds in (("priority", (int, float)), ("subtime", (int,))):
+        if not isinstance(info.get(field), kinds):  # what cannot be one leaves what is stored as it is
+            info[field] = now.get(field)
     return {**info, "BatchID": key.batch_id, "JobIndex": key.job_index, "attempt": now["attempt"]}

@@ -115,20 +115,18 @@ def test_what_stands_for_a_value_can_be_looked_for(project: Project, job: dict[s
         info = psu.get_job_info(SetID=True)
         info["a"], info["b"], info["c"] = Frame([1]), Colour.RED, Point(1, 2)
         info["d"] = {"lock": __import__("threading").Lock()}
-        info["priority"] = Frame([1])
         psu.set_complete(JobInfo=info)
     """
     with Script(code, **job) as script:
         _, said = script.process.communicate(timeout=60)
     assert script.process.returncode == 0, said
-    assert "cannot hold a, b, c, d['lock'], priority" in said
+    assert "cannot hold a, b, c, d['lock']" in said
     found = psu.get_job_info(BATCH, 0)
     assert (found["a"]["type"], found["a"]["text"]) == ("things.Frame", "Frame([1])")
     assert found["b"]["value"] == 1
     assert found["c"]["value"] == {"x": 1, "y": 2}
     assert "cannot be pickled" in found["d"]["lock"]["error"]
     assert "_thread.lock" in Path(found["d"]["lock"]["text_in"]).read_text()
-    assert found["priority"] == 1, "what cannot be one leaves it as it was"
     with pytest.raises(UsageError, match="not stored whole"):
         psu.load_stored(found["d"]["lock"])
     with pytest.raises(UsageError, match="stands for no stored value"):
@@ -270,6 +268,22 @@ def test_kept_ends_that_others_put_there_or_that_are_broken_do_no_harm(project: 
     (folder / "g.json").write_text("{}")
     psu.set_job_field(BATCH, 0, {"x": 2}, {})
     assert (folder / "g.json").exists(), "a folder that others may write to is not looked into"
+
+
+@pytest.mark.parametrize("nonsense", ["None", "'high'", "object()"])
+def test_a_job_that_sets_a_priority_that_is_none_fails_and_loses_nothing(
+    project: Project, job: dict[str, str], nonsense: str
+) -> None:
+    code = f"""
+        import paraschut_core as psu
+        info = psu.get_job_info(SetID=True)
+        info["result"], info["priority"] = 42, {nonsense}
+        psu.set_complete(JobInfo=info)
+    """
+    with Script(code, **job) as script:
+        assert "priority must be a number" in script.failure()
+    psu.submit_jobs()
+    assert (project.state(), project.column("priority"), stored(project)["result"]) == ("complete", 1, 42)
 
 
 @pytest.mark.parametrize(("command", "state"), [("true", "complete"), ("false", "run")])
