@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from paraschut_core import ends
+from paraschut_core.config import PollSettings
 from paraschut_core.errors import SchedulerError
 from paraschut_core.executors.pbs import PBSJobExecutor
 from paraschut_core.executors.sge import SGEJobExecutor
@@ -171,7 +177,40 @@ def test_without_accounts_and_record_the_schedulers_own_words_are_all_there_is(
     (folder / "abc-1.log").write_text(f"{said}\n")
     (folder / "abc-2.log").write_text("module: command not found\n")
     told = slurm.last_words(["abc-1", "abc-2", "abc-3"])
-    assert told == {"abc-1": Ending("out of memory", record={"log": said})}
+    wanted = Ending("out of memory", record={"log": said}, kind=ends.MEMORY, source=ends.LOG)
+    assert told == {"abc-1": wanted}
+
+
+@pytest.mark.parametrize(
+    "sacct", [Says(then="exec sleep 60"), Says(err="sacct: error: Connection refused\n", status=1), None]
+)
+def test_the_controller_is_asked_whatever_is_wrong_with_the_accounts(
+    slurm: SlurmJobExecutor,
+    commands: Commands,
+    sacct: Says | None,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    if sacct is None:  # not installed
+        alone = tmp_path / "alone"
+        alone.mkdir()
+        for name in ("sh", "cat", "wc", "sleep"):
+            (alone / name).symlink_to(shutil.which(name) or name)
+        monkeypatch.setenv("PATH", f"{commands.folder}{os.pathsep}{alone}")
+    else:
+        commands.play("sacct", sacct)
+    slurm._settings = msgspec.structs.replace(slurm.settings, poll=PollSettings(timeout=2.0))
+    fields = ["12", "TIMEOUT", "0", "1:00", "n1", time.strftime("%Y-%m-%dT%H:%M:%S"), "pabc-1_x"]
+    commands.play("squeue", Says(out="|".join(fields) + "\n"))
+    since = time.time() - 60
+    told = slurm.explain(["12", "13"], since)
+    assert {id_: (one.kind, one.source) for id_, one in told.items()} == {
+        "12": (ends.TIME_LIMIT, ends.ACCOUNT)
+    }
+    assert slurm.accounts_failure
+    commands.play("sacct", Says(out="13|OUT_OF_MEMORY|0:125|00:10:00|n1|2026-11-22T16:00:50|pabc-1_x\n"))
+    assert slurm.explain(["13"], since)["13"].kind == ends.MEMORY
+    assert not slurm.accounts_failure
 
 
 def test_a_job_that_nobody_lists_is_found_by_its_record(slurm: SlurmJobExecutor, commands: Commands) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from paraschut_core import ends
 from paraschut_core.config import Settings
 from paraschut_core.errors import SchedulerError
 from paraschut_core.executors.command import Answer
@@ -186,6 +187,14 @@ def test_the_name_in_the_accounts_leads_to_the_token() -> None:
     rows = sample("slurm/sacct_fields").stdout.splitlines()
     assert parse_endings(rows, {"1_2"})["1_2"].record["name"] == "pab12cd34ef_human-map"
     assert parse_endings(rows, {"9"})["9"].record["name"] == "odd|name"
+
+
+@pytest.mark.parametrize("state", ["OUT_OF_MEMORY", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"])
+@pytest.mark.parametrize("code", ["0:125", "0:53", "32000", "13568"])
+def test_what_slurm_writes_in_place_of_a_signal_is_none(state: str, code: str) -> None:
+    (ending,) = parse_endings([f"12|{state}|{code}|10:00|n3|2026-11-22T16:00:50|pabc-1_x"], {"12"}).values()
+    assert ending.signal is None
+    assert ending.kind not in (ends.SIGNAL, "")
 
 
 @pytest.mark.parametrize(
