@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from .db import library
-from .db.connection import SCHEMA_VERSION, Database, mount_of, on_network
+from .db.connection import SCHEMA_VERSION, Database, group_advice, mount_of, on_network
 from .errors import LibraryError, ParaschutError
 from .text import clean_line
 from .workspace import Workspace, open_database
@@ -99,7 +99,12 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield _contents(database)
         yield _journal(database, settings)
     if not os.access(settings.database, os.W_OK):
-        yield Finding(FAIL, "database", f"no permission to write to {settings.database}: jobs cannot report")
+        yield Finding(
+            FAIL,
+            "database",
+            f"no permission to write to {settings.database}: jobs cannot report"
+            + group_advice(settings.database),
+        )
 
 
 def _integrity(database: Database) -> Finding:

@@ -51,6 +51,7 @@ class Monitor:
         self._database = DatabaseHealth(ws.db.path)
         self._executor_error = ""
         self._full = ""
+        self._waits = ""
         self._inquiries = Inquiries()
         self._replaced_at = 0.0
 
@@ -68,6 +69,7 @@ class Monitor:
             self._record = polling.ask(self._ws, force=force)
             settle_claims(self._ws, self._record)
             self._full = self._queue_full()
+            self._waits = polling.notice(self._ws)
             self._executor_error = ""
         except DatabaseError:
             pass  # the look at the file says so
@@ -209,7 +211,8 @@ class Monitor:
 
     def _notice(self) -> str:
         others = Counter(self._observed.elsewhere.values())
-        return "; ".join(f"{n} in {where}, which is not asked here" for where, n in others.items())
+        elsewhere = (f"{n} in {where}, which is not asked here" for where, n in others.items())
+        return "; ".join([*filter(None, [self._waits]), *elsewhere])
 
     def _held_back(self) -> dict[int, str]:
         """For each batch that does not move, why: in a few words."""

@@ -89,6 +89,15 @@ def trouble(executor: str, failing_since: float | None, error: str) -> str:
     return f"{executor} does not answer{since}: {clean_line(error or 'never asked')}"
 
 
+def notice(ws: Workspace) -> str:
+    """What keeps jobs that wait from starting, as far as the executor tells; never raises for it."""
+    try:
+        return str(ws.executor.notice())
+    except Exception as error:  # noqa: BLE001 - a user's own executor may raise anything
+        log.info("%s tells nothing of what waits: %s", ws.executor.name, error)
+        return ""
+
+
 def _known(ws: Workspace, key: str) -> PollRecord:
     """The newest record that there is."""
     kept = read_poll(ws.reader, key)

@@ -34,6 +34,7 @@ class Queue(NamedTuple):
     error: str
     in_queue: int
     failing_since: float | None = None
+    notice: str = ""
 
     def missing(self) -> dict[int, list[JobInfo]]:
         """The missing jobs by batch."""
@@ -123,6 +124,7 @@ def read_queue(ws: Workspace, condition: str = "", *, force_poll: bool = False) 
         record.error,
         len(live),
         record.failing_since,
+        polling.notice(ws),
     )
 
 
@@ -164,6 +166,8 @@ def lines_of(queue: Queue, display: Collection[str] | None = None) -> Iterator[s
         for key, missing in reasons.items():
             yield f"  {key}: {clean_line(missing.reason)}"
     yield from elsewhere_lines(queue)
+    if queue.notice:
+        yield f"\n{clean_line(queue.notice, 400)}"
     if not queue.connected:
         yield f"\n{polling.trouble(queue.executor, queue.failing_since, queue.error)}"
     for infos in queue.jobs.values():

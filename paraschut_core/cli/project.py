@@ -49,7 +49,7 @@ def init(project: Project, directory: str, executor: str) -> int:
         given = {"executor": executor}
         if project.database:
             given["database"] = absolute(os.path.expanduser(project.database))
-        write_whole(path, toml(given).encode())
+        write_whole(path, toml(given).encode(), mode=0o666)
         made.append(path)
     settings = config.load(config=path, database=project.database)
     make(settings)

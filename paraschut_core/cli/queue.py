@@ -99,6 +99,7 @@ def as_dict(queue: Queue, display: Collection[str] | None = None) -> dict[str, A
             "total": queue.in_queue,
             "error": queue.error,
             "failing_since": queue.failing_since,
+            "notice": queue.notice,
         },
         "elsewhere": {str(key): where for key, where in queue.elsewhere().items()},
         "reasons": {str(key): lost._asdict() for key, lost in queue.reasons().items()},
@@ -151,6 +152,8 @@ def _show_end(queue: Queue) -> None:
                 output.line(info["unreadable"])
     for text in elsewhere_lines(queue):
         output.line(text.strip())
+    if queue.notice:
+        output.line(queue.notice)
     if not queue.connected:
         output.line(trouble(queue.executor, queue.failing_since, queue.error))
     output.line(f"total jobs on server queue: {queue.in_queue}")

@@ -192,6 +192,8 @@ class Database:
         library.check()
         self._check_path()
         mode = "ro" if self.read_only else "rwc" if self.create else "rw"
+        if mode == "rwc":
+            _make(self.path)
         uri = "file:" + uri_of(self.path) + "?mode=" + mode
         try:
             connection = sqlite3.connect(uri, uri=True, timeout=self.timeout, isolation_level=None)
@@ -233,7 +235,7 @@ class Database:
         elif not self.read_only and not os.access(path, os.W_OK):
             raise DatabaseError(
                 f"No permission to write to {path} (or its file system is read-only); "
-                "reading works: paraschut queue"
+                f"reading works: paraschut queue{group_advice(path)}"
             )
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
@@ -430,7 +432,13 @@ class Database:
                 "file and its directory undoes that by opening it: paraschut doctor"
             )
         if "readonly" in text:
-            return DatabaseError(f"{path} cannot be written to: it, or its directory, is read-only.")
+            return DatabaseError(
+                f"{path} cannot be written to: it, or its directory, is read-only.{group_advice(path)}"
+            )
+        if "disk I/O" in text or "unable to open" in text:
+            why = _obstacle(path)
+            if why:
+                return DatabaseError(f"{path} cannot be written: {why}; nothing was written.")
         if "unable to open" in text:
             return DatabaseError(
                 f"{path} cannot be opened ({text}): look at the permissions of the file and its directory."
@@ -522,6 +530,10 @@ def _give_way(path: str) -> None:
         time.sleep(held * _SHARE)
 
 
+_LONGEST_PATH = 512 - len("-journal")
+_ROOM = 1 << 20
+"""Bytes that a write may well want to add."""
+
 UNKNOWN = (-1, -1)
 
 
@@ -534,6 +546,55 @@ def _identity(path: str) -> tuple[int, int] | None:
     except OSError:
         return UNKNOWN
     return status.st_dev, status.st_ino
+
+
+def _obstacle(path: str) -> str:
+    """What SQLite's error for a file that it cannot write or make does not tell; "" if nothing is found."""
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        room = os.statvfs(os.path.dirname(path) or ".")
+        size = os.path.getsize(path) if os.path.exists(path) else 0
+    except OSError:
+        return ""
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        return f"its path has more than {_LONGEST_PATH} bytes, SQLite's most: use a shorter one"
+    if limit != resource.RLIM_INFINITY and size + _ROOM >= limit:
+        return f"this process may write no file of more than {limit:,} bytes (raise that limit: ulimit -f)"
+    if room.f_files and not room.f_favail:
+        return "no inodes are left on its file system: remove files that are not needed"
+    return ""
+
+
+def _make(path: str) -> None:
+    """Makes an empty file with all the permissions that the umask leaves: SQLite's own are never a group's.
+
+    Nothing is said of what fails: SQLite says it better.
+    """
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+    except OSError:
+        pass  # it is there, or cannot be made
+
+
+def group_advice(path: str) -> str:
+    """What the owner of a file that a group shares has to do, for one of the group; "" for others.
+
+    SQLite makes its journal beside the file: the directory counts as well.
+    """
+    try:
+        groups = {os.getegid(), *os.getgroups()}
+        closed = [
+            one
+            for one in (os.path.dirname(path) or ".", path)
+            if (status := os.stat(one)).st_uid != os.geteuid()
+            and status.st_gid in groups
+            and not status.st_mode & 0o020
+        ]
+    except OSError:
+        return ""
+    return f". Its owner lets the group write: chmod g+w {' '.join(closed)}" if closed else ""
 
 
 def uri_of(path: str) -> str:

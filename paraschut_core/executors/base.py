@@ -245,6 +245,10 @@ class JobExecutor:
             jobs[str(id_)] = LiveJob(str(id_), state, name=name)
         return jobs
 
+    def notice(self) -> str:
+        """What keeps jobs that wait from starting, beside the room in the queue; '' if nothing is known."""
+        return ""
+
     def find(self, tokens: Sequence[str]) -> dict[str, str]:
         """The ids of submissions by their tokens, those that the scheduler knows (ended ones too, if it can).
 

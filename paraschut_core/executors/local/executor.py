@@ -136,8 +136,11 @@ class LocalJobExecutor(JobExecutor):
                 left = queue.live(left)
                 if left and time.monotonic() >= look_again:
                     serving = queue.serving()
+            why = "; ".join(queue.obstacles()) if left else ""
             for id_ in left:
-                outcome[id_] = Deleted(False, "it is being ended, but has not ended yet; try again")
+                outcome[id_] = Deleted(
+                    False, f"it is being ended, but has not ended yet; {why or 'try again'}"
+                )
         for folder, host, other in self._others():
             for id_ in other.live(jobs):
                 outcome[id_] = Deleted(
@@ -170,6 +173,11 @@ class LocalJobExecutor(JobExecutor):
                 own, _ = queue.jobs()  # it has found out what became of the jobs of the one before
             jobs.update(own)
         return jobs
+
+    def notice(self) -> str:
+        """Which directories are away, that the runner is stopped, ... Raises SchedulerError."""
+        queue = self._queue()
+        return "; ".join(queue.obstacles()) if queue else ""
 
     def find(self, tokens: Sequence[str]) -> dict[str, str]:
         """The ids of submissions by their tokens, those that ended in the last week included."""
