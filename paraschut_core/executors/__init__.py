@@ -86,7 +86,7 @@ def variables_for(executor: JobExecutor, settings: Settings, *, given: bool) -> 
     made_with: dict[str, Any] | str | None = {}
     if built_in and type(executor) is _built_in_class(executor.name):
         made_with = executor.made_with()
-    elif given and not _is_the_plug_in(executor, settings.executor):
+    elif given and not (executor.of_settings or _is_the_plug_in(executor, settings.executor)):
         made_with = None
     return {
         "PARASCHUT_EXECUTOR": executor.name if built_in else settings.executor,
@@ -203,4 +203,5 @@ def _plug_in(name: str, settings: Settings) -> JobExecutor:
         ) from error
     if not isinstance(executor, JobExecutor):
         raise UsageError(f"The executor plug-in {name} is no JobExecutor but {type(executor).__name__}.")
+    executor.of_settings = True
     return executor

@@ -107,6 +107,9 @@ class JobExecutor:
         subclass may override that and call it by `super()`."""
         return self._batched(name) or getattr(self, name)
 
+    of_settings = False
+    """Whether it is the plug-in that the settings name: a job makes it again by that name."""
+
     @property
     def sees_jobs(self) -> bool:
         """Whether it can tell which jobs are there. If it cannot, no job of it is ever judged missing."""

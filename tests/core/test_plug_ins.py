@@ -130,6 +130,22 @@ def test_a_job_of_it_knows_itself_by_the_plug_in_and_submits_others_with_it(lab:
     assert psu.get_job_info(BATCH, 0)["qstat"] == {"bench": f"bench-{BATCH}-0"}
 
 
+def test_jobs_submitted_by_the_object_that_the_settings_name_submit_others_with_it_too(lab: Project) -> None:
+    """Of a module that only hands the class on, the entry point does not tell the class's own module."""
+    (lab.folder / "site-packages" / "lab_front.py").write_text("from lab_bench import Plain as Front\n")
+    points = lab.folder / "site-packages" / "lab_bench-1.0.dist-info" / "entry_points.txt"
+    points.write_text(f"{POINTS}front = lab_front:Front\n")
+    use(lab, "front")
+    settings = load()
+    made = executors.make(settings)
+    told = executors.variables_for(made, settings, given=True)
+    assert told == {"PARASCHUT_EXECUTOR": "front", "PARASCHUT_EXECUTOR_ARGUMENTS": ""}
+    assert executors.variables_for(type(made)(), settings, given=True) != told
+    use(lab, "plain")
+    again = executors.variables_for(type(made)(), load(), given=True)
+    assert again == {"PARASCHUT_EXECUTOR": "plain", "PARASCHUT_EXECUTOR_ARGUMENTS": ""}
+
+
 def test_a_plug_in_whose_accounting_fails_does_not_fail_the_job_that_is_done(lab: Project) -> None:
     use(lab, "bench")
     lab.add_many(1)
