@@ -222,12 +222,15 @@ class JobExecutor:
             return dict.fromkeys(jobs, Deleted(False, f"{type(self).__name__} has no method delete"))
         outcome: dict[str, Deleted] = {}
         for id_, info in jobs.items():
+            handed = {**info, "submit_id": id_, "ClusterID": id_}
             try:
-                answer = self.delete({**info, "submit_id": id_, "ClusterID": id_})
+                answer = self.delete(handed)
             except Exception as error:  # noqa: BLE001 - a user's own executor may raise anything
                 outcome[id_] = Deleted(False, str(error) or type(error).__name__)
             else:
                 outcome[id_] = Deleted(answer is not False, "" if answer is not False else "refused")
+            if "rev" in handed:
+                info["rev"] = handed["rev"]  # it may have updated the job, as v0.6's did, which has other ids
         return outcome
 
     def poll(self) -> dict[str, LiveJob]:

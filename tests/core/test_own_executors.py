@@ -344,6 +344,30 @@ def test_a_submit_that_updates_the_job_itself_works(
     assert psu.get_job_info(BATCH, 0, ignore_spawn=True)["stdout"] == logs
 
 
+def test_a_delete_that_updates_the_job_itself_works(
+    chain: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Deleting(Updating):
+        def delete(self, JobInfo: JobInfo) -> object:
+            del self.queue[JobInfo.pop("submit_id")]
+            del JobInfo["ClusterID"]
+            JobInfo["state"] = "init"
+            psu.update_job(JobInfo)
+            return None
+
+    executor = Deleting()
+    psu.submit_jobs(Executor=executor)
+    psu.qdel_job(BATCH, 1, Executor=executor)
+    assert state_of_all(chain) == ["submit", "init", "init"]
+    monkeypatch.setenv("PARASCHUT_JOB_ID", "u0")
+    psu.spawn_submit(psu.get_job_info(BATCH, 0, SetID=True, ClusterID="u0"), 2, executor)
+    monkeypatch.delenv("PARASCHUT_JOB_ID")
+    psu.qdel_batch(BATCH, executor)
+    assert "not deleted" not in capsys.readouterr().out
+    assert state_of_all(chain) == ["init"] * 3
+    assert executor.queue == {}
+
+
 @pytest.mark.parametrize(
     ("raised", "state"), [(SubmitError("full"), "init"), (psu.ParaschutError("who knows"), "submit")]
 )
