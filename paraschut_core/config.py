@@ -102,6 +102,13 @@ class DashboardSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
         bool | Literal["auto"],
         Meta(description="Few bytes: 16 colours, no animation. 'auto': if the line is slow."),
     ] = "auto"
+    letters: Annotated[
+        bool | Literal["auto"],
+        Meta(
+            description="Letters and ASCII in place of signs such as a tick. 'auto': where the locale is not "
+            "UTF-8, and on the Linux console."
+        ),
+    ] = "auto"
     mouse: Annotated[bool, Meta(description="Whether the mouse works in the dashboard.")] = True
     notices: Annotated[
         bool,

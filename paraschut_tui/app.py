@@ -30,6 +30,7 @@ from .look import Looks, Palette, themes
 from .memory.memory import Memory
 from .memory.shelf import Keeper, Recent, Shelf
 from .screens.main import MainScreen
+from .terminal.alphabet import alphabet
 from .terminal.terminal_app import run_app, use_own_size
 from .terminal.textual_compat import take_first_place
 from .terminal.turns import InTurnApp
@@ -88,7 +89,8 @@ class ParaschutApp(InTurnApp):
         """Whether few bytes are to be sent; None: that is for the line's speed to say."""
         self._asked_read_only = read_only
         self.read_only = self._only_reads(settings)
-        self.looks = gateway.looks if gateway is not None else Looks()
+        self.alphabet = alphabet(settings.dashboard.letters, os.environ)
+        self.looks = gateway.looks if gateway is not None else Looks(self.alphabet.letters)
         self.gateway = gateway or Gateway(settings, self.looks, executor)
         self._filter_text = filter_text
         self._batch = batch
@@ -252,7 +254,7 @@ class ParaschutApp(InTurnApp):
         if self._keeper is not None:
             self._keeper.end()
         self.settings = settings
-        self.looks = Looks()
+        self.looks = Looks(self.alphabet.letters)
         self.gateway = Gateway(settings, self.looks)
         self.memory = memory
         self._filter_text, self._batch = "", None

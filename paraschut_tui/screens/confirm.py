@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Static
 from textual.worker import Worker
@@ -50,6 +50,8 @@ class ConfirmScreen(Question[Answer]):
         Binding("n,escape,q", "no", "no", show=False),
         Binding("f", "force", "also those that are done", show=False),
         Binding("m", "more", "more resources or not", show=False),
+        Binding("up", "scroll(-1)", "a line up", show=False),
+        Binding("down", "scroll(1)", "a line down", show=False),
         Binding("left,right,h,l,tab,shift+tab", "move", "to the other button", show=False),
     ]
 
@@ -75,8 +77,9 @@ class ConfirmScreen(Question[Answer]):
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog", classes="-harsh" if self._act.harsh or self._force else ""):
             yield Static(self._title(), id="dialog-title")
-            yield Static(Content("counting" if self._count else ""), id="dialog-counts")
-            yield Static(self._meaning(), id="dialog-meaning")
+            with VerticalScroll(id="dialog-body", can_focus=False):
+                yield Static(Content("counting" if self._count else ""), id="dialog-counts")
+                yield Static(self._meaning(), id="dialog-meaning")
             with Horizontal(id="dialog-buttons"):
                 yield Button("Cancel (Esc)", id="no", compact=True)
                 yield Button(f"{self._act.button} (y)", id="yes", compact=True, disabled=not self._ready)
@@ -146,6 +149,10 @@ class ConfirmScreen(Question[Answer]):
     def action_more(self) -> None:
         self._more = not self._more
         self.query_one("#dialog-meaning", Static).update(self._meaning())
+
+    def action_scroll(self, lines: int) -> None:
+        """Scrolls what does not fit between title and buttons."""
+        self.query_one("#dialog-body").scroll_relative(y=lines, animate=False)
 
     def action_move(self) -> None:
         if self.focused is self.query_one("#no") and self._ready:

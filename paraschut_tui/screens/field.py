@@ -15,6 +15,7 @@ from paraschut_core.errors import UsageError
 from paraschut_core.text import clean_line
 
 from ..job.values import as_typed, kind_of, read_typed
+from ..terminal.turns import LOW, SLIM
 
 
 class Typed(NamedTuple):
@@ -31,6 +32,8 @@ class FieldScreen(ModalScreen[Typed | None]):
         old: the value that it has; its type is kept.
     """
 
+    VERTICAL_BREAKPOINTS = LOW
+    HORIZONTAL_BREAKPOINTS = SLIM
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "cancel", show=False)]
 
     def __init__(self, title: str, old: object) -> None:

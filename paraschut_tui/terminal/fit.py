@@ -14,13 +14,18 @@ from textual.strip import Strip
 
 from paraschut_core.text import clean_line
 
+from .alphabet import Alphabet
 
-def fitted(strip: Strip) -> Strip:
+UNICODE = Alphabet()
+
+
+def fitted(strip: Strip, alphabet: Alphabet = UNICODE) -> Strip:
     """The same columns, of characters only of which every terminal knows the width and that act on none."""
     if all(text.isascii() and text.isprintable() for text, _, _ in strip):
         return strip
     return Strip(
-        [Segment(fitted_text(text), style, control) for text, style, control in strip], strip.cell_length
+        [Segment(alphabet.shown(fitted_text(text)), style, control) for text, style, control in strip],
+        strip.cell_length,
     )
 
 

@@ -16,6 +16,7 @@ from textual import events
 from textual.geometry import Region
 from textual.screen import Screen
 
+from .fit import UNICODE
 from .glass import Glass
 from .terminal_app import TerminalApp
 from .textual_compat import driver_of, is_batching, is_on_terminal
@@ -41,6 +42,7 @@ class PacedApp(TerminalApp[None]):
         super().__init__()
         self.wire = Wire(time.monotonic)
         self.glass = Glass()
+        self.alphabet = UNICODE
         self._ask = self._known = False
         self._missed: list[Region] = []
         self._looks = 0
@@ -72,7 +74,9 @@ class PacedApp(TerminalApp[None]):
         if self._holding is not None and renderable is not None:
             regions = regions_of(renderable)  # Textual drops what comes while it is held
             self._missed += [self.size.region] if regions is None else regions
-        super()._display(screen, cast("RenderableType | None", tightened(renderable, self.glass, self._sent)))
+        self.ink.use(self.current_theme)
+        tight = tightened(renderable, self.glass, self._sent, self.ink, self.alphabet)
+        super()._display(screen, cast("RenderableType | None", tight))
         self._ask_behind()
         if self._answers and self.wire.held():
             self._hold()

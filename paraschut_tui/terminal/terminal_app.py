@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from textual.app import App
 from textual.driver import Driver
 
+from .ink import CONTRAST, Ink
 from .parting import heed_signals, patient_terminal, watch_terminal
 from .textual_compat import driver_class
 
@@ -20,6 +23,11 @@ Result = TypeVar("Result")
 
 class TerminalApp(App[Result], Generic[Result]):
     """Textual's app; a signal or an error of its own ends it like `q`, with another exit status."""
+
+    def __init__(self) -> None:
+        with _without("NO_COLOR"):  # Textual would send shades of grey
+            super().__init__()
+        self.ink = Ink(colours=not os.environ.get("NO_COLOR"), contrast=CONTRAST)
 
     fault: BaseException | None = None
     """The error that ended it."""
@@ -55,6 +63,17 @@ def run_app(app: TerminalApp[Result], *, mouse: bool) -> Result | None:
     """Run an app on the terminal to its end. If an error ended it, this is in its `fault`."""
     with patient_terminal():
         return app.run(mouse=mouse)
+
+
+@contextmanager
+def _without(name: str) -> Iterator[None]:
+    """For a moment, the environment has no such variable."""
+    value = os.environ.pop(name, None)
+    try:
+        yield
+    finally:
+        if value is not None:
+            os.environ[name] = value
 
 
 def use_own_size() -> None:

@@ -12,28 +12,16 @@ from rich.cells import cell_len
 from rich.color import ColorSystem
 from rich.console import COLOR_SYSTEMS, Console
 from rich.segment import Segment
-from rich.style import Style
 from textual.geometry import Region
 from textual.strip import Strip
 
-from .fit import fitted
+from .alphabet import Alphabet
+from .fit import UNICODE, fitted
 from .glass import Glass
+from .ink import Ink, Look
 from .textual_compat import ChopsUpdate, LayoutUpdate
 
-_ATTRIBUTES = (
-    ("bold", "1"),
-    ("dim", "2"),
-    ("italic", "3"),
-    ("underline", "4"),
-    ("blink", "5"),
-    ("reverse", "7"),
-    ("strike", "9"),
-)
-
 Sent = Callable[[int], object]
-
-Look = tuple[str, str, str]
-"""Attributes, foreground and background of a style as SGR codes."""
 
 _UNKNOWN: Look = ("?", "?", "?")
 
@@ -41,12 +29,12 @@ _UNKNOWN: Look = ("?", "?", "?")
 class Pen:
     """Writes styled text, telling the terminal of a style only what differs from the one before."""
 
-    def __init__(self, system: ColorSystem) -> None:
+    def __init__(self, system: ColorSystem, ink: Ink) -> None:
         self._system = system
+        self._ink = ink
         self._out: list[str] = []
         self._at = (-1, -1)
         self._look = _UNKNOWN
-        self._looks: dict[Style | None, Look] = {}
 
     def move(self, x: int, y: int) -> None:
         """Goes to a column and a row, both counted from 0."""
@@ -57,7 +45,7 @@ class Pen:
     def write(self, segments: Iterable[Segment]) -> None:
         """Writes at the present place."""
         for text, style, _ in segments:
-            look = self._looks.get(style) or self._work_out(style)
+            look = self._ink.look(style, text, self._system)
             blank = (
                 text.isspace() and "4" not in look[0] + self._look[0] and "7" not in look[0] + self._look[0]
             )
@@ -80,27 +68,21 @@ class Pen:
         codes = [new for new, before in zip(look[1:], old[1:], strict=True) if new != before]
         return f"\x1b[{';'.join(codes)}m"
 
-    def _work_out(self, style: Style | None) -> Look:
-        if style is None:
-            look: Look = ("", "39", "49")
-        else:
-            attributes = ";".join(code for name, code in _ATTRIBUTES if getattr(style, name))
-            front, back = style.color, style.bgcolor
-            look = (
-                attributes,
-                ";".join(front.downgrade(self._system).get_ansi_codes(True)) if front else "39",
-                ";".join(back.downgrade(self._system).get_ansi_codes(False)) if back else "49",
-            )
-        self._looks[style] = look
-        return look
 
-
-def tightened(update: object, glass: Glass, sent: Sent = lambda n: None) -> object:
+def tightened(
+    update: object,
+    glass: Glass,
+    sent: Sent = lambda n: None,
+    ink: Ink | None = None,
+    alphabet: Alphabet = UNICODE,
+) -> object:
     """The same update of the screen in fewer bytes, if it is of the kind that we know.
 
     Args:
         glass: what the terminal shows; what it shows already is not sent.
         sent: told how many bytes it came to, once it is written.
+        ink: makes codes of styles.
+        alphabet: what the terminal can show.
     """
     tight: _TightPieces | _TightScreen
     if ChopsUpdate is not None and type(update) is ChopsUpdate:
@@ -111,7 +93,7 @@ def tightened(update: object, glass: Glass, sent: Sent = lambda n: None) -> obje
         if update is not None:
             glass.forget()
         return update
-    tight.sent, tight.glass = sent, glass
+    tight.sent, tight.glass, tight.ink, tight.alphabet = sent, glass, ink or Ink(), alphabet
     return tight
 
 
@@ -122,13 +104,13 @@ def regions_of(update: object) -> list[Region] | None:
     return None
 
 
-def _pen(console: Console) -> Pen:
-    return Pen(COLOR_SYSTEMS.get(console.color_system or "", ColorSystem.TRUECOLOR))
+def _pen(console: Console, ink: Ink) -> Pen:
+    return Pen(COLOR_SYSTEMS.get(console.color_system or "", ColorSystem.TRUECOLOR), ink)
 
 
-def _put(pen: Pen, glass: Glass, x: int, y: int, strip: Strip) -> None:
+def _put(pen: Pen, glass: Glass, alphabet: Alphabet, x: int, y: int, strip: Strip) -> None:
     """Writes what of a strip is not there yet."""
-    strip = fitted(strip)
+    strip = fitted(strip, alphabet)
     for first, last in glass.put(x, y, strip):
         pen.move(x + first, y)
         pen.write(strip.crop(first, last))
@@ -146,13 +128,15 @@ if ChopsUpdate is not None:
 
         sent: Sent
         glass: Glass
+        ink: Ink
+        alphabet: Alphabet
 
         def render_segments(self, console: Console) -> str:
-            pen = _pen(console)
+            pen = _pen(console, self.ink)
             for y, strips in enumerate(self.strips, self.region.y):
                 x = self.region.x
                 for strip in strips:
-                    _put(pen, self.glass, x, y, strip)
+                    _put(pen, self.glass, self.alphabet, x, y, strip)
                     x += strip.cell_length
             return _counted(pen.text(), self.sent)
 
@@ -161,13 +145,15 @@ if ChopsUpdate is not None:
 
         sent: Sent
         glass: Glass
+        ink: Ink
+        alphabet: Alphabet
 
         def render_segments(self, console: Console) -> str:
-            pen = _pen(console)
+            pen = _pen(console, self.ink)
             for y, left, right in self.spans:
                 for end, (x, strip) in zip(self.chop_ends[y], self.chops[y].items(), strict=False):
                     if strip is None or x >= right or end <= left:
                         continue
                     first, last = max(x, left), min(end, right)
-                    _put(pen, self.glass, first, y, strip.crop(first - x, last - x))
+                    _put(pen, self.glass, self.alphabet, first, y, strip.crop(first - x, last - x))
             return _counted(pen.text(), self.sent)

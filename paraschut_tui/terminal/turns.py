@@ -34,12 +34,19 @@ PATIENCE = 2.0
 """Seconds that keys wait for what the key before them does, and a question for the terminal's word that it
 shows it."""
 
+LOW: list[tuple[int, str]] = [(0, "-low"), (20, "-high")]
+SLIM: list[tuple[int, str]] = [(0, "-slim"), (44, "-wide")]
+"""Rows and columns from which on a dialog has such a class: what is small is laid out in another way."""
+
 T = TypeVar("T")
 Result = TypeVar("Result")
 
 
 class Question(ModalScreen[Result], Generic[Result]):
     """A dialog that no key answers that was sent before the dialog could be seen."""
+
+    VERTICAL_BREAKPOINTS = LOW
+    HORIZONTAL_BREAKPOINTS = SLIM
 
     painted_at: float | None = None
     """When it was painted first, by the clock that keys are stamped with."""

@@ -1,0 +1,169 @@
+"""Ink: as which codes and letters a styled text is sent, so that it can be read on this terminal.
+
+Colours come from themes, logs and the library. Here, behind all of them, a text that would not stand out
+against its background is made lighter or darker; without colours, attributes take their place.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rich.color import Color, ColorSystem, ColorType
+from rich.color_triplet import ColorTriplet
+from rich.style import Style
+from textual.color import Color as ThemeColor
+from textual.theme import Theme
+
+Look = tuple[str, str, str]
+"""Attributes, foreground and background of a style as SGR codes."""
+
+CONTRAST = 4.5
+"""What a text has at least against its background (WCAG's AA)."""
+
+APART = 3.0
+"""Contrast of two backgrounds that makes one the reverse of the other where there are no colours."""
+
+DIFFERENT = 1.25
+"""Contrast of two backgrounds that tells them apart where there are no colours: less is decoration."""
+
+_STEPS = 10
+_DIMMED = 0.35  # as much of the background is in a dim text
+
+_ATTRIBUTES = (
+    ("bold", "1"),
+    ("dim", "2"),
+    ("italic", "3"),
+    ("underline", "4"),
+    ("blink", "5"),
+    ("reverse", "7"),
+    ("strike", "9"),
+)
+_EXTREMES = (0, 7, 15)  # black and the whites: on a background that is not known they may not be seen
+_BLACK, _WHITE = ColorTriplet(0, 0, 0), ColorTriplet(255, 255, 255)
+
+
+class Pair(NamedTuple):
+    """A style's colours."""
+
+    front: Color | None
+    back: Color | None
+
+
+class Ink:
+    """What makes SGR codes of styles.
+
+    Args:
+        colours: whether any are sent (NO_COLOR).
+        contrast: what each text is to have; 0: as it comes.
+    """
+
+    def __init__(self, *, colours: bool = True, contrast: float = 0.0) -> None:
+        self.colours = colours
+        self.contrast = contrast
+        self._theme: Theme | None = None
+        self._ground: ColorTriplet | None = None
+        self._looks: dict[tuple[Style | None, bool, ColorSystem], Look] = {}
+
+    def use(self, theme: Theme) -> None:
+        """Take a theme's background for the one that says nothing."""
+        if theme is not self._theme:
+            self._theme = theme
+            self._ground = None
+            if not theme.ansi and theme.background:
+                self._ground = ColorTriplet(*ThemeColor.parse(theme.background).rgb)
+            self._looks.clear()
+
+    def look(self, style: Style | None, text: str, system: ColorSystem) -> Look:
+        """The codes of a style for a text."""
+        reads = not _is_decoration(text)
+        key = (style, reads, system)
+        look = self._looks.get(key)
+        if look is None:
+            if len(self._looks) > 4096:  # a log of a million colours
+                self._looks.clear()
+            look = self._looks[key] = self._work_out(style, reads, system)
+        return look
+
+    def _work_out(self, style: Style | None, reads: bool, system: ColorSystem) -> Look:
+        if style is None:
+            return ("", "39", "49")
+        switches = {name for name, _ in _ATTRIBUTES if getattr(style, name)}
+        if not self.colours:
+            return (_codes(self._without_colours(switches, style)), "39", "49")
+        pair = Pair(style.color, style.bgcolor)
+        if self.contrast and reads:
+            pair = self._readable(pair, switches, system)
+        front, back = pair
+        return (
+            _codes(switches),
+            ";".join(front.downgrade(system).get_ansi_codes(True)) if front else "39",
+            ";".join(back.downgrade(system).get_ansi_codes(False)) if back else "49",
+        )
+
+    def _without_colours(self, switches: set[str], style: Style) -> set[str]:
+        """Attributes that say what the background said."""
+        swapped = "reverse" in switches
+        back = style.color if swapped else style.bgcolor
+        if back is None or back.is_default:
+            return switches - {"dim"}
+        switches = switches - {"dim", "reverse"}
+        apart = APART if self._ground is None else _contrast(back.get_truecolor(), self._ground)
+        if apart >= APART:
+            return switches | {"reverse"}
+        return switches | {"underline"} if apart >= DIFFERENT else switches
+
+    def _readable(self, pair: Pair, switches: set[str], system: ColorSystem) -> Pair:
+        front, back = pair
+        if back is None or back.is_default:
+            if front is not None and front.type is ColorType.STANDARD and front.number in _EXTREMES:
+                return Pair(None, back)
+            return pair
+        ground = _sent(back, system)
+        if front is None or front.is_default:
+            lighter = _contrast(_WHITE, ground) >= _contrast(_BLACK, ground)
+            return Pair(Color.from_triplet(_WHITE if lighter else _BLACK), back)
+        wanted = front.get_truecolor()
+        if "dim" in switches:  # how much dimmer terminals make it differs
+            switches.discard("dim")
+            wanted = _mixed(wanted, back.get_truecolor(), _DIMMED)
+            front = Color.from_triplet(wanted)
+        if _contrast(_sent(front, system), ground) >= self.contrast:
+            return Pair(front, back)
+        goal = _WHITE if _contrast(_WHITE, ground) >= _contrast(_BLACK, ground) else _BLACK
+        for step in range(1, _STEPS + 1):
+            front = Color.from_triplet(_mixed(wanted, goal, step / _STEPS))
+            if _contrast(_sent(front, system), ground) >= self.contrast:
+                break
+        return Pair(front, back)
+
+
+def _codes(switches: set[str]) -> str:
+    return ";".join(code for name, code in _ATTRIBUTES if name in switches)
+
+
+def _is_decoration(text: str) -> bool:
+    """Whether a text is but lines, bars and blanks."""
+    return all(one == " " or "\u2500" <= one <= "\u259f" or one in "\u25b0\u25b1" for one in text)
+
+
+def _sent(colour: Color, system: ColorSystem) -> ColorTriplet:
+    """A colour as the terminal gets it."""
+    return colour.downgrade(system).get_truecolor()
+
+
+def _mixed(one: ColorTriplet, two: ColorTriplet, part: float) -> ColorTriplet:
+    return ColorTriplet(*(round(a + (b - a) * part) for a, b in zip(one, two, strict=True)))
+
+
+def _luminance(colour: ColorTriplet) -> float:
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else float(((part + 0.055) / 1.055) ** 2.4)
+        for part in (value / 255 for value in colour)
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _contrast(one: ColorTriplet, two: ColorTriplet) -> float:
+    """The contrast of two colours, from 1 to 21 (WCAG 2)."""
+    low, high = sorted((_luminance(one), _luminance(two)))
+    return (high + 0.05) / (low + 0.05)
