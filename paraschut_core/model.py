@@ -170,8 +170,9 @@ class Batch(NamedTuple):
 class JobRow(NamedTuple):
     """The fields of a job that lists and grids show, without its metadata.
 
-    `executor` is the identity of the one that it was submitted by; None where nobody knows. `ending` and what
-    follows from `exit_status` on are of its latest attempt's end; `kind` and `source` are codes of ends.py.
+    `executor` is the name of the queue that it was submitted to; None where nobody knows. `token` is that
+    submission's. `ending` and what follows from `exit_status` on are of its latest attempt's end; `kind` and
+    `source` are codes of ends.py.
     """
 
     key: JobKey
@@ -195,6 +196,7 @@ class JobRow(NamedTuple):
     source: str = ""
     confirmed: bool = True
     ended_at: float | None = None
+    token: str | None = None
 
 
 class Spawn(NamedTuple):
@@ -209,6 +211,8 @@ class Spawn(NamedTuple):
     attempt: int = 0
     submitted_at: float | None = None
     executor: str | None = None
+    token: str | None = None
+    claimed_by: str | None = None
 
 
 class Event(NamedTuple):

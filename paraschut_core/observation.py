@@ -16,7 +16,8 @@ from .db.poll import PollRecord
 from .db.spawns import read_live_spawns
 from .db.submitting import complete_by_account, read_tokens
 from .errors import DatabaseError
-from .identity import same_user
+from .executors.endings import task_of, token_of
+from .identity import belongs_to, queue_name
 from .model import (
     ENDED,
     ENDING,
@@ -34,6 +35,7 @@ from .model import (
     Missing,
     Spawn,
 )
+from .polling import is_strange, located
 from .workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -126,7 +128,9 @@ def observe(
     for row in rows:
         own = spawns.get(row.key, ()) if row.state == SPAWN else ()
         ids = _ids(row, own)
-        found = [job for i in ids if (job := record.answer.get(i)) is not None and job.state != ENDED]
+        tokens = set(filter(None, (row.token, *(spawn.token for spawn in own))))
+        shown = {i: job for i in ids if (job := record.answer.get(i)) and not is_strange(job, tokens)}
+        found = [job for job in shown.values() if job.state != ENDED]
         if row.state == SPAWN:
             live_spawns[row.key] = (sum(1 for job in found if job.state in ONLINE), len(own))
             spawn_ids[row.key] = frozenset(job.id for job in found if job.state in ONLINE)
@@ -146,7 +150,7 @@ def observe(
         ):
             missing[row.key] = _of_kind(ends.CUT_SHORT, row)
         elif ids and row.rev <= record.rev:
-            ending = _ending_in_queue(ids, record)
+            ending = _ending_in_queue(ids, shown)
             if ending is not None:
                 missing[row.key] = _lost(ending, row)
             elif all(record.absent.get(i, (0.0, 0))[1] for i in ids):
@@ -195,10 +199,10 @@ def _heard_of(row: JobRow) -> float:
     return row.started_at or row.submitted_at or row.changed_at
 
 
-def _ending_in_queue(ids: Sequence[str], record: PollRecord) -> Ending | None:
+def _ending_in_queue(ids: Sequence[str], shown: Mapping[str, LiveJob]) -> Ending | None:
     """How a job ended, if the queue still shows all of it as ended, and tells."""
-    shown = [record.answer[i].ending for i in ids if i in record.answer]
-    ending = shown[-1] if shown and len(shown) == len(ids) and None not in shown else None
+    endings = [shown[i].ending for i in ids if i in shown]
+    ending = endings[-1] if endings and len(endings) == len(ids) and None not in endings else None
     return ending and _as_lost(_coded(ending))
 
 
@@ -301,7 +305,8 @@ def explain_missing(
         log.info("%s cannot tell how jobs ended: %s", ws.executor.name, failure)
     told: dict[JobKey, Ending] = {}
     for i, ending in sorted(endings.items()):
-        if i in asked:  # of several spawns' ends, the one that explains most
+        if i in asked and not _is_strangers(ending, i, asked[i]):
+            # Of several spawns' ends, the one that explains most.
             key, ending = asked[i].key, _coded(ending)
             told[key] = max(told.get(key, ending), ending, key=_weight)
     told |= _last_words(ws, {asked[i].key for i in due} & observed.missing.keys() - told.keys())
@@ -334,6 +339,14 @@ def _is_vague(row: JobRow, now: float) -> bool:
         and (row.source == ends.LOG or row.kind in ends.VAGUE or not row.confirmed)
         and abs(now - (row.ended_at or 0.0)) < _REFINED_FOR
     )
+
+
+def _is_strangers(ending: Ending, id_: str, row: JobRow) -> bool:
+    """Whether an account is of another submission, which had the same id before or elsewhere."""
+    record = ending.record
+    told = str(record.get("token") or "") or token_of(str(record.get("name", "")), task_of(id_))
+    # What a job multiplied itself into has tokens of its own.
+    return bool(told) and row.state != SPAWN and row.token is not None and told != row.token
 
 
 def _last_words(ws: Workspace, keys: Iterable[JobKey]) -> dict[JobKey, Ending]:
@@ -451,7 +464,10 @@ def examine(
     A scheduler's list is its own and one user's: of what others have, its silence says nothing.
     """
     elsewhere = _elsewhere(ws, rows)
-    here = {key: [s for s in own if ws.executor.holds(s.executor)] for key, own in spawns.items()}
+    rows = {key: row if key in elsewhere else located(ws, row) for key, row in rows.items()}
+    here = {
+        key: [located(ws, s) for s in own if ws.executor.holds(s.executor)] for key, own in spawns.items()
+    }
     observed = observe(
         [row for key, row in rows.items() if key not in elsewhere],
         here,
@@ -465,7 +481,7 @@ def examine(
     )
     # A job of which a part is elsewhere may be alive there, if it is not here.
     elsewhere |= {
-        key: next(s.executor or "" for s in own if not ws.executor.holds(s.executor))
+        key: next(queue_name(s.executor or "").shown for s in own if not ws.executor.holds(s.executor))
         for key, own in spawns.items()
         if len(here[key]) < len(own) and key in rows and key not in observed.live
     }
@@ -486,12 +502,13 @@ def _elsewhere(ws: Workspace, rows: Mapping[JobKey, JobRow]) -> dict[JobKey, str
         return row.claimed_by, None if row.state == SPAWN else row.executor
 
     # There are many jobs, and few who submitted them.
-    queues = {each: _other_queue(ws, *each) for each in set(map(kind, rows.values()))}
+    queues = {each: other_queue(ws, *each) for each in set(map(kind, rows.values()))}
     return {key: where for key, row in rows.items() if (where := queues[kind(row)])}
 
 
-def _other_queue(ws: Workspace, claimed_by: str | None, executor: str | None) -> str:
+def other_queue(ws: Workspace, claimed_by: str | None, executor: str | None) -> str:
     """In whose queue a job is that this scheduler's list for this user does not show: '' if it would."""
-    if claimed_by and not same_user(claimed_by, ws.db.who):
-        return f"{executor or 'the queue'} of {claimed_by.partition('@')[0]}"
-    return executor if executor and not ws.executor.holds(executor) else ""
+    shown = queue_name(executor).shown if executor else "the queue"
+    if not belongs_to(ws.db.who, claimed_by, executor):
+        return f"{shown} of {(claimed_by or 'another user').partition('@')[0]}"
+    return "" if ws.executor.holds(executor) else shown

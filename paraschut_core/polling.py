@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import NamedTuple, TypeVar
 
 from .db.changes import read_revision
-from .db.jobs import read_online_ids
+from .db.jobs import Submission, read_submissions
 from .db.poll import Absent, PollRecord, is_leased, read_poll, store_poll, take_lease
 from .db.spawns import read_live_spawns
+from .db.submitting import Claimed, claimed_without_id
 from .errors import DatabaseError, ParaschutError, SchedulerError
-from .model import ENDED, LiveJob
+from .identity import belongs_to, queue_name
+from .model import ENDED, JobRow, LiveJob, Spawn
 from .text import clean_line
 from .workspace import Workspace
 
@@ -35,16 +38,58 @@ _SAMPLE = 100  # of the jobs that should be there, so many are looked up in the 
 
 def scheduler_key(ws: Workspace) -> str:
     """The name under which a scheduler's answers are kept: they are one user's."""
-    return f"{ws.executor.identity} {ws.db.who.partition('@')[0]}"
+    own = queue_name(ws.executor.identity)
+    return str(own) if own.uid is not None else f"{own} {ws.db.who.partition('@')[0]}"
 
 
-def expected_ids(ws: Workspace) -> set[str]:
-    """The ids of all jobs and spawns that should be in this scheduler's queue."""
-    ids = {i for _, _, *own in read_online_ids(ws.reader, ws.executor.identity) for i in own if i}
-    for spawns in read_live_spawns(ws.reader).values():
-        here = (spawn for spawn in spawns if ws.executor.holds(spawn.executor))
-        ids.update(i for spawn in here for i in (spawn.submit_id, spawn.cluster_id) if i)
-    return ids
+class Expected(NamedTuple):
+    """What a job in the queue must be to be ours: its tokens (none: nobody knows), and in which queue."""
+
+    tokens: frozenset[str]
+    queue: str | None
+
+
+_Placed = TypeVar("_Placed", JobRow, Spawn)
+
+
+def is_here(ws: Workspace, submission: JobRow | Spawn | Submission | Claimed) -> bool:
+    """Whether it is in the queue that is asked here: this user's, by this executor, at this place."""
+    executor = submission.executor
+    return ws.executor.holds(executor) and belongs_to(ws.db.who, submission.claimed_by, executor)
+
+
+def located(ws: Workspace, submission: _Placed) -> _Placed:
+    """The same, its ids as the queue that is asked here calls them."""
+    ids = (submission.submit_id, submission.cluster_id)
+    first, second = (i and ws.executor.key_of(i, submission.executor) for i in ids)
+    return submission if (first, second) == ids else submission._replace(submit_id=first, cluster_id=second)
+
+
+def keys_of(ws: Workspace, submission: JobRow | Spawn | Submission) -> set[str]:
+    """What the queue that is asked here calls it."""
+    ids = (submission.submit_id, submission.cluster_id)
+    return {ws.executor.key_of(i, submission.executor) for i in ids if i}
+
+
+def expected_jobs(ws: Workspace) -> dict[str, Expected]:
+    """All jobs and spawns that should be in this scheduler's queue, by what it would call them."""
+    submissions: list[Submission | Spawn] = [*read_submissions(ws.reader)]
+    submissions += [spawn for own in read_live_spawns(ws.reader).values() for spawn in own]
+    found: dict[str, Expected] = {}
+    for each in submissions:
+        if not (each.submit_id or each.cluster_id) or not is_here(ws, each):
+            continue
+        tokens = frozenset({each.token} if each.token else ())
+        for i in keys_of(ws, each):
+            known = found.get(i)
+            # A job that multiplied itself has its first process's id, and that its own token.
+            found[i] = Expected(tokens | known.tokens if known else tokens, each.executor)
+    return found
+
+
+def is_strange(job: LiveJob, tokens: Collection[str]) -> bool:
+    """Whether a job in the queue is surely another submission than these, whatever its id."""
+    return bool(job.token) and bool(tokens) and job.token not in tokens
 
 
 def ask(ws: Workspace, *, force: bool = False) -> PollRecord:
@@ -142,25 +187,37 @@ def _judge(ws: Workspace, known: PollRecord) -> PollRecord:
     """Polls, and says what is known afterwards."""
     now = time.time()
     rev = read_revision(ws.reader)
-    # What cannot be seen is not expected, and so never found absent.
-    expected = (
-        expected_ids(ws) if ws.executor.sees_jobs else set()
-    )  # before the poll: an id that is newer is none that it must show
+    # Before the poll: an id that is newer is none that it must show. What cannot be seen is not expected,
+    # and so never found absent.
+    expected = expected_jobs(ws) if ws.executor.sees_jobs else {}
+    queues = {job.queue for job in expected.values() if job.queue is not None}
+    queues |= {c.executor for c in claimed_without_id(ws.reader) if c.executor and is_here(ws, c)}
     try:
-        answer = _checked(ws.executor.poll())
+        answer, silent = ws.executor.look_at(queues)
+        answer = _checked(answer)
     except ParaschutError as error:
         return _failed(known, now, str(error))
     except Exception as error:  # a user's own executor may raise anything
         log.exception("poll of %s", ws.executor.name)
         return _failed(known, now, f"{type(error).__name__}: {error}")
+    unheard = {i for i, job in expected.items() if job.queue in silent}
+    answer |= {i: known.answer[i] for i in unheard if i in known.answer}
+    seen = {
+        i: job for i, job in answer.items() if i not in expected or not is_strange(job, expected[i].tokens)
+    }
     there = sorted(i for i in expected if i in known.answer and known.answer[i].state != ENDED)
-    lost = [i for i in there if i not in answer]
+    lost = [i for i in there if i not in seen and i not in unheard]
     many = len(lost) > len(there) / 2 and (not answer or len(lost) >= MANY)
     if many and not ws.executor.absence_is_proof and _is_doubtful(ws, known, lost, now):
         what = f"a list without {len(lost)} of" if answer else "an empty list, although"
         doubted = _failed(known, now, f"{what} {len(there)} jobs{'' if answer else ' should be there'}")
         return doubted._replace(empties=known.empties + 1)
-    return PollRecord(now, answer, absent_now(known.absent, expected, answer, now), tried_at=now, rev=rev)
+    absent = {
+        **{i: known.absent[i] for i in unheard if i in known.absent},
+        **absent_now(known.absent, expected.keys() - unheard, seen, now),
+    }
+    trouble = "; ".join(f"{queue_name(queue).shown}: {error}" for queue, error in silent.items())
+    return PollRecord(now, answer, absent, tried_at=now, rev=rev, error=trouble)
 
 
 def _checked(answer: Mapping[str, LiveJob]) -> dict[str, LiveJob]:
@@ -193,7 +250,9 @@ def _have_ended(ws: Workspace, ids: list[str]) -> bool:
         return False
 
 
-def absent_now(before: Absent, expected: set[str], answer: Mapping[str, LiveJob], now: float) -> Absent:
+def absent_now(
+    before: Absent, expected: Collection[str], answer: Mapping[str, LiveJob], now: float
+) -> Absent:
     """For each expected id: when it was last seen, and in how many polls in a row it was not."""
     absent: dict[str, tuple[float, int]] = {}
     for id_ in expected:

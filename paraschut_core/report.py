@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from . import polling
 from .db.connection import Database
 from .db.filters import matching_keys
-from .db.jobs import read_all_infos, read_info, read_keys_of_others
+from .db.jobs import read_all_infos, read_info
 from .db.spawns import read_spawns, spawn_fields
 from .errors import DatabaseError, UsageError
 from .logs import ABSENT, LogError, look_at, print_lines
@@ -99,22 +99,16 @@ def read_queue(ws: Workspace, condition: str = "", *, force_poll: bool = False) 
     jobs = read_all_infos(ws.reader, keys)
     live = {id_: job for id_, job in record.answer.items() if job.state != ENDED}
     online: dict[JobKey, int] = {}
-    others = read_keys_of_others(ws.reader, ws.executor.identity)
     for batch_id, infos in jobs.items():
         for info in infos:
             key = JobKey(batch_id, info["JobIndex"])
             if info["state"] == SPAWN:
-                spawns = read_spawns(ws.reader, key)
-                info.update(spawn_fields(spawns))
-                here = (spawn for spawn in spawns if ws.executor.holds(spawn.executor))
-                ids = [i for spawn in here if (i := spawn.cluster_id or spawn.submit_id)]
-            elif key in others:
-                ids = []  # another scheduler's: the same number is another job here
+                info.update(spawn_fields(read_spawns(ws.reader, key)))
+                n = observed.live_spawns.get(key, (0, 0))[0]
             else:
-                ids = [str(info[name]) for name in ("ClusterID", "submit_id") if info.get(name)][:1]
-            n = sum(1 for i in ids if i in live and live[i].state in ONLINE)
+                n = key in observed.live and observed.live[key].state in ONLINE
             if n:
-                online[key] = n
+                online[key] = int(n)
     return Queue(
         jobs,
         observed,

@@ -246,7 +246,10 @@ def start_job(db: Database, key: JobKey, given_id: str | None = None) -> JobInfo
 
     if own_key() is not None:
         load_the_end()
-    me = Running(given_id or cluster_id(), os.uname().nodename, own_token(key), restart_count())
+    token = own_token(key)
+    # What the scheduler says is a task's id: scripts often know a part of it, or its other number.
+    own = cluster_id() if token is not None or not given_id else None
+    me = Running(own or given_id, os.uname().nodename, token, restart_count(), own is None)
     with db.transaction() as tx:
         (state,) = tx.connection.execute(
             "SELECT coalesce(max(state), '') FROM job WHERE BatchID = ? AND JobIndex = ?", key
@@ -272,7 +275,7 @@ def job_info(db: Database, key: JobKey, given_id: str | None = None, *, with_spa
     if info["state"] == SPAWN and with_spawns:
         known = read_tokens(db, key)
         mine = own_key() == key
-        token = own_token(key) if mine and given_id is None else None
+        token = own_token(key) if mine else None
         own = find_spawn(known, token, given_id or (cluster_id() if mine else None))
         info.update(spawn_fields([own] if own else [spawn for spawn, _ in known]))
     return info

@@ -84,7 +84,7 @@ def _claim_spawns(ws: Workspace, tx: Transaction, info: JobInfo, n: int) -> list
     for ordinal, spawn_id in enumerate(next_spawn_ids(tx, key, n), 1):
         token = f"{group}-{ordinal}"
         stdout, stderr = log_paths(ws, info, f"{max(info['attempt'] - 1, 0)}.s{spawn_id}")
-        spawn = NewSpawn(spawn_id, stdout, stderr, token, 1, executor=ws.executor.identity)
+        spawn = NewSpawn(spawn_id, stdout, stderr, token, 1, executor=ws.executor.queue_of(info))
         insert_spawn(tx, key, spawn)
         own = {"state": SPAWN, "rev": tx.rev, "SpawnID": [spawn_id], "stdout": [stdout], "stderr": [stderr]}
         specs.append(make_spec(ws, {**info, **own}, token, spawn_id=spawn_id))
@@ -208,9 +208,9 @@ def _is_lost(ws: Workspace, spawn: Spawn, record: PollRecord) -> bool:
     """Whether a spawn will never say that it is complete: the last poll looked for it in vain."""
     if spawn.state in (COMPLETE, INIT):
         return spawn.state == INIT  # the scheduler did not take it
-    if not ws.executor.holds(spawn.executor):
+    if not polling.is_here(ws, spawn):
         return False  # another scheduler's poll would have to look for it
-    ids = [i for i in (spawn.cluster_id, spawn.submit_id) if i]
+    ids = polling.keys_of(ws, spawn)
     if not ids:  # it is being submitted, and settle_claims sees to it; or that was cut short, who knows when
         age = time.time() - (spawn.submitted_at or 0.0)
         looks = ws.executor.sees_jobs and not ws.executor.shows_tokens

@@ -14,7 +14,7 @@ from . import polling
 from .db.changes import count_unfinished, read_batches
 from .db.connection import lives
 from .db.filters import matching_keys
-from .db.jobs import read_infos, read_keys_of_priority, read_online_ids, still_in_init
+from .db.jobs import Submission, read_infos, read_keys_of_priority, read_submissions, still_in_init
 from .db.poll import PollRecord
 from .db.spawns import read_live_spawns, record_spawn_id, release_spawn
 from .db.submitting import (
@@ -31,8 +31,7 @@ from .executors import current_job_id
 from .executors.asked import resources_of
 from .executors.base import JobExecutor
 from .executors.directly import directives_of
-from .identity import same_user
-from .model import ENDED, INIT, SPAWN, SUBMIT, JobInfo, JobKey, JobSpec, Submitted, name_text
+from .model import ENDED, INIT, SPAWN, SUBMIT, JobInfo, JobKey, JobSpec, Spawn, Submitted, name_text
 from .paths import absolute, here
 from .priority import submittable
 from .trust import open_data
@@ -157,17 +156,20 @@ def count_in_queue(ws: Workspace, record: PollRecord) -> int:
     own: set[str] = set()
     held = 0
     spawns = read_live_spawns(ws.reader)
-    for key, state, submit_id, cluster_id in read_online_ids(ws.reader, ws.executor.identity):
-        processes = [
-            (s.submit_id, s.cluster_id)
-            for s in spawns.get(key, ())
-            if s.state != INIT and ws.executor.holds(s.executor)
-        ]
-        for ids in processes if state == SPAWN else [(submit_id, cluster_id)]:
-            named = {i for i in ids if i}
+    for row in read_submissions(ws.reader):
+        ours: list[Submission | Spawn] = [row]
+        if row.state == SPAWN:
+            ours = [s for s in spawns.get(row.key, ()) if s.state != INIT]
+        for each in ours:
+            if not polling.is_here(ws, each):
+                continue
+            named = polling.keys_of(ws, each)
             own |= named
             # Without an id: it is being submitted; or somebody runs it by hand, and no queue holds it.
-            held += any(record.absent.get(i, (0.0, 0))[1] == 0 for i in named) if named else state == SUBMIT
+            if named:
+                held += any(record.absent.get(i, (0.0, 0))[1] == 0 for i in named)
+            else:
+                held += row.state == SUBMIT
     live = {id_ for id_, job in record.answer.items() if job.state != ENDED}
     return held + len(live - record.absent.keys() - own - {current_job_id()})
 
@@ -290,7 +292,7 @@ def _claim_chunk(
                 continue  # another submitter was faster
             token = f"{group}-{len(specs) + 1}"
             _prepare(ws, info, subtime)
-            claim(tx, key, info, token, ws.executor.identity)
+            claim(tx, key, info, token, ws.executor.queue_of(info))
             # As the row is now: a user's own `submit` may write it back.
             info.update(state=SUBMIT, rev=tx.rev)
             specs.append(make_spec(ws, info, token))
@@ -444,7 +446,7 @@ def record_submitted(
         for spec, result in zip(specs, results, strict=True):
             if result.id is not None:
                 record = record_id if spec.spawn_id is None else record_spawn_id
-                if not record(tx, spec.key, spec.token, result.id):
+                if not record(tx, spec.key, spec.token, *ws.executor.noted(result.id)):
                     unwanted[result.id] = spec.job_info
             elif result.certain:
                 if spec.spawn_id is None:
@@ -467,12 +469,8 @@ def settle_claims(ws: Workspace, record: PollRecord) -> int:
     """
     if record.failing_since is not None or not ws.executor.shows_tokens:
         return 0
-    claims = [
-        c
-        for c in claimed_without_id(ws.reader, ws.executor.identity)
-        # The queue that is asked is one user's: of what others submitted, it says nothing.
-        if not c.claimed_by or same_user(c.claimed_by, ws.db.who)
-    ]
+    # The queue that is asked is one user's, in one place: of what is elsewhere, it says nothing.
+    claims = [c for c in claimed_without_id(ws.reader) if polling.is_here(ws, c)]
     if not claims:
         return 0
     found = {job.token: id_ for id_, job in record.answer.items() if job.token}
@@ -492,7 +490,7 @@ def settle_claims(ws: Workspace, record: PollRecord) -> int:
         for c in claims:
             if c.token in found:
                 adopt = record_id if c.spawn_id is None else record_spawn_id
-                settled += adopt(tx, c.key, c.token, found[c.token])
+                settled += adopt(tx, c.key, c.token, *ws.executor.noted(found[c.token]))
         for c in late:
             if c.spawn_id is None:
                 settled += release(tx, c.key, c.token, "never reached the queue", surely=False)

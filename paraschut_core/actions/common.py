@@ -8,6 +8,7 @@ from typing import NamedTuple
 from ..db.filters import matching_keys
 from ..db.history import add_action
 from ..db.jobs import checked_id, read_keys, require_batch
+from ..identity import queue_name
 from ..model import BatchJobs, JobKey
 from ..submission import Progress
 from ..workspace import Workspace
@@ -91,7 +92,7 @@ def note(ws: Workspace, verb: str, jobs: int, command: str) -> None:
 
 def out_of_sight(ws: Workspace, where: str) -> str:
     """Why nothing can be said or done here about a job that is in another's queue."""
-    return f"it was submitted to {where}, and what is asked here is {ws.executor.identity}"
+    return f"it was submitted to {where}, and what is asked here is {queue_name(ws.executor.identity).shown}"
 
 
 def batch_ids(value: int | str | Iterable[int | str] | BatchJobs) -> list[int]:

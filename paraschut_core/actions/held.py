@@ -22,7 +22,8 @@ def held_jobs(ws: Workspace, keys: Sequence[JobKey]) -> dict[JobKey, str]:
     """
     record = polling.ask(ws)
     online = [row for row in read_rows(ws.reader, keys) if row.state in ONLINE_STATES]
-    if any(i not in record.absent for row in online for i in (row.submit_id, row.cluster_id) if i):
+    here = [row for row in online if polling.is_here(ws, row)]
+    if any(i not in record.absent for row in here for i in polling.keys_of(ws, row)):
         record = polling.ask(ws, force=True)
     observed = look(ws, record)
     silence = _silence(ws, record)

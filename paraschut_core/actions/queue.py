@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .. import polling
 from ..db.jobs import read_infos, read_rows
 from ..db.spawns import read_spawns
 from ..errors import SchedulerError
 from ..model import COMPLETE, DONE_STATES, INIT, SPAWN, Deleted, JobInfo, JobKey, JobRow, Spawn
+from ..observation import other_queue
 from ..workspace import Workspace
 from .common import NOBODY, Outcome, Report, Selection, Watcher, out_of_sight
 from .fields import CHUNK, PROTECTED, set_fields
@@ -28,15 +30,20 @@ def qdel(ws: Workspace, selection: Selection, *, command: str = "", watcher: Wat
     attempts: dict[JobKey, int] = {}
     keys = selection.resolve(ws)
     rows = {row.key: row for row in read_rows(ws.reader, keys)}
+    record = polling.ask(ws)
     for info in read_infos(ws.reader, keys):
         key = JobKey(info["BatchID"], info["JobIndex"])
         submissions = _submissions(ws, rows[key]) if key in rows else []
-        others = {s.executor for s in submissions if s.executor and not ws.executor.holds(s.executor)}
-        own = sorted({i for s in submissions for i in (s.submit_id, s.cluster_id) if i})
+        others = set(filter(None, (other_queue(ws, s.claimed_by, s.executor) for s in submissions)))
+        named = sorted({i for s in submissions for i in polling.keys_of(ws, s)})
+        tokens = {s.token for s in submissions if s.token}
+        # An id that another job has by now is not ours to delete: ours is over.
+        strange = {i for i in named if i in record.answer and polling.is_strange(record.answer[i], tokens)}
+        own = [i for i in named if i not in strange]
         if info["state"] not in DONE_STATES and others:
             outcomes.append(Outcome(key, False, f"{out_of_sight(ws, min(others))}: delete it there"))
             continue
-        if info["state"] in DONE_STATES or not own:
+        if info["state"] in DONE_STATES or not named:
             why = _no_id(info)
             outcomes.append(Outcome(key, False, why, left=why in _NOT_QUEUED))
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..ends import kind_of_words
 from ..errors import ConflictError, DuplicateJobError, MetadataError, UnknownJobError, UsageError
@@ -31,7 +31,7 @@ INFO_COLUMNS = (
 _ROW = (
     "j.BatchID, j.JobIndex, j.state, j.priority, j.attempt, j.ClusterID, j.submit_id, j.hostname,"
     " j.subtime, j.changed_at, e.reason, j.rev, j.submitted_at, j.started_at, j.claimed_by,"
-    " e.exit_status, e.signal, j.executor, d.kind, d.source, d.confirmed, e.at"
+    " e.exit_status, e.signal, j.executor, d.kind, d.source, d.confirmed, e.at, j.token"
 )
 _ROW_FROM = (
     "job j LEFT JOIN ending e ON e.BatchID = j.BatchID AND e.JobIndex = j.JobIndex AND e.attempt = j.attempt"
@@ -223,24 +223,25 @@ def read_online_rows(db: Database) -> list[JobRow]:
     return [to_row(row) for row in db.rows(sql)]
 
 
-def read_online_ids(db: Database, executor: str) -> list[tuple[JobKey, str, str | None, str | None]]:
-    """(key, state, submit_id, ClusterID) of all jobs that should be online, but for other executors' ones."""
-    rows = db.rows(
-        "SELECT BatchID, JobIndex, state, submit_id, ClusterID FROM job"
-        " WHERE state IN ('submit', 'run', 'spawn') AND coalesce(executor, ?) = ?",
-        (executor, executor),
-    )
-    return [(JobKey(row[0], row[1]), *row[2:]) for row in rows]
+class Submission(NamedTuple):
+    """What is known of a job that should be online, to look for it: its ids, its token, its queue."""
+
+    key: JobKey
+    state: str
+    submit_id: str | None
+    cluster_id: str | None
+    executor: str | None
+    token: str | None
+    claimed_by: str | None
 
 
-def read_keys_of_others(db: Database, executor: str) -> set[JobKey]:
-    """The jobs with an id that another executor gave."""
+def read_submissions(db: Database) -> list[Submission]:
+    """All jobs that should be online, whosever they are and wherever."""
     rows = db.rows(
-        "SELECT BatchID, JobIndex FROM job WHERE executor <> ?"
-        " AND coalesce(submit_id, ClusterID) IS NOT NULL",
-        (executor,),
+        "SELECT BatchID, JobIndex, state, submit_id, ClusterID, executor, token, claimed_by FROM job"
+        " WHERE state IN ('submit', 'run', 'spawn')"
     )
-    return {JobKey(*row) for row in rows}
+    return [Submission(JobKey(row[0], row[1]), *row[2:]) for row in rows]
 
 
 def read_completed_tokens(db: Database, since: float) -> set[str]:

@@ -11,7 +11,10 @@ from .history import add_event
 from .jobs import pack_metadata
 from .submitting import Running, current_token
 
-_SPAWN = "SpawnID, ClusterID, spawn_state, stdout, stderr, submit_id, attempt, submitted_at, executor"
+_SPAWN = (
+    "SpawnID, ClusterID, spawn_state, stdout, stderr, submit_id, attempt, submitted_at, executor, token,"
+    " claimed_by"
+)
 
 
 def _to_spawn(row: Row) -> Spawn:
@@ -140,13 +143,15 @@ def insert_spawn(tx: Transaction, key: JobKey, spawn: NewSpawn) -> None:
     )
 
 
-def record_spawn_id(tx: Transaction, key: JobKey, token: str, submit_id: str) -> bool:
+def record_spawn_id(
+    tx: Transaction, key: JobKey, token: str, submit_id: str, executor: str | None = None
+) -> bool:
     """Keeps the scheduler's id of a claimed spawn, unless the spawn itself was faster. False if nobody
     waits for that submission any more."""
     tx.connection.execute(
-        "UPDATE spawn SET submit_id = ?, rev = ? WHERE BatchID = ? AND JobIndex = ? AND token = ?"
-        " AND submit_id IS NULL",
-        (submit_id, tx.rev, *key, token),
+        "UPDATE spawn SET submit_id = coalesce(submit_id, ?1), executor = coalesce(?2, executor), rev = ?3"
+        " WHERE BatchID = ?4 AND JobIndex = ?5 AND token = ?6 AND (submit_id IS NULL OR executor <> ?2)",
+        (submit_id, executor, tx.rev, *key, token),
     )
     if tx.connection.execute(
         "SELECT 1 FROM spawn WHERE BatchID = ? AND JobIndex = ? AND token = ?", (*key, token)

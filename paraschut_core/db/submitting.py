@@ -82,22 +82,26 @@ def note_claims(tx: Transaction, attempts: Mapping[JobKey, int]) -> None:
     add_events(tx, ((key, attempt, INIT, SUBMIT, None) for key, attempt in attempts.items()), "submitted")
 
 
-def record_id(tx: Transaction, key: JobKey, token: str, submit_id: str) -> bool:
+def record_id(tx: Transaction, key: JobKey, token: str, submit_id: str, executor: str | None = None) -> bool:
     """Keeps the scheduler's id of a claimed job, unless the job itself was faster.
+
+    Args:
+        executor: the queue that it went to, where that is known only now.
 
     Returns:
         whether the job is still (or was, when it completed) that submission's: if not, nobody waits for
         what was submitted.
     """
     row = tx.connection.execute(
-        "SELECT token, submit_id, state FROM job WHERE BatchID = ? AND JobIndex = ?", key
+        "SELECT token, submit_id, state, executor FROM job WHERE BatchID = ? AND JobIndex = ?", key
     ).fetchone()
     if row is None or row[0] != token:
         return False
-    if row[1] is None and row[2] not in DONE_STATES:
+    if row[2] not in DONE_STATES and (row[1] is None or (executor is not None and executor != row[3])):
         tx.connection.execute(
-            "UPDATE job SET submit_id = ?, changed_at = ?, rev = ? WHERE BatchID = ? AND JobIndex = ?",
-            (submit_id, tx.at, tx.rev, *key),
+            "UPDATE job SET submit_id = coalesce(submit_id, ?), executor = coalesce(?, executor),"
+            " changed_at = ?, rev = ? WHERE BatchID = ? AND JobIndex = ?",
+            (submit_id, executor, tx.at, tx.rev, *key),
         )
     return True
 
@@ -140,30 +144,25 @@ class Claimed(NamedTuple):
     token: str
     submitted_at: float
     claimed_by: str
+    executor: str | None
     spawn_id: int | None = None
 
 
-def claimed_without_id(db: Database, executor: str) -> list[Claimed]:
-    """All submissions by this executor whose id is not known: cut short by a crash, or under way now.
-
-    Those of which nobody knows the executor are among them.
-    """
+def claimed_without_id(db: Database) -> list[Claimed]:
+    """All submissions whose id is not known: cut short by a crash, or under way now."""
     jobs = db.rows(
-        "SELECT BatchID, JobIndex, token, submitted_at, claimed_by FROM job WHERE state = 'submit'"
+        "SELECT BatchID, JobIndex, token, submitted_at, claimed_by, executor FROM job WHERE state = 'submit'"
         # said twice: in this form SQLite sees that the index of online jobs answers it
         " AND state IN ('submit', 'run', 'spawn')"
-        " AND submit_id IS NULL AND ClusterID IS NULL AND token IS NOT NULL AND coalesce(executor, ?) = ?",
-        (executor, executor),
+        " AND submit_id IS NULL AND ClusterID IS NULL AND token IS NOT NULL"
     )
     spawns = db.rows(
-        "SELECT BatchID, JobIndex, token, submitted_at, claimed_by, SpawnID FROM spawn"
+        "SELECT BatchID, JobIndex, token, submitted_at, claimed_by, executor, SpawnID FROM spawn"
         " WHERE spawn_state = 'submit' AND submit_id IS NULL AND ClusterID IS NULL AND token IS NOT NULL"
-        " AND coalesce(executor, ?) = ?",
-        (executor, executor),
     )
     return [
-        Claimed(JobKey(batch, index), token, at or 0.0, who or "", *rest)
-        for batch, index, token, at, who, *rest in (*jobs, *spawns)
+        Claimed(JobKey(batch, index), token, at or 0.0, who or "", executor, *rest)
+        for batch, index, token, at, who, executor, *rest in (*jobs, *spawns)
     ]
 
 
@@ -171,12 +170,16 @@ def claimed_without_id(db: Database, executor: str) -> list[Claimed]:
 
 
 class Running(NamedTuple):
-    """Who a running job is, as its environment tells: None where it does not."""
+    """Who a running job is, as its environment tells: None where it does not.
+
+    `is_told`: the id is what the caller says, since the environment does not tell any.
+    """
 
     cluster_id: str | None
     hostname: str
     token: str | None
     restarts: int = 0
+    is_told: bool = False
 
 
 def start(tx: Transaction, db: Database, key: JobKey, who: Running) -> JobInfo:
@@ -195,6 +198,9 @@ def start(tx: Transaction, db: Database, key: JobKey, who: Running) -> JobInfo:
     info = to_info(row[:-2])
     token, restarts = row[-2:]
     _admit(info, token, who, key)
+    submit_id = info.get("submit_id")
+    if who.cluster_id is not None and submit_id is not None and _names(who.cluster_id, submit_id):
+        who = who._replace(cluster_id=submit_id)  # the whole of it, as the queue shows it
     requeued = who.restarts > restarts
     again = info["state"] == RUN and info.get("ClusterID") == who.cluster_id and not requeued
     # Not every scheduler tells a job that it was started before, but what was told of its end does.
@@ -248,14 +254,27 @@ def _admit(info: JobInfo, token: str | None, who: Running, key: JobKey) -> None:
         now = "it was reset" if token is None else f"attempt {info['attempt']} has taken its place"
         raise StaleJobError(f"Job {key} must not start: {now} (state {state}); {mine}.")
     submit_id = info.get("submit_id")
-    if who.cluster_id is not None and submit_id is not None and submit_id != who.cluster_id:
+    if who.token is not None and who.is_told:
+        pass  # the token decides, whatever the caller takes for its id
+    elif who.cluster_id is not None and submit_id is not None and not _names(who.cluster_id, submit_id):
         raise StaleJobError(f"Job {key} must not start: it was submitted as {submit_id}, {mine}.")
     by_hand = who.token is None and who.cluster_id is None
     if state in DONE_STATES and not by_hand:
         raise StaleJobError(f"Job {key} must not start: it is {state} already; {mine}.")
     running_as = info.get("ClusterID")
-    if state == RUN and not by_hand and running_as not in (None, who.cluster_id):
+    if (
+        state == RUN
+        and not by_hand
+        and running_as is not None
+        and not _names(who.cluster_id or "", running_as)
+        and not (who.is_told and who.token is not None)
+    ):
         raise StaleJobError(f"Job {key} must not start: it runs as {running_as}; {mine}.")
+
+
+def _names(id_: str, whole: str) -> bool:
+    """Whether an id means that job: its own, or for a task the array's (`12` for `12_3`, `12.3`, `12[3]`)."""
+    return id_ == whole or (id_.isdigit() and whole.startswith((f"{id_}_", f"{id_}.", f"{id_}[")))
 
 
 def _next_attempt(info: JobInfo) -> None:

@@ -35,10 +35,11 @@ None of them touches the database: what is submitted, adopted or missing is deci
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ..errors import ParaschutError, SchedulerError, ScriptError, SubmitError, UsageError
+from ..identity import queue_name
 from ..model import ENDED, QUEUED, RUNNING, Deleted, Ending, JobInfo, JobSpec, LiveJob, Submitted
 
 FAILED = "failed"
@@ -117,7 +118,7 @@ class JobExecutor:
 
     @property
     def identity(self) -> str:
-        """What the index notes of a submission, so that no other scheduler is asked about it."""
+        """The queue that is asked here; the index notes it with each submission (see QueueName)."""
         if self.name == JobExecutor.name:
             return type(self).__qualname__
         # A list that a user's own qstat made says nothing of the jobs that the built-in executor submitted.
@@ -128,12 +129,42 @@ class JobExecutor:
         """The arguments with which a job can make a built-in executor again; None: it cannot."""
         return None
 
-    def holds(self, executor: str | None) -> bool:
-        """Whether a submission that is noted as `executor`'s is for this one to judge.
+    def queue_of(self, JobInfo: JobInfo) -> str:
+        """The queue that a job goes to which is submitted here."""
+        return self.identity
 
-        So it is where nothing is noted: nobody can say that it is not.
+    def holds(self, executor: str | None) -> bool:
+        """Whether a submission that was noted for the queue `executor` is for this one to judge.
+
+        So it is where nothing is noted: nobody can say that it is not. A queue of another place is for
+        this one only if its commands reach it; and so is none of another user.
         """
-        return executor is None or executor == self.identity
+        if executor is None or executor == self.identity:
+            return True
+        noted, own = queue_name(executor), queue_name(self.identity)
+        if noted.kind != own.kind or not noted.is_mine:
+            return False
+        return not noted.place or noted.place == own.place
+
+    def key_of(self, id_: str, executor: str | None) -> str:
+        """What `poll` calls the job with that id in the queue `executor`."""
+        return id_
+
+    def noted(self, key: str) -> tuple[str, str | None]:
+        """The id and, where the key tells, the queue of what `poll` or `submit_many` calls `key`."""
+        return key, None
+
+    def look_at(self, queues: Collection[str]) -> tuple[dict[str, LiveJob], dict[str, str]]:
+        """`poll`, for jobs that were submitted to these queues; also those that gave no answer, and why.
+
+        Raises:
+            SchedulerError: as `poll`.
+        """
+        return self.poll(), {}
+
+    def alive(self, tokens: Collection[str]) -> Mapping[str, LiveJob]:
+        """Processes of submissions that the queue does not show, by their tokens, where that can be seen."""
+        return {}
 
     # ------------------------------------------------------------------ one job (v0.6's spelling)
 

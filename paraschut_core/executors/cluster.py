@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import ParaschutError, SchedulerError, UntrustedError, UsageError
+from ..identity import QueueName
 from ..model import Deleted, Ending, JobInfo, JobSpec, LiveJob, Submitted
 from ..paths import here
 from ..text import clean_line
@@ -124,6 +125,8 @@ class ClusterExecutor(JobExecutor):
         self._told: set[tuple[str, ...]] = set()
         self._found_good = ""
         """What the last job asked for that nothing was wrong with."""
+        self._place: str | None = None
+        """Which cluster is asked here; None: not looked up yet."""
 
     def made_with(self) -> dict[str, Any]:
         given = {"queue": self.queue, "resources": self.resources}
@@ -180,6 +183,10 @@ class ClusterExecutor(JobExecutor):
         """
         return {}
 
+    def place(self) -> str:
+        """Which cluster (cell, server) is asked here; '' if it does not say. Asked once, and cheap."""
+        return ""
+
     def array_limit(self) -> int | None:
         """Most tasks in an array that the cluster allows; None if it does not say. Raises SchedulerError."""
         return None
@@ -192,6 +199,38 @@ class ClusterExecutor(JobExecutor):
     def health(self) -> str:
         """Version, queues and limits, for people, on several lines. Raises SchedulerError."""
         return "\n".join(f"{name} is {shutil.which(name) or 'not here'}" for name in self.commands)
+
+    # ------------------------------------------------------------------ which queue
+
+    @property
+    def home(self) -> str:
+        """Which cluster is asked here, as it was first seen."""
+        if self._place is None:
+            self._place = self.place()
+        return self._place
+
+    @property
+    def identity(self) -> str:
+        return str(QueueName(super().identity, self.home, os.getuid())) if self.home else super().identity
+
+    def record_key(self, word: str, id_: str) -> str | None:
+        """What `poll` calls the job whose record bears this word and id; None: it is of another queue."""
+        return id_ if word in (self.name, self.record_word) else None
+
+    @property
+    def record_word(self) -> str:
+        """What the records of this queue's jobs bear, as shell text: part of a file's name."""
+        import zlib
+
+        return f"{self.name}@{zlib.crc32(self.home.encode()):08x}" if self.home else self.name
+
+    def _records(self) -> dict[str, tuple[str, str]]:
+        """The records of ended jobs: what `poll` would call each -> (token, path)."""
+        from .script import records
+
+        # Those of earlier versions bear no place: what does is nearer to the truth, and comes last.
+        found = sorted(records(self._folder()).items(), key=lambda item: "@" in item[0][0])
+        return {key: rest for (word, id_), rest in found if (key := self.record_key(word, id_)) is not None}
 
     # ------------------------------------------------------------------ submitting
 
@@ -442,19 +481,16 @@ class ClusterExecutor(JobExecutor):
         return jobs
 
     def find(self, tokens: Sequence[str]) -> dict[str, str]:
-        from .script import records
-
         found = super().find(tokens)
         if len(found) < len(tokens):
             # Ended before anybody looked, and forgotten by the scheduler: its script left a record.
             wanted = set(tokens) - set(found)
-            ended = records(self._folder(), self.name)
-            found |= {token: id_ for id_, (token, _) in ended.items() if token in wanted}
+            found |= {token: id_ for id_, (token, _) in self._records().items() if token in wanted}
         return found
 
     def explain(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
         """As the base class says. Raises SchedulerError if nothing can be told because of no answer."""
-        from .script import read_record, records, scheduler_log
+        from .script import read_record, scheduler_log
 
         self.accounts_failure = ""
         failure: SchedulerError | None = None
@@ -465,7 +501,7 @@ class ClusterExecutor(JobExecutor):
             self.accounts_failure = str(error)
         folder = self._folder()
         try:
-            known = records(folder, self.name)
+            known = self._records()
         except UntrustedError as error:
             known, failure = {}, failure or error
         for id_ in ids:
@@ -500,8 +536,8 @@ class ClusterExecutor(JobExecutor):
 
     def isconnected(self) -> bool:
         """Whether this host has the scheduler's commands and is one that `submit_host` allows."""
-        if self.settings.submit_host not in os.uname().nodename:
-            return False
+        if self.settings.submit_host not in os.uname().nodename and self.get_job_id() is None:
+            return False  # a job of this scheduler's is connected to it, whatever its node is called
         folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
         return any(os.access(os.path.join(folder, self.commands[0]), os.X_OK) for folder in folders)
 

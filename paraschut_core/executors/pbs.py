@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SchedulerError, UsageError
-from ..identity import user_name
+from ..identity import QueueName, user_name
 from ..model import ENDED, HELD, Deleted, Ending, LiveJob
 from .cluster import TASK, ClusterExecutor, Submission
 from .current import pbs_job_id, pbs_restarts
@@ -25,9 +26,11 @@ from .pbs_answers import (
     ranges,
 )
 from .resources import Request, clock, pbs_size
+from .slurm_clusters import configured_cluster
 from .words import Grammar
 
 if TYPE_CHECKING:
+    from ..model import JobInfo
     from .command import Answer
     from .script import Dialect
     from .words import Option
@@ -42,6 +45,8 @@ _NONE_FOUND = 153  # with it, and without a word, Slurm's qstat says that there 
 _NO_SERVER = re.compile(r"cannot connect|Problem loading")
 
 _LIMITS = ("pbs_version", "server_state", "max_array_size", "max_queued", "max_run", "job_history_enable")
+
+_TORQUE = ("/var/spool/torque/server_name", "/etc/torque/server_name")
 
 _EXPLAIN_AT_ONCE = 500  # ids in one command: far below any limit on a command's length
 
@@ -67,6 +72,19 @@ _LEFT = frozenset({"C", "N", "S", "e", "f", "j", "k", "o", "z"})
 
 current_job_id = pbs_job_id
 restart_count = pbs_restarts
+
+
+def _configured_server() -> str:
+    """The server that PBS's commands (or Torque's) talk to, by their configuration; '' if it does not say."""
+    path = os.environ.get("PBS_CONF_FILE", "/etc/pbs.conf")
+    for file, pattern in ((path, r"^\s*PBS_SERVER\s*=\s*(\S+)"), *((p, r"^(\S+)") for p in _TORQUE)):
+        try:
+            with open(file, encoding="utf-8", errors="replace") as lines:
+                if match := re.search(pattern, lines.read(), re.MULTILINE):
+                    return match[1].strip("\"'")
+        except OSError:
+            continue
+    return ""
 
 
 class PBSJobExecutor(ClusterExecutor):
@@ -101,12 +119,24 @@ class PBSJobExecutor(ClusterExecutor):
     def get_job_id(self) -> str | None:
         return current_job_id()
 
+    def place(self) -> str:
+        server = os.environ.get("PBS_SERVER") or os.environ.get("PBS_DEFAULT") or _configured_server()
+        # Hosts name one server in several ways: alone, with its domain, with its port.
+        return re.split(r"[.:]", server.strip().lower())[0] or configured_cluster().lower()
+
+    def queue_of(self, JobInfo: JobInfo) -> str:
+        queue = str(self._queue(JobInfo) or "")
+        server = queue.partition("@")[2].partition(".")[0].partition(":")[0].lower()
+        if not server or server == self.home:
+            return self.identity
+        return str(QueueName(self.name, server, os.getuid()))  # a queue of another server: `-q name@server`
+
     @property
     def dialect(self) -> Dialect:
         from .script import Dialect
 
         id_ = "${SLURM_JOB_ID:-${PBS_JOBID%%.*}}"  # the former by Slurm's commands in PBS's manner
-        return Dialect(self.name, id_, id_, "$PBS_ARRAY_INDEX", bare=True)
+        return Dialect(self.record_word, id_, id_, "$PBS_ARRAY_INDEX", bare=True)
 
     # ------------------------------------------------------------------ submit, delete
 

@@ -69,7 +69,7 @@ _CARRIED_PREFIXES = ("BASH_FUNC_", "MODULE", "LMOD_", "__LMOD_", "_ModuleTable")
 
 
 class Dialect(NamedTuple):
-    """How a job of one scheduler knows itself, as shell expressions.
+    """How a job of one scheduler knows itself, as shell expressions; `executor` is the word of its record.
 
     `job_id` and `task_id` give the id of a single job and of an array's task as `poll` shows them, `task`
     the task's number. `bare` says that the scheduler does not hand over the submitter's environment.
@@ -519,18 +519,18 @@ def scheduler_log(folder: str, token: str) -> str:
         return ""
 
 
-def records(folder: str, executor: str) -> dict[str, tuple[str, str]]:
-    """The records of ended jobs that are there: id -> (token, path).
+def records(folder: str) -> dict[tuple[str, str], tuple[str, str]]:
+    """The records of ended jobs that are there: (whose they are, id) -> (token, path).
 
     Raises:
         UntrustedError: the folder is, or may be, another user's: what it tells is anybody's word.
     """
-    found: dict[str, tuple[str, str]] = {}
+    found: dict[tuple[str, str], tuple[str, str]] = {}
     try:
         place = _open(folder)
         try:
             ended = open_folder(folder, "ended")
-            names = os.listdir(ended)
+            names = sorted(os.listdir(ended))
             os.close(ended)
         finally:
             os.close(place)
@@ -538,8 +538,8 @@ def records(folder: str, executor: str) -> dict[str, tuple[str, str]]:
         return found  # nothing was ever submitted from here
     for name in names:
         parts = name.split("~")
-        if len(parts) == 3 and parts[0] == executor and _TOKEN.fullmatch(parts[2]):
-            found[parts[1]] = (parts[2], os.path.join(folder, "ended", name))
+        if len(parts) == 3 and _TOKEN.fullmatch(parts[2]):
+            found[parts[0], parts[1]] = (parts[2], os.path.join(folder, "ended", name))
     return found
 
 

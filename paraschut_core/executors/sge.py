@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 _VALUE = re.compile(r"[^\s,=]+")
 
+_USUAL_ROOTS = ("/var/lib/gridengine",)
+"""Where the commands of distributions look for the cell, unless SGE_ROOT says."""
+
 _REASONS_AT_ONCE = 1000  # jobs whose details one command tells; those of others come with the next polls
 
 _GRAMMAR = Grammar(
@@ -90,11 +93,15 @@ class SGEJobExecutor(ClusterExecutor):
     def get_job_id(self) -> str | None:
         return current_job_id()
 
+    def place(self) -> str:
+        root = os.environ.get("SGE_ROOT") or next(filter(os.path.isdir, _USUAL_ROOTS), "")
+        return f"{os.path.normpath(root)}:{os.environ.get('SGE_CELL') or 'default'}" if root else ""
+
     @property
     def dialect(self) -> Dialect:
         from .script import Dialect
 
-        return Dialect(self.name, "$JOB_ID", "$JOB_ID.$SGE_TASK_ID", "$SGE_TASK_ID", bare=True)
+        return Dialect(self.record_word, "$JOB_ID", "$JOB_ID.$SGE_TASK_ID", "$SGE_TASK_ID", bare=True)
 
     # ------------------------------------------------------------------ submit, delete
 

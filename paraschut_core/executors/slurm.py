@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import SchedulerError, UsageError
-from ..identity import user_name
+from ..errors import ParaschutError, SchedulerError, UsageError
+from ..identity import QueueName, queue_name, user_name
 from ..model import Deleted, Ending, LiveJob
 from .cluster import TASK, ClusterExecutor, Submission
 from .current import slurm_job_id, slurm_restarts
+from .directly import directives_of
 from .resources import Request, mebibytes, slurm_time
 from .slurm_answers import (
     ACCOUNT_FIELDS,
@@ -23,10 +26,13 @@ from .slurm_answers import (
     parse_record,
     parse_squeue,
     parse_submitted,
+    parse_where,
 )
+from .slurm_clusters import cluster_in, configured_cluster
 from .words import Grammar
 
 if TYPE_CHECKING:
+    from ..model import JobInfo
     from .command import Answer
     from .script import Dialect
 
@@ -102,7 +108,7 @@ class SlurmJobExecutor(ClusterExecutor):
 
     name = "slurm"
     commands = ("sbatch", "squeue", "scancel", "scontrol", "sacct")
-    ids = re.compile(r"[0-9]+(?:_[0-9]+)?")
+    ids = re.compile(r"[0-9]+(?:_[0-9]+)?(?:;[\w.,-]+)?")
     array_default = 1000
     forbidden_in_paths = "\\"  # it would switch off the replacement of %a
     directive = "#SBATCH"
@@ -116,6 +122,90 @@ class SlurmJobExecutor(ClusterExecutor):
 
     _has_accounts = True
 
+    _cluster = ""
+    """The cluster that the commands name ('': none; they talk to the one at home)."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._others: dict[str, SlurmJobExecutor] = {}
+        """Other clusters, to which jobs went by a directive of theirs."""
+
+    # ------------------------------------------------------------------ which cluster
+    #
+    # A job of another cluster is called `ID;CLUSTER`, as sbatch itself calls it.
+
+    def place(self) -> str:
+        found = configured_cluster()
+        if not found:
+            try:
+                found = parse_config(self.ask("scontrol", "show", "config").stdout).get("ClusterName", "")
+            except SchedulerError:
+                found = ""
+        return found.lower()
+
+    @property
+    def record_word(self) -> str:
+        return f"{self.name}${{SLURM_CLUSTER_NAME:+@$SLURM_CLUSTER_NAME}}"
+
+    def record_key(self, word: str, id_: str) -> str | None:
+        name, _, cluster = word.partition("@")
+        return self._key(id_, cluster.lower()) if name == self.name else None
+
+    def _key(self, id_: str, cluster: str) -> str:
+        return id_ if not cluster or cluster == self.home or not self.home else f"{id_};{cluster}"
+
+    def queue_of(self, JobInfo: JobInfo) -> str:
+        try:
+            options = self._options(self._queue(JobInfo), self._resources(JobInfo), directives_of(JobInfo))
+        except ParaschutError:
+            return self.identity  # it will be refused, with that reason
+        cluster = cluster_in(options)
+        if not cluster or cluster == self.home:
+            return self.identity
+        return self._name_of(cluster)
+
+    def _name_of(self, cluster: str) -> str:
+        """The name of another cluster's queue, which is reached from here."""
+        return str(QueueName(queue_name(self.identity).kind, cluster, os.getuid(), self.home))
+
+    def holds(self, executor: str | None) -> bool:
+        if super().holds(executor):
+            return True
+        noted = queue_name(executor or "")
+        kind = queue_name(self.identity).kind
+        return noted.kind == kind and noted.is_mine and bool(noted.via) and noted.via == self.home
+
+    def key_of(self, id_: str, executor: str | None) -> str:
+        return self._key(id_, queue_name(executor or "").place)
+
+    def noted(self, key: str) -> tuple[str, str | None]:
+        id_, _, cluster = key.partition(";")
+        return id_, self._name_of(cluster) if cluster else self.identity
+
+    def _at(self, cluster: str) -> SlurmJobExecutor:
+        """This executor, its commands directed at that cluster ('': the one at home)."""
+        if not cluster:
+            return self
+        if cluster not in self._others:
+            other = copy.copy(self)
+            other._cluster = cluster
+            self._others[cluster] = other
+        return self._others[cluster]
+
+    def _argv(self, command: str, *arguments: str) -> list[str]:
+        return [command, *(("-M", self._cluster) if self._cluster else ()), *arguments]
+
+    def ask(self, *argv: str) -> Answer:
+        return super().ask(*self._argv(*argv))
+
+    def _by_cluster(self, keys: Iterable[str]) -> dict[str, list[str]]:
+        """The ids in these keys by cluster."""
+        found: dict[str, list[str]] = {}
+        for key in keys:
+            id_, _, cluster = key.partition(";")
+            found.setdefault(cluster, []).append(id_)
+        return found
+
     def get_job_id(self) -> str | None:
         return current_job_id()
 
@@ -124,7 +214,7 @@ class SlurmJobExecutor(ClusterExecutor):
         from .script import Dialect
 
         task = "$SLURM_ARRAY_TASK_ID"
-        return Dialect(self.name, "$SLURM_JOB_ID", f"${{SLURM_ARRAY_JOB_ID}}_{task}", task, bare=False)
+        return Dialect(self.record_word, "$SLURM_JOB_ID", f"${{SLURM_ARRAY_JOB_ID}}_{task}", task, bare=False)
 
     # ------------------------------------------------------------------ submit, delete
 
@@ -167,13 +257,28 @@ class SlurmJobExecutor(ClusterExecutor):
         ]
 
     def submitted_id(self, answer: Answer) -> str | None:
-        return parse_submitted(answer.stdout)
+        id_ = parse_submitted(answer.stdout)
+        if id_ is None:
+            return None
+        asked = cluster_in(answer.argv)
+        told = parse_where(answer.stdout)
+        if told and not asked and not self.home:
+            self._place = told  # the first answer tells what nothing else does
+        return self._key(id_, told or asked)
 
     def task_id(self, id_: str, task: int) -> str:
-        return f"{id_}_{task}"
+        number, found, cluster = id_.partition(";")
+        return f"{number}_{task}{found}{cluster}"
 
     def delete_command(self, ids: Sequence[str]) -> list[str]:
-        return ["scancel", *collapse(ids)]
+        return self._argv("scancel", *collapse(ids))
+
+    def _delete(self, ids: Sequence[str]) -> dict[str, Deleted]:
+        outcome: dict[str, Deleted] = {}
+        for cluster, own in self._by_cluster(ids).items():
+            deleted = super(SlurmJobExecutor, self._at(cluster))._delete(own)
+            outcome |= {self._key(id_, cluster): told for id_, told in deleted.items()}
+        return outcome
 
     def read_deleted(self, answer: Answer, ids: Sequence[str]) -> dict[str, Deleted]:
         return parse_deleted(answer.status, answer.stderr, ids)
@@ -189,7 +294,39 @@ class SlurmJobExecutor(ClusterExecutor):
             raise answer.failure()  # a header that was printed before is no answer
         return jobs
 
+    def look_at(self, queues: Collection[str]) -> tuple[dict[str, LiveJob], dict[str, str]]:
+        answer = self.poll()
+        silent: dict[str, str] = {}
+        for queue in queues:
+            where = queue_name(queue).place
+            for cluster in filter(None, where.split(",")):
+                if cluster == self.home or not self.holds(queue):
+                    continue
+                try:
+                    jobs = self._at(cluster).read_queue()
+                except SchedulerError as error:
+                    silent[queue] = str(error)
+                    continue
+                answer |= {(key := self._key(id_, where)): job._replace(id=key) for id_, job in jobs.items()}
+        return answer, silent
+
+    def find(self, tokens: Sequence[str]) -> dict[str, str]:
+        found = super().find(tokens)
+        for cluster, other in self._others.items():
+            left = [token for token in tokens if token not in found]
+            if left:
+                jobs = {job.token: id_ for id_, job in other.read_queue().items()}
+                found |= {token: self._key(jobs[token], cluster) for token in left if token in jobs}
+        return found
+
     def accounts(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
+        found: dict[str, Ending] = {}
+        for cluster, own in self._by_cluster(ids).items():
+            told = self._at(cluster)._accounts(own, since)
+            found |= {self._key(id_, cluster): ending for id_, ending in told.items()}
+        return found
+
+    def _accounts(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
         found: dict[str, Ending] = {}
         for start in range(0, len(ids), _EXPLAIN_AT_ONCE):
             wanted = set(ids[start : start + _EXPLAIN_AT_ONCE])
@@ -208,7 +345,7 @@ class SlurmJobExecutor(ClusterExecutor):
 
         start = _local_time(since - 3600)  # ids are used again some day: older jobs are other jobs
         jobs = ",".join(sorted({id_.partition("_")[0] for id_ in ids}))
-        argv = ["sacct", "-n", "-P", "-X", "-S", start, "-o", ",".join(ACCOUNT_FIELDS), "-j", jobs]
+        argv = self._argv("sacct", "-n", "-P", "-X", "-S", start, "-o", ",".join(ACCOUNT_FIELDS), "-j", jobs)
         answer = run(argv, timeout=self.settings.poll.timeout)
         if answer.status != 0:
             if "accounting storage is disabled" not in answer.stderr:
@@ -239,7 +376,8 @@ class SlurmJobExecutor(ClusterExecutor):
         return min(limits, default=None)
 
     def summary(self, id_: str) -> dict[str, Any]:
-        lines = self.ask("scontrol", "show", "job", "-o", id_).stdout.splitlines()
+        number, _, cluster = id_.partition(";")
+        lines = self._at(cluster).ask("scontrol", "show", "job", "-o", number).stdout.splitlines()
         return parse_record(lines[0]) if lines else {}
 
     def health(self) -> str:

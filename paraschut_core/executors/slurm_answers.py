@@ -85,6 +85,12 @@ def parse_submitted(text: str) -> str | None:
     return only_id(text, r"([0-9]+)(?:;\S+)?")
 
 
+def parse_where(text: str) -> str:
+    """The cluster in such an answer; '' if it names none."""
+    found = re.search(r"^\s*[0-9]+;(\S+)\s*$", text, re.MULTILINE)
+    return found[1].lower() if found else ""
+
+
 def parse_squeue(text: str) -> dict[str, LiveJob]:
     """Jobs in squeue's answer to the format `%i|%T|%N|%r|%j`. Raises SchedulerError if it is another."""
     jobs: dict[str, LiveJob] = {}

@@ -41,8 +41,8 @@ def submitted(
 
 
 def record_of(tmp_path: Path, id_: str) -> Record:
-    found = script.records(folder_in(tmp_path), "test")
-    record = script.read_record(found[id_][1])
+    found = script.records(folder_in(tmp_path))
+    record = script.read_record(found["test", id_][1])
     assert record is not None
     return record
 
@@ -328,7 +328,7 @@ def test_strange_tokens_are_refused(token: str) -> None:
 
 def test_a_record_of_an_earlier_job_of_that_number_does_not_count(tmp_path: Path) -> None:
     run(submitted(tmp_path, [spec(tmp_path, "true")]))
-    path = script.records(folder_in(tmp_path), "test")["7"][1]
+    path = script.records(folder_in(tmp_path))["test", "7"][1]
     record = script.read_record(path)
     assert record is not None
     assert script.read_record(path, since=record.ended + 3600) is None
