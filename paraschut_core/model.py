@@ -192,11 +192,11 @@ class JobRow(NamedTuple):
     exit_status: int | None = None
     signal: int | None = None
     executor: str | None = None
+    token: str | None = None
     kind: str = ""
     source: str = ""
     confirmed: bool = True
     ended_at: float | None = None
-    token: str | None = None
 
 
 class Spawn(NamedTuple):

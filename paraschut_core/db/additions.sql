@@ -57,3 +57,21 @@ CREATE TABLE IF NOT EXISTS ended (
 CREATE TRIGGER IF NOT EXISTS ending_deleted AFTER DELETE ON ending BEGIN
   DELETE FROM ended WHERE BatchID = OLD.BatchID AND JobIndex = OLD.JobIndex AND attempt = OLD.attempt;
 END;
+
+-- addition queues: a job's executor is noted with its queue (kind@place#uid); a Filter sees the kind, as before.
+DROP VIEW IF EXISTS job_view;
+CREATE VIEW job_view AS
+SELECT job.idx, job.BatchID, job.JobIndex, job.state, job.priority, batch.name, batch.batch_type,
+       job.ClusterID, job.submit_id, job.hostname, job.subtime, job.attempt,
+       job.submitted_at, job.started_at, job.changed_at,
+       CASE WHEN instr(job.executor, '@') > 0 THEN substr(job.executor, 1, instr(job.executor, '@') - 1)
+            ELSE job.executor END AS executor,
+       ending.exit_status, ending.signal, ending.reason,
+       json_set(job.metadata, '$.BatchID', job.BatchID, '$.JobIndex', job.JobIndex,
+                '$.state', job.state, '$.priority', job.priority, '$.attempt', job.attempt,
+                '$.ClusterID', job.ClusterID, '$.submit_id', job.submit_id,
+                '$.hostname', job.hostname, '$.subtime', job.subtime) AS metadata
+FROM job
+JOIN batch ON batch.BatchID = job.BatchID
+LEFT JOIN ending ON ending.BatchID = job.BatchID AND ending.JobIndex = job.JobIndex
+                AND ending.attempt = job.attempt;

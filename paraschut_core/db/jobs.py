@@ -31,7 +31,7 @@ INFO_COLUMNS = (
 _ROW = (
     "j.BatchID, j.JobIndex, j.state, j.priority, j.attempt, j.ClusterID, j.submit_id, j.hostname,"
     " j.subtime, j.changed_at, e.reason, j.rev, j.submitted_at, j.started_at, j.claimed_by,"
-    " e.exit_status, e.signal, j.executor, d.kind, d.source, d.confirmed, e.at, j.token"
+    " e.exit_status, e.signal, j.executor, j.token, d.kind, d.source, d.confirmed, e.at"
 )
 _ROW_FROM = (
     "job j LEFT JOIN ending e ON e.BatchID = j.BatchID AND e.JobIndex = j.JobIndex AND e.attempt = j.attempt"

@@ -321,9 +321,17 @@ class SlurmJobExecutor(ClusterExecutor):
 
     def accounts(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
         found: dict[str, Ending] = {}
-        for cluster, own in self._by_cluster(ids).items():
-            told = self._at(cluster)._accounts(own, since)
+        groups = self._by_cluster(ids)
+        for cluster, own in groups.items():
+            asked = self._at(cluster)
+            try:
+                told = asked._accounts(own, since)
+            except SchedulerError as error:
+                if len(groups) == 1:
+                    raise
+                told, asked.accounts_failure = {}, str(error)  # the others tell all the same
             found |= {self._key(id_, cluster): ending for id_, ending in told.items()}
+            self.accounts_failure = self.accounts_failure or asked.accounts_failure
         return found
 
     def _accounts(self, ids: Sequence[str], since: float) -> dict[str, Ending]:

@@ -53,7 +53,7 @@ def _name_in(path: str, depth: int = 3) -> str:
 def cluster_in(words: Sequence[str]) -> str:
     """The clusters that options of sbatch name ('' if none), in lower case; the last word counts."""
     found = os.environ.get("SBATCH_CLUSTERS", "")
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip(words, [*words[1:], ""], strict=False):
         name, is_set, value = word.partition("=")
         # getopt takes the beginning of a long option's name, where no other begins alike.
         if len(name) > len("--cl") and _CLUSTERS.startswith(name) and name != "--cluster-constraint":

@@ -14,9 +14,16 @@ from pathlib import Path
 
 import pytest
 
+import paraschut_core as psu
+from paraschut_core import actions
+from paraschut_core.actions import Selection
+from paraschut_core.config import Settings
 from paraschut_core.db.connection import who_am_i
 from paraschut_core.identity import same_user, user_name
-from tests.helpers import Project
+from paraschut_core.model import Snapshot
+from paraschut_core.monitor import Monitor
+from paraschut_core.submission import submit_next
+from tests.helpers import BATCH, Project
 
 NOBODY_THERE = 54321
 """A user's number that no file knows."""
@@ -97,3 +104,226 @@ def test_a_user_without_name_and_home_is_no_reason_to_crash(
         assert "This is a fault of Paraschut" not in done.stderr, done.stderr
     code = "from paraschut_tui.memory.shelf import Shelf; print(Shelf().recall('x')[1])"
     assert homeless(folder, sys.executable, "-c", code).stdout == "\n"
+
+
+# ------------------------------------------------------------------------------------ clusters
+
+PLAY = """#!/bin/bash
+# A Slurm of its own for each SLURM_CONF: jobs are lines `id|state|node|reason|name` of a file beside it.
+cluster=$(sed -n 's/^ClusterName=//p' "$SLURM_CONF")
+folder=${SLURM_CONF%/*/*}
+asked=
+words=()
+for word in "$@"; do
+  case $word in
+    --clusters=*) asked=${word#*=} ;;
+    --job-name=*) name=${word#*=} ;;
+    --array=1-*) tasks=${word##*-} ;;
+    -M?*) asked=${word#-M} ;;
+    -M) next=1; continue ;;
+    *) if [ -n "$next" ]; then asked=$word; next=; fi ;;
+  esac
+  words+=("$word")
+done
+here=$folder/${asked:-$cluster}
+[ -d "$here" ] || { echo "${0##*/}: error: No cluster '$asked' known by database." >&2; exit 1; }
+echo "${0##*/} $*" >>"$here/calls"
+case ${0##*/} in
+  sbatch)
+    id=$(($(cat "$here/last") + 1))
+    echo $id >"$here/last"
+    if [ -n "$tasks" ]; then
+      for task in $(seq "$tasks"); do echo "${id}_$task|PENDING||Priority|$name" >>"$here/queue"; done
+    else
+      echo "$id|PENDING||Priority|$name" >>"$here/queue"
+    fi
+    echo "$id${asked:+;$asked}" ;;
+  squeue) [ -z "$asked" ] || echo "CLUSTER: $asked"; cat "$here/queue" ;;
+  scancel)
+    for id in "$@"; do case $id in [0-9]*) sed -i "/^${id%%[_|]*}[_|]/d" "$here/queue" ;; esac; done ;;
+  sacct | scontrol) exit 1 ;;
+esac
+"""
+
+
+class Site:
+    """Slurm clusters beside each other, which give out the same ids; `amber` reaches `beryl` by -M."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self._patch = monkeypatch
+        commands = folder / "bin"
+        commands.mkdir(parents=True)
+        for name in ("sbatch", "squeue", "scancel", "sacct", "scontrol"):
+            (commands / name).write_text(PLAY)
+            (commands / name).chmod(0o755)
+        monkeypatch.setenv("PATH", f"{commands}:{os.environ['PATH']}")
+        for name in ("amber", "beryl"):
+            place = folder / name
+            place.mkdir()
+            for file, text in (("last", "100\n"), ("queue", ""), ("calls", "")):
+                (place / file).write_text(text)
+            (folder / f"{name}.etc").mkdir()
+            (folder / f"{name}.etc" / "slurm.conf").write_text(f"ClusterName={name}\n")
+
+    def log_in(self, name: str) -> None:
+        """What follows is done on a login node of that cluster."""
+        self._patch.setenv("SLURM_CONF", str(self.folder / f"{name}.etc" / "slurm.conf"))
+
+    def queue(self, name: str) -> list[str]:
+        return (self.folder / name / "queue").read_text().splitlines()
+
+    def lose(self, name: str) -> None:
+        """All jobs of that cluster are gone without a trace."""
+        (self.folder / name / "queue").write_text("7|RUNNING|n1|None|unrelated\n")
+
+    def calls(self, name: str, command: str) -> list[str]:
+        lines = (self.folder / name / "calls").read_text().splitlines()
+        return [line for line in lines if line.startswith(command)]
+
+
+@pytest.fixture
+def site(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    project.configure('executor = "slurm"\n[poll]\ninterval = 0\ngrace = 0\n[submit]\ntimeout = 20\n')
+    return Site(tmp_path / "site", monkeypatch)
+
+
+def look(project: Project, times: int = 4) -> Snapshot:
+    """What a dashboard shows that is opened here and now."""
+    with project.workspace() as ws:
+        watched = Monitor(ws)
+        return [watched.poll(force=True) for _ in range(times)][-1]
+
+
+def test_jobs_of_another_cluster_are_elsewhere_whatever_the_list_of_this_one_shows(
+    project: Project, site: Site
+) -> None:
+    site.log_in("amber")
+    project.add_many(10)
+    with project.workspace() as ws:
+        assert submit_next(ws).submitted == 10
+    assert len(look(project).live) == 10
+    (site.folder / "beryl" / "queue").write_text("101_1|RUNNING|b1|None|unrelated\n")
+    site.log_in("beryl")
+    seen = look(project)
+    assert (seen.live, seen.missing) == ({}, {})
+    assert set(seen.elsewhere.values()) == {"slurm@amber"}
+    with project.workspace() as ws:
+        whole = Selection(batches=(BATCH,))
+        for act in (actions.qdel, actions.reset, actions.resubmit):
+            assert act(ws, whole).done == 0
+        (kept,) = actions.remove_batches(ws, [BATCH], force=False).outcomes
+        assert not kept.ok
+        assert submit_next(ws).submitted == 0
+        assert actions.reset(ws, whole, force=True).done == 10, "there is a way out"
+        actions.undo(ws)
+    assert site.calls("beryl", "sbatch") == site.calls("beryl", "scancel") == []
+    assert len(site.queue("amber")) == 10
+    site.log_in("amber")
+    assert len(look(project).live) == 10
+    site.lose("amber")
+    assert len(look(project).missing) == 10, "where they were submitted, they are missed"
+
+
+def test_two_clusters_give_out_the_same_ids_and_each_answers_for_its_own(
+    project: Project, site: Site
+) -> None:
+    for index, name in enumerate(("amber", "beryl")):
+        site.log_in(name)
+        project.add_many(3, BATCH + index)
+        with project.workspace() as ws:
+            assert submit_next(ws).submitted == 3
+    ids = project.sql("SELECT submit_id, count(*) FROM job GROUP BY 1 ORDER BY 1")
+    assert ids == [("101_1", 2), ("101_2", 2), ("101_3", 2)]
+    for index, name in enumerate(("amber", "beryl")):
+        site.log_in(name)
+        seen = look(project)
+        assert {key.batch_id for key in seen.live} == {BATCH + index}
+        assert {key.batch_id for key in seen.elsewhere} == {BATCH + 1 - index}
+    with project.workspace() as ws:
+        told = actions.qdel(ws, Selection(batches=(BATCH, BATCH + 1)))
+    assert (told.done, len(told.failed)) == (3, 3)
+    assert (len(site.queue("amber")), len(site.queue("beryl"))) == (3, 0)
+
+
+@pytest.mark.parametrize("option", ["--clusters=beryl", "-Mberyl"])
+@pytest.mark.parametrize("whose", ["all", "job"])
+def test_jobs_sent_to_another_cluster_by_a_directive_are_asked_for_and_deleted_there(
+    project: Project, site: Site, whose: str, option: str
+) -> None:
+    site.log_in("amber")
+    fields = {"directives": [option]} if whose == "job" else {}
+    if whose == "all":
+        project.configure(
+            f'executor = "slurm"\n[poll]\ninterval = 0\ngrace = 0\n[submit]\ndirectives = ["{option}"]\n'
+        )
+    project.add_many(3, **fields)
+    with project.workspace() as ws:
+        assert submit_next(ws).submitted == 3
+    assert (len(site.queue("amber")), len(site.queue("beryl"))) == (0, 3)
+    assert {row[0] for row in project.sql("SELECT submit_id FROM job")} == {"101_1", "101_2", "101_3"}
+    assert len(project.sql("SELECT 1 FROM job_view WHERE executor = 'slurm'")) == 3
+    seen = look(project)
+    assert (len(seen.live), seen.missing, seen.elsewhere) == (3, {}, {})
+    # On beryl itself they are at home.
+    site.log_in("beryl")
+    assert len(look(project).live) == 3
+    site.log_in("amber")
+    (site.folder / "beryl").rename(site.folder / "away")
+    seen = look(project)
+    assert (len(seen.live), seen.missing) == (3, {}), "one that does not answer proves nothing"
+    (site.folder / "away").rename(site.folder / "beryl")
+    with project.workspace() as ws:
+        assert actions.qdel(ws, Selection(batches=(BATCH,))).done == 3
+    assert site.queue("beryl") == []
+    assert "scancel -M beryl 101_[1-3]" in site.calls("beryl", "scancel")
+    assert project.states() == dict.fromkeys(range(3), "init")
+
+
+def test_a_live_job_with_another_token_is_not_ours_whatever_its_id(project: Project, site: Site) -> None:
+    """A controller that lost its state gives out the same ids anew."""
+    site.log_in("amber")
+    project.add_many(2)
+    with project.workspace() as ws:
+        assert submit_next(ws).submitted == 2
+    stranger = "101_1|RUNNING|n1|None|pabcdefghij_x\n101_2|RUNNING|n1|None|pabcdefghij_x\n"
+    (site.folder / "amber" / "queue").write_text(stranger)
+    seen = look(project)
+    assert seen.live == {}
+    assert len(seen.missing) == 2
+    with project.workspace() as ws:
+        assert actions.qdel(ws, Selection(batches=(BATCH,))).done == 2
+    assert len(site.queue("amber")) == 2, "the other's jobs are left alone"
+
+
+@pytest.mark.parametrize("id_", ["12", "15", "12_3"])
+def test_a_task_that_knows_a_part_of_its_id_starts_by_its_token(
+    project: Project, monkeypatch: pytest.MonkeyPatch, id_: str
+) -> None:
+    """SLURM_JOBID is another number in each task of an array; its base id is the first one's."""
+    project.add(project.job())
+    project.set_columns(state="submit", token="abc-3", submit_id="12_3", attempt=1)
+    for name, value in {
+        "PARASCHUT_EXECUTOR": "slurm",
+        "PARASCHUT_BATCH_ID": str(BATCH),
+        "PARASCHUT_JOB_INDEX": "0",
+        "PARASCHUT_TOKEN": "abc-3",
+        "SLURM_ARRAY_JOB_ID": "12",
+        "SLURM_ARRAY_TASK_ID": "3",
+        "SLURM_JOB_ID": "15",
+    }.items():
+        monkeypatch.setenv(name, value)
+    for _ in range(2):
+        info = psu.get_job_info(BATCH, 0, SetID=True, ClusterID=id_)
+        assert (info["state"], info["ClusterID"]) == ("run", "12_3")
+    assert psu.SlurmJobExecutor(settings=Settings(submit_host="tau.ac.il")).get_job_id() == "12_3"
+
+
+def test_inside_a_job_of_this_scheduler_one_is_connected_to_it(
+    project: Project, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.log_in("amber")
+    executor = psu.SlurmJobExecutor(settings=Settings(submit_host="no.such.host"))
+    assert not executor.isconnected()
+    monkeypatch.setenv("SLURM_JOB_ID", "15")
+    assert executor.isconnected()
