@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import SchedulerError, UsageError
+from ..errors import ParaschutError, SchedulerError, UsageError
 from ..identity import QueueName, user_name
 from ..model import ENDED, HELD, Deleted, Ending, LiveJob
 from .cluster import TASK, ClusterExecutor, Submission
@@ -125,7 +125,11 @@ class PBSJobExecutor(ClusterExecutor):
         return re.split(r"[.:]", server.strip().lower())[0] or configured_cluster().lower()
 
     def queue_of(self, JobInfo: JobInfo) -> str:
-        queue = str(self._queue(JobInfo) or "")
+        try:
+            asked = self._asked(JobInfo)
+        except ParaschutError:
+            return self.identity  # it will be refused, with that reason
+        queue = str(asked.queue or asked.default_queue or "")
         server = queue.partition("@")[2].partition(".")[0].partition(":")[0].lower()
         if not server or server == self.home:
             return self.identity

@@ -13,7 +13,6 @@ from ..identity import QueueName, queue_name, user_name
 from ..model import Deleted, Ending, LiveJob
 from .cluster import TASK, ClusterExecutor, Submission
 from .current import slurm_job_id, slurm_restarts
-from .directly import directives_of
 from .resources import Request, mebibytes, slurm_time
 from .slurm_answers import (
     ACCOUNT_FIELDS,
@@ -129,6 +128,8 @@ class SlurmJobExecutor(ClusterExecutor):
         super().__init__(*arguments, **named)
         self._others: dict[str, SlurmJobExecutor] = {}
         """Other clusters, to which jobs went by a directive of theirs."""
+        self._last_asked: tuple[object, str] = (None, "")
+        """What the last job asked for, and the clusters among it."""
 
     # ------------------------------------------------------------------ which cluster
     #
@@ -156,13 +157,13 @@ class SlurmJobExecutor(ClusterExecutor):
 
     def queue_of(self, JobInfo: JobInfo) -> str:
         try:
-            options = self._options(self._queue(JobInfo), self._resources(JobInfo), directives_of(JobInfo))
+            asked = self._asked(JobInfo)
+            if self._last_asked[0] != asked.words:  # most jobs of a batch ask for the same
+                self._last_asked = (asked.words, cluster_in(self._options(asked)))
         except ParaschutError:
             return self.identity  # it will be refused, with that reason
-        cluster = cluster_in(options)
-        if not cluster or cluster == self.home:
-            return self.identity
-        return self._name_of(cluster)
+        cluster = self._last_asked[1]
+        return self.identity if cluster in ("", self.home) else self._name_of(cluster)
 
     def _name_of(self, cluster: str) -> str:
         """The name of another cluster's queue, which is reached from here."""
