@@ -27,6 +27,7 @@ def takes(order: str, *, ignored: str = "", **renamed: str) -> Callable[[Callabl
 
     def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
         code = function.__code__
+        title = function.__qualname__.removesuffix(".__init__")
         positional = code.co_varnames[: code.co_argcount]
         own = frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
         former = order.split()
@@ -43,7 +44,7 @@ def takes(order: str, *, ignored: str = "", **renamed: str) -> Callable[[Callabl
         @wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> _R:
             if len(args) > same or not special.isdisjoint(kwargs):
-                kwargs = _translated(function.__name__, names, useless, renamed, args, kwargs)
+                kwargs = _translated(title, names, useless, renamed, args, kwargs)
                 args = ()
             return function(*args, **kwargs)
 
