@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from .db import library
 from .db.connection import SCHEMA_VERSION, Database, group_advice, mount_of, on_network
+from .db.holders import described, holders
 from .errors import LibraryError, ParaschutError
 from .text import clean_line
 from .workspace import Workspace, open_database
@@ -98,6 +99,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
             return  # of a damaged file nothing else that one reads is worth anything
         yield _contents(database)
         yield _journal(database, settings)
+    yield _lock(database.path)
     if not os.access(settings.database, os.W_OK):
         yield Finding(
             FAIL,
@@ -138,6 +140,28 @@ def _contents(database: Database) -> Finding:
             WARN, "contents", f"{bad} jobs have unreadable metadata, e.g. {example[0]}/{example[1]}"
         )
     return Finding(OK, "contents", "all metadata can be read, all counters are right")
+
+
+_LOOKS = 10
+_BETWEEN = 0.1
+
+
+def _lock(path: str) -> Finding:
+    """Whether one process keeps the file locked, so that no other can write."""
+    if not os.access(path, os.W_OK):
+        return Finding(OK, "lock", "not tried: you may not write to the file")
+    keepers: set[int] = set()
+    for look in range(_LOOKS):
+        answer = try_to_write(path)  # in a process of its own: this one's locks would not keep it out
+        if answer == "written":
+            return Finding(OK, "lock", "the file can be written to now")
+        if answer != "refused":
+            return Finding(FAIL, "lock", clean_line(answer, 200))
+        found = set(holders(path)) - {os.getpid()}
+        keepers = keepers & found if look else found
+        time.sleep(_BETWEEN)
+    who = f"by {described(sorted(keepers))}" if keepers else "by a process of another host or container"
+    return Finding(WARN, "lock", f"nobody can write to {path}: it stays locked {who}")
 
 
 def _journal(database: Database, settings: Settings) -> Finding:
@@ -233,7 +257,7 @@ def try_to_write(path: str) -> str:
 
 
 def _locks(settings: Settings) -> Iterator[Finding]:
-    folder = os.path.dirname(settings.database)
+    folder = os.path.dirname(os.path.realpath(settings.database))  # where the file is, not a link to it
     try:
         with LockTest(folder) as test:
             held = try_to_write(test.path)

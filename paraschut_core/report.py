@@ -221,7 +221,7 @@ def log_lines(
     history = info.get(stream)
     if isinstance(history, str):
         history = [history]
-    if not history:
+    if not history or not isinstance(history, (list, tuple)):
         yield "log unknown"
     elif index >= len(history):
         yield "log index too large"

@@ -131,7 +131,7 @@ def _path(info: JobInfo, stream: str) -> str:
     history = info.get(stream)
     if isinstance(history, str):
         return history
-    return str(history[-1]) if history else ""
+    return str(history[-1]) if history and isinstance(history, (list, tuple)) else ""
 
 
 def _is_over(ws: Workspace, key: JobKey) -> bool:

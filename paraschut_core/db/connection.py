@@ -418,9 +418,11 @@ class Database:
                 f"{path} is damaged ({text}). Save what is readable with: paraschut recover FILE"
             )
         if "locked" in text or "busy" in text:
+            from .holders import held_by
+
             return DatabaseBusyError(
                 f"{path} stayed locked by another process for {self.timeout:g} s; nothing was written. "
-                "Find the process with: paraschut doctor"
+                f"{held_by(path)}"
             )
         if "full" in text:
             return DatabaseError(

@@ -337,9 +337,15 @@ def unknown_job(db: Database, key: JobKey) -> UnknownJobError:
 # ------------------------------------------------------------------------------------ insert
 
 
+_FUTURE = 86400.0
+"""Seconds by which the latest BatchID may be ahead of the clock: one may hand out many in a second."""
+
+
 def next_batch_id(tx: Transaction, after: float) -> tuple[int, float]:
     """A BatchID that was never given out, and the second (epoch s, later than `after`) that it stands for."""
     latest, at = tx.connection.execute("SELECT BatchID, at FROM issued").fetchone()
+    if at > tx.at + _FUTURE:  # of a clock that was wrong: not all later numbers shall be of its time
+        latest, at = 0, 0.0
     seconds = max(tx.at, after + 1, at + 1)
     while True:
         candidate = int(time.strftime("%Y%m%d%H%M%S", time.localtime(seconds)))

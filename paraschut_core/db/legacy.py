@@ -136,12 +136,24 @@ class LegacyDatabase:
                 for table, columns in _COLUMNS.items()
                 for column in set(columns) - {name for _, name, *_ in execute(f"PRAGMA table_info({table})")}
             ]
+            # A view, or a table of an extension, may have no end. None of v0.6's is one.
+            views = {
+                name
+                for name, kind, sql in execute("SELECT name, type, sql FROM sqlite_master").fetchall()
+                if name in _COLUMNS
+                and (kind != "table" or str(sql).upper().lstrip().startswith("CREATE VIRT"))
+            }
         except sqlite3.Error as error:
             raise self._explained(error) from error
         if application == APPLICATION_ID:
             raise NotADatabaseError(
                 f"{self.path} is a database of this Paraschut, not of version 0.6: use it as it is, with "
                 f"--db {self.path}"
+            )
+        if views:
+            raise NotADatabaseError(
+                f"{self.path} is not a database of Paraschut 0.6: {', '.join(sorted(views)[:3])} is no "
+                "table in it but something that is computed, perhaps without end."
             )
         if missing:
             raise NotADatabaseError(

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from ...confinement import is_confined
 from ...db.connection import on_network, uri_of
+from ...db.holders import held_by
 from ...errors import SchedulerError, UntrustedError
 from ...trust import enter, is_open, look_at_own
 
@@ -223,8 +224,7 @@ class QueueFile:
         if "locked" in text or "busy" in text:
             return (
                 f"The local queue {self.path} stayed locked by another process for {self.timeout:g} s; "
-                "nothing was changed. Try again; if it stays so, look for the process: fuser "
-                f"{self.path}"
+                f"nothing was changed. {held_by(self.path)}"
             )
         if "full" in text:
             return (
