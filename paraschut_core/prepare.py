@@ -13,6 +13,7 @@ from .db.jobs import checked_id, insert_jobs, next_batch_id, next_index, require
 from .errors import DatabaseError, ParaschutError, ScriptError, UsageError
 from .executors.resources import TEMPLATE
 from .model import INIT, JobInfo, JobKey
+from .moved import note_place
 from .workspace import Workspace
 
 _last: dict[str, float] = {}
@@ -193,6 +194,7 @@ def add_jobs(
             for info in infos:
                 generate_script(ws, info)
         insert_jobs(tx, infos, new_batch=new_batch)
+        note_place(tx, ws.job_dir)
         rev = tx.rev
     for info in infos:
         info["rev"] = rev

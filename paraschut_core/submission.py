@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from . import polling
+from . import moved, polling
 from .db.changes import count_unfinished, read_batches
 from .db.connection import lives
 from .db.filters import matching_keys
@@ -196,6 +196,7 @@ def submit_keys(
     """
     outcomes: list[Outcome] = []
     candidates = [info for info in read_infos(ws.reader, keys) if info["state"] == INIT]
+    moved.bring(ws.reader, candidates, ws.job_dir)
     ready: list[JobInfo] = []
     for info in candidates:
         why = _obstacle(ws, info)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from .confinement import is_confined
 from .db.connection import Database
 from .db.kept import take_in
+from .moved import know
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -92,6 +93,7 @@ def open_database(
     settings: Settings, *, read_only: bool = False, create: bool = False, who: str = ""
 ) -> Database:
     """The database that `settings` name, opened as they say."""
+    know(settings.job_dir)
     database = Database(
         settings.database,
         timeout=settings.write_timeout,

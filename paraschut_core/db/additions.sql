@@ -75,3 +75,9 @@ FROM job
 JOIN batch ON batch.BatchID = job.BatchID
 LEFT JOIN ending ON ending.BatchID = job.BatchID AND ending.JobIndex = job.JobIndex
                 AND ending.attempt = job.attempt;
+
+-- addition place: the job directories that jobs were added in: a project that was moved finds its files by them.
+CREATE TABLE IF NOT EXISTS place (
+  job_dir TEXT PRIMARY KEY,
+  since   REAL NOT NULL            -- epoch seconds
+) WITHOUT ROWID;

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ..confinement import ConfinedError, is_confined
 from ..confinement import open_log as opened
 from ..errors import ParaschutError
+from ..moved import candidates
 from ..text import clean_line
 
 FILE = "file"
@@ -157,6 +158,16 @@ def news(before: Look, now: Look) -> str:
 
 
 def _open(path: str) -> tuple[int, Look] | Look:
+    found = _open_at(path)
+    if isinstance(found, Look) and found.kind == ABSENT:
+        for other in candidates(path):
+            now = _open_at(other)
+            if not isinstance(now, Look):
+                return now
+    return found
+
+
+def _open_at(path: str) -> tuple[int, Look] | Look:
     try:
         # Looked at before it is opened: opening a FIFO would let its writer go on, and then kill it.
         before = None if is_confined() else os.stat(path)

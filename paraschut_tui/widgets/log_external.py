@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from textual.app import App, SuspendNotSupported
 
+from paraschut_core.moved import found
 from paraschut_core.text import clean, clean_line
 
 _TMUX_SECONDS = 5
@@ -54,7 +55,7 @@ def _command(environment: Mapping[str, str], names: tuple[str, ...], default: li
 def arguments(command: list[str], path: str, spot: Spot) -> list[str]:
     """The whole argument list: in programs that are known to do so, the log opens at the same place."""
     # An absolute path begins with a slash, and so is never taken for an option; not all programs know `--`.
-    path = os.path.abspath(path)
+    path = os.path.abspath(found(path))
     name = os.path.basename(command[0])
     if name == "less":
         return [*command, "+G" if spot.end else f"+{spot.offset}P", path]
