@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from .db import library
+from .db.additions import created_by, known, statements
 from .db.connection import SQLITE_ERRORS, Database
 from .errors import DatabaseError, NotADatabaseError, UsageError
 from .paths import absolute
@@ -114,7 +115,6 @@ class Saved(NamedTuple):
 
 # The index's tables without what is only kept for speed (counters, the scheduler's last answer).
 _TABLES = ("batch", "job", "spawn", "ending", "event", "action")
-_WITHOUT_ROWID = ("spawn", "ending")
 _MOST_REVISIONS = 2**53
 """What no database gets to: a revision above it is damaged."""
 
@@ -147,6 +147,19 @@ def recover(path: str, target: str, progress: Progress | None = None) -> list[Sa
     return saved
 
 
+def _added() -> list[str]:
+    """The tables that the format gained later; a file of an earlier version has none of them."""
+    made = [created_by(text) for sql in known().values() for text in statements(sql)]
+    return [name for kind, name in made if kind == "TABLE"]
+
+
+def _order(new: sqlite3.Connection, table: str) -> str:
+    """By what the rows of a table lie in the file."""
+    key = [(place, name) for _, name, *_, place in new.execute(f"PRAGMA table_info({table})") if place]
+    (sql,) = new.execute("SELECT sql FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+    return ", ".join(name for _, name in sorted(key)) if "WITHOUT ROWID" in sql else "rowid"
+
+
 def _raw_copy(path: str, folder: str) -> str:
     copy = os.path.join(folder, os.path.basename(path))
     try:
@@ -166,12 +179,13 @@ def _save_all(copy: str, new: str, path: str, progress: Progress | None) -> list
         columns = _columns(damaged, path)
         with Database(new, create=True) as database, database.transaction() as tx:
             saved = []
-            for number, table in enumerate(_TABLES):
+            tables = (*_TABLES, *_added())
+            for number, table in enumerate(tables):
                 if progress is not None:
-                    progress(number, len(_TABLES))
+                    progress(number, len(tables))
                 if table in columns:
                     saved.append(_save(damaged, tx.connection, table, columns[table]))
-                else:
+                elif table in _TABLES:
                     saved.append(Saved(table, 0, 0, ["all of it"]))
             _make_whole(tx.connection)
     finally:
@@ -184,7 +198,7 @@ def _columns(damaged: sqlite3.Connection, path: str) -> dict[str, list[str]]:
     try:
         found = {
             table: [name for _, name, *_ in damaged.execute(f"PRAGMA table_info({table})")]
-            for table in _TABLES
+            for table in (*_TABLES, *_added())
         }
     except SQLITE_ERRORS as error:
         raise NotADatabaseError(
@@ -204,7 +218,7 @@ def _save(damaged: sqlite3.Connection, new: sqlite3.Connection, table: str, name
     insert = f"INSERT INTO {table} ({quoted}) VALUES ({', '.join('?' * len(names))})"
     rows = refused = 0
     gaps: list[str] = []
-    key = "BatchID, JobIndex" if table in _WITHOUT_ROWID else "rowid"
+    key = _order(new, table)
     revision = names.index("rev") if "rev" in names else -1
     for row in _readable(damaged, table, quoted, key, gaps):
         try:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from paraschut_core.backup import recover
 from paraschut_core.db import additions
 from paraschut_core.db.connection import Database
 from tests.conftest import Tally
@@ -279,3 +280,19 @@ def test_a_process_that_is_killed_while_it_adds_leaves_a_whole_file(
             pass
         assert named(old) == after
     tally(ROUNDS, 0, f"{seen[False]} before and {seen[True]} after the addition, none in between")
+
+
+@pytest.mark.parametrize("grown", [True, False])
+def test_recover_saves_what_the_added_tables_hold(
+    project: Project, old: Path, more: Path, grown: bool
+) -> None:
+    if grown:
+        with Database(old) as db, db.transaction() as tx:
+            tx.connection.execute("INSERT INTO note VALUES (1, 'a')")
+            tx.connection.execute("INSERT INTO other VALUES (3, 4), (1, 2)")
+    saved = recover(str(old), "new.db")
+    assert not any(table.gaps or table.refused for table in saved)
+    with Database("new.db", read_only=True) as db:
+        assert db.rows("SELECT count(*) FROM job") == [(3,)]
+        assert db.rows("SELECT * FROM other ORDER BY 1") == ([(1, 2), (3, 4)] if grown else [])
+        assert ("a",) in db.rows("SELECT text FROM note") or not grown
