@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .. import ends
 from ..errors import ParaschutError, SchedulerError, UntrustedError, UsageError
 from ..identity import QueueName
 from ..model import Deleted, Ending, JobInfo, JobSpec, LiveJob, Submitted
@@ -510,6 +511,10 @@ class ClusterExecutor(JobExecutor):
             # A job with a record ran: an ending without a host is of the part of its array that did not.
             if record is not None and (ending is None or not ending.host or record.note):
                 ending = recorded(record)
+            elif record is not None and ending is not None and ending.kind == ends.EXIT:
+                # An account that knows exit statuses alone does not know of a signal before one of 0.
+                told = recorded(record)
+                ending = ending if told.confirmed else told._replace(source=ends.ACCOUNT)
             if ending is not None:
                 token = record.token if record else token_of(str(ending.record.get("name", "")), task_of(id_))
                 endings[id_] = with_messages(ending, scheduler_log(folder, token) if token else "")

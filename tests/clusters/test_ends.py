@@ -5,6 +5,8 @@ The jobs are commands of `add` and bare scripts; some trap the signal that ends 
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 
@@ -198,3 +200,28 @@ def test_the_scheduler_is_believed_before_a_wrapper_and_a_program_that_it_ended_
         (place.folder / f"{name}.go").touch()
     wait_until(lambda: jobs.state("requeue-add") == "complete", "it is complete")
     jobs.wait_for_kinds({"requeue-bare": ends.UNSAID})
+
+
+@pytest.mark.parametrize("cluster", [SGE], indirect=True)
+def test_grid_engine_is_believed_where_it_tells_and_a_program_that_it_ended_is_not_complete(
+    jobs: Jobs, place: Place
+) -> None:
+    trains = "./train.sh {name}"
+    jobs.add("limit", trains, walltime="2s")
+    jobs.add("deleted", trains)
+    jobs.add("told", trains)
+    jobs.add("rerun", trains, "-r", "y")
+    jobs.start("limit", "deleted", "told", "rerun")
+    place.cluster.run("qdel", *jobs.ids("deleted"))
+    for name in both("told"):  # by somebody on the node: no account knows of it
+        os.killpg(os.getpgid(int(read(place.folder / f"{name}.pid"))), signal.SIGTERM)
+    for id_ in jobs.ids("rerun"):
+        place.requeue(id_)
+    limited = dict.fromkeys(both("limit"), ends.TIME_LIMIT)
+    lost = jobs.wait_for_kinds({**limited, **dict.fromkeys(both("deleted", "told"), ends.SIGNAL)})
+    assert not any(lost[name].confirmed for name in both("told"))
+    assert [jobs.state(name) for name in ("limit-add", "deleted-add", "told-add")] == ["run"] * 3
+    for name in both("rerun"):
+        wait_until(lambda name=name: jobs.said(name).count("start") == 2, f"{name} starts again", 120)
+        (place.folder / f"{name}.go").touch()
+    wait_until(lambda: jobs.missing() and jobs.state("rerun-add") == "complete", "it is complete", 60)
