@@ -1007,3 +1007,24 @@ def test_accounts_that_give_no_answer_are_asked_again_for_as_long_as_it_takes() 
         now += 60.0
     assert len(asked) > 8
     assert max(b - a for a, b in pairwise(asked)) <= 660.0
+
+
+def test_a_spawn_job_whose_last_spawn_was_lost_gives_that_ones_reason_and_not_its_parents(
+    project: Project,
+) -> None:
+    scheduler = Scheduler()
+    project.configure("[poll]\ninterval = 0\ngrace = 0\n")
+    project.add(project.job(0, state="spawn"))
+    project.sql("UPDATE job SET submit_id = 'parent', ClusterID = 'parent'")
+    for spawn_id, state in ((0, "complete"), (1, "run"), (2, "run")):
+        project.sql(
+            "INSERT INTO spawn (BatchID, JobIndex, SpawnID, spawn_state, submit_id) VALUES (?, ?, ?, ?, ?)",
+            (BATCH, 0, spawn_id, state, f"s{spawn_id}"),
+        )
+    well = Ending("exit status 0", 0, kind=ends.EXIT)
+    scheduler.endings = {"parent": well, "s0": well, "s1": well, "s2": Ending("killed", None, 9)}
+    with project.workspace(scheduler) as ws:
+        monitor = Monitor(ws)
+        for _ in range(3):
+            snapshot = monitor.poll()
+    assert {key: (lost.reason, lost.signal) for key, lost in snapshot.missing.items()} == {KEY: ("killed", 9)}
