@@ -9,6 +9,7 @@ ignored.
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .former import takes
 
 if TYPE_CHECKING:
-    from .actions import Report
+    from .actions import Cleaned, Report
     from .executors.base import JobExecutor
     from .model import BatchJobs, JobInfo, JobKey
     from .workspace import Workspace
@@ -99,7 +100,7 @@ def get_queue(
                 for infos in lost.values():
                     _print_logs(infos, "stderr", [-1], None, None)
         if ResetMissing:
-            reset_missing(ws, queue.reasons(), queue.attempts())
+            reset_missing(ws, queue.stamps())
     return None if Verbose else queue.jobs
 
 
@@ -298,8 +299,11 @@ def set_batch_field(
     """Sets fields of all jobs of batches; by default resets those that are not complete.
 
     Args:
-        Fields: the new values.
-        Unless: leave alone jobs where a field has (one of) these values; {} forces.
+        Fields: the new values. Setting the state to `init` is a reset.
+        Unless: leave alone jobs where a field has (one of) these values; {} takes finished jobs too.
+
+    Jobs that are in a queue, or may be, keep their state whatever `Unless` says: they are left alone, and
+    named on stderr. qdel_batch ends them first.
     """
     from .actions import Selection, batch_ids
 
@@ -324,18 +328,28 @@ def set_job_field(
 
 
 def _set_fields(selection: Any, Fields: Mapping[str, Any], Unless: Mapping[str, Any]) -> None:
-    from .actions import set_fields
+    from .actions import change
     from .report import as_list
+    from .runtime import own_key
 
     with _workspace() as ws:
         _existing(ws, selection.keys)
-        set_fields(
+        report = change(
             ws,
             selection.resolve(ws),
             Fields,
             {field: as_list(values) for field, values in Unless.items()},
-            verb="reset" if Fields.get("state") == "init" else "set",
+            own=own_key(),
         )
+    _say_held(report)
+
+
+def _say_held(report: Report) -> None:
+    """Warns of jobs that were left alone because they run, or may run."""
+    from .actions import by_message
+
+    for text in by_message(o for o in report.outcomes if o.hold):
+        print(f"left alone: {text}", file=sys.stderr)
 
 
 def _keys(BatchID: Id, JobIndex: Many) -> tuple[JobKey, ...]:
@@ -399,14 +413,15 @@ def _qdel(selection: Any, Executor: JobExecutor | None, *, every: bool) -> None:
 
 
 def remove_batch(BatchID: Batches) -> None:
-    """Removes batches from the index, with their folders. There is no way back."""
+    """Removes batches from the index, with their folders. There is no way back.
+
+    Batches with jobs that are in a queue, or may be, are left: qdel_batch ends those first.
+    """
     from .actions import batch_ids, remove_batches
 
     with _workspace() as ws:
         report = remove_batches(ws, batch_ids(BatchID))
-    for outcome in report.outcomes:
-        if outcome.message:
-            print(f"batch {outcome.key.batch_id}: {outcome.message}")
+    _say_not_removed(report)
 
 
 def remove_batch_by_state(state: str | Iterable[str]) -> None:
@@ -414,7 +429,15 @@ def remove_batch_by_state(state: str | Iterable[str]) -> None:
     from .actions import remove_batches_by_state
 
     with _workspace() as ws:
-        remove_batches_by_state(ws, [state] if isinstance(state, str) else state)
+        report = remove_batches_by_state(ws, [state] if isinstance(state, str) else state)
+    _say_not_removed(report)
+
+
+def _say_not_removed(report: Report) -> None:
+    for outcome in report.outcomes:
+        if outcome.message:
+            what = "batch" if outcome.ok else "not removed: batch"
+            print(f"{what} {outcome.key.batch_id}: {outcome.message}")
 
 
 def clean_temp_files(dir_str: str | Iterable[str] | None = None, batch_list: Batches | None = None) -> None:
@@ -424,22 +447,33 @@ def clean_temp_files(dir_str: str | Iterable[str] | None = None, batch_list: Bat
         dir_str: patterns such as '*.genes.*' (default: the setting temp_files).
         batch_list: the batches (default: all).
     """
-    from .folders import clean_temp_files as clean
+    from .actions import clean_files
 
     with _workspace() as ws:
         patterns = ws.settings.temp_files if dir_str is None else dir_str
-        counts = clean(ws, [patterns] if isinstance(patterns, str) else patterns, _all_or(ws, batch_list))
-    print(f"files removed:\n{counts}")
+        wanted = [patterns] if isinstance(patterns, str) else patterns
+        cleaned = clean_files(ws, wanted, _all_or(ws, batch_list))
+    print(f"files removed:\n{cleaned.files}")
+    _say_left(cleaned)
 
 
 def clean_temp_folders(batch_list: Batches | None = None) -> list[str]:
-    """Removes the jobs' temporary folders, JobDir/BatchID/JobIndex; returns their paths."""
-    from .folders import clean_temp_folders as clean
+    """Removes the jobs' temporary folders, JobDir/BatchID/JobIndex; returns their paths.
+
+    Those of jobs that are in a queue, or may be, are left, and named on stderr.
+    """
+    from .actions import clean_folders
 
     with _workspace() as ws:
-        removed = clean(ws, _all_or(ws, batch_list))
-    print(f"removed {len(removed)} temp dirs")
-    return removed
+        cleaned = clean_folders(ws, _all_or(ws, batch_list))
+    print(f"removed {len(cleaned.folders)} temp dirs")
+    _say_left(cleaned)
+    return cleaned.folders
+
+
+def _say_left(cleaned: Cleaned) -> None:
+    for text in cleaned.left_alone():
+        print(f"left alone: {text}", file=sys.stderr)
 
 
 def _all_or(ws: Workspace, batches: Batches | None) -> list[int]:

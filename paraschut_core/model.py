@@ -167,6 +167,15 @@ class Batch(NamedTuple):
         return sum(n for (_, state), n in self.counts.items() if state in DONE_STATES)
 
 
+class Stamp(NamedTuple):
+    """Where a job stands: what is compared to know whether it is still as somebody saw it."""
+
+    state: str
+    attempt: int
+    submitted_at: float | None = None
+    started_at: float | None = None
+
+
 class JobRow(NamedTuple):
     """The fields of a job that lists and grids show, without its metadata.
 
@@ -197,6 +206,11 @@ class JobRow(NamedTuple):
     source: str = ""
     confirmed: bool = True
     ended_at: float | None = None
+
+    @property
+    def stamp(self) -> Stamp:
+        """Where the job stands."""
+        return Stamp(self.state, self.attempt, self.submitted_at, self.started_at)
 
 
 class Spawn(NamedTuple):

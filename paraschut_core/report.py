@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from . import polling
 from .db.connection import Database
 from .db.filters import matching_keys
-from .db.jobs import read_all_infos, read_info
+from .db.jobs import read_all_infos, read_info, read_online_rows
 from .db.spawns import read_spawns, spawn_fields
 from .errors import DatabaseError, UsageError
 from .logs import ABSENT, LogError, look_at, print_lines
-from .model import DONE_STATES, ENDED, SPAWN, BatchJobs, JobInfo, JobKey, Missing, logs_of_spawns, name_text
+from .model import (
+    DONE_STATES,
+    ENDED,
+    SPAWN,
+    BatchJobs,
+    JobInfo,
+    JobKey,
+    Missing,
+    Stamp,
+    logs_of_spawns,
+    name_text,
+)
 from .observation import ONLINE, Observed, look
 from .submission import settle_claims
 from .text import clean, clean_line
@@ -35,6 +46,7 @@ class Queue(NamedTuple):
     in_queue: int
     failing_since: float | None = None
     notice: str = ""
+    stood: Mapping[JobKey, Stamp] = {}
 
     def missing(self) -> dict[int, list[JobInfo]]:
         """The missing jobs by batch."""
@@ -54,13 +66,9 @@ class Queue(NamedTuple):
             if key in self.observed.elsewhere
         }
 
-    def attempts(self) -> dict[JobKey, int]:
-        """Which submissions of the missing jobs are missing."""
-        return {
-            JobKey(batch_id, info["JobIndex"]): info["attempt"]
-            for batch_id, infos in self.missing().items()
-            for info in infos
-        }
+    def stamps(self) -> dict[JobKey, Stamp]:
+        """Where the missing jobs stood when they were found missing."""
+        return {key: self.stood[key] for key in self.reasons() if key in self.stood}
 
     def reasons(self) -> dict[JobKey, Missing]:
         """Why the missing jobs among those asked for are missing."""
@@ -95,6 +103,9 @@ def read_queue(ws: Workspace, condition: str = "", *, force_poll: bool = False) 
         settle_claims(ws, record)
     except DatabaseError as error:
         log.info("cannot settle what was submitted: %s", error)  # who may only read can do without
+    stood = {
+        row.key: row.stamp for row in read_online_rows(ws.reader)
+    }  # before the look: never newer than it
     observed = look(ws, record)
     jobs = read_all_infos(ws.reader, keys)
     live = {id_: job for id_, job in record.answer.items() if job.state != ENDED}
@@ -119,6 +130,7 @@ def read_queue(ws: Workspace, condition: str = "", *, force_poll: bool = False) 
         len(live),
         record.failing_since,
         polling.notice(ws),
+        stood,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from paraschut_core.model import Ending, Event, JobInfo, JobKey, JobRow, Spawn
+from paraschut_core.model import Ending, Event, JobInfo, JobKey, JobRow, Spawn, Stamp
 
 from .job.raising import Raises
 
@@ -24,14 +24,15 @@ class JobRecord(NamedTuple):
 
 class Target(NamedTuple):
     """What an action is done to: jobs by key, whole batches, or both. `title` says it in words; `raises`
-    are resources to be raised first; `attempts` the submissions at which the jobs were seen: what was
-    submitted again since is left alone."""
+    are resources to be raised first; `stamps` where the jobs stood when the user was asked, `signatures` the
+    same of whole batches: what changed since is left alone."""
 
     title: str
     keys: tuple[JobKey, ...] = ()
     batches: tuple[int, ...] = ()
     raises: Raises = Raises()
-    attempts: Mapping[JobKey, int] = {}
+    stamps: Mapping[JobKey, Stamp] = {}
+    signatures: Mapping[int, frozenset[tuple[str, int, int]]] = {}
 
     def __bool__(self) -> bool:
         return bool(self.keys or self.batches)
@@ -41,7 +42,9 @@ class Preview(NamedTuple):
     """What an action would meet.
 
     `counts` are jobs by state, `done` of them finished, `live` known to the scheduler (in so many
-    `live_batches`), `elsewhere` in another scheduler's or user's queue, `queued` unfinished and with an id.
+    `live_batches`), `running` of these run; `elsewhere` in another scheduler's or user's queue, `queued` are
+    those that a deletion is for, `held` all that may be in a queue. `stamps` and `signatures` tell where jobs
+    and batches stood.
     `lost_spawns` are the spawns that live jobs lost, `halves` how many jobs those are. `attempt` is the
     highest attempt so far; `hints` are further lines to show; `lines` stand in place of the counts; `raises`
     is what the jobs may need more of this time.
@@ -59,9 +62,12 @@ class Preview(NamedTuple):
     live_batches: int = 0
     halves: int = 0
     lost_spawns: int = 0
-    attempts: Mapping[JobKey, int] = {}
+    stamps: Mapping[JobKey, Stamp] = {}
     lines: tuple[str, ...] = ()
     elsewhere: int = 0
+    running: int = 0
+    held: int = 0
+    signatures: Mapping[int, frozenset[tuple[str, int, int]]] = {}
 
 
 class Failure(NamedTuple):

@@ -3,12 +3,14 @@
 The dashboard, the command line and the documented functions are three faces of these.
 """
 
-from .common import NOBODY, Outcome, Report, Selection, Watcher, batch_ids
+from .common import NOBODY, Effect, Hold, Kind, Outcome, Report, Selection, Watcher, batch_ids, by_message
 from .fields import (
     CHUNK,
+    GUARDED,
     NESTED,
     PROTECTED,
     boost,
+    change,
     changes_of,
     edit,
     mark_collected,
@@ -19,30 +21,52 @@ from .fields import (
     undo,
 )
 from .looking import Preview, preview
+from .protection import Held, Protection, protect, protect_batches
 from .queue import qdel
-from .remove import clean_files, remove_batches, remove_batches_by_state
+from .remove import (
+    Cleaned,
+    batches_in_states,
+    clean_files,
+    clean_folders,
+    remove_batches,
+    remove_batches_by_state,
+    signatures,
+)
 from .submit import Plan, plan_next, resubmit, submit_batch, submit_batches, submit_next, submit_now
 
 __all__ = [
     "CHUNK",
+    "GUARDED",
     "NESTED",
     "NOBODY",
     "PROTECTED",
+    "Cleaned",
+    "Effect",
+    "Held",
+    "Hold",
+    "Kind",
     "Outcome",
     "Plan",
     "Preview",
+    "Protection",
     "Report",
     "Selection",
     "Watcher",
     "batch_ids",
+    "batches_in_states",
     "boost",
+    "by_message",
+    "change",
     "changes_of",
     "clean_files",
+    "clean_folders",
     "edit",
     "mark_collected",
     "parse_field",
     "plan_next",
     "preview",
+    "protect",
+    "protect_batches",
     "qdel",
     "remove_batches",
     "remove_batches_by_state",
@@ -50,6 +74,7 @@ __all__ = [
     "reset_missing",
     "resubmit",
     "set_fields",
+    "signatures",
     "submit_batch",
     "submit_batches",
     "submit_next",

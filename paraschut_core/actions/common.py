@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
+from enum import Enum
 from typing import NamedTuple
 
 from ..db.filters import matching_keys
 from ..db.history import add_action
 from ..db.jobs import checked_id, read_keys, require_batch
+from ..db.submitting import Refusal, Refused
 from ..identity import queue_name
 from ..model import BatchJobs, JobKey
 from ..submission import Progress
+from ..text import spans
 from ..workspace import Workspace
 
 
@@ -32,18 +36,68 @@ class Selection(NamedTuple):
         return sorted(set(keys))
 
 
-class Outcome(NamedTuple):
-    """What became of one job.
+class Kind(Enum):
+    """What became of one job in an action."""
 
-    `left`: it was left alone because the action is not for such a job (it is complete, say), which is not
-    a failure. `processes` are those submitted for it: several for a job that multiplied itself.
+    DONE = "done"
+    SKIPPED = "left alone"
+    FAILED = "failed"
+
+
+class Effect(Enum):
+    """What a deletion from the queue did to a job."""
+
+    KILLED = "killed"
+    UNQUEUED = "unqueued"
+
+
+class Hold(Enum):
+    """Why a job is not to be touched."""
+
+    RUNNING = "it runs"
+    QUEUED = "it waits in the queue"
+    SUBMITTING = "it is being submitted and has no id yet"
+    UNSEEN = "the queue does not show it, and not for long enough to prove anything"
+    BY_HAND = "it was started by hand, and no queue knows of it"
+    ELSEWHERE = "it is in a queue of which nothing can be said here"
+    SILENT = "the scheduler does not answer"
+    CHANGED = "it changed after it was looked at"
+
+
+IN_QUEUE = frozenset({Hold.RUNNING, Hold.QUEUED})
+"""What the scheduler shows."""
+
+
+class Outcome(NamedTuple):
+    """What became of one job; `message` is for people.
+
+    It is skipped where the action is not for such a job (it is complete, say), which is no failure.
+    `processes` are those submitted for it: several for a job that multiplied itself. `effect` is what a
+    deletion did to it; `hold` says that it may run, and was left alone for that.
     """
 
     key: JobKey
-    ok: bool
+    kind: Kind
     message: str = ""
-    left: bool = False
     processes: int = 1
+    effect: Effect | None = None
+    hold: Hold | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.kind is Kind.DONE
+
+    @property
+    def left(self) -> bool:
+        return self.kind is Kind.SKIPPED
+
+
+def outcome_of(key: JobKey, refusal: Refusal | None) -> Outcome:
+    """What a change of fields came to."""
+    if refusal is None:
+        return Outcome(key, Kind.DONE)
+    skipped = refusal.code in (Refused.SPARED, Refused.CHANGED)
+    return Outcome(key, Kind.SKIPPED if skipped else Kind.FAILED, refusal.words)
 
 
 class Report(NamedTuple):
@@ -61,12 +115,17 @@ class Report(NamedTuple):
     @property
     def failed(self) -> list[Outcome]:
         """What did not work."""
-        return [outcome for outcome in self.outcomes if not outcome.ok and not outcome.left]
+        return [outcome for outcome in self.outcomes if outcome.kind is Kind.FAILED]
 
     @property
     def left(self) -> list[Outcome]:
         """What was left alone."""
         return [outcome for outcome in self.outcomes if outcome.left]
+
+    def effects(self) -> dict[Effect, int]:
+        """How many jobs a deletion killed, and how many it took out of the queue before they ran."""
+        counted = Counter(outcome.effect for outcome in self.outcomes if outcome.ok)
+        return {effect: counted[effect] for effect in Effect if counted[effect]}
 
 
 class Watcher(NamedTuple):
@@ -104,3 +163,11 @@ def batch_ids(value: int | str | Iterable[int | str] | BatchJobs) -> list[int]:
     if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
         return [checked_id(item) for item in value]
     return [checked_id(value)]
+
+
+def by_message(outcomes: Iterable[Outcome]) -> list[str]:
+    """Outcomes as lines `BATCH: JOBS: message`, jobs of one message together."""
+    groups: dict[tuple[int, str], list[int]] = {}
+    for outcome in outcomes:
+        groups.setdefault((outcome.key.batch_id, outcome.message), []).append(outcome.key.job_index)
+    return [f"{batch} {spans(jobs)}: {message}" for (batch, message), jobs in groups.items()]

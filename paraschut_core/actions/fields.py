@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..db.history import add_action, last_undoable, read_actions, set_action_jobs
 from ..db.history import undo as undo_action
-from ..db.jobs import OWN_FIELDS, SPAWN_FIELDS, read_rows, require_unchanged
+from ..db.jobs import OWN_FIELDS, SPAWN_FIELDS, read_info, read_rows, require_unchanged
 from ..db.submitting import change_fields
 from ..errors import DatabaseError, UsageError
-from ..folders import clean_job_folder
+from ..folders import job_folder, remove_whole, set_aside
 from ..identity import same_user
-from ..model import COLLECTED, COMPLETE, INIT, JobInfo, JobKey
+from ..model import COLLECTED, COMPLETE, INIT, JobInfo, JobKey, Stamp
 from ..workspace import Workspace
-from .common import NOBODY, Outcome, Report, Selection, Watcher
-from .held import held_jobs
+from .common import NOBODY, Kind, Outcome, Report, Selection, Watcher, outcome_of
+from .protection import protect
+
+log = logging.getLogger(__name__)
 
 Fields = Mapping[str, Any] | Callable[[JobInfo], Mapping[str, Any]]
 """New values, or what makes them from a job's metadata."""
@@ -74,6 +77,10 @@ def changes_of(info: JobInfo, fields: Mapping[str, Any]) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------ fields
 
 
+GUARDED = ("state", "submit_id", "ClusterID")
+"""Fields by which a job that runs is known: of one that is in a queue they are not set."""
+
+
 def set_fields(
     ws: Workspace,
     keys: Sequence[JobKey],
@@ -83,16 +90,21 @@ def set_fields(
     verb: str = "set",
     command: str = "",
     watcher: Watcher = NOBODY,
-    attempts: Mapping[JobKey, int] | None = None,
+    seen: Mapping[JobKey, Stamp] | None = None,
+    strictly: bool = True,
+    also: Callable[[JobKey], None] | None = None,
 ) -> Report:
     """Sets fields of jobs, except of those where a field has one of the values of `unless`.
 
-    A database that fails after the first jobs are done ends it: what is done is told all the same.
+    What may be in a queue is for the caller to ask about (`change`, `reset`). A database that fails after
+    the first jobs are done ends it: what is done is told all the same.
 
     Args:
         fields: the new values, or what makes them from a job's metadata.
         verb, command: for the action history; the command is the equivalent command line.
-        attempts: leave jobs alone that are at another submission by now.
+        seen: leave jobs alone that do not stand there any more.
+        strictly: else a job of `seen` need only be at the same submission.
+        also: called inside the transaction for each job that was changed.
 
     Raises:
         UsageError: a field that nobody can set, or a value that it cannot have.
@@ -111,14 +123,24 @@ def set_fields(
                 number = action or add_action(tx, verb, 0, command or verb, can_undo=True)
                 made = []
                 for key in keys[start : start + CHUNK]:
-                    attempt = attempts.get(key) if attempts else None
-                    why = change_fields(tx, key, fields, unless, why=verb, action=number, attempt=attempt)
-                    made.append(Outcome(key, not why, why, left=_is_spared(why, unless)))
+                    refusal = change_fields(
+                        tx,
+                        key,
+                        fields,
+                        unless,
+                        why=verb,
+                        action=number,
+                        seen=seen.get(key) if seen else None,
+                        strictly=strictly,
+                    )
+                    made.append(outcome_of(key, refusal))
+                    if refusal is None and also is not None:
+                        also(key)
                 set_action_jobs(tx, number, sum(1 for outcome in (*outcomes, *made) if outcome.ok))
         except DatabaseError as error:
             if not outcomes:
                 raise
-            outcomes += [Outcome(key, False, str(error)) for key in keys[start:]]
+            outcomes += [Outcome(key, Kind.FAILED, str(error)) for key in keys[start:]]
             break
         action = number
         outcomes += made
@@ -126,24 +148,93 @@ def set_fields(
     return Report(verb, outcomes, action)
 
 
+def change(
+    ws: Workspace,
+    keys: Sequence[JobKey],
+    fields: Mapping[str, Any],
+    unless: Mapping[str, Sequence[Any]],
+    *,
+    force: bool = False,
+    own: JobKey | None = None,
+    command: str = "",
+    watcher: Watcher = NOBODY,
+    shown: Mapping[JobKey, Stamp] | None = None,
+) -> Report:
+    """Sets fields as a user asks for it: `resources.mem` for one entry; state=init is a reset.
+
+    Jobs that are in a queue, or may be, keep what they are known by (GUARDED) unless `force`.
+
+    Args:
+        own: the job that asks this for itself; it may set its own state, but cannot reset itself.
+        shown: where the jobs stood when the user was asked.
+    """
+    reset_too = fields.get("state") == INIT
+    report, held = _guarded(
+        ws,
+        keys,
+        lambda info: changes_of(info, fields),
+        unless,
+        guard=not force and any(name in fields for name in GUARDED),
+        exempt=None if reset_too else own,
+        shown=shown,
+        verb="reset" if reset_too else "set",
+        command=command,
+        watcher=watcher,
+    )
+    return report._replace(outcomes=[*report.outcomes, *held])
+
+
+def _guarded(
+    ws: Workspace,
+    keys: Sequence[JobKey],
+    fields: Fields,
+    unless: Mapping[str, Sequence[Any]],
+    *,
+    guard: bool,
+    shown: Mapping[JobKey, Stamp] | None,
+    verb: str,
+    command: str,
+    watcher: Watcher,
+    exempt: JobKey | None = None,
+) -> tuple[Report, list[Outcome]]:
+    """`set_fields`, but for those that the guard holds; what it held comes second."""
+    if not guard:
+        seen = shown or {}
+        return set_fields(
+            ws, keys, fields, unless, verb=verb, command=command, watcher=watcher, seen=seen, strictly=False
+        ), []
+    protection = protect(ws, keys, shown)
+    held = {key: held for key, held in protection.held.items() if key != exempt}
+    report = set_fields(
+        ws,
+        [key for key in keys if key not in held],
+        fields,
+        unless,
+        verb=verb,
+        command=command,
+        watcher=watcher,
+        seen={key: stamp for key, stamp in protection.stamps.items() if key != exempt},
+    )
+    return report, [Outcome(key, Kind.SKIPPED, why.words, hold=why.code) for key, why in held.items()]
+
+
 def edit(ws: Workspace, key: JobKey, rev: int, fields: Fields, *, command: str = "") -> Report:
     """Sets fields of one job if nobody has changed it since it was read, at its revision `rev`.
 
     Raises:
         ConflictError: somebody has, and the message says who; nothing was written.
-        UsageError: a value that a field cannot have.
+        UsageError: a value that a field cannot have, or that a job in a queue must keep.
     """
+    new = fields(read_info(ws.reader, key)) if callable(fields) else fields
+    if any(name in new for name in GUARDED) and (held := protect(ws, [key]).held.get(key)):
+        raise UsageError(f"Job {key} was not changed: {held.words}")
     with ws.db.transaction() as tx:
         require_unchanged(tx, key, rev)
         action = add_action(tx, "set", 1, command or "set", can_undo=True)
-        why = change_fields(tx, key, fields, {}, why="set", action=action)
-        if why:
-            raise UsageError(f"Job {key} was not changed: {why}")
-    return Report("set", [Outcome(key, True)], action)
-
-
-def _is_spared(why: str, unless: Mapping[str, Sequence[Any]]) -> bool:
-    return any(why.startswith(f"{field} is ") for field in unless)
+        refusal = change_fields(tx, key, fields, {}, why="set", action=action)
+        if refusal is not None:
+            raise UsageError(f"Job {key} was not changed: {refusal.words}")
+    return Report("set", [Outcome(key, Kind.DONE)], action)
 
 
 def reset(
@@ -153,7 +244,7 @@ def reset(
     force: bool = False,
     command: str = "",
     watcher: Watcher = NOBODY,
-    attempts: Mapping[JobKey, int] | None = None,
+    shown: Mapping[JobKey, Stamp] | None = None,
     verb: str = "reset",
     fields: Fields | None = None,
 ) -> Report:
@@ -163,24 +254,22 @@ def reset(
     does not answer, or while another executor or user would have to be asked, are left alone unless `force`.
 
     Args:
-        attempts: leave jobs alone that are at another submission by now.
+        shown: where the jobs stood when the user was asked: what changed since is left alone.
         verb: what the history calls it, where it is a part of another action.
         fields: what else to set; it must set the state as well.
     """
-    keys = selection.resolve(ws)
-    held = {} if force else held_jobs(ws, keys)
-    report = set_fields(
+    report, held = _guarded(
         ws,
-        [key for key in keys if key not in held],
+        selection.resolve(ws),
         fields or {"state": INIT},
         {} if force else PROTECTED,
+        guard=not force,
+        shown=shown,
         verb=verb,
         command=command,
         watcher=watcher,
-        attempts=attempts,
     )
-    kept = [Outcome(key, False, why, left=True) for key, why in held.items()]
-    return report._replace(outcomes=[*report.outcomes, *kept])
+    return report._replace(outcomes=[*report.outcomes, *held])
 
 
 def boost(
@@ -203,7 +292,7 @@ def mark_collected(
 ) -> Report:
     """Marks complete jobs as collected; others are left alone."""
     keys = selection.resolve(ws)
-    complete = {row.key for row in read_rows(ws.reader, keys) if row.state == COMPLETE}
+    complete = {row.key: row.stamp for row in read_rows(ws.reader, keys) if row.state == COMPLETE}
     report = set_fields(
         ws,
         [key for key in keys if key in complete],
@@ -212,8 +301,9 @@ def mark_collected(
         verb="collect",
         command=command,
         watcher=watcher,
+        seen=complete,
     )
-    others = [Outcome(key, False, "not complete", left=True) for key in keys if key not in complete]
+    others = [Outcome(key, Kind.SKIPPED, "not complete") for key in keys if key not in complete]
     return report._replace(outcomes=[*report.outcomes, *others])
 
 
@@ -237,21 +327,31 @@ def undo(ws: Workspace, action_id: int | None = None) -> Report:
     with ws.db.transaction() as tx:
         restored, refused = undo_action(tx, action)
         add_action(tx, f"undo of {action.verb}", len(restored), f"undo {action.id}", can_undo=False)
-    outcomes = [Outcome(key, True) for key in restored]
-    outcomes += [Outcome(key, False, why) for key, why in refused]
+    outcomes = [Outcome(key, Kind.DONE) for key in restored]
+    outcomes += [Outcome(key, Kind.FAILED, why) for key, why in refused]
     return Report(f"undo of {action.verb}", outcomes)
 
 
-def reset_missing(
-    ws: Workspace, keys: Iterable[JobKey], attempts: Mapping[JobKey, int] | None = None
-) -> Report:
-    """Puts missing jobs back to `init` and clears their temporary folders.
+def reset_missing(ws: Workspace, missing: Mapping[JobKey, Stamp]) -> Report:
+    """Puts missing jobs back to `init` and removes their temporary folders.
 
     Args:
-        attempts: the submissions that were found missing; jobs at another one by now are left alone.
+        missing: where the jobs stood when they were found missing: what changed since is left alone.
     """
-    report = set_fields(ws, list(keys), {"state": INIT}, PROTECTED, verb="reset", attempts=attempts)
-    for outcome in report.outcomes:
-        if outcome.ok:
-            clean_job_folder(ws, outcome.key)
+    aside: list[tuple[str, str]] = []
+
+    def clear(key: JobKey) -> None:
+        # Inside the transaction: nobody can submit the job again, and run it there, before that is done.
+        folder = job_folder(ws, key)
+        if folder and (renamed := set_aside(folder)):
+            aside.append((renamed, folder))
+
+    try:
+        report = set_fields(
+            ws, list(missing), {"state": INIT}, PROTECTED, verb="reset", seen=missing, also=clear
+        )
+    finally:
+        for renamed, _ in aside:
+            if problem := remove_whole(renamed):
+                log.warning("%s", problem)
     return report

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from .. import polling
-from ..db.jobs import read_rows
-from ..model import DONE_STATES, SPAWN, JobKey
+from ..model import SPAWN, JobKey, Stamp
 from ..observation import look
 from ..spawns import count_lost
 from ..workspace import Workspace
-from .common import Selection
+from .common import IN_QUEUE, Hold, Selection
+from .protection import protect
 
 
 class Preview(NamedTuple):
     """What an action would touch: jobs by state, how many are live or missing, and why those are.
 
-    `queued` are the unfinished jobs with an id, which a deletion is for. `attempts` tells at which
-    submission each job was seen, so that what somebody submits meanwhile can be left alone. `lost_spawns`
+    `queued` are the jobs that a deletion is for, `held` how many there are by each reason not to touch them.
+    `stamps` tells where each job stood, so that what changes meanwhile can be left alone. `lost_spawns`
     are, per live job that multiplied itself, the spawns of it that are lost. `live_batches` have live
     jobs; `elsewhere` are the jobs of which only another executor or user could tell.
     """
@@ -30,7 +31,8 @@ class Preview(NamedTuple):
     reasons: dict[str, int]
     highest_attempt: int
     queued: int
-    attempts: Mapping[JobKey, int]
+    held: Mapping[Hold, int]
+    stamps: Mapping[JobKey, Stamp]
     lost_spawns: Mapping[JobKey, int]
     live_batches: frozenset[int]
     elsewhere: int
@@ -39,17 +41,15 @@ class Preview(NamedTuple):
 def preview(ws: Workspace, selection: Selection) -> Preview:
     """Counts the jobs that are selected, as the confirm dialog shows them."""
     keys = selection.resolve(ws)
+    protection = protect(ws, keys)
     record = polling.ask(ws)
     observed = look(ws, record)
     states: dict[str, int] = {}
-    highest = queued = 0
-    attempts: dict[JobKey, int] = {}
+    highest = 0
     lost_spawns: dict[JobKey, int] = {}
-    for row in read_rows(ws.reader, keys):
+    for row in protection.rows.values():
         states[row.state] = states.get(row.state, 0) + 1
         highest = max(highest, row.attempt)
-        attempts[row.key] = row.attempt
-        queued += row.state not in DONE_STATES and (bool(row.submit_id or row.cluster_id))
         if row.state == SPAWN and row.key in observed.live:
             lost = count_lost(ws, row.key, record)
             if lost:
@@ -59,17 +59,19 @@ def preview(ws: Workspace, selection: Selection) -> Preview:
     for key in chosen & observed.missing.keys():
         reason = observed.missing[key].reason
         reasons[reason] = reasons.get(reason, 0) + 1
-    live = chosen & observed.live.keys()
+    live = {key for key, held in protection.held.items() if held.code in IN_QUEUE}
+    codes = Counter(held.code for held in protection.held.values())
     return Preview(
-        keys,
-        states,
-        len(live),
-        sum(reasons.values()),
-        reasons,
-        highest,
-        queued,
-        attempts,
-        lost_spawns,
-        frozenset(key.batch_id for key in live),
-        len(chosen & observed.elsewhere.keys()),
+        keys=keys,
+        states=states,
+        live=len(live),
+        missing=sum(reasons.values()),
+        reasons=reasons,
+        highest_attempt=highest,
+        queued=sum(codes[code] for code in (*IN_QUEUE, Hold.UNSEEN, Hold.SILENT)),
+        held=dict(codes),
+        stamps=protection.stamps,
+        lost_spawns=lost_spawns,
+        live_batches=frozenset(key.batch_id for key in live),
+        elsewhere=codes[Hold.ELSEWHERE],
     )

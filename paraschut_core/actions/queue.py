@@ -5,51 +5,64 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .. import polling
-from ..db.jobs import read_infos, read_rows
+from ..db.jobs import read_infos
 from ..db.spawns import read_spawns
 from ..errors import SchedulerError
-from ..model import COMPLETE, DONE_STATES, INIT, SPAWN, Deleted, JobInfo, JobKey, JobRow, Spawn
+from ..model import COMPLETE, DONE_STATES, INIT, SPAWN, Deleted, JobInfo, JobKey, JobRow, Spawn, Stamp
 from ..observation import other_queue
 from ..workspace import Workspace
-from .common import NOBODY, Outcome, Report, Selection, Watcher, out_of_sight
+from .common import NOBODY, Effect, Hold, Kind, Outcome, Report, Selection, Watcher, out_of_sight
 from .fields import CHUNK, PROTECTED, set_fields
+from .protection import Held, protect
 
-_NOT_QUEUED = ("it is complete", "it is collected", "it is not in the queue")
-"""Why jobs are left alone by a deletion without anything being wrong."""
+_NOT_QUEUED = "it is not in the queue"
 
 
-def qdel(ws: Workspace, selection: Selection, *, command: str = "", watcher: Watcher = NOBODY) -> Report:
-    """Deletes jobs from the scheduler's queue; those that are gone from it go back to `init`.
+def qdel(
+    ws: Workspace,
+    selection: Selection,
+    *,
+    command: str = "",
+    watcher: Watcher = NOBODY,
+    shown: Mapping[JobKey, Stamp] | None = None,
+) -> Report:
+    """Deletes jobs from the scheduler's queue; those that were in it go back to `init`.
+
+    What is not in the queue, a job that failed say, is left as it is.
+
+    Args:
+        shown: where the jobs stood when the user was asked: what was submitted again since is left alone.
 
     Raises:
         SchedulerError: the scheduler cannot be asked at all; nothing changed.
     """
     outcomes: list[Outcome] = []
-    ids: dict[str, JobInfo] = {}
     wanted: dict[JobKey, list[str]] = {}
-    attempts: dict[JobKey, int] = {}
+    ids: dict[str, JobInfo] = {}
     keys = selection.resolve(ws)
-    rows = {row.key: row for row in read_rows(ws.reader, keys)}
+    protection = protect(ws, keys, shown, strictly=False)
     record = polling.ask(ws)
     for info in read_infos(ws.reader, keys):
         key = JobKey(info["BatchID"], info["JobIndex"])
-        submissions = _submissions(ws, rows[key]) if key in rows else []
+        row, held = protection.rows.get(key), protection.held.get(key)
+        submissions = _submissions(ws, row) if row is not None else []
         others = set(filter(None, (other_queue(ws, s.claimed_by, s.executor) for s in submissions)))
         named = sorted({i for s in submissions for i in polling.keys_of(ws, s)})
         tokens = {s.token for s in submissions if s.token}
         # An id that another job has by now is not ours to delete: ours is over.
         strange = {i for i in named if i in record.answer and polling.is_strange(record.answer[i], tokens)}
-        own = [i for i in named if i not in strange]
-        if info["state"] not in DONE_STATES and others:
-            outcomes.append(Outcome(key, False, f"{out_of_sight(ws, min(others))}: delete it there"))
-            continue
-        if info["state"] in DONE_STATES or not named:
-            why = _no_id(info)
-            outcomes.append(Outcome(key, False, why, left=why in _NOT_QUEUED))
-            continue
-        wanted[key] = own
-        attempts[key] = info["attempt"]
-        ids.update(dict.fromkeys(own, info))
+        if held is None:
+            why = f"it is {info['state']}" if info["state"] in DONE_STATES else _NOT_QUEUED
+            outcomes.append(Outcome(key, Kind.SKIPPED, why))
+        elif held.code is Hold.CHANGED:
+            outcomes.append(Outcome(key, Kind.SKIPPED, held.words))
+        elif others:
+            outcomes.append(Outcome(key, Kind.FAILED, f"{out_of_sight(ws, min(others))}: delete it there"))
+        elif held.code is Hold.ELSEWHERE or not named:
+            outcomes.append(Outcome(key, Kind.FAILED, held.words))
+        else:
+            wanted[key] = [i for i in named if i not in strange]
+            ids.update(dict.fromkeys(wanted[key], info))
     deleted = _delete_in_chunks(ws, ids, watcher)
     gone: list[JobKey] = []
     for key, own in wanted.items():
@@ -59,27 +72,37 @@ def qdel(ws: Workspace, selection: Selection, *, command: str = "", watcher: Wat
             if i not in deleted or not deleted[i].gone
         ]
         if errors:
-            outcomes.append(Outcome(key, False, errors[0]))
+            outcomes.append(Outcome(key, Kind.FAILED, errors[0]))
         else:
             gone.append(key)
     # Not to be stopped: what was deleted must be put down.
-    report = set_fields(ws, gone, {"state": INIT}, PROTECTED, verb="qdel", command=command, attempts=attempts)
-    done = [o if o.ok else o._replace(message=f"{o.message}: it was over before") for o in report.outcomes]
+    report = set_fields(
+        ws,
+        gone,
+        {"state": INIT},
+        {"state": (*PROTECTED["state"], INIT)},
+        verb="qdel",
+        command=command,
+        seen=protection.stamps,
+        strictly=False,
+    )
+    done = [
+        o._replace(effect=_effect(protection.held[o.key]))
+        if o.ok
+        else o._replace(message=f"{o.message}: it was over before")
+        for o in report.outcomes
+    ]
     return Report("qdel", [*outcomes, *done], report.action, watcher.cancelled())
+
+
+def _effect(held: Held) -> Effect:
+    return Effect.KILLED if held.code is Hold.RUNNING else Effect.UNQUEUED
 
 
 def _submissions(ws: Workspace, row: JobRow) -> list[JobRow | Spawn]:
     """What of a job may be in a queue: its own submission, and those of its unfinished spawns."""
     spawns = read_spawns(ws.reader, row.key) if row.state == SPAWN else []
     return [row, *(spawn for spawn in spawns if spawn.state != COMPLETE)]
-
-
-def _no_id(info: JobInfo) -> str:
-    if info["state"] in DONE_STATES:
-        return f"it is {info['state']}"
-    if info["state"] == "submit":
-        return "it is being submitted and has no id yet: try again in a moment"
-    return "it is not in the queue"
 
 
 def _delete_in_chunks(ws: Workspace, ids: Mapping[str, JobInfo], watcher: Watcher) -> dict[str, Deleted]:

@@ -13,12 +13,12 @@ from ..db.history import close_action
 from ..db.jobs import read_keys_of_priority, read_rows, require_batch
 from ..db.spawns import read_spawns
 from ..errors import DatabaseError, ParaschutError
-from ..model import INIT, SPAWN, JobInfo, JobKey, Priority
+from ..model import INIT, SPAWN, JobInfo, JobKey, Priority, Stamp
 from ..priority import batch_priority, submittable
 from ..spawns import resubmit as resubmit_spawns
 from ..submission import SubmitReport, count_in_queue, read_max_jobs, submit_keys
 from ..workspace import Workspace
-from .common import NOBODY, Outcome, Report, Selection, Watcher, note
+from .common import NOBODY, Kind, Outcome, Report, Selection, Watcher, note
 from .fields import reset
 
 log = logging.getLogger(__name__)
@@ -126,12 +126,12 @@ def submit_now(
     ready = [key for key in keys if key in rows and rows[key].state == INIT]
     outcomes = [_told(outcome) for outcome in _submit(ws, ready, watcher)]
     for key in _taken(ws, ready, outcomes):
-        outcomes.append(Outcome(key, False, TAKEN, left=True))
+        outcomes.append(Outcome(key, Kind.SKIPPED, TAKEN))
     for key in keys:
         if key not in rows:
-            outcomes.append(Outcome(key, False, "not in the index"))
+            outcomes.append(Outcome(key, Kind.FAILED, "not in the index"))
         elif rows[key].state != INIT:
-            outcomes.append(Outcome(key, False, f"already in state {rows[key].state}", left=True))
+            outcomes.append(Outcome(key, Kind.SKIPPED, f"already in state {rows[key].state}"))
     report = Report("submit", outcomes, stopped=watcher.cancelled())
     note(ws, "submit", report.done, command)
     return report
@@ -149,7 +149,9 @@ def _taken(ws: Workspace, keys: Iterable[JobKey], outcomes: Iterable[Outcome]) -
 
 
 def _told(outcome: submission.Outcome) -> Outcome:
-    return Outcome(outcome.key, outcome.id is not None, outcome.id or outcome.error)
+    if outcome.id is None:
+        return Outcome(outcome.key, Kind.FAILED, outcome.error)
+    return Outcome(outcome.key, Kind.DONE, outcome.id)
 
 
 # ------------------------------------------------------------------------------------ resubmit
@@ -163,7 +165,7 @@ def resubmit(
     resources: Mapping[JobKey, Mapping[str, Any]] | None = None,
     command: str = "",
     watcher: Watcher = NOBODY,
-    attempts: Mapping[JobKey, int] | None = None,
+    shown: Mapping[JobKey, Stamp] | None = None,
 ) -> Report:
     """Resets jobs and submits them at once; of spawn jobs, only the missing spawns unless `force`.
 
@@ -172,7 +174,7 @@ def resubmit(
     Args:
         resources: new values for single jobs (more memory after "out of memory", say), merged into
             what they have.
-        attempts: leave jobs alone that are at another submission by now.
+        shown: where the jobs stood when the user was asked: what changed since is left alone.
     """
     keys = selection.resolve(ws)
     rows = {} if force else {row.key: row for row in read_rows(ws.reader, keys)}
@@ -192,7 +194,7 @@ def resubmit(
         force=force,
         command=command,
         watcher=watcher,
-        attempts=attempts,
+        shown=shown,
         verb="resubmit",
         fields=fields,
     )
@@ -200,11 +202,11 @@ def resubmit(
     ready = [outcome.key for outcome in was_reset.outcomes if outcome.ok]
     outcomes += [outcome for outcome in was_reset.outcomes if not outcome.ok]
     made, why = _submit_reset(ws, ready, watcher)
-    made += [Outcome(key, True, TAKEN) for key in _taken(ws, ready, made)]
+    made += [Outcome(key, Kind.DONE, TAKEN) for key in _taken(ws, ready, made)]
     tried = {outcome.key for outcome in made}
     untried = [key for key in ready if key not in tried]
     outcomes += made
-    outcomes += [Outcome(key, False, f"reset, but not submitted: {why}") for key in untried]
+    outcomes += [Outcome(key, Kind.FAILED, f"reset, but not submitted: {why}") for key in untried]
     report = Report("resubmit", outcomes, was_reset.action, was_reset.stopped or watcher.cancelled())
     return report._replace(action=_close(ws, report, command, can_undo=bool(untried)))
 
@@ -236,7 +238,7 @@ def _resubmit_spawns(ws: Workspace, key: JobKey) -> Outcome:
     try:
         n = resubmit_spawns(ws, key)
     except ParaschutError as error:
-        return Outcome(key, False, str(error))
+        return Outcome(key, Kind.FAILED, str(error))
     if not n:
-        return Outcome(key, False, "none of its spawns is missing", left=True)
-    return Outcome(key, True, f"{n} spawn{'s' if n > 1 else ''} resubmitted", processes=n)
+        return Outcome(key, Kind.SKIPPED, "none of its spawns is missing")
+    return Outcome(key, Kind.DONE, f"{n} spawn{'s' if n > 1 else ''} resubmitted", processes=n)

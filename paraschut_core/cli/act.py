@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from .common import (
     ask_for_many,
     choose,
     complete_batch,
+    confirm,
     filter_option,
     json_option,
     pass_project,
@@ -26,9 +28,12 @@ from .numbers import Amount, Count
 
 if TYPE_CHECKING:
     from ..actions import Report, Selection, Watcher
+    from ..model import JobKey, Stamp
     from ..workspace import Workspace
 
-Act = Callable[["Workspace", "Selection", "Watcher"], "Report"]
+Stamps = Mapping["JobKey", "Stamp"]
+Act = Callable[["Workspace", "Selection", "Watcher", Stamps], "Report"]
+Question = Callable[["Workspace", "Selection"], str]
 
 
 def _do(
@@ -41,9 +46,18 @@ def _do(
     force: bool = False,
     yes: bool = False,
     as_json: bool = False,
+    required: bool = False,
+    question: Question | None = None,
 ) -> int:
-    """Chooses, asks if need be, acts and reports: the frame of all commands here."""
+    """Chooses, asks if need be, acts and reports: the frame of all commands here.
+
+    Args:
+        act: it is given where the jobs stood when the user was asked.
+        required: what would be asked at a terminal needs --yes where there is none.
+        question: makes a question of its own from the selection; "" asks none.
+    """
     from ..actions import Watcher
+    from ..db.jobs import read_rows
 
     with project.open() as ws:
         # Chosen once, so that what was asked about is what is done.
@@ -51,11 +65,18 @@ def _do(
         if not chosen.keys:
             output.line("no job is selected; nothing was done")
             return 0
-        if not ask_for_many(chosen, verb, force=force, yes=yes):
+        shown = {row.key: row.stamp for row in read_rows(ws.reader, chosen.keys)}
+        special = question(ws, chosen.selection) if question is not None and not yes else ""
+        agreed = (
+            confirm(special, yes, required=required)
+            if special
+            else ask_for_many(chosen, verb, force=force, yes=yes, required=required)
+        )
+        if not agreed:
             output.line("nothing was done")
             return 1
         with output.Bar(verb) as progress:
-            report = act(ws, chosen.selection, Watcher(progress))
+            report = act(ws, chosen.selection, Watcher(progress), shown)
     return show_report(report, done, explicit=chosen.explicit, as_json=as_json)
 
 
@@ -90,10 +111,13 @@ def reset(
     return _do(
         project,
         (targets, condition, missing),
-        lambda ws, selection, watcher: act(ws, selection, force=force, command=project.line, watcher=watcher),
+        lambda ws, selection, watcher, shown: act(
+            ws, selection, force=force, command=project.line, watcher=watcher, shown=shown
+        ),
         verb="reset",
         done="reset",
         force=force,
+        required=True,
         yes=yes,
         as_json=as_json,
     )
@@ -129,9 +153,17 @@ def resubmit(
 
     raised = _pairs(resources, "--resource")
 
-    def run(ws: Workspace, selection: Selection, watcher: Watcher) -> Report:
+    def run(ws: Workspace, selection: Selection, watcher: Watcher, shown: Stamps) -> Report:
         more = dict.fromkeys(selection.keys, raised) if raised else None
-        return act(ws, selection, force=force, resources=more, command=project.line, watcher=watcher)
+        return act(
+            ws,
+            selection,
+            force=force,
+            resources=more,
+            command=project.line,
+            watcher=watcher,
+            shown=shown,
+        )
 
     return _do(
         project,
@@ -140,6 +172,7 @@ def resubmit(
         verb="resubmit",
         done="resubmitted",
         force=force,
+        required=True,
         yes=yes,
         as_json=as_json,
     )
@@ -155,6 +188,9 @@ def qdel(
 ) -> int:
     """Delete jobs from the scheduler's queue; they go back to init.
 
+    Only what is in the queue: a job that failed stays as it is (reset is for
+    that). Asks first where something runs.
+
     \b
     Examples:
       paraschut qdel 20250101120000
@@ -165,12 +201,29 @@ def qdel(
     return _do(
         project,
         (targets, condition, missing),
-        lambda ws, selection, watcher: act(ws, selection, command=project.line, watcher=watcher),
+        lambda ws, selection, watcher, shown: act(
+            ws, selection, command=project.line, watcher=watcher, shown=shown
+        ),
         verb="qdel",
         done="deleted from the queue",
         yes=yes,
         as_json=as_json,
+        question=_what_runs,
     )
+
+
+def _what_runs(ws: Workspace, selection: Selection) -> str:
+    """Asks before anything is killed."""
+    from ..actions import Hold, preview
+
+    if not sys.stdin.isatty():
+        return ""  # nobody can be asked: the scheduler need not be
+    found = preview(ws, selection)
+    runs = found.held.get(Hold.RUNNING, 0)
+    if not runs:
+        return ""
+    which = "it runs and is killed" if found.queued == 1 else f"{runs:,} of them run and are killed"
+    return f"Delete {found.queued:,} jobs from the queue ({which})?"
 
 
 @click.command()
@@ -201,7 +254,7 @@ def boost(
     return _do(
         project,
         (targets, condition, missing),
-        lambda ws, selection, watcher: act(ws, selection, step, command=project.line, watcher=watcher),
+        lambda ws, selection, watcher, _: act(ws, selection, step, command=project.line, watcher=watcher),
         verb="boost",
         done=f"boosted by {step:g}",
         yes=yes,
@@ -228,7 +281,9 @@ def collect(
     return _do(
         project,
         (targets, condition, missing),
-        lambda ws, selection, watcher: mark_collected(ws, selection, command=project.line, watcher=watcher),
+        lambda ws, selection, watcher, _: mark_collected(
+            ws, selection, command=project.line, watcher=watcher
+        ),
         verb="collect",
         done="collected",
         yes=yes,
@@ -274,7 +329,7 @@ def set_(
       paraschut set 20250101120000 3-7 resources.mem=8gb
       paraschut set 20250101120000 4 state=complete --force
     """
-    from ..actions import PROTECTED, changes_of, set_fields
+    from ..actions import GUARDED, PROTECTED, change
 
     if force and unless:
         raise UsageError("--force leaves no job alone, --unless some: give one of them.")
@@ -282,15 +337,16 @@ def set_(
     kept = {name: _values(value) for name, value in _pairs(unless, "--unless").items()}
     protected: Mapping[str, Sequence[object]] = {} if force else kept or PROTECTED
 
-    def act(ws: Workspace, selection: Selection, watcher: Watcher) -> Report:
-        return set_fields(
+    def act(ws: Workspace, selection: Selection, watcher: Watcher, shown: Stamps) -> Report:
+        return change(
             ws,
             selection.keys,
-            lambda info: changes_of(info, fields),
+            fields,
             protected,
-            verb="reset" if fields.get("state") == "init" else "set",
+            force=force,
             command=project.line,
             watcher=watcher,
+            shown=shown,
         )
 
     return _do(
@@ -300,6 +356,7 @@ def set_(
         verb="set",
         done="changed",
         force=force,
+        required=force and any(name in fields for name in GUARDED),
         yes=yes,
         as_json=as_json,
     )

@@ -149,11 +149,13 @@ def read_batches(text: str) -> list[int]:
 class Chosen(NamedTuple):
     """The jobs that a command line means.
 
-    `explicit`: each was named by itself, so that one which is left alone is worth an exit code.
+    `explicit`: each was named by itself, so that one which is left alone is worth an exit code. `open`:
+    which they are was not said, but found out: those that are missing.
     """
 
     keys: tuple[JobKey, ...]
     explicit: bool = False
+    open: bool = False
 
     @property
     def selection(self) -> Selection:
@@ -230,7 +232,7 @@ def _missing(ws: Workspace, targets: Sequence[str]) -> Chosen:
         for batch_id in batches:
             require_batch(ws.reader, batch_id)
         lost = {key: why for key, why in lost.items() if key.batch_id in batches}
-    return Chosen(tuple(sorted(lost)))
+    return Chosen(tuple(sorted(lost)), open=not targets)
 
 
 def one_job(ws: Workspace, batch: str, job: str) -> JobKey:
@@ -257,13 +259,17 @@ def confirm(question: str, yes: bool, *, required: bool = False) -> bool:
     return True
 
 
-def ask_for_many(chosen: Chosen, verb: str, *, force: bool, yes: bool) -> bool:
-    """Asks before something is done to jobs of several batches, or by force."""
-    if chosen.batches <= 1 and not force:
+def ask_for_many(chosen: Chosen, verb: str, *, force: bool, yes: bool, required: bool = False) -> bool:
+    """Asks before something is done to jobs of several batches, to all that are missing, or by force.
+
+    Args:
+        required: where nobody can be asked, --yes is needed.
+    """
+    if chosen.batches <= 1 and not force and not chosen.open:
         return True
     where = f" of {chosen.batches} batches" if chosen.batches > 1 else ""
     how = ", whatever their state" if force else ""
-    return confirm(f"{verb} {len(chosen.keys):,} jobs{where}{how}?", yes)
+    return confirm(f"{verb} {len(chosen.keys):,} jobs{where}{how}?", yes, required=required)
 
 
 # ------------------------------------------------------------------------------------ reports
@@ -283,15 +289,19 @@ def show_report(report: Report, done: str, *, explicit: bool, as_json: bool = Fa
             {
                 "verb": report.verb,
                 "done": [list(o.key) for o in report.outcomes if o.ok],
+                **{effect.value: n for effect, n in report.effects().items()},
                 "left": [[*o.key, o.message] for o in left],
                 "failed": [[*o.key, o.message] for o in failed],
                 "action": report.action,
             }
         )
         return 1 if failed else 0
+    from ..actions import by_message
+
     for text in by_message(failed):
         output.line(f"not {done}: {text}")
-    counts = [f"{report.done:,} {done}"]
+    effects = ", ".join(f"{n:,} {effect.value}" for effect, n in report.effects().items())
+    counts = [f"{report.done:,} {done}" + (f" ({effects})" if effects else "")]
     counts += [f"{len(left):,} left alone ({_reasons(left)})"] if left else []
     counts += [f"{len(failed):,} failed"] if failed else []
     end = "; stopped before the rest" if report.stopped else ""
@@ -302,11 +312,3 @@ def show_report(report: Report, done: str, *, explicit: bool, as_json: bool = Fa
 
 def _reasons(outcomes: Iterable[Outcome]) -> str:
     return ", ".join(sorted({outcome.message for outcome in outcomes}))
-
-
-def by_message(outcomes: Iterable[Outcome]) -> list[str]:
-    """Outcomes as lines `BATCH: JOBS: message`, jobs of one message together."""
-    groups: dict[tuple[int, str], list[int]] = {}
-    for outcome in outcomes:
-        groups.setdefault((outcome.key.batch_id, outcome.message), []).append(outcome.key.job_index)
-    return [f"{batch} {spans(jobs)}: {message}" for (batch, message), jobs in groups.items()]

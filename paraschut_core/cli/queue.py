@@ -58,7 +58,7 @@ def queue(
         if reset_missing:
             from ..actions import reset_missing as reset
 
-            report = reset(ws, found.reasons())
+            report = reset(ws, found.stamps())
             if not as_json:
                 output.line(f"\nreset: {report.done} missing jobs")
     return 0

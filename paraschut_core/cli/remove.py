@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import click
@@ -29,7 +28,11 @@ if TYPE_CHECKING:
 @click.option(
     "--by-state", multiple=True, metavar="STATE", help="Batches all of whose jobs are in these states."
 )
-@click.option("--force", is_flag=True, help="Batches with jobs in the scheduler's queue too.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Batches with jobs in the scheduler's queue too: these are deleted from it first.",
+)
 @yes_option
 @json_option
 @pass_project
@@ -50,38 +53,34 @@ def remove(
       paraschut remove 20250101120000
       paraschut remove --by-state collected --yes
     """
-    from ..actions import remove_batches
+    from ..actions import batches_in_states, remove_batches, signatures
 
     if bool(batches) == bool(by_state):
         raise UsageError("Remove which batches? Give BATCH..., or --by-state STATE.")
+    states = {state for text in by_state for state in text.split(",")}
     with project.open() as ws:
-        wanted = _in_states(ws, by_state) if by_state else [i for text in batches for i in read_batches(text)]
+        wanted = batches_in_states(ws, states) if states else [i for t in batches for i in read_batches(t)]
         if not wanted:
             output.line("no batch is selected; nothing was removed")
             return 0
-        if not confirm(_question(ws, wanted), yes, required=True):
+        shown = signatures(ws, wanted)  # what changes until the answer comes is left
+        if not confirm(_question(ws, wanted, force), yes, required=True):
             output.line("nothing was removed")
             return 1
-        report = remove_batches(ws, wanted, force=force, command=project.line)
+        report = remove_batches(ws, wanted, force=force, command=project.line, shown=shown, states=states)
+    not_removed = [outcome for outcome in report.outcomes if not outcome.ok]
     if not as_json:
         for outcome in report.outcomes:
             if outcome.ok and outcome.message:
                 output.line(f"batch {outcome.key.batch_id}: {outcome.message}")
-        for outcome in report.failed:
+        for outcome in not_removed:
             output.line(f"not removed: batch {outcome.key.batch_id}: {outcome.message}")
         output.line(f"{report.done} batches removed")
-        return 1 if report.failed else 0
+        return 1 if not_removed else 0
     return show_report(report, "removed", explicit=True, as_json=True)
 
 
-def _in_states(ws: Workspace, states: Iterable[str]) -> list[int]:
-    from ..db.changes import read_batches as read_counters
-
-    wanted = {state for text in states for state in text.split(",")}
-    return [i for i, b in read_counters(ws.reader).items() if b.states and b.states.keys() <= wanted]
-
-
-def _question(ws: Workspace, wanted: list[int]) -> str:
+def _question(ws: Workspace, wanted: list[int], force: bool) -> str:
     """What will be lost, in one question. Raises UnknownJobError."""
     from ..db.changes import read_batches as read_counters
     from ..db.jobs import require_batch
@@ -94,9 +93,13 @@ def _question(ws: Workspace, wanted: list[int]) -> str:
         ", ..." if len(wanted) > 3 else ""
     )
     jobs = sum(batch.total for batch in found.values())
+    from ..actions import protect_batches
+
+    held = sum(len(found.held) for found in protect_batches(ws, wanted).values()) if force else 0
+    ended = f" {held:,} of them are in a queue, or may be: what is there is deleted first." if held else ""
     if len(wanted) == 1:
-        return f"Remove 1 batch ({names}) with {jobs:,} jobs and all files in its folder?"
-    return f"Remove {len(wanted)} batches ({names}) with {jobs:,} jobs and all files in their folders?"
+        return f"Remove 1 batch ({names}) with {jobs:,} jobs and all files in its folder?{ended}"
+    return f"Remove {len(wanted)} batches ({names}) with {jobs:,} jobs and all files in their folders?{ended}"
 
 
 @click.command()
@@ -121,33 +124,45 @@ def clean(
     """Remove temporary files and the jobs' temporary folders (BATCH/JOB).
 
     Of all batches, or of BATCH. Files are those that match the setting
-    temp_files, or --pattern.
+    temp_files, or --pattern. What jobs that run or wait in the queue may need
+    is left: their folders, and the files of their batches. Asks first; where
+    nobody can be asked, --yes is needed.
 
     \b
     Examples:
       paraschut clean
       paraschut clean 20250101120000 --files --pattern '*.tmp'
     """
-    from ..actions import clean_files
+    from ..actions import Cleaned, clean_files, clean_folders
     from ..db.changes import read_batches as read_counters
     from ..db.jobs import require_batch
-    from ..folders import clean_temp_folders
 
     both = not (files or folders)
     with project.open() as ws:
         wanted = [i for text in batches for i in read_batches(text)] or list(read_counters(ws.reader))
         for batch_id in wanted:
             require_batch(ws.reader, batch_id)
-        if len(wanted) > 1 and not confirm(f"Clean the folders of {len(wanted)} batches?", yes):
+        of = f"{len(wanted)} batches" if len(wanted) != 1 else f"batch {wanted[0]}"
+        what = " and ".join(
+            [
+                *(["temporary files"] if files or both else []),
+                *(["the jobs' folders"] if folders or both else []),
+            ]
+        )
+        if not confirm(f"Remove {what} of {of}?", yes, required=True):
             output.line("nothing was removed")
             return 1
         globs = patterns or ws.settings.temp_files
-        counts = clean_files(ws, globs, wanted, command=project.line) if files or both else {}
-        removed = clean_temp_folders(ws, wanted) if folders or both else []
+        nothing = Cleaned({}, [], {})
+        one = clean_files(ws, globs, wanted, command=project.line) if files or both else nothing
+        other = clean_folders(ws, wanted, command=project.line) if folders or both else nothing
+    left = [*one.left_alone(), *other.left_alone()]
     if as_json:
-        output.dump({"files": counts, "folders": removed})
-    else:
-        output.line(f"{sum(counts.values()):,} files and {len(removed):,} folders removed")
+        output.dump({"files": one.files, "folders": other.folders, "left": left})
+        return 0
+    for text in left:
+        output.line(f"left alone: {text}")
+    output.line(f"{sum(one.files.values()):,} files and {len(other.folders):,} folders removed")
     return 0
 
 

@@ -14,7 +14,6 @@ from . import complain, output
 from .common import (
     TARGETS,
     Project,
-    by_message,
     choose,
     complete_batch,
     filter_option,
@@ -192,7 +191,7 @@ def _show(report: SubmitReport, as_json: bool) -> int:
 
 
 def _submit_batches(project: Project, batches: str, max_jobs: int | None, as_json: bool) -> int:
-    from ..actions import Watcher, submit_batches
+    from ..actions import Watcher, by_message, submit_batches
 
     most = math.inf if max_jobs is None else max_jobs
     with project.open() as ws, output.Bar("submitting") as progress:

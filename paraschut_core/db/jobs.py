@@ -646,6 +646,14 @@ def _clock(at: float) -> str:
 # ------------------------------------------------------------------------------------ remove
 
 
+def batch_signature(db: Database | Transaction, batch_id: int) -> frozenset[tuple[str, int, int]]:
+    """Where a batch's jobs stand, in few numbers: state, jobs, submissions. Edits of other fields leave it
+    as it is."""
+    sql = "SELECT state, count(*), sum(attempt) FROM job WHERE BatchID = ? GROUP BY state"
+    rows = db.rows(sql, (batch_id,)) if isinstance(db, Database) else db.connection.execute(sql, (batch_id,))
+    return frozenset((state, jobs, attempts) for state, jobs, attempts in rows)
+
+
 def delete_batch(tx: Transaction, batch_id: int) -> int:
     """Removes a batch with its jobs, spawns and history; returns how many jobs it had."""
     require = tx.connection.execute("SELECT 1 FROM batch WHERE BatchID = ?", (batch_id,)).fetchone()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
 from typing import Any, NamedTuple
 
 from ..errors import ConflictError, StaleJobError
-from ..model import COMPLETE, DONE_STATES, INIT, RUN, SUBMIT, JobInfo, JobKey
+from ..model import COMPLETE, DONE_STATES, INIT, RUN, SUBMIT, JobInfo, JobKey, Stamp
 from .codec import decode
 from .connection import Database, Transaction
 from .history import add_event, add_events, saved_spawns
@@ -392,6 +393,22 @@ def _merged(tx: Transaction, key: JobKey, info: JobInfo, now: JobInfo) -> JobInf
 # ------------------------------------------------------------------------------------ reset and fields
 
 
+class Refused(Enum):
+    """Why a change of a job's fields left the job alone."""
+
+    UNKNOWN = "not in the index"
+    CHANGED = "it is no longer as it was seen"
+    SPARED = "a field has a value that protects it"
+    UNREADABLE = "its metadata cannot be read"
+
+
+class Refusal(NamedTuple):
+    """A job that a change left alone: the code decides, `words` are for people."""
+
+    code: Refused
+    words: str
+
+
 def change_fields(
     tx: Transaction,
     key: JobKey,
@@ -400,8 +417,9 @@ def change_fields(
     *,
     why: str,
     action: int | None,
-    attempt: int | None = None,
-) -> str:
+    seen: Stamp | None = None,
+    strictly: bool = True,
+) -> Refusal | None:
     """Sets fields of one job, whatever they were, keeping what an undo needs.
 
     A change of `state` to `init` is a reset: ids, token and spawns go, and what still runs of the job
@@ -409,27 +427,67 @@ def change_fields(
 
     Args:
         fields: the new values, or what makes them from the job's metadata.
-        attempt: leave the job alone unless this is its latest submission.
+        seen: leave the job alone unless it still stands there.
+        strictly: else it need only be at the same submission still.
 
     Returns:
-        "" if done, else why the job was left alone.
+        None if done, else why the job was left alone.
     """
     row = tx.connection.execute(
         f"SELECT {INFO_COLUMNS}, {', '.join(_KEPT)} FROM job WHERE BatchID = ? AND JobIndex = ?", key
     ).fetchone()
     if row is None:
-        return "not in the index"
+        return Refusal(Refused.UNKNOWN, "not in the index")
     info = to_info(row[: -len(_KEPT)])
     hidden = dict(zip(_KEPT, row[-len(_KEPT) :], strict=True))
-    if attempt is not None and attempt != info["attempt"]:
-        return "it was submitted again meanwhile"
+    if seen is not None:
+        now = Stamp(info["state"], info["attempt"], hidden["submitted_at"], hidden["started_at"])
+        if changed := changed_since(seen, now, strictly=strictly):
+            return Refusal(Refused.CHANGED, changed)
     for field, values in unless.items():
         if field in info and any(same(info[field], value) for value in values):
-            return f"{field} is {info[field]}"
+            return Refusal(Refused.SPARED, f"{field} is {info[field]}")
     new = fields(info) if callable(fields) else fields
     if "unreadable" in info and not new.keys() <= set(COLUMN_FIELDS):
-        return str(info["unreadable"])
-    return _apply(tx, key, info, hidden, new, why, action)
+        return Refusal(Refused.UNREADABLE, str(info["unreadable"]))
+    _apply(tx, key, info, hidden, new, why, action)
+    return None
+
+
+def changed_since(seen: Stamp, now: Stamp, *, strictly: bool = True) -> str:
+    """What became of a job since it was seen, in words; "" if it still stands there.
+
+    Args:
+        strictly: also if it only went on with the same submission.
+    """
+    if now.attempt != seen.attempt or (
+        None not in (now.submitted_at, seen.submitted_at) and now.submitted_at != seen.submitted_at
+    ):
+        return "it was submitted again meanwhile"
+    if strictly and now.state != seen.state:
+        return f"it is {now.state} by now, and was {seen.state} when it was looked at"
+    if strictly and now != seen:
+        return "it was started again meanwhile"
+    return ""
+
+
+def stamp_in(tx: Transaction, key: JobKey) -> Stamp | None:
+    """Where a job stands, read inside a transaction; None if it is not in the index."""
+    row = tx.connection.execute(
+        "SELECT state, attempt, submitted_at, started_at FROM job WHERE BatchID = ? AND JobIndex = ?", key
+    ).fetchone()
+    return None if row is None else Stamp(*row)
+
+
+def stamps_in(tx: Transaction, batch_id: int, states: Iterable[str]) -> dict[JobKey, Stamp]:
+    """Where a batch's jobs in these states stand, read inside a transaction."""
+    wanted = sorted(states)
+    rows = tx.connection.execute(
+        "SELECT JobIndex, state, attempt, submitted_at, started_at FROM job"
+        f" WHERE BatchID = ? AND state IN ({', '.join('?' * len(wanted))})",
+        (batch_id, *wanted),
+    )
+    return {JobKey(batch_id, index): Stamp(*stamp) for index, *stamp in rows}
 
 
 _KEPT = ("token", "executor", "submitted_at", "started_at")
@@ -444,7 +502,7 @@ def _apply(
     fields: Mapping[str, Any],
     why: str,
     action: int | None,
-) -> str:
+) -> None:
     reset = fields.get("state") == INIT
     new = {**info, **fields}
     if reset:
@@ -467,4 +525,3 @@ def _apply(
     if fields.keys() & {"name", "batch_type"}:
         rename_batch(tx, key.batch_id, new)
     add_event(tx, key, info["attempt"], info["state"], new["state"], why, detail, action)
-    return ""

@@ -14,7 +14,7 @@ from paraschut_core.model import DONE_STATES, INIT, JobKey
 from paraschut_core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from paraschut_core.actions import Outcome, Watcher
+    from paraschut_core.actions import Outcome, Report, Watcher
 
 from ..figures import count, plural
 from ..job.raising import Raises, propose
@@ -106,11 +106,11 @@ class Deeds:
 
         selection = actions.Selection(target.keys, target.batches)
         command = command_line(verb, target, force, value)
-        attempts = target.attempts
+        shown = target.stamps
         match verb:
             case "reset":
                 report = actions.reset(
-                    ws, selection, force=force, command=command, watcher=watcher, attempts=attempts
+                    ws, selection, force=force, command=command, watcher=watcher, shown=shown
                 )
             case "resubmit":
                 report = actions.resubmit(
@@ -120,10 +120,10 @@ class Deeds:
                     resources=target.raises.values,
                     command=command,
                     watcher=watcher,
-                    attempts=attempts,
+                    shown=shown,
                 )
             case "qdel":
-                report = actions.qdel(ws, selection, command=command, watcher=watcher)
+                report = actions.qdel(ws, selection, command=command, watcher=watcher, shown=shown)
             case "submit_these":
                 report = actions.submit_now(ws, selection, command=command, watcher=watcher)
             case "submit_batch":
@@ -131,7 +131,9 @@ class Deeds:
             case "collect":
                 report = actions.mark_collected(ws, selection, command=command, watcher=watcher)
             case "remove":
-                report = actions.remove_batches(ws, target.batches, force=force, command=command)
+                report = actions.remove_batches(
+                    ws, target.batches, force=force, command=command, shown=target.signatures
+                )
             case "undo":
                 report = actions.undo(ws, int(value) if value else None)
             case "boost":
@@ -139,22 +141,27 @@ class Deeds:
             case "edit" | "priority":
                 word = f"priority={number(value)}" if verb == "priority" else value
                 fields = dict([actions.parse_field(word)])
-                report = actions.set_fields(
+                report = actions.change(
                     ws,
                     selection.resolve(ws),
-                    lambda info: actions.changes_of(info, fields),
+                    fields,
                     {} if force else actions.PROTECTED,
-                    verb="reset" if fields.get("state") == "init" else "set",
+                    force=force,
                     command=command,
                     watcher=watcher,
+                    shown=shown,
                 )
             case "submit_next":
                 sent = actions.submit_next(ws, command=command, watcher=watcher)
-                outcomes = [actions.Outcome(o.key, o.id is not None, o.id or o.error) for o in sent.outcomes]
+                kinds = {True: actions.Kind.FAILED, False: actions.Kind.DONE}
+                outcomes = [
+                    actions.Outcome(o.key, kinds[o.id is None], o.id or o.error) for o in sent.outcomes
+                ]
                 report = actions.Report(verb, outcomes, stopped=watcher.cancelled())
             case "clean":
-                removed = actions.clean_files(ws, ws.settings.temp_files, target.batches, command=command)
-                return Verdict(sum(removed.values()), command=command)
+                cleaned = actions.clean_files(ws, ws.settings.temp_files, target.batches, command=command)
+                left = tuple(Failure(key, held.words) for key, held in cleaned.left.items())
+                return Verdict(sum(cleaned.files.values()), command=command, left=left)
             case _:
                 raise UsageError(f"There is no action {verb}.")
         return Verdict(
@@ -162,10 +169,15 @@ class Deeds:
             _told(report.failed),
             report.action is not None and (report.done > 0 or verb == "resubmit"),
             command,
-            "stopped before the rest" if report.stopped else "",
+            "stopped before the rest" if report.stopped else _effects(report),
             left=_told(report.left),
             made=_told(outcome for outcome in report.outcomes if outcome.ok),
         )
+
+
+def _effects(report: Report) -> str:
+    """What a deletion did, in words."""
+    return ", ".join(f"{count(n)} {effect.value}" for effect, n in report.effects().items())
 
 
 def _told(outcomes: Iterable[Outcome]) -> tuple[Failure, ...]:
@@ -192,8 +204,11 @@ def _jobs(ws: Workspace, target: Target, reasons: Mapping[JobKey, str]) -> Previ
         len(found.live_batches),
         len(found.lost_spawns),
         sum(found.lost_spawns.values()),
-        found.attempts,
+        found.stamps,
         elsewhere=found.elsewhere,
+        running=found.held.get(actions.Hold.RUNNING, 0),
+        held=sum(found.held.values()),
+        signatures=actions.signatures(ws, target.batches),
     )
 
 

@@ -128,8 +128,9 @@ class Acting(Targets):
                 break
             force = True  # it was asked for: ask once more
         if answer.yes:
-            attempts = answer.seen.attempts if answer.seen is not None else {}
-            chosen = target._replace(raises=answer.raises, attempts=attempts)
+            chosen = target._replace(raises=answer.raises)
+            if answer.seen is not None:
+                chosen = chosen._replace(stamps=answer.seen.stamps, signatures=answer.seen.signatures)
             await self._carry_out(verb, chosen, force, value)
 
     def _reasons(self, target: Target) -> dict[JobKey, str]:

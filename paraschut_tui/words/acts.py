@@ -128,11 +128,11 @@ def spared(act: Act, preview: Preview) -> int:
     """How many jobs it leaves alone unless forced: those that are done, of a reset also the live ones."""
     match act.name:
         case "reset":
-            return preview.done + preview.live + preview.elsewhere
+            return preview.done + preview.held
         case "resubmit":
-            return preview.done + preview.live + preview.elsewhere - preview.halves
+            return preview.done + preview.held - preview.halves
         case "remove":
-            return preview.total if preview.live else 0
+            return preview.total if preview.held else 0
     return preview.done if act.spares else 0
 
 
@@ -141,14 +141,17 @@ def sparing(act: Act, preview: Preview, force: bool) -> list[str]:
     if not act.spares or not spared(act, preview):
         return []
     if act.name == "remove":
-        held = f"{plural(preview.live, 'job')} live in the queue"
+        held = f"{plural(preview.held, 'job')} in the queue, or may be"
+        if preview.held == preview.live:
+            held = f"{plural(preview.live, 'job')} live in the queue"
         if force:
-            return [f"Also {held}: what runs goes on without anybody listening; delete (d) ends it first."]
+            return [f"Also {held}: what is in the queue is deleted first."]
         return [f"{held}: delete them first (d), or remove all the same (f)."]
     parts = [f"{count(preview.done)} done"] if preview.done else []
     live = spared(act, preview) - preview.done
     if live:
-        parts.append(f"{count(live)} {'in a queue' if preview.elsewhere else 'live in the queue'}")
+        sure = live <= preview.live
+        parts.append(f"{count(live)} {'live in the queue' if sure else 'in a queue, or may be'}")
     words = " and ".join(parts)
     if not force:
         return [f"{words}: left alone (f: them too)."]
@@ -173,6 +176,10 @@ def explanation(act: Act, preview: Preview, force: bool) -> list[str]:
             else:
                 live = "lives" if preview.halves == 1 else "live"
                 lines.append(f"Of {plural(preview.halves, 'job')} that {live} in part, the {lost} alone.")
+    if n and act.name == "qdel" and preview.running:
+        lines.append(
+            f"{plural(preview.running, 'job')} of them {'run' if preview.running > 1 else 'runs'}: killed."
+        )
     if 0 < n < preview.total:
         lines.insert(1, f"That is for {count(n)} of the {count(preview.total)} jobs.")
     return [*lines, *preview.hints, *sparing(act, preview, force)]

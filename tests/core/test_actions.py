@@ -426,7 +426,7 @@ def test_a_job_that_somebody_resubmits_after_the_look_is_left_alone(
     with project.workspace(busy) as ws:
         seen = actions.preview(ws, chosen)
         actions.resubmit(ws, chosen)
-        report = actions.resubmit(ws, chosen, force=True, attempts=seen.attempts)
+        report = actions.resubmit(ws, chosen, force=True, shown=seen.stamps)
     assert messages(report) == {4: "it was submitted again meanwhile"}
     assert project.column("attempt", 4) == 2
 

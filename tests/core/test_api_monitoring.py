@@ -219,7 +219,7 @@ def test_reset_missing_leaves_alone_what_was_submitted_again_meanwhile(
         scratch.mkdir(parents=True)
         psu.set_job_field(BATCH, 3)
         psu.submit_one_job(BATCH, 3, Executor=pipeline)
-        report = reset_missing(ws, queue.reasons(), queue.attempts())
+        report = reset_missing(ws, queue.stamps())
     assert report.outcomes[0].message == "it was submitted again meanwhile"
     assert project.states()[3] == "submit"
     assert scratch.exists()

@@ -1,0 +1,172 @@
+"""Which jobs may not be touched, and why: the one guard that every act upon jobs asks.
+
+It is asked twice. `protect` looks at the queue before anything is done. What it found free is done only if
+the job still stands where it stood then, and that is asked inside the transaction that changes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from .. import polling
+from ..db.jobs import read_keys, read_rows
+from ..db.poll import PollRecord
+from ..db.submitting import changed_since
+from ..model import (
+    DONE_STATES,
+    ENDED,
+    ENDING,
+    ONLINE_STATES,
+    RUNNING,
+    SPAWN,
+    SUBMIT,
+    JobKey,
+    JobRow,
+    LiveJob,
+    Stamp,
+)
+from ..observation import Observed, look
+from ..submission import settle_claims
+from ..workspace import Workspace
+from .common import Hold, out_of_sight
+
+
+class Held(NamedTuple):
+    """One job that is not to be touched: the code decides, `words` are for people."""
+
+    code: Hold
+    words: str
+
+
+class Protection(NamedTuple):
+    """What is known of some jobs before an act: `held` are not to be touched unless that is forced.
+
+    `stamps` tell where each of them stood, which is asked again when the act is done.
+    """
+
+    held: Mapping[JobKey, Held]
+    stamps: Mapping[JobKey, Stamp]
+    rows: Mapping[JobKey, JobRow]
+
+
+def protect(
+    ws: Workspace,
+    keys: Iterable[JobKey],
+    shown: Mapping[JobKey, Stamp] | None = None,
+    *,
+    strictly: bool = True,
+) -> Protection:
+    """Looks which of the jobs are in a queue, or may be.
+
+    What the last poll cannot know of is looked for in a new one. While the scheduler is silent, only what
+    was missing before is free.
+
+    Args:
+        shown: where the jobs stood when the user was asked: what changed since is held, too.
+        strictly: hold a job also if it only went on with the same submission since.
+    """
+    rows = {row.key: row for row in read_rows(ws.reader, keys)}
+    held: dict[JobKey, Held] = {}
+    suspects = [row for row in rows.values() if _may_be_queued(row)]
+    if suspects:
+        held.update(_held(ws, suspects))
+    for key, seen in (shown or {}).items():
+        if key in rows and (why := changed_since(seen, rows[key].stamp, strictly=strictly)):
+            held[key] = Held(Hold.CHANGED, why)
+    return Protection(held, {key: row.stamp for key, row in rows.items()}, rows)
+
+
+def protect_batches(ws: Workspace, batch_ids: Iterable[int]) -> dict[int, Protection]:
+    """The same for all jobs of batches that may be in a queue, by batch."""
+    wanted = list(batch_ids)
+    keys = [key for batch_id in wanted for key in _suspected(ws, batch_id)]
+    found = protect(ws, keys)
+    return {batch_id: _of_batch(found, batch_id) for batch_id in wanted}
+
+
+def _suspected(ws: Workspace, batch_id: int) -> list[JobKey]:
+    rows = ws.reader.rows(
+        "SELECT BatchID, JobIndex FROM job WHERE BatchID = ? AND state NOT IN ('complete', 'collected')"
+        " AND (submit_id IS NOT NULL OR ClusterID IS NOT NULL)",
+        (batch_id,),
+    )
+    online = read_keys(ws.reader, batch_id, sorted(ONLINE_STATES))
+    return sorted({*online, *(JobKey(*row) for row in rows)})
+
+
+def _of_batch(found: Protection, batch_id: int) -> Protection:
+    return Protection(
+        {key: held for key, held in found.held.items() if key.batch_id == batch_id},
+        {key: stamp for key, stamp in found.stamps.items() if key.batch_id == batch_id},
+        {key: row for key, row in found.rows.items() if key.batch_id == batch_id},
+    )
+
+
+def _may_be_queued(row: JobRow) -> bool:
+    """Whether a queue may hold the job: also one whose state somebody set to a word of their own."""
+    return row.state in ONLINE_STATES or (
+        row.state not in DONE_STATES and bool(row.submit_id or row.cluster_id)
+    )
+
+
+def _held(ws: Workspace, suspects: Sequence[JobRow]) -> dict[JobKey, Held]:
+    record = polling.ask(ws)
+    here = [row for row in suspects if polling.is_here(ws, row)]
+    if any(i not in record.absent for row in here for i in polling.keys_of(ws, row)):
+        record = polling.ask(ws, force=True)
+    observed = look(ws, record)
+    silence = _silence(ws, record)
+    held = {}
+    for row in suspects:
+        if (found := _judge(ws, row, observed, record, silence)) is not None:
+            held[row.key] = found
+    return held
+
+
+def _judge(ws: Workspace, row: JobRow, observed: Observed, record: PollRecord, silence: str) -> Held | None:
+    """Why one job is not to be touched; None if it is surely in no queue."""
+    job = observed.live.get(row.key) or _live(ws, row, record)
+    if job is not None:
+        code = Hold.RUNNING if job.state in (RUNNING, ENDING) else Hold.QUEUED
+        return Held(code, f"{job.state} in the queue as {job.id}: delete it instead")
+    if row.key in observed.missing:
+        return None
+    if row.state != SPAWN and row.exit_status is not None and row.signal is None:
+        return None  # its own wrapper saw this attempt end, and nobody ended it
+    if where := observed.elsewhere.get(row.key):
+        return Held(Hold.ELSEWHERE, f"{out_of_sight(ws, where)}; --force takes it all the same")
+    if row.state not in ONLINE_STATES:
+        return None if not silence else Held(Hold.SILENT, f"{silence}; --force takes it all the same")
+    if silence:
+        return Held(Hold.SILENT, f"{silence}; --force takes it all the same")
+    if row.ending is not None and row.state != SPAWN:
+        return None  # how this attempt ended is known
+    if row.state != SPAWN and not (row.submit_id or row.cluster_id):
+        if row.state == SUBMIT:
+            return Held(Hold.SUBMITTING, "it is being submitted and has no id yet: try again in a moment")
+        return Held(Hold.BY_HAND, "it was started by hand, and no queue knows whether it still runs")
+    return Held(
+        Hold.UNSEEN,
+        "the queue does not show it, but it is too early to take it for lost: try again in"
+        f" {ws.settings.poll.grace:g} s",
+    )
+
+
+def _live(ws: Workspace, row: JobRow, record: PollRecord) -> LiveJob | None:
+    """What the queue shows of a job whose state does not say that it should be there."""
+    if row.state == SPAWN or not polling.is_here(ws, row):
+        return None
+    tokens = {row.token} if row.token else set()
+    for i in polling.keys_of(ws, row):
+        job = record.answer.get(i)
+        if job is not None and job.state != ENDED and not polling.is_strange(job, tokens):
+            return job
+    return None
+
+
+def _silence(ws: Workspace, record: PollRecord) -> str:
+    """Since when the scheduler does not answer; '' while it does."""
+    if not polling.is_silent(record):
+        return ""
+    return polling.trouble(ws.executor.name, record.failing_since, record.error)
