@@ -294,7 +294,10 @@ def periodic_submitter(
 
 
 def set_batch_field(
-    BatchID: Batches, Fields: Mapping[str, Any] = RESET, Unless: Mapping[str, Any] = UNLESS_DONE
+    BatchID: Batches,
+    Fields: Mapping[str, Any] = RESET,
+    Unless: Mapping[str, Any] = UNLESS_DONE,
+    Executor: JobExecutor | None = None,
 ) -> None:
     """Sets fields of all jobs of batches; by default resets those that are not complete.
 
@@ -307,7 +310,7 @@ def set_batch_field(
     """
     from .actions import Selection, batch_ids
 
-    _set_fields(Selection(batches=tuple(batch_ids(BatchID))), Fields, Unless)
+    _set_fields(Selection(batches=tuple(batch_ids(BatchID))), Fields, Unless, Executor)
 
 
 @takes("BatchID JobIndex Fields Unless db_connection")
@@ -316,6 +319,7 @@ def set_job_field(
     JobIndex: Many,
     Fields: Mapping[str, Any] = RESET,
     Unless: Mapping[str, Any] = UNLESS_DONE,
+    Executor: JobExecutor | None = None,
 ) -> None:
     """Sets fields of one job, or of several of a batch; see set_batch_field.
 
@@ -324,15 +328,17 @@ def set_job_field(
     """
     from .actions import Selection
 
-    _set_fields(Selection(keys=_keys(BatchID, JobIndex)), Fields, Unless)
+    _set_fields(Selection(keys=_keys(BatchID, JobIndex)), Fields, Unless, Executor)
 
 
-def _set_fields(selection: Any, Fields: Mapping[str, Any], Unless: Mapping[str, Any]) -> None:
+def _set_fields(
+    selection: Any, Fields: Mapping[str, Any], Unless: Mapping[str, Any], Executor: JobExecutor | None
+) -> None:
     from .actions import change
     from .report import as_list
     from .runtime import own_key
 
-    with _workspace() as ws:
+    with _workspace(Executor) as ws:
         _existing(ws, selection.keys)
         report = change(
             ws,

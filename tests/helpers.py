@@ -132,6 +132,13 @@ class Project:
     def states(self, batch: int = BATCH) -> dict[int, str]:
         return dict(self.sql("SELECT JobIndex, state FROM job WHERE BatchID = ? ORDER BY JobIndex", (batch,)))
 
+    def reset_by_force(self, index: int = 0, batch: int = BATCH) -> None:
+        """Puts a job back to `init` although it may run, as `reset --force` does."""
+        from paraschut_core.actions import Selection, reset
+
+        with self.workspace(Scheduler()) as ws:
+            reset(ws, Selection((JobKey(batch, index),)), force=True)
+
     def set_columns(self, index: int = 0, batch: int = BATCH, **columns: object) -> None:
         """Somebody's own SQL: sets columns of a job's row."""
         assignments = ", ".join(f"{name} = ?" for name in columns)

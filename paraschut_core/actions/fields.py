@@ -110,9 +110,8 @@ def set_fields(
         UsageError: a field that nobody can set, or a value that it cannot have.
         DatabaseError: nothing could be written at all.
     """
-    for field in OWN_FIELDS:
-        if not callable(fields) and field in fields:
-            raise UsageError(f"The field {field} cannot be set: the index gives it.")
+    if not callable(fields):
+        _require_settable(fields)
     outcomes: list[Outcome] = []
     action: int | None = None
     for start in range(0, len(keys), CHUNK):
@@ -168,6 +167,7 @@ def change(
         own: the job that asks this for itself; it may set its own state, but cannot reset itself.
         shown: where the jobs stood when the user was asked.
     """
+    _require_settable(fields)
     reset_too = fields.get("state") == INIT
     report, held = _guarded(
         ws,
@@ -182,6 +182,12 @@ def change(
         watcher=watcher,
     )
     return report._replace(outcomes=[*report.outcomes, *held])
+
+
+def _require_settable(fields: Mapping[str, Any]) -> None:
+    for field in OWN_FIELDS:
+        if field in fields:
+            raise UsageError(f"The field {field} cannot be set: the index gives it.")
 
 
 def _guarded(

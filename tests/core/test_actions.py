@@ -125,7 +125,7 @@ def test_a_batch_is_not_removed_while_nobody_ever_answered_whether_its_jobs_run(
     with project.workspace(silent) as ws:
         (kept,) = actions.remove_batches(ws, [BATCH], force=False).outcomes
         assert "nobody can tell here whether its jobs run: fake does not answer" in kept.message
-        assert actions.remove_batches(ws, [BATCH]).done == 1
+        assert actions.remove_batches(ws, [BATCH], force=True).done == 1
 
 
 def test_a_forced_reset_takes_all(busy: Scheduler, project: Project) -> None:
@@ -222,15 +222,18 @@ def test_progress_is_told_and_a_stop_leaves_the_rest(project: Project, scheduler
 def test_qdel_says_why_jobs_are_left_alone(busy: Scheduler, project: Project) -> None:
     with project.workspace(busy) as ws:
         report = actions.qdel(ws, WHOLE)
-    assert messages(report) == {0: "it is not in the queue", 3: "it is complete"}
+    out = "it is not in the queue"
+    assert messages(report) == {0: out, 3: "it is complete", 4: out}
     assert not report.failed
-    assert project.states() == {0: "init", 1: "init", 2: "init", 3: "complete", 4: "init"}
+    assert report.effects() == {actions.Effect.KILLED: 1, actions.Effect.UNQUEUED: 1}
+    assert project.states() == {0: "init", 1: "init", 2: "init", 3: "complete", 4: "run"}
 
 
 def test_qdel_of_a_claim_without_an_id_says_to_try_again(project: Project, scheduler: Scheduler) -> None:
     project.add(project.job())
     scheduler.lose = True
     psu.submit_one_job(BATCH, 0, Executor=scheduler)
+    scheduler.lose_sight("1001")
     with project.workspace(scheduler) as ws:
         assert "try again in a moment" in messages(actions.qdel(ws, WHOLE))[0]
 
@@ -285,7 +288,7 @@ def test_a_batch_with_jobs_in_the_queue_is_removed_only_by_force(busy: Scheduler
         report = actions.remove_batches(ws, [BATCH], force=False)
         assert [o.message for o in report.failed] == ["it has jobs in the queue: delete them first"]
         assert len(project.states()) == 5
-        assert actions.remove_batches(ws, [BATCH]).done == 1
+        assert actions.remove_batches(ws, [BATCH], force=True).done == 1
     assert project.states() == {}
 
 
@@ -314,7 +317,7 @@ def test_a_jobs_folder_that_is_a_link_is_not_cleaned(
     (project.folder / str(BATCH)).mkdir()
     (project.folder / str(BATCH) / "0").symlink_to(precious)
     with project.workspace(scheduler) as ws:
-        assert folders.clean_temp_folders(ws, [BATCH]) == []
+        assert actions.clean_folders(ws, [BATCH]).folders == []
     assert precious.exists()
 
 
@@ -332,7 +335,7 @@ def test_a_file_that_cannot_be_removed_is_an_error_that_names_it(
         project.workspace(scheduler) as ws,
         pytest.raises(ParaschutError, match=r"a\.tmp: Permission denied"),
     ):
-        folders.clean_temp_files(ws, ["*.tmp"], [BATCH])
+        actions.clean_files(ws, ["*.tmp"], [BATCH])
 
 
 # ------------------------------------------------------------------------------------ what is told
@@ -460,14 +463,14 @@ def test_submissions_and_cleanings_are_in_the_history(project: Project, schedule
     folder.mkdir(exist_ok=True)
     (folder / "a.tmp").write_text("x")
     with project.workspace(scheduler) as ws:
+        actions.clean_files(ws, ["*.tmp"], [BATCH], command=f"clean {BATCH}")
         actions.submit_next(ws, max_jobs=1, command="submit --max-jobs 1")
         actions.submit_batches(ws, [BATCH, OTHER], 3, command=f"submit {BATCH},{OTHER}")
-        actions.clean_files(ws, ["*.tmp"], [BATCH], command=f"clean {BATCH}")
         actions.submit_next(ws, max_jobs=0)
     assert history(project, scheduler) == [
-        ("clean", 1, f"clean {BATCH}", False),
         ("submit", 3, f"submit {BATCH},{OTHER}", False),
         ("submit", 1, "submit --max-jobs 1", False),
+        ("clean", 1, f"clean {BATCH}", False),
     ]
 
 

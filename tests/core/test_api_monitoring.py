@@ -214,10 +214,10 @@ def test_reset_missing_leaves_alone_what_was_submitted_again_meanwhile(
     with project.workspace(pipeline) as ws:
         read_queue(ws)
         queue = read_queue(ws)
-        assert list(queue.attempts()) == [(BATCH, 3)]
+        assert list(queue.stamps()) == [(BATCH, 3)]
         scratch = project.folder / str(BATCH) / "3"
         scratch.mkdir(parents=True)
-        psu.set_job_field(BATCH, 3)
+        psu.set_job_field(BATCH, 3, Executor=pipeline)
         psu.submit_one_job(BATCH, 3, Executor=pipeline)
         report = reset_missing(ws, queue.stamps())
     assert report.outcomes[0].message == "it was submitted again meanwhile"

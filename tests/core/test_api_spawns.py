@@ -255,7 +255,7 @@ def test_a_spawn_may_multiply_the_job_further_and_the_others_stay(job: Job) -> N
 
 
 def test_a_stale_attempt_cannot_multiply_the_job(job: Job, project: Project) -> None:
-    psu.set_job_field(BATCH, 0)
+    project.reset_by_force()
     psu.submit_one_job(BATCH, 0, Executor=job.scheduler)
     info = psu.get_job_info(BATCH, 0)
     with pytest.raises(StaleJobError):
@@ -275,7 +275,7 @@ def test_a_finished_job_cannot_multiply_itself_nor_a_number_be_negative(project:
 def test_a_reset_takes_the_spawns_away_and_none_of_them_can_complete(job: Job, project: Project) -> None:
     info = job.multiply(2)
     spawn = job.spawn(1, lambda: psu.get_job_info(SetID=True))
-    psu.set_job_field(BATCH, 0)
+    project.reset_by_force()
     assert psu.spawn_get_info(BATCH, 0)["SpawnID"] == []
     for stale, play in ((job.parent, info), (dict(job.scheduler.specs[1].environment), spawn)):
         with pytest.raises(ConflictError, match="state 'init'"):

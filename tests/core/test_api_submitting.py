@@ -293,7 +293,7 @@ def test_each_submission_adds_a_log_to_the_history(
     project.add(project.job())
     for _ in range(3):
         submit()
-        psu.set_job_field(BATCH, 0)
+        project.reset_by_force()
     info = psu.get_job_info(BATCH, 0)
     assert [path.rsplit(".", 2)[1] for path in info["stdout"]] == ["0", "1", "2"]
     assert info["attempt"] == 3
@@ -628,7 +628,7 @@ def test_qdel_leaves_alone_what_was_submitted_again_while_it_deleted(project: Pr
     class Slow(Scheduler):
         def delete_many(self, jobs: Mapping[str, JobInfo]) -> dict[str, Deleted]:
             outcome = super().delete_many(jobs)
-            psu.set_job_field(BATCH, 0)
+            project.reset_by_force()
             psu.submit_one_job(BATCH, 0, Executor=self)
             return outcome
 
@@ -851,7 +851,7 @@ def test_a_job_reset_while_it_is_being_submitted_is_taken_back_from_the_queue(
     project: Project, scheduler: Scheduler, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project.add_many(2)
-    scheduler.during_submit = lambda: psu.set_job_field(BATCH, 0)
+    scheduler.during_submit = project.reset_by_force
     psu.submit_jobs(Executor=scheduler)
     printed = capsys.readouterr().out
     assert f"not submitted: {BATCH}/0: it was reset while it was being submitted, and taken back" in printed

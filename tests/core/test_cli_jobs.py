@@ -52,7 +52,7 @@ def test_the_whole_path_from_a_new_directory_to_all_complete(tmp_path: Path, cle
         assert cli("log", batch, 1, "-e").out.endswith("err 1\n")
 
         (cli.folder / "mended").touch()
-        assert "1 resubmitted" in cli("resubmit", "--missing").out
+        assert "1 resubmitted" in cli("resubmit", "--missing", "--yes").out
         cli.wait_for(batch, "complete")
         assert cli("queue", "--json").json["counts"] == {
             "total": 3,
@@ -226,7 +226,7 @@ def test_reset_leaves_complete_jobs_alone_unless_forced(cli: CommandLine) -> Non
     assert "1 reset, 2 left alone (state is complete)" in out
     assert cli.states(batch) == {0: "complete", 1: "init", 2: "complete"}
     assert f"not reset: {batch} 0: state is complete" in cli("reset", batch, 0, status=1).out
-    cli("reset", batch, "0-2", "--force")
+    cli("reset", batch, "0-2", "--force", "--yes")
     assert set(cli.states(batch).values()) == {"init"}
 
 
@@ -399,10 +399,11 @@ def test_clean_removes_temporary_files_and_folders_only(cli: CommandLine) -> Non
     (folder / "0").mkdir(parents=True)
     for name in ("a.tmp", "keep.txt", "0/scratch"):
         (folder / name).touch()
-    answer = cli("clean", "--json", "--pattern", "*.tmp").json
-    assert answer == {"files": {str(batch): 1}, "folders": [str(folder / "0")]}
+    assert "--yes" in cli("clean", batch, status=2).err
+    answer = cli("clean", "--yes", "--json", "--pattern", "*.tmp").json
+    assert answer == {"files": {str(batch): 1}, "folders": [str(folder / "0")], "left": []}
     assert [path.name for path in folder.iterdir()] == ["keep.txt"]
-    assert "leads out of" in cli("clean", "--pattern", "../*", status=2).err
+    assert "leads out of" in cli("clean", "--yes", "--pattern", "../*", status=2).err
 
 
 # ------------------------------------------------------------------------------------ config

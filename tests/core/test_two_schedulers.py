@@ -144,7 +144,7 @@ def test_a_reset_leaves_jobs_elsewhere_alone_unless_forced(project: Project, nor
     with project.workspace(South()) as ws:
         told = actions.reset(ws, Selection(keys=(JobKey(BATCH, 0),)))
         assert [o.message for o in told.left] == [
-            "it was submitted to north, and what is asked here is south; --force resets it all the same"
+            "it was submitted to north, and what is asked here is south; --force takes it all the same"
         ]
         assert project.state(0) == "run"
         assert actions.reset(ws, Selection(keys=(JobKey(BATCH, 0),)), force=True).done == 1

@@ -56,7 +56,9 @@ async def test_a_job_that_completes_while_it_is_asked_about_is_left_alone(settin
         with Workspace(settings) as ws, ws.db.transaction() as tx:
             tx.connection.execute("UPDATE job SET state = 'complete' WHERE JobIndex = 0")
         await confirm(pilot)
-        await told(pilot, "1 reset, 1 left alone (state is complete)")
+        await told(
+            pilot, "1 reset, 1 left alone (it is complete by now, and was submit when it was looked at)"
+        )
     assert states(settings, batch_id) == ["complete", "init", "submit"]
 
 
@@ -210,7 +212,7 @@ async def test_a_batch_with_live_jobs_is_removed_only_when_asked_twice(settings:
         await pilot.press("y")
         assert isinstance(pilot.app.screen, ConfirmScreen)
         await pilot.press("f")
-        assert "what runs goes on without anybody listening" in await confirm(pilot)
+        assert "what is in the queue is deleted first" in await confirm(pilot)
         await until(pilot, lambda: screen.snapshot is not None and batch_id not in screen.snapshot.batches)
 
 
@@ -301,7 +303,6 @@ PASTED: dict[str, list[str]] = {
     "collect": ["b", "C"],
     "forced reset": ["b", "r", "FORCE"],
     "remove": ["D"],
-    "qdel": ["m", "d"],
     "resubmit": ["m", "s"],
     "submit these": ["A", "x"],
     "submit a batch": ["b", "x"],
