@@ -148,6 +148,10 @@ class Template:
         return line
 
 
+_OPEN_DOLLAR = re.compile(r"(?<![\\$])(?:\$\$)*\$\Z")
+"""A dollar sign that is neither escaped nor the end of `$$`."""
+
+
 def _pieces(text: str) -> list[_Piece]:
     try:
         parsed = list(string.Formatter().parse(text))
@@ -158,6 +162,13 @@ def _pieces(text: str) -> list[_Piece]:
         field = ""
         if name is not None:
             field = f"{{{name}{'!' + conversion if conversion else ''}{':' + spec if spec else ''}}}"
+            if _OPEN_DOLLAR.search(literal):
+                variable = {"JobIndex": "$PARASCHUT_JOB_INDEX", "BatchID": "$PARASCHUT_BATCH_ID"}.get(name)
+                raise UsageError(
+                    f"The command: ${field} would become a $ and the value ($5, say). For the value write"
+                    f" {field}{', or ' + variable if variable else ''}; for a variable of the shell"
+                    f" ${{{field}}}."
+                )
         pieces.append(_Piece(literal, field))
     return pieces
 

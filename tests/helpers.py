@@ -139,6 +139,13 @@ class Project:
         with self.workspace(Scheduler()) as ws:
             reset(ws, Selection((JobKey(batch, index),)), force=True)
 
+    def remove_by_force(self, batch: int = BATCH) -> None:
+        """Removes a batch although its jobs may run, as `remove --force` does."""
+        from paraschut_core.actions import remove_batches
+
+        with self.workspace(Scheduler()) as ws:
+            assert remove_batches(ws, [batch], force=True).done == 1
+
     def set_columns(self, index: int = 0, batch: int = BATCH, **columns: object) -> None:
         """Somebody's own SQL: sets columns of a job's row."""
         assignments = ", ".join(f"{name} = ?" for name in columns)

@@ -75,8 +75,9 @@ def add(
     after `--`. {JobIndex}, {BatchID}, {name}, {item} and all fields of --jsonl
     are filled in and quoted, so that no value can become a command; write {{
     and }} for braces. (A shell within the shell, as in `sh -c`, is not seen
-    through: hand values to it with --var.) A job is complete when its command
-    ends with status 0.
+    through: hand values to it with --var.) The command also finds its job in
+    $PARASCHUT_BATCH_ID and $PARASCHUT_JOB_INDEX. A job is complete when its
+    command ends with status 0.
 
     \b
     Examples:
@@ -84,6 +85,7 @@ def add(
           'python map.py {JobIndex}'
       ls *.bam | paraschut add --name sort --list - \\
           'samtools sort {item} > sorted/{item}'
+      paraschut add --range 1-9 "awk '{{print \\$1}}' {JobIndex}.txt > {JobIndex}.out"
     """
     from ..commands import Template, make_jobs
     from ..prepare import add_jobs
@@ -224,7 +226,7 @@ def _submit(ws: Workspace, infos: Sequence[JobInfo], line: str) -> int:
         report = submit_now(
             ws, Selection(keys=tuple(map(job_key, infos))), command=line, watcher=Watcher(progress)
         )
-    return show_report(report, "submitted", explicit=True)
+    return show_report(report, "submitted", explicit=False)  # what a chain submitted meanwhile is submitted
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})

@@ -79,8 +79,8 @@ def _checked_priority(value: object, where: str) -> int | float:
         return value
     if hasattr(value, "item") and not isinstance(value, (int, float)):
         value = value.item()  # a numpy scalar
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
-        raise UsageError(f"{where}: priority must be a number, not {value!r}.")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value - value != 0:
+        raise UsageError(f"{where}: priority must be a finite number, not {value!r}.")
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise UsageError(f"{where}: priority {value} is too large for the index.")
     return value

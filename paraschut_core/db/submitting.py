@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
-from ..errors import ConflictError, StaleJobError
-from ..model import COMPLETE, DONE_STATES, INIT, RUN, SUBMIT, JobInfo, JobKey, Stamp
+from ..errors import ConflictError, StaleJobError, UsageError
+from ..model import COMPLETE, DONE_STATES, INIT, ONLINE_STATES, RUN, SUBMIT, JobInfo, JobKey, Stamp
 from .codec import decode
 from .connection import Database, Transaction
 from .history import add_event, add_events, saved_spawns
@@ -260,6 +260,17 @@ def _admit(info: JobInfo, token: str | None, who: Running, key: JobKey) -> None:
     elif who.cluster_id is not None and submit_id is not None and not _names(who.cluster_id, submit_id):
         raise StaleJobError(f"Job {key} must not start: it was submitted as {submit_id}, {mine}.")
     by_hand = who.token is None and who.cluster_id is None
+    if by_hand and state in DONE_STATES:
+        raise UsageError(
+            f"Job {key} is {state}: it is not started by hand. Reset it first (paraschut reset --force), or"
+            " read it without SetID."
+        )
+    if by_hand and state in ONLINE_STATES and token is not None:
+        raise UsageError(
+            f"Job {key} was submitted{f' as {submit_id}' if submit_id else ''} (state {state}): started by"
+            " hand it would run twice. Delete it from the queue first (paraschut qdel), or reset it if it"
+            " is lost."
+        )
     if state in DONE_STATES and not by_hand:
         raise StaleJobError(f"Job {key} must not start: it is {state} already; {mine}.")
     running_as = info.get("ClusterID")

@@ -215,7 +215,7 @@ def test_a_stale_duplicate_stops_at_the_start_gate(
     inside(job_id="1001")
     old = os.environ["PARASCHUT_TOKEN"]
     outside()
-    psu.set_job_field(BATCH, 0)
+    project.reset_by_force()
     inside(PARASCHUT_TOKEN=old)
     with pytest.raises(StaleJobError, match="must not start: it was reset"):
         psu.get_job_info(SetID=True)
@@ -237,7 +237,7 @@ def test_an_attempt_that_was_reset_while_it_ran_cannot_complete_nor_record_its_e
     info = psu.get_job_info(SetID=True)
     old = os.environ["PARASCHUT_TOKEN"]
     outside()
-    psu.set_job_field(BATCH, 0)
+    project.reset_by_force()
     inside(PARASCHUT_TOKEN=old)
     with pytest.raises(StaleJobError, match="was reset while"):
         psu.set_complete(BATCH, 0, info)
@@ -256,7 +256,7 @@ def test_without_a_token_an_older_attempt_cannot_complete_either(
     submitted: Scheduler, project: Project
 ) -> None:
     info = psu.get_job_info(BATCH, 0, SetID=True, ClusterID="1001")
-    psu.set_job_field(BATCH, 0)
+    project.reset_by_force()
     psu.submit_one_job(BATCH, 0, Executor=submitted)
     with pytest.raises(ConflictError, match="at attempt 2 by now, this is attempt 1"):
         psu.set_complete(BATCH, 0, info)

@@ -55,7 +55,7 @@ def busy(project: Project, scheduler: Scheduler) -> Scheduler:
 def test_every_change_of_state_is_an_event_with_when_who_from_to_and_why(
     busy: Scheduler, project: Project
 ) -> None:
-    psu.set_job_field(BATCH, 2)
+    project.reset_by_force(2)
     with project.workspace(busy) as ws:
         events = read_events(ws.reader, BATCH, 2)
     assert [(e.before, e.after, e.why, e.attempt) for e in events] == [
@@ -79,7 +79,7 @@ def test_the_ids_of_a_finished_job_are_in_its_history(project: Project, schedule
 
 
 def test_a_reset_keeps_the_dropped_ids_in_the_history(busy: Scheduler, project: Project) -> None:
-    psu.set_job_field(BATCH, 2)
+    project.reset_by_force(2)
     with project.workspace(busy) as ws:
         last = read_events(ws.reader, BATCH, 2)[-1]
     assert last.detail["columns"]["submit_id"] == "1002"
@@ -93,7 +93,8 @@ def test_the_latest_events_can_be_asked_for_alone(busy: Scheduler, project: Proj
 
 
 def test_nothing_deletes_events_but_removing_the_batch(busy: Scheduler, project: Project) -> None:
-    psu.set_batch_field(BATCH, Unless={})
+    for index in range(5):
+        project.reset_by_force(index)
     before = project.sql("SELECT count(*) FROM event")[0][0]
     actions_before = len(read_actions(project.workspace(busy).reader))
     psu.remove_batch(BATCH)

@@ -478,7 +478,7 @@ def test_the_schedulers_last_record_of_a_lost_job_is_its_qstat(
     watched.poll()
     assert psu.get_job_info(BATCH, 0)["qstat"] == {"State": "TIMEOUT", "NodeList": "n1"}
     assert "qstat" not in psu.get_job_info(BATCH, 1)
-    psu.set_job_field(BATCH, 0)
+    psu.set_job_field(BATCH, 0, Executor=running)
     psu.submit_one_job(BATCH, 0, Executor=running)
     assert "qstat" not in psu.get_job_info(BATCH, 0), "it is of the attempt before"
 
@@ -833,7 +833,7 @@ def test_a_refresh_without_news_brings_none(watched: Monitor) -> None:
 
 def test_a_removed_batch_goes_from_the_snapshot(watched: Monitor, project: Project) -> None:
     watched.poll()
-    psu.remove_batch(BATCH)
+    project.remove_by_force()
     snapshot = watched.refresh()
     assert snapshot.removed_batches == (BATCH,)
     assert (snapshot.batches, snapshot.live, snapshot.missing) == ({}, {}, {})
@@ -846,7 +846,7 @@ def test_a_batch_removed_and_added_again_between_two_looks_is_there(
     watched: Monitor, project: Project
 ) -> None:
     watched.poll()
-    psu.remove_batch(BATCH)
+    project.remove_by_force()
     project.add_many(3)
     snapshot = watched.refresh()
     assert snapshot.removed_batches == ()

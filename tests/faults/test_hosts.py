@@ -142,7 +142,8 @@ def test_a_claim_from_a_clock_ahead_is_neither_dropped_early_nor_kept_for_ever(
         jobs = [key for _, _, key in queue.lines()]
         assert len(jobs) == len(set(jobs)) == 3
         (project.folder / "queue").unlink()
-        psu.set_batch_field(BATCH, Unless={})
+        for index in range(3):
+            project.reset_by_force(index)
     assert_sound(project.database)
     tally(2 * 3, 0, "claims of a killed submitter whose clock was an hour off")
 

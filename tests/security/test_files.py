@@ -38,7 +38,11 @@ WHOLE_LIFE = """
         psu.generate_data(info, {"n": 1})
     psu.add_batch_to_queue(job["BatchID"], jobs, build_script=True)
     for executor in (psu.LocalJobExecutor(), psu.FileJobExecutor("jobs.sh")):
-        psu.set_batch_field(job["BatchID"], Unless={})
+        for _ in range(300):  # what runs is left alone
+            psu.set_batch_field(job["BatchID"], Unless={})
+            if all(i["state"] == "init" for i in psu.get_queue(Verbose=False)[job["BatchID"]]):
+                break
+            time.sleep(0.1)
         psu.submit_jobs(Executor=executor)
         time.sleep(0.1)
     subprocess.run(["sh", "jobs.sh"], check=True)
