@@ -236,11 +236,15 @@ def load_the_end() -> None:
     assert all((aside, text, trust, values, usage))
 
 
-def start_job(db: Database, key: JobKey, given_id: str | None = None) -> JobInfo:
+def start_job(db: Database, key: JobKey, given_id: str | None = None, *, again: bool = False) -> JobInfo:
     """The start gate: the job becomes `run`, its ClusterID and hostname are recorded.
+
+    Args:
+        again: started by hand, a finished job may run once more.
 
     Raises:
         StaleJobError: this process is not the job's current submission: it must stop.
+        UsageError: it is no submission at all, and the job is finished or in a queue.
     """
     from .executors import restart_count
 
@@ -249,7 +253,7 @@ def start_job(db: Database, key: JobKey, given_id: str | None = None) -> JobInfo
     token = own_token(key)
     # What the scheduler says is a task's id: scripts often know a part of it, or its other number.
     own = cluster_id() if token is not None or not given_id else None
-    me = Running(own or given_id, os.uname().nodename, token, restart_count(), own is None)
+    me = Running(own or given_id, os.uname().nodename, token, restart_count(), own is None, again)
     with db.transaction() as tx:
         (state,) = tx.connection.execute(
             "SELECT coalesce(max(state), '') FROM job WHERE BatchID = ? AND JobIndex = ?", key

@@ -66,8 +66,13 @@ def protect(
         shown: where the jobs stood when the user was asked: what changed since is held, too.
         strictly: hold a job also if it only went on with the same submission since.
     """
-    rows = {row.key: row for row in read_rows(ws.reader, keys)}
+    wanted = list(keys)
+    rows = {row.key: row for row in read_rows(ws.reader, wanted)}
     held: dict[JobKey, Held] = {}
+    if any(row.state == SUBMIT and not (row.submit_id or row.cluster_id) for row in rows.values()) and (
+        settle_claims(ws, polling.ask(ws))
+    ):
+        rows = {row.key: row for row in read_rows(ws.reader, wanted)}
     suspects = [row for row in rows.values() if _may_be_queued(row)]
     if suspects:
         held.update(_held(ws, suspects))

@@ -85,7 +85,7 @@ def add(
           'python map.py {JobIndex}'
       ls *.bam | paraschut add --name sort --list - \\
           'samtools sort {item} > sorted/{item}'
-      paraschut add --range 1-9 "awk '{{print \\$1}}' {JobIndex}.txt > {JobIndex}.out"
+      paraschut add --range 1-9 "awk '{{print \\$1}}' {JobIndex}.txt"
     """
     from ..commands import Template, make_jobs
     from ..prepare import add_jobs

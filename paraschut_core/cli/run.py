@@ -121,7 +121,7 @@ def parse(arguments: list[str]) -> tuple[tuple[int | None, int | None], bool, li
 def _start(key: JobKey) -> int:
     """Passes the start gate; returns the attempt that this is. Raises StaleJobError."""
     with runtime.database() as db:
-        attempt: int = runtime.start_job(db, key)["attempt"]
+        attempt: int = runtime.start_job(db, key, again=True)["attempt"]
     return attempt
 
 

@@ -150,6 +150,8 @@ def _submit_and_wait(
 
 
 def _complain_of(failed: Sequence[Outcome]) -> None:
+    from ..actions import by_message
+
     for text in by_message(failed):
         complain(f"not submitted: {text}")
 

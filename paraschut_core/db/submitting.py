@@ -174,6 +174,7 @@ class Running(NamedTuple):
     """Who a running job is, as its environment tells: None where it does not.
 
     `is_told`: the id is what the caller says, since the environment does not tell any.
+    `again`: a job that is finished may be run once more by hand (`paraschut run`).
     """
 
     cluster_id: str | None
@@ -181,6 +182,7 @@ class Running(NamedTuple):
     token: str | None
     restarts: int = 0
     is_told: bool = False
+    again: bool = False
 
 
 def start(tx: Transaction, db: Database, key: JobKey, who: Running) -> JobInfo:
@@ -260,7 +262,7 @@ def _admit(info: JobInfo, token: str | None, who: Running, key: JobKey) -> None:
     elif who.cluster_id is not None and submit_id is not None and not _names(who.cluster_id, submit_id):
         raise StaleJobError(f"Job {key} must not start: it was submitted as {submit_id}, {mine}.")
     by_hand = who.token is None and who.cluster_id is None
-    if by_hand and state in DONE_STATES:
+    if by_hand and state in DONE_STATES and not who.again:
         raise UsageError(
             f"Job {key} is {state}: it is not started by hand. Reset it first (paraschut reset --force), or"
             " read it without SetID."

@@ -500,3 +500,39 @@ def test_a_removal_by_force_ends_real_processes(cli: CommandLine) -> None:
     (cli.folder / "go").touch()
     assert cli.sql("SELECT count(*) FROM job") == [(0,)]
     assert "total jobs on server queue: 0" in cli("queue").out
+
+
+# ------------------------------------------------------------------------------------ by hand, and words
+
+
+@pytest.mark.parametrize(
+    ("template", "advice"), [("echo ${JobIndex}", "$PARASCHUT_JOB_INDEX"), ("a${name}b", "{name}")]
+)
+def test_a_dollar_before_a_field_is_refused_with_what_to_write(
+    cli: CommandLine, template: str, advice: str
+) -> None:
+    answer = cli("add", "--range", "5-6", template, status=2)
+    assert advice in answer.err
+
+
+def test_by_hand_a_job_is_not_started_beside_its_submission(cli: CommandLine, monkeypatch: Any) -> None:
+    batch = running(cli)
+    answer = cli.process("run", batch, 0, "--", "touch", "second", status=2)
+    assert "it would run twice" in answer.err and not (cli.folder / "second").exists()
+    finish(cli, batch)
+    monkeypatch.chdir(cli.folder)
+    with pytest.raises(UsageError, match="is complete: it is not started by hand"):
+        psu.get_job_info(batch, 0, SetID=True)
+    assert cli.states(batch) == {0: "complete", 1: "complete"}
+    assert starts(cli) == ["0", "1"]
+
+
+@pytest.mark.parametrize("priority", [float("inf"), float("-inf"), float("nan")])
+def test_a_priority_is_finite(project: Project, priority: float) -> None:
+    project.add_many(1)
+    with pytest.raises(UsageError, match="finite"):
+        psu.set_job_field(BATCH, 0, {"priority": priority})
+    with pytest.raises(UsageError, match="finite"):
+        psu.boost_batch_priority(BATCH, priority)
+    with pytest.raises(UsageError, match="finite"):
+        project.add(project.job(1, priority=priority))
