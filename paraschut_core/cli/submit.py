@@ -104,7 +104,7 @@ def _submit_and_wait(
     condition: str,
     as_json: bool,
 ) -> int:
-    from ..actions import Outcome, Selection, Watcher, submit_batches, submit_next, submit_now
+    from ..actions import Kind, Outcome, Selection, Watcher, submit_batches, submit_next, submit_now
     from ..waiting import Jobs
     from .wait import wait_for
 
@@ -140,7 +140,7 @@ def _submit_and_wait(
                     command=project.line,
                     watcher=watcher,
                 )
-                _complain_of([Outcome(o.key, False, o.error) for o in report.outcomes if o.id is None])
+                _complain_of([Outcome(o.key, Kind.FAILED, o.error) for o in report.outcomes if o.id is None])
                 return report.submitted
 
             submit()
