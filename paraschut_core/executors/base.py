@@ -162,8 +162,9 @@ class JobExecutor:
         """
         return self.poll(), {}
 
-    def alive(self, tokens: Collection[str]) -> Mapping[str, LiveJob]:
-        """Processes of submissions that the queue does not show, by their tokens, where that can be seen."""
+    def alive(self, submissions: Mapping[str, str]) -> Mapping[str, LiveJob]:
+        """Of submissions (token -> id) that the queue does not show, those with processes that live, where
+        that can be seen."""
         return {}
 
     # ------------------------------------------------------------------ one job (v0.6's spelling)

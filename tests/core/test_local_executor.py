@@ -520,12 +520,16 @@ def test_deleting_1000_jobs_at_once(machine: Machine) -> None:
     assert len(machine.executor.explain(ids, 0)) == 1000
 
 
-def test_deleting_what_is_unknown_or_over_counts_as_gone(machine: Machine) -> None:
-    assert machine.executor.delete_many({"abc.1": {}}) == {"abc.1": Deleted(True)}
+def test_deleting_what_is_over_counts_as_gone_and_what_was_never_here_does_not(machine: Machine) -> None:
+    assert not machine.executor.delete_many({"abc.1": {}})["abc.1"].gone
     (id_,) = machine.submit("true")
     machine.endings([id_])
-    strange = [id_, "abc.1", "", "77", id_ + "9" * 30, id_.replace(".", ".x")]
-    assert machine.executor.delete_many({i: {} for i in strange}) == {i: Deleted(True) for i in strange}
+    own, strange = [id_, id_ + "9" * 30, id_.replace(".", ".x")], ["abc.1", "", "77"]
+    deleted = machine.executor.delete_many({i: {} for i in (*own, *strange)})
+    assert {i: told.gone for i, told in deleted.items()} == {
+        **dict.fromkeys(own, True),
+        **dict.fromkeys(strange, False),
+    }
     assert machine.executor.explain([id_], 0)[id_].reason == "exit status 0"
 
 

@@ -197,7 +197,7 @@ def test_the_local_jobs_of_another_host_are_neither_missing_nor_touched(
     qdel = on_host("node-b", COMMAND, "qdel", str(BATCH), "--yes")
     refused, _ = qdel.process.communicate(timeout=60)
     assert qdel.process.returncode == 1
-    assert "it belongs to the local queue of node-a" in refused
+    assert "it was submitted to local@node-a:" in refused
     assert project.state() in ("submit", "run")
     (project.folder / "go").touch()
     wait_until((project.folder / "done").exists, "the job was left alone and came to its end")

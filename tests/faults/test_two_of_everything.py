@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +26,7 @@ from paraschut_core.identity import same_user, user_name
 from paraschut_core.model import Snapshot
 from paraschut_core.monitor import Monitor
 from paraschut_core.submission import submit_next
-from tests.helpers import BATCH, Project
+from tests.helpers import BATCH, Project, wait_until
 
 NOBODY_THERE = 54321
 """A user's number that no file knows."""
@@ -327,3 +330,79 @@ def test_inside_a_job_of_this_scheduler_one_is_connected_to_it(
     assert not executor.isconnected()
     monkeypatch.setenv("SLURM_JOB_ID", "15")
     assert executor.isconnected()
+
+
+# ------------------------------------------------------------------------------------ directories
+
+LOCAL = 'executor = "local"\n[poll]\ninterval = 0\ngrace = 0\n[local]\nidle_timeout = 1\nkill_grace = 1\n'
+ONCE = "echo ran >>ran; while [ ! -e go ]; do sleep 0.05; done"
+
+
+def command(project: Project, *words: str, under: list[str] | None = None, **environment: str) -> Any:
+    """What a command line comes to; in JSON, if it says so."""
+    done = subprocess.run(
+        [*(under or []), sys.executable, "-m", "paraschut_core.cli", *words],
+        cwd=project.folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def ran(project: Project) -> int:
+    """How often the job itself says that it was started."""
+    path = project.folder / "ran"
+    return path.read_text().count("ran") if path.exists() else 0
+
+
+@pytest.fixture
+def running(project: Project) -> Iterator[Project]:
+    """A project with a local job that runs until it is told to end."""
+    project.configure(LOCAL)
+    project.add(project.job(script=ONCE))
+    with project.workspace() as ws:
+        assert submit_next(ws).submitted == 1
+    wait_until(lambda: ran(project), "it runs")
+    yield project
+    (project.folder / "go").touch()
+
+
+@pytest.mark.parametrize("act", [("resubmit", "--missing", "--yes"), ("qdel", str(BATCH), "--yes")])
+def test_another_directory_proves_nothing_of_a_local_job(
+    running: Project, tmp_path: Path, act: tuple[str, ...]
+) -> None:
+    other = tmp_path / "another project"
+    other.mkdir()
+    told = command(running, "queue", "--poll", PARASCHUT_JOB_DIR=str(other)).stdout
+    assert "missing jobs: {}" in told
+    command(running, *act, PARASCHUT_JOB_DIR=str(other))
+    command(running, "submit", PARASCHUT_JOB_DIR=str(other))
+    assert running.state() in ("submit", "run")
+    assert ran(running) == 1
+
+
+def test_where_the_queue_was_deleted_a_process_with_the_jobs_token_is_the_job(running: Project) -> None:
+    """`git clean -fdx` while it runs."""
+    shutil.rmtree(running.folder / ".paraschut")
+    for _ in range(2):
+        seen = look(running)
+        assert (len(seen.live), seen.missing) == (1, {})
+        command(running, "resubmit", "--missing", "--yes")
+    assert ran(running) == 1
+    (running.folder / "go").touch()
+    wait_until(lambda: look(running, 1).missing, "it is missed when it has ended")
+    (running.folder / "go").unlink()
+    with running.workspace() as ws:
+        assert actions.resubmit(ws, Selection(batches=(BATCH,))).done == 1, "that is the way out"
+    wait_until(lambda: ran(running) == 2, "it runs again")
+
+
+def test_a_colleagues_local_job_is_neither_deleted_nor_run_again(running: Project, users: None) -> None:
+    for act in (("qdel", str(BATCH), "--yes"), ("resubmit", str(BATCH), "--yes"), ("submit",)):
+        done = command(running, *act, under=as_user(NOBODY_THERE))
+        assert "1 deleted" not in done.stdout
+    assert running.state() in ("submit", "run")
+    assert ran(running) == 1

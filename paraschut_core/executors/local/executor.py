@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import ParaschutError, SchedulerError, SubmitError, UntrustedError
 from ...former import takes
-from ...identity import user_folder
+from ...identity import QueueName, queue_name, user_folder
 from ...model import Deleted, JobKey, JobSpec, Submitted, name_text
 from ...paths import here
 from ..base import FAILED, JOB_ID_VARIABLE, TOKEN_VARIABLE, JobExecutor
@@ -64,6 +64,44 @@ class LocalJobExecutor(JobExecutor):
 
     def made_with(self) -> dict[str, Any]:
         return {} if self._max_workers is None else {"max_workers": self._max_workers}
+
+    # ------------------------------------------------------------------ which queue
+
+    @property
+    def identity(self) -> str:
+        own = super().identity
+        if own != self.name:
+            return own  # of a class that a user wrote
+        return str(QueueName(own, f"{os.uname().nodename}:{self._queue().folder}", os.getuid()))
+
+    def holds(self, executor: str | None) -> bool:
+        if super().holds(executor):
+            return True
+        noted, own = queue_name(executor or ""), queue_name(self.identity)
+        host, _, folder = noted.place.partition(":")
+        if noted.kind != own.kind or not noted.is_mine or host != os.uname().nodename or not folder:
+            return False
+        # A queue of this machine whose file was deleted: nothing but its processes can tell (`alive`). Where
+        # its job directory is not there either, that may be a file system that is away.
+        job_dir = folder
+        for _ in (".paraschut", "local", "user@host"):
+            job_dir = os.path.dirname(job_dir)
+        return os.path.isdir(job_dir) and not os.path.exists(os.path.join(folder, "queue.db"))
+
+    def alive(self, submissions: Mapping[str, str]) -> Mapping[str, LiveJob]:
+        from ...model import RUNNING, LiveJob
+        from .process import carrying
+
+        queue = self._queue()
+        mark = f"{queue.mark()}." if queue else ""
+        lost = {token: id_ for token, id_ in submissions.items() if not mark or not id_.startswith(mark)}
+        if not lost:
+            return {}  # the queue itself tells of all of them
+        host = os.uname().nodename
+        return {
+            token: LiveJob(lost[token], RUNNING, token, "", f"process {pid}; its queue was deleted", host)
+            for token, pid in carrying("PARASCHUT_TOKEN", lost).items()
+        }
 
     # ------------------------------------------------------------------ many jobs
 
@@ -120,8 +158,12 @@ class LocalJobExecutor(JobExecutor):
         """
         from .starter import ensure_runner
 
-        outcome = {id_: Deleted(True) for id_ in jobs}
         queue = self._queue()
+        others = list(self._others())
+        marks = tuple(f"{each.mark()}." for each in (queue, *(other for _, _, other in others)) if each)
+        # What was never in a queue that can be seen here is not known to be gone.
+        unknown = Deleted(False, f"it is not in the local queue {queue.folder}, which is asked here")
+        outcome = {id_: Deleted(True) if id_.startswith(marks) else unknown for id_ in jobs}
         if queue:
             left, serving = queue.cancel(jobs)
             end = time.monotonic() + self._limits().kill_grace + _DELETE_WAIT
@@ -141,7 +183,7 @@ class LocalJobExecutor(JobExecutor):
                 outcome[id_] = Deleted(
                     False, f"it is being ended, but has not ended yet; {why or 'try again'}"
                 )
-        for folder, host, other in self._others():
+        for folder, host, other in others:
             for id_ in other.live(jobs):
                 outcome[id_] = Deleted(
                     False,

@@ -10,13 +10,13 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Collection
 from typing import NamedTuple
 
 from ..base import JOB_ID_VARIABLE
 
 _LINUX = sys.platform.startswith("linux")
 _TICKS = os.sysconf("SC_CLK_TCK")
-_JOB_ID = os.fsencode(JOB_ID_VARIABLE) + b"="
 
 
 class Process(NamedTuple):
@@ -105,6 +105,19 @@ def table() -> dict[int, Process]:
         process = look(pid)
         if process is not None:
             found[pid] = process._replace(job=_job_of(pid))
+    return found
+
+
+def carrying(variable: str, values: Collection[str]) -> dict[str, int]:
+    """Processes in whose environment the variable has one of these values: value -> number of the first.
+
+    Of those that may be read: this user's own.
+    """
+    found: dict[str, int] = {}
+    for pid in sorted(_pids()):
+        value = _variable_of(pid, variable)
+        if value in values and value not in found and look(pid) is not None:
+            found[value] = pid
     return found
 
 
@@ -207,21 +220,27 @@ def _pids() -> list[int]:
 
 
 def _job_of(pid: int) -> str:
+    return _variable_of(pid, JOB_ID_VARIABLE)
+
+
+def _variable_of(pid: int, name: str) -> str:
+    """A variable in the environment that a process started with; '' if it has none or may not be read."""
     if not _LINUX:
         import psutil
 
         try:
-            return psutil.Process(pid).environ().get(JOB_ID_VARIABLE, "")
+            return psutil.Process(pid).environ().get(name, "")
         except (psutil.Error, OSError):
             return ""
     try:
         variables = b"\0" + _contents(f"/proc/{pid}/environ")
     except OSError:
         return ""  # another user's, or it has just ended
-    at = variables.find(b"\0" + _JOB_ID)
+    wanted = b"\0" + os.fsencode(name) + b"="
+    at = variables.find(wanted)
     if at < 0:
         return ""
-    at += 1 + len(_JOB_ID)
+    at += len(wanted)
     return os.fsdecode(variables[at : variables.find(b"\0", at)])
 
 

@@ -124,6 +124,11 @@ class Queue(QueueFile):
 
     # ------------------------------------------------------------------ read
 
+    def mark(self) -> str:
+        """The first part of every id of this queue."""
+        with self.opened() as connection:
+            return _runner(connection)[0]
+
     def serving(self) -> Serving:
         """The runner that serves this queue."""
         with self.opened() as connection:
