@@ -29,7 +29,8 @@ JOB_VARIABLES = "PARASCHUT_VARIABLES"
 _OPTION_PREFIXES = ("SQUEUE_", "SACCT_", "SCANCEL_", "SCONTROL_", "SINFO_", "SALLOC_", "SRUN_")
 
 # Those of sbatch are what the user wants of all jobs (account, partition, time limit), except for what this
-# program decides itself: logs, arrays, the job's environment, and whether sbatch waits or talks.
+# program decides itself: logs, arrays, the job's environment, and whether sbatch waits or talks. Inside a job
+# of somebody else's making they are that job's; in one of ours they came along from the user.
 _SBATCH_DROPPED = frozenset(
     f"SBATCH_{name}"
     for name in (
@@ -160,8 +161,8 @@ def run(
     answer = Answer(
         tuple(argv),
         process.returncode,
-        out.decode("utf-8", "replace"),
-        err.decode("utf-8", "replace"),
+        _text(out),
+        _text(err),
         time.monotonic() - began,
     )
     LOG.debug("%s: status %d in %.3f s", shown(argv), answer.status, answer.seconds)
@@ -217,6 +218,11 @@ def one_line(text: str, limit: int = _MESSAGE) -> str:
     return clean_line("; ".join(line.strip() for line in text.splitlines() if line.strip()), limit)
 
 
+def _text(output: bytes) -> str:
+    """What a command wrote; a wrapper around it, or a terminal, may have ended its lines in another way."""
+    return output.decode("utf-8", "replace").replace("\r\n", "\n")
+
+
 def _complaint(command: str, said: str, errors: Sequence[str]) -> str:
     """What of several lines tells best what was wrong, as one line: errors first, else the last lines."""
     own = f"{os.path.basename(command)}: "
@@ -232,7 +238,10 @@ def _complaint(command: str, said: str, errors: Sequence[str]) -> str:
 
 
 def _stays(name: str) -> bool:
-    if name.startswith(_OPTION_PREFIXES) or name in _SBATCH_DROPPED or name == "SLURM_TIME_FORMAT":
+    if name.startswith("SBATCH_"):
+        foreign = "SLURM_JOB_ID" in os.environ and "PARASCHUT_TOKEN" not in os.environ
+        return name not in _SBATCH_DROPPED and not foreign
+    if name.startswith(_OPTION_PREFIXES) or name == "SLURM_TIME_FORMAT":
         return False
     for prefix, kept in _KEPT.items():
         if name.startswith(prefix):

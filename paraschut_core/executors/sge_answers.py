@@ -39,6 +39,8 @@ _GONE = re.compile(
 )
 _GONE_TASKS = re.compile(r"deleted job-array tasks ([0-9,:-]+) of job ([0-9]+)")
 
+_MOST_TASKS = 10_000_000
+
 # What comes before and after the message in "error reason": a time, [uid:pid], and a dump of variables.
 _REASON = re.compile(r"error reason\s+([0-9]+):\s+(?:\S+ \S+ \[[0-9:]+\]: )?(?:error: )?(.*)")
 _REASON_TAIL = re.compile(r" KRB5CCNAME=.*$")
@@ -71,6 +73,8 @@ def parse_qstat(text: str, user: str = "") -> dict[str, LiveJob]:
         name, tasks = entry.findtext("JB_name", ""), entry.findtext("tasks")
         host = entry.findtext("queue_name", "").partition("@")[2]
         state, reason = live_state(letters)
+        if not number.isdigit():
+            raise SchedulerError(f"qstat answered a job without a number: {name[:100]!r}")
         if tasks is None:
             jobs[number] = LiveJob(number, state, token_of(name), name, reason, host)
         else:
@@ -94,7 +98,10 @@ def numbers(ranges: str) -> list[int]:
     for part in ranges.split(","):
         if match := re.fullmatch(r"([0-9]+)(?:-([0-9]+)(?::([0-9]+))?)?", part.strip()):
             first = int(match[1])
-            found += range(first, int(match[2] or first) + 1, max(int(match[3] or 1), 1))
+            tasks = range(first, int(match[2] or first) + 1, max(int(match[3] or 1), 1))
+            if len(tasks) > _MOST_TASKS:
+                raise SchedulerError(f"{part.strip()[:100]!r} are more tasks than any array has.")
+            found += tasks
     return found
 
 
@@ -157,7 +164,7 @@ def parse_queues(text: str) -> Iterator[str]:
         pairs = (line.split(None, 1) for line in block.split("\n"))
         queue = {pair[0]: " ".join(pair[1].split()) for pair in pairs if len(pair) == 2}
         limit = queue.get("h_rt", "INFINITY").replace("INFINITY", "none")
-        yield f"queue {queue['qname']}: slots {queue.get('slots', '?')}, time limit {limit}"
+        yield f"queue {queue.get('qname', '?')}: slots {queue.get('slots', '?')}, time limit {limit}"
 
 
 # ------------------------------------------------------------------------------------ accounts

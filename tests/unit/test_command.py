@@ -99,7 +99,6 @@ def test_variables_that_change_the_answer_are_dropped(monkeypatch: pytest.Monkey
         "OMPI_MCA_ess_base_jobid": "12",
         "SACCT_FORMAT": "x",
         "SLURM_TIME_FORMAT": "relative",
-        "SLURM_JOB_ID": "1",
         "SLURM_MEM_PER_NODE": "1",
         "SLURM_EXPORT_ENV": "NONE",
         "PBS_JOBID": "1.x",
@@ -211,3 +210,20 @@ def test_open_mpis_settings_are_the_users_outside_of_its_programs(monkeypatch: p
     assert "OMPI_UNIVERSE_SIZE" not in environment()
     monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "0")
     assert "OMPI_MCA_btl" not in environment()
+
+
+def test_other_ends_of_lines_are_read_as_usual_ones() -> None:
+    assert run(["printf", "12\\r\\n13\\n"], timeout=30).stdout == "12\n13\n"
+
+
+@pytest.mark.parametrize(("token", "kept"), [("", False), ("abc-1", True)])
+def test_defaults_of_sbatch_inside_a_job_are_the_users_only_if_it_is_ours(
+    monkeypatch: pytest.MonkeyPatch, token: str, kept: bool
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    monkeypatch.setenv("SBATCH_ACCOUNT", "lab")
+    monkeypatch.delenv("PARASCHUT_TOKEN", raising=False)
+    if token:
+        monkeypatch.setenv("PARASCHUT_TOKEN", token)
+    assert ("SBATCH_ACCOUNT" in environment()) is kept
+    assert "SLURM_JOB_ID" not in environment()

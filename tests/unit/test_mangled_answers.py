@@ -1,0 +1,134 @@
+"""Captured answers, cut, doubled, with banners and errors: no exception but SchedulerError, no wrong job.
+
+PARASCHUT_TEST_ROUNDS says how many mangled versions of each captured answer are tried.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from paraschut_core.config import Settings
+from paraschut_core.errors import SchedulerError
+from paraschut_core.executors import command
+from paraschut_core.executors.cluster import ClusterExecutor
+from paraschut_core.executors.command import Answer
+from paraschut_core.executors.pbs import PBSJobExecutor
+from paraschut_core.executors.sge import SGEJobExecutor
+from paraschut_core.executors.slurm import SlurmJobExecutor
+from tests.samples import FOLDER, sample
+
+ROUNDS = int(os.environ.get("PARASCHUT_TEST_ROUNDS", "12"))
+ERROR = "slurm_load_jobs error: Socket timed out on send/recv operation\n"
+BANNER = "".join(
+    f"*** Welcome to the cluster, line {n}: error rates, job 12, 4711 hours ***\n" for n in range(6)
+)
+
+KINDS: dict[str, tuple[type[ClusterExecutor], ...]] = {
+    "slurm": (SlurmJobExecutor,),
+    "sge": (SGEJobExecutor,),
+    "pbs": (PBSJobExecutor,),
+    "torque": (PBSJobExecutor,),
+}
+SAMPLES = [
+    (kind, f"{folder}/{path.stem}")
+    for folder, kinds in KINDS.items()
+    for path in sorted(Path(FOLDER, folder).glob("*.txt"))
+    for kind in kinds
+]
+
+
+def mangled(text: str, seed: str) -> Iterator[tuple[str, str, str]]:
+    """(how, standard output, what is put on standard error besides)."""
+    chance = random.Random(seed)
+    lines = text.splitlines(keepends=True)
+    yield "as it is", text, ""
+    yield "empty", "", ""
+    yield "empty, with an error", "", ERROR
+    yield "doubled", text + text, ""
+    yield "with an error beside", text, ERROR
+    yield "behind a banner", BANNER + text, ""
+    yield "before a banner", text + BANNER, ""
+    yield "with a banner beside", text, BANNER
+    for _ in range(ROUNDS):
+        yield "cut", text[: chance.randrange(len(text) + 1)], ""
+        yield "cut at the front", text[chance.randrange(len(text) + 1) :], ""
+        yield "cut, with an error", text[: chance.randrange(len(text) + 1)], ERROR
+        if lines:
+            yield "one line", chance.choice(lines), ""
+            place = chance.randrange(len(lines))
+            yield "without a line", "".join(lines[:place] + lines[place + 1 :]), ""
+            yield "a line twice", "".join([*lines[:place], lines[place], *lines[place:]]), ""
+            yield "a banner in it", "".join([*lines[:place], BANNER, *lines[place:]]), ""
+        if text:
+            place = chance.randrange(len(text))
+            yield (
+                "a byte changed",
+                text[:place] + chance.choice("\0\x1b|:<>\ufffd9 \n") + text[place + 1 :],
+                "",
+            )
+
+
+@pytest.fixture
+def says(monkeypatch: pytest.MonkeyPatch) -> list[Answer]:
+    """Every command answers with the one answer in this list."""
+    answer: list[Answer] = []
+    monkeypatch.setattr(command, "run", lambda argv, **_: answer[0]._replace(argv=tuple(argv)))
+    return answer
+
+
+@pytest.mark.parametrize(("kind", "name"), SAMPLES, ids=[name for _, name in SAMPLES])
+def test_a_mangled_answer_is_an_error_or_tells_nothing_wrong(
+    kind: type[ClusterExecutor], name: str, says: list[Answer], tmp_path: Path
+) -> None:
+    original = sample(name)
+    ids = sorted(set(re.findall(r"\b[0-9]+(?:[_.][0-9]+|\[[0-9]+\])?", original.stdout + original.stderr)))[
+        :50
+    ]
+    ids = [id_ for id_ in ids if kind.ids.fullmatch(id_)] or ["12"]
+    whole: dict[str, Any] = {}
+    for how, out, err in mangled(original.stdout, name):
+        says[:] = [Answer(("x",), original.status, out, original.stderr + err, 0.1)]
+        found = told(kind(settings=Settings(job_dir=str(tmp_path))), says[0], ids)
+        assert all(id_[:1].isdigit() for id_, _ in found["poll"] or ()), how
+        whole = whole or found
+        if how == "a byte changed":
+            continue
+        # A line of XML is part of a job: what is left without it may be another.
+        if "line" not in how or not out.startswith("<"):
+            assert (found["poll"] or set()) <= (whole["poll"] or set()), how
+        if how not in (
+            "cut at the front",
+            "one line",
+            "without a line",
+        ):  # of a number without its first digits nobody can tell
+            assert found["submit"] in (None, whole["submit"]), how
+        if how in ("doubled", "with an error beside", "behind a banner", "with a banner beside"):
+            assert (found["accounts"] or set()) <= (whole["accounts"] or set()), how
+
+
+def told(executor: ClusterExecutor, answer: Answer, ids: list[str]) -> dict[str, Any]:
+    """What an executor makes of the answer, whatever it had asked; None: that it is no answer."""
+    found: dict[str, Any] = {}
+    for what, look in {
+        "poll": lambda: {(job.id, job.token) for job in executor.read_queue().values()},
+        "submit": lambda: executor.submitted_id(answer) if answer.stdout.endswith("\n") else None,
+        "delete": lambda: executor._delete(ids),
+        "accounts": lambda: {
+            (id_, ending.exit_status, ending.signal) for id_, ending in executor.accounts(ids, 0.0).items()
+        },
+        "limit": executor.array_limit,
+        "summary": lambda: executor.summary(ids[0]),
+        "health": executor.health,
+    }.items():
+        try:
+            found[what] = look()
+        except SchedulerError:
+            found[what] = None
+    return found
