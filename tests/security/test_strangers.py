@@ -278,7 +278,7 @@ def test_a_folder_of_scripts_that_may_be_anothers_is_not_used(
         with pytest.raises(UntrustedError):
             limits.array_limit(str(folder / "slurm.limit"), lambda: 5, 7)
     with pytest.raises(UntrustedError):
-        script.records(str(folder), "test")
+        script.records(str(folder))
     try:
         script.sweep(str(folder), set(), now=time.time() + 1e8)
     except UntrustedError:
@@ -418,7 +418,7 @@ def test_a_clusters_script_writes_no_log_where_another_user_leads_it(
     done = subprocess.run([shell, path], env={**os.environ, "ID": "7"}, capture_output=True, check=False)
     assert done.returncode == 125
     assert precious.read_text() == "keep"
-    record = script.read_record(script.records(script.folder_for(str(base)), "test")["7"][1])
+    record = script.read_record(next(iter(script.records(script.folder_for(str(base))).values()))[1])
     assert record is not None
     assert "another user led elsewhere" in record.note
 

@@ -81,7 +81,11 @@ class Journal:
             os.unlink(self.marker(number))
         except FileNotFoundError:
             # It was never made: for want of its folder, perhaps, if somebody tidied up.
-            os.makedirs(self._markers, mode=0o700, exist_ok=True)
+            # Nothing above it is made: what the queue lies on may be away.
+            try:
+                os.mkdir(self._markers, 0o700)
+            except FileExistsError:
+                pass
 
     def started(self, number: int, pid: int, earliest: int) -> None:
         """Notes a job's process, made at `earliest` or just after it; the marker has done its work then."""
