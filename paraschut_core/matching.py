@@ -62,14 +62,15 @@ class Matcher:
     """
 
     def __init__(self, source: str, flags: int = 0) -> None:
+        given, source = source, _unambiguous(source)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # of what a later Python may take otherwise
                 self._re = re.compile(source, flags)
         except (re.error, OverflowError, RecursionError) as error:
-            raise UsageError(f"{source!r} is not a regular expression: {error}") from error
+            raise UsageError(f"{given!r} is not a regular expression: {error}") from error
         self.ignore_case = bool(self._re.flags & re.IGNORECASE)
-        self._source, self._flags = source, flags
+        self.source, self._source, self._flags = given, source, flags
         repetitions = _repetitions(source)
         self._safe_length = (sys.maxsize, SHORT, -1)[repetitions]
         """Up to how many characters `re` is let near a text."""
@@ -115,6 +116,66 @@ def _compile_guarded(source: str, flags: int) -> regex.Pattern[str]:
             return regex.compile(source, flags & ~re.UNICODE)
     except (regex.error, OverflowError, RecursionError) as error:
         raise UsageError(f"{source!r} is not a regular expression: {error}") from error
+
+
+_QUANTIFIER = re.compile(r"\{(?:[0-9]+(?:,[0-9]*)?|,[0-9]+)\}")
+_POSIX_CLASS = re.compile(r"\[:(\^?)([a-z]+):\]")
+_POSIX = {
+    "alnum": "a-zA-Z0-9",
+    "alpha": "a-zA-Z",
+    "blank": r" \t",
+    "cntrl": r"\x00-\x1f\x7f",
+    "digit": "0-9",
+    "graph": "!-~",
+    "lower": "a-z",
+    "print": " -~",
+    "punct": r"!-/:-@\[-`{-~",
+    "space": r"\s",
+    "upper": "A-Z",
+    "word": r"\w",
+    "xdigit": "0-9A-Fa-f",
+}
+
+
+def _unambiguous(source: str) -> str:
+    """The expression with nothing in it that the two engines read in two ways.
+
+    A brace that is no repetition is a brace (`regex` takes `(a){e<=1}` for a fuzzy match). POSIX's classes
+    within a set, which `re` does not know, are spelt out.
+
+    Raises:
+        UsageError: a class that there is not, or a negated one.
+    """
+    if "{" not in source and "[:" not in source:
+        return source
+    parts: list[str] = []
+    at = 0
+    while at < len(source):
+        letter = source[at]
+        if letter == "\\":
+            parts.append(source[at : at + 2])
+            at += 2
+        elif letter == "[":
+            end = _end_of_set(source, at + 1)
+            parts.append(_POSIX_CLASS.sub(_spelt_out, source[at:end]))
+            at = end
+        elif letter == "{":
+            found = _QUANTIFIER.match(source, at)
+            parts.append(found[0] if found else "\\{")
+            at = found.end() if found else at + 1
+        else:
+            parts.append(letter)
+            at += 1
+    return "".join(parts)
+
+
+def _spelt_out(match: re.Match[str]) -> str:
+    if match[1] or match[2] not in _POSIX:
+        raise UsageError(
+            f"{match[0]} is no class of letters that is known here: write one of {', '.join(_POSIX)}, such as"
+            " [[:digit:]], or [^...] for all others."
+        )
+    return _POSIX[match[2]]
 
 
 def _repetitions(source: str) -> int:
@@ -168,5 +229,8 @@ def _end_of_set(source: str, at: int) -> int:
     while at < len(source):
         if source[at] == "]":
             return at + 1
-        at += 2 if source[at] == "\\" else 1
+        if posix := _POSIX_CLASS.match(source, at):
+            at = posix.end()
+        else:
+            at += 2 if source[at] == "\\" else 1
     return at

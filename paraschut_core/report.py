@@ -13,7 +13,7 @@ from .db.filters import matching_keys
 from .db.jobs import read_all_infos, read_info, read_online_rows
 from .db.spawns import read_spawns, spawn_fields
 from .errors import DatabaseError, UsageError
-from .logs import ABSENT, LogError, look_at, print_lines
+from .logs import ABSENT, LogError, colours_only, look_at, plain, print_lines
 from .model import (
     DONE_STATES,
     ENDED,
@@ -217,6 +217,8 @@ def log_lines(
     index: int,
     lines: Iterable[int] | None,
     pattern: str | None,
+    *,
+    colours: bool = False,
 ) -> Iterator[str]:
     """The header and the wanted lines of one log of a job, or one line that says why there is none.
 
@@ -225,6 +227,7 @@ def log_lines(
         index: which log of the history; -1 is the last.
         lines: line numbers to show, from 0; None: all.
         pattern: a regular expression; only lines in which it is found.
+        colours: whether the lines keep their colours (for a terminal); other escape sequences never stay.
     """
     if stream not in ("stdout", "stderr"):
         raise UsageError(f"LogKey must be 'stdout' or 'stderr', not {stream!r}.")
@@ -246,7 +249,7 @@ def log_lines(
             return
         try:
             for line in print_lines(path, lines, pattern):
-                yield clean(line)
+                yield colours_only(line) if colours else clean(plain(line))
         except LogError as error:
             yield f"log cannot be read: {clean_line(error)}"
 

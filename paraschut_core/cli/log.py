@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import codecs
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import UnknownJobError, UsageError
-from ..model import ONLINE_STATES, JobKey
-from ..text import clean, clean_line
+from ..model import DONE_STATES, ONLINE_STATES, JobKey
+from ..text import clean
 from . import output
 from .common import Project, complete_batch, jobs_of, pass_project, read_batches, read_ranges
 from .numbers import Count
 
 if TYPE_CHECKING:
+    from ..logs import OpenLog, Row
     from ..model import JobInfo
     from ..workspace import Workspace
 
@@ -83,7 +84,7 @@ def log(
         for key in keys:
             info = _read(ws, key, spawn)
             for name in streams:
-                for text in log_lines(info, name, index, wanted, grep):
+                for text in log_lines(info, name, index, wanted, grep, colours=sys.stdout.isatty()):
                     click.echo(text)
     return 0
 
@@ -113,7 +114,7 @@ def _follow(ws: Workspace, key: JobKey, stream: str, tail: int | None, spawn: in
 
     info = _read(ws, key, spawn)
     path = _path(info, stream)
-    while not path and info["state"] not in ("complete", "collected"):
+    while not path and info["state"] not in DONE_STATES:
         time.sleep(LOOK_SECONDS)  # not submitted yet: it has no log
         info = _read(ws, key, spawn)
         path = _path(info, stream)
@@ -121,8 +122,9 @@ def _follow(ws: Workspace, key: JobKey, stream: str, tail: int | None, spawn: in
         output.line("log unknown")
         return 1
     if look_at(path).why:
-        click.echo(describe(stream, look_at(path), path), err=True)
-    for text in _growth(path, tail, lambda: _is_over(ws, key)):
+        over = info["state"] in DONE_STATES
+        click.echo(describe(stream, look_at(path), path, over=over), err=True)
+    for text in _growth(path, tail, lambda: _is_over(ws, key), sys.stdout.isatty()):
         click.echo(text, nl=False)
     return 0
 
@@ -144,37 +146,87 @@ def _is_over(ws: Workspace, key: JobKey) -> bool:
     return not rows or rows[0].state not in ONLINE_STATES or key in look(ws, polling.ask(ws)).missing
 
 
-def _growth(path: str, tail: int | None, is_over: Callable[[], bool]) -> Iterator[str]:
-    """The log's text from its last `tail` lines on (None: from its beginning), as it grows."""
-    from ..logs import FILE, Look, look_at, news, open_log
+def _growth(path: str, tail: int | None, is_over: Callable[[], bool], terminal: bool) -> Iterator[str]:
+    """The log's text from its last `tail` lines on (None: from its beginning), as it grows.
+
+    Args:
+        terminal: whether it is printed on one: then colours stay, and a line that is not yet whole is shown
+            and written over; else it waits for its end.
+    """
+    from ..logs import FILE, FileChange, Look, Proof, change_words, look_at, news, open_log
     from ..logs import tail as last_rows
 
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    printer = _Printer(terminal)
     before: Look | None = None
-    offset = quiet = 0
+    proof: Proof | None = None
+    quiet = 0
     while quiet < _LAST_LOOKS:
         now = look_at(path)
+        happened = news(before, now) if before is not None else FileChange.NONE
         if now.kind == FILE:
-            happened = news(before, now) if before is not None else ""
-            if happened in ("was replaced", "was truncated"):
-                yield f"\n[the log {happened}]\n"
-                offset = 0
-                decoder.reset()
             with open_log(path) as log:
+                if proof is not None and happened is not FileChange.NONE and not log.continues(proof):
+                    if happened in (FileChange.GREW, FileChange.APPEARED):
+                        happened = FileChange.REWRITTEN
+                    yield f"\n[the log {change_words(happened, now)}]\n"
+                    printer = _Printer(terminal)
                 if before is None and tail is not None:
                     rows = last_rows(log, tail)
-                    offset = rows[0].start if rows else 0
-                while data := log.read(offset, min(offset + (1 << 20), log.size)):
-                    offset += len(data)
+                    printer.offset = rows[0].start if rows else 0
+                for text in printer.news(log):
                     quiet = 0
-                    yield clean(decoder.decode(data).replace("\r\n", "\n"))
-            before = now
-        elif before is not None and before.kind == FILE:
-            yield f"\n[the log {clean_line(now.why)}]\n"
-            before = now
+                    yield text
+                proof = log.proof()
+        elif happened is not FileChange.NONE and before is not None and before.kind == FILE:
+            yield f"\n[the log {change_words(happened, now)}]\n"
+        before = now
         quiet = quiet + 1 if is_over() else 0
         if quiet < _LAST_LOOKS:
             time.sleep(LOOK_SECONDS)
+    yield from printer.rest()
+
+
+class _Printer:
+    """Prints the rows of a log that grows, each once it is whole; on a terminal also what is not yet."""
+
+    _ROWS = 500
+
+    def __init__(self, terminal: bool) -> None:
+        self.offset = 0
+        """The byte up to which rows are printed for good."""
+        self._terminal = terminal
+        self._unfinished = ""
+
+    def news(self, log: OpenLog) -> Iterator[str]:
+        """What is to be printed of the rows that came since."""
+        from ..logs import rows_after
+
+        while rows := rows_after(log, self.offset, self._ROWS):
+            for row in rows:
+                text = self._text(row)
+                whole = log.read(row.end - 1, row.end) == b"\n"
+                if not whole and not row.cut:
+                    if text != self._unfinished:
+                        if self._terminal:
+                            yield self._over(text)
+                        self._unfinished = text
+                    return
+                yield self._over(text) + ("\n" if whole else "")
+                self._unfinished = ""
+                self.offset = row.end
+
+    def rest(self) -> Iterator[str]:
+        """The last line, where it has no end."""
+        if self._unfinished:
+            yield "\n" if self._terminal else f"{self._unfinished}\n"
+
+    def _over(self, text: str) -> str:
+        return f"\r\x1b[K{text}" if self._terminal and self._unfinished else text
+
+    def _text(self, row: Row) -> str:
+        from ..logs import colours_only, plain
+
+        return colours_only(row.text) if self._terminal else clean(plain(row.text))
 
 
 COMMANDS = {"log": log}

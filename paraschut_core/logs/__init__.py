@@ -9,9 +9,12 @@ from .file import (
     FAILED,
     FILE,
     SPECIAL,
+    FileChange,
     LogError,
     Look,
     OpenLog,
+    Proof,
+    change_words,
     describe,
     look_at,
     news,
@@ -19,7 +22,7 @@ from .file import (
 )
 from .index import LineIndex
 from .lines import print_lines
-from .rows import ESCAPE, Row, plain, row_start, rows_after, rows_at, rows_before, tail
+from .rows import ESCAPE, Row, colours_only, plain, row_start, rows_after, rows_at, rows_before, tail
 from .search import ERRORS, Found, Pattern, find_next, find_previous, scan, scan_back
 from .times import find_time, parse_time
 
@@ -31,6 +34,7 @@ __all__ = [
     "FAILED",
     "FILE",
     "SPECIAL",
+    "FileChange",
     "Found",
     "LineIndex",
     "LogError",
@@ -38,8 +42,11 @@ __all__ = [
     "OpenLog",
     "Pattern",
     "PatternTooSlowError",
+    "Proof",
     "Row",
     "TooSlowError",
+    "change_words",
+    "colours_only",
     "describe",
     "find_next",
     "find_previous",

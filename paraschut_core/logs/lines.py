@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Container, Iterable, Iterator
 
 from ..errors import UsageError
+from ..matching import Matcher, PatternTooSlowError, TooSlowError
 from .file import OpenLog, open_log
-from .rows import shown
+from .rows import plain, shown
 
 _READ = 1 << 20
 
@@ -21,23 +21,18 @@ def print_lines(
     Args:
         lines: numbers of the lines wanted, counted from 0; negative ones count from the end. They come
             in the order of the file, each once.
-        regex: only lines in which `re.search` finds this.
+        regex: only lines in which this is found (of their text, colours removed).
 
     Raises:
         LogError: there is no file that can be read (on the first line asked for).
         UsageError: `regex` is not a regular expression, or `lines` are not numbers.
+        PatternTooSlowError: `regex` takes too long on a line.
     """
-    pattern = None
-    if regex is not None:
-        try:
-            pattern = re.compile(regex)
-        except re.error as error:
-            raise UsageError(f"RegEx {regex!r} is not a regular expression: {error}") from error
-    return _chosen(path, lines, pattern)
+    return _chosen(path, lines, None if regex is None else Matcher(regex))
 
 
 def _chosen(
-    path: str | os.PathLike[str], lines: Iterable[int] | None, pattern: re.Pattern[str] | None
+    path: str | os.PathLike[str], lines: Iterable[int] | None, pattern: Matcher | None
 ) -> Iterator[str]:
     with open_log(path) as log:
         wanted, last = _numbers(log, lines)
@@ -46,7 +41,12 @@ def _chosen(
                 return
             if wanted is None or number in wanted:
                 text = shown(raw)
-                if pattern is None or pattern.search(text):
+                try:
+                    found = pattern is None or pattern.found_in(plain(text))
+                except TooSlowError:
+                    assert pattern is not None
+                    raise PatternTooSlowError(pattern.source) from None
+                if found:
                     yield text
 
 

@@ -11,13 +11,16 @@ from ..errors import UsageError
 from ..matching import SHORT, Matcher, PatternTooSlowError, TooSlowError
 from .file import OpenLog
 from .needles import needles_of
-from .rows import LONGEST, SMALL, cuts, line_start, plain, row_start, shown
+from .rows import LONGEST, SMALL, cuts, line_start, plain, row_start, shown, written_texts
 
 _CHUNK = 1 << 20
 _SPARSE = 1024  # bytes for each of which one needle for nothing is bearable
 _ESCAPES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\r\n]*(?:\x07|\x1b\\))")
-_CLOSER_LOOK = frozenset("\r\x1b\x90\x98\x9b\x9d\x9e\x9f")
+_CLOSER_LOOK = frozenset("\r\b\x1b\x90\x98\x9b\x9d\x9e\x9f\ufeff\ufffd")
+_OVERLAP = 1024
+"""Bytes of the next part of a long line that are searched with each part: a match may lie across the cut."""
 _NEWLINE = re.compile(rb"\n")
+_NEWLINE_BYTE = 10
 _MOST_GIVEN_UP = 8
 """Rows on which an expression may take too long before the search is given up."""
 
@@ -63,6 +66,10 @@ class Pattern:
             # bytes.lower() knows ASCII only; other letters are left to the slower way.
             found = [needle.lower() for needle in found] if "".join(found).isascii() else []
         self.needles = tuple(needle.encode("utf-8", "surrogatepass") for needle in found)
+        if any(not needle.isascii() for needle in found):
+            # In a log that is Latin-1 they are other bytes, which may be a part of something else in UTF-8.
+            self.needles += tuple(needle.encode("latin-1") for needle in found if _is_latin(needle))
+            exact = False
         self.exact = exact
         """Whether a needle's presence is already a match."""
 
@@ -83,6 +90,10 @@ class Pattern:
             TooSlowError: a row as this one would keep somebody waiting.
         """
         return self.matcher.spans(text)
+
+
+def _is_latin(text: str) -> bool:
+    return all(ord(letter) < 256 for letter in text)
 
 
 ERRORS = Pattern(
@@ -121,13 +132,23 @@ class _Trial:
         self.given_up = 0
         self._cancelled = cancelled
 
-    def matches(self, text: str) -> bool:
-        """Whether a row's text matches; not, if that takes too long to tell.
+    def matches(self, data: bytes, following: bytes = b"") -> bool:
+        """Whether a row's bytes match: what is shown of them, what was overwritten, or a text that begins in
+        them and ends in what follows. Not, if that takes too long to tell.
 
         Raises:
             PatternTooSlowError: it took too long too often.
         """
-        return self._try(plain(text))
+        texts = written_texts(data)
+        if any(self._try(text) for text in texts):
+            return True
+        if not following:
+            return False
+        whole = plain(shown(data + following))
+        try:
+            return any(start < len(texts[0]) < end for start, end in self.pattern.matcher.spans(whole))
+        except TooSlowError:
+            return False
 
     def matches_short(self) -> Callable[[str], object]:
         """What tells whether a text without escapes, of up to SHORT characters, matches."""
@@ -177,8 +198,9 @@ def _scan(log: OpenLog, trial: _Trial, start: int, stop: int | None) -> Iterator
             end = _last_start(log, data, start)
             data = data[: end - start]
         before = trial.given_up
+        following = b"" if data.endswith(b"\n") else log.read(end, end + _OVERLAP)
         try:
-            offsets = _search(data, start, line_start(log, start), trial)
+            offsets = _search(data, start, line_start(log, start), trial, following)
         except _Cancelled:
             return
         yield Found(offsets, start, end, trial.given_up - before)
@@ -223,11 +245,15 @@ def _last_start(log: OpenLog, data: bytes, start: int) -> int:
     return row_start(log, start + len(data) - 4)
 
 
-def _search(data: bytes, base: int, line: int, trial: _Trial) -> list[int]:
-    """The matching rows of `data`, which begins with a row at offset `base`, whose line began at `line`."""
+def _search(data: bytes, base: int, line: int, trial: _Trial, following: bytes) -> list[int]:
+    """The matching rows of `data`, which begins with a row at offset `base`, whose line began at `line`.
+
+    Args:
+        following: what comes after `data` in the file, where its last line goes on.
+    """
     pattern = trial.pattern
     if b"\x1b" not in data and pattern.needles:
-        found = _search_needles(data, base, line, trial)
+        found = _search_needles(data, base, line, trial, following)
         if found is not None:
             return found
     # Escapes may stand in the middle of what is looked for: a copy without them has the same lines.
@@ -236,18 +262,20 @@ def _search(data: bytes, base: int, line: int, trial: _Trial) -> list[int]:
         numbers = sorted({*_needle_lines(data, pattern), *_needle_lines(bare, pattern)})
     else:
         numbers = _matching_lines(bare, trial)
-    if not numbers:
-        return []
     starts = [0, *(match.end() for match in _NEWLINE.finditer(data)), len(data)]
+    last = len(starts) - 2
+    if following and (not numbers or numbers[-1] != last):
+        numbers = [*numbers, last]  # a match may begin in it and end in what follows
     found = []
     for number in numbers:
         low, high = starts[number], starts[number + 1]
         start = base + low
-        found.extend(_search_rows(data[low:high], start, start if number else line, trial))
+        rest = following if number == last else b""
+        found.extend(_search_rows(data[low:high], start, start if number else line, trial, rest))
     return found
 
 
-def _search_needles(data: bytes, base: int, line: int, trial: _Trial) -> list[int] | None:
+def _search_needles(data: bytes, base: int, line: int, trial: _Trial, following: bytes) -> list[int] | None:
     """Looks only at the rows that hold one of the pattern's needles.
 
     None if so many do for nothing that looking at all lines in turn is quicker.
@@ -257,27 +285,42 @@ def _search_needles(data: bytes, base: int, line: int, trial: _Trial) -> list[in
     patience = len(data) // _SPARSE + 8
     rows = _Rows(data, base, line)
     found: set[int] = set()
-    for at, length in _needle_places(data, pattern, lambda place: rows.around(place)[1]):
-        start, end = rows.around(at)
+    following = following.partition(b"\n")[0]
+    for at in _needle_places(data + following, pattern, lambda place: rows.end_of(place)):
+        start, end = rows.around(min(at, len(data) - 1))
         if sure is None:
-            sure = b"\r" not in data and b"\xc2" not in data  # no returns, no C1 controls
-        # A needle across the end of a row is in neither row.
-        if start in found or (sure and at + length <= end) or trial.matches(shown(data[start:end])):
+            sure = b"\r" not in data and b"\b" not in data and b"\xc2" not in data  # and no C1 controls
+        if at >= len(data) and sure:
+            break  # it begins in the part after this one
+        if start in found or sure or trial.matches(data[start:end], _rest(data, end, following)):
             found.add(start)
             continue
+        if start and data[start - 1] != _NEWLINE_BYTE:
+            # What is looked for may begin in the part of the line before this one.
+            start, end = rows.around(start - 1)
+            if start in found or trial.matches(data[start:end], _rest(data, end, following)):
+                found.add(start)
+                continue
         patience -= 1
         if patience < 0:
             return None
     return [base + start for start in sorted(found)]
 
 
-def _needle_places(data: bytes, pattern: Pattern, go_on: Callable[[int], int]) -> Iterator[tuple[int, int]]:
-    """Where needles are in `data`, with their lengths; `go_on` tells from where on to look after one."""
+def _rest(data: bytes, end: int, following: bytes) -> bytes:
+    """What the line that is cut at `end` goes on with; b"" where it ends there."""
+    if data[end - 1 : end] == b"\n":
+        return b""
+    return (data[end : end + _OVERLAP] + following)[:_OVERLAP].partition(b"\n")[0]
+
+
+def _needle_places(data: bytes, pattern: Pattern, go_on: Callable[[int], int]) -> Iterator[int]:
+    """Where needles are in `data`; `go_on` tells from where on to look after one."""
     hay = data.lower() if pattern.ignore_case else data
     for needle in pattern.needles:
         at = hay.find(needle)
         while at >= 0:
-            yield at, len(needle)
+            yield at
             at = hay.find(needle, go_on(at))
 
 
@@ -289,7 +332,7 @@ def _needle_lines(data: bytes, pattern: Pattern) -> Iterator[int]:
         return len(data) if end < 0 else end
 
     number = counted = 0
-    for at, _ in _needle_places(data, pattern, next_line):
+    for at in _needle_places(data, pattern, next_line):
         if at < counted:
             number = counted = 0  # the next needle begins from the top
         number += data.count(b"\n", counted, at)
@@ -314,13 +357,13 @@ def _matching_lines(data: bytes, trial: _Trial) -> list[int]:
     return [number for number, line in enumerate(lines) if len(line) > SHORT or search(line)]
 
 
-def _search_rows(data: bytes, base: int, line: int, trial: _Trial) -> list[int]:
+def _search_rows(data: bytes, base: int, line: int, trial: _Trial, following: bytes) -> list[int]:
     rows = _Rows(data, base, line)
     found = []
     at = 0
     while at < len(data):
         start, end = rows.around(at)
-        if trial.matches(shown(data[start:end])):
+        if trial.matches(data[start:end], _rest(data, end, following)):
             found.append(base + start)
         at = end
     return found
@@ -334,6 +377,10 @@ class _Rows:
         self._base = base
         self._line = line
         self._bounds: list[int] = [0, 0]  # where the rows of the line asked for last begin, and its end
+
+    def end_of(self, at: int) -> int:
+        """Where the row ends that holds the byte `at`; of a byte behind the part: behind that."""
+        return self.around(at)[1] if at < len(self._data) else at + 1
 
     def around(self, at: int) -> tuple[int, int]:
         """Start and end of the row that holds the byte `at`, both counted from the part's begin."""

@@ -13,7 +13,18 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from typing import NamedTuple
 
-from paraschut_core.logs import FILE, LogError, Look, Pattern, find_next, look_at, open_log, row_start
+from paraschut_core.logs import (
+    FILE,
+    LogError,
+    Look,
+    OpenLog,
+    Pattern,
+    Proof,
+    find_next,
+    look_at,
+    open_log,
+    row_start,
+)
 from paraschut_core.model import JobInfo, JobKey, Spawn
 
 from ..filters.query import LogTerm
@@ -43,6 +54,7 @@ class _Known(NamedTuple):
 
     look: Look
     found: bool
+    proof: Proof
 
 
 class LogHunt:
@@ -108,17 +120,18 @@ class LogHunt:
         if now.kind != FILE or cancelled():
             return False  # no log (any more): then the text is not in it
         known = self._known.get((pattern, path))
-        start = 0
-        if known is not None and known.look.identity == now.identity and known.look.size <= now.size:
-            if known.found or (known.look.size, known.look.mtime_ns) == (now.size, now.mtime_ns):
-                return known.found
-            if known.look.size < now.size:
-                start = max(known.look.size - 1, 0)  # the last line may have been unfinished
+        if known is not None and known.look == now:
+            return known.found
         try:
             with open_log(path) as log:
-                found = find_next(log, pattern, row_start(log, start), cancelled) is not None
+                start = 0
+                if known is not None and known.look.identity == now.identity and log.continues(known.proof):
+                    if known.found:
+                        return True
+                    start = _unfinished(log, known.proof.size)
+                found = find_next(log, pattern, start, cancelled) is not None
                 if not cancelled():
-                    self._learn(pattern, path, _Known(log.look, found))
+                    self._learn(pattern, path, _Known(log.look, found, log.proof()))
                 return found
         except LogError:
             return False
@@ -133,6 +146,17 @@ class LogHunt:
         """While a filter is typed each letter makes another pattern, and nobody asks for the former."""
         with self._lock:
             self._known = {place: known for place, known in self._known.items() if place[0] in patterns}
+
+
+def _unfinished(log: OpenLog, size: int) -> int:
+    """Where the row begins from which on to search once more what grew beyond `size` bytes.
+
+    The last line may have been unfinished; of a long one, a match may begin in the part before its last.
+    """
+    start = row_start(log, max(size - 1, 0))
+    if start and log.read(start - 1, start) != b"\n":
+        start = row_start(log, start - 1)
+    return start
 
 
 def latest_logs(info: JobInfo, spawns: Sequence[Spawn] = ()) -> dict[str, str]:

@@ -11,7 +11,7 @@ from textual.binding import BindingType
 from textual.timer import Timer
 
 from paraschut_core.errors import ParaschutError
-from paraschut_core.model import JobKey, Priority, Snapshot
+from paraschut_core.model import DONE_STATES, JobKey, Priority, Snapshot
 
 from .. import keys
 from ..figures import clock
@@ -284,6 +284,7 @@ class MainScreen(Detailing, AutoSubmit, Choosing):
         message.stop()
         self.scope.take_cells(message)
         self._first_jobs.set()
+        self._look_for_wanted_text()
         if message.done and self._job_below is not None and not self._filter_text and not self.scope.loading:
             self.grid.come_back(self._job_below)
             self._job_below = None
@@ -457,7 +458,17 @@ class MainScreen(Detailing, AutoSubmit, Choosing):
         self.details.show(title, sight)
         self.complete_details()
         streams, note = headings.log_streams(record, errors_first=key in self.snapshot.missing)
-        self._show_log(key, LogSources("".join(text for text, _ in title), streams, note))
+        over = key in snapshot.missing or (record.row is not None and record.row.state in DONE_STATES)
+        self._show_log(key, LogSources("".join(text for text, _ in title), streams, note, over))
+
+    def _look_for_wanted_text(self) -> None:
+        """Opens the log anew where the filter has found what it wants in the log of the job that is shown."""
+        query, key = self.scope.query, self.grid.cursor
+        if query is None or key is None or key not in self.gateway.found_in:
+            return
+        wanted = next((term for term in query.log if term.wanted), None)
+        if wanted is not None and self._sought != (key, wanted):
+            self._show_job_soon()
 
     def _show_log(self, key: JobKey, sources: LogSources) -> None:
         """Shows a job's logs: where it holds what the filter wants in it, or else from its end."""

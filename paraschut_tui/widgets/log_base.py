@@ -153,6 +153,7 @@ class LogBase(Vertical):
 
     def _open_pane(self, pane: LogPane, stream: str, place: LogPlace | None) -> None:
         path = self._selection.path(stream)
+        pane.over = self.sources.over
         if path is None:
             pane.close(self._why_none(stream))
         elif place is not None:

@@ -89,6 +89,18 @@ class LogCanvas(ScrollView, can_focus=True):
             return 1
         return max(len(str(last)), 4) + 3
 
+    @property
+    def text_width(self) -> int:
+        """Columns for the text, at least one."""
+        return max(self.size.width - self.gutter_width, 1)
+
+    @property
+    def widest(self) -> int:
+        """Columns of the longest row on the screen, uncut."""
+        self._use_look(self._styles())
+        shown = dict.fromkeys(at for at, _ in self.window.lines(self.height))
+        return max((self._renderer.lines(self.window.rows[at])[0].cell_length for at in shown), default=0)
+
     def repaint(self) -> None:
         """Brings the screen up to date: only lines that differ are sent."""
         if not self._ready or self.size.area == 0:

@@ -16,6 +16,7 @@ from paraschut_core.logs import (
     LogError,
     Look,
     Pattern,
+    Proof,
     Row,
     find_next,
     find_previous,
@@ -120,6 +121,7 @@ class LogFeed:
         self.epoch = 0
         self.path = ""
         self.look: Look | None = None
+        self._proof: Proof | None = None
         self.index = LineIndex()
         self._closed = threading.Event()
         self._search_stopped = threading.Event()
@@ -140,7 +142,7 @@ class LogFeed:
         self.close()
         self.epoch += 1
         self.path = path
-        self.look = None
+        self.look = self._proof = None
         self.index = LineIndex()
         self._closed = threading.Event()
         self._loading = self._polling = self._next = None
@@ -188,7 +190,7 @@ class LogFeed:
             return False
         if message.page.stopped:
             return False
-        self.look = message.page.look
+        self.look, self._proof = message.page.look, message.page.proof
         return True
 
     # ------------------------------------------------------------------ change
@@ -207,10 +209,10 @@ class LogFeed:
             self._unanswered += 1
             return self._unanswered < _PATIENCE
         self._unanswered = 0
-        epoch, path, index = self.epoch, self.path, self.index
+        epoch, path, index, proof = self.epoch, self.path, self.index, self._proof
 
         def look() -> None:
-            change = read_change(path, before, last, limit, index)
+            change = read_change(path, before, proof, last, limit, index)
             if change is not None:
                 self._host.post_message(FileChanged(epoch, change))
 
@@ -221,7 +223,7 @@ class LogFeed:
         """Notes a change; returns whether it is news."""
         if message.epoch != self.epoch:
             return False
-        self.look = message.change.look
+        self.look, self._proof = message.change.look, message.change.proof
         return True
 
     # ------------------------------------------------------------------ counting and searching

@@ -7,7 +7,7 @@ import re
 from textual.message import Message
 
 from paraschut_core.errors import UsageError
-from paraschut_core.logs import FILE, Look, Row, describe, parse_time
+from paraschut_core.logs import FILE, FileChange, Look, Row, change_words, describe, parse_time
 from paraschut_core.text import clean_line
 
 from .log_canvas import LogCanvas
@@ -20,7 +20,7 @@ COUNT_UNASKED = 256 << 20
 
 _SPAN = 200  # rows loaded on either side, at least
 _LIMIT = 400  # new rows taken over one by one; of more, only the last screenful is read
-_TOLD = ("was truncated", "was replaced")
+_TOLD = (FileChange.TRUNCATED, FileChange.REPLACED)
 
 
 class FollowingPane(LogCanvas):
@@ -37,6 +37,8 @@ class FollowingPane(LogCanvas):
         self.feed = LogFeed(self)
         self.label = ""
         """What the log is called: "stderr"."""
+        self.over = False
+        """Whether the job has ended: a log that is not there will not come any more."""
         self.following = True
         self.notice = ""
         """What happened to the file, or came of a key: stays until something else happens."""
@@ -125,7 +127,7 @@ class FollowingPane(LogCanvas):
             self.window.at_start = self.window.at_end = True
             self.notice = f"{self.label} {look.why}"
         else:
-            self.note = describe(self.label, look, self.path)
+            self.note = describe(self.label, look, self.path, over=self.over)
 
     def _place(self, page: Page, wanted: Wanted) -> None:
         self.window.load(page.rows, page.at_start, page.at_end)
@@ -192,20 +194,19 @@ class FollowingPane(LogCanvas):
         if not self.feed.changed(message):
             return
         change = message.change
-        if change.what == "grew":
-            self.grew(change.rows, change.at_end, change.rewritten)
+        if change.what is FileChange.GREW:
+            self.grew(change.rows, change.at_end)
         elif change.look.kind != FILE:
             self._lost(change.look, change.what)
+        elif change.what is FileChange.APPEARED and self.window.rows:
+            self._start_again(FileChange.REPLACED)
         else:
-            back = change.what == "appeared" and self.window.rows
-            self._start_again("was replaced" if back else change.what)
+            self._start_again(change.what, proven=change.proven)
         self._show()
 
-    def grew(self, rows: list[Row], at_end: bool, rewritten: bool) -> None:
+    def grew(self, rows: list[Row], at_end: bool) -> None:
         """Takes over the rows that were written since the last look."""
-        if rewritten:
-            self._start_again("was rewritten")
-        elif rows and self.window.at_end and self.window.rows:
+        if rows and self.window.at_end and self.window.rows:
             self.window.extend(rows, at_end)
             if self.following and at_end:
                 self.window.to_end(self.height)
@@ -215,22 +216,27 @@ class FollowingPane(LogCanvas):
             self._load(Wanted(TAIL))
         self._count_if_cheap()
 
-    def _lost(self, look: Look, what: str) -> None:
-        self.notice = f"{self.label} {what}" if self.window.rows else ""
+    def _lost(self, look: Look, what: FileChange) -> None:
+        self.notice = f"{self.label} {change_words(what, look)}" if self.window.rows else ""
         if self.window.rows:
             self.window.at_start = self.window.at_end = True
         else:
-            self.note = describe(self.label, look, self.path)
+            self.note = describe(self.label, look, self.path, over=self.over)
 
-    def _start_again(self, what: str) -> None:
-        """Nothing of what was known about the file holds any more."""
+    def _start_again(self, what: FileChange, *, proven: bool = False) -> None:
+        """Nothing of what was known about the file holds any more.
+
+        Args:
+            proven: of a file that was rewritten: that other text stands in it now.
+        """
         self.feed.restart_index()
         self._counting = False
-        if what != "was rewritten" or self.following:
+        if what is not FileChange.REWRITTEN or proven or self.following:
             self.following = True
             self.current = None
             self.marks.clear()
-        self.notice = f"{self.label} {what}" if what in _TOLD else ""
+        told = what in _TOLD or proven
+        self.notice = f"{self.label} {change_words(what, self.feed.look)}" if told and self.feed.look else ""
         self._load_here()
 
     # ------------------------------------------------------------------ moving
@@ -310,7 +316,9 @@ class FollowingPane(LogCanvas):
 
     def move_sideways(self, columns: int) -> None:
         if not self.wrap:
-            self.left = max(self.left + columns, 0)
+            # To the right, no farther than the longest row in sight reaches.
+            most = max(self.widest - 1, self.left) if columns > 0 else self.left
+            self.left = max(min(self.left + columns, most), 0)
             self._show()
 
     # ------------------------------------------------------------------ how it looks

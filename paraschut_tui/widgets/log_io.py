@@ -10,12 +10,14 @@ from typing import BinaryIO, NamedTuple
 from paraschut_core.errors import ParaschutError
 from paraschut_core.logs import (
     FILE,
+    FileChange,
     Found,
     LineIndex,
     LogError,
     Look,
     OpenLog,
     Pattern,
+    Proof,
     Row,
     find_time,
     look_at,
@@ -78,6 +80,7 @@ class Page(NamedTuple):
     anchor: int
     trouble: str = ""
     stopped: bool = False
+    proof: Proof | None = None
 
 
 def read_page(
@@ -93,7 +96,8 @@ def read_page(
         return Page(look, [], True, True, 0, look.why)
     try:
         with open_log(path) as log:
-            return _read(log, wanted, index, cancelled, progress)
+            page = _read(log, wanted, index, cancelled, progress)
+            return page if page.stopped else page._replace(proof=log.proof())
     except LogError as error:
         return Page(look_at(path), [], True, True, 0, str(error))
 
@@ -143,38 +147,46 @@ def _numbered(log: OpenLog, rows: list[Row], index: LineIndex, *, apart: bool = 
 
 
 class Change(NamedTuple):
-    """What happened to a file since the last look: `what` as `paraschut_core.logs.news` says it.
+    """What happened to a file since the last look.
 
-    If it grew, `rows` are those from the last known one on, and `at_end` tells whether they are all;
-    `rewritten` that the last known row is not what it was.
+    If it grew, `rows` are those from the last known one on, and `at_end` tells whether they are all. `proven`
+    tells of a file that was rewritten that other text stands in it now, not only another time.
     """
 
     look: Look
-    what: str
+    what: FileChange
     rows: list[Row]
     at_end: bool
-    rewritten: bool = False
+    proven: bool = False
+    proof: Proof | None = None
 
 
-def read_change(path: str, before: Look, last: Row | None, limit: int, index: LineIndex) -> Change | None:
+def read_change(
+    path: str, before: Look, proof: Proof | None, last: Row | None, limit: int, index: LineIndex
+) -> Change | None:
     """Looks whether a file changed; None if it did not. Costs a few system calls then.
 
-    `last` is the last row known, from which on rows are read if the file grew; None if none are wanted.
+    `proof` is what the file was at the last look; `last` the last row known, from which on rows are read if
+    the file grew, None if none are wanted.
     """
     look = look_at(path)
     what = news(before, look)
-    if not what:
+    if what is FileChange.NONE:
         return None
-    if what != "grew" or last is None:
+    if what not in (FileChange.GREW, FileChange.REWRITTEN):
         return Change(look, what, [], False)
     try:
         with open_log(path) as log:
+            now = log.proof()
+            if proof is not None and not log.continues(proof):
+                return Change(log.look, FileChange.REWRITTEN, [], False, True, now)
+            if what is FileChange.REWRITTEN or last is None:
+                return Change(log.look, what, [], False, False, now)
             if index.ready(before.size):
                 index.extend(log)
             rows = rows_after(log, last.start, limit)
-            rewritten = not rows or (rows[0].end == last.end and rows[0].text != last.text)
             at_end = bool(rows) and rows[-1].end >= log.size
-            return Change(log.look, what, _numbered(log, rows, index), at_end, rewritten)
+            return Change(log.look, what, _numbered(log, rows, index), at_end, False, now)
     except LogError:
         # It went away between look and reading: the next look says how.
         return None

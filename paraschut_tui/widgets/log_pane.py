@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from typing import NamedTuple
 
-from paraschut_core.logs import ERRORS, FILE, Pattern, Row
+from rich.cells import cell_len
+
+from paraschut_core.logs import ERRORS, FILE, FileChange, Pattern, Row, TooSlowError
 from paraschut_core.text import clean_line
 
 from ..figures import duration, plural
+from ..terminal.ansi import parse
 from .log_external import Spot, print_plainly
 from .log_feed import PlaceFound, SearchPart, TextRead
 from .log_follow import FollowingPane
 from .log_hits import Hits
-from .log_io import AT, TAIL, Wanted
+from .log_io import AT, TAIL, Page, Wanted
 from .log_ranges import Range
+from .log_render import wrap_points
 
 _END = 1 << 62  # an offset past the end of any file
 
@@ -36,6 +41,8 @@ class LogPane(FollowingPane):
         self.filtering = False
         self._jump_on_open = False
         self._jump = 0  # +1 or -1: go to the first place found that way, as soon as there is one
+        self._match = 0  # which match of the current row the last step led to
+        self._to_reveal = False  # whether that match is still to be brought into sight
         self._more = False  # whether what was written since the search is being searched
         self._error_forward = True
         self._last_mark: tuple[int, int] | None = None  # bytes of the row
@@ -156,12 +163,12 @@ class LogPane(FollowingPane):
         found = hits.next(hits.origin) if forward else hits.previous(_END)
         if found is not None:
             self._jump = 0
-            self.show_offset(found)
+            self._show_match(found, 0)
         elif hits.done:
             self._jump = 0
             found = hits.previous(hits.origin) if forward else None
             if found is not None:
-                self.show_offset(found)
+                self._show_match(found, 0)
 
     def next_match(self, *, forward: bool) -> None:
         """Goes to the next or previous match."""
@@ -170,13 +177,63 @@ class LogPane(FollowingPane):
             self.tell("nothing is searched for: / searches")
             return
         here = self._here()
+        if self.current is not None:
+            step = self._match + (1 if forward else -1)
+            if 0 <= step < len(self._spans(here)):
+                self.tell("")
+                self._show_match(here, step)
+                return
         found = hits.next(here + 1 if self.current is not None else here) if forward else hits.previous(here)
         if found is not None:
             self.tell("")
-            self.show_offset(found)
+            self._show_match(found, 0 if forward else -1)
         else:
             way = "later" if forward else "earlier"
             self.tell(f"no {way} match" if hits.done else f"no {way} match so far, still searching")
+
+    def _show_match(self, offset: int, which: int) -> None:
+        """Goes to a match of the row that begins at `offset`: 0 the first, -1 the last."""
+        self._match, self._to_reveal = which, True
+        self.show_offset(offset)
+        self._reveal()
+
+    def _spans(self, offset: int) -> list[tuple[int, int]]:
+        """Where the matches are in the row that begins at `offset`, as shown; [] if it is not loaded."""
+        if self.pattern is None or not self.window.holds(offset):
+            return []
+        row = self.window.rows[self.window.index_at(offset)]
+        try:
+            return self.pattern.spans(parse(row.text).text)
+        except TooSlowError:
+            return []
+
+    def _reveal(self) -> None:
+        """Scrolls so that the match is in sight, once its row is loaded."""
+        if not self._to_reveal or self.current is None or not self.window.holds(self.current):
+            return
+        self._to_reveal = False
+        spans = self._spans(self.current)
+        if not spans:
+            self._match = 0  # it lies in what was overwritten, or goes on in the next row
+            return
+        self._match = len(spans) - 1 if self._match < 0 else min(self._match, len(spans) - 1)
+        start, end = spans[self._match]
+        at = self.window.index_at(self.current)
+        text = parse(self.window.rows[at].text).text
+        width = self.text_width
+        if self.wrap:
+            line = bisect_right(wrap_points(text, width), start) - 1
+            if (at, line) not in self.window.lines(self.height):
+                self.window.to_offset(self.current, self.height, self.height // 3, line)
+        else:
+            first, last = cell_len(text[:start]), cell_len(text[:end])
+            if first < self.left or last > self.left + width:
+                self.left = 0 if last <= width else max(first - width // 3, 0)
+        self._show()
+
+    def _place(self, page: Page, wanted: Wanted) -> None:
+        super()._place(page, wanted)
+        self._reveal()
 
     def next_error(self, *, forward: bool) -> None:
         """Goes to the next or previous line that tells of an error or a warning."""
@@ -238,16 +295,16 @@ class LogPane(FollowingPane):
         if self.following or few or near_end or hits.done:
             self._load_here()
 
-    def grew(self, rows: list[Row], at_end: bool, rewritten: bool) -> None:
-        if not self.filtering or rewritten:
-            super().grew(rows, at_end, rewritten)
+    def grew(self, rows: list[Row], at_end: bool) -> None:
+        if not self.filtering:
+            super().grew(rows, at_end)
         self._search_on()
 
     def _last_row(self) -> Row | None:
         return None if self.filtering else super()._last_row()
 
-    def _start_again(self, what: str) -> None:
-        super()._start_again(what)
+    def _start_again(self, what: FileChange, *, proven: bool = False) -> None:
+        super()._start_again(what, proven=proven)
         if self.hits is not None:
             self._begin_search(self.hits.pattern)
 
@@ -395,7 +452,12 @@ class LogPane(FollowingPane):
         """What the status line says."""
         if not self.path:
             return PaneStatus("", "", "")
-        state = "following" if self.following else f"{self.percent}%"
+        in_sight = (self.window.rows[at] for at, _ in self.window.lines(self.height))
+        form = "Latin-1 " if any(row.latin for row in in_sight) else ""
+        if self.feed.look is not None and self.feed.look.compressed:
+            form = f"compressed {form}"
+        column = f"col {self.left + 1:,} " if self.left and not self.wrap else ""
+        state = f"{form}{column}{'following' if self.following else f'{self.percent}%'}"
         return PaneStatus(state, self._search_status(), self.progress or self.notice)
 
     def _search_status(self) -> str:

@@ -13,12 +13,14 @@ class LogSources(NamedTuple):
 
     `streams` maps a stream's name ("stdout", "stderr", and for spawns "spawn 3 stdout", ...) to its log
     files by attempt, the oldest first; the first stream is shown unless the user has chosen another.
-    `title` names the job in the status line. `note` tells why there is no log, where there is none.
+    `title` names the job in the status line. `note` tells why there is no log, where there is none; `over`
+    that the job has ended, so that a log that is not there will not come any more.
     """
 
     title: str
     streams: Mapping[str, Sequence[str]]
     note: str = ""
+    over: bool = False
 
 
 class LogPlace(NamedTuple):

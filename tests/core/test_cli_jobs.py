@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.core.cli import CommandLine
+from tests.core.cli import COMMAND, CommandLine
 from tests.helpers import wait_until
 
 
@@ -108,6 +110,7 @@ def test_queue_as_json_has_the_documented_form(cli: CommandLine) -> None:
         "total": 0,
         "error": "",
         "failing_since": None,
+        "notice": "",
     }
     reason = report["reasons"][f"{batch}/1"]
     assert {"reason": "exit status 1", "exit_status": 1, "signal": None}.items() <= reason.items()
@@ -184,6 +187,42 @@ def test_a_log_is_followed_until_its_job_ends(cli: CommandLine) -> None:
     assert out == "end\n"
     assert process.returncode == 0
     assert "Traceback" not in err
+
+
+def _finished(cli: CommandLine, command: str) -> int:
+    """A batch of one job that has run this command."""
+    batch = cli.add("--", "sh", "-c", command.replace("{", "{{").replace("}", "}}"))
+    cli("submit")
+    wait_until(lambda: cli.sql("SELECT state FROM job") == [("complete",)], "the job is complete")
+    return batch
+
+
+_BAR = r"printf '\033[31m10%%\033[0m\r20%%\r\033[32mall done\033[0m\n\033[2J\007x\n'"
+
+
+@pytest.mark.parametrize("follow", [(), ("-f",)])
+def test_a_log_in_a_pipe_is_plain_text(cli: CommandLine, follow: tuple[str, ...]) -> None:
+    batch = _finished(cli, _BAR)
+    lines = cli("log", batch, 0, *follow).out.splitlines()
+    assert lines[-2:] == ["all done", "␇x"]
+
+
+@pytest.mark.parametrize("follow", [(), ("-f",)])
+def test_a_log_on_a_terminal_keeps_its_colours_alone(cli: CommandLine, follow: tuple[str, ...]) -> None:
+    batch = _finished(cli, _BAR)
+    words = shlex.join([*COMMAND, "log", str(batch), "0", *follow])
+    done = subprocess.run(
+        ["script", "-qec", words, "/dev/null"], cwd=cli.folder, capture_output=True, text=True, timeout=60
+    )
+    assert "\x1b[32mall done\x1b[0m" in done.stdout
+    assert "\x1b[2J" not in done.stdout and "10%" not in done.stdout and "␛" not in done.stdout
+
+
+def test_an_expression_means_the_same_on_the_command_line_and_no_warning_is_printed(cli: CommandLine) -> None:
+    batch = _finished(cli, "echo 'a[1]'; echo 77")
+    answer = cli("log", batch, 0, "--grep", "[[:digit:]]{2}")
+    assert answer.out.splitlines()[-1] == "77" and answer.err == ""
+    assert "no class" in cli("log", batch, 0, "--grep", "[[:foo:]]", status=2).err
 
 
 def test_info_shows_a_job_its_fields_and_a_batch(cli: CommandLine) -> None:

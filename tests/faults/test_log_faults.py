@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from paraschut_core.errors import ParaschutError
-from paraschut_core.logs import Look, open_log
+from paraschut_core.logs import FileChange, Look, open_log
 from paraschut_tui.widgets import log_feed, log_follow, log_io
 from paraschut_tui.widgets.log_io import Page, Wanted
 from paraschut_tui.widgets.log_view import LogSources
@@ -84,11 +84,11 @@ async def test_a_log_that_becomes_something_else_does_not_block(tmp_path: Path, 
         path.unlink()
         if kind == "fifo":
             os.mkfifo(path)
-            await log.says("stderr became a FIFO, not a file")
+            await log.says("stderr is a FIFO, not a file")
             path.unlink()
         else:
             path.mkdir()
-            await log.says("stderr became a directory")
+            await log.says("stderr is a directory")
             path.rmdir()
         numbered(path, 10)
         await log.shows("10  line 10")
@@ -222,5 +222,29 @@ def test_a_look_that_is_no_file_never_reads(tmp_path: Path) -> None:
     assert (
         log_io.read_page(str(tmp_path / "f"), Wanted("tail"), log_feed.LineIndex(), lambda: False).rows == []
     )
-    change = log_io.read_change(str(tmp_path / "f"), Look("file", "", 10), None, 10, log_feed.LineIndex())
-    assert change is not None and change.what == "became a FIFO, not a file"
+    index = log_feed.LineIndex()
+    change = log_io.read_change(str(tmp_path / "f"), Look("file", "", 10), None, None, 10, index)
+    assert change is not None and change.what is FileChange.BLOCKED
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        pytest.param("".join(f"new {n}\n" for n in range(12)), id="longer"),
+        pytest.param("old 0\nold 1\n" + "".join(f"new {n}\n" for n in range(12)), id="the same begin"),
+        pytest.param("".join(f"new {n}\n" for n in range(6)), id="as long"),
+        pytest.param("new 0\n", id="shorter"),
+    ],
+)
+async def test_a_log_that_is_written_anew_in_one_go_is_never_shown_mixed(tmp_path: Path, after: str) -> None:
+    path = tmp_path / "a"
+    path.write_text("".join(f"old {n}\n" for n in range(6)))
+    async with viewing(one(path), size=(120, 30)) as log:
+        await log.shows("old 5")
+        path.write_text(after)
+        await log.shows(after.splitlines()[-1])
+        await log.says("was truncated" if len(after) < 30 else "was rewritten")
+        shown = [
+            line.split(maxsplit=1)[1] for line in log.lines if line.strip() and line.split()[0].isdigit()
+        ]
+        assert shown == after.splitlines()

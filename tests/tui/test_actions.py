@@ -426,6 +426,23 @@ async def test_the_job_that_wrote_something_is_found_by_its_log(settings: Settin
         await pilot.press("slash", *(_key(c) for c in 'log:"CUDA error"'), "enter")
         await until(pilot, lambda: screen.grid.board.total == 1 and not screen.scope.loading)
         assert screen.grid.cursor == JobKey(batch_id, 13)
+        await until(pilot, lambda: screen.log_view.pane.current == len("all well\n"))
+
+
+async def test_the_log_goes_to_the_find_though_the_cursor_is_on_that_job_already(settings: Settings) -> None:
+    batch_id = add_batch(settings, "human/map", ["true"] * 3)
+    log = Path(settings.job_dir, "x.err")
+    log.write_text("all well\n" * 100 + "CUDA error: out of memory\n" + "all well\n" * 100)
+    with Workspace(settings) as ws, ws.db.transaction() as tx:
+        tx.connection.execute(
+            "UPDATE job SET metadata = json_set(metadata, '$.stderr', json_array(?)) WHERE JobIndex = 0",
+            (str(log),),
+        )
+    async with dashboard(settings, Scheduler()) as (pilot, screen):
+        await until(pilot, lambda: screen.log_view.pane.window.rows)
+        assert screen.grid.cursor == JobKey(batch_id, 0) and screen.log_view.pane.following
+        await pilot.press("slash", *(_key(c) for c in 'log:"CUDA error"'), "enter")
+        await until(pilot, lambda: screen.log_view.pane.current == len("all well\n") * 100)
 
 
 async def test_rows_are_read_sorted_and_show_fields_of_the_metadata(settings: Settings) -> None:

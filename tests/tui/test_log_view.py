@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
 import os
 import signal
@@ -144,9 +145,13 @@ class TestFollowing:
         path = numbered(tmp_path / "a", 100)
         async with viewing(one(path)) as log:
             await log.shows("line 100")
-            await log.press("l")
             append(path, "0123456789abc\n")
+            await log.shows("101  0123456789abc")
+            await log.press("l")
             await log.shows("101  89abc")
+            await log.says("col 9")
+            await log.press("l")
+            await log.shows("101  c")  # no farther than the longest row in sight
             await log.press("0")
             await log.shows("101  0123456789abc")
 
@@ -423,6 +428,45 @@ class TestSearching:
             await log.says("/line 12/ 1 of 111")
             log.view.forget_search()
             await log.until(lambda: log.pane.hits is None, "no search")
+
+    @pytest.mark.parametrize("wrap", [False, True])
+    async def test_a_jump_ends_where_the_match_is_seen(self, tmp_path: Path, wrap: bool) -> None:
+        path = tmp_path / "a"
+        far = "." * 200 + "FIRST NEEDLE" + "." * 1890 + "SECOND NEEDLE"
+        path.write_text("line\n" * 40 + far + "\n" + "line\n" * 40 + "LAST NEEDLE\n" + "line\n" * 40)
+        async with viewing(one(path), size=(80, 24)) as log:
+            await log.shows("line")
+            await log.press("g", *("w" if wrap else ""))
+            await log.answer("slash", "NEEDLE")
+            await log.shows("FIRST NEEDLE")
+            await log.says("1 of 2")
+            await log.press("n")  # the second one of the same row
+            await log.shows("SECOND NEEDLE")
+            await log.says("1 of 2")
+            await log.press("n")
+            await log.shows("LAST NEEDLE")
+            await log.says("2 of 2")
+            await log.press("N")
+            await log.shows("SECOND NEEDLE")
+            await log.press("N")
+            await log.shows("FIRST NEEDLE")
+
+    async def test_says_what_form_a_log_has(self, tmp_path: Path) -> None:
+        (tmp_path / "latin").write_bytes(b"caf\xe9\n")
+        (tmp_path / "packed.gz").write_bytes(gzip.compress(b"packed\n"))
+        async with viewing(one(tmp_path / "latin")) as log:
+            await log.shows("café")
+            await log.says("Latin-1")
+        async with viewing(one(tmp_path / "packed")) as log:
+            await log.shows("packed")
+            await log.says("compressed")
+
+    async def test_what_an_ended_job_has_not_written_is_gone(self, tmp_path: Path) -> None:
+        sources = one(tmp_path / "none")
+        async with viewing(sources) as log:
+            await log.shows("is not there yet")
+            log.view.show(sources._replace(streams={"stderr": [str(tmp_path / "other")]}, over=True))
+            await log.shows("is gone, or was never written")
 
     async def test_finds_the_last_match_first_when_following(self, tmp_path: Path) -> None:
         async with viewing(one(numbered(tmp_path / "a", 5000))) as log:

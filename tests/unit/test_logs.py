@@ -26,6 +26,7 @@ from paraschut_core.logs import (
     FAILED,
     FILE,
     SPECIAL,
+    FileChange,
     LineIndex,
     LogError,
     OpenLog,
@@ -39,6 +40,7 @@ from paraschut_core.logs import (
     news,
     open_log,
     parse_time,
+    plain,
     print_lines,
     row_start,
     rows_after,
@@ -53,7 +55,7 @@ from paraschut_core.logs import (
 )
 from paraschut_core.logs.index import BLOCK
 from paraschut_core.logs.needles import needles_of
-from paraschut_core.logs.rows import BIG, LONGEST, SMALL, shown
+from paraschut_core.logs.rows import BIG, HOLE, LONGEST, SMALL, shown, written_texts
 
 ROOT = str(Path(__file__).resolve().parents[2])
 
@@ -169,39 +171,39 @@ class TestNews:
     def test_nothing_grown_truncated_rewritten(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a", "12345")
         first = look_at(path)
-        assert news(first, look_at(path)) == ""
+        assert news(first, look_at(path)) is FileChange.NONE
         with path.open("a") as file:
             file.write("6")
         grown = look_at(path)
-        assert news(first, grown) == "grew"
+        assert news(first, grown) is FileChange.GREW
         os.truncate(path, 2)
-        assert news(grown, look_at(path)) == "was truncated"
+        assert news(grown, look_at(path)) is FileChange.TRUNCATED
         os.utime(path, ns=(1, 1))
         short = look_at(path)
         os.utime(path, ns=(2, 2))
-        assert news(short, look_at(path)) == "was rewritten"
+        assert news(short, look_at(path)) is FileChange.REWRITTEN
 
     def test_replaced_deleted_appeared(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a", "12345")
         first = look_at(path)
         os.replace(write(tmp_path / "b", "12345"), path)
-        assert news(first, look_at(path)) == "was replaced"
+        assert news(first, look_at(path)) is FileChange.REPLACED
         path.unlink()
         gone = look_at(path)
-        assert news(first, gone) == "was deleted"
-        assert news(gone, look_at(path)) == ""
+        assert news(first, gone) is FileChange.DELETED
+        assert news(gone, look_at(path)) is FileChange.NONE
         write(path, "")
-        assert news(gone, look_at(path)) == "appeared"
+        assert news(gone, look_at(path)) is FileChange.APPEARED
 
     def test_became_something_else(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a", "12345")
         first = look_at(path)
         path.unlink()
         path.mkdir()
-        assert news(first, look_at(path)) == "became a directory"
+        assert news(first, look_at(path)) is FileChange.BLOCKED
         path.rmdir()
         os.mkfifo(path)
-        assert news(first, look_at(path)) == "became a FIFO, not a file"
+        assert news(first, look_at(path)) is FileChange.BLOCKED
 
 
 # --------------------------------------------------------------------------- rows
@@ -212,7 +214,8 @@ def expected_starts(data: bytes) -> list[int]:
     starts = {0} if data else set()
     starts.update(at + 1 for at, byte in enumerate(data) if byte == 10 and at + 1 < len(data))
     for at in range(SMALL, len(data), SMALL):
-        plain_enough = not re.search(rb"[\r\n]", data[at - SMALL : at])
+        before = data[at - SMALL : at]
+        plain_enough = not re.search(rb"[\r\n]", before) and (at % HOLE == 0 or bool(before.strip(b"\0")))
         long_enough = at % BIG == 0 and at >= BIG and b"\n" not in data[at - BIG : at]
         if (plain_enough or long_enough) and data[at] != 10:
             starts.add(at - next((k for k in range(4) if data[at - k] & 0xC0 != 0x80), 0))
@@ -397,13 +400,24 @@ _PATTERNS = st.sampled_from(
 )
 
 
+def expected_match(log: OpenLog, row: Row, pattern: Pattern) -> bool:
+    """The rule: in what is shown, in what was overwritten, or across the cut of a long line."""
+    raw = log.read(row.start, row.end)
+    texts = written_texts(raw)
+    if any(pattern.matches(text) for text in texts):
+        return True
+    following = log.read(row.end, row.end + 1024).partition(b"\n")[0] if row.cut else b""
+    whole = plain(shown(raw + following))
+    return any(start < len(texts[0]) < end for start, end in pattern.spans(whole)) if following else False
+
+
 class TestSearch:
     @settings(max_examples=80, deadline=None)
     @given(_TEXTS, _PATTERNS)
     def test_finds_exactly_the_rows_that_match(self, data: bytes, text: str) -> None:
         for log, _ in opened(data):
             pattern = Pattern(text)
-            matching = [row.start for row in all_rows(log) if pattern.matches(row.text)]
+            matching = [row.start for row in all_rows(log) if expected_match(log, row, pattern)]
             assert every(log, pattern) == matching
             backwards = [part.offsets for part in scan_back(log, pattern, log.size)]
             assert [offset for offsets in reversed(backwards) for offset in offsets] == matching
@@ -431,10 +445,12 @@ class TestSearch:
             assert every(log, Pattern("main()", literal=True)) == [0]
             assert every(log, Pattern("[x] 1.5", literal=True)) == [12]
 
-    def test_looks_at_what_is_shown_not_at_what_was_overwritten_or_coloured(self, tmp_path: Path) -> None:
+    def test_looks_at_what_is_shown_and_at_what_was_overwritten_without_colours(self, tmp_path: Path) -> None:
         data = "10%\r20%\r30%\n\x1b[31mfailed\x1b[0m badly\n31mx\n"
         with open_log(write(tmp_path / "a", data)) as log:
-            assert every(log, Pattern("10%")) == []
+            assert every(log, Pattern("10%")) == [0]
+            assert every(log, Pattern("^10%$")) == [0]  # what was overwritten is a text of its own
+            assert every(log, Pattern("10%.*20")) == []
             assert every(log, Pattern("30%")) == [0]
             assert every(log, Pattern("failed badly")) == [12]
             assert every(log, Pattern("^failed badly$")) == [12]
@@ -639,7 +655,7 @@ class TestPrintLines:
         really_pread = os.pread
         monkeypatch.setattr(os, "pread", lambda fd, n, offset: read.append(n) or really_pread(fd, n, offset))
         assert len(list(print_lines(path, range(10)))) == 10
-        assert sum(read) <= 1 << 20
+        assert sum(read) <= (1 << 20) + 2  # and the mark of an encoding
 
     def test_a_line_of_megabytes_is_whole(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a", b"x" * 3_000_000 + b"\nend\n")
@@ -680,3 +696,140 @@ def test_opening_a_quarter_of_a_gigabyte_takes_a_fraction_of_reading_it(tmp_path
     assert opening < reading
     assert stat.S_ISREG(os.stat(path).st_mode)
     assert rows_module.LONGEST < 1 << 20
+
+
+# --------------------------------------------------------------------------- as a terminal shows it
+
+
+class TestRowsAsATerminalShowsThem:
+    @pytest.mark.parametrize(
+        ("data", "expected"),
+        [
+            (b"abcdefghij\rXY\n", "XYcdefghij"),
+            (b"abcdefghij\rXY\x1b[K\n", "XY"),
+            (b"\x1b[2K\x1b[1Glayer a 5%\x1b[2K\x1b[1Glayer b 7%\n", "layer b 7%"),
+            (b"1/3 [=>..]" + b"\b" * 10 + b"2/3 [==>.]\n", "2/3 [==>.]"),
+            (b"N\bNA\bAM\bME\bE  _\bx\n", "NAME  x"),
+            (b"abc\x1b[2Dx\x1b[3Cy\n", "axc  y"),
+            (b"abcdef\x1b[3`\x1b[2PX\n", "abXf"),
+            (b"abc\x1b[1Kd\n", "   d"),
+            (b"50%\r\r\n", "50%"),
+            ("\u4e16\u754cx\rab\n".encode(), "ab\u754cx"),
+            ("\u4e16\u754c\ra\n".encode(), "a \u754c"),
+            (b"a\tb\rX\n", "X       b"),
+            (b"\x1b[999999999Cx\x1b[99D\x1b[K.\n", None),
+            (b"a" + b"\0" * 9000 + b"b\n", "a\0\u00d79,000b"),
+            (b"a\0\0b\n", "a\0\0b"),
+        ],
+    )
+    def test_what_is_left_on_the_screen(self, data: bytes, expected: str | None) -> None:
+        text = plain(shown(data))
+        assert len(text) <= LONGEST + 1
+        assert expected is None or text == expected
+
+    def test_colours_stay_with_their_letters(self) -> None:
+        assert shown(b"\x1b[31mred\rgr\x1b[0m\n") == "\x1b[0m\x1b[31mgrd"
+        assert shown(b"\x1b[31mred\x1b[0m\rX\n") == "X\x1b[0m\x1b[31med"
+
+    def test_what_was_overwritten_is_found(self, tmp_path: Path) -> None:
+        data = b"step 1: NaN loss\rstep 2: 0.1\nWARN\b\b\b\bokay\n"
+        with open_log(write(tmp_path / "a", data)) as log:
+            assert every(log, Pattern("NaN")) == [0]
+            assert every(log, Pattern("N.N loss$")) == [0]
+            assert every(log, Pattern("WARN")) == [data.index(b"WARN")]
+            assert every(log, Pattern("step [12]: [N0]")) == [0]
+
+    def test_a_hole_is_one_row(self, tmp_path: Path) -> None:
+        with open_log(write(tmp_path / "a", b"begin\n" + b"\0" * 9000 + b"\nend\n")) as log:
+            rows = all_rows(log)
+            assert [row.text for row in rows] == ["begin", "\0\u00d79,000", "end"]
+
+
+class TestEncodings:
+    @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+    def test_utf16_is_read_by_its_mark(self, tmp_path: Path, encoding: str) -> None:
+        mark = "\ufeff".encode(encoding)
+        path = write(tmp_path / "a", mark + "eins\r\nzw\u00f6lf \u4e16\r\n".encode(encoding))
+        with open_log(path) as log:
+            assert [row.text for row in all_rows(log)] == ["eins", "zw\u00f6lf \u4e16"]
+            assert every(log, Pattern("zw\u00f6lf")) == [5]
+        assert list(print_lines(path)) == ["eins", "zw\u00f6lf \u4e16"]
+        with path.open("ab") as file:
+            file.write("drei\r\n".encode(encoding))
+        assert list(print_lines(path))[-1] == "drei"
+
+    def test_the_mark_of_utf8_is_not_shown(self, tmp_path: Path) -> None:
+        with open_log(write(tmp_path / "a", b"\xef\xbb\xbfone\n")) as log:
+            assert [row.text for row in all_rows(log)] == ["one"]
+            assert every(log, Pattern("^one")) == [0]
+
+    @pytest.mark.parametrize(
+        ("data", "text", "latin"),
+        [
+            (b"caf\xe9 au lait\n", "caf\u00e9 au lait", True),
+            (b"\xb0C \xb5m\n", "\u00b0C \u00b5m", True),
+            ("caf\u00e9".encode() + b" \xe9\n", "caf\u00e9 \ufffd", False),
+            (b"\x00\x80\xff\n", "\0\ufffd\ufffd", False),
+            (b"cut \xc3", "cut \ufffd", False),  # the rest is being written
+        ],
+    )
+    def test_what_is_no_utf8_is_latin_1_where_it_looks_like_it(
+        self, tmp_path: Path, data: bytes, text: str, latin: bool
+    ) -> None:
+        with open_log(write(tmp_path / "a", data)) as log:
+            assert [(row.text, row.latin) for row in all_rows(log)] == [(text, latin)]
+
+    @pytest.mark.parametrize("text", ["caf\u00e9", "caf. au", "(?i)CAF\u00c9", "\u00e9 au"])
+    def test_latin_1_is_searched(self, tmp_path: Path, text: str) -> None:
+        with open_log(write(tmp_path / "a", b"tea\ncaf\xe9 au lait\n")) as log:
+            assert every(log, Pattern(text)) == [4]
+
+    def test_a_log_that_was_compressed_is_read(self, tmp_path: Path) -> None:
+        import gzip
+
+        path = tmp_path / "a"
+        (tmp_path / "a.gz").write_bytes(gzip.compress(b"one\n") + gzip.compress(b"two\n"))
+        assert look_at(path).compressed and look_at(path).kind == FILE
+        assert list(print_lines(path)) == ["one", "two"]
+        (tmp_path / "a.gz").write_bytes(b"no gzip at all")
+        with pytest.raises(LogError, match="compressed"):
+            open_log(path)
+        write(path, "itself\n")
+        assert list(print_lines(path)) == ["itself"]
+
+
+class TestGrowthIsProven:
+    @pytest.mark.parametrize(
+        ("after", "same"),
+        [
+            (b"a" * 3000 + b"\nmore\n", True),
+            (b"a" * 3000 + b"\n", True),
+            (b"b" + b"a" * 2999 + b"\nmore\n", False),
+            (b"a" * 2999 + b"b" + b"\nmore\n", False),
+            (b"a" * 100, False),
+        ],
+    )
+    def test_by_its_begin_and_by_what_was_its_end(self, tmp_path: Path, after: bytes, same: bool) -> None:
+        path = write(tmp_path / "a", b"a" * 3000 + b"\n")
+        with open_log(path) as log:
+            proof = log.proof()
+        path.write_bytes(after)
+        with open_log(path) as log:
+            assert log.continues(proof) is same
+
+
+class TestAcrossTheCutsOfALongLine:
+    @pytest.mark.parametrize("at", range(SMALL - 8, SMALL + 3))
+    @pytest.mark.parametrize("text", ["NEEDLE", "NE+DLE", r"x?NEEDL\S"])
+    def test_a_match_is_found_wherever_it_lies(self, tmp_path: Path, at: int, text: str) -> None:
+        data = b"." * at + b"NEEDLE" + b"." * 5000 + b"\nshort\n"
+        with open_log(write(tmp_path / "a", data)) as log:
+            assert every(log, Pattern(text)) == [0 if at < SMALL else SMALL]
+
+    def test_across_the_parts_of_the_file_that_are_read(self, tmp_path: Path) -> None:
+        part = 1 << 20
+        for at in range(part - 8, part + 3):
+            data = b"." * at + b"NEEDLE" + b"." * 5000
+            with open_log(write(tmp_path / "a", data)) as log:
+                assert len(every(log, Pattern("NEEDLE"))) == 1
+                assert len(every(log, Pattern("NEEDL."))) == 1

@@ -125,3 +125,29 @@ def test_a_search_can_be_cancelled_between_two_rows(tmp_path: Path) -> None:
     with open_log(path) as log:
         assert list(scan(log, Pattern("(a|aa)+$"), 0, None, cancelled)) == []
     assert asked == 3
+
+
+class TestOneMeaning:
+    """The two engines read some expressions in two ways: a row's length must not decide."""
+
+    @pytest.mark.parametrize("length", [10, 5000])
+    @pytest.mark.parametrize(
+        ("source", "text", "found"),
+        [
+            ("[[:digit:]]+x*", "7", True),
+            ("[[:digit:]]+x*", "digit:]", False),
+            ("[^[:space:]]+[[:upper:]]*", "a", True),
+            ("(foo){e<=1}", "fxo", False),
+            ("(foo){e<=1}", "foo{e<=1}", True),
+            ("a{,3}b*c", "aaac", True),
+            ("x{2,}y*", "xx", True),
+            ("{[0-9]+}*", "{12}", True),
+        ],
+    )
+    def test_holds_for_rows_of_any_length(self, length: int, source: str, text: str, found: bool) -> None:
+        assert Matcher(source).found_in(text + " " * length) is found
+
+    @pytest.mark.parametrize("source", ["[[:foo:]]", "[[:^digit:]]"])
+    def test_what_is_no_class_is_refused(self, source: str) -> None:
+        with pytest.raises(UsageError, match="no class"):
+            Matcher(source)
