@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from .. import polling, submission
 from ..db.changes import read_batches
 from ..db.history import close_action
-from ..db.jobs import read_keys_of_priority, read_rows, require_batch
+from ..db.jobs import read_infos, read_keys_of_priority, read_rows, require_batch
 from ..db.spawns import read_spawns
-from ..errors import DatabaseError, ParaschutError
+from ..errors import DatabaseError, ParaschutError, UsageError
 from ..model import INIT, SPAWN, JobInfo, JobKey, Priority, Stamp
 from ..priority import batch_priority, submittable
 from ..spawns import resubmit as resubmit_spawns
@@ -177,6 +177,7 @@ def resubmit(
         shown: where the jobs stood when the user was asked: what changed since is left alone.
     """
     keys = selection.resolve(ws)
+    _require_takable(ws, resources or {})
     rows = {} if force else {row.key: row for row in read_rows(ws.reader, keys)}
     spawned = [key for key in keys if key in rows and rows[key].state == SPAWN]
     plain = tuple(key for key in keys if key not in set(spawned))
@@ -209,6 +210,15 @@ def resubmit(
     outcomes += [Outcome(key, Kind.FAILED, f"reset, but not submitted: {why}") for key in untried]
     report = Report("resubmit", outcomes, was_reset.action, was_reset.stopped or watcher.cancelled())
     return report._replace(action=_close(ws, report, command, can_undo=bool(untried)))
+
+
+def _require_takable(ws: Workspace, resources: Mapping[JobKey, Mapping[str, Any]]) -> None:
+    """Raise UsageError, before anything changes, if the executor cannot take these resources of a job."""
+    for info in read_infos(ws.reader, resources):
+        key = JobKey(info["BatchID"], info["JobIndex"])
+        new = {**info, "resources": {**(info.get("resources") or {}), **resources[key]}}
+        if "unreadable" not in info and (why := ws.executor.check(new)):
+            raise UsageError(f"Job {key}: {why}; nothing was reset.")
 
 
 def _submit_reset(ws: Workspace, ready: list[JobKey], watcher: Watcher) -> tuple[list[Outcome], str]:

@@ -18,7 +18,7 @@ from paraschut_core import actions
 from paraschut_core.actions import Hold, Selection
 from paraschut_core.errors import SchedulerError, UsageError
 from paraschut_core.executors.base import JobExecutor
-from paraschut_core.model import JobKey
+from paraschut_core.model import JobInfo, JobKey
 from tests.core.cli import COMMAND, CommandLine
 from tests.helpers import BATCH, Project, Scheduler, wait_until
 
@@ -536,3 +536,21 @@ def test_a_priority_is_finite(project: Project, priority: float) -> None:
         psu.boost_batch_priority(BATCH, priority)
     with pytest.raises(UsageError, match="finite"):
         project.add(project.job(1, priority=priority))
+
+
+def test_a_wrong_resource_is_found_before_anything_is_reset(project: Project) -> None:
+    class Careful(Scheduler):
+        def check(self, JobInfo: JobInfo) -> str:
+            mem = (JobInfo.get("resources") or {}).get("mem", "1gb")
+            return "" if mem[0].isdigit() else f"mem={mem} is no size"
+
+    scheduler = Careful(absence_is_proof=True)
+    project.configure("[poll]\ninterval = 0\ngrace = 0\n")
+    project.add_many(1)
+    psu.submit_one_job(BATCH, 0, Executor=scheduler)
+    scheduler.lose_sight("1001")
+    with project.workspace(scheduler) as ws:
+        with pytest.raises(UsageError, match="mem=abc is no size; nothing was reset"):
+            actions.resubmit(ws, WHOLE, resources={KEY: {"mem": "abc"}})
+        assert project.state() == "submit"
+        assert actions.resubmit(ws, WHOLE, resources={KEY: {"mem": "2gb"}}).done == 1
