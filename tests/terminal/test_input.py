@@ -25,7 +25,7 @@ for name in (["human", "map"], ["mouse", "map"]):
     ])
 """
 
-ROUNDS = int(os.environ.get("PARASCHUT_TEST_ROUNDS", "0")) or 150
+ROUNDS = int(os.environ.get("PARASCHUT_TEST_ROUNDS", "0")) or 75
 
 
 @pytest.fixture(scope="module")
@@ -175,13 +175,13 @@ def test_a_paste_that_never_ends_leaves_the_keys_working(terminal: Terminal) -> 
     terminal.wait(lambda text: "of the focused pane" not in text, "the help closed")
 
 
-@pytest.mark.parametrize("opens", [b"", b"D", b"/", b"e", b":", b"?"], ids=ascii)
+@pytest.mark.parametrize("opens", [b"", b"D", b"e"], ids=ascii)
 def test_random_input_answers_no_question_and_changes_no_job(
     terminal: Terminal, project: Path, opens: bytes
 ) -> None:
     """Random bytes may open what a key opens; a question is closed by them, never answered with yes."""
     chance = random.Random(opens)
-    for _ in range(max(ROUNDS // 6, 1)):
+    for _ in range(max(ROUNDS // 3, 1)):
         send(terminal, opens)
         terminal.read(0.02)
         sent = b"".join(

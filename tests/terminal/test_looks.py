@@ -108,7 +108,6 @@ def test_without_colours_none_is_sent_and_the_cursor_is_seen(project: Path, kind
     "environment",
     [
         {"LC_ALL": "en_US.ISO-8859-1"},
-        {"LC_ALL": "POSIX"},
         {"TERM": "linux"},
         {},
     ],
@@ -149,7 +148,7 @@ def test_names_with_emoji_flags_and_controls_keep_the_columns(project: Path) -> 
         leave(terminal)
 
 
-@pytest.mark.parametrize("size", [(80, 10), (60, 10), (30, 8), (40, 12), (80, 24)], ids=str)
+@pytest.mark.parametrize("size", [(60, 10), (30, 8), (80, 24)], ids=str)
 def test_a_dialog_shows_title_counts_and_buttons_on_any_terminal(
     project: Path, size: tuple[int, int]
 ) -> None:
