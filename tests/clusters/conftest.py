@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -25,13 +26,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in real]
 
 
+def leave_out(cluster: Cluster, why: str) -> NoReturn:
+    """Skips the test; in CI, where each cluster must be tested, fails it."""
+    if os.environ.get("CI", "").lower() not in ("", "0", "false"):
+        pytest.fail(f"{cluster.name} must be tested here, but {why}")
+    pytest.skip(why)
+
+
 def demand(cluster: Cluster) -> None:
-    """Fails, or outside of CI skips, the tests of a cluster that is not installed."""
+    """Leaves out the tests of a cluster that is not installed."""
     if missing := cluster.missing():
-        why = f"not installed: {', '.join(missing)} (as root: tests/clusters/install.sh)"
-        if os.environ.get("CI", "").lower() not in ("", "0", "false"):
-            pytest.fail(f"{cluster.name} must be tested here, but is {why}")
-        pytest.skip(why)
+        leave_out(cluster, f"{', '.join(missing)} is missing (as root: tests/clusters/install.sh)")
 
 
 def started(cluster: OwnCluster) -> Iterator[OwnCluster]:
@@ -51,7 +56,7 @@ def slurm_cluster() -> Iterator[OwnCluster]:
 @pytest.fixture(scope="session")
 def accounts_cluster() -> Iterator[OwnCluster]:
     if os.getuid() != 0:
-        pytest.skip("its database and its control groups are root's")
+        leave_out(SlurmWithAccounts(), "its database and its control groups are root's")
     yield from started(SlurmWithAccounts())
 
 

@@ -74,6 +74,7 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environment:
 
 
 def settings(tmp_path: Path, **submit: object) -> Settings:
+    (tmp_path / "jobs").mkdir(exist_ok=True)
     return Settings(
         job_dir=str(tmp_path / "jobs"),
         resources={},

@@ -21,6 +21,7 @@ from paraschut_core.executors.local.journal import Exit, Journal, Start
 from paraschut_core.executors.local.ledger import KEPT_DAYS, Ended, Ledger
 from paraschut_core.executors.local.process import alive, look, members, send, start_of, table
 from paraschut_core.executors.local.queue import Limits, Queue, Task
+from paraschut_core.executors.shell import shell
 
 from .test_local_executor import Machine, until
 
@@ -83,8 +84,8 @@ def test_no_shell_where_none_is_needed(script: str, words: list[str]) -> None:
         "if true",
     ],
 )
-def test_shell_syntax_goes_to_sh(script: str) -> None:
-    assert arguments(script, "/") == ["/bin/sh", "-c", script]
+def test_shell_syntax_goes_to_the_shell(script: str) -> None:
+    assert arguments(script, "/") == [shell(), "-c", script]
 
 
 @settings(deadline=None, max_examples=300)
@@ -95,11 +96,11 @@ def test_splitting_agrees_with_the_shell(text: str) -> None:
         words = arguments(script, "/")
     except ScriptError:
         return  # refused; nothing would run that differs
-    if words[0] == "/bin/sh":
+    if words[0] == shell():
         return
-    shell = subprocess.run(["/bin/sh", "-c", script], capture_output=True, check=True)
+    wanted = subprocess.run([shell(), "-c", script], capture_output=True, check=True)
     ours = subprocess.run(words, capture_output=True, check=True)
-    assert ours.stdout == shell.stdout
+    assert ours.stdout == wanted.stdout
 
 
 def test_an_executable_file_is_found_from_the_jobs_directory(tmp_path: Path) -> None:
@@ -141,6 +142,8 @@ def test_environments_survive_packing(variables: dict[str, str]) -> None:
         ("2-1:00:01", 2 * 86400 + 3601.0),
         ("1-12", 1.5 * 86400),
         (" 0:01.5 ", 1.5),
+        ("1h", 3600.0),
+        ("1h30m", 5400.0),
     ],
 )
 def test_time_limits_are_understood(limit: object, total: float | None) -> None:
@@ -148,7 +151,7 @@ def test_time_limits_are_understood(limit: object, total: float | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "limit", ["soon", "0", 0, -1, "1:2:3:4", "-1", "x-1:00", "::", True, "1h", float("inf")]
+    "limit", ["soon", "0", 0, -1, "1:2:3:4", "-1", "x-1:00", "::", True, "1x", "0h", float("inf")]
 )
 def test_other_time_limits_are_refused_by_name(limit: object) -> None:
     with pytest.raises(UsageError, match="walltime"):
@@ -198,7 +201,7 @@ def test_a_locked_file_is_named_and_nothing_is_added(queue: Queue) -> None:
     queue.add([task()], b"", LIMITS)
     other = sqlite3.connect(queue.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(SchedulerError, match=r"stayed locked .* fuser"):
+    with pytest.raises(SchedulerError, match=r"stayed locked .* by this process itself"):
         queue.add([task()], b"", LIMITS)
     other.execute("ROLLBACK")
     other.close()
