@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import shlex
 import shutil
 import sqlite3
 import stat
@@ -16,8 +18,16 @@ from typing import NamedTuple
 from .db import library
 from .db.connection import SCHEMA_VERSION, Database, group_advice, mount_of, on_network
 from .db.holders import described, holders
-from .errors import LibraryError, ParaschutError
+from .db.kept import REFUSED, folder_of
+from .errors import LibraryError, ParaschutError, UntrustedError
+from .executors.cluster import ClusterExecutor
+from .executors.local import LocalJobExecutor
+from .identity import queue_name, user_folder, user_name
+from .model import ONLINE_STATES
+from .paths import current_umask
+from .polling import notice
 from .text import clean_line
+from .trust import enter
 from .workspace import Workspace, open_database
 
 TYPE_CHECKING = False
@@ -64,15 +74,13 @@ def examine(load: Callable[[], Settings], version: str) -> Iterator[Finding]:
     yield Finding(
         OK, "configuration", settings.config_file or f"no file; the database is {settings.database}"
     )
-    for check in (_database, _file_system, _locks, _clock, _job_directory, _executor):
+    for what, check in _CHECKS:
         try:
             yield from check(settings)
         except ParaschutError as error:
-            yield Finding(FAIL, check.__name__.strip("_").replace("_", " "), str(error))
+            yield Finding(FAIL, what, str(error))
         except OSError as error:
-            yield Finding(
-                FAIL, check.__name__.strip("_").replace("_", " "), f"{error.filename}: {error.strerror}"
-            )
+            yield Finding(FAIL, what, f"{error.filename}: {error.strerror}")
     yield from _terminal()
 
 
@@ -100,12 +108,18 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield _contents(database)
         yield _journal(database, settings)
     yield _lock(database.path)
-    if not os.access(settings.database, os.W_OK):
+    if os.access(settings.database, os.W_OK):
+        return
+    if settings.dashboard.read_only:
+        detail = "you may read it but not write to it, which is all that [dashboard] read_only needs"
+        yield Finding(OK, "database", detail)
+    else:
         yield Finding(
             FAIL,
             "database",
-            f"no permission to write to {settings.database}: jobs cannot report"
-            + group_advice(settings.database),
+            f"no permission to write to {settings.database}: your jobs cannot report"
+            f"{group_advice(settings.database)}. To look at the jobs of others is possible: set "
+            "[dashboard] read_only = true",
         )
 
 
@@ -335,6 +349,89 @@ def _others_can_write(folder: str) -> bool:
     return bool(mode & stat.S_IWOTH) and not mode & stat.S_ISVTX
 
 
+# ------------------------------------------------------------------------------------ sharing
+
+
+def _sharing(settings: Settings) -> Iterator[Finding]:
+    """Who may do what with the project's files: a group that shares it, and this user's own folders."""
+    path = os.path.realpath(settings.database)
+    status, folder = os.stat(path), os.stat(os.path.dirname(path))
+    group = _group(folder)
+    if group and folder.st_mode & stat.S_IWGRP:
+        files = [path, *filter(None, [settings.config_file])]
+        closed = [one for one in files if not os.stat(one).st_mode & stat.S_IWGRP]
+        if closed:
+            yield Finding(
+                WARN,
+                "sharing",
+                f"the group {group} may write to {os.path.dirname(path)}, but not to {' and '.join(closed)}: "
+                f"chmod g+w {shlex.join(closed)}",
+            )
+        elif (mask := current_umask()) & stat.S_IWGRP:
+            yield Finding(
+                WARN,
+                "sharing",
+                f"the group {group} shares this project, but cannot write to what you make in it: your umask "
+                f"is {mask:03o}. Set it before you work here: umask 002",
+            )
+        else:
+            yield Finding(OK, "sharing", f"the group {group} may write to the database")
+    else:
+        writers = "everybody" if status.st_mode & stat.S_IWOTH else f"{user_name(status.st_uid)} alone"
+        readers = ", everybody may read it" if status.st_mode & stat.S_IROTH else ""
+        yield Finding(OK, "sharing", f"{writers} may write to the database{readers}")
+    yield from _own_folders(settings)
+
+
+def _group(status: os.stat_result) -> str:
+    """The group of a folder; '' if it is the owner's private one."""
+    try:
+        name = grp.getgrgid(status.st_gid).gr_name
+    except KeyError:
+        name = str(status.st_gid)
+    return "" if name == user_name(status.st_uid) else clean_line(name, 80)
+
+
+def _own_folders(settings: Settings) -> Iterator[Finding]:
+    """Whether this user's queues, scripts and records are of use: nobody else may be able to change them."""
+    base = os.path.join(settings.job_dir, ".paraschut")
+    for kind in _listed(base):
+        for name in _listed(os.path.join(base, kind)):
+            if name == user_folder() or name.startswith(f"{user_folder()}@"):
+                try:
+                    os.close(enter(os.path.join(base, kind, name)))
+                except UntrustedError as error:
+                    yield Finding(FAIL, "sharing", str(error))
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _kept_results(settings: Settings) -> Iterator[Finding]:
+    """The ends of jobs that the database could not take when they ended."""
+    folder = folder_of(settings.database)
+    names = _listed(folder)
+    waiting = sum(name.endswith(".json") for name in names)
+    refused = sum(name.endswith(REFUSED) for name in names)
+    if waiting:
+        yield Finding(
+            WARN,
+            "kept results",
+            f"{waiting} in {folder} wait to be taken into the database: paraschut submit",
+        )
+    if refused:
+        yield Finding(
+            WARN,
+            "kept results",
+            f"{refused} in {folder} came too late: their jobs were reset, submitted again or removed "
+            f"meanwhile. Remove *{REFUSED} there when you do not need them",
+        )
+
+
 # ------------------------------------------------------------------------------------ executor
 
 
@@ -355,6 +452,55 @@ def _executor(settings: Settings) -> Iterator[Finding]:
             for line in str(health()).splitlines():
                 yield Finding(OK, name, line)
         yield Finding(OK, name, f"jobs that one command may submit: {executor.chunk_limit():,}")
+        yield from _queues(ws)
+        if waits := notice(ws):
+            yield Finding(WARN, name, waits)
+
+
+def _queues(ws: Workspace) -> Iterator[Finding]:
+    """The queue that jobs are noted with, and the jobs that went to another."""
+    own = queue_name(ws.executor.identity)
+    user = "" if own.uid is None else f" of {user_name(own.uid)} (uid {own.uid})"
+    yield Finding(OK, "queue", f"jobs are noted with {clean_line(own.shown, 200)}{user}")
+    if isinstance(ws.executor, ClusterExecutor) and not own.place:
+        yield Finding(
+            WARN,
+            "queue",
+            f"{own.kind} does not name its cluster: jobs of two clusters cannot be told apart here",
+        )
+    states = sorted(ONLINE_STATES)
+    noted = ws.db.rows(
+        "SELECT executor, count(*) FROM job WHERE executor IS NOT NULL AND state IN (?, ?, ?)"
+        " GROUP BY executor ORDER BY executor",
+        states,
+    )
+    for text, count in noted:
+        shown = clean_line(queue_name(text).shown, 200)
+        if not ws.executor.holds(text):
+            whose = "" if queue_name(text).is_mine else f" of {user_name(queue_name(text).uid)}"
+            yield Finding(
+                OK, "queue", f"{count:,} jobs are elsewhere, in {shown}{whose}: only from there can one tell"
+            )
+        elif isinstance(ws.executor, LocalJobExecutor) and ws.executor.was_deleted(text):
+            yield Finding(
+                WARN,
+                "queue",
+                f"{count:,} jobs were submitted to {shown}, which was deleted: they are missing once their "
+                "processes have ended",
+            )
+
+
+_CHECKS: tuple[tuple[str, Callable[[Settings], Iterator[Finding]]], ...] = (
+    ("database", _database),
+    ("file system", _file_system),
+    ("locks", _locks),
+    ("clock", _clock),
+    ("job directory", _job_directory),
+    ("sharing", _sharing),
+    ("kept results", _kept_results),
+    ("executor", _executor),
+)
+"""The checks that need a configuration, in order, each with what it is about where it cannot be done."""
 
 
 # ------------------------------------------------------------------------------------ terminal

@@ -24,3 +24,17 @@ def absolute(path: str | os.PathLike[str]) -> str:
     """The path from the root on, no link followed."""
     text = os.fspath(path)
     return os.path.normpath(text if os.path.isabs(text) else os.path.join(here(), text))
+
+
+def current_umask() -> int:
+    """This process's file mode mask, which cannot be asked for without a risk to other threads."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+            for line in status:
+                if line.startswith("Umask:"):
+                    return int(line.split()[1], 8)
+    except (OSError, ValueError):
+        pass  # no such file or line on this system: ask the other way, which other threads can notice
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from .connection import Database
 
 _LARGEST = 256 << 20
-_REFUSED = ".refused"
+REFUSED = ".refused"
+"""What the names of ends that are not valid any more end with."""
 
 
 def folder_of(path: str) -> str:
@@ -126,7 +127,7 @@ def take_in(db: Database) -> None:
                 except DatabaseError:
                     return  # the next one tries again
                 except (ParaschutError, ValueError, TypeError, LookupError):
-                    os.replace(name, name + _REFUSED, src_dir_fd=handle, dst_dir_fd=handle)
+                    os.replace(name, name + REFUSED, src_dir_fd=handle, dst_dir_fd=handle)
     except OSError:
         return
     finally:

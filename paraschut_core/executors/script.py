@@ -28,7 +28,7 @@ from typing import NamedTuple
 from ..errors import ScriptError, UntrustedError
 from ..identity import user_folder
 from ..model import JobSpec
-from ..paths import absolute
+from ..paths import absolute, current_umask
 from ..trust import enter, open_folder, open_own
 from .command import JOB_VARIABLES, inherited
 from .shell import exports, quote, shell
@@ -210,19 +210,6 @@ def _shared(jobs: Sequence[JobSpec]) -> dict[str, str]:
     return {name: value for name, value in rest[0].items() if all(other.get(name) == value for other in rest)}
 
 
-def _umask() -> int:
-    try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
-            for line in status:
-                if line.startswith("Umask:"):
-                    return int(line.split()[1], 8)
-    except (OSError, ValueError):
-        pass  # no such file or line on this system: ask the other way, which other threads can notice
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
-
-
 # The frame around a job. `psu_` keeps its names apart; nothing of it is exported to the job.
 _FRAME = """\
 psu_started=$(date +%s)
@@ -356,7 +343,7 @@ def render(jobs: Sequence[JobSpec], dialect: Dialect, folder: str, modules: Sequ
     lines = [
         f"#!{shell()}",
         f"# Paraschut: {what}, attempt {jobs[0].attempt}. Made for this submission alone.",
-        f"umask {_umask():04o}",
+        f"umask {current_umask():04o}",
         *(carried() if dialect.bare else []),
         f"psu_id={dialect.task_id if array else dialect.job_id}",
         f"psu_executor={dialect.executor}",

@@ -12,6 +12,7 @@ from ..errors import ParaschutError, SchedulerError, UsageError
 from ..identity import QueueName, queue_name, user_name
 from ..model import Deleted, Ending, LiveJob
 from .cluster import TASK, ClusterExecutor, Submission
+from .command import environment
 from .current import slurm_job_id, slurm_restarts
 from .resources import Request, mebibytes, slurm_time
 from .slurm_answers import (
@@ -393,11 +394,13 @@ class SlurmJobExecutor(ClusterExecutor):
         config = parse_config(self.ask("scontrol", "show", "config").stdout)
         partitions = self.ask("sinfo", "-h", "-o", "%P %a, time limit %l, %D nodes %t").stdout.splitlines()
         known = ("ClusterName", "MaxArraySize", "MaxJobCount", "MinJobAge", "AccountingStorageType")
+        defaults = {name: value for name, value in environment().items() if name.startswith("SBATCH_")}
         return "\n".join(
             [
                 f"Slurm {config.get('SLURM_VERSION', '(version unknown)')}",
                 *(f"{name} = {config[name]}" for name in known if name in config),
                 *(f"partition {line}" for line in partitions),
+                *(f"default of your environment: {name}={value}" for name, value in sorted(defaults.items())),
             ]
         )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from paraschut_core.identity import user_name
 from tests.clusters.clusters import Cluster, OwnCluster
 from tests.core.cli import CommandLine
 
@@ -60,6 +61,22 @@ def test_it_tells_version_queues_and_limits(cli: CommandLine, in_cluster: Cluste
     assert f"{in_cluster.executor_class.name}: jobs that one command may submit: 1,000" in out
     for line in TOLD[in_cluster.name]:
         assert line in out
+
+
+def test_it_tells_which_cluster_jobs_are_noted_with(
+    cli: CommandLine, in_cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = in_cluster.executor_class.name
+    place = in_cluster.executor(cli.folder).home
+    assert place
+    monkeypatch.setenv("SBATCH_TIMELIMIT", "7")
+    monkeypatch.setenv("SBATCH_OUTPUT", "/nowhere")  # decided by the program itself
+    cli.sql(f"UPDATE job SET state = 'run', executor = '{name}@another-place#{os.getuid()}'")
+    out = cli("doctor").out
+    assert f"ok    queue: jobs are noted with {name}@{place} of {user_name()} (uid {os.getuid()})" in out
+    assert f"ok    queue: 1 jobs are elsewhere, in {name}@another-place: " in out
+    assert ("default of your environment: SBATCH_TIMELIMIT=7" in out) == (name == "slurm")
+    assert "SBATCH_OUTPUT" not in out
 
 
 def test_the_probe_job_sees_the_database_and_its_lock_from_a_node(

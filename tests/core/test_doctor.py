@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import shutil
+import signal
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -11,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from paraschut_core import config, doctor
-from paraschut_core.db import connection
+from paraschut_core.db import connection, kept
 from paraschut_core.doctor import FAIL, OK, WARN, Finding, LockTest, try_to_write
+from paraschut_core.executors.local.queue import Queue
+from paraschut_core.identity import user_folder, user_name
 from paraschut_core.probe import probe
 from paraschut_core.workspace import Workspace
 from tests.core.cli import TOML, CommandLine
@@ -141,6 +146,159 @@ def test_a_job_directory_that_is_not_there_fails(cli: CommandLine) -> None:
     cli.add("true")
     (cli.folder / "paraschut.toml").write_text("job_dir = 'nowhere'\n" + TOML)
     assert "does not exist" in _about(cli, "job directory").detail
+
+
+def _all_about(cli: CommandLine, what: str) -> list[Finding]:
+    return [finding for finding in _examine(cli) if finding.what == what]
+
+
+def test_every_check_names_what_it_is_about_where_it_cannot_be_done(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.add("true")
+
+    def fails(settings: config.Settings) -> Iterator[Finding]:
+        raise PermissionError(13, "Permission denied", "/there")
+        yield
+
+    labels = [what for what, _ in doctor._CHECKS]
+    monkeypatch.setattr(doctor, "_CHECKS", [(what, fails) for what in labels])
+    failed = [(f.what, f.detail) for f in _examine(cli) if f.verdict == FAIL]
+    assert failed == [(what, "/there: Permission denied") for what in labels]
+
+
+# ------------------------------------------------------------------------------------ sharing
+
+
+def _give_to_a_group(folder: Path) -> None:
+    """As a project is that a group shares; the group is one that is not the owner's alone."""
+    group = next((g.gr_gid for g in grp.getgrall() if g.gr_name != user_name()), None)
+    assert group is not None
+    if os.geteuid() == 0:
+        os.chown(folder, -1, group)
+    folder.chmod(0o2775)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a second group")
+def test_a_groups_project_with_files_that_the_group_cannot_write_to_is_warned_of(cli: CommandLine) -> None:
+    cli.add("true")
+    _give_to_a_group(cli.folder)
+    cli.database.chmod(0o644)
+    (cli.folder / "paraschut.toml").chmod(0o664)
+    found = _about(cli, "sharing")
+    assert found.verdict == WARN
+    assert found.detail.endswith(f"chmod g+w {cli.database}")
+    cli.database.chmod(0o664)
+    before = os.umask(0o022)
+    try:
+        assert (_about(cli, "sharing").verdict, "umask is 022" in _about(cli, "sharing").detail) == (
+            WARN,
+            True,
+        )
+        os.umask(0o002)
+        assert _about(cli, "sharing").verdict == OK
+    finally:
+        os.umask(before)
+
+
+def test_it_says_who_may_write_to_and_read_the_database(cli: CommandLine) -> None:
+    cli.add("true")
+    cli.folder.chmod(0o755)
+    cli.database.chmod(0o644)
+    assert (
+        _about(cli, "sharing").detail
+        == f"{user_name()} alone may write to the database, everybody may read it"
+    )
+    cli.database.chmod(0o600)
+    assert _about(cli, "sharing").detail == f"{user_name()} alone may write to the database"
+
+
+@pytest.mark.parametrize("name", ["local/{user}@elsewhere", "scripts/{user}"])
+def test_an_own_folder_that_others_can_write_to_fails_with_the_command_that_closes_it(
+    name: str, cli: CommandLine
+) -> None:
+    cli.add("true")
+    folder = cli.folder / ".paraschut" / name.format(user=user_folder())
+    folder.mkdir(parents=True)
+    folder.chmod(0o770)
+    found = _about(cli, "sharing")
+    assert (found.verdict, f"chmod -R go-w {folder}" in found.detail) == (FAIL, True)
+    folder.chmod(0o700)
+    assert _about(cli, "sharing").verdict == OK
+
+
+def test_a_file_that_one_may_only_read_is_right_where_read_only_is_set(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.add("true")
+    access = os.access  # root may write to anything: what a user is told takes its place
+    monkeypatch.setattr(
+        os,
+        "access",
+        lambda path, mode: not (mode & os.W_OK and str(path).endswith("jobs.db")) and access(path, mode),
+    )
+    found = _about(cli, "database")
+    assert (found.verdict, "read_only = true" in found.detail) == (FAIL, True)
+    with (cli.folder / "paraschut.toml").open("a") as toml:
+        toml.write("[dashboard]\nread_only = true\n")
+    assert _about(cli, "database").verdict == OK
+
+
+def test_results_that_wait_and_results_that_came_too_late_are_told(cli: CommandLine) -> None:
+    cli.add("true")
+    assert _all_about(cli, "kept results") == []
+    folder = Path(kept.folder_of(str(cli.database)))
+    folder.mkdir(0o700)
+    (folder / "1_0_aa.json").touch()
+    (folder / "1_1_bb.json.refused").touch()
+    waiting, refused = _all_about(cli, "kept results")
+    assert (waiting.verdict, waiting.detail.startswith("1 in"), "paraschut submit" in waiting.detail) == (
+        WARN,
+        True,
+        True,
+    )
+    assert (refused.verdict, "too late" in refused.detail) == (WARN, True)
+
+
+# ------------------------------------------------------------------------------------ executor
+
+
+def test_it_tells_which_queue_jobs_are_noted_with_and_how_many_are_elsewhere(cli: CommandLine) -> None:
+    cli.add("--range", "0-4", "true")
+    place = f"local@{os.uname().nodename}:{cli.folder}/.paraschut/local/{user_folder()}@{os.uname().nodename}"
+    (own,) = _all_about(cli, "queue")
+    assert own.detail == f"jobs are noted with {place} of {user_name()} (uid {os.getuid()})"
+    cli.sql("UPDATE job SET state = 'run', executor = 'slurm@beryl#1' WHERE JobIndex < 3")
+    cli.sql(f"UPDATE job SET state = 'run', executor = 'local@elsewhere:/x#{os.getuid()}' WHERE JobIndex = 3")
+    _, machine, cluster = _all_about(cli, "queue")
+    assert machine.detail.startswith("1 jobs are elsewhere, in local@elsewhere:/x: ")
+    assert cluster.detail.startswith(f"3 jobs are elsewhere, in slurm@beryl of {user_name(1)}: ")
+    assert {own.verdict, machine.verdict, cluster.verdict} == {OK}
+
+
+def test_jobs_of_a_local_queue_that_was_deleted_are_warned_of(cli: CommandLine) -> None:
+    cli.add("--range", "0-1", "true")
+    cli("submit", "--wait")
+    cli.sql("UPDATE job SET state = 'run' WHERE JobIndex = 1")
+    assert {finding.verdict for finding in _all_about(cli, "queue")} == {OK}
+    shutil.rmtree(cli.folder / ".paraschut" / "local")
+    found = _about(cli, "queue")
+    assert (found.verdict, "1 jobs" in found.detail, "was deleted" in found.detail) == (WARN, True, True)
+
+
+def test_a_local_runner_that_is_stopped_is_warned_of(cli: CommandLine) -> None:
+    batch = cli.add("--range", "0-1", "sleep 60")
+    cli("submit")
+    queue = Queue(str(cli.folder / ".paraschut" / "local" / f"{user_folder()}@{os.uname().nodename}"))
+    _, serving = queue.jobs()
+    assert serving.pid is not None
+    os.kill(serving.pid, signal.SIGSTOP)
+    try:
+        found = _about(cli, "local")
+        assert (found.verdict, f"kill -CONT {serving.pid}" in found.detail) == (WARN, True)
+    finally:
+        os.kill(serving.pid, signal.SIGCONT)
+        cli("qdel", batch, "--yes")
 
 
 def test_a_scheduler_whose_commands_are_not_here_fails(

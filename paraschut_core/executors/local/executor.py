@@ -14,7 +14,7 @@ from ...errors import ParaschutError, SchedulerError, SubmitError, UntrustedErro
 from ...former import takes
 from ...identity import QueueName, queue_name, user_folder
 from ...model import Deleted, JobKey, JobSpec, Submitted, name_text
-from ...paths import here
+from ...paths import current_umask, here
 from ..base import FAILED, JOB_ID_VARIABLE, TOKEN_VARIABLE, JobExecutor
 
 if TYPE_CHECKING:
@@ -75,8 +75,10 @@ class LocalJobExecutor(JobExecutor):
         return str(QueueName(own, f"{os.uname().nodename}:{self._queue().folder}", os.getuid()))
 
     def holds(self, executor: str | None) -> bool:
-        if super().holds(executor):
-            return True
+        return super().holds(executor) or self.was_deleted(executor)
+
+    def was_deleted(self, executor: str | None) -> bool:
+        """Whether that is a local queue of this user and machine whose file is not there any more."""
         noted, own = queue_name(executor or ""), queue_name(self.identity)
         host, _, folder = noted.place.partition(":")
         if noted.kind != own.kind or not noted.is_mine or host != os.uname().nodename or not folder:
@@ -129,7 +131,7 @@ class LocalJobExecutor(JobExecutor):
 
         outcome: list[Submitted | None] = []
         tasks: list[Task] = []
-        umask = _umask()
+        umask = current_umask()
         for job in jobs:
             try:
                 tasks.append(_task(job, umask))
@@ -434,17 +436,3 @@ def _last(logs: object) -> str:
     if isinstance(logs, (list, tuple)):
         return str(logs[-1]) if logs else ""
     return str(logs or "")
-
-
-def _umask() -> int:
-    """This process's file mode mask, which cannot be asked for without a risk to other threads."""
-    try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
-            for line in file:
-                if line.startswith("Umask:"):
-                    return int(line.split()[1], 8)
-    except OSError:
-        pass  # not Linux
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
