@@ -510,7 +510,7 @@ def _terminal() -> Iterator[Finding]:
     term = os.environ.get("TERM", "")
     encoding = (sys.stdout.encoding or "").lower().replace("-", "")
     if not sys.stdout.isatty():
-        yield Finding(OK, "terminal", "stdout is none: nothing to check")
+        yield Finding(OK, "terminal", "the output does not go to one: nothing to check")
         return
     troubles = []
     if term in ("", "dumb", "unknown"):

@@ -225,6 +225,7 @@ def test_an_own_folder_that_others_can_write_to_fails_with_the_command_that_clos
     assert (found.verdict, f"chmod -R go-w {folder}" in found.detail) == (FAIL, True)
     folder.chmod(0o700)
     assert _about(cli, "sharing").verdict == OK
+    folder.rmdir()
 
 
 def test_a_file_that_one_may_only_read_is_right_where_read_only_is_set(
