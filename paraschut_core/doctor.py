@@ -479,14 +479,24 @@ def _queues(ws: Workspace) -> Iterator[Finding]:
         if not ws.executor.holds(text):
             whose = "" if queue_name(text).is_mine else f" of {user_name(queue_name(text).uid)}"
             yield Finding(
-                OK, "queue", f"{count:,} jobs are elsewhere, in {shown}{whose}: only from there can one tell"
+                OK,
+                "queue",
+                f"{count:,} jobs are elsewhere, in {shown}{whose}: only from there can one tell. If that is "
+                "gone for good: paraschut reset BATCH --force",
+            )
+        elif isinstance(ws.executor, LocalJobExecutor) and ws.executor.went_with_container(text):
+            yield Finding(
+                WARN,
+                "queue",
+                f"{count:,} jobs were submitted to {shown}, and that container is gone with them: paraschut "
+                "resubmit --missing",
             )
         elif isinstance(ws.executor, LocalJobExecutor) and ws.executor.was_deleted(text):
             yield Finding(
                 WARN,
                 "queue",
                 f"{count:,} jobs were submitted to {shown}, which was deleted: they are missing once their "
-                "processes have ended",
+                "processes have ended; then: paraschut resubmit --missing",
             )
 
 

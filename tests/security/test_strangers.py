@@ -20,6 +20,7 @@ from paraschut_core.config import Settings
 from paraschut_core.errors import ConfigError, ParaschutError, UntrustedError
 from paraschut_core.executors import limits, script
 from paraschut_core.executors.file import FileJobExecutor
+from paraschut_core.executors.local.machine import machine_name
 from paraschut_core.executors.local.queue import Limits, Queue, Task
 from paraschut_core.model import JobKey
 from paraschut_core.submission import read_max_jobs
@@ -92,7 +93,7 @@ def test_to_look_at_a_colleagues_project_runs_nothing_of_his_and_writes_nothing_
     him.run(*command, "init", cwd=project, status=0)
     him.run(*command, "add", "--name", "a", "--range", "0-3", "true", cwd=project, status=0)
     (project / "jobs.db").chmod(0o666)
-    queue = project / ".paraschut" / "local" / f"{me.name}@{os.uname().nodename}"
+    queue = project / ".paraschut" / "local" / f"{me.name}@{machine_name()}"
     plant_queue(queue, mark)
     (queue / "runner.log").symlink_to(precious)
     him.own(project)

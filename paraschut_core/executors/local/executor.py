@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ...config import Settings
     from ...model import Ending, JobInfo, LiveJob
+    from .other import Other
     from .queue import Limits, Queue, Task
 
 _CHUNK = 500
@@ -69,20 +70,37 @@ class LocalJobExecutor(JobExecutor):
 
     @property
     def identity(self) -> str:
+        from .machine import machine_name
+
         own = super().identity
         if own != self.name:
             return own  # of a class that a user wrote
-        return str(QueueName(own, f"{os.uname().nodename}:{self._queue().folder}", os.getuid()))
+        return str(QueueName(own, f"{machine_name()}:{self._queue().folder}", os.getuid()))
 
     def holds(self, executor: str | None) -> bool:
-        return super().holds(executor) or self.was_deleted(executor)
+        return super().holds(executor) or self.was_deleted(executor) or self.went_with_container(executor)
+
+    def went_with_container(self, executor: str | None) -> bool:
+        """Whether that is a local queue of this user in a container that is certainly gone."""
+        from .machine import is_gone
+
+        noted = self._noted_place(executor)
+        return noted is not None and is_gone(noted[0])
+
+    def _noted_place(self, executor: str | None) -> tuple[str, str] | None:
+        """(machine, folder) of a local queue of this user; None: it is another's."""
+        noted, own = queue_name(executor or ""), queue_name(self.identity)
+        machine, _, folder = noted.place.partition(":")
+        return (machine, folder) if folder and noted.kind == own.kind and noted.is_mine else None
 
     def was_deleted(self, executor: str | None) -> bool:
         """Whether that is a local queue of this user and machine whose file is not there any more."""
-        noted, own = queue_name(executor or ""), queue_name(self.identity)
-        host, _, folder = noted.place.partition(":")
-        if noted.kind != own.kind or not noted.is_mine or host != os.uname().nodename or not folder:
+        from .machine import machine_name
+
+        noted = self._noted_place(executor)
+        if noted is None or noted[0] != machine_name():
             return False
+        folder = noted[1]
         # A queue of this machine whose file was deleted: nothing but its processes can tell (`alive`). Where
         # its job directory is not there either, that may be a file system that is away.
         job_dir = folder
@@ -160,13 +178,13 @@ class LocalJobExecutor(JobExecutor):
         """
         from .starter import ensure_runner
 
-        queue = self._queue()
+        served = self._served()
         others = list(self._others())
-        marks = tuple(f"{each.mark()}." for each in (queue, *(other for _, _, other in others)) if each)
+        marks = tuple(f"{each.mark()}." for each in (*served, *(other.queue for other in others)))
         # What was never in a queue that can be seen here is not known to be gone.
-        unknown = Deleted(False, f"it is not in the local queue {queue.folder}, which is asked here")
+        unknown = Deleted(False, f"it is not in the local queue {self._queue().folder}, which is asked here")
         outcome = {id_: Deleted(True) if id_.startswith(marks) else unknown for id_ in jobs}
-        if queue:
+        for queue in served:
             left, serving = queue.cancel(jobs)
             end = time.monotonic() + self._limits().kill_grace + _DELETE_WAIT
             look_again = 0.0
@@ -185,19 +203,20 @@ class LocalJobExecutor(JobExecutor):
                 outcome[id_] = Deleted(
                     False, f"it is being ended, but has not ended yet; {why or 'try again'}"
                 )
-        for folder, host, other in others:
-            for id_ in other.live(jobs):
+        for other in others:
+            for id_ in () if other.is_gone else other.queue.live(jobs):
                 outcome[id_] = Deleted(
                     False,
-                    f"it belongs to the local queue of {host}: delete it there, or remove {folder} if that "
-                    "machine is gone",
+                    f"it belongs to the local queue of {other.machine}: delete it there, or remove "
+                    f"{other.queue.folder} if that machine is gone",
                 )
         return outcome
 
     def poll(self) -> dict[str, LiveJob]:
         """Queued and running jobs, and those that ended in the last minutes.
 
-        Jobs of the same user and job directory on other hosts are shown as their queue files tell.
+        Jobs of the same user and job directory on other hosts are shown as their queue files tell; but
+        those of a container that is gone have ended with it.
 
         Raises:
             SchedulerError: the queue cannot be read, or there are jobs and no runner can be started.
@@ -205,10 +224,9 @@ class LocalJobExecutor(JobExecutor):
         from ...model import ENDED
 
         jobs: dict[str, LiveJob] = {}
-        for _, _, other in self._others():
-            jobs.update(other.jobs()[0])
-        queue = self._queue()
-        if queue:
+        for other in self._others():
+            jobs.update(other.jobs())
+        for queue in self._served():
             own, serving = queue.jobs()
             if any(job.state != ENDED for job in own.values()) and not serving.lives:
                 from .starter import ensure_runner
@@ -220,23 +238,22 @@ class LocalJobExecutor(JobExecutor):
 
     def notice(self) -> str:
         """Which directories are away, that the runner is stopped, ... Raises SchedulerError."""
-        queue = self._queue()
-        return "; ".join(queue.obstacles()) if queue else ""
+        return "; ".join(what for queue in self._served() for what in queue.obstacles())
 
     def find(self, tokens: Sequence[str]) -> dict[str, str]:
         """The ids of submissions by their tokens, those that ended in the last week included."""
         found: dict[str, str] = {}
-        for queue in [self._queue(), *(other for _, _, other in self._others())]:
-            if queue:
-                found.update(queue.find(tokens))
+        for queue in [*self._served(), *(other.queue for other in self._others())]:
+            found.update(queue.find(tokens))
         return found
 
     def explain(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
         """How jobs ended (kept for a week). Ids are never given out twice, so `since` does not matter."""
         found: dict[str, Ending] = {}
-        for queue in [self._queue(), *(other for _, _, other in self._others())]:
-            if queue:
-                found.update(queue.endings(ids))
+        for queue in self._served():
+            found.update(queue.endings(ids))
+        for other in self._others():
+            found.update(other.endings(ids))
         return found
 
     # ------------------------------------------------------------------ one job
@@ -317,25 +334,43 @@ class LocalJobExecutor(JobExecutor):
         return Limits(slots, local.idle_timeout, local.kill_grace)
 
     def _queue(self) -> Queue:
+        from .machine import machine_name
+
+        return self._queue_of(machine_name())
+
+    def _queue_of(self, machine: str) -> Queue:
         from .queue import Queue
 
-        return Queue(os.path.join(self._home(), f"{user_folder()}@{os.uname().nodename}"))
+        return Queue(os.path.join(self._home(), f"{user_folder()}@{machine}"))
+
+    def _served(self) -> list[Queue]:
+        """The queue of this machine, if it is there; in a container also one by a machine's name, which an
+        earlier version made, as long as it lives."""
+        from .machine import machine_name
+
+        found = [queue] if (queue := self._queue()) else []
+        host = os.uname().nodename
+        if host != machine_name() and (former := self._queue_of(host)) and former.is_served_here():
+            found.append(former)
+        return found
 
     def _home(self) -> str:
         return os.path.join(self._settings().job_dir, ".paraschut", "local")
 
-    def _others(self) -> Iterator[tuple[str, str, Queue]]:
-        """(folder, host, queue) of the same user's queues for other hosts."""
+    def _others(self) -> Iterator[Other]:
+        """The same user's queues of other machines, and of containers."""
+        from .other import Other
         from .queue import Queue
 
         try:
             names = os.listdir(self._home())
         except OSError:
             return  # nothing was submitted yet
+        served = {queue.folder for queue in self._served()}
         for name in sorted(names):
-            user, _, host = name.rpartition("@")
-            if user == user_folder() and host != os.uname().nodename:
-                folder = os.path.join(self._home(), name)
+            user, _, machine = name.rpartition("@")
+            folder = os.path.join(self._home(), name)
+            if user == user_folder() and folder not in served:
                 queue = Queue(folder)
                 try:
                     there = bool(queue)
@@ -344,7 +379,7 @@ class LocalJobExecutor(JobExecutor):
                         raise  # mine, but others could write to it: what is in it is not to be overlooked
                     continue  # another user's has none of this user's jobs
                 if there:
-                    yield folder, host, queue
+                    yield Other(machine, queue)
 
     def _resources(self, info: JobInfo) -> dict[str, Any]:
         from ..asked import resources_of

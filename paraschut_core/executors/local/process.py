@@ -101,7 +101,7 @@ def is_stopped(pid: int) -> bool:
 def table() -> dict[int, Process]:
     """All processes, with the local job that each carries in its environment, where that may be read."""
     found = {}
-    for pid in _pids():
+    for pid in pids():
         process = look(pid)
         if process is not None:
             found[pid] = process._replace(job=_job_of(pid))
@@ -114,7 +114,7 @@ def carrying(variable: str, values: Collection[str]) -> dict[str, int]:
     Of those that may be read: this user's own.
     """
     found: dict[str, int] = {}
-    for pid in sorted(_pids()):
+    for pid in sorted(pids()):
         value = _variable_of(pid, variable)
         if value in values and value not in found and look(pid) is not None:
             found[value] = pid
@@ -211,7 +211,8 @@ def _contents(path: str) -> bytes:
         os.close(handle)
 
 
-def _pids() -> list[int]:
+def pids() -> list[int]:
+    """The numbers of all processes that can be seen."""
     if _LINUX:
         return [int(name) for name in os.listdir("/proc") if name.isdigit()]
     import psutil

@@ -134,6 +134,16 @@ class Queue(QueueFile):
         with self.opened() as connection:
             return _runner(connection)[1]
 
+    def is_served_here(self) -> bool:
+        """Whether its runner, or a job of it, is a process of this machine or container."""
+        with self.opened() as connection:
+            _, serving = _runner(connection)
+            rows = connection.execute("SELECT pid, start, boot FROM job WHERE state = 'running'").fetchall()
+        boot = boot_id()
+        return serving.lives or any(
+            pid is not None and there == boot and alive(pid, start) for pid, start, there in rows
+        )
+
     def live(self, ids: Iterable[str]) -> set[str]:
         """Those of `ids` that have not ended."""
         found: set[str] = set()
