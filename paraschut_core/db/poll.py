@@ -44,13 +44,21 @@ def _pack(value: object) -> bytes:
     return zlib.compress(json.dumps(value, separators=(",", ":"), default=str).encode(), 1)
 
 
+def _kept_ending(ending: Ending | None) -> list[object] | None:
+    """What is kept of an end that the queue shows: no more fields than processes of earlier versions read.
+
+    One that is not confirmed needs its code, and is left to the accounts.
+    """
+    return None if ending is None or not ending.confirmed else list(ending[:4])
+
+
 def _unpack_jobs(blob: bytes | None) -> dict[str, LiveJob]:
     if not blob:
         return {}
     jobs = {}
     for fields in json.loads(zlib.decompress(blob)):
         ending = fields.pop()
-        job = LiveJob._make([*fields, None if ending is None else Ending._make([*ending, {}])])
+        job = LiveJob._make([*fields, None if ending is None else Ending(*ending)])
         jobs[job.id] = job
     return jobs
 
@@ -135,10 +143,7 @@ def store_poll(db: Database, scheduler: str, record: PollRecord, *, answered: bo
             (tx.at, record.failing_since, record.failures, record.empties, record.error, scheduler),
         )
         if answered:
-            jobs = [
-                [*job[:-1], None if job.ending is None else list(job.ending[:4])]
-                for job in record.answer.values()
-            ]
+            jobs = [[*job[:-1], _kept_ending(job.ending)] for job in record.answer.values()]
             tx.connection.execute(
                 "UPDATE poll SET polled_at = ?, rev = ?, answer = ?, absent = ? WHERE scheduler = ?",
                 (record.polled_at, record.rev, _pack(jobs), _pack(dict(record.absent)), scheduler),
