@@ -94,6 +94,13 @@ def remove_leftovers(ws: Workspace, batch_id: int) -> None:
             log.warning("%s", problem)
 
 
+def require_inside(patterns: Iterable[str]) -> None:
+    """Raises UsageError for a pattern that leads out of the folder in which it is looked for."""
+    for pattern in patterns:
+        if os.path.isabs(pattern) or ".." in pattern.split("/"):
+            raise UsageError(f"The pattern {pattern!r} leads out of the batch's folder.")
+
+
 def temp_files(ws: Workspace, patterns: Iterable[str], batch_ids: Iterable[int]) -> Iterator[tuple[int, str]]:
     """The files in the batches' folders that match the patterns, each with its BatchID.
 
@@ -101,9 +108,7 @@ def temp_files(ws: Workspace, patterns: Iterable[str], batch_ids: Iterable[int])
         UsageError: a pattern that leads out of the folder; before any file is given out.
     """
     wanted = list(patterns)
-    for pattern in wanted:
-        if os.path.isabs(pattern) or ".." in pattern.split("/"):
-            raise UsageError(f"The pattern {pattern!r} leads out of the batch's folder.")
+    require_inside(wanted)
     for batch_id in batch_ids:
         if os.path.islink(ws.batch_dir(batch_id)):
             continue  # what it leads to is not the batch's

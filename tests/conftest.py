@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,9 @@ from tests.earlier import earlier, old
 from tests.helpers import Project, Scheduler
 
 __all__ = ["earlier", "old"]  # fixtures
+
+# A shell starts what it runs in the background deaf to Ctrl-C, and so would be all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The machines that run these are slow and shared: how long an example takes says nothing about the code.
 settings.register_profile("paraschut", deadline=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .. import polling
-from ..db.jobs import read_infos
+from ..db.jobs import read_infos, read_rows
 from ..db.spawns import read_spawns
 from ..errors import SchedulerError
 from ..model import COMPLETE, DONE_STATES, INIT, SPAWN, Deleted, JobInfo, JobKey, JobRow, Spawn, Stamp
@@ -75,10 +75,13 @@ def qdel(
             outcomes.append(Outcome(key, Kind.FAILED, errors[0]))
         else:
             gone.append(key)
+    # A user's own executor may have put its job back in its delete().
+    back = {row.key for row in read_rows(ws.reader, gone) if row.state == INIT}
+    outcomes += [Outcome(key, Kind.DONE, effect=_effect(protection.held[key])) for key in back]
     # Not to be stopped: what was deleted must be put down.
     report = set_fields(
         ws,
-        gone,
+        [key for key in gone if key not in back],
         {"state": INIT},
         {"state": (*PROTECTED["state"], INIT)},
         verb="qdel",

@@ -136,6 +136,7 @@ def clean(
     from ..actions import Cleaned, clean_files, clean_folders
     from ..db.changes import read_batches as read_counters
     from ..db.jobs import require_batch
+    from ..folders import require_inside
 
     both = not (files or folders)
     with project.open() as ws:
@@ -149,10 +150,11 @@ def clean(
                 *(["the jobs' folders"] if folders or both else []),
             ]
         )
+        globs = patterns or ws.settings.temp_files
+        require_inside(globs)
         if not confirm(f"Remove {what} of {of}?", yes, required=True):
             output.line("nothing was removed")
             return 1
-        globs = patterns or ws.settings.temp_files
         nothing = Cleaned({}, [], {})
         one = clean_files(ws, globs, wanted, command=project.line) if files or both else nothing
         other = clean_folders(ws, wanted, command=project.line) if folders or both else nothing

@@ -518,7 +518,7 @@ def test_fields_that_the_index_gives_cannot_be_set(project: Project, field: str)
 
 def test_a_value_that_a_field_cannot_have_changes_nothing(project: Project) -> None:
     project.add_many(3)
-    with pytest.raises(UsageError, match="priority must be a number"):
+    with pytest.raises(UsageError, match="priority must be a finite number"):
         psu.set_batch_field(BATCH, {"priority": "high"})
     assert [project.column("priority", index) for index in range(3)] == [1, 1, 1]
 

@@ -279,7 +279,7 @@ def test_undo_takes_the_last_act_back(cli: CommandLine) -> None:
 
 
 def test_set_changes_fields_and_parts_of_fields(cli: CommandLine) -> None:
-    batch = cli.add("--range", "0-2", "--var", "A=1", "true")
+    batch = cli.add("--range", "0-2", "--var", "A=1", "--resource", "pmem=1gb", "true")
     cli.sql("UPDATE job SET state = 'complete' WHERE JobIndex = 2")
     cli(
         "set", batch, "0-1", "priority=2.5", "note=plain text", "tags=[1, 2]", "resources.mem=8gb", "vars.B=2"
@@ -299,7 +299,7 @@ def test_set_changes_fields_and_parts_of_fields(cli: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["priority=high"], "priority must be a number"),
+        (["priority=high"], "priority must be a finite number"),
         (["BatchID=5"], "belongs to the index"),
         (["attempt=5"], "belongs to the index"),
         ([], "Set what?"),

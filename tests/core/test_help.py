@@ -76,7 +76,9 @@ def example_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             common = {**template(ws), "BatchID": BATCH, "name": ["human", "map"], "resources": {}}
             log = str(folder / "job.log")
             job = {**common, "script": "true", "stdout": [log], "stderr": [log]}
-            add_jobs(ws, [{**job, "JobIndex": index} for index in range(100)])
+            spawns = {"SpawnID": [0, 1, 2], "stdout": [log] * 3, "stderr": [log] * 3}
+            multiplied = {7: {"spawn_logs": spawns}}
+            add_jobs(ws, [{**job, "JobIndex": i, **multiplied.get(i, {})} for i in range(100)])
         for priority in range(12):  # for `undo 12`
             cli("set", BATCH, "99", f"priority={priority}")
     (folder / "job.log").write_text("line\nError: none\n" * 20)

@@ -281,7 +281,7 @@ def test_a_job_that_sets_a_priority_that_is_none_fails_and_loses_nothing(
         psu.set_complete(JobInfo=info)
     """
     with Script(code, **job) as script:
-        assert "priority must be a number" in script.failure()
+        assert "priority must be a finite number" in script.failure()
     psu.submit_jobs()
     assert (project.state(), project.column("priority"), stored(project)["result"]) == ("complete", 1, 42)
 

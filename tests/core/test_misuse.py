@@ -38,7 +38,7 @@ def batch(cli: CommandLine) -> str:
         ("log BATCH 0 --tail many", "'many' is no whole number"),
         ("log BATCH 0 --lines 9-1", "runs backwards"),
         (f"reset BATCH 0-{HUGE}", "at a time are the most"),
-        ("set BATCH 0 priority=abc", "priority must be a number"),
+        ("set BATCH 0 priority=abc", "priority must be a finite number"),
         ("set BATCH 0 priority=1e400", "finite number"),
         ("set BATCH 0 priority=-Infinity", "finite number"),
         ("set BATCH 0 resources=5", "resources.NAME=VALUE"),

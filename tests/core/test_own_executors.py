@@ -96,7 +96,7 @@ def test_what_a_job_of_a_script_file_submitted_can_be_deleted_and_submitted_agai
     psu.set_job_field(BATCH, 2, {"script": "true"})
     subprocess.run(["sh", str(chain.folder / "run.sh")], check=True)
     assert state_of_all(chain) == ["complete", "complete", "submit"], "it ran, and never said so"
-    psu.set_job_field(BATCH, 2)
+    psu.set_job_field(BATCH, 2, Executor=executor)
     psu.submit_jobs(psu.FileJobExecutor("run.sh"))
     assert state_of_all(chain) == ["complete", "complete", "submit"]
     psu.qdel_job(BATCH, 2, Executor=executor)
