@@ -174,6 +174,16 @@ class Slurm(OwnCluster):
         shown = re.compile(rf"SchedulerParameters\s+= {re.escape(wanted)}\n")
         wait_until(lambda: shown.search(self.run("scontrol", "show", "config")), "it is in force")
 
+    @property
+    def cluster(self) -> str:
+        """Its name."""
+        return re.findall(r"ClusterName=(\S+)", read(f"{self.folder}/etc/slurm.conf"))[0]
+
+    @property
+    def next_id(self) -> int:
+        """The id that the next job gets."""
+        return int(re.findall(r"NEXT_JOB_ID\s*= ([0-9]+)", self.run("scontrol", "show", "config"))[0])
+
     def _nodes(self) -> set[str]:
         return set(self.run("sinfo", "-h", "-N", "-o", "%T").split())
 
@@ -206,6 +216,14 @@ class SlurmWithAccounts(Slurm):
     commands = (*Slurm.commands, "slurmdbd", "mariadbd", "sacct")
     start_words = ("accounts",)
     ports = 5
+
+
+class SlurmBeside(Slurm):
+    """One in the same accounts as another: each reaches the other by --clusters, and the ids are the same."""
+
+    def __init__(self, other: SlurmWithAccounts) -> None:
+        super().__init__()
+        self.start_words = ("beside", other.folder)
 
 
 class GridEngine(OwnCluster):

@@ -1,18 +1,19 @@
 #!/bin/bash
-# slurm.sh start DIR PORT [accounts] | controller DIR | node DIR NAME | stop DIR
+# slurm.sh start DIR PORT [accounts | beside OTHER] | controller DIR | node DIR NAME | stop DIR
 #
 # A throw-away Slurm on one machine, on loopback: no systemd, nothing outside DIR. Runs as root (any user's
 # jobs) or as an ordinary user (only that one's). Ports PORT, PORT+1, PORT+2. Clients find it by
 # SLURM_CONF=DIR/etc/slurm.conf. DIR and all above it must be searchable by everybody, or munge refuses.
 #
 # With `accounts`, as root: a slurmdbd on a MariaDB of its own as well (ports PORT+3, PORT+4), and where the kernel
-# has control groups of version 1, memory limits that the kernel keeps.
+# has control groups of version 1, memory limits that the kernel keeps. With `beside`: one in the same accounts as that
+# in the folder OTHER, so that each reaches the other by --clusters, which gives out the same ids from now on.
 set -u
-what=${1:-} P=${2:-} port=${3:-} accounts=${4:-}
+what=${1:-} P=${2:-} port=${3:-} kind=${4:-} other=${5:-}
 H=$(hostname -s) ME=$(id -un) known=${SLURM_CONF:-}
 export SLURM_CONF=$P/etc/slurm.conf PATH=$PATH:/usr/sbin:/sbin LC_ALL=C
-CLUSTER=paraschut-test${accounts:+-accounts}
-N=${accounts:+a}n # names of nodes: those of two clusters on one machine must differ
+CLUSTER=paraschut-test${kind:+-$kind}
+N=${kind:0:1}n # names of nodes: those of two clusters on one machine must differ
 die() { echo "slurm.sh: $*" >&2; exit 1; }
 
 conf() {
@@ -23,7 +24,7 @@ SlurmctldPort=$port
 SlurmUser=$ME
 SlurmdUser=$ME
 AuthType=auth/munge
-AuthInfo=socket=$P/run/munge.socket
+AuthInfo=socket=${other:-$P}/run/munge.socket
 CredType=cred/munge
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 StateSaveLocation=$P/state
@@ -119,9 +120,20 @@ C
   done
   (cd "$P/etc" && slurmdbd) || die "slurmdbd did not start"
   for _ in $(seq 200); do sacctmgr -n list cluster >/dev/null 2>&1 && break; sleep 0.1; done
+  known_to_accounts
+}
+known_to_accounts() {
   sacctmgr -i add cluster $CLUSTER >/dev/null 2>&1
   sacctmgr -i add account lab cluster=$CLUSTER >/dev/null 2>&1
   sacctmgr -i add user "$ME" account=lab cluster=$CLUSTER >/dev/null || die "the accounts do not take a user"
+}
+join_accounts() {
+  local next
+  next=$(SLURM_CONF=$other/etc/slurm.conf scontrol show config | sed -n 's/^NEXT_JOB_ID *= *//p')
+  sed -i -e 's/^AccountingStorageType=.*/AccountingStorageType=accounting_storage\/slurmdbd/' "$SLURM_CONF"
+  grep '^AccountingStorage\(Host\|Port\|Pass\)=' "$other/etc/slurm.conf" >>"$SLURM_CONF"
+  echo "FirstJobId=${next:-1}" >>"$SLURM_CONF"
+  known_to_accounts
 }
 alive() { # a process that has ended may still have a number, until somebody asks how it ended
   local s
@@ -134,21 +146,25 @@ ready() {
 }
 case $what in
 start)
-  [ -n "$P" ] && [ -n "$port" ] || die "usage: $0 start DIR PORT [accounts]"
+  [ -n "$P" ] && [ -n "$port" ] || die "usage: $0 start DIR PORT [accounts | beside OTHER]"
   for f in /etc/slurm/slurm.conf /etc/slurm-llnl/slurm.conf /run/slurm/conf/slurm.conf "$known"; do
-    [ ! -s "$f" ] || grep -qx "ClusterName=paraschut-test\(-accounts\)\?" "$f" || die "this machine belongs to a cluster ($f): not here"
+    [ ! -s "$f" ] || grep -qx "ClusterName=paraschut-test\(-accounts\|-beside\)\?" "$f" || die "this machine belongs to a cluster ($f): not here"
   done
-  for p in $(seq "$port" $((port + (${#accounts} ? 4 : 2)))); do
+  for p in $(seq "$port" $((port + $([ "$kind" = accounts ] && echo 4 || echo 2)))); do
     ! (: <>"/dev/tcp/127.0.0.1/$p") 2>/dev/null || die "port $p is in use"
   done
   mkdir -p "$P"/{etc,run,state,log} "$P/spool/${N}1" "$P/spool/${N}2" && chmod 755 "$P" "$P"/* || die "cannot use $P"
   conf >"$SLURM_CONF"
   # They are counted, and that is all that there is of them.
   printf "NodeName=${N}[1-2] Name=gpu File=%s\n" /dev/null /dev/zero >"$P/etc/gres.conf"
-  (umask 077 && head -c 128 /dev/urandom >"$P/etc/munge.key")
-  munged --socket="$P/run/munge.socket" --key-file="$P/etc/munge.key" --pid-file="$P/run/munged.pid" \
-    --log-file="$P/log/munged.log" --seed-file="$P/etc/munge.seed" || die "munged did not start"
-  [ -z "$accounts" ] || start_accounts
+  if [ "$kind" = beside ]; then
+    join_accounts
+  else
+    (umask 077 && head -c 128 /dev/urandom >"$P/etc/munge.key")
+    munged --socket="$P/run/munge.socket" --key-file="$P/etc/munge.key" --pid-file="$P/run/munged.pid" \
+      --log-file="$P/log/munged.log" --seed-file="$P/etc/munge.seed" || die "munged did not start"
+    [ "$kind" != accounts ] || start_accounts
+  fi
   slurmctld || die "slurmctld did not start"
   slurmd -N ${N}1 && slurmd -N ${N}2 || die "slurmd did not start"
   # `scontrol ping` answers at once while the controller is not there yet; sinfo would wait.
@@ -169,5 +185,5 @@ stop)
     sleep 0.1
   done
   for p in $left; do kill -9 "$p"; done ;;
-*) echo "usage: $0 start DIR PORT [accounts] | controller DIR | node DIR NAME | stop DIR" >&2; exit 2 ;;
+*) echo "usage: $0 start DIR PORT [accounts | beside OTHER] | controller DIR | node DIR NAME | stop DIR" >&2; exit 2 ;;
 esac
