@@ -12,10 +12,11 @@ import click
 from ..errors import UsageError
 from ..paths import absolute, here
 from . import output
-from .common import Project, json_option, pass_project, read_ranges
+from .common import Project, json_option, pass_project, read_ranges, report_data, show_report
 from .numbers import Amount
 
 if TYPE_CHECKING:
+    from ..actions import Report
     from ..model import JobInfo
     from ..workspace import Workspace
 
@@ -117,8 +118,20 @@ def add(
         if dry_run:
             return _show(infos, as_json)
         add_jobs(ws, infos, new_batch=common["BatchID"] if batch_id is None else None)
-        _report(infos, ws, as_json)
-        return _submit(ws, infos, project.line) if submit else 0
+        if not as_json:
+            what = "1 job" if len(infos) == 1 else f"{len(infos):,} jobs"
+            output.line(f"batch {infos[0]['BatchID']}: {what} added to {ws.db.path}")
+        added = {"BatchID": infos[0]["BatchID"], "JobIndex": [info["JobIndex"] for info in infos]}
+        try:
+            report = _submit(ws, infos, project.line) if submit else None
+            # What a chain submitted meanwhile is submitted: not explicit.
+            added |= {"submitted": report_data(report, explicit=False)} if report else {}
+        finally:
+            if as_json:
+                output.dump(added)  # one object, also where the submission failed
+        if report is None or as_json:
+            return 1 if report and report.failed else 0
+        return show_report(report, "submitted", explicit=False)
 
 
 def _common(ws: Workspace, batch_id: int | None) -> dict[str, Any]:
@@ -208,25 +221,14 @@ def _show(infos: Sequence[JobInfo], as_json: bool) -> int:
     return 0
 
 
-def _report(infos: Sequence[JobInfo], ws: Workspace, as_json: bool) -> None:
-    batch = infos[0]["BatchID"]
-    if as_json:
-        output.dump({"BatchID": batch, "JobIndex": [info["JobIndex"] for info in infos]})
-    else:
-        what = "1 job" if len(infos) == 1 else f"{len(infos):,} jobs"
-        output.line(f"batch {batch}: {what} added to {ws.db.path}")
-
-
-def _submit(ws: Workspace, infos: Sequence[JobInfo], line: str) -> int:
+def _submit(ws: Workspace, infos: Sequence[JobInfo], line: str) -> Report:
     from ..actions import Selection, Watcher, submit_now
     from ..prepare import job_key
-    from .common import show_report
 
     with output.Bar("submitting") as progress:
-        report = submit_now(
+        return submit_now(
             ws, Selection(keys=tuple(map(job_key, infos))), command=line, watcher=Watcher(progress)
         )
-    return show_report(report, "submitted", explicit=False)  # what a chain submitted meanwhile is submitted
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -282,19 +282,9 @@ def show_report(report: Report, done: str, *, explicit: bool, as_json: bool = Fa
         done: what was done to them, as in "12 jobs reset".
         explicit: the jobs were named one by one: then one that was left alone counts as failed.
     """
-    left = [] if explicit else report.left
-    failed = [o for o in report.outcomes if not o.ok] if explicit else report.failed
+    left, failed = _left_and_failed(report, explicit)
     if as_json:
-        output.dump(
-            {
-                "verb": report.verb,
-                "done": [list(o.key) for o in report.outcomes if o.ok],
-                **{effect.value: n for effect, n in report.effects().items()},
-                "left": [[*o.key, o.message] for o in left],
-                "failed": [[*o.key, o.message] for o in failed],
-                "action": report.action,
-            }
-        )
+        output.dump(report_data(report, explicit=explicit))
         return 1 if failed else 0
     from ..actions import by_message
 
@@ -308,6 +298,25 @@ def show_report(report: Report, done: str, *, explicit: bool, as_json: bool = Fa
     undo = f" (take it back with: paraschut undo {report.action})" if report.action and report.done else ""
     output.line(", ".join(counts) + end + undo)
     return 1 if failed else 0
+
+
+def report_data(report: Report, *, explicit: bool) -> dict[str, Any]:
+    """What became of the jobs, as it is printed as JSON."""
+    left, failed = _left_and_failed(report, explicit)
+    return {
+        "verb": report.verb,
+        "done": [list(o.key) for o in report.outcomes if o.ok],
+        **{effect.value: n for effect, n in report.effects().items()},
+        "left": [[*o.key, o.message] for o in left],
+        "failed": [[*o.key, o.message] for o in failed],
+        "action": report.action,
+    }
+
+
+def _left_and_failed(report: Report, explicit: bool) -> tuple[Sequence[Outcome], Sequence[Outcome]]:
+    if explicit:
+        return [], [o for o in report.outcomes if not o.ok]
+    return report.left, report.failed
 
 
 def _reasons(outcomes: Iterable[Outcome]) -> str:

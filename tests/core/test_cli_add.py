@@ -289,3 +289,19 @@ def test_jobs_are_submitted_at_once_if_asked_for(cli: CommandLine) -> None:
 def test_ten_thousand_jobs_are_added_in_one_go(cli: CommandLine) -> None:
     batch = cli.add("--range", "0-9999", "python map.py {JobIndex}")
     assert cli.sql("SELECT n FROM counter WHERE BatchID = ?", batch) == [(10_000,)]
+
+
+def test_with_json_what_was_added_and_submitted_is_one_object(cli: CommandLine) -> None:
+    answer = cli("add", "--json", "--submit", "--range", "0-1", "true").json
+    assert answer["JobIndex"] == [0, 1]
+    assert answer["submitted"]["done"] == [[answer["BatchID"], 0], [answer["BatchID"], 1]]
+
+
+def test_with_json_what_was_added_is_told_where_the_submission_fails(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (cli.folder / "paraschut.toml").write_text("executor = 'slurm'\n")
+    monkeypatch.setenv("PATH", str(cli.folder))
+    failed = cli("add", "--json", "--submit", "true", status=1)
+    assert failed.json["JobIndex"] == [0]
+    assert failed.json["submitted"]["failed"][0][:2] == [failed.json["BatchID"], 0]
