@@ -210,13 +210,25 @@ def submit_jobs(
     Raises:
         SchedulerError: the scheduler does not answer; nothing was submitted.
     """
+    _submit_next(MaxJobs, MinPrior, Executor, Filter)
+
+
+def _submit_next(
+    max_jobs: int | None,
+    min_priority: float,
+    executor: JobExecutor | None,
+    condition: str,
+    by_itself: bool = False,
+) -> None:
+    from .actions import told_together
     from .submission import submit_next
 
-    with _workspace(Executor) as ws:
-        report = submit_next(ws, max_jobs=MaxJobs, min_priority=MinPrior, condition=Filter)
-    for outcome in report.outcomes:
-        if outcome.id is None:
-            print(f"not submitted: {outcome.key}: {outcome.error}")
+    with _workspace(executor) as ws:
+        report = submit_next(
+            ws, max_jobs=max_jobs, min_priority=min_priority, condition=condition, by_itself=by_itself
+        )
+    for text in told_together(outcome for outcome in report.outcomes if outcome.id is None):
+        print(text)
     print(f"max jobs: {report.max_jobs}\nin queue: {report.in_queue}\nsubmitted: {report.submitted}")
 
 
@@ -285,7 +297,11 @@ def periodic_submitter(
     done = 0
     while done < n:
         try:
-            submit_jobs(Executor=Executor, **kwargs)
+            if not done:
+                submit_jobs(Executor=Executor, **kwargs)
+            else:
+                most, least, which = (kwargs.get(name) for name in ("MaxJobs", "MinPrior", "Filter"))
+                _submit_next(most, least or 0, Executor, which or "", by_itself=True)
         except (SchedulerError, DatabaseError) as error:
             print(f"not submitted: {error}")
         done += 1
@@ -524,7 +540,7 @@ def wait_for_jobs(
     end = math.inf if Timeout is None else time.monotonic() + Timeout
     with _workspace(Executor) as ws:
         jobs = _to_wait_for(ws, BatchID, JobIndex)._replace(without=own_key())
-        submit = (lambda: submit_next(ws).submitted) if Submit else None
+        submit = (lambda: submit_next(ws, by_itself=True).submitted) if Submit else None
         printed, printed_at = "", -math.inf
         for now in waiting.progress(ws, jobs, submit=submit):
             if Verbose and now.line != printed and time.monotonic() - printed_at >= _TELL_SECONDS:

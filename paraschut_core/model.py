@@ -118,17 +118,25 @@ class JobSpec(NamedTuple):
     spawn_id: int | None = None
 
 
+TOO_MANY = "too_many"
+AS_ASKED = "as_asked"
+"""What a refusal of a submission holds for (Submitted.refusal): all jobs that ask for the same. TOO_MANY: as
+long as the scheduler holds those that it has; AS_ASKED: whatever it holds."""
+
+
 class Submitted(NamedTuple):
     """What became of one JobSpec.
 
     Either `id` is set; or `error` says why it was refused. With `certain` False nobody knows whether
     the scheduler took it (a time-out, a cut answer): it must be looked up by its token, never
-    submitted again blindly.
+    submitted again blindly. `refusal` says what a certain refusal holds for: TOO_MANY or AS_ASKED; '': for
+    that job alone.
     """
 
     id: str | None
     error: str = ""
     certain: bool = True
+    refusal: str = ""
 
 
 class Deleted(NamedTuple):
@@ -301,7 +309,8 @@ class Snapshot(NamedTuple):
     the snapshot before; `removed_batches` the batches that are gone; `reload` says that there were too
     many to list. `changed_batches` are batches whose counters may differ. `spawn_ids` are the ids of each
     spawn job's processes that the scheduler shows as running. `unreported` counts the jobs that run and have
-    not said so: their state is submit still.
+    not said so: their state is submit still. `refused` are the batches of which `held_back` says that the
+    scheduler refused their jobs.
     """
 
     rev: int
@@ -319,6 +328,7 @@ class Snapshot(NamedTuple):
     elsewhere: Mapping[JobKey, str] = {}
     spawn_ids: Mapping[JobKey, frozenset[str]] = {}
     unreported: int = 0
+    refused: frozenset[int] = frozenset()
 
     @property
     def total(self) -> int:

@@ -27,6 +27,7 @@ from .model import (
     Spawn,
 )
 from .observation import NOTHING, ONLINE, Inquiries, Observed, examine
+from .refusals import refused_batches
 from .standstill import reasons
 from .submission import read_max_jobs, settle_claims
 from .workspace import Workspace
@@ -52,6 +53,7 @@ class Monitor:
         self._executor_error = ""
         self._full = ""
         self._waits = ""
+        self._refused: Mapping[int, str] = {}
         self._inquiries = Inquiries()
         self._replaced_at = 0.0
 
@@ -103,6 +105,7 @@ class Monitor:
         if changes.batches or gone:
             batches = {**self._batches, **changes.batches} if changes.complete else dict(changes.batches)
             self._batches = {i: batches[i] for i in sorted(batches) if i not in gone}
+        self._read_refused()
         if not changes.complete:
             self._observe_all(ask_accounts=False)
             return self._snapshot((), tuple(gone), frozenset(self._batches), True)
@@ -119,6 +122,7 @@ class Monitor:
     def _start_over(self) -> Snapshot:
         self._rev = read_revision(self._ws.reader)
         self._batches = read_batches(self._ws.reader)
+        self._read_refused()
         self._database = self._healthy()
         self._observe_all(ask_accounts=False)
         return self._snapshot((), (), frozenset(self._batches), True)
@@ -201,6 +205,7 @@ class Monitor:
                 if job.state in ONLINE
             ),
             held_back=self._held_back(),
+            refused=frozenset(self._refused),
             database=self._database,
             scheduler=SchedulerHealth(name, record.polled_at, failing, error, total, self._notice()),
             changed=changed,
@@ -222,7 +227,23 @@ class Monitor:
             at = time.strftime("%H:%M", time.localtime(since))
             silent = f"{self._ws.settings.executor} has not answered since {at}"
         seen = self._observed
-        return reasons(self._batches, seen.live, seen.missing, seen.elsewhere, silent=silent, full=self._full)
+        return reasons(
+            self._batches,
+            seen.live,
+            seen.missing,
+            seen.elsewhere,
+            silent=silent,
+            full=self._full,
+            refused=self._refused,
+        )
+
+    def _read_refused(self) -> None:
+        """Which batches have jobs that wait because the scheduler refused them."""
+        self._refused = {
+            batch_id: told.words
+            for batch_id, told in refused_batches(self._ws.reader).items()
+            if batch_id in self._batches and told.holds_up(self._batches[batch_id].states)
+        }
 
     def _queue_full(self) -> str:
         """That the queue takes no more jobs, if that is so."""

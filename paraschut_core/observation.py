@@ -428,7 +428,7 @@ def _submit_next(ws: Workspace) -> None:
     from .submission import submit_next
 
     try:
-        submit_next(ws)
+        submit_next(ws, by_itself=True)
     except Exception as error:  # noqa: BLE001 - a user's own executor may raise anything
         log.warning("what is next was not submitted: %s", error)
 

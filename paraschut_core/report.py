@@ -27,6 +27,7 @@ from .model import (
     name_text,
 )
 from .observation import ONLINE, Observed, look
+from .refusals import Told, refused_batches
 from .submission import settle_claims
 from .text import clean, clean_line
 from .workspace import Workspace
@@ -47,6 +48,7 @@ class Queue(NamedTuple):
     failing_since: float | None = None
     notice: str = ""
     stood: Mapping[JobKey, Stamp] = {}
+    refused: Mapping[int, str] = {}
 
     def missing(self) -> dict[int, list[JobInfo]]:
         """The missing jobs by batch."""
@@ -131,7 +133,17 @@ def read_queue(ws: Workspace, condition: str = "", *, force_poll: bool = False) 
         record.failing_since,
         polling.notice(ws),
         stood,
+        _held_up(refused_batches(ws.reader), jobs),
     )
+
+
+def _held_up(refused: Mapping[int, Told], jobs: BatchJobs) -> dict[int, str]:
+    """Those of the batches asked for that wait because the scheduler refused their jobs, and what it said."""
+    return {
+        batch_id: told.words
+        for batch_id, told in refused.items()
+        if batch_id in jobs and told.holds_up({info["state"] for info in jobs[batch_id]})
+    }
 
 
 def states_of(queue: Queue, infos: Iterable[JobInfo]) -> dict[str, list[Any]]:
@@ -162,6 +174,8 @@ def lines_of(queue: Queue, display: Collection[str] | None = None) -> Iterator[s
         if states:
             yield f"\n{batch_id}: {clean_line(name_text(infos[0].get('name', '?')))}"
             yield str(states)
+            if batch_id in queue.refused:
+                yield queue.refused[batch_id]
     lost = {batch: [info["JobIndex"] for info in infos] for batch, infos in queue.missing().items()}
     yield f"\nmissing jobs: {lost}"
     yield f"\ntotal jobs on server queue: {queue.in_queue}"

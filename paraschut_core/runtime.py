@@ -400,7 +400,7 @@ def submit_what_is_next() -> None:
         from .workspace import Workspace
 
         with Workspace(settings(), who=author()) as ws:
-            report = submit_next(ws)
+            report = submit_next(ws, by_itself=True)
         print(f"max jobs: {report.max_jobs}\nin queue: {report.in_queue}\nsubmitted: {report.submitted}")
     except Exception as error:  # noqa: BLE001 - an executor that somebody wrote may raise anything
         if not isinstance(error, ParaschutError):

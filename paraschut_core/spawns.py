@@ -94,7 +94,7 @@ def _claim_spawns(ws: Workspace, tx: Transaction, info: JobInfo, n: int) -> list
 def _submit(ws: Workspace, specs: list[JobSpec]) -> int:
     """Hands spawns to the executor in chunks; returns how many it took."""
     size = max(ws.executor.chunk_limit(), 1)
-    outcomes = [o for i in range(0, len(specs), size) for o in submit_claimed(ws, specs[i : i + size])]
+    outcomes = [o for i in range(0, len(specs), size) for o in submit_claimed(ws, specs[i : i + size])[0]]
     return sum(1 for outcome in outcomes if outcome.id is not None)
 
 

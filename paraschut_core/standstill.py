@@ -19,6 +19,7 @@ from .model import (
 from .priority import submittable, waiting
 
 _WAITING = (QUEUED, HELD, STUCK)
+_NONE: Mapping[int, str] = {}
 
 
 def reasons(
@@ -29,6 +30,7 @@ def reasons(
     *,
     silent: str = "",
     full: str = "",
+    refused: Mapping[int, str] = _NONE,
 ) -> dict[int, str]:
     """For each batch that does not move, or has jobs that wait for others, why.
 
@@ -38,6 +40,7 @@ def reasons(
         live, missing, elsewhere: what is known of the jobs that should be online.
         silent: says that the scheduler does not answer: nothing it said before explains anything then.
         full: says that the queue takes no more jobs.
+        refused: says of batches who refused their jobs and why: that comes before all else.
     """
     found = _by_rules(batches, full)
     queued: dict[int, Counter[str]] = {}
@@ -61,6 +64,7 @@ def reasons(
         if batch_id not in moving:
             words, n = words_of.most_common(1)[0]
             found[batch_id] = f"{n:,} {words}" if words in _WAITING else f"{n:,} queued: {words}"
+    found.update(refused)
     if silent:
         found.update((i, silent) for i, batch in batches.items() if ONLINE_STATES & batch.states.keys())
     return found

@@ -7,7 +7,8 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from . import moved, polling
@@ -16,6 +17,7 @@ from .db.connection import lives
 from .db.filters import matching_keys
 from .db.jobs import Submission, read_infos, read_keys_of_priority, read_submissions, still_in_init
 from .db.poll import PollRecord
+from .db.refused import Refused
 from .db.spawns import read_live_spawns, record_spawn_id, release_spawn
 from .db.submitting import (
     Claimed,
@@ -25,15 +27,17 @@ from .db.submitting import (
     note_claims,
     record_id,
     release,
+    release_refused,
 )
 from .errors import ConfigError, ParaschutError, SchedulerError, SubmitError, UntrustedError, UsageError
 from .executors import current_job_id
 from .executors.asked import resources_of
 from .executors.base import JobExecutor
 from .executors.directly import directives_of
-from .model import ENDED, INIT, SPAWN, SUBMIT, JobInfo, JobKey, JobSpec, Spawn, Submitted, name_text
+from .model import ENDED, INIT, SPAWN, SUBMIT, TOO_MANY, JobInfo, JobKey, JobSpec, Spawn, Submitted, name_text
 from .paths import absolute, here
 from .priority import submittable
+from .refusals import Refusals, asked_by, asked_by_one
 from .trust import open_data
 from .workspace import Workspace
 
@@ -76,6 +80,7 @@ def submit_next(
     max_jobs: int | None = None,
     min_priority: float = 0,
     condition: str = "",
+    by_itself: bool = False,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> SubmitReport:
@@ -85,6 +90,8 @@ def submit_next(
         max_jobs: the most jobs that may be in the queue together; None: JobDir/maxjobs, else the setting.
         min_priority: leaves out batches below it (0: none).
         condition: only jobs that match this Filter, and only their batches count for the rules.
+        by_itself: nobody asked for it but the program: what the scheduler refused not long ago is not tried
+            again unless something changed.
 
     Raises:
         SchedulerError: the scheduler does not answer, so nobody knows how many jobs it holds.
@@ -105,21 +112,35 @@ def submit_next(
     matching = set(matching_keys(ws.reader, condition)) if condition.strip() else None
     batches = read_batches(ws.reader, {key.batch_id for key in matching} if matching is not None else None)
     room = max(limit - in_queue, 0)
-    keys: list[JobKey] = []
-    for batch_id, priority in submittable(batches.values(), min_priority):
-        if len(keys) >= room:
-            break
-        wanted = -1 if matching is not None else room - len(keys)
-        group = read_keys_of_priority(ws.reader, batch_id, priority, INIT, wanted)
-        keys.extend(key for key in group if matching is None or key in matching)
-    outcomes = submit_keys(
-        ws,
-        keys[:room],
-        room=lambda wanted: _room(ws, record, limit, wanted),
-        progress=progress,
-        cancelled=cancelled,
+    most = -1 if matching is not None else room * _LOOKS
+    turn = (
+        key
+        for batch_id, priority in submittable(batches.values(), min_priority)
+        for key in read_keys_of_priority(ws.reader, batch_id, priority, INIT, most)
+        if matching is None or key in matching
     )
+    refusals = Refusals(ws, by_itself=by_itself, in_queue=in_queue)
+    outcomes: list[Outcome] = []
+    for _ in range(_LOOKS):
+        # Jobs that the scheduler refuses keep no room from others.
+        left = room - sum(1 for outcome in outcomes if outcome.id is not None or not outcome.certain)
+        keys = list(islice(turn, max(left, 0)))
+        if not keys or cancelled():
+            break
+        outcomes += submit_keys(
+            ws,
+            keys,
+            room=lambda wanted: _room(ws, record, limit, wanted),
+            refusals=refusals,
+            progress=progress,
+            cancelled=cancelled,
+        )
+    refusals.keep(count_in_queue(ws, record) if refusals.some else None)
     return SubmitReport(limit, in_queue, outcomes)
+
+
+_LOOKS = 4
+"""How often jobs are looked for that fill the room which refused ones leave."""
 
 
 def _room(ws: Workspace, record: PollRecord, limit: int, wanted: int) -> int:
@@ -182,6 +203,7 @@ def submit_keys(
     keys: Iterable[JobKey],
     *,
     room: Callable[[int], int] | None = None,
+    refusals: Refusals | None = None,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> list[Outcome]:
@@ -190,10 +212,28 @@ def submit_keys(
     Args:
         room: asked inside each claim, with how many jobs it is for, how many may still be taken, so that
             several submitters together keep to the limit.
+        refusals: what the scheduler refused; the caller keeps it. Default: these jobs are tried in any case,
+            and what is refused is kept.
 
     Returns:
-        an outcome for each job that was tried.
+        an outcome for each job that was tried, or that would be refused as others were.
     """
+    own = Refusals(ws) if refusals is None else refusals
+    try:
+        return _submit_keys(ws, keys, own, room, progress, cancelled)
+    finally:
+        if refusals is None:
+            own.keep(count_in_queue(ws, polling.ask(ws)) if own.some else None)
+
+
+def _submit_keys(
+    ws: Workspace,
+    keys: Iterable[JobKey],
+    refusals: Refusals,
+    room: Callable[[int], int] | None,
+    progress: Progress | None,
+    cancelled: Callable[[], bool],
+) -> list[Outcome]:
     outcomes: list[Outcome] = []
     candidates = [info for info in read_infos(ws.reader, keys) if info["state"] == INIT]
     moved.bring(ws.reader, candidates, ws.job_dir)
@@ -204,31 +244,113 @@ def submit_keys(
             outcomes.append(Outcome(JobKey(info["BatchID"], info["JobIndex"]), None, why))
         else:
             ready.append(info)
-    for chunk in _chunks(ws.executor, ready):
-        if cancelled():
-            break
-        # Looked at without a lock first: what other submitters have taken need not be fought over.
-        known = {JobKey(info["BatchID"], info["JobIndex"]): info for info in chunk}
-        left = {key: known[key] for key in still_in_init(ws.reader, known)}
-        specs = _claim_chunk(ws, left, room) if left else []
-        if specs:
-            outcomes.extend(submit_claimed(ws, specs))
+    size = max(ws.executor.chunk_limit(), 1) if ready else 1
+    for asked, group in _alike(ws.executor, ready).items():
+        part = _Part(refusals, asked, group, size)
+        while chunk := part.next():
+            if cancelled():
+                return outcomes
+            # Looked at without a lock first: what other submitters have taken need not be fought over.
+            known = {JobKey(info["BatchID"], info["JobIndex"]): info for info in chunk}
+            left = {key: known[key] for key in still_in_init(ws.reader, known)}
+            specs = _claim_chunk(ws, left, room) if left else []
+            if specs:
+                made, results = submit_claimed(ws, specs)
+                again = part.tell(specs, results)
+                outcomes.extend(outcome for outcome in made if outcome.key not in again)
+            if progress is not None:
+                progress(len(outcomes), len(candidates))
+            if room is not None and len(specs) < len(left) and room(1) <= 0:
+                return [*outcomes, *part.refused()]
+        outcomes.extend(part.refused())
         if progress is not None:
             progress(len(outcomes), len(candidates))
-        if room is not None and len(specs) < len(left) and room(1) <= 0:
-            break
     return outcomes
 
 
-def _chunks(executor: JobExecutor, infos: Sequence[JobInfo]) -> Iterator[list[JobInfo]]:
-    """Jobs of one group each, in the order of their first jobs, no more than the executor takes at once."""
-    size = max(executor.chunk_limit(), 1)
+def _alike(executor: JobExecutor, infos: Sequence[JobInfo]) -> dict[object, list[JobInfo]]:
+    """Jobs by what they ask for, in the order of their first jobs."""
     groups: dict[object, list[JobInfo]] = {}
     for info in infos:
         groups.setdefault(executor.group_key(info), []).append(info)
-    for group in groups.values():
-        for start in range(0, len(group), size):
-            yield group[start : start + size]
+    return groups
+
+
+class _Part:
+    """Jobs that ask for the same, handed out in chunks as long as they are taken.
+
+    Args:
+        most: jobs that the executor takes at once.
+    """
+
+    def __init__(self, refusals: Refusals, group: object, infos: Sequence[JobInfo], most: int) -> None:
+        self._refusals = refusals
+        self._asked = asked_by(group)
+        self._most = most
+        self._size = refusals.first(self._asked, most)
+        self._may_grow = True
+        self._limit = refusals.at_most(self._asked)
+        self._all = {JobKey(info["BatchID"], info["JobIndex"]): info for info in infos}
+        self._todo: list[JobKey] = []
+        self._refused: dict[JobKey, Refused] = {}
+        for key in self._all:
+            alone = refusals.standing(asked_by_one(key))
+            if alone is None:
+                self._todo.append(key)
+            else:
+                self._refused[key] = alone
+
+    def next(self) -> list[JobInfo]:
+        """The jobs to try next; none if there are no more, or such jobs are refused."""
+        if self._limit == 0 or self._refusals.standing(self._asked) is not None:
+            return []
+        n = self._size if self._limit is None else min(self._size, self._limit)
+        keys, self._todo = self._todo[:n], self._todo[n:]
+        return [self._all[key] for key in keys]
+
+    def tell(self, specs: Sequence[JobSpec], results: Sequence[Submitted]) -> set[JobKey]:
+        """Learns what became of a chunk. Returns those of its jobs that come again, or were refused with
+        the rest."""
+        taken = [spec.key for spec, result in zip(specs, results, strict=True) if result.id is not None]
+        if taken:
+            self._refusals.took(self._asked, taken)
+            for key in taken:
+                self._refusals.took(asked_by_one(key), [])
+        if self._limit is not None:
+            self._limit -= sum(result.id is not None or not result.certain for result in results)
+        back: list[JobKey] = []
+        last: Submitted | None = None
+        for spec, result in zip(specs, results, strict=True):
+            if result.id is None and result.certain and result.refusal:
+                back.append(spec.key)
+                last = result
+            elif result.id is None and result.certain:
+                self._refusals.note(asked_by_one(spec.key), "", result.error, [spec.key.batch_id])
+        if last is None:
+            if self._may_grow:
+                self._size = min(self._size * _GROWTH, self._most)
+            return set()
+        self._todo = [*back, *self._todo]
+        self._may_grow = False
+        if last.refusal == TOO_MANY and taken:
+            self._size = len(taken)  # as many may fit again: it is found out in smaller and smaller parts
+        else:
+            self._refusals.note(self._asked, last.refusal, last.error, {key.batch_id for key in self._todo})
+        return set(back)
+
+    def refused(self) -> list[Outcome]:
+        """What to say of the jobs that were not tried, or not again."""
+        why = self._refusals.standing(self._asked)
+        if why is None and self._limit == 0:
+            why = self._refusals.known(self._asked)
+        if why is not None:
+            self._refused.update(dict.fromkeys(self._todo, why))
+            self._refusals.hold(self._asked, {key.batch_id for key in self._todo})
+        return [Outcome(key, None, one.words) for key, one in self._refused.items()]
+
+
+_GROWTH = 4
+"""By how much more jobs are tried after few were taken."""
 
 
 def _obstacle(ws: Workspace, info: JobInfo) -> str:
@@ -395,13 +517,13 @@ def make_spec(ws: Workspace, info: JobInfo, token: str, spawn_id: int | None = N
     )
 
 
-def submit_claimed(ws: Workspace, specs: Sequence[JobSpec]) -> list[Outcome]:
-    """Hands claimed jobs to the executor and records what it says."""
+def submit_claimed(ws: Workspace, specs: Sequence[JobSpec]) -> tuple[list[Outcome], list[Submitted]]:
+    """Hands claimed jobs to the executor and records what it says. Returns what became of each, and that."""
     results = _submit(ws.executor, specs)
     unwanted = record_submitted(ws, specs, results)
     if unwanted:
         _take_back(ws.executor, unwanted)
-    return [_outcome(spec, result, unwanted) for spec, result in zip(specs, results, strict=True)]
+    return [_outcome(spec, result, unwanted) for spec, result in zip(specs, results, strict=True)], results
 
 
 def _outcome(spec: JobSpec, result: Submitted, unwanted: Mapping[str, JobInfo]) -> Outcome:
@@ -443,6 +565,8 @@ def record_submitted(
         the ids that nobody waits for: their jobs were reset or removed meanwhile.
     """
     unwanted: dict[str, JobInfo] = {}
+    refused: dict[object, list[tuple[JobKey, str]]] = {}
+    words: dict[object, str] = {}
     with ws.db.transaction() as tx:
         for spec, result in zip(specs, results, strict=True):
             if result.id is not None:
@@ -451,9 +575,13 @@ def record_submitted(
                     unwanted[result.id] = spec.job_info
             elif result.certain:
                 if spec.spawn_id is None:
-                    release(tx, spec.key, spec.token, f"not submitted: {result.error}", surely=True)
+                    alike: object = result if result.refusal else spec.key
+                    refused.setdefault(alike, []).append((spec.key, spec.token))
+                    words[alike] = result.error
                 else:
                     release_spawn(tx, spec.key, spec.token)
+        for alike, claims in refused.items():
+            release_refused(tx, claims, words[alike])
     return unwanted
 
 

@@ -32,7 +32,16 @@ from .remove import (
     remove_batches_by_state,
     signatures,
 )
-from .submit import Plan, plan_next, resubmit, submit_batch, submit_batches, submit_next, submit_now
+from .submit import (
+    Plan,
+    plan_next,
+    resubmit,
+    submit_batch,
+    submit_batches,
+    submit_next,
+    submit_now,
+    told_together,
+)
 
 __all__ = [
     "CHUNK",
@@ -79,5 +88,6 @@ __all__ = [
     "submit_batches",
     "submit_next",
     "submit_now",
+    "told_together",
     "undo",
 ]

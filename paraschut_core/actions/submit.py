@@ -17,6 +17,7 @@ from ..model import INIT, SPAWN, JobInfo, JobKey, Priority, Stamp
 from ..priority import batch_priority, submittable
 from ..spawns import resubmit as resubmit_spawns
 from ..submission import SubmitReport, count_in_queue, read_max_jobs, submit_keys
+from ..text import spans
 from ..workspace import Workspace
 from .common import NOBODY, Kind, Outcome, Report, Selection, Watcher, note
 from .fields import reset
@@ -63,6 +64,7 @@ def submit_next(
     max_jobs: int | None = None,
     min_priority: float = 0,
     condition: str = "",
+    by_itself: bool = False,
     command: str = "",
     watcher: Watcher = NOBODY,
 ) -> SubmitReport:
@@ -72,11 +74,24 @@ def submit_next(
         max_jobs=max_jobs,
         min_priority=min_priority,
         condition=condition,
+        by_itself=by_itself,
         progress=watcher.progress,
         cancelled=watcher.cancelled,
     )
     note(ws, "submit", report.submitted, command)
     return report
+
+
+def told_together(failed: Iterable[submission.Outcome]) -> list[str]:
+    """A line for each reason why jobs of a batch were not submitted; one job's is named BATCH/JOB."""
+    groups: dict[tuple[str, int, str], list[int]] = {}
+    for outcome in failed:
+        what = "not submitted" if outcome.certain else "perhaps submitted"
+        groups.setdefault((what, outcome.key.batch_id, outcome.error), []).append(outcome.key.job_index)
+    return [
+        f"{what}: {batch_id}{'/' if len(jobs) == 1 else ' '}{spans(jobs)}: {error}"
+        for (what, batch_id, error), jobs in groups.items()
+    ]
 
 
 def submit_batch(

@@ -34,6 +34,16 @@ def line(text: object = "") -> None:
     click.echo(clean(text))
 
 
+def problem(text: object) -> None:
+    """Prints one line about what a person must mend: red on a terminal that shows colours."""
+    if not on_terminal():
+        line(clean_line(text))
+        return
+    from rich.text import Text
+
+    console().print(Text(clean_line(text), style="red"))
+
+
 def dump(value: object) -> None:
     """Prints JSON: indented for people, in one line for programs."""
     click.echo(json.dumps(value, indent=2 if on_terminal() else None, default=str))

@@ -102,6 +102,7 @@ def as_dict(queue: Queue, display: Collection[str] | None = None) -> dict[str, A
             "notice": queue.notice,
         },
         "elsewhere": {str(key): where for key, where in queue.elsewhere().items()},
+        "refused": {str(batch_id): words for batch_id, words in queue.refused.items()},
         "reasons": {str(key): lost._asdict() for key, lost in queue.reasons().items()},
     }
 
@@ -144,6 +145,8 @@ def _show_end(queue: Queue) -> None:
     from ..report import elsewhere_lines
 
     output.line()
+    for batch_id, words in queue.refused.items():
+        output.problem(f"{batch_id}: {words}")
     for key, lost in queue.reasons().items():
         output.line(f"missing {key}: {lost.reason}")
     for infos in queue.jobs.values():

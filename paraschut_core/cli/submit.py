@@ -86,7 +86,7 @@ def submit(
     status = done = 0
     while True:
         try:
-            status = _submit_next(project, max_jobs, min_priority, condition, as_json)
+            status = _submit_next(project, max_jobs, min_priority, condition, as_json, by_itself=done > 0)
         except SchedulerError as error:
             complain(error)  # it may answer next time
             status = error.exit_code
@@ -104,7 +104,16 @@ def _submit_and_wait(
     condition: str,
     as_json: bool,
 ) -> int:
-    from ..actions import Kind, Outcome, Selection, Watcher, submit_batches, submit_next, submit_now
+    from ..actions import (
+        Kind,
+        Outcome,
+        Selection,
+        Watcher,
+        by_message,
+        submit_batches,
+        submit_next,
+        submit_now,
+    )
     from ..waiting import Jobs
     from .wait import wait_for
 
@@ -130,20 +139,28 @@ def _submit_and_wait(
 
             submit()
         else:
+            said: list[str] = []
 
-            def submit() -> int:
+            def submit_once(by_itself: bool) -> int:
                 report = submit_next(
                     ws,
                     max_jobs=max_jobs,
                     min_priority=min_priority,
                     condition=condition,
+                    by_itself=by_itself,
                     command=project.line,
                     watcher=watcher,
                 )
-                _complain_of([Outcome(o.key, Kind.FAILED, o.error) for o in report.outcomes if o.id is None])
+                failed = [Outcome(o.key, Kind.FAILED, o.error) for o in report.outcomes if o.id is None]
+                if (texts := by_message(failed)) != said:
+                    _complain_of(failed)
+                    said[:] = texts
                 return report.submitted
 
-            submit()
+            def submit() -> int:
+                return submit_once(True)
+
+            submit_once(False)
             matching = tuple(Selection(condition=condition).resolve(ws)) if condition else None
             jobs = Jobs(keys=matching)
         return wait_for(ws, jobs, submit=submit, as_json=as_json)
@@ -157,7 +174,13 @@ def _complain_of(failed: Sequence[Outcome]) -> None:
 
 
 def _submit_next(
-    project: Project, max_jobs: int | None, min_priority: float, condition: str, as_json: bool
+    project: Project,
+    max_jobs: int | None,
+    min_priority: float,
+    condition: str,
+    as_json: bool,
+    *,
+    by_itself: bool = False,
 ) -> int:
     from ..actions import Watcher, submit_next
 
@@ -167,6 +190,7 @@ def _submit_next(
             max_jobs=max_jobs,
             min_priority=min_priority,
             condition=condition,
+            by_itself=by_itself,
             command=project.line,
             watcher=Watcher(progress),
         )
@@ -174,6 +198,8 @@ def _submit_next(
 
 
 def _show(report: SubmitReport, as_json: bool) -> int:
+    from ..actions import told_together
+
     failed = [outcome for outcome in report.outcomes if outcome.id is None]
     if as_json:
         output.dump(
@@ -185,9 +211,8 @@ def _show(report: SubmitReport, as_json: bool) -> int:
             }
         )
         return 1 if failed else 0
-    for outcome in failed:
-        what = "not submitted" if outcome.certain else "perhaps submitted"
-        output.line(f"{what}: {outcome.key}: {outcome.error}")
+    for text in told_together(failed):
+        output.line(text)
     output.line(f"max jobs: {report.max_jobs}\nin queue: {report.in_queue}\nsubmitted: {report.submitted}")
     return 1 if failed else 0
 

@@ -81,3 +81,27 @@ CREATE TABLE IF NOT EXISTS place (
   job_dir TEXT PRIMARY KEY,
   since   REAL NOT NULL            -- epoch seconds
 ) WITHOUT ROWID;
+
+-- addition refused: what schedulers refused to take, by what was asked for, and the batches that this holds up. It is
+-- kept until such jobs are taken; an earlier version knows nothing of it, and tries each job.
+CREATE TABLE IF NOT EXISTS refused (
+  queue    TEXT NOT NULL,          -- the queue's identity
+  asked    TEXT NOT NULL,          -- what the jobs ask for (a digest), or the one job that was refused
+  kind     TEXT NOT NULL,          -- model.py: TOO_MANY, AS_ASKED; '': one job
+  words    TEXT NOT NULL,          -- for people
+  at       REAL NOT NULL,          -- when it was last tried (epoch seconds)
+  in_queue INTEGER NOT NULL,       -- the user's jobs in the queue then
+  settings TEXT NOT NULL,          -- the settings then (a digest)
+  PRIMARY KEY (queue, asked)
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS refused_batch (
+  BatchID INTEGER NOT NULL,
+  queue   TEXT NOT NULL,
+  asked   TEXT NOT NULL,
+  PRIMARY KEY (BatchID, queue, asked)
+) WITHOUT ROWID;
+
+CREATE TRIGGER IF NOT EXISTS batch_refused_no_more AFTER DELETE ON batch BEGIN
+  DELETE FROM refused_batch WHERE BatchID = OLD.BatchID;
+END;

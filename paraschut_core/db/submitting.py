@@ -107,6 +107,30 @@ def record_id(tx: Transaction, key: JobKey, token: str, submit_id: str, executor
     return True
 
 
+def release_refused(tx: Transaction, claims: Iterable[tuple[JobKey, str]], why: str) -> int:
+    """Gives claimed jobs back that were refused together; returns how many.
+
+    Their attempts did not take place: the first job's history says so, and the claims' entries go.
+    """
+    first: tuple[JobKey, int] | None = None
+    jobs = 0
+    for key, token in claims:
+        attempt = _give_back(tx, key, token, surely=True)
+        if attempt is None:
+            continue
+        tx.connection.execute(
+            "DELETE FROM event WHERE BatchID = ? AND JobIndex = ? AND attempt = ?"
+            ' AND "from" = ? AND "to" = ?',
+            (*key, attempt, INIT, SUBMIT),
+        )
+        first = first or (key, attempt)
+        jobs += 1
+    if first is not None:
+        also = f" (with {jobs - 1:,} others)" if jobs > 1 else ""
+        add_event(tx, *first, INIT, INIT, f"not submitted{also}: {why}")
+    return jobs
+
+
 def release(tx: Transaction, key: JobKey, token: str, why: str, *, surely: bool) -> bool:
     """Gives a claimed job back: `submit` -> `init`.
 
@@ -114,15 +138,24 @@ def release(tx: Transaction, key: JobKey, token: str, why: str, *, surely: bool)
         surely: nothing was submitted for certain, so the attempt did not take place; else its number
             stays used up, and what may still start with it stops at the start gate.
     """
+    attempt = _give_back(tx, key, token, surely=surely)
+    if attempt is None:
+        return False
+    add_event(tx, key, attempt, SUBMIT, INIT, why)
+    return True
+
+
+def _give_back(tx: Transaction, key: JobKey, token: str, *, surely: bool) -> int | None:
+    """Puts a claimed job back to `init`. Returns the claim's attempt; None: it is no longer that claim's."""
     row = tx.connection.execute(
         f"SELECT {INFO_COLUMNS} FROM job WHERE BatchID = ? AND JobIndex = ? AND token = ? AND state = ?"
         " AND submit_id IS NULL AND ClusterID IS NULL",
         (*key, token, SUBMIT),
     ).fetchone()
     if row is None:
-        return False
+        return None
     info = to_info(row)
-    attempt = info["attempt"]
+    attempt: int = info["attempt"]
     if surely:
         attempt -= 1
         for stream in ("stdout", "stderr"):
@@ -134,8 +167,7 @@ def release(tx: Transaction, key: JobKey, token: str, why: str, *, surely: bool)
         " metadata = ?, changed_at = ?, changed_by = ?, rev = ? WHERE BatchID = ? AND JobIndex = ?",
         (INIT, attempt, metadata, tx.at, tx.who, tx.rev, *key),
     )
-    add_event(tx, key, info["attempt"], SUBMIT, INIT, why)
-    return True
+    return int(info["attempt"])
 
 
 class Claimed(NamedTuple):

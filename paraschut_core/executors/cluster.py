@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .. import ends
 from ..errors import ParaschutError, SchedulerError, UntrustedError, UsageError
 from ..identity import QueueName
-from ..model import Deleted, Ending, JobInfo, JobSpec, LiveJob, Submitted
+from ..model import AS_ASKED, TOO_MANY, Deleted, Ending, JobInfo, JobSpec, LiveJob, Submitted
 from ..paths import here
 from ..text import clean_line
 from .base import FAILED, JobExecutor
@@ -265,18 +265,18 @@ class ClusterExecutor(JobExecutor):
         if len(jobs) > 1 and not _is_array(jobs):
             return [outcome for job in jobs for outcome in self.submit_many([job])]
         end = time.monotonic() + self.settings.submit.timeout
-        some, error = list(jobs), ""
+        some, left = list(jobs), Submitted(None)
         while some:
-            outcomes, too_many = self._submit(some, end)
-            if not too_many or len(some) == 1 or time.monotonic() > end:
+            outcomes = self._submit(some, end)
+            if outcomes[0].refusal != TOO_MANY or len(some) == 1 or time.monotonic() > end:
                 # What did not fit goes back, and out again once there is room.
-                return outcomes + [Submitted(None, error)] * (len(jobs) - len(some))
-            error = outcomes[0].error
+                return outcomes + [left] * (len(jobs) - len(some))
+            left = outcomes[0]
             some = some[: max(len(some) // _PART, 1)]
         return []
 
-    def _submit(self, jobs: Sequence[JobSpec], end: float) -> tuple[list[Submitted], bool]:
-        """Submits jobs with one command; also says whether they were refused for being too many.
+    def _submit(self, jobs: Sequence[JobSpec], end: float) -> list[Submitted]:
+        """Submits jobs with one command.
 
         Args:
             end: when it is given up (monotonic s): later, others may take the jobs for lost.
@@ -284,31 +284,31 @@ class ClusterExecutor(JobExecutor):
         from .command import NoAnswerError, run, user_locale
         from .script import discard, split_token
 
-        def all_alike(error: object, certain: bool = True) -> list[Submitted]:
-            return [Submitted(None, str(error), certain)] * len(jobs)
+        def all_alike(error: object, certain: bool = True, refusal: str = "") -> list[Submitted]:
+            return [Submitted(None, str(error), certain, refusal)] * len(jobs)
 
         try:
             folder = self._folder()
             group = split_token(jobs[0].token)[0]
             argv = self.submit_command(self._prepare(jobs, folder))
         except ParaschutError as error:
-            return all_alike(error), False
+            return all_alike(error)
         if self.settings.submit.rate > 0:
             longest = max(end - time.monotonic(), 0.0) / 2
             wait_for_turn(os.path.join(folder, f"{self.name}.turn"), self.settings.submit.rate, longest)
         try:
             answer = run(argv, timeout=max(end - time.monotonic(), 1.0), env_extra=user_locale())
         except NoAnswerError as error:
-            return all_alike(error, certain=False), False
+            return all_alike(error, certain=False)
         except SchedulerError as error:
             discard(folder, group)
-            return all_alike(error), False
+            return all_alike(error, refusal=AS_ASKED)
         # An answer that is cut short may end in the middle of the id.
         id_ = self.submitted_id(answer) if answer.stdout.endswith("\n") else None
         if id_ is not None and answer.status == 0:
             if len(jobs) == 1:
-                return [Submitted(id_)], False
-            return [Submitted(self.task_id(id_, task)) for task in range(1, len(jobs) + 1)], False
+                return [Submitted(id_)]
+            return [Submitted(self.task_id(id_, task)) for task in range(1, len(jobs) + 1)]
         failure = answer.failure()
         certain = answer.status > 0 and self.surely_refused(answer)
         if answer.status <= 0 or (certain and holds_number(answer.stdout)):
@@ -316,13 +316,14 @@ class ClusterExecutor(JobExecutor):
             try:
                 found = self.find([job.token for job in jobs])
             except SchedulerError as error:
-                return all_alike(f"{failure}; {error}", certain=False), False
+                return all_alike(f"{failure}; {error}", certain=False)
             if found:
                 doubt = Submitted(None, str(failure), certain=False)
-                return [Submitted(found[job.token]) if job.token in found else doubt for job in jobs], False
-        if certain:
-            discard(folder, group)
-        return all_alike(failure, certain), certain and bool(self.too_many.search(answer.text))
+                return [Submitted(found[job.token]) if job.token in found else doubt for job in jobs]
+        if not certain:
+            return all_alike(failure, certain=False)
+        discard(folder, group)
+        return all_alike(failure, refusal=TOO_MANY if self.too_many.search(answer.text) else AS_ASKED)
 
     def _prepare(self, jobs: Sequence[JobSpec], folder: str) -> Submission:
         """Writes the script; returns what the submit command needs."""

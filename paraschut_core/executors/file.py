@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import ParaschutError, SchedulerError, UntrustedError
-from ..model import ENDED, QUEUED, RUNNING, Deleted, Ending, JobInfo, JobSpec, LiveJob, Submitted
+from ..model import AS_ASKED, ENDED, QUEUED, RUNNING, Deleted, Ending, JobInfo, JobSpec, LiveJob, Submitted
 from ..paths import absolute, here
 from ..trust import open_folder, open_own
 from .base import FAILED, JOB_ID_VARIABLE, V06_ID_VARIABLE, JobExecutor
@@ -176,9 +176,10 @@ class FileJobExecutor(JobExecutor):
             folder = self._write_driver()
         except UntrustedError as error:
             why = f"{error} Or name another script: script_file."
-            return [Submitted(None, why)] * len(jobs)
+            return [Submitted(None, why, refusal=AS_ASKED)] * len(jobs)
         except OSError as error:
-            return [Submitted(None, f"cannot write {self.script_file}: {error.strerror}")] * len(jobs)
+            why = f"cannot write {self.script_file}: {error.strerror}"
+            return [Submitted(None, why, refusal=AS_ASKED)] * len(jobs)
         now = time.time_ns()
         try:
             return [self._add(job, now + place, folder) for place, job in enumerate(jobs)]

@@ -118,7 +118,11 @@ class SlurmJobExecutor(ClusterExecutor):
     uncertain = re.compile(
         r"timed out|Zero Bytes|Connection reset|Broken pipe|Unable to send|Unexpected message"
     )
-    too_many = re.compile(r"job submit limit|MaxSubmit|Invalid job array specification")
+    # The last line names each limit that there is: the one that it is stands before it, on some versions.
+    too_many = re.compile(
+        r"(?:Max|Grp)Submit|Invalid job array specification|\A(?!.*(?:Assoc|QOS)\w+Limit).*job submit limit",
+        re.DOTALL,
+    )
 
     _has_accounts = True
 

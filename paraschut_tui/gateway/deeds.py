@@ -151,8 +151,9 @@ class Deeds:
                     watcher=watcher,
                     shown=shown,
                 )
-            case "submit_next":
-                sent = actions.submit_next(ws, command=command, watcher=watcher)
+            case "submit_next" | "auto_submit":
+                by_itself = verb == "auto_submit"
+                sent = actions.submit_next(ws, by_itself=by_itself, command=command, watcher=watcher)
                 kinds = {True: actions.Kind.FAILED, False: actions.Kind.DONE}
                 outcomes = [
                     actions.Outcome(o.key, kinds[o.id is None], o.id or o.error) for o in sent.outcomes

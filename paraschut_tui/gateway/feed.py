@@ -274,6 +274,7 @@ def _differ(old: Snapshot, new: Snapshot) -> bool:
         or new.live != old.live
         or new.missing != old.missing
         or new.held_back != old.held_back
+        or new.refused != old.refused
         or new.live_spawns != old.live_spawns
         or new.spawn_ids != old.spawn_ids
     )

@@ -54,7 +54,8 @@ class Node(NamedTuple):
 class Sight(NamedTuple):
     """What the details show: a job's record, what scheduler and monitor say, and what was read for it.
 
-    `script` and `summary` (the scheduler's own record) are None until they are read.
+    `refused`: it is held back because the scheduler refused jobs of its batch. `script` and `summary` (the
+    scheduler's own record) are None until they are read.
     """
 
     record: JobRecord
@@ -63,6 +64,7 @@ class Sight(NamedTuple):
     held_back: str = ""
     script: ScriptText | None = None
     summary: Mapping[str, object] | None = None
+    refused: bool = False
 
 
 def dossier(sight: Sight, now: float) -> list[Node]:
@@ -116,7 +118,9 @@ def _reason(sight: Sight, now: float) -> Iterator[Node]:
         parts = [("waits  ", "warning"), (clean_line(live.reason, 400), "warning")]
         yield Node(("reason",), tuple(parts), value=live.reason)
     elif sight.held_back and sight.record.info.get("state") == "init":
-        parts = [("held back  ", "warning"), (clean_line(sight.held_back, 400), "warning")]
+        role = "error" if sight.refused else "warning"
+        words = "" if sight.refused else "held back  "
+        parts = [(words, role), (clean_line(sight.held_back, 400), role)]
         yield Node(("reason",), tuple(parts), value=sight.held_back)
 
 

@@ -53,7 +53,7 @@ class AutoSubmit(Acting):
 
     @work(exclusive=True, group="auto", exit_on_error=False)
     async def _submit_again(self) -> None:
-        verdict = await self.gateway.act("submit_next", Target("what is next"))
+        verdict = await self.gateway.act("auto_submit", Target("what is next"))
         if verdict.error or verdict.failures:
             self.say(f"Auto-submit: {outcome(ACTS['submit_next'], verdict)}", "error")
         elif verdict.done:

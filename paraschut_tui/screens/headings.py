@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
-from paraschut_core.model import Batch, Snapshot, logs_of_spawns
+from paraschut_core.model import INIT, Batch, Snapshot, logs_of_spawns
 from paraschut_core.text import clean_line
 
 from ..figures import count, percent, plural, short
@@ -68,7 +68,7 @@ def grid_title(
             left.append((f"  priority {priority}", "muted"))
         why = snapshot.held_back.get(batch.batch_id)
         if why:
-            left.append((f"  {clean_line(why, 200)}", "warning"))
+            left.append((f"  {clean_line(why, 200)}", _role(snapshot, batch.batch_id)))
     elif scope.batches:
         left = [(f" {len(scope.batches)} batches", head), (f"  {plural(total, 'job')}", "muted")]
     else:
@@ -154,7 +154,12 @@ def batch_line(
         (fold(name, max(min(room, cell_len(name)), 8), place), "bold"),
         *figures,
     ]
-    return [*left, (f"  {why}", "warning")] if why else left, right
+    return [*left, (f"  {why}", _role(snapshot, batch_id))] if why else left, right
+
+
+def _role(snapshot: Snapshot, batch_id: int) -> str:
+    """The colour of why a batch does not move: red where somebody must mend something."""
+    return "error" if batch_id in snapshot.refused else "warning"
 
 
 def legend(board: Board, looks: Looks, indent: int, width: int) -> list[Part]:
@@ -190,6 +195,8 @@ def job_title(snapshot: Snapshot, record: JobRecord, looks: Looks) -> list[Part]
     parts.append((f"{looks.glyph(code)} {words}", look.role))
     if live is not None and live.reason and missing is None:
         parts.append((f" ({clean_line(live.reason)})", "warning"))
+    if row.state == INIT and key.batch_id in snapshot.refused:
+        parts.append((f": {clean_line(snapshot.held_back.get(key.batch_id, ''), 200)}", "error"))
     if row.hostname and missing is None:
         parts.append((f"  on {clean_line(row.hostname)}", "muted"))
     if row.attempt:

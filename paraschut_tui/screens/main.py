@@ -455,6 +455,7 @@ class MainScreen(Detailing, AutoSubmit, Choosing):
         snapshot = self.snapshot
         held = snapshot.held_back.get(key.batch_id, "")
         sight = Sight(record, snapshot.live.get(key), snapshot.missing.get(key), held)
+        sight = sight._replace(refused=key.batch_id in snapshot.refused)
         self.details.show(title, sight)
         self.complete_details()
         streams, note = headings.log_streams(record, errors_first=key in self.snapshot.missing)

@@ -33,7 +33,8 @@ class NodeKey(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One row; `number` is its count of jobs, or the look of a spawn, `text` what else it says."""
+    """One row; `number` is its count of jobs, the look of a spawn, or of a NOTE 1 if somebody must mend
+    something; `text` what else it says."""
 
     key: NodeKey
     number: int = 0
@@ -88,7 +89,7 @@ class Outline:
         self.batch_ids: list[int] = []
         """The batches in the order in which they are listed."""
         self._at: dict[NodeKey, int] = {}
-        self._heads: dict[int, tuple[str, int, tuple[Row, ...]]] = {}
+        self._heads: dict[int, tuple[tuple[str, int, bool], tuple[Row, ...]]] = {}
         self._ordered: tuple[object, list[Batch]] = (None, [])
 
     def row_of(self, key: NodeKey) -> int | None:
@@ -149,7 +150,8 @@ class Outline:
 
     def _add_batch(self, rows: list[Row], batch: Batch, snapshot: Snapshot, lost: Mapping[int, int]) -> None:
         key = NodeKey(BATCH, batch.batch_id)
-        rows.extend(self._head(key, snapshot.held_back.get(batch.batch_id, "")))
+        why = snapshot.held_back.get(batch.batch_id, "")
+        rows.extend(self._head(key, why, batch.batch_id in snapshot.refused))
         if key not in self.open:
             return
         for state in state_counts(batch, lost, self.looks):
@@ -158,14 +160,18 @@ class Outline:
             if node in self.open:
                 self._add_jobs(rows, node, state.number, snapshot)
 
-    def _head(self, key: NodeKey, why: str) -> Sequence[Row]:
+    def _head(self, key: NodeKey, why: str, refused: bool) -> Sequence[Row]:
         """A batch's own row and why it does not move: of most batches the same as the time before."""
         known = self._heads.get(key.batch_id)
-        if known is None or known[:2] != (why, self.width):
+        look = (why, self.width, refused)
+        if known is None or known[0] != look:
             lines = wrap(clean_line(why, 500), max(self.width - 5, 10), max_lines=MOST_LINES, placeholder="…")
-            notes = [Row(NodeKey(NOTE, key.batch_id, -1 - n), text=text) for n, text in enumerate(lines)]
-            known = self._heads[key.batch_id] = (why, self.width, (Row(key), *notes))
-        return known[2]
+            notes = [
+                Row(NodeKey(NOTE, key.batch_id, -1 - n), int(refused), text=text)
+                for n, text in enumerate(lines)
+            ]
+            known = self._heads[key.batch_id] = (look, (Row(key), *notes))
+        return known[1]
 
     def _add_jobs(self, rows: list[Row], state: NodeKey, number: int, snapshot: Snapshot) -> None:
         indexes = self.jobs.get(state)

@@ -324,7 +324,7 @@ class BatchTree(Pane):
                 (f"  {row.text}", "muted"),
             ], []
         if kind == NOTE:
-            return [("    ", "base"), (row.text, "warning")], []
+            return [("    ", "base"), (row.text, "error" if row.number else "warning")], []
         if kind == HEADING:
             return [(row.text or "(no name)", "muted")], []
         return [("        ", "base"), (row.text, "muted")], []

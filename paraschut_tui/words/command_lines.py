@@ -13,6 +13,7 @@ LONGEST = 20_000
 
 _WORDS = {
     "submit_next": "submit",
+    "auto_submit": "submit",
     "submit_these": "submit",
     "submit_batch": "submit",
     "edit": "set",
@@ -25,7 +26,7 @@ def command_line(verb: str, target: Target, force: bool, value: str) -> str:
     """The equivalent command, without the program's name at its front, as the command line's own acts are
     kept; jobs of several batches, or with different new resources, take several, one after the other."""
     word = _WORDS.get(verb, verb)
-    if verb in ("undo", "submit_next"):
+    if verb in ("undo", "submit_next", "auto_submit"):
         return f"{word} {value}".strip()
     options = _options(verb, force, value)
     commands = [" ".join([word, ",".join(map(str, target.batches)), *options])] if target.batches else []

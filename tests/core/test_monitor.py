@@ -960,7 +960,7 @@ def test_what_comes_next_is_submitted_once_the_account_says_that_a_chained_job_i
     watched: Monitor, running: Scheduler, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submitted: list[object] = []
-    monkeypatch.setattr("paraschut_core.submission.submit_next", submitted.append)
+    monkeypatch.setattr("paraschut_core.submission.submit_next", lambda ws, by_itself: submitted.append(ws))
     doubtful(project, chain=True)
     watched.poll()
     assert submitted == []

@@ -56,6 +56,9 @@ def test_why_it_waits_is_told() -> None:
     assert lines_of(Sight(record(state="submit"), live))[0] == "waits  Resources"
     held = Sight(record(state="init"), held_back="waits for priority 2")
     assert lines_of(held)[0] == "held back  waits for priority 2"
+    refused = Sight(record(state="init"), held_back="refused by Slurm: no such partition", refused=True)
+    (node, *_) = dossier(refused, 0.0)
+    assert [part for part in node.parts if part[0]] == [("refused by Slurm: no such partition", "error")]
 
 
 def test_fields_resources_and_own_metadata_are_apart_and_typed() -> None:

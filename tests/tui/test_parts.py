@@ -23,6 +23,7 @@ from paraschut_tui.grid.columns import Facts, SortKey
 from paraschut_tui.job.raising import Raises, propose
 from paraschut_tui.look import KNOWN, L_MISSING, L_RUN, Looks
 from paraschut_tui.records import Preview, Target
+from paraschut_tui.screens.headings import batch_line
 from paraschut_tui.terminal.strips import Part, fit, width_of
 from paraschut_tui.tree.outline import BATCH, JOB, NOTE, STATE, NodeKey, Outline
 from paraschut_tui.tree.tally import Tally
@@ -216,6 +217,17 @@ def test_missing_jobs_are_not_counted_twice_in_the_tree() -> None:
     assert [(entry.key.kind, entry.number) for entry in outline.rows] == [
         (BATCH, 0), (NOTE, 0), (STATE, 2), (JOB, 0), (JOB, 0), (STATE, 3), (STATE, 2), (STATE, 2),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_batch_that_the_scheduler_refused_is_red_in_the_tree_and_in_both_headings(refused: bool) -> None:
+    gateway = FakeGateway([FakeBatch(5, "a/b", "iii", held_back="why")])
+    snapshot = gateway.snapshot()._replace(refused=frozenset([5] if refused else []))
+    outline = Outline(gateway.looks)
+    outline.build(snapshot, {})
+    assert [(row.text, row.number) for row in outline.rows if row.key.kind == NOTE] == [("why", int(refused))]
+    left, _ = batch_line(snapshot, [5], 5, {}, gateway.looks, [], 100)
+    assert dict(left)["  why"] == ("error" if refused else "warning")
 
 
 # ------------------------------------------------------------------------------------ actions
