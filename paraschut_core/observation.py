@@ -490,20 +490,28 @@ def examine(
     if not ws.executor.sees_jobs:  # nobody looked: what the jobs' wrappers said is all that is known
         missing = {key: lost for key, lost in missing.items() if rows[key].ended_at is not None}
         silent = {}
-    silent_rows = {rows[key].token: key for key in missing if rows[key].ended_at is None}
-    alive = _alive(ws, {token: rows[key] for token, key in silent_rows.items() if token})
+    alive = _alive(ws, {key: rows[key] for key in missing if rows[key].ended_at is None}, here)
     missing = {key: lost for key, lost in missing.items() if key not in alive}
     observed = observed._replace(live={**observed.live, **alive})
     observed = confirm(ws, observed._replace(missing=missing, elsewhere=elsewhere, silent=silent), rows)
     return observed if inquiries is None else explain_missing(ws, observed, rows, inquiries, here)
 
 
-def _alive(ws: Workspace, lost: Mapping[str, JobRow]) -> dict[JobKey, LiveJob]:
-    """Those of the jobs, by token, whose processes live though no queue shows them."""
-    named = {token: row.submit_id or row.cluster_id or "" for token, row in lost.items()}
-    if not named:
-        return {}
-    return {lost[token].key: job for token, job in ws.executor.alive(named).items()}
+def _alive(
+    ws: Workspace, lost: Mapping[JobKey, JobRow], spawns: Mapping[JobKey, Sequence[Spawn]]
+) -> dict[JobKey, LiveJob]:
+    """Those of the jobs whose processes live though no queue shows them."""
+    named: dict[str, str] = {}
+    keys: dict[str, JobKey] = {}
+    for key, row in lost.items():
+        own: list[JobRow | Spawn] = [row]
+        if row.state == SPAWN:
+            own += spawns.get(key, ())
+        for each in own:
+            if each.token:
+                named[each.token] = each.submit_id or each.cluster_id or ""
+                keys[each.token] = key
+    return {keys[token]: job for token, job in ws.executor.alive(named).items()} if named else {}
 
 
 def _elsewhere(ws: Workspace, rows: Mapping[JobKey, JobRow]) -> dict[JobKey, str]:

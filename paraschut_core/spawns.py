@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from . import polling
 from .db.connection import Transaction
@@ -164,7 +165,7 @@ def resubmit(ws: Workspace, key: JobKey, count: int | None = None) -> int:
         if info["state"] != SPAWN:
             raise UsageError(f"Job {key} has no spawns to resubmit: its state is {info['state']!r}.")
         spawns = read_spawns_in(tx, key)
-        lost = [spawn.spawn_id for spawn in spawns if _is_lost(ws, spawn, record)]
+        lost = _lost(ws, spawns, record)
         delete_spawns(tx, key, lost)
         forget_ending(tx, key, info["attempt"])
         kept = [spawn for spawn in spawns if spawn.spawn_id not in lost]
@@ -201,7 +202,15 @@ def add_one(ws: Workspace, key: JobKey, count: int | None = None) -> None:
 
 def count_lost(ws: Workspace, key: JobKey, record: PollRecord) -> int:
     """How many of a job's spawns a resubmission would submit anew, as of the given poll."""
-    return sum(_is_lost(ws, spawn, record) for spawn in read_spawns(ws.reader, key))
+    return len(_lost(ws, read_spawns(ws.reader, key), record))
+
+
+def _lost(ws: Workspace, spawns: Sequence[Spawn], record: PollRecord) -> list[int]:
+    """The numbers of the spawns that will never say that they are complete."""
+    lost = [spawn for spawn in spawns if _is_lost(ws, spawn, record)]
+    named = {spawn.token: spawn.submit_id or spawn.cluster_id or "" for spawn in lost if spawn.token}
+    alive = ws.executor.alive(named) if named else {}
+    return [spawn.spawn_id for spawn in lost if spawn.token not in alive]
 
 
 def _is_lost(ws: Workspace, spawn: Spawn, record: PollRecord) -> bool:

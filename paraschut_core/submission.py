@@ -608,10 +608,13 @@ def settle_claims(ws: Workspace, record: PollRecord) -> int:
         # The answer that all share may be older than they are: the scheduler is asked once more.
         try:
             found |= ws.executor.find([c.token for c in late])
+            alive = ws.executor.alive({c.token: "" for c in late if c.token not in found})
         except Exception as error:  # noqa: BLE001 - a user's own executor may raise anything
             log.info("cannot look for %d submissions: %s", len(late), error)
             return 0
-        late = [c for c in late if c.token not in found]
+        # Its queue was deleted, and it runs: it says its id itself, or is waited for.
+        found |= {token: job.id for token, job in alive.items() if job.id}
+        late = [c for c in late if c.token not in found and c.token not in alive]
     if not late and not any(c.token in found for c in claims):
         return 0
     settled = 0

@@ -163,8 +163,8 @@ class JobExecutor:
         return self.poll(), {}
 
     def alive(self, submissions: Mapping[str, str]) -> Mapping[str, LiveJob]:
-        """Of submissions (token -> id) that the queue does not show, those with processes that live, where
-        that can be seen."""
+        """Of submissions (token -> id, '' if that is not known) that the queue does not show, those with
+        processes that live, where that can be seen."""
         return {}
 
     # ------------------------------------------------------------------ one job (v0.6's spelling)

@@ -221,6 +221,11 @@ class ClusterExecutor(JobExecutor):
     @property
     def record_word(self) -> str:
         """What the records of this queue's jobs bear, as shell text: part of a file's name."""
+        return self._word
+
+    @property
+    def _word(self) -> str:
+        """This scheduler and cluster as a part of a file's name."""
         import zlib
 
         return f"{self.name}@{zlib.crc32(self.home.encode()):08x}" if self.home else self.name
@@ -258,7 +263,8 @@ class ClusterExecutor(JobExecutor):
         submit = self.settings.submit
         if not submit.arrays or submit.array_size == 1:
             return 1
-        path = os.path.join(self._folder(), f"{self.name}.limit")
+        # One job directory may be used from several clusters.
+        path = os.path.join(self._folder(), f"{self._word}.limit")
         return max(1, min(submit.array_size, array_limit(path, self.array_limit, self.array_default)))
 
     def submit_many(self, jobs: Sequence[JobSpec]) -> list[Submitted]:

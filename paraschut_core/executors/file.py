@@ -4,7 +4,8 @@ For `jobs.sh` there are
 
 `jobs.sh`        the script: the same few lines whatever the jobs, so that it can run while jobs are added
 `jobs.sh.jobs/`  a file for each job that has not ended, in the order of submission; `.running` while it
-                 runs, or when it was interrupted; `lock` says who runs them
+                 runs, or when it was interrupted; `lock` says who runs them, `places` where the script lay
+                 when jobs were added
 `jobs.sh.done`   a line for each job that ended: id, exit status, epoch seconds, host
 
 Each change is one rename or one unlink, or one line appended by the script: there is no moment in which a
@@ -19,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import ParaschutError, SchedulerError, UntrustedError
+from ..identity import QueueName, queue_name
 from ..model import AS_ASKED, ENDED, QUEUED, RUNNING, Deleted, Ending, JobInfo, JobSpec, LiveJob, Submitted
 from ..paths import absolute, here
 from ..trust import open_folder, open_own
@@ -26,6 +28,12 @@ from .base import FAILED, JOB_ID_VARIABLE, V06_ID_VARIABLE, JobExecutor
 
 if TYPE_CHECKING:
     from ..config import Settings
+
+_PLACES = "places"
+"""The file in the folder of jobs that says where the script lay, each path with a NUL after it."""
+
+_KNOWN_FOR = 2.0
+"""Seconds for which one look at a path serves: it is asked about for each job."""
 
 _AT_ONCE = 1000  # jobs in one call of submit_many: nothing but memory sets the limit
 
@@ -146,15 +154,65 @@ class FileJobExecutor(JobExecutor):
         self.script_file = absolute(path)
         self.jobs_folder = f"{self.script_file}.jobs"
         self.done_file = f"{self.script_file}.done"
+        self._known_places: dict[str, tuple[float, bool]] = {}
+        """Of other paths, when it was looked whether they were this script's, and whether so."""
 
     @property
     def identity(self) -> str:
-        """Each script is a queue of its own; that of the settings may move with its directory."""
-        usual = os.path.join(self._settings.job_dir, self._settings.script_file)
-        return self.name if self.script_file == absolute(usual) else f"{self.name} {self.script_file}"
+        """Each script is a queue of its own."""
+        return str(QueueName(super().identity, self.script_file, os.getuid()))
+
+    def holds(self, executor: str | None) -> bool:
+        if executor is None or executor == self.identity:
+            return True
+        noted, kind = queue_name(executor), queue_name(self.identity).kind
+        if not noted.is_mine:
+            return False
+        if not noted.place:  # as earlier versions noted it
+            return noted.kind == (kind if self._is_usual() else f"{self.name} {self.script_file}")
+        return noted.kind == kind and self._was(noted.place)
+
+    def _is_usual(self) -> bool:
+        """Whether it is the script that the settings name."""
+        return self.script_file == absolute(os.path.join(self._settings.job_dir, self._settings.script_file))
 
     def made_with(self) -> dict[str, Any]:
-        return {} if self.identity == self.name else {"script_file": self.script_file}
+        return {} if self._is_usual() else {"script_file": self.script_file}
+
+    def _was(self, path: str) -> bool:
+        """Whether this script lay there before it was moved, with its folder, to where it is."""
+        known = self._known_places.get(path)
+        if known is None or time.monotonic() > known[0] + _KNOWN_FOR:
+            moved = not os.path.lexists(f"{path}.jobs") and path in self._places()
+            known = self._known_places[path] = (time.monotonic(), moved)
+        return known[1]
+
+    def _places(self) -> list[str]:
+        """Where the script lay whenever jobs were added, as is written down beside them."""
+        try:
+            folder = open_folder(*os.path.split(self.jobs_folder))
+            try:
+                place = open_own(_PLACES, os.O_RDONLY, folder=folder, path=f"{self.jobs_folder}/{_PLACES}")
+            finally:
+                os.close(folder)
+            with open(place, "rb") as file:
+                return [os.fsdecode(path) for path in file.read().split(b"\0") if path]
+        except OSError:
+            return []
+
+    def _note_place(self, folder: int) -> None:
+        if self.script_file in self._places():
+            return
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        place = open_own(_PLACES, flags, folder=folder, path=f"{self.jobs_folder}/{_PLACES}")
+        with open(place, "ab") as file:
+            file.write(os.fsencode(self.script_file) + b"\0")
+
+    def alive(self, submissions: Mapping[str, str]) -> Mapping[str, LiveJob]:
+        from .local.process import living
+
+        ended = self._ended()
+        return living({t: i for t, i in submissions.items() if t not in ended}, "its file was deleted")
 
     # ------------------------------------------------------------------ submit
 
@@ -182,7 +240,11 @@ class FileJobExecutor(JobExecutor):
             return [Submitted(None, why, refusal=AS_ASKED)] * len(jobs)
         now = time.time_ns()
         try:
+            self._note_place(folder)
             return [self._add(job, now + place, folder) for place, job in enumerate(jobs)]
+        except OSError as error:
+            why = f"cannot write into {self.jobs_folder}: {error.strerror}"
+            return [Submitted(None, why, refusal=AS_ASKED)] * len(jobs)
         finally:
             os.close(folder)
 

@@ -55,7 +55,7 @@ def test_jobs_run_in_the_order_of_submission_and_their_ends_are_told(
         "killed by signal 9 (SIGKILL)",
     ]
     assert states(executor) == [ENDED] * 3
-    assert os.listdir(executor.jobs_folder) == []
+    assert os.listdir(executor.jobs_folder) == ["places"]
 
 
 def test_a_job_finds_its_variables_its_id_its_directory_and_its_logs(
@@ -192,12 +192,12 @@ def test_an_end_that_was_recorded_just_before_a_crash_counts(
     executor: FileJobExecutor, tmp_path: Path
 ) -> None:
     (outcome,) = executor.submit_many([spec(tmp_path, "echo ran >> runs")])
-    (file,) = os.listdir(executor.jobs_folder)
+    (file,) = set(os.listdir(executor.jobs_folder)) - {"places"}
     os.rename(f"{executor.jobs_folder}/{file}", f"{executor.jobs_folder}/{file[:-3]}.running")
     Path(executor.done_file).write_text(f"{outcome.id} 0 1795352731 n1\n")
     assert run(executor).returncode == 0
     assert read(tmp_path / "runs") == ""
-    assert os.listdir(executor.jobs_folder) == []
+    assert os.listdir(executor.jobs_folder) == ["places"]
 
 
 def test_several_submitters_at_once_lose_nothing(executor: FileJobExecutor, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from paraschut_core.ends import GONE
 from paraschut_core.errors import SchedulerError
 from paraschut_core.executors.base import JobExecutor
 from paraschut_core.executors.file import FileJobExecutor
+from paraschut_core.identity import queue_name
 from paraschut_core.model import RUNNING, JobInfo, JobKey, LiveJob, Snapshot
 from paraschut_core.monitor import Monitor
 from paraschut_core.submission import settle_claims, submit_next
@@ -204,10 +205,18 @@ def test_a_spawn_job_is_judged_where_its_spawns_are(project: Project, north: Nor
 def test_scripts_of_the_file_executor_are_queues_of_their_own(project: Project) -> None:
     usual = FileJobExecutor()
     other = FileJobExecutor(str(project.folder / "other.sh"))
-    assert (usual.identity, other.identity) == ("file", f"file {project.folder}/other.sh")
+    places = [queue_name(executor.identity).place for executor in (usual, other)]
+    assert places == [
+        f"{project.folder}/{usual.script_file.rpartition('/')[2]}",
+        f"{project.folder}/other.sh",
+    ]
     project.add_many(1)
     psu.submit_one_batch(BATCH, Executor=other)
-    assert polled(project, usual).elsewhere == {JobKey(BATCH, 0): other.identity}
+    assert polled(project, usual).elsewhere == {JobKey(BATCH, 0): f"file@{other.script_file}"}
+    assert indexes(polled(project, other).live) == [0]
+    # As earlier versions noted it.
+    project.set_columns(executor=f"file {other.script_file}")
+    assert polled(project, usual).elsewhere
     assert indexes(polled(project, other).live) == [0]
 
 

@@ -23,7 +23,7 @@ from paraschut_core.actions import Selection
 from paraschut_core.config import Settings
 from paraschut_core.db.connection import who_am_i
 from paraschut_core.identity import same_user, user_name
-from paraschut_core.model import Snapshot
+from paraschut_core.model import JobKey, Snapshot
 from paraschut_core.monitor import Monitor
 from paraschut_core.submission import submit_next
 from tests.helpers import BATCH, Project, wait_until
@@ -398,6 +398,125 @@ def test_where_the_queue_was_deleted_a_process_with_the_jobs_token_is_the_job(ru
     with running.workspace() as ws:
         assert actions.resubmit(ws, Selection(batches=(BATCH,))).done == 1, "that is the way out"
     wait_until(lambda: ran(running) == 2, "it runs again")
+
+
+def test_a_claim_whose_queue_was_deleted_is_kept_as_long_as_it_runs(running: Project) -> None:
+    """Its submitter was killed before it noted the id."""
+    (row,) = running.sql("SELECT submit_id FROM job")
+    dead = f"{who_am_i().rpartition(':')[0]}:4194303"
+    running.set_columns(submit_id=None, ClusterID=None, state="submit", claimed_by=dead)
+    shutil.rmtree(running.folder / ".paraschut")
+    with running.workspace() as ws:
+        submit_next(ws)
+    assert running.sql("SELECT state, submit_id FROM job") == [("submit", row[0])]
+    assert ran(running) == 1
+    (running.folder / "go").touch()
+    wait_until(lambda: look(running, 1).missing, "it is missed when it has ended")
+
+
+MULTIPLIES = f"""#!{sys.executable}
+import os, time
+import paraschut_core as psu
+info = psu.get_job_info({BATCH}, 0, SetID=True)
+with open("ran", "a") as file:
+    file.write("ran\\n")
+if "PARASCHUT_SPAWN_ID" not in os.environ:
+    psu.spawn_submit(info, 1)
+    while not os.path.exists("first"):
+        time.sleep(0.05)
+else:
+    while not os.path.exists("go"):
+        time.sleep(0.05)
+"""
+
+
+def test_a_spawn_whose_queue_was_deleted_is_kept_as_long_as_it_runs(project: Project) -> None:
+    project.configure(LOCAL)
+    script = project.folder / "multiplies"
+    script.write_text(MULTIPLIES)
+    script.chmod(0o755)
+    project.add(project.job(script=str(script)))
+    with project.workspace() as ws:
+        assert submit_next(ws).submitted == 1
+    wait_until(lambda: ran(project) == 2, "both run")
+    (project.folder / "first").touch()  # the first of them ends without a word
+    wait_until(lambda: look(project, 1).live_spawns[JobKey(BATCH, 0)] == (1, 2), "one is left")
+    shutil.rmtree(project.folder / ".paraschut")
+    seen = look(project)
+    assert (len(seen.live), seen.missing) == (1, {})
+    assert psu.spawn_resubmit(BATCH, 0) == 1, "of the first alone"
+    wait_until(lambda: ran(project) == 3, "it runs")
+    (project.folder / "go").touch()
+
+
+COUNTS = """
+from paraschut_core import config
+from paraschut_core.monitor import Monitor
+from paraschut_core.workspace import Workspace
+watched = Monitor(Workspace(config.load()))
+seen = [watched.poll(force=True) for _ in range(4)][-1]
+print(len(seen.live), len(seen.missing), len(seen.elsewhere))
+"""
+
+
+@pytest.fixture
+def collected(project: Project) -> Project:
+    """A project with a job in the script of the file executor."""
+    project.configure(LOCAL.replace('"local"', '"file"', 1))
+    project.add(project.job(script=ONCE))
+    with project.workspace() as ws:
+        assert submit_next(ws).submitted == 1
+    return project
+
+
+def test_another_directory_proves_nothing_of_a_job_in_a_script(collected: Project, tmp_path: Path) -> None:
+    other = tmp_path / "another project"
+    other.mkdir()
+    for act in (("queue", "--poll"), ("resubmit", "--missing", "--yes"), ("reset", str(BATCH), "--yes")):
+        for _ in range(2):
+            command(collected, *act, PARASCHUT_JOB_DIR=str(other))
+    command(collected, "submit", PARASCHUT_JOB_DIR=str(other))
+    assert collected.state() == "submit"
+    assert not list(other.glob("*.sh"))
+    assert len(look(collected).live) == 1
+
+
+def test_a_script_may_move_with_its_project(collected: Project, tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    collected.folder.rename(moved)
+    known = {name: value for name, value in os.environ.items() if not name.startswith("PARASCHUT_")}
+    done = subprocess.run(
+        [sys.executable, "-c", COUNTS], cwd=moved, env=known, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout == "1 0 0\n", done.stderr
+
+
+def test_a_script_that_was_deleted_while_it_runs_is_looked_for_among_the_processes(
+    collected: Project,
+) -> None:
+    (script,) = collected.folder.glob("*.sh")
+    process = subprocess.Popen(["sh", str(script)], cwd=collected.folder, stderr=subprocess.DEVNULL)
+    wait_until(lambda: ran(collected), "it runs")
+    shutil.rmtree(f"{script}.jobs")
+    seen = look(collected)
+    assert (len(seen.live), seen.missing) == (1, {})
+    command(collected, "resubmit", "--missing", "--yes")
+    assert ran(collected) == 1
+    assert not list(collected.folder.glob("*.jobs/*.sh"))
+    (collected.folder / "go").touch()
+    process.wait(60)
+    wait_until(lambda: look(collected).missing, "it is missed when it has ended")
+
+
+def test_the_limit_of_arrays_is_each_clusters_own(
+    project: Project, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = {"amber": 7, "beryl": 5}
+    monkeypatch.setattr(psu.SlurmJobExecutor, "array_limit", lambda self: limits[self.home])
+    for name in ("amber", "beryl", "amber"):
+        site.log_in(name)
+        with project.workspace() as ws:
+            assert ws.executor.chunk_limit() == limits[name]
 
 
 def test_a_colleagues_local_job_is_neither_deleted_nor_run_again(running: Project, users: None) -> None:

@@ -109,19 +109,13 @@ class LocalJobExecutor(JobExecutor):
         return os.path.isdir(job_dir) and not os.path.exists(os.path.join(folder, "queue.db"))
 
     def alive(self, submissions: Mapping[str, str]) -> Mapping[str, LiveJob]:
-        from ...model import RUNNING, LiveJob
-        from .process import carrying
+        from .process import living
 
         queue = self._queue()
         mark = f"{queue.mark()}." if queue else ""
+        # The queue itself tells of its own.
         lost = {token: id_ for token, id_ in submissions.items() if not mark or not id_.startswith(mark)}
-        if not lost:
-            return {}  # the queue itself tells of all of them
-        host = os.uname().nodename
-        return {
-            token: LiveJob(lost[token], RUNNING, token, "", f"process {pid}; its queue was deleted", host)
-            for token, pid in carrying("PARASCHUT_TOKEN", lost).items()
-        }
+        return living(lost, "its queue was deleted")
 
     # ------------------------------------------------------------------ many jobs
 

@@ -10,10 +10,13 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Collection
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
-from ..base import JOB_ID_VARIABLE
+from ..base import JOB_ID_VARIABLE, TOKEN_VARIABLE
+
+if TYPE_CHECKING:
+    from ...model import LiveJob
 
 _LINUX = sys.platform.startswith("linux")
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -108,16 +111,23 @@ def table() -> dict[int, Process]:
     return found
 
 
-def carrying(variable: str, values: Collection[str]) -> dict[str, int]:
-    """Processes in whose environment the variable has one of these values: value -> number of the first.
+def living(submissions: Mapping[str, str], why: str) -> dict[str, LiveJob]:
+    """Of submissions (token -> id, '' if that is not known) those with a process that lives.
 
-    Of those that may be read: this user's own.
+    Among the processes whose environment may be read: this user's own.
+
+    Args:
+        why: what is said of them, after the number of the process.
     """
-    found: dict[str, int] = {}
-    for pid in sorted(pids()):
-        value = _variable_of(pid, variable)
-        if value in values and value not in found and look(pid) is not None:
-            found[value] = pid
+    from ...model import RUNNING, LiveJob
+
+    found: dict[str, LiveJob] = {}
+    host = os.uname().nodename
+    for pid in sorted(pids()) if submissions else ():
+        token = _variable_of(pid, TOKEN_VARIABLE)
+        if token in submissions and token not in found and look(pid) is not None:
+            id_ = submissions[token] or _job_of(pid)
+            found[token] = LiveJob(id_, RUNNING, token, "", f"process {pid}; {why}", host)
     return found
 
 
