@@ -96,6 +96,13 @@ class Answer(NamedTuple):
         return f"{self.stderr}\n{self.stdout}"
 
     @property
+    def whole(self) -> str:
+        """Its standard output. Raises SchedulerError if its last line is cut short."""
+        if self.stdout and not self.stdout.endswith("\n"):
+            raise SchedulerError(f"{shown(self.argv)}: the answer is cut short: {self.stdout[-100:]!r}")
+        return self.stdout
+
+    @property
     def complaints(self) -> list[str]:
         """The lines that are surely its own and of an error: a site may greet on the same stream."""
         own = re.compile(

@@ -44,6 +44,8 @@ _LISTINGS = (("-t", "-n", "-1", "-s", "-w", "-u"), ("-f", "-t"), ("-f",))
 _NONE_FOUND = 153  # with it, and without a word, Slurm's qstat says that there are no jobs
 _NO_SERVER = re.compile(r"cannot connect|Problem loading")
 
+_VERSION = re.compile(r"^(?:pbs_)?version\s*[=:]\s*[0-9]", re.MULTILINE | re.IGNORECASE)
+
 _LIMITS = ("pbs_version", "server_state", "max_array_size", "max_queued", "max_run", "job_history_enable")
 
 _TORQUE = ("/var/spool/torque/server_name", "/etc/torque/server_name")
@@ -240,9 +242,29 @@ class PBSJobExecutor(ClusterExecutor):
                 self._listing += 1
                 continue
             raise answer.failure()
-        if self._listing:
-            return parse_records(answer.stdout, user)
-        return self._with_holds(parse_table(answer.stdout), user)
+        text = answer.whole
+        try:
+            return parse_records(text, user) if self._listing else self._with_holds(parse_table(text), user)
+        except SchedulerError:
+            # Where there are no jobs PBS says nothing, and what stands there may be a site's banner alone.
+            if self._is_banner(text):
+                return {}
+            raise
+
+    def _is_banner(self, text: str) -> bool:
+        """Whether text is nothing but what a site has its commands say beside every answer.
+
+        qstat says the same when it tells its version, for which it asks no server. An answer without a
+        version is not qstat's.
+        """
+        try:
+            said = self.ask("qstat", "--version").stdout
+        except SchedulerError:
+            return False
+        usual = set(map(_but_for_numbers, said.splitlines()))
+        return bool(_VERSION.search(said)) and all(
+            _but_for_numbers(line) in usual for line in text.splitlines()
+        )
 
     def _with_holds(self, jobs: dict[str, LiveJob], user: str) -> dict[str, LiveJob]:
         """The jobs of the table, in which the tasks of an array on hold look like those that wait.
@@ -271,7 +293,7 @@ class PBSJobExecutor(ClusterExecutor):
             if _NO_SERVER.search(answer.stderr):
                 raise answer.failure()
             # Any other failure is about some of the ids, or a server that keeps no history.
-            found |= parse_endings(answer.stdout, set(some), since)
+            found |= parse_endings(answer.whole, set(some), since)
         return found
 
     def array_limit(self) -> int | None:
@@ -301,3 +323,8 @@ class PBSJobExecutor(ClusterExecutor):
                 *parse_queues(queues),
             ]
         )
+
+
+def _but_for_numbers(line: str) -> str:
+    """The line with one digit for each number: a banner may count hours."""
+    return re.sub(r"[0-9]+", "0", line.strip())

@@ -36,6 +36,7 @@ _REASONS = {
 }
 
 _ID = re.compile(r"[0-9]+(?:\[[0-9]*\])?(?:\.\S*)?")
+_HEADER = re.compile(r"^Job I[Dd]\s+User", re.MULTILINE)
 _NEVER = "Can Never Run"
 _NOT_NOW = re.compile(r"^Not Running: ")
 _AT_WORK = re.compile(r"^Job (?:run|was sent|Array Began)")
@@ -85,29 +86,38 @@ def parse_table(text: str) -> dict[str, LiveJob]:
     if not text.strip():
         return jobs  # no jobs: not even a header
     lines = iter(text.split("\n"))
+    strange = SchedulerError(f"qstat answered what cannot be understood: {text.strip()[:100]!r}")
     if not any(line.startswith("-----") for line in lines):
-        raise SchedulerError(f"qstat answered what cannot be understood: {text.strip()[:100]!r}")
-    last = ""
+        raise strange
+    last, rows = "", 0
     for line in lines:
-        if not line.strip():
-            continue
-        if line[0].isspace():
+        if line[:1].isspace() and line.strip():
             if last in jobs:
                 jobs[last] = _commented(jobs[last], line.strip())
             continue
         job = _row(line)
-        last = job.id
-        if not job.id.endswith("[]"):
+        last = job.id if job else ""
+        rows += job is not None
+        if job and not job.id.endswith("[]"):
             jobs[job.id] = job
+    if not rows and not _HEADER.search(text):
+        raise strange
     return jobs
 
 
-def _row(line: str) -> LiveJob:
-    """A row: id, user, queue, name, session, nodes, tasks, memory, time, state, elapsed, hosts, comment."""
-    words = line.split()
+def _row(line: str) -> LiveJob | None:
+    """A row: id, user, queue, name, session, nodes, tasks, memory, time, state, elapsed, hosts, comment.
+
+    None for a line of something else, such as a banner. Raises SchedulerError if it is half a row.
+    """
+    words = line.split() or [""]
+    if not _ID.fullmatch(words[0]):
+        return None
     # Memory may take two words (`100 b`); the state is the first capital letter by itself after it.
     at = next((i for i, word in enumerate(words) if i > 7 and re.fullmatch(r"[A-Z]", word)), 0)
-    if not at or not _ID.fullmatch(words[0]):
+    if not at:
+        if "." not in words[0]:
+            return None  # a number, not an id with its server
         raise SchedulerError(f"qstat's answer is cut short or strange: {line[:100]!r}")
     rest = line.split(None, at + 2)[at + 2 :]
     hosts, _, comment = (rest[0] if rest else "").strip().partition(" ")
@@ -146,8 +156,11 @@ def parse_full(text: str) -> dict[str, dict[str, str]]:
         # look-alikes may indent the fields with a tab.
         if re.search(r"^ +\S+ = ", body, re.MULTILINE):
             body = body.replace("\n\t", "")
-        pairs = (line.strip().partition(" = ") for line in body.split("\n"))
-        records[bare(head)] = {name: value for name, found, value in pairs if found}
+        record = records.setdefault(bare(head), {})
+        for line in body.split("\n"):
+            name, found, value = line.strip().partition(" = ")
+            if found:
+                record.setdefault(name, value)
     return records
 
 

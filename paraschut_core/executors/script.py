@@ -243,6 +243,8 @@ psu_end() { # exit status, what kept the job from starting
 }
 """
 
+_END_ALONE = 'psu_end() { [ -z "$2" ] || echo "$2" >&2; exit "$1"; }'
+
 _LOGS = """\
 psu_ours() {
   ls -ldn -- "$1" | { read -r _ _ psu_uid _ && case $psu_uid in 0 | "$(id -u)") ;; *) false ;; esac; }
@@ -389,7 +391,7 @@ def render_alone(job: JobSpec, modules: Sequence[str], job_dir: str) -> str:
     lines = [
         f"#!{shell()}",
         f"# Paraschut: job {job.key}, attempt {job.attempt}.",
-        'psu_end() { [ -z "$2" ] || echo "$2" >&2; exit "$1"; }',
+        _END_ALONE,
         f"psu_base={quote(job_dir)}",
         "psu_shared() { :; }",
         *_job_lines(job, {}),
@@ -398,6 +400,14 @@ def render_alone(job: JobSpec, modules: Sequence[str], job_dir: str) -> str:
         _RUN,
     ]
     return "\n".join(lines)
+
+
+def behind(modules: Sequence[str], words: Sequence[str]) -> list[str]:
+    """The argument list that runs `words` behind the lines that the settings put before jobs."""
+    if not modules:
+        return list(words)
+    text = "\n".join([_END_ALONE, *_prologue(modules), "unset -f psu_end", 'exec "$@"'])
+    return [shell(), "-c", text, words[0], *words]
 
 
 def _task_cases(jobs: Sequence[JobSpec], shared: Mapping[str, str]) -> str:

@@ -251,7 +251,7 @@ class SGEJobExecutor(ClusterExecutor):
         unknown = "not found" in answer.stderr or "No such file" in answer.stderr  # nothing ended as yet
         if answer.status != 0 and not unknown:
             raise answer.failure()
-        return answer.stdout
+        return answer.whole
 
     def find(self, tokens: Sequence[str]) -> dict[str, str]:
         from .script import KEPT_DAYS

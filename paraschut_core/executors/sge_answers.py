@@ -41,6 +41,10 @@ _GONE_TASKS = re.compile(r"deleted job-array tasks ([0-9,:-]+) of job ([0-9]+)")
 
 _MOST_TASKS = 10_000_000
 
+_DETAIL = re.compile(r"([a-z][\w ]*):(.*)")
+
+_END = "</job_info>"
+
 # What comes before and after the message in "error reason": a time, [uid:pid], and a dump of variables.
 _REASON = re.compile(r"error reason\s+([0-9]+):\s+(?:\S+ \S+ \[[0-9:]+\]: )?(?:error: )?(.*)")
 _REASON_TAIL = re.compile(r" KRB5CCNAME=.*$")
@@ -58,9 +62,11 @@ def parse_qstat(text: str, user: str = "") -> dict[str, LiveJob]:
     """
     from xml.etree import ElementTree
 
+    start, end = text.find("<?xml"), text.rfind(_END)  # a site's banner may stand around them
+    xml = text[start : end + len(_END)] if 0 <= start < end else text
     try:
         # One of its own faults: `<` in a name comes out as an entity that does not exist.
-        root = ElementTree.fromstring(text.replace("%lt;", "&lt;"))
+        root = ElementTree.fromstring(xml.replace("%lt;", "&lt;"))
     except ElementTree.ParseError as error:
         raise SchedulerError(f"qstat answered what cannot be understood ({error}): {text[:100]!r}") from error
     if root.tag != "job_info" or root.find("queue_info") is None:
@@ -120,14 +126,14 @@ def parse_reasons(text: str) -> dict[str, str]:
 
 
 def parse_details(text: str) -> dict[str, Any]:
-    """The fields of the first job in the text of qstat -j."""
+    """The fields of the first job in the text of qstat -j, perhaps with lines of a banner around them."""
     fields: dict[str, Any] = {}
-    for line in text.split("\n"):
-        name, found, value = line.partition(":")
-        if line.startswith("===") and fields:
+    start = re.search(r"^job_number:", text, re.MULTILINE)
+    for line in text[start.start() :].split("\n") if start else ():
+        if line.startswith("==="):
             break
-        if found and not line.startswith(("=", " ")):
-            fields.setdefault(name.strip(), value.strip())
+        if match := _DETAIL.match(line):
+            fields.setdefault(match[1].strip(), match[2].strip())
     return fields
 
 
@@ -170,12 +176,18 @@ def parse_queues(text: str) -> Iterator[str]:
 # ------------------------------------------------------------------------------------ accounts
 
 
+_TELLING = frozenset({"jobnumber", "taskid", "failed", "exit_status"})
+"""Without one of these, a record is cut short."""
+
+
 def accounts(text: str) -> Iterator[dict[str, str]]:
     """The records in the answer of qacct -j: name -> value."""
     for block in re.split(r"^=+$", text, flags=re.MULTILINE):
-        pairs = (line.split(None, 1) for line in block.split("\n") if line.strip())
-        record = {pair[0]: pair[1].strip() if len(pair) > 1 else "" for pair in pairs}
-        if "jobnumber" in record:
+        record: dict[str, str] = {}
+        for line in block.split("\n"):
+            name, *value = line.split(None, 1) or [""]
+            record.setdefault(name, value[0].strip() if value else "")  # a banner may come behind
+        if record.keys() >= _TELLING:
             yield record
 
 

@@ -292,11 +292,10 @@ class SlurmJobExecutor(ClusterExecutor):
     # ------------------------------------------------------------------ look
 
     def read_queue(self) -> dict[str, LiveJob]:
-        answer = self.ask("squeue", "-h", "-r", "-t", "all", "-u", user_name(), "-o", QUEUE_FORMAT)
-        if answer.stdout and not answer.stdout.endswith("\n"):
-            raise SchedulerError(f"squeue's answer is cut short: {answer.stdout[-100:]!r}")
-        jobs = parse_squeue(answer.stdout)
-        if not jobs and "error" in answer.stderr:
+        # With its header: where a site's banner is all else that it says, this tells that there are no jobs.
+        answer = self.ask("squeue", "-r", "-t", "all", "-u", user_name(), "-o", QUEUE_FORMAT)
+        jobs = parse_squeue(answer.whole)
+        if not jobs and (answer.complaints or ("error" in answer.stderr and not answer.stdout.strip())):
             raise answer.failure()  # a header that was printed before is no answer
         return jobs
 
@@ -366,7 +365,7 @@ class SlurmJobExecutor(ClusterExecutor):
                 raise answer.failure()
             self._has_accounts = False
             return {}
-        return parse_endings(answer.stdout.splitlines(), ids)
+        return parse_endings(answer.whole.splitlines(), ids)
 
     def _remembered(self, ids: set[str], since: float) -> dict[str, Ending]:
         """What the controller still knows of ended jobs (MinJobAge): one command for all of them."""
@@ -376,7 +375,7 @@ class SlurmJobExecutor(ClusterExecutor):
         answer = self.ask("squeue", "-h", "-r", "-t", "all", "-j", ",".join([*jobs, jobs[0]]), "-O", layout)
         start = _local_time(since - 3600)
         rows = [
-            row for row in answer.stdout.splitlines() if row.count("|") >= 6 and row.split("|")[5] >= start
+            row for row in answer.whole.splitlines() if row.count("|") >= 6 and row.split("|")[5] >= start
         ]
         return parse_endings(rows, ids)
 
@@ -392,7 +391,7 @@ class SlurmJobExecutor(ClusterExecutor):
     def summary(self, id_: str) -> dict[str, Any]:
         number, _, cluster = id_.partition(";")
         lines = self._at(cluster).ask("scontrol", "show", "job", "-o", number).stdout.splitlines()
-        return parse_record(lines[0]) if lines else {}
+        return next((parse_record(line) for line in lines if line.startswith("JobId=")), {})
 
     def health(self) -> str:
         config = parse_config(self.ask("scontrol", "show", "config").stdout)
@@ -403,7 +402,7 @@ class SlurmJobExecutor(ClusterExecutor):
             [
                 f"Slurm {config.get('SLURM_VERSION', '(version unknown)')}",
                 *(f"{name} = {config[name]}" for name in known if name in config),
-                *(f"partition {line}" for line in partitions),
+                *(f"partition {line}" for line in partitions if ", time limit " in line),
                 *(f"default of your environment: {name}={value}" for name, value in sorted(defaults.items())),
             ]
         )

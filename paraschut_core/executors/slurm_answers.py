@@ -67,6 +67,8 @@ _ROW = re.compile(r"[0-9]+[^|\s]*\|[A-Z_]+\|")
 QUEUE_FORMAT = "%i|%T|%N|%r|%j"
 """What squeue is asked to show, for `parse_squeue`; the name last, since it may hold the separator."""
 
+_HEADER = "JOBID|STATE|"
+
 ACCOUNT_FIELDS = ("JobID", "State", "ExitCode", "Timelimit", "NodeList", "Submit", "JobName")
 """What sacct is asked to show, for `parse_endings`."""
 
@@ -92,16 +94,25 @@ def parse_where(text: str) -> str:
 
 
 def parse_squeue(text: str) -> dict[str, LiveJob]:
-    """Jobs in squeue's answer to the format `%i|%T|%N|%r|%j`. Raises SchedulerError if it is another."""
+    """Jobs in squeue's answer to the format `%i|%T|%N|%r|%j`, perhaps with lines of a banner around them.
+
+    Raises:
+        SchedulerError: it is another answer, or text with neither a job nor the header.
+    """
     jobs: dict[str, LiveJob] = {}
-    last = ""
+    last = strange = ""
+    header = False
     for line in text.split("\n"):
         if not line.strip() or line.startswith("CLUSTER: "):
             continue
+        if line.startswith(_HEADER):
+            header = True
+            continue
         if not _ROW.match(line):
-            if not last:
-                raise SchedulerError(f"squeue answered what cannot be understood: {line[:100]!r}")
-            continue  # the rest of somebody's job name with a newline in it
+            strange = strange or line
+            if not last and line.count("|") >= QUEUE_FORMAT.count("|"):
+                break
+            continue  # a banner, or the rest of somebody's job name with a newline in it
         fields = line.split("|", 4)
         if len(fields) < 5:
             raise SchedulerError(f"squeue's answer is cut short: {line[:100]!r}")
@@ -115,6 +126,8 @@ def parse_squeue(text: str) -> dict[str, LiveJob]:
             if state == "COMPLETED"
             else job
         )
+    if strange and not last and not header:
+        raise SchedulerError(f"squeue answered what cannot be understood: {strange[:100]!r}")
     return jobs
 
 

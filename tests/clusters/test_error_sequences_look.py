@@ -73,6 +73,91 @@ def test_no_answer_and_no_sense_are_errors_and_the_next_poll_is_believed(
     assert slurm.poll()["12"].state == RUNNING
 
 
+BANNER = "".join(f"*** Welcome! Any error? Call 4711. Hours left: {n} ***\n" for n in (12, 100)) + "-----\n"
+SQUEUE_HEADER = "JOBID|STATE|NODELIST|REASON|NAME\n"
+NO_XML = sample("sge/qstat_empty_xml").stdout
+
+
+@pytest.mark.parametrize("name", ["slurm", "sge", "pbs"])
+@pytest.mark.parametrize("layout", ["{banner}{answer}", "{answer}{banner}", "{banner}{answer}{banner}"])
+def test_a_banner_around_an_answer_hides_no_job_and_no_empty_queue(
+    request: pytest.FixtureRequest,
+    commands: Commands,
+    name: str,
+    layout: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    executor = request.getfixturevalue(name)
+    for module in ("sge", "pbs"):
+        monkeypatch.setattr(f"paraschut_core.executors.{module}.user_name", lambda: "root")
+    table = sample("pbs/qstat_as_asked").stdout
+    command, full, empty = {
+        "slurm": ("squeue", SQUEUE_HEADER + ROW, SQUEUE_HEADER),
+        "sge": ("qstat", sample("sge/qstat_xml").stdout, NO_XML),
+        "pbs": ("qstat", table, table[: table.index("13075")]),
+    }[name]
+    commands.play("qselect", Says())
+    commands.play(command, Says(out=full))
+    expected = executor.poll()
+    assert expected
+    for answer, jobs in ((full, expected), (empty, {})):
+        out = layout.format(banner=BANNER, answer=answer)
+        commands.play(command, Says(out=out, err=BANNER))
+        assert executor.poll() == jobs
+
+
+@pytest.mark.parametrize("name", ["slurm", "pbs"])
+def test_a_banner_alone_is_an_empty_queue_only_where_the_command_surely_answered(
+    request: pytest.FixtureRequest, commands: Commands, name: str
+) -> None:
+    executor = request.getfixturevalue(name)
+    command, proof = {"slurm": ("squeue", SQUEUE_HEADER), "pbs": ("qstat", "pbs_version = 23.06.06\n")}[name]
+    # PBS says nothing at all where there are no jobs: its version is asked for.
+    again = BANNER.replace("100", "99")
+    commands.play(command, Says(out=BANNER + (proof if name == "slurm" else "")), Says(out=again + proof))
+    assert executor.poll() == {}
+    for nothing in (BANNER, "The batch system is down for maintenance.\n"):
+        calls = commands.calls(command)
+        commands.play(command, *[Says(out=BANNER)] * calls, Says(out=nothing), Says(out=again))
+        with pytest.raises(SchedulerError, match="cannot be understood"):
+            executor.poll()
+
+
+def test_a_banner_with_an_error_behind_it_is_no_empty_queue(
+    pbs: PBSJobExecutor, slurm: SlurmJobExecutor, commands: Commands
+) -> None:
+    commands.play("qstat", Says(out=BANNER + "cannot connect\n"), Says(out=BANNER + "pbs_version = 23.06\n"))
+    commands.play("squeue", Says(out=BANNER + SQUEUE_HEADER, err="slurm_load_jobs error: timed out\n"))
+    for executor in (pbs, slurm):
+        with pytest.raises(SchedulerError):
+            executor.poll()
+
+
+@pytest.mark.parametrize(
+    ("name", "command", "whole", "cut"),
+    [
+        ("slurm", "sacct", "12|FAILED|1:0|00:10:00|n1|2026-11-22T16:00:50|pabc-1_x\n", "|pa"),
+        ("pbs", "qstat", "Job Id: 12.host\n    job_state = F\n    Exit_status = 137\n\n", "1"),
+        ("sge", "qacct", "jobnumber 12\ntaskid undefined\nfailed 0\nexit_status 137\n", "1"),
+        ("sge", "qacct", "jobnumber 12\ntaskid undefined\nfailed 0\nexit_status 137\n", "failed 0\n"),
+    ],
+)
+def test_an_account_that_is_cut_short_tells_no_end(
+    request: pytest.FixtureRequest, commands: Commands, name: str, command: str, whole: str, cut: str
+) -> None:
+    executor = request.getfixturevalue(name)
+    commands.play("squeue", Says(err="down\n", status=1))
+    commands.play(command, Says(out=whole))
+    assert executor.accounts(["12"], 0.0)["12"].exit_status != 0
+    commands.play(
+        command, *[Says()] * commands.calls(command), Says(out=whole[: whole.rindex(cut) + len(cut)])
+    )
+    try:
+        assert executor.accounts(["12"], 0.0) == {}
+    except SchedulerError as error:
+        assert "cut short" in str(error) or "down" in str(error)
+
+
 def test_accounts_that_do_not_exist_are_asked_once(slurm: SlurmJobExecutor, commands: Commands) -> None:
     commands.play("sacct", Says(err=sample("slurm/sacct_none").stderr, status=1))
     commands.play("squeue", Says(out=sample("slurm/squeue_remembered").stdout))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -13,9 +14,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from paraschut_core.config import LocalSettings, Settings
+from paraschut_core.config import LocalSettings, Settings, SubmitSettings
 from paraschut_core.errors import SchedulerError, SubmitError
 from paraschut_core.executors.local import LocalJobExecutor
 from paraschut_core.executors.local.process import alive, look, table
@@ -652,3 +654,27 @@ def test_no_process_is_left_behind(machine: Machine) -> None:
     endings = machine.endings(ids)
     assert not [process for process in table().values() if process.job in ids]
     assert not any(alive(ending.record["pid"], 0) for ending in endings.values())
+
+
+def test_the_lines_of_the_settings_run_before_a_local_job_too_and_one_that_fails_keeps_it_from_running(
+    tmp_path: Path,
+) -> None:
+    def ended(modules: list[str], script: str) -> tuple[int | None, str]:
+        machine = Machine(tmp_path)
+        settings = msgspec.structs.replace(machine.settings, submit=SubmitSettings(modules=modules))
+        machine.executor = LocalJobExecutor(settings=settings)
+        ending = machine.ending(script, token=f"token-{len(list(tmp_path.iterdir()))}-{script}")
+        said = "".join((tmp_path / "logs" / f"1.{kind}").read_text() for kind in ("out", "err"))
+        shutil.rmtree(tmp_path / "logs")
+        return ending.exit_status, said
+
+    (tmp_path / "tool").mkdir()
+    (tmp_path / "tool" / "of-the-module").write_text("echo tool \"$1\" $COLOUR '$0'\n")
+    (tmp_path / "tool" / "of-the-module").chmod(0o755)
+    lines = ["if true", "then COLOUR='dark blue'; export COLOUR", "fi", f"PATH={tmp_path}/tool:$PATH"]
+    assert ended(lines, "of-the-module 'a b'") == (0, "tool a b dark blue $0\n")
+    assert ended(lines, 'of-the-module "$COLOUR" | cat; exit 3') == (3, "tool dark blue dark blue $0\n")
+    status, said = ended(["echo before", "no-such-module x"], "echo ran")
+    assert (status, said.splitlines()[0]) == (125, "before")
+    assert said.splitlines()[-1] == "no-such-module x failed with exit status 127"
+    assert "ran\n" not in said

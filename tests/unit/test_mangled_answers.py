@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from paraschut_core import ends
 from paraschut_core.config import Settings
 from paraschut_core.errors import SchedulerError
 from paraschut_core.executors import command
@@ -29,6 +30,17 @@ ERROR = "slurm_load_jobs error: Socket timed out on send/recv operation\n"
 BANNER = "".join(
     f"*** Welcome to the cluster, line {n}: error rates, job 12, 4711 hours ***\n" for n in range(6)
 )
+
+NOTHING_LOST = {
+    "doubled",
+    "with an error beside",
+    "behind a banner",
+    "before a banner",
+    "with a banner beside",
+}
+
+NOT_TOLD = (None, None, False)
+"""An end of which neither the exit status nor the signal is known."""
 
 KINDS: dict[str, tuple[type[ClusterExecutor], ...]] = {
     "slurm": (SlurmJobExecutor,),
@@ -88,26 +100,43 @@ def test_a_mangled_answer_is_an_error_or_tells_nothing_wrong(
     kind: type[ClusterExecutor], name: str, says: list[Answer], tmp_path: Path
 ) -> None:
     original = sample(name)
-    ids = sorted(set(re.findall(r"\b[0-9]+(?:[_.][0-9]+|\[[0-9]+\])?", original.stdout + original.stderr)))[
-        :50
-    ]
-    ids = [id_ for id_ in ids if kind.ids.fullmatch(id_)] or ["12"]
-    whole: dict[str, Any] = {}
-    for how, out, err in mangled(original.stdout, name):
+    ids = sorted(set(re.findall(r"\b[0-9]+(?:[_.][0-9]+|\[[0-9]+\])?", original.stdout + original.stderr)))
+    ids = [id_ for id_ in ids[:50] if kind.ids.fullmatch(id_)] or ["12"]
+    is_submission = re.search("sbatch|qsub", original.command)
+
+    def told_by(out: str, err: str) -> dict[str, Any]:
         says[:] = [Answer(("x",), original.status, out, original.stderr + err, 0.1)]
-        found = told(kind(settings=Settings(job_dir=str(tmp_path))), says[0], ids)
+        return told(kind(settings=Settings(job_dir=str(tmp_path))), says[0], ids)
+
+    whole = told_by(original.stdout, "")
+    for how, out, err in mangled(original.stdout, name):
+        found = told_by(out, err)
         assert all(id_[:1].isdigit() for id_, _ in found["poll"] or ()), how
-        whole = whole or found
         if how == "a byte changed":
-            continue
+            continue  # it may be a digit of an id
+
+        def is_cut(id_: str, out: str = out, how: str = how) -> bool:
+            """Whether the id may lack its first digits: of that nobody can tell."""
+            return how == "cut at the front" and out.startswith((f"{id_}|", f"{id_}."))
+
+        # An answer with what cannot be understood behind its jobs is no answer, and cut before that one.
         # A line of XML is part of a job: what is left without it may be another.
-        if "line" not in how or not out.startswith("<"):
-            assert (found["poll"] or set()) <= (whole["poll"] or set()), how
-        # Of a number without its first digits nobody can tell, and a list of numbers is no answer to this.
-        if how != "cut at the front" and re.search("sbatch|qsub", original.command):
+        if whole["poll"] is not None and not ("line" in how and out.startswith("<")):
+            more = (found["poll"] or set()) - whole["poll"]
+            assert not [id_ for id_, _ in more if not is_cut(id_)], how
+        for id_, end in (found["accounts"] or {}).items():
+            same = (whole["accounts"] or {}).get(id_)
+            assert is_cut(id_) or end in (same, NOT_TOLD), how
+        # A list of numbers is no answer to a submission.
+        if is_submission and how != "cut at the front":
             assert found["submit"] in (None, whole["submit"]), how
-        if how in ("doubled", "with an error beside", "behind a banner", "with a banner beside"):
-            assert (found["accounts"] or set()) <= (whole["accounts"] or set()), how
+        if how in NOTHING_LOST:
+            assert found["accounts"] == whole["accounts"], how
+            assert found["limit"] == whole["limit"], how
+            assert found["summary"] == whole["summary"], how
+            assert found["gone"] <= whole["gone"], how
+        if how in NOTHING_LOST - {"doubled"} and whole["poll"]:
+            assert found["poll"] == whole["poll"], how
 
 
 def told(executor: ClusterExecutor, answer: Answer, ids: list[str]) -> dict[str, Any]:
@@ -116,9 +145,10 @@ def told(executor: ClusterExecutor, answer: Answer, ids: list[str]) -> dict[str,
     for what, look in {
         "poll": lambda: {(job.id, job.token) for job in executor.read_queue().values()},
         "submit": lambda: executor.submitted_id(answer) if answer.stdout.endswith("\n") else None,
-        "delete": lambda: executor._delete(ids),
+        "gone": lambda: {id_ for id_, deleted in executor._delete(ids).items() if deleted.gone},
         "accounts": lambda: {
-            (id_, ending.exit_status, ending.signal) for id_, ending in executor.accounts(ids, 0.0).items()
+            id_: (ending.exit_status, ending.signal, ending.kind == ends.COMPLETED)
+            for id_, ending in executor.accounts(ids, 0.0).items()
         },
         "limit": executor.array_limit,
         "summary": lambda: executor.summary(ids[0]),

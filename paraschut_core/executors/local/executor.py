@@ -144,9 +144,10 @@ class LocalJobExecutor(JobExecutor):
         outcome: list[Submitted | None] = []
         tasks: list[Task] = []
         umask = current_umask()
+        modules = self._settings().submit.modules
         for job in jobs:
             try:
-                tasks.append(_task(job, umask))
+                tasks.append(_task(job, umask, modules))
                 outcome.append(None)
             except ParaschutError as error:
                 outcome.append(Submitted(None, str(error)))
@@ -430,13 +431,17 @@ def _taken_back(queue: Queue, ids: Sequence[str]) -> bool:
     return True
 
 
-def _task(job: JobSpec, umask: int) -> Task:
-    """A job as it is queued. Raises ParaschutError: it can never be started."""
+def _task(job: JobSpec, umask: int, modules: Sequence[str]) -> Task:
+    """A job as it is queued, `modules` before it. Raises ParaschutError: it can never be started."""
     from ..command import JOB_VARIABLES
     from .command import arguments, encoded, packed
     from .queue import Task
 
     words = arguments(job.script, job.cwd)
+    if modules:
+        from ..script import behind
+
+        words = behind(modules, words)
     walltime, cpu_limit = _times(job.resources)
     return Task(
         job.token,
