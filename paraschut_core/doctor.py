@@ -19,6 +19,7 @@ from .db import library
 from .db.connection import SCHEMA_VERSION, Database, group_advice, mount_of, on_network
 from .db.holders import described, holders
 from .db.kept import REFUSED, folder_of
+from .db.odd import find_odd
 from .errors import LibraryError, ParaschutError, UntrustedError
 from .executors.cluster import ClusterExecutor
 from .executors.local import LocalJobExecutor
@@ -106,6 +107,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
         if whole.verdict == FAIL:
             return  # of a damaged file nothing else that one reads is worth anything
         yield _contents(database)
+        yield from _odd_rows(database)
         yield _journal(database, settings)
     yield _lock(database.path)
     if os.access(settings.database, os.W_OK):
@@ -156,6 +158,22 @@ def _contents(database: Database) -> Finding:
     return Finding(OK, "contents", "all metadata can be read, all counters are right")
 
 
+def _odd_rows(database: Database) -> Iterator[Finding]:
+    """Rows that somebody's own SQL left with values that nothing can be done with."""
+    odd = find_odd(database, _MOST_ODD + 1)
+    for batch_id, index, words in odd[:_MOST_ODD]:
+        where = clean_line(f"{batch_id}/{index}", 80)
+        advice = f": paraschut set {where.replace('/', ' ')} priority=1" if "priority" in words else ""
+        yield Finding(WARN, "contents", f"job {where}: {words}{advice}")
+    if len(odd) > _MOST_ODD:
+        yield Finding(WARN, "contents", "and more jobs like these")
+    numbers = database.rows("SELECT rev FROM revision")
+    if len(numbers) != 1 or not isinstance(numbers[0][0], int):
+        words = "is empty" if not numbers else "does not hold one number"
+        yield Finding(WARN, "contents", f"the table revision {words}: the next write mends that")
+
+
+_MOST_ODD = 5
 _LOOKS = 10
 _BETWEEN = 0.1
 
@@ -295,13 +313,17 @@ def _locks(settings: Settings) -> Iterator[Finding]:
 
 def _clock(settings: Settings) -> Iterator[Finding]:
     with open_database(settings, read_only=True) as database:
-        newest = database.rows("SELECT changed_at, changed_by FROM job ORDER BY changed_at DESC LIMIT 1")
-    if newest and newest[0][0] > time.time() + _CLOCK_TOLERANCE:
-        ahead = newest[0][0] - time.time()
+        newest = database.rows(
+            "SELECT changed_at, changed_by FROM job WHERE typeof(changed_at) IN ('integer', 'real')"
+            " ORDER BY changed_at DESC LIMIT 1"
+        )
+    at, by = newest[0] if newest else (0.0, "")
+    if at > time.time() + _CLOCK_TOLERANCE:
+        ahead = at - time.time()
         yield Finding(
             WARN,
             "clock",
-            f"the latest change, by {clean_line(newest[0][1], 80)}, is {ahead:.0f} s in the future: the "
+            f"the latest change, by {clean_line(by, 80)}, is {ahead:.0f} s in the future: the "
             "clock of that host or of this one is wrong",
         )
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from math import isinf
 
 from .model import (
     DONE_STATES,
@@ -80,7 +81,8 @@ def _by_rules(batches: Mapping[int, Batch], full: str) -> dict[int, str]:
         }
         if INIT in unfinished:
             ready = unfinished[INIT]
-            found[batch_id] = full or f"{ready:,} ready to be submitted"
+            odd = f"{ready:,} without a valid priority: paraschut doctor names them"
+            found[batch_id] = odd if isinf(priority) else full or f"{ready:,} ready to be submitted"
         elif not unfinished.keys() & ONLINE_STATES:
             # A state of the user's own: nothing goes on before somebody looks at it.
             state, n = max(unfinished.items(), key=lambda item: item[1])

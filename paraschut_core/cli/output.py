@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,23 @@ def problem(text: object) -> None:
 
 def dump(value: object) -> None:
     """Prints JSON: indented for people, in one line for programs."""
-    click.echo(json.dumps(value, indent=2 if on_terminal() else None, default=str))
+    indent = 2 if on_terminal() else None
+    try:
+        text = json.dumps(value, indent=indent, default=str, allow_nan=False)
+    except ValueError:  # JSON has neither infinity nor NaN
+        text = json.dumps(_finite(value), indent=indent, default=str)
+    click.echo(text)
+
+
+def _finite(value: object) -> object:
+    """The value with numbers that JSON can hold: the largest for infinity, null for NaN."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else math.copysign(sys.float_info.max, value)
+    if isinstance(value, Mapping):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(part) for part in value]
+    return value
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from ..model import Batch, JobRow
 from .connection import Database
 from .jobs import read_changed_rows
+from .odd import priority_of, text_of
 
 MANY = 2_000
 """More changed jobs than this are not listed: whoever shows them reads again what is in view."""
@@ -26,7 +27,12 @@ class Changes(NamedTuple):
 
 def read_revision(db: Database) -> int:
     """The database's revision."""
-    return int(db.rows("SELECT rev FROM revision")[0][0])
+    rows = db.rows("SELECT rev FROM revision")
+    return rows[0][0] if rows and isinstance(rows[0][0], int) else NO_REVISION
+
+
+NO_REVISION = 0
+"""Of a file whose table of it is empty: the next write mends that."""
 
 
 def read_batches(db: Database, ids: Iterable[int] | None = None) -> dict[int, Batch]:
@@ -49,8 +55,12 @@ def read_batches(db: Database, ids: Iterable[int] | None = None) -> dict[int, Ba
     counts: dict[int, dict[tuple[int | float, str], int]] = {row[0]: {} for row in heads}
     for batch_id, priority, state, n in counters:
         if batch_id in counts:
-            counts[batch_id][priority, state] = n
-    return {row[0]: Batch._make([*row, counts[row[0]]]) for row in heads}
+            group = (priority_of(priority), state if type(state) is str else text_of(state))
+            counts[batch_id][group] = counts[batch_id].get(group, 0) + n
+    return {
+        batch_id: Batch(batch_id, text_of(name), text_of(batch_type), counts[batch_id])
+        for batch_id, name, batch_type in heads
+    }
 
 
 def count_unfinished(db: Database) -> int:

@@ -103,8 +103,20 @@ class Transaction:
         """The new revision; the counter moves when it is first asked for."""
         if self._rev is None:
             self.connection.execute("UPDATE revision SET rev = rev + 1")
-            (self._rev,) = self.connection.execute("SELECT rev FROM revision").fetchone()
+            row = self.connection.execute("SELECT rev FROM revision").fetchone()
+            self._rev = row[0] if row is not None and isinstance(row[0], int) else self._mended()
         return self._rev
+
+    def _mended(self) -> int:
+        """Makes the counter of revisions again, above all that rows carry. Returns the new one."""
+        tables = ("job", "batch", "spawn", "ending", "event", "tombstone")
+        highest = ", ".join(
+            f"(SELECT coalesce(max(rev), 0) FROM {table} WHERE typeof(rev) = 'integer')" for table in tables
+        )
+        (rev,) = self.connection.execute(f"SELECT 1 + max({highest})").fetchone()
+        self.connection.execute("DELETE FROM revision")
+        self.connection.execute("INSERT INTO revision VALUES (?)", (rev,))
+        return int(rev)
 
 
 class Database:

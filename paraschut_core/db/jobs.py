@@ -13,6 +13,17 @@ from ..model import BatchJobs, JobInfo, JobKey, JobRow, name_text
 from .codec import decode, encode
 from .connection import Database, Row, Transaction
 from .history import add_event
+from .odd import (
+    INTEGER,
+    MAYBE_INTEGER,
+    MAYBE_NUMBER,
+    MAYBE_TEXT,
+    NUMBER,
+    TEXT,
+    as_expected,
+    keyed,
+    text_of,
+)
 
 COLUMN_FIELDS = ("state", "priority", "submit_id", "ClusterID", "hostname", "subtime")
 """Fields of JobInfo that have a column of their own and are not in the metadata."""
@@ -32,6 +43,24 @@ _ROW = (
     "j.BatchID, j.JobIndex, j.state, j.priority, j.attempt, j.ClusterID, j.submit_id, j.hostname,"
     " j.subtime, j.changed_at, e.reason, j.rev, j.submitted_at, j.started_at, j.claimed_by,"
     " e.exit_status, e.signal, j.executor, j.token, d.kind, d.source, d.confirmed, e.at"
+)
+_INFO_KINDS = (
+    *(INTEGER, INTEGER, TEXT, NUMBER, MAYBE_TEXT, MAYBE_TEXT, MAYBE_TEXT),
+    *(MAYBE_INTEGER, INTEGER, INTEGER, MAYBE_TEXT),
+)
+_ROW_KINDS = (
+    *(INTEGER, INTEGER, TEXT, NUMBER, INTEGER, MAYBE_TEXT, MAYBE_TEXT, MAYBE_TEXT),
+    *(MAYBE_INTEGER, NUMBER, MAYBE_TEXT, INTEGER, MAYBE_NUMBER, MAYBE_NUMBER, MAYBE_TEXT),
+    *(
+        MAYBE_INTEGER,
+        MAYBE_INTEGER,
+        MAYBE_TEXT,
+        MAYBE_TEXT,
+        MAYBE_TEXT,
+        MAYBE_TEXT,
+        MAYBE_INTEGER,
+        MAYBE_NUMBER,
+    ),
 )
 _ROW_FROM = (
     "job j LEFT JOIN ending e ON e.BatchID = j.BatchID AND e.JobIndex = j.JobIndex AND e.attempt = j.attempt"
@@ -120,7 +149,9 @@ def pack_metadata(info: Mapping[str, Any]) -> str:
 
 def to_info(row: Row) -> JobInfo:
     """A row of INFO_COLUMNS as the dict that users see; where it cannot be read, `unreadable` says why."""
-    batch_id, index, state, priority, submit_id, cluster_id, hostname, subtime, attempt, rev, metadata = row
+    batch_id, index, state, priority, submit_id, cluster_id, hostname, subtime, attempt, rev, metadata = (
+        as_expected(row, _INFO_KINDS)
+    )
     info: JobInfo = {"BatchID": batch_id, "JobIndex": index, "priority": priority}
     try:
         info.update(decode(metadata))
@@ -169,7 +200,7 @@ def read_all_infos(db: Database, keys: Iterable[JobKey] | None = None) -> BatchJ
     """All jobs' metadata by batch (or of `keys` only), batches and jobs in order."""
     jobs: BatchJobs = {}
     if keys is None:
-        for row in db.rows(f"SELECT {INFO_COLUMNS} FROM job ORDER BY BatchID, JobIndex"):
+        for row in keyed(db.rows(f"SELECT {INFO_COLUMNS} FROM job ORDER BY BatchID, JobIndex")):
             jobs.setdefault(row[0], []).append(to_info(row))
     else:
         for info in read_infos(db, keys):
@@ -178,11 +209,12 @@ def read_all_infos(db: Database, keys: Iterable[JobKey] | None = None) -> BatchJ
 
 
 def to_row(row: Row) -> JobRow:
-    kind, source, confirmed, ended_at = row[-4:]
+    expected = as_expected(row, _ROW_KINDS)
+    kind, source, confirmed, ended_at = expected[-4:]
     if kind is None and ended_at is not None:
-        kind = kind_of_words(row[10])
+        kind = kind_of_words(expected[10] or "")
     codes = (kind or "", source or "", confirmed != 0, ended_at)
-    return JobRow._make((JobKey(row[0], row[1]), *row[2:-4], *codes))
+    return JobRow._make((JobKey(row[0], row[1]), *expected[2:-4], *codes))
 
 
 def read_rows(db: Database, keys: Iterable[JobKey]) -> list[JobRow]:
@@ -214,13 +246,13 @@ def read_changed_rows(db: Database, since: int, limit: int) -> list[JobRow]:
         "SELECT job.idx FROM spawn JOIN job USING (BatchID, JobIndex) WHERE spawn.rev > :since"
         " LIMIT :limit)"
     )
-    return [to_row(row) for row in db.rows(sql, {"since": since, "limit": limit})]
+    return [to_row(row) for row in keyed(db.rows(sql, {"since": since, "limit": limit}))]
 
 
 def read_online_rows(db: Database) -> list[JobRow]:
     """All jobs that should be online: submitted, running or spawned."""
     sql = f"SELECT {_ROW} FROM {_ROW_FROM} WHERE j.state IN ('submit', 'run', 'spawn')"
-    return [to_row(row) for row in db.rows(sql)]
+    return [to_row(row) for row in keyed(db.rows(sql))]
 
 
 class Submission(NamedTuple):
@@ -241,7 +273,12 @@ def read_submissions(db: Database) -> list[Submission]:
         "SELECT BatchID, JobIndex, state, submit_id, ClusterID, executor, token, claimed_by FROM job"
         " WHERE state IN ('submit', 'run', 'spawn')"
     )
-    return [Submission(JobKey(row[0], row[1]), *row[2:]) for row in rows]
+    return [
+        Submission(JobKey(row[0], row[1]), *as_expected(row[2:], _SUBMISSION_KINDS)) for row in keyed(rows)
+    ]
+
+
+_SUBMISSION_KINDS = (TEXT, MAYBE_TEXT, MAYBE_TEXT, MAYBE_TEXT, MAYBE_TEXT, MAYBE_TEXT)
 
 
 def read_completed_tokens(db: Database, since: float) -> set[str]:
@@ -274,8 +311,9 @@ def read_cells(
             + " ORDER BY JobIndex LIMIT ?",
             (batch_id, size) if last is None else (batch_id, last, size),
         )
-        if rows:
-            yield rows
+        cells = [row if type(row[1]) is str else (row[0], text_of(row[1])) for row in rows]
+        if cells := [cell for cell in cells if type(cell[0]) is int]:
+            yield cells
         if len(rows) < size:
             return
         last, size = rows[-1][0], chunk
@@ -296,7 +334,7 @@ def read_keys(
             " ORDER BY JobIndex LIMIT ?",
             (batch_id, *states, limit),
         )
-    return [JobKey(*row) for row in rows]
+    return [JobKey(*row) for row in keyed(rows)]
 
 
 def read_keys_of_priority(
@@ -308,7 +346,7 @@ def read_keys_of_priority(
         " ORDER BY JobIndex LIMIT ?",
         (batch_id, state, priority, limit),
     )
-    return [JobKey(*row) for row in rows]
+    return [JobKey(*row) for row in keyed(rows)]
 
 
 def require_batch(db: Database, batch_id: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ from paraschut_core.model import JobKey
 from paraschut_core.workspace import Workspace
 from paraschut_tui.screens.confirm import ConfirmScreen
 from paraschut_tui.screens.outcomes import OutcomesScreen
+from tests.core.test_odd_rows import ODD
 from tests.helpers import Scheduler
 
 from .project import add_batch, make_project, state_of, until
@@ -510,3 +512,23 @@ def test_a_documented_function_prints_what_it_did_not_submit(
     batch_id = add_batch(settings, "human/map", ["/no/such/script"])
     assert psu.submit_one_batch(batch_id) == 0
     assert "its script does not exist: /no/such/script" in capsys.readouterr().out
+
+
+async def test_jobs_with_odd_values_are_shown_and_take_no_others_along(settings: Settings) -> None:
+    batch_id = add_batch(settings, "human/map", ["true"] * (len(ODD) + 2))
+    connection = sqlite3.connect(settings.database)
+    with connection:
+        for index, (change, _) in enumerate(ODD.values()):
+            connection.execute(
+                f"UPDATE job SET {change} WHERE BatchID = ? AND JobIndex = ?", (batch_id, index)
+            )
+    connection.close()
+    async with dashboard(settings, Scheduler()) as (pilot, screen):
+        await until(pilot, lambda: screen.grid.cursor is not None)
+        for key in ["right"] * (len(ODD) + 2) + ["c", *["up"] * len(ODD), "O", "right", "O"]:
+            await pilot.press(key)
+        await pilot.press("S")
+        await confirm(pilot)
+        await told(pilot, "submitted")
+        await until(pilot, lambda: "○" in screen.status.text)
+        assert screen.snapshot is not None and screen.snapshot.database.error == ""
