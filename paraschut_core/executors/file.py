@@ -48,6 +48,23 @@ _DRIVER = """\
 jobs=$0.jobs
 ended=$0.done
 host=$(uname -n)
+# A container counts as a machine of its own: numbers of processes mean nothing outside.
+machine=$host
+space=$(readlink /proc/self/ns/pid)
+case $space in
+"" | "pid:[4026531836]") ;;
+*)
+  space=${space#*"["}
+  boot=$(cut -c 1-8 /proc/sys/kernel/random/boot_id)
+  first=0
+  if [ "$(readlink "/proc/$$/ns/pid")" = "pid:[$space" ]; then
+    case $(readlink /proc/self/ns/time) in
+    "" | "time:[4026531834]") first=$(sed 's/.*) //' /proc/1/stat | cut -d ' ' -f 20) ;;
+    esac
+  fi
+  machine=$host~$boot.${space%]}.${first:-0}
+  ;;
+esac
 stopped=
 shell=/bin/sh
 [ ! -x /bin/bash ] || shell=/bin/bash
@@ -57,10 +74,10 @@ alive() { # a process that has ended may still have a number, until somebody ask
   kill -0 "$1" 2>/dev/null || return 1
   case $(cat "/proc/$1/stat" 2>/dev/null) in *") Z "*) return 1 ;; esac
 }
-take() { (set -C; echo "$$ $host" >"$jobs/lock") 2>/dev/null; }
+take() { (set -C; echo "$$ $machine" >"$jobs/lock") 2>/dev/null; }
 # Whether somebody else is at it: a process, or (when that was killed) the job that it left behind.
 busy() {
-  [ "$where" = "$host" ] || { say "seems to run on $where; if it does not, remove $jobs/lock"; return 0; }
+  [ "$where" = "$machine" ] || { say "seems to run on $where; if it does not, remove $jobs/lock"; return 0; }
   alive "$driver" && { say "runs already, as process $driver"; return 0; }
   [ -n "$job" ] && alive "$job" && { say "job $id still runs, as process $job"; return 0; }
   return 1
@@ -99,7 +116,7 @@ while [ -z "$stopped" ]; do
     continue
   fi
   sh -c 'echo "$1 $2 $$ $3" >"$4.new" && mv -f "$4.new" "$4" && exec "$6" "$5"' \\
-    sh "$$" "$host" "$id" "$jobs/lock" "$taken" "$shell"
+    sh "$$" "$machine" "$id" "$jobs/lock" "$taken" "$shell"
   status=$?
   [ -n "$stopped" ] && [ "$status" -ne 0 ] && break # interrupted: next time it runs again
   echo "$id $status $(date +%s) $host" >>"$ended"
@@ -120,7 +137,11 @@ class _Lock(NamedTuple):
 
     def runs(self, id_: str) -> bool:
         """Whether the job, whose file is marked as running, does; of another host nobody can tell."""
-        if self.host != os.uname().nodename or _is_alive(self.driver):
+        from .local.machine import is_gone, machine_name
+
+        if is_gone(self.host):
+            return False
+        if self.host != machine_name() or _is_alive(self.driver):
             return True  # or is about to: the script marks a job, then starts it
         return self.id == id_ and _is_alive(self.job)
 

@@ -18,6 +18,7 @@ from paraschut_core import actions, doctor
 from paraschut_core.actions import Selection
 from paraschut_core.executors.local import machine
 from paraschut_core.executors.local.machine import Container
+from paraschut_core.model import QUEUED, RUNNING
 from paraschut_core.monitor import Monitor
 from paraschut_core.submission import submit_next
 from tests.faults.test_two_of_everything import LOCAL, demand
@@ -31,6 +32,8 @@ import os, sqlite3, sys
 (pid,) = sqlite3.connect(sys.argv[1]).execute("SELECT pid FROM runner").fetchone()
 os.kill(pid, 9)
 """
+
+NAME = "from paraschut_core.executors.local import machine; print(machine.machine_name())"
 
 EARLIER = """
 import sys
@@ -57,10 +60,15 @@ class Box:
         children = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
         self.first = int(Path(children).read_text().split()[0])
 
+    def _enter(self, folder: Path) -> list[str]:
+        return ["nsenter", f"--target={self.first}", "--pid", "--mount", "--uts", f"--wd={folder}"]
+
+    def started(self, folder: Path, *words: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([*self._enter(folder), *words], stdin=subprocess.DEVNULL)
+
     def run(self, folder: Path, *words: str, **environment: str) -> str:
-        enter = ("nsenter", f"--target={self.first}", "--pid", "--mount", "--uts", f"--wd={folder}")
         done = subprocess.run(
-            [*enter, sys.executable, *words],
+            [*self._enter(folder), sys.executable, *words],
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -195,6 +203,33 @@ def test_a_container_goes_on_with_the_queue_that_an_earlier_version_made(
     box.paraschut(twins.folder, "submit")
     wait_until(lambda: ran(twins) == 2, "it runs again, in a queue of the container's own")
     assert len(list((twins.folder / ".paraschut" / "local").iterdir())) == 2
+
+
+def test_a_script_that_runs_in_a_container_is_not_run_beside_it(
+    project: Project, boxed: Callable[[str], Box]
+) -> None:
+    project.configure(LOCAL.replace('"local"', '"file"', 1))
+    project.add(project.job(script=ONCE))
+    with project.workspace() as ws:
+        submit_next(ws)
+    (script,) = project.folder.glob("*.sh")
+    box = boxed("")
+    inside = box.started(project.folder, "sh", str(script))
+    wait_until(lambda: ran(project), "it runs")
+    name = box.run(project.folder, "-c", NAME).strip()
+    (driver, where, *_) = Path(f"{script}.jobs", "lock").read_text().split()
+    assert where == name
+    assert "~" in name, "the script and Python call the container the same"
+    box.run(project.folder, "-c", f"import os; os.kill({driver}, 9)")
+    inside.wait(60)
+    for _ in range(2):
+        refused = subprocess.run(["sh", str(script)], capture_output=True, text=True, timeout=60)
+        assert (refused.returncode, ran(project)) == (75, 1), refused.stderr
+        (job,) = look(project).live.values()
+        assert job.state == RUNNING
+    box.end()
+    if os.readlink("/proc/self/ns/pid") == f"pid:[{machine._INITIAL}]":
+        wait_until(lambda: [j.state for j in look(project).live.values()] == [QUEUED], "it waits again")
 
 
 @pytest.mark.parametrize(

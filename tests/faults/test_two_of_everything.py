@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import sys
@@ -525,3 +526,25 @@ def test_a_colleagues_local_job_is_neither_deleted_nor_run_again(running: Projec
         assert "1 deleted" not in done.stdout
     assert running.state() in ("submit", "run")
     assert ran(running) == 1
+
+
+@pytest.mark.parametrize("noted", ["by number", "by name"])
+def test_a_colleagues_job_on_a_cluster_is_neither_deleted_nor_submitted_again(
+    project: Project, site: Site, users: None, noted: str
+) -> None:
+    site.log_in("amber")
+    project.add_many(3)
+    with project.workspace() as ws:
+        assert submit_next(ws).submitted == 3
+    if noted == "by name":  # as earlier versions did
+        for index in range(3):
+            project.set_columns(index, executor="slurm")
+    for words in (("qdel", str(BATCH), "--yes"), ("resubmit", str(BATCH), "--yes")):
+        done = command(project, *words, under=as_user(NOBODY_THERE))
+        assert not re.search("[1-9] (deleted|reset|submitted)", done.stdout), done.stdout
+    command(project, "submit", under=as_user(NOBODY_THERE))
+    assert set(project.states().values()) == {"submit"}
+    assert (len(site.queue("amber")), site.calls("amber", "scancel")) == (3, [])
+    assert len(site.calls("amber", "sbatch")) == 1
+    with project.workspace() as ws:
+        assert actions.qdel(ws, Selection(batches=(BATCH,))).done == 3, "he himself deletes them"
