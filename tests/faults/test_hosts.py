@@ -50,8 +50,9 @@ SUBMIT = """
 START = """
     import sys, time
     import paraschut_core as psu
-    for index in map(int, sys.argv[2:]):
-        psu.get_job_info(int(sys.argv[1]), index, SetID=True, ClusterID=None)
+    batch, *indices = map(int, sys.argv[1:])
+    for index in indices:
+        psu.get_job_info(batch, index, SetID=True, ClusterID=psu.get_job_info(batch, index)["submit_id"])
     print(time.time())
 """
 
