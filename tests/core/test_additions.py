@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import shutil
 import sqlite3
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,7 +98,6 @@ def test_a_file_that_grew_is_as_a_new_one_is(old: Path, more: Path, tmp_path: Pa
 
 
 def test_who_may_not_write_reads_an_earlier_file(old: Path, more: Path) -> None:
-    old.chmod(0o444)
     code = """
         import os, sys
         from paraschut_core.db import additions
@@ -108,10 +109,13 @@ def test_who_may_not_write_reads_an_earlier_file(old: Path, more: Path) -> None:
         with Database(sys.argv[1], read_only=True) as db:
             print(db.rows("SELECT count(*) FROM note"), db.rows("SELECT count(*) FROM job"))
     """
-    for folder in (old.parent, *old.parent.parents, more.parent, *more.parent.parents):
-        if folder.stat().st_uid == os.getuid() and not folder.stat().st_mode & 0o001:
-            folder.chmod(folder.stat().st_mode | 0o055)
-    assert run_script(code, old, more) == "[(0,)] [(3,)]\n"
+    # Not in pytest's own folder: pytest closes that to others whenever it starts.
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        paths = [Path(shutil.copy(path, folder)) for path in (old, more)]
+        for path in paths:
+            path.chmod(0o444)
+        assert run_script(code, *paths) == "[(0,)] [(3,)]\n"
 
 
 def test_a_write_that_fails_after_the_addition_leaves_a_whole_file(old: Path, more: Path) -> None:
