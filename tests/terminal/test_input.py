@@ -96,11 +96,11 @@ def test_what_a_question_does_not_understand_cancels_it_and_nothing_behind_it_co
     terminal.ask("D", "Remove ")
     send(terminal, *pieces)
     terminal.wait(closed, "the question is closed")
-    terminal.settle(0.4)
+    terminal.settle(0.3)
     assert "human/map" in terminal.text
     assert "mouse/map" in terminal.text
     send(terminal, b"\x1b")
-    terminal.settle(0.3)
+    terminal.settle(0.2)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_random_input_answers_no_question_and_changes_no_job(
     send(terminal, 2.2)
     for _ in range(8):
         send(terminal, b"\x1b")
-        terminal.settle(0.4)
+        terminal.settle(0.25)
     terminal.wait(lambda text: "BATCHES" in text and closed(text), "the main screen")
     assert "2 batches" in terminal.text or ("human/map" in terminal.text and "mouse/map" in terminal.text)
 
