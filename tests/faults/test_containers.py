@@ -5,6 +5,7 @@ are missed where that can be told. Jobs count themselves how often they are star
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from paraschut_core import actions, doctor
 from paraschut_core.actions import Selection
 from paraschut_core.executors.local import machine
 from paraschut_core.executors.local.machine import Container
-from paraschut_core.model import QUEUED, RUNNING
+from paraschut_core.model import QUEUED, RUNNING, JobKey
 from paraschut_core.monitor import Monitor
 from paraschut_core.submission import submit_next
 from tests.faults.test_two_of_everything import LOCAL, demand
@@ -183,6 +184,26 @@ def test_from_another_container_nothing_is_certain(twins: Project, boxed: Callab
     two.paraschut(twins.folder, "reset", str(BATCH), "--force", "--yes")
     two.paraschut(twins.folder, "submit")
     wait_until(lambda: ran(twins) == 2, "that is the way out")
+
+
+def test_a_job_in_a_container_of_its_own_submits_to_the_queue_that_runs_it(
+    project: Project, boxed: Callable[[str], Box]
+) -> None:
+    """The container ends with the job: what it started there would end with it."""
+    project.configure(LOCAL)
+    shell = f"{sys.executable} -m paraschut_core.cli"
+    chain = f"{shell} submit; {shell} queue --poll"
+    inner = f"unshare --pid --fork --mount-proc sh -c {shlex.quote(f'{chain} >told 2>&1')}"
+    project.add(project.job(0, script=f"echo ran >>ran; {inner}"))
+    project.add(project.job(1, script=ONCE))
+    with project.workspace() as ws:
+        assert submit_next(ws, max_jobs=1).submitted == 1
+    wait_until(lambda: ran(project) == 2, "the job has submitted the other, which runs")
+    wait_until(lambda: not look(project).live.get(JobKey(BATCH, 0)), "the first has ended")
+    (queue,) = (project.folder / ".paraschut" / "local").iterdir()
+    assert "~" not in queue.name or machine.machine_name() in queue.name
+    assert look(project).live[JobKey(BATCH, 1)].state == RUNNING
+    (project.folder / "go").touch()
 
 
 def test_a_container_goes_on_with_the_queue_that_an_earlier_version_made(

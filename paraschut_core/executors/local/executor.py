@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ...config import Settings
     from ...model import Ending, JobInfo, LiveJob
     from .other import Other
-    from .queue import Limits, Queue, Task
+    from .queue import Limits, Queue, Serving, Task
 
 _CHUNK = 500
 _DELETE_WAIT = 20.0
@@ -62,6 +62,8 @@ class LocalJobExecutor(JobExecutor):
         self._given = settings
         self._submitted: list[str] = []
         """The jobs that were queued by this object, for `shutdown`."""
+        self._around: str | None = None
+        """The machine whose queue is meant; None: not looked up yet."""
 
     def made_with(self) -> dict[str, Any]:
         return {} if self._max_workers is None else {"max_workers": self._max_workers}
@@ -70,12 +72,10 @@ class LocalJobExecutor(JobExecutor):
 
     @property
     def identity(self) -> str:
-        from .machine import machine_name
-
         own = super().identity
         if own != self.name:
             return own  # of a class that a user wrote
-        return str(QueueName(own, f"{machine_name()}:{self._queue().folder}", os.getuid()))
+        return str(QueueName(own, f"{self._machine()}:{self._queue().folder}", os.getuid()))
 
     def holds(self, executor: str | None) -> bool:
         return super().holds(executor) or self.was_deleted(executor) or self.went_with_container(executor)
@@ -139,7 +139,6 @@ class LocalJobExecutor(JobExecutor):
             SchedulerError: none of them was queued.
         """
         from .command import packed
-        from .starter import ensure_runner
 
         outcome: list[Submitted | None] = []
         tasks: list[Task] = []
@@ -156,7 +155,7 @@ class LocalJobExecutor(JobExecutor):
             ids, serving = queue.add(tasks, packed(_surroundings()), self._limits())
             self._submitted += ids
             try:
-                ensure_runner(queue, serving)
+                self._have_served(queue, serving)
             except SchedulerError as error:
                 if _taken_back(queue, ids):
                     raise SubmitError(f"{error} None of the jobs was submitted.") from error
@@ -171,8 +170,6 @@ class LocalJobExecutor(JobExecutor):
         Raises:
             SchedulerError: the queue cannot be written to, or no runner can be started.
         """
-        from .starter import ensure_runner
-
         served = self._served()
         others = list(self._others())
         marks = tuple(f"{each.mark()}." for each in (*served, *(other.queue for other in others)))
@@ -186,7 +183,7 @@ class LocalJobExecutor(JobExecutor):
             pause = 0.01
             while left and time.monotonic() < end:
                 if time.monotonic() >= look_again:  # the runner may be killed meanwhile
-                    ensure_runner(queue, serving)
+                    self._have_served(queue, serving)
                     look_again = time.monotonic() + 2
                 time.sleep(pause)
                 pause = min(pause * 1.5, 0.2)
@@ -224,9 +221,7 @@ class LocalJobExecutor(JobExecutor):
         for queue in self._served():
             own, serving = queue.jobs()
             if any(job.state != ENDED for job in own.values()) and not serving.lives:
-                from .starter import ensure_runner
-
-                ensure_runner(queue, serving)
+                self._have_served(queue, serving)
                 own, _ = queue.jobs()  # it has found out what became of the jobs of the one before
             jobs.update(own)
         return jobs
@@ -329,9 +324,45 @@ class LocalJobExecutor(JobExecutor):
         return Limits(slots, local.idle_timeout, local.kill_grace)
 
     def _queue(self) -> Queue:
-        from .machine import machine_name
+        return self._queue_of(self._machine())
 
-        return self._queue_of(machine_name())
+    def _machine(self) -> str:
+        """The machine, or container, whose queue is meant: that of the job that this process may be part of,
+        also where the job has put it into a container."""
+        if self._around is None:
+            from .machine import container_of, machine_name
+
+            own = machine_name()
+            job = os.environ.get(JOB_ID_VARIABLE, "") if container_of(own) else ""
+            mark = job.partition(".")[0]
+            around = (name for name in self._machines() if mark and self._has_mark(name, mark))
+            self._around = own if not mark or self._has_mark(own, mark) else next(around, own)
+        return self._around
+
+    def _has_mark(self, machine: str, mark: str) -> bool:
+        try:
+            queue = self._queue_of(machine)
+            return bool(queue) and queue.mark() == mark
+        except (SchedulerError, UntrustedError):
+            return False
+
+    def _machines(self) -> list[str]:
+        """Those that have a queue of this user here."""
+        try:
+            names = os.listdir(self._home())
+        except OSError:
+            return []  # nothing was submitted yet
+        users = (name.rpartition("@") for name in sorted(names))
+        return [machine for user, _, machine in users if user == user_folder()]
+
+    def _have_served(self, queue: Queue, serving: Serving) -> None:
+        """Has a runner serve the queue. Raises SchedulerError."""
+        from .machine import machine_name
+        from .starter import ensure_runner
+
+        # In a container of a job's own the runner, which has started the job, is not to be seen.
+        if self._machine() == machine_name():
+            ensure_runner(queue, serving)
 
     def _queue_of(self, machine: str) -> Queue:
         from .queue import Queue
@@ -341,11 +372,9 @@ class LocalJobExecutor(JobExecutor):
     def _served(self) -> list[Queue]:
         """The queue of this machine, if it is there; in a container also one by a machine's name, which an
         earlier version made, as long as it lives."""
-        from .machine import machine_name
-
         found = [queue] if (queue := self._queue()) else []
         host = os.uname().nodename
-        if host != machine_name() and (former := self._queue_of(host)) and former.is_served_here():
+        if host != self._machine() and (former := self._queue_of(host)) and former.is_served_here():
             found.append(former)
         return found
 
@@ -355,18 +384,11 @@ class LocalJobExecutor(JobExecutor):
     def _others(self) -> Iterator[Other]:
         """The same user's queues of other machines, and of containers."""
         from .other import Other
-        from .queue import Queue
 
-        try:
-            names = os.listdir(self._home())
-        except OSError:
-            return  # nothing was submitted yet
         served = {queue.folder for queue in self._served()}
-        for name in sorted(names):
-            user, _, machine = name.rpartition("@")
-            folder = os.path.join(self._home(), name)
-            if user == user_folder() and folder not in served:
-                queue = Queue(folder)
+        for machine in self._machines():
+            queue = self._queue_of(machine)
+            if queue.folder not in served:
                 try:
                     there = bool(queue)
                 except UntrustedError as error:
