@@ -58,7 +58,8 @@ def serve(
             f"{sys.executable} -m pip install 'paraschut[web]'"
         ) from error
     read_only = read_only or project.settings.dashboard.read_only
-    status: int = server.run(_dashboard(project, read_only, condition, batch), host, port, output.line)
+    command = _dashboard(project, read_only, condition, batch)
+    status: int = server.run(command, host, port, output.line, read_only=read_only)
     return status
 
 

@@ -170,13 +170,21 @@ def _asked_size(request: web.Request) -> tuple[int, int]:
         return 80, 24
 
 
-def run(command: Sequence[str], host: str, port: int | None, say: Callable[[str], None]) -> int:
+def run(
+    command: Sequence[str],
+    host: str,
+    port: int | None,
+    say: Callable[[str], None],
+    *,
+    read_only: bool = False,
+) -> int:
     """Serves until SIGINT, SIGTERM or SIGHUP; then ends all dashboards.
 
     Args:
         command: the dashboard's argument list.
         host, port: where to listen; see `listen`.
         say: told, line by line, what the user has to know.
+        read_only: the dashboards of that command change nothing.
 
     Returns:
         the exit code.
@@ -184,10 +192,12 @@ def run(command: Sequence[str], host: str, port: int | None, say: Callable[[str]
     place = listen(host, port)
     secret = secrets.token_hex(16)
     with place.listener:
-        return asyncio.run(_serve(DashboardServer(command, secret), place, secret, say))
+        return asyncio.run(_serve(DashboardServer(command, secret), place, secret, say, read_only))
 
 
-async def _serve(server: DashboardServer, place: Place, secret: str, say: Callable[[str], None]) -> int:
+async def _serve(
+    server: DashboardServer, place: Place, secret: str, say: Callable[[str], None], read_only: bool
+) -> int:
     told: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
@@ -196,7 +206,7 @@ async def _serve(server: DashboardServer, place: Place, secret: str, say: Callab
     await runner.setup()
     try:
         await web.SockSite(runner, place.listener).start()
-        _announce(place, place.address(secret), say)
+        _announce(place, place.address(secret), say, read_only=read_only)
         await told
     finally:
         await runner.cleanup()
@@ -208,15 +218,21 @@ def _tell(told: asyncio.Future[int], number: int) -> None:
         told.set_result(number)
 
 
-def _announce(place: Place, address: str, say: Callable[[str], None]) -> None:
+def _announce(place: Place, address: str, say: Callable[[str], None], *, read_only: bool) -> None:
+    can = (
+        "see the jobs and their logs"
+        if read_only
+        else "act as you: submit, delete and remove jobs, read logs"
+    )
     say(f"The dashboard is at  {address}")
+    say(f"Who has this address can {can}.")
     if place.is_loopback:
-        say("Who has this address can act as you; from other machines nobody reaches it. From your own:")
+        say("It works on this machine alone. To open it on your own, type there:")
         say(f"  ssh -L {place.port}:{place.host}:{place.port} {socket.gethostname()}")
     else:
+        better = "ssh -L" if read_only else "ssh -L; or at least give --read-only"
         say(
-            "Warning: other machines reach it, and nothing is encrypted. Who learns this address can\n"
-            "act as you: submit, delete and remove jobs, read logs. Better leave --host out and use\n"
-            "ssh -L; or at least give --read-only."
+            "Warning: other machines reach it, and nothing is encrypted. Better leave --host out and use\n"
+            f"{better}."
         )
     say("Ctrl-C ends it, and the dashboards in all browsers.")

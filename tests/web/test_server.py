@@ -90,6 +90,7 @@ async def test_read_only_reaches_the_dashboards(serve: Serve, demo_project: Path
         async with tab(served.address) as socket:
             seen = await drawn(socket, awaited)
         assert ("read-only" in seen) is bool(arguments)
+        assert ("act as you" in served.said) is not bool(arguments)
         assert served.close() == ""
 
 
@@ -212,7 +213,7 @@ def test_whoever_opens_the_port_to_other_machines_is_warned(host: str, warned: b
             pytest.skip("this machine has no IPv6")
         said: list[str] = []
         place = Place(bound, host, 8000)
-        _announce(place, place.address("secret"), said.append)
+        _announce(place, place.address("secret"), said.append, read_only=False)
     text = "\n".join(said)
     assert ("Warning" in text) is warned
     assert "act as you" in text and "ssh -L" in text
