@@ -261,7 +261,7 @@ class Acting(Targets):
         self.verdicts.appendleft(verdict)
         self.say(text, "error" if verdict.error else "warning" if verdict.failures else "information")
         self.gateway.poll_now()
-        if verdict.done and not verdict.failures:
+        if verdict.done and not verdict.failures and verb not in _KEEPING_MARKS:
             self.grid.action_clear()
         if verdict.failures:
             self.app.push_screen(OutcomesScreen(self.palette, clean_line(text, 200), verdict))
@@ -271,6 +271,9 @@ def _shown(verb: str, value: str) -> tuple[str, ...]:
     """The value that was typed, as the dialog repeats it."""
     return ({"priority": f"priority={value}", "boost": f"+{value}"}.get(verb, value).replace("+-", "-"),)
 
+
+_KEEPING_MARKS = ("edit", "priority", "boost")
+"""Acts after which one goes on with the same jobs: a next key must not hit others."""
 
 _CHECKS = {"edit": wrong_field, "priority": wrong_number}
 """What is wrong with what was typed, said before anything else is asked."""

@@ -49,7 +49,7 @@ def grid_title(
         as_of: when what is shown was true, if that is no longer certain.
     """
     head = "accent-bold" if focused else "bold"
-    right: list[Part] = marked_parts(grid.marks, grid.board)
+    right: list[Part] = marked_parts(grid.marks, grid.board, grid.range_size)
     right += [(f"as of {as_of} ", "warning")] if as_of else []
     total = grid.board.total
     if scope.query is not None:
@@ -90,11 +90,16 @@ def search_parts(scope: Scope) -> list[Part]:
     return [(f"{count(scope.found)} so far, {scope.searched:.0%}", "muted")]
 
 
-def marked_parts(marks: Marks, board: Board) -> list[Part]:
-    """How many jobs are marked, and, where not all of them are among those shown, how many of these are."""
+def marked_parts(marks: Marks, board: Board, ranged: int = 0) -> list[Part]:
+    """How many jobs are marked, and, where not all of them are among those shown, how many of these are.
+
+    Args:
+        ranged: how many jobs are in the range that is open.
+    """
     total = len(marks)
+    of_range: list[Part] = [(f"range of {count(ranged)} ", "accent")] if ranged else []
     if not total:
-        return []
+        return of_range
     here = 0
     for group in board.groups:
         indexes = marks.of_batch(group.batch_id)
@@ -103,7 +108,7 @@ def marked_parts(marks: Marks, board: Board) -> list[Part]:
         else:
             here += min(len(indexes), len(group))
     words = f"{count(total)} marked" if here == total else f"{count(total)} marked, {count(here)} of these"
-    return [(f"{words} ", "accent")]
+    return [*of_range, (f"{words} ", "accent")]
 
 
 def group_heading(snapshot: Snapshot, batch_id: int, jobs: int, matching: bool) -> list[Part]:

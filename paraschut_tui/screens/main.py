@@ -390,7 +390,7 @@ class MainScreen(Detailing, AutoSubmit, Choosing):
                 batch_id,
                 self._lost,
                 self.looks,
-                headings.marked_parts(self.marks, self.grid.board),
+                headings.marked_parts(self.marks, self.grid.board, self.grid.range_size),
                 self.size.width,
                 self.batch_tree.difference_of(batch_id),
             )
@@ -433,6 +433,8 @@ class MainScreen(Detailing, AutoSubmit, Choosing):
         message.stop()
         if message.key is not None and self.batch_tree.cursor is not None:
             self.batch_tree.go_to_batch(message.key.batch_id)
+        if self.grid.range_size:
+            self.write_headings()  # they say how many jobs it holds
         self._show_job_soon()
 
     def _show_job_soon(self) -> None:

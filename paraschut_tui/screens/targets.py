@@ -24,7 +24,9 @@ class Targets(DashboardBase):
     """The part of the main screen that knows what an action is for."""
 
     def _target(self) -> Target:
-        """The marked jobs; without marks, what the cursor is on: a job, a state's jobs, a batch."""
+        """The marked jobs, those of a range that is open among them; without marks, what the cursor is on: a
+        job, a state's jobs, a batch."""
+        self.grid.take_range()
         if len(self.marks):
             return self._marked()
         if self.pane == "tree" and self.batch_tree.marked:

@@ -264,11 +264,28 @@ class JobGrid(GridBase):
             return
         if self._anchor is None:
             self._anchor = self._cursor
+            self._marked()
         else:
-            for batch_id, indexes in self._range():
-                self.marks.add(batch_id, indexes)
-            self._anchor = None
+            self.take_range()
+
+    def take_range(self) -> None:
+        """Marks what lies in an open range, and ends it."""
+        if self._anchor is None:
+            return
+        for batch_id, indexes in self._range():
+            self.marks.add(batch_id, indexes)
+        self._anchor = None
         self._marked()
+
+    @property
+    def range_size(self) -> int:
+        """How many jobs an open range holds; 0 if none is open."""
+        start = self.board.locate(self._anchor) if self._anchor is not None else None
+        if start is None or self._cursor is None:
+            return 0
+        if self.order is not None:
+            return abs(self.plan.row_and_column(*start)[0] - self._seat()[0]) + 1
+        return sum(len(indexes) for _, indexes in self._range())
 
     def _range(self) -> Iterator[tuple[int, Sequence[int]]]:
         """The JobIndexes of each batch between the range's start and the cursor, as they are shown."""

@@ -24,6 +24,7 @@ from paraschut_tui.widgets.text_pane import TextPane
 
 from .fake import NOW, FakeBatch, FakeGateway
 from .project import main_screen, until
+from .test_actions import confirm
 
 MAP, REDUCE, MOUSE = 20261122101500, 20261121090000, 20261120080000
 
@@ -200,6 +201,40 @@ async def test_marks_by_key() -> None:
         assert len(screen.marks) == 300 - 152 - 1
         await pilot.press("A")
         assert len(screen.marks) == 300
+
+
+@pytest.mark.parametrize("density", ["cells", "rows"])
+@pytest.mark.parametrize(
+    ("key", "verb"),
+    [
+        ("r", "reset"),
+        ("s", "resubmit"),
+        ("d", "qdel"),
+        ("x", "submit_these"),
+        ("C", "collect"),
+        ("e", "edit"),
+    ],
+)
+async def test_an_open_range_is_shown_and_taken_by_every_act(key: str, verb: str, density: str) -> None:
+    async with dashboard() as (pilot, screen, gateway):
+        move = "right"
+        if density == "rows":
+            await pilot.press("c")
+            move = "down"
+        await pilot.press("v", move, move)
+        assert len(screen.marks) == 0
+        await until(pilot, lambda: "range of 3" in line(screen, "grid-title"))
+        await pilot.press(key)
+        if key == "e":
+            await pilot.pause()
+            await pilot.press(*"note", "equals_sign", "1", "enter")
+        assert sorted(k.job_index for k in screen.marks) == [24, 25, 26]
+        await confirm(pilot)
+        await until(pilot, lambda: bool(gateway.deeds))
+        done, target = gateway.deeds[0][:2]
+        assert (done, [k.job_index for k in target.keys]) == (verb, [24, 25, 26])
+        await pilot.pause()
+        assert len(screen.marks) == (3 if verb == "edit" else 0), "what is edited stays marked"
 
 
 async def test_a_filter_shows_all_that_matches_and_escape_shows_the_batch_again() -> None:
