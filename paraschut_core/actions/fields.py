@@ -13,6 +13,7 @@ from ..db.history import undo as undo_action
 from ..db.jobs import OWN_FIELDS, SPAWN_FIELDS, read_info, read_rows, require_unchanged
 from ..db.submitting import change_fields
 from ..errors import DatabaseError, UsageError
+from ..executors.resources import read as read_resources
 from ..folders import job_folder, remove_whole, set_aside
 from ..identity import same_user
 from ..model import COLLECTED, COMPLETE, INIT, JobInfo, JobKey, Stamp
@@ -59,6 +60,9 @@ def parse_field(word: str) -> tuple[str, Any]:
         raise UsageError(f"{name} has entries: write for example {name}.NAME=VALUE, not {word!r}.")
     if name == "priority" and isinstance(found, float) and not math.isfinite(found):
         raise UsageError(f"A priority must be a finite number, not {value!r}.")
+    outer, _, inner = name.partition(".")
+    if outer == "resources":
+        read_resources({inner: found} if inner else found, bare=1)
     return name, found
 
 

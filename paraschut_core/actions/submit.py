@@ -13,6 +13,7 @@ from ..db.history import close_action
 from ..db.jobs import read_infos, read_keys_of_priority, read_rows, require_batch
 from ..db.spawns import read_spawns
 from ..errors import DatabaseError, ParaschutError, UsageError
+from ..executors.resources import read as read_resources
 from ..model import INIT, SPAWN, JobInfo, JobKey, Priority, Stamp
 from ..priority import batch_priority, submittable
 from ..spawns import resubmit as resubmit_spawns
@@ -228,7 +229,10 @@ def resubmit(
 
 
 def _require_takable(ws: Workspace, resources: Mapping[JobKey, Mapping[str, Any]]) -> None:
-    """Raise UsageError, before anything changes, if the executor cannot take these resources of a job."""
+    """Raise UsageError, before anything changes, if the executor cannot take these resources of a job, or
+    they are no sizes, times or numbers on any executor."""
+    for asked in {id(asked): asked for asked in resources.values()}.values():
+        read_resources(asked, bare=1)
     for info in read_infos(ws.reader, resources):
         key = JobKey(info["BatchID"], info["JobIndex"])
         new = {**info, "resources": {**(info.get("resources") or {}), **resources[key]}}

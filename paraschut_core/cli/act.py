@@ -48,6 +48,7 @@ def _do(
     as_json: bool = False,
     required: bool = False,
     question: Question | None = None,
+    agreed: Callable[[Workspace, Selection], bool] | None = None,
 ) -> int:
     """Chooses, asks if need be, acts and reports: the frame of all commands here.
 
@@ -55,6 +56,7 @@ def _do(
         act: it is given where the jobs stood when the user was asked.
         required: what would be asked at a terminal needs --yes where there is none.
         question: makes a question of its own from the selection; "" asks none.
+        agreed: asks about what looks like a slip; False: nothing is done.
     """
     from ..actions import Watcher
     from ..db.jobs import read_rows
@@ -66,13 +68,16 @@ def _do(
             output.line("no job is selected; nothing was done")
             return 0
         shown = {row.key: row.stamp for row in read_rows(ws.reader, chosen.keys)}
+        if agreed is not None and not agreed(ws, chosen.selection):
+            output.line("nothing was done")
+            return 1
         special = question(ws, chosen.selection) if question is not None and not yes else ""
-        agreed = (
+        may = (
             confirm(special, yes, required=required)
             if special
             else ask_for_many(chosen, verb, force=force, yes=yes, required=required)
         )
-        if not agreed:
+        if not may:
             output.line("nothing was done")
             return 1
         with output.Bar(verb) as progress:
@@ -150,6 +155,7 @@ def resubmit(
       paraschut resubmit 20250101120000 7 --resource mem=8gb
     """
     from ..actions import resubmit as act
+    from .near import agreed_resources
 
     raised = _pairs(resources, "--resource")
 
@@ -171,6 +177,7 @@ def resubmit(
         run,
         verb="resubmit",
         done="resubmitted",
+        agreed=lambda ws, _: not raised or agreed_resources(ws, raised, yes),
         force=force,
         required=True,
         yes=yes,
@@ -330,6 +337,7 @@ def set_(
       paraschut set 20250101120000 4 state=complete --force
     """
     from ..actions import GUARDED, PROTECTED, change
+    from .near import agreed_fields
 
     if force and unless:
         raise UsageError("--force leaves no job alone, --unless some: give one of them.")
@@ -355,6 +363,7 @@ def set_(
         act,
         verb="set",
         done="changed",
+        agreed=lambda ws, selection: agreed_fields(ws, selection.keys, fields, yes),
         force=force,
         required=force and any(name in fields for name in GUARDED),
         yes=yes,

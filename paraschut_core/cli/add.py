@@ -89,8 +89,10 @@ def add(
       paraschut add --range 1-9 "awk '{{print \\$1}}' {JobIndex}.txt"
     """
     from ..commands import Template, make_jobs
+    from ..executors.resources import read
     from ..prepare import add_jobs
     from ..submission import checked_vars
+    from .near import agreed_resources
 
     template = Template(command)
     own = _own_fields(ranges, list_file, jsonl_file)
@@ -104,7 +106,12 @@ def add(
             "directives": list(directives) or None,
         }
         common.update({field: value for field, value in given.items() if value is not None})
-        common["resources"] = {**(common.get("resources") or {}), **_pairs(resources, "--resource")}
+        asked = _pairs(resources, "--resource")
+        if asked and not agreed_resources(ws, asked):
+            output.line("nothing was added")
+            return 1
+        common["resources"] = {**(common.get("resources") or {}), **asked}
+        read(common["resources"], bare=1)  # before anything is added
         common["cwd"] = absolute(os.path.expanduser(cwd or here()))
         if not os.path.isdir(common["cwd"]):
             raise UsageError(f"--cwd {common['cwd']}: there is no such directory.")
