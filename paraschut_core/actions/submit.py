@@ -231,13 +231,13 @@ def resubmit(
 def _require_takable(ws: Workspace, resources: Mapping[JobKey, Mapping[str, Any]]) -> None:
     """Raise UsageError, before anything changes, if the executor cannot take these resources of a job, or
     they are no sizes, times or numbers on any executor."""
-    for asked in {id(asked): asked for asked in resources.values()}.values():
-        read_resources(asked, bare=1)
     for info in read_infos(ws.reader, resources):
         key = JobKey(info["BatchID"], info["JobIndex"])
         new = {**info, "resources": {**(info.get("resources") or {}), **resources[key]}}
         if "unreadable" not in info and (why := ws.executor.check(new)):
             raise UsageError(f"Job {key}: {why}; nothing was reset.")
+    for asked in {id(asked): asked for asked in resources.values()}.values():
+        read_resources(asked, bare=1)
 
 
 def _submit_reset(ws: Workspace, ready: list[JobKey], watcher: Watcher) -> tuple[list[Outcome], str]:
