@@ -112,7 +112,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
     yield _lock(database.path)
     if os.access(settings.database, os.W_OK):
         return
-    if settings.dashboard.read_only:
+    if _only_looks(settings):
         detail = "you may read it but not write to it, which is all that [dashboard] read_only needs"
         yield Finding(OK, "database", detail)
     else:
@@ -123,6 +123,14 @@ def _database(settings: Settings) -> Iterator[Finding]:
             f"{group_advice(settings.database)}. To look at the jobs of others is possible: set "
             "[dashboard] read_only = true",
         )
+
+
+def _only_looks(settings: Settings) -> bool:
+    """Whether this user may not write to the database, and need not."""
+    return settings.dashboard.read_only and not os.access(settings.database, os.W_OK)
+
+
+_LOOKS_ONLY = "not tried: you may only look at this project"
 
 
 def _integrity(database: Database) -> Finding:
@@ -289,6 +297,9 @@ def try_to_write(path: str) -> str:
 
 
 def _locks(settings: Settings) -> Iterator[Finding]:
+    if _only_looks(settings):
+        yield Finding(OK, "locks", _LOOKS_ONLY)
+        return
     folder = os.path.dirname(os.path.realpath(settings.database))  # where the file is, not a link to it
     try:
         with LockTest(folder) as test:
@@ -338,6 +349,9 @@ def _job_directory(settings: Settings) -> Iterator[Finding]:
     if not os.path.isdir(path):
         kind = "is not a directory" if os.path.lexists(path) else "does not exist; make it, or set job_dir"
         yield Finding(FAIL, "job directory", f"{path} {kind}")
+        return
+    if _only_looks(settings):
+        yield Finding(OK, "job directory", _LOOKS_ONLY)
         return
     if not os.access(path, os.W_OK | os.X_OK):
         yield Finding(FAIL, "job directory", f"no permission to write to {path}")
@@ -461,6 +475,9 @@ def _executor(settings: Settings) -> Iterator[Finding]:
     with Workspace(settings) as ws:
         executor = ws.executor
         name = executor.name
+        if not executor.isconnected() and _only_looks(settings):
+            yield Finding(OK, "executor", f"{name}: {_LOOKS_ONLY}")
+            return
         if not executor.isconnected():
             yield Finding(FAIL, "executor", f"{name}: its commands are not here, or this is no submit host")
             return
@@ -491,7 +508,7 @@ def _queues(ws: Workspace) -> Iterator[Finding]:
             f"{own.kind} does not name its cluster: jobs of two clusters cannot be told apart here",
         )
     states = sorted(ONLINE_STATES)
-    noted = ws.db.rows(
+    noted = ws.reader.rows(
         "SELECT executor, count(*) FROM job WHERE executor IS NOT NULL AND state IN (?, ?, ?)"
         " GROUP BY executor ORDER BY executor",
         states,
