@@ -144,6 +144,12 @@ class ClusterExecutor(JobExecutor):
         """Options that ask for these resources. Raises UsageError for what this scheduler cannot do."""
         raise NotImplementedError
 
+    def head_of(self, path: str) -> tuple[str, ...]:
+        """The words of the directives in a job's own script. Raises UsageError."""
+        from .asked import directives_in
+
+        return directives_in(path, self.directive)
+
     def leaves_out(self, option: Option) -> bool:
         """Whether an option of a job's own script is Paraschut's to give."""
         return bool(option.names) and option.names[0] in self.left_in_scripts
@@ -362,12 +368,12 @@ class ClusterExecutor(JobExecutor):
 
     def _asked(self, info: JobInfo) -> Asked:
         """What a job asks for, the directives in its own script among it. Raises UsageError."""
-        from .asked import asked_of, directives_in, own_script
+        from .asked import asked_of, own_script
 
         head: tuple[str, ...] = ()
         if self.directive:
             path = own_script(str(info.get("script") or ""), str(info.get("cwd") or self._job_dir()))
-            head = directives_in(path, self.directive) if path else ()
+            head = self.head_of(path) if path else ()
         return asked_of(info, self.settings, self.queue, self.resources, head)
 
     def _options(self, asked: Asked) -> list[str]:

@@ -247,6 +247,20 @@ class SlurmJobExecutor(ClusterExecutor):
             options.append(f"--{option}={value}" if value else f"--{option}")
         return options
 
+    def head_of(self, path: str) -> tuple[str, ...]:
+        # Those for PBS and LSF, too: sbatch reads them by itself, unless it is told not to.
+        from .asked import directives_in
+        from .slurm_pbs import from_pbs, without
+
+        own = super().head_of(path)
+        pbs, lsf = directives_in(path, "#PBS"), directives_in(path, "#BSUB")
+        if not (pbs or lsf) or "--ignore-pbs" in (*own, *self.settings.submit.directives):
+            return own
+        words, left = from_pbs(pbs)
+        if left or lsf:
+            self._tell((*left, *(("#BSUB " + " ".join(lsf),) if lsf else ())))
+        return (*without(words, own, self.grammar), *own)
+
     def submit_command(self, submission: Submission) -> list[str]:
         # In a file's name Slurm replaces %x by something of the job.
         log = submission.log.replace("%", "%%").replace(TASK, "%a")

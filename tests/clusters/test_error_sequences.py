@@ -282,7 +282,6 @@ def test_the_limit_on_arrays_is_asked_once_a_day(
     tmp_path: Path, slurm: SlurmJobExecutor, commands: Commands
 ) -> None:
     commands.play("scontrol", Says(out="MaxArraySize            = 501\n"))
-    (tmp_path / "jobs").mkdir()
     assert slurm.chunk_limit() == 500
     assert SlurmJobExecutor(settings=settings(tmp_path)).chunk_limit() == 500
     assert commands.calls("scontrol") == 1

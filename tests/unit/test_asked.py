@@ -366,3 +366,55 @@ def test_names_and_logs_of_a_script_are_left_out_and_told_once(
 def test_lists_are_parsed_and_never_lost(kind: type[ClusterExecutor], text: str) -> None:
     found = parse(["-l", text, "stray", "-x"], kind.grammar)
     assert [word for option in found for word in option.words] == ["-l", text, "stray", "-x"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "asked"),
+    [
+        (["#PBS -q long@server -A lab -V"], ["--partition=long", "--account=lab"]),
+        (["#PBS -l walltime=01:30:00,mem=2gb"], ["--time=0-01:30:00", "--mem=2048M"]),
+        (["#PBS -l pmem=500mb", "#PBS -lngpus=2"], ["--mem-per-cpu=500M", "--gres=gpu:2"]),
+        (["#PBS -l nodes=2:ppn=4"], ["--nodes=2", "--ntasks=8", "--cpus-per-task=1"]),
+        (
+            ["#PBS -l select=2:ncpus=8:mpiprocs=4:mem=1gb"],
+            ["--nodes=2", "--ntasks=8", "--cpus-per-task=2", "--mem=1024M"],
+        ),
+        (["#PBS -l ncpus=8"], ["--cpus-per-task=8"]),
+        (["#PBS -m ae -M a@b.c -r n"], ["--mail-type=FAIL,END", "--mail-user=a@b.c", "--no-requeue"]),
+        (
+            ["#PBS -W depend=afterok:12 -v A=1,B -h"],
+            ["--dependency=afterok:12", "--export=ALL,A=1,B", "--hold"],
+        ),
+        (["#PBS -l mem=2gb -q long", "#SBATCH --mem-per-cpu=1G"], ["--partition=long", "--mem-per-cpu=1G"]),
+        (["#PBS -q long", "#SBATCH --ignore-pbs"], ["--ignore-pbs"]),
+    ],
+)
+def test_lines_for_pbs_in_a_script_for_slurm_are_read_as_sbatch_reads_them(
+    tmp_path: Path, lines: list[str], asked: list[str]
+) -> None:
+    assert options(SlurmJobExecutor, {"script": script(tmp_path, *lines)}) == asked
+
+
+def test_lines_for_pbs_win_over_defaults_and_not_over_the_job_and_can_be_ignored(tmp_path: Path) -> None:
+    path = script(tmp_path, "#PBS -l mem=2gb,walltime=60 -q long")
+    settings = Settings(resources={"mem": "1gb", "walltime": 30}, queue="main")
+    found = options(SlurmJobExecutor, {"script": path, "resources": {"walltime": 90}}, settings)
+    assert sorted(found) == ["--mem=2048M", "--partition=long", "--time=0-00:01:30"]
+    ignoring = Settings(submit=SubmitSettings(directives=["--ignore-pbs"]))
+    assert options(SlurmJobExecutor, {"script": path}, ignoring) == ["--ignore-pbs"]
+
+
+def test_what_slurm_has_no_word_for_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    executor = SlurmJobExecutor(settings=Settings(job_dir=str(tmp_path)))
+    path = script(tmp_path, "#PBS -N me -j oe -l cput=60,nodes=n1+n2 -A lab", "#BSUB -n 4", "#BSUB -W 60")
+    for _ in range(3):
+        assert executor._options(executor._asked({"script": path})) == ["--account=lab"]
+    (record,) = caplog.records
+    left = "#PBS -N me, #PBS -j oe, #PBS -l cput=60, #PBS -l nodes=n1+n2, #BSUB -n 4 -W 60"
+    assert left in record.getMessage()
+
+
+@pytest.mark.parametrize("line", ["#PBS -J 1-5", "#PBS -t 1-5", "#PBS -l walltime=soon", "#PBS -l mem=much"])
+def test_a_line_for_pbs_that_makes_an_array_or_no_sense_is_refused(tmp_path: Path, line: str) -> None:
+    executor = SlurmJobExecutor(settings=Settings(job_dir=str(tmp_path)))
+    assert "#PBS -" in executor.check({"script": script(tmp_path, line)})
