@@ -92,20 +92,33 @@ psu_pass() { # signal: passed on unless the job has got it, too
   kill -s "$1" "$psu_pid"
 }
 psu_watch
+exec 8<> <(:)
 (
-  trap : INT QUIT
-  trap - INT QUIT TERM HUP USR1 USR2 XCPU
-  exec 2>&3 3>&- 9>&-
-  psu_shared
-  psu_run
-) </dev/null &
-psu_pid=$!
-while :; do
-  psu_caught=
-  wait "$psu_pid"
+  exec 9>&-
+  trap : TERM INT QUIT HUP USR1 USR2 XCPU
+  (
+    trap : INT QUIT
+    trap - INT QUIT TERM HUP USR1 USR2 XCPU
+    echo "process $BASHPID" >&8
+    exec 2>&3 3>&- 8>&-
+    psu_shared
+    psu_run
+  ) </dev/null
   psu_status=$?
-  [ -n "$psu_caught" ] || break
+  echo "status $psu_status" >&8
+  exit "$psu_status"
+) &
+psu_child=$!
+read -r psu_word psu_number <&8
+[ "$psu_word" != process ] || psu_pid=$psu_number
+while [ -n "$psu_pid" ]; do
+  psu_caught=
+  wait "$psu_child"
+  [ -n "$psu_caught" ] && kill -0 "$psu_child" || break
 done
 psu_pid=
-exec 2>&3 3>&- 9>&-
+psu_status=137 # if the shell in between was killed
+[ "$psu_word" = status ] || read -r -t 2 psu_word psu_number <&8
+[ "$psu_word" != status ] || psu_status=$psu_number
+exec 2>&3 3>&- 8>&- 9>&-
 psu_end "$psu_status" ""

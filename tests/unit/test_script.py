@@ -6,6 +6,8 @@ import os
 import signal
 import stat
 import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -181,6 +183,43 @@ def test_a_warning_before_the_kill_reaches_the_command_and_is_noted(tmp_path: Pa
     assert process.wait(60) == 9
     assert read(job.stdout) == "ready\nwarned\n"
     assert record_of(tmp_path, "7")[2:4] == (9, name)
+
+
+@pytest.mark.parametrize(("name", "last"), [("TERM", 143), ("USR1", 138), ("XCPU", 9), ("TERM", 0)])
+def test_a_job_that_ends_in_the_moment_of_a_signal_ends_its_script_with_its_status(
+    tmp_path: Path, name: str, last: int
+) -> None:
+    """The script gets no CPU between the signal and the job's end: it learns of both at once."""
+    trap = f"trap 'exit {last}' {name}; " if last < 128 else ""
+    job = spec(tmp_path, f"{trap}echo ready; while :; do sleep 0.05; done")
+    path = submitted(tmp_path, [job])
+    process = subprocess.Popen([path], env={**os.environ, "ID": "7"}, start_new_session=True)
+    wait_until(lambda: read(job.stdout) == "ready\n", "the job is ready")
+    cpu = min(os.sched_getaffinity(0))
+    busy = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            f"import os; os.sched_setaffinity(0, {{{cpu}}}); print('busy', flush=True)\nwhile 1: 0",
+        ],
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert busy.stdout is not None
+        assert busy.stdout.readline() == b"busy\n"
+        os.sched_setaffinity(process.pid, {cpu})
+        os.sched_setscheduler(process.pid, os.SCHED_IDLE, os.sched_param(0))
+        os.killpg(process.pid, getattr(signal, f"SIG{name}"))
+        time.sleep(0.15)
+    finally:
+        busy.kill()
+        busy.communicate()
+    try:
+        assert process.wait(20) == last
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert record_of(tmp_path, "7")[2:4] == (last, name)
 
 
 def test_what_the_scheduler_wrote_reaches_the_jobs_stderr(tmp_path: Path) -> None:
@@ -362,7 +401,7 @@ def test_the_text_of_a_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """What a scheduler is given, in whole: a change of it should be seen."""
     job = spec("/logs", "run it", token="abc-1", environment={"A": "it's"}, cwd="/work")
     monkeypatch.setattr(script, "shell", lambda: "/bin/bash")
-    monkeypatch.setattr(script, "_umask", lambda: 0o022)
+    monkeypatch.setattr(script, "current_umask", lambda: 0o022)
     text, tasks = script.render([job], DIALECT, "/folder", ["module load x"])
     assert tasks == ""
     assert text == read(Path(__file__).with_name("script_pinned.sh"))
