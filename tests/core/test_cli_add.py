@@ -191,6 +191,17 @@ def test_a_list_makes_a_job_of_each_line(cli: CommandLine) -> None:
     assert _commands(cli, "--list", "-", "echo {item}", stdin=b"one\r\ntwo words\nthree's") == expected
 
 
+@pytest.mark.parametrize("source", ["file", "stdin"])
+def test_a_byte_order_mark_is_no_part_of_the_first_job(cli: CommandLine, source: str) -> None:
+    mark = b"\xef\xbb\xbf"
+    lists = {"--list": mark + b"one\r\ntwo\r\n", "--jsonl": mark + b'{"item": "one"}\n{"item": "two"}\n'}
+    for option, data in lists.items():
+        (cli.folder / "items").write_bytes(data)
+        where = "items" if source == "file" else "-"
+        found = _commands(cli, option, where, "echo {item}", stdin=data if source == "stdin" else b"")
+        assert found == ["echo one", "echo two"]
+
+
 def test_a_file_name_that_is_not_utf8_reaches_the_command(cli: CommandLine) -> None:
     name = b"caf\xe9"
     batch = cli("add", "--json", "--list", "-", "touch {item}", stdin=name + b"\n").json["BatchID"]

@@ -69,7 +69,7 @@ def test_a_job_finds_its_variables_its_id_its_directory_and_its_logs(
     run(executor)
     found = environment_in(tmp_path / "work/env")
     assert {name: found.get(name) for name in NASTY} == NASTY
-    assert found["PARASCHUT_JOB_ID"] == outcome.id
+    assert found["PARASCHUT_JOB_ID"] == found["PBS_JOBID"] == outcome.id
     assert read(job.stdout) == f"{tmp_path}/work\n"
     assert read(job.stderr) == "oops\n"
 

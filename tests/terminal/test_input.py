@@ -198,6 +198,54 @@ def test_random_input_answers_no_question_and_changes_no_job(
     assert "2 batches" in terminal.text or ("human/map" in terminal.text and "mouse/map" in terminal.text)
 
 
+YES = (b"y", b"Y", b"\r", b"\n", b"y\r", b"\ry", b"yy")
+
+
+def unwanted(chance: random.Random) -> bytes:
+    """What no question understands, with a `y` or Enter in it and behind it, as one packet."""
+    yes = chance.choice(YES)
+    first = chance.choice(
+        [
+            lambda: b"\x1b" + bytes([chance.choice(b"kxD!0\x7f")]),
+            lambda: b"\x1b[%dz" % chance.randrange(40, 99),
+            lambda: b"\x1b[%d;%du" % (chance.choice([121, 13, 89]), chance.randrange(3, 9)),
+            lambda: b"\x1b[" + bytes([chance.choice(b"ABCDHF")]),
+            lambda: bytes([chance.choice(b"kmnxD#/0")]),
+            lambda: "é€日😀"[chance.randrange(4)].encode(),
+            lambda: bytes([chance.randrange(0x80, 0x100)]),
+            lambda: b"\x1b[200~" + yes + random_input(chance).replace(b"\x1b", b"") + yes + b"\x1b[201~",
+            lambda: b"\x1b" + chance.choice([b"[A", b"OA", b"[5~"]) + yes,
+            lambda: b"n",
+        ]
+    )()
+    middle = random_input(chance).replace(b"\x11", b"").replace(b"\x1a", b"").replace(b"q", b"")
+    return first + yes + (middle + yes if chance.random() < 0.5 else b"")
+
+
+def test_no_random_input_with_a_yes_behind_it_confirms(terminal: Terminal) -> None:
+    """What is not understood closes a question with no, and what comes with it is not taken for an answer."""
+    chance = random.Random(4)
+    tried = []
+    opened = 0
+    for _ in range(max(ROUNDS // 5, 1)):
+        send(terminal, b"D")
+        terminal.read(0.05)
+        opened += not closed(terminal.text)
+        tried.append(unwanted(chance))
+        send(terminal, tried[-1])
+        terminal.read(0.05)
+        assert terminal.process.isalive(), (tried[-2:], terminal.text)
+        send(terminal, b"\x1b", 0.12, b"\x1b", 0.12)
+        terminal.read(0.03)
+    for _ in range(8):
+        send(terminal, b"\x1b")
+        terminal.settle(0.3)
+    terminal.wait(lambda text: "BATCHES" in text and closed(text), "the main screen")
+    assert opened > len(tried) // 3, "questions were open"
+    assert "human/map" in terminal.text, tried
+    assert "mouse/map" in terminal.text, tried
+
+
 def test_an_error_of_its_own_ends_with_1_and_one_line_and_the_traceback_is_in_the_debug_log(
     project: Path, tmp_path: Path
 ) -> None:
