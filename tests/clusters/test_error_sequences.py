@@ -279,8 +279,9 @@ def test_pbs_that_hangs_is_not_asked_for_each_job_anew(tmp_path: Path, commands:
 
 
 def test_the_limit_on_arrays_is_asked_once_a_day(
-    tmp_path: Path, slurm: SlurmJobExecutor, commands: Commands
+    tmp_path: Path, slurm: SlurmJobExecutor, commands: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("SLURM_CLUSTERS", "amber")  # else the cluster's name is asked for, too
     commands.play("scontrol", Says(out="MaxArraySize            = 501\n"))
     assert slurm.chunk_limit() == 500
     assert SlurmJobExecutor(settings=settings(tmp_path)).chunk_limit() == 500
@@ -288,8 +289,9 @@ def test_the_limit_on_arrays_is_asked_once_a_day(
 
 
 def test_a_cluster_that_does_not_answer_has_the_usual_limit(
-    slurm: SlurmJobExecutor, commands: Commands
+    slurm: SlurmJobExecutor, commands: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("SLURM_CLUSTERS", "amber")
     commands.play("scontrol", Says(err="down\n", status=1), Says(out="MaxArraySize            = 11\n"))
     assert slurm.chunk_limit() == 1000
     assert slurm.chunk_limit() == 10
