@@ -20,6 +20,7 @@ from .db.connection import SCHEMA_VERSION, Database, group_advice, mount_of, on_
 from .db.holders import described, holders
 from .db.kept import REFUSED, folder_of
 from .db.odd import find_odd
+from .db.orphans import orphan_words, read_orphans
 from .errors import LibraryError, ParaschutError, UntrustedError
 from .executors.cluster import ClusterExecutor
 from .executors.local import LocalJobExecutor
@@ -108,6 +109,8 @@ def _database(settings: Settings) -> Iterator[Finding]:
             return  # of a damaged file nothing else that one reads is worth anything
         yield _contents(database)
         yield from _odd_rows(database)
+        if words := orphan_words(read_orphans(database)):
+            yield Finding(WARN, "removed batches", clean_line(words, 400))
         yield _journal(database, settings)
     yield _lock(database.path)
     if os.access(settings.database, os.W_OK):

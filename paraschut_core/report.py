@@ -11,6 +11,7 @@ from . import polling
 from .db.connection import Database
 from .db.filters import matching_keys
 from .db.jobs import read_all_infos, read_info, read_online_rows
+from .db.orphans import orphan_words, read_orphans
 from .db.spawns import read_spawns, spawn_fields
 from .errors import DatabaseError, UsageError
 from .logs import ABSENT, LogError, colours_only, look_at, plain, print_lines
@@ -49,6 +50,7 @@ class Queue(NamedTuple):
     notice: str = ""
     stood: Mapping[JobKey, Stamp] = {}
     refused: Mapping[int, str] = {}
+    orphans: str = ""
 
     def missing(self) -> dict[int, list[JobInfo]]:
         """The missing jobs by batch."""
@@ -134,6 +136,7 @@ def read_queue(ws: Workspace, condition: str = "", *, force_poll: bool = False) 
         polling.notice(ws),
         stood,
         _held_up(refused_batches(ws.reader), jobs),
+        orphan_words(read_orphans(ws.reader)),
     )
 
 
@@ -186,6 +189,8 @@ def lines_of(queue: Queue, display: Collection[str] | None = None) -> Iterator[s
         for key, missing in reasons.items():
             yield f"  {key}: {clean_line(missing.reason)}"
     yield from elsewhere_lines(queue)
+    if queue.orphans:
+        yield f"\n{clean_line(queue.orphans, 400)}"
     if queue.notice:
         yield f"\n{clean_line(queue.notice, 400)}"
     if not queue.connected:

@@ -10,6 +10,8 @@ from ..db.changes import read_batches
 from ..db.connection import Transaction
 from ..db.history import add_action
 from ..db.jobs import batch_signature, delete_batch, require_batch
+from ..db.orphans import Orphan, keep_orphans
+from ..db.spawns import read_spawns
 from ..db.submitting import stamp_in, stamps_in
 from ..errors import ParaschutError, SchedulerError
 from ..folders import (
@@ -22,7 +24,7 @@ from ..folders import (
     set_aside,
     temp_files,
 )
-from ..model import ONLINE_STATES, JobKey
+from ..model import ONLINE_STATES, SPAWN, JobKey
 from ..text import spans
 from ..workspace import Workspace
 from .common import IN_QUEUE, Hold, Kind, Outcome, Report, Selection, by_message, note
@@ -99,12 +101,14 @@ def _remove_one(
         return Outcome(key, Kind.SKIPPED, why)
     found = protect_batches(ws, [batch_id])[batch_id]
     remarks: list[str] = []
+    orphans: list[Orphan] = []
     if found.held and not force:
         return Outcome(key, Kind.FAILED, _why_held(found))
     if found.held:
-        why, remarks = _end_all(ws, found)
+        why, remarks, going_on = _end_all(ws, found)
         if why:
             return Outcome(key, Kind.FAILED, why)
+        orphans = _orphans(ws, found, going_on)
         now = batch_signature(ws.reader, batch_id)
     folder, remark = batch_folder(ws, batch_id)
     aside = ""
@@ -114,6 +118,7 @@ def _remove_one(
             if why := _differs(batch_signature(tx, batch_id), now, states, False):
                 return Outcome(key, Kind.SKIPPED, why)
             jobs = delete_batch(tx, batch_id)
+            keep_orphans(tx, orphans)
             add_action(tx, "remove", jobs, command, can_undo=False)
             aside = set_aside(folder) if folder else ""
     except ParaschutError:
@@ -148,22 +153,38 @@ def _why_held(found: Protection) -> str:
     return f"nobody can tell here whether its jobs run: {first.words}"
 
 
-def _end_all(ws: Workspace, found: Protection) -> tuple[str, list[str]]:
-    """Deletes a batch's jobs from the queue: why that failed, else remarks on what was done."""
+def _orphans(ws: Workspace, found: Protection, keys: Iterable[JobKey]) -> list[Orphan]:
+    """The submissions of jobs that may go on when their batch is removed."""
+    rows = [found.rows[key] for key in keys if key in found.rows]
+    of_jobs = [
+        Orphan(row.key, row.token or "", row.submit_id or row.cluster_id or "", row.executor) for row in rows
+    ]
+    of_spawns = [
+        Orphan(row.key, spawn.token or "", spawn.submit_id or spawn.cluster_id or "", spawn.executor)
+        for row in rows
+        if row.state == SPAWN
+        for spawn in read_spawns(ws.reader, row.key)
+    ]
+    return [one for one in (*of_jobs, *of_spawns) if one.token or one.id]
+
+
+def _end_all(ws: Workspace, found: Protection) -> tuple[str, list[str], list[JobKey]]:
+    """Deletes a batch's jobs from the queue: why that failed, else remarks on what was done, and the jobs
+    that may go on."""
     unseen = [key for key, held in found.held.items() if held.code in (Hold.ELSEWHERE, Hold.SILENT)]
     try:
         report = qdel(ws, Selection(keys=tuple(found.held)))
     except SchedulerError as error:
         if not unseen:
-            return str(error), []
-        return "", [_go_on(found, list(found.held))]
+            return str(error), [], []
+        return "", [_go_on(found, list(found.held))], list(found.held)
     counts = report.effects()
     remarks = [", ".join(f"{n} {effect.value}" for effect, n in counts.items())] if counts else []
     failed = [o for o in report.failed if o.key not in unseen and found.held[o.key].code is not Hold.BY_HAND]
     if failed:
-        return f"job {failed[0].key.job_index} cannot be deleted from the queue: {failed[0].message}", []
+        return f"job {failed[0].key.job_index} cannot be deleted from the queue: {failed[0].message}", [], []
     left = [o.key for o in report.failed]
-    return "", [*remarks, *([_go_on(found, left)] if left else [])]
+    return "", [*remarks, *([_go_on(found, left)] if left else [])], left
 
 
 def _go_on(found: Protection, keys: Sequence[JobKey]) -> str:
@@ -172,7 +193,7 @@ def _go_on(found: Protection, keys: Sequence[JobKey]) -> str:
     where = sorted({found.rows[key].executor or "a queue" for key in keys})
     named = f", ids {', '.join(ids[:20])}{' and more' if len(ids) > 20 else ''}" if ids else ""
     jobs = spans([key.job_index for key in keys])
-    return f"jobs {jobs} may go on in {' and '.join(where)}{named}: end them there"
+    return f"jobs {jobs} may go on in {' and '.join(where)}{named}: end them there (paraschut qdel --orphans)"
 
 
 def remove_batches_by_state(ws: Workspace, states: Iterable[str]) -> Report:

@@ -187,11 +187,18 @@ def resubmit(
 
 @click.command()
 @select_options
+@click.option("--orphans", is_flag=True, help="What goes on of batches removed by force.")
 @yes_option
 @json_option
 @pass_project
 def qdel(
-    project: Project, targets: tuple[str, ...], condition: str, missing: bool, yes: bool, as_json: bool
+    project: Project,
+    targets: tuple[str, ...],
+    condition: str,
+    missing: bool,
+    orphans: bool,
+    yes: bool,
+    as_json: bool,
 ) -> int:
     """Delete jobs from the scheduler's queue; they go back to init.
 
@@ -205,6 +212,10 @@ def qdel(
     """
     from ..actions import qdel as act
 
+    if orphans:
+        if targets or condition or missing:
+            raise UsageError("--orphans is for removed batches: leave out BATCH, --filter and --missing.")
+        return _end_orphans(project, as_json)
     return _do(
         project,
         (targets, condition, missing),
@@ -217,6 +228,26 @@ def qdel(
         as_json=as_json,
         question=_what_runs,
     )
+
+
+def _end_orphans(project: Project, as_json: bool) -> int:
+    from ..actions.orphans import end_orphans
+
+    with project.open() as ws:
+        ended = end_orphans(ws)
+    if as_json:
+        output.dump(
+            {
+                "deleted": [[*one.key, one.id] for one in ended.killed],
+                "over": [[*one.key, one.id] for one in ended.over],
+                "left": [[*one.key, one.id, why] for one, why in ended.left],
+            }
+        )
+        return 1 if ended.left else 0
+    for one, why in ended.left:
+        output.line(f"not deleted: {one.key} {one.id}: {why}")
+    output.line(f"{len(ended.killed):,} deleted from the queue, {len(ended.over):,} were over")
+    return 1 if ended.left else 0
 
 
 def _what_runs(ws: Workspace, selection: Selection) -> str:

@@ -100,6 +100,7 @@ def as_dict(queue: Queue, display: Collection[str] | None = None) -> dict[str, A
             "error": queue.error,
             "failing_since": queue.failing_since,
             "notice": queue.notice,
+            "orphans": queue.orphans,
         },
         "elsewhere": {str(key): where for key, where in queue.elsewhere().items()},
         "refused": {str(batch_id): words for batch_id, words in queue.refused.items()},
@@ -155,6 +156,8 @@ def _show_end(queue: Queue) -> None:
                 output.line(info["unreadable"])
     for text in elsewhere_lines(queue):
         output.line(text.strip())
+    if queue.orphans:
+        output.problem(queue.orphans)
     if queue.notice:
         output.line(queue.notice)
     if not queue.connected:

@@ -105,3 +105,14 @@ CREATE TABLE IF NOT EXISTS refused_batch (
 CREATE TRIGGER IF NOT EXISTS batch_refused_no_more AFTER DELETE ON batch BEGIN
   DELETE FROM refused_batch WHERE BatchID = OLD.BatchID;
 END;
+
+-- addition orphan: submissions that may go on although their batch was removed by force.
+CREATE TABLE IF NOT EXISTS orphan (
+  BatchID   INTEGER NOT NULL,
+  JobIndex  INTEGER NOT NULL,
+  token     TEXT NOT NULL,         -- '' where none is known
+  submit_id TEXT NOT NULL,         -- ''
+  executor  TEXT,                  -- the identity of the queue that it went to
+  at        REAL NOT NULL,         -- when the batch was removed (epoch seconds)
+  PRIMARY KEY (BatchID, JobIndex, token, submit_id)
+) WITHOUT ROWID;
