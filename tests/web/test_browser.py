@@ -25,7 +25,7 @@ def test_a_browser_shows_the_demos_batches_and_takes_keys(serve: Serve, browser:
     browser.open(served.address)
     browser.shows("python/identifiers", "python/imports", "python/lines")
     browser.type("?")
-    browser.shows("KEYS", "resubmit")
+    browser.shows("KEYS", "mark all missing")
     browser.type("\ue00c")  # Escape
     wait_until(lambda: "KEYS" not in browser.screen(), "the help is closed")
 
