@@ -29,7 +29,7 @@ def chain(place: Place) -> int:
     return batch
 
 
-@pytest.mark.parametrize("cluster", OWN, indirect=True)
+@pytest.mark.parametrize("cluster", [OWN[0], OWN[2]], indirect=True)
 def test_a_job_of_v06_submits_the_next_and_the_command_waits_for_all(place: Place) -> None:
     batch = chain(place)
     place("submit")
