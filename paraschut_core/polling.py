@@ -143,8 +143,12 @@ def notice(ws: Workspace) -> str:
         return ""
 
 
+def known(ws: Workspace) -> PollRecord:
+    """The newest record that there is of the scheduler; it is not asked."""
+    return _known(ws, scheduler_key(ws))
+
+
 def _known(ws: Workspace, key: str) -> PollRecord:
-    """The newest record that there is."""
     kept = read_poll(ws.reader, key)
     own = _unkept.get((ws.db.path, key))
     return own if own is not None and own.tried_at > kept.tried_at else kept

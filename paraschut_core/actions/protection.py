@@ -42,12 +42,14 @@ class Held(NamedTuple):
 class Protection(NamedTuple):
     """What is known of some jobs before an act: `held` are not to be touched unless that is forced.
 
-    `stamps` tell where each of them stood, which is asked again when the act is done.
+    `stamps` tell where each of them stood, which is asked again when the act is done. `record` is the queue
+    as it was looked at.
     """
 
     held: Mapping[JobKey, Held]
     stamps: Mapping[JobKey, Stamp]
     rows: Mapping[JobKey, JobRow]
+    record: PollRecord
 
 
 def protect(
@@ -74,12 +76,12 @@ def protect(
     ):
         rows = {row.key: row for row in read_rows(ws.reader, wanted)}
     suspects = [row for row in rows.values() if _may_be_queued(row)]
-    if suspects:
-        held.update(_held(ws, suspects))
+    record = _look(ws, suspects) if suspects else polling.known(ws)
+    held.update(_held(ws, suspects, record))
     for key, seen in (shown or {}).items():
         if key in rows and (why := changed_since(seen, rows[key].stamp, strictly=strictly)):
             held[key] = Held(Hold.CHANGED, why)
-    return Protection(held, {key: row.stamp for key, row in rows.items()}, rows)
+    return Protection(held, {key: row.stamp for key, row in rows.items()}, rows, record)
 
 
 def protect_batches(ws: Workspace, batch_ids: Iterable[int]) -> dict[int, Protection]:
@@ -105,6 +107,7 @@ def _of_batch(found: Protection, batch_id: int) -> Protection:
         {key: held for key, held in found.held.items() if key.batch_id == batch_id},
         {key: stamp for key, stamp in found.stamps.items() if key.batch_id == batch_id},
         {key: row for key, row in found.rows.items() if key.batch_id == batch_id},
+        found.record,
     )
 
 
@@ -115,11 +118,16 @@ def _may_be_queued(row: JobRow) -> bool:
     )
 
 
-def _held(ws: Workspace, suspects: Sequence[JobRow]) -> dict[JobKey, Held]:
-    record = polling.ask(ws)
+def _look(ws: Workspace, suspects: Sequence[JobRow]) -> PollRecord:
+    """What the queue shows: now, unless the last poll missed all of them already."""
+    absent = polling.known(ws).absent
     here = [row for row in suspects if polling.is_here(ws, row)]
-    if any(i not in record.absent for row in here for i in polling.keys_of(ws, row)):
-        record = polling.ask(ws, force=True)
+    return polling.ask(ws, force=any(i not in absent for row in here for i in polling.keys_of(ws, row)))
+
+
+def _held(ws: Workspace, suspects: Sequence[JobRow], record: PollRecord) -> dict[JobKey, Held]:
+    if not suspects:
+        return {}
     observed = look(ws, record)
     silence = _silence(ws, record)
     held = {}

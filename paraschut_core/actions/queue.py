@@ -41,7 +41,7 @@ def qdel(
     ids: dict[str, JobInfo] = {}
     keys = selection.resolve(ws)
     protection = protect(ws, keys, shown, strictly=False)
-    record = polling.ask(ws)
+    record = protection.record
     for info in read_infos(ws.reader, keys):
         key = JobKey(info["BatchID"], info["JobIndex"])
         row, held = protection.rows.get(key), protection.held.get(key)
