@@ -54,7 +54,13 @@ exec 9<>"$order"
 mkdir -p "$own" && echo half >"$own/scratch"
 echo "$PARASCHUT_BATCH_ID $PARASCHUT_JOB_INDEX $PARASCHUT_TOKEN ${SLURM_RESTART_COUNT:-0}" >>starts
 trap 'exit 0' TERM
-until read -t 0.02 -u 9 status; do :; done
+status=
+while :; do
+  read -t 0.02 -u 9 part # a time-out may cut the line: what was read of it counts
+  got=$?
+  status=$status$part
+  [ $got = 0 ] && break
+done
 if [ ! -e "$own/scratch" ]; then
   echo "$PARASCHUT_BATCH_ID $PARASCHUT_JOB_INDEX" >>robbed
   exit 9
