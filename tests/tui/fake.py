@@ -351,6 +351,7 @@ class FakeGateway(Gateway):
             raises=propose(infos, reasons),
             queued=sum(k in snapshot.live for k in keys),
             live_batches=len({k.batch_id for k in keys if k in snapshot.live}),
+            held=sum(k in snapshot.live for k in keys),
         )
 
     async def act(self, verb: str, target: Target, *, force: bool = False, value: str = "") -> Verdict:

@@ -384,7 +384,7 @@ def test_a_text_is_fitted_to_exactly_the_width(words: str, width: int, tail: boo
 
 def test_a_resubmit_says_which_jobs_start_anew_and_which_only_get_their_lost_spawns() -> None:
     resubmit = ACTS["resubmit"]
-    all_in_part = Preview(2, {"spawn": 2}, live=2, lost_spawns=3, halves=2)
+    all_in_part = Preview(2, {"spawn": 2}, live=2, held=2, lost_spawns=3, halves=2)
     assert explanation(resubmit, all_in_part, force=False) == [
         "Their 3 lost spawns are submitted again; the others go on."
     ]
