@@ -16,8 +16,12 @@ from tests.helpers import Project, Scheduler
 
 __all__ = ["earlier", "old"]  # fixtures
 
-# A shell starts what it runs in the background deaf to Ctrl-C, and so would be all that tests start.
+# A shell starts what it runs in the background deaf to Ctrl-C, nohup deaf to a hang-up: all that tests start
+# would be, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+for _ignored in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+    if signal.getsignal(_ignored) == signal.SIG_IGN:
+        signal.signal(_ignored, signal.SIG_DFL)
 
 # The machines that run these are slow and shared: how long an example takes says nothing about the code.
 settings.register_profile("paraschut", deadline=None)

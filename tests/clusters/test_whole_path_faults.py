@@ -33,7 +33,7 @@ on_own_clusters = pytest.mark.parametrize("cluster", OWN, indirect=True)
 CANCELLED = {
     "local": "deleted",
     "slurm": "cancelled",
-    "torque": "killed by signal 15 (SIGTERM) after SIGTERM from the scheduler",
+    "torque": "killed by signal 15 (SIGTERM)",
     "sge": "killed by signal 9 (SIGKILL)",
     "pbs": ("cancelled by ", "killed by signal 15 (SIGTERM)"),
 }

@@ -111,6 +111,7 @@ def test_queue_as_json_has_the_documented_form(cli: CommandLine) -> None:
         "error": "",
         "failing_since": None,
         "notice": "",
+        "orphans": "",
     }
     reason = report["reasons"][f"{batch}/1"]
     assert {"reason": "exit status 1", "exit_status": 1, "signal": None}.items() <= reason.items()

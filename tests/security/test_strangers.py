@@ -234,7 +234,7 @@ def test_no_file_of_a_queue_is_reached_through_a_link(machine: Machine, name: st
         machine.submit("true")
         machine.executor.poll()
     assert precious.read_text() == ""
-    shutil.rmtree(machine.folder / ".paraschut")
+    shutil.rmtree(machine.folder / ".paraschut", ignore_errors=True)  # its runner may be leaving just now
 
 
 @pytest.fixture

@@ -209,8 +209,6 @@ async def test_marks_by_key() -> None:
     [
         ("r", "reset"),
         ("s", "resubmit"),
-        ("d", "qdel"),
-        ("x", "submit_these"),
         ("C", "collect"),
         ("e", "edit"),
     ],
