@@ -209,7 +209,7 @@ def unwanted(chance: random.Random) -> bytes:
             lambda: b"\x1b" + bytes([chance.choice(b"xD!0\x7f")]),
             lambda: b"\x1b[%dz" % chance.randrange(40, 99),
             lambda: b"\x1b[%d;%du" % (chance.choice([121, 13, 89]), chance.randrange(3, 9)),
-            lambda: b"\x1b[" + bytes([chance.choice(b"EGILMN")]),
+            lambda: b"\x1b[" + bytes([chance.choice(b"EGLN")]),
             lambda: bytes([chance.choice(b"mxD#0")]),
             lambda: "é€日😀"[chance.randrange(4)].encode(),
             lambda: bytes([chance.randrange(0x80, 0x100)]),
