@@ -14,28 +14,9 @@ import pytest
 
 from tests.tui.test_tokens import random_input
 
-from .screen import Terminal, clean_environment, paraschut
-
-SCRIPT = """
-import paraschut_core as psu
-for name in (["human", "map"], ["mouse", "map"]):
-    job = psu.get_job_template(SetID=True)
-    psu.add_batch_to_queue(job["BatchID"], [
-        {**job, "name": name, "JobIndex": i, "script": "true", "state": "complete"} for i in range(3)
-    ])
-"""
+from .screen import Terminal, paraschut
 
 ROUNDS = int(os.environ.get("PARASCHUT_TEST_ROUNDS", "0")) or 75
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("project")
-    subprocess.run([*paraschut("init", str(folder))], check=True, capture_output=True)
-    subprocess.run(
-        [sys.executable, "-c", SCRIPT], cwd=folder, env=clean_environment(), check=True, capture_output=True
-    )
-    return folder
 
 
 def jobs(project: Path) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,18 +12,7 @@ import pytest
 
 from paraschut_tui.terminal.parting import ENDING_SIGNALS
 
-from .screen import Terminal, clean_environment, paraschut
-from .test_input import SCRIPT
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("project")
-    subprocess.run([*paraschut("init", str(folder))], check=True, capture_output=True)
-    subprocess.run(
-        [sys.executable, "-c", SCRIPT], cwd=folder, env=clean_environment(), check=True, capture_output=True
-    )
-    return folder
+from .screen import Terminal, paraschut
 
 
 def works(terminal: Terminal) -> None:
