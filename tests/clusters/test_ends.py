@@ -26,11 +26,11 @@ __all__ = ["place"]
 TRAINS = """#!/bin/bash
 # Counts epochs up to the file `last`, tells the signals that come, and leaves with 0 when it is to end.
 name=$1
-echo start >>"$name.said"
+epoch=$(($(cat "$name.epoch" 2>/dev/null || echo 0) + 1))
 trap 'echo USR1 >>"$name.said"' USR1
 trap 'echo TERM >>"$name.said"; echo "$epoch" >"$name.epoch"; exit 0' TERM
-epoch=$(cat "$name.epoch" 2>/dev/null || echo 0)
 echo "$$" >"$name.pid"
+echo start >>"$name.said"
 until [ -e "$name.go" ]; do sleep 0.1; epoch=$((epoch + 1)); done
 echo done >>"$name.said"
 """

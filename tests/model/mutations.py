@@ -52,10 +52,10 @@ def half_an_answer_is_believed(patch: pytest.MonkeyPatch, in_jobs: Path) -> None
     from paraschut_core.executors.slurm_answers import parse_squeue
 
     def read_queue(self: SlurmJobExecutor) -> Any:
-        from paraschut_core.executors.endings import user_name
         from paraschut_core.executors.slurm_answers import QUEUE_FORMAT
+        from paraschut_core.identity import user_name
 
-        answer = self.ask("squeue", "-h", "-r", "-t", "all", "-u", user_name(), "-o", QUEUE_FORMAT)
+        answer = self.ask("squeue", "-r", "-t", "all", "-u", user_name(), "-o", QUEUE_FORMAT)
         return parse_squeue(answer.stdout)
 
     patch.setattr(SlurmJobExecutor, "read_queue", read_queue)
@@ -64,15 +64,16 @@ def half_an_answer_is_believed(patch: pytest.MonkeyPatch, in_jobs: Path) -> None
 
 def _nothing_is_held(patch: pytest.MonkeyPatch, module: object, *names: str) -> None:
     from paraschut_core.actions.protection import Protection
+    from paraschut_core.db.poll import PollRecord
 
     def of_jobs(ws: Any, keys: Any, *arguments: object, **options: object) -> Protection:
         from paraschut_core.db.jobs import read_rows
 
         rows = {row.key: row for row in read_rows(ws.reader, list(keys))}
-        return Protection({}, {key: row.stamp for key, row in rows.items()}, rows)
+        return Protection({}, {key: row.stamp for key, row in rows.items()}, rows, PollRecord())
 
     def of_batches(ws: Any, batch_ids: Any) -> dict[int, Protection]:
-        return {batch_id: Protection({}, {}, {}) for batch_id in batch_ids}
+        return {batch_id: Protection({}, {}, {}, PollRecord()) for batch_id in batch_ids}
 
     for name in names:
         patch.setattr(module, name, of_batches if name == "protect_batches" else of_jobs)

@@ -175,6 +175,9 @@ def rows_of(state: dict[str, Any], argv: list[str], live_only: bool) -> list[dic
 def squeue(state: dict[str, Any], argv: list[str]) -> int:
     if option(argv, "-M", "--clusters"):
         print(f"CLUSTER: {state['name']}")
+    layout = option(argv, "-o", "--format")
+    if "-h" not in argv and state["mode"] != EMPTY:
+        print("JOBID|STATE|NODELIST|REASON|NAME")
     if state["mode"] == HALF:
         return complain("slurm_load_jobs error: Socket timed out on send/recv operation", 0)
     if state["mode"] == EMPTY:
@@ -182,7 +185,6 @@ def squeue(state: dict[str, Any], argv: list[str]) -> int:
     rows = rows_of(state, argv, live_only=True)
     if state["mode"] == FEW:
         rows = rows[:1]
-    layout = option(argv, "-o", "--format")
     for job in rows:
         host = "n1" if job["state"] != "PENDING" else ""
         reason = "Priority" if job["state"] == "PENDING" else "None"
