@@ -8,7 +8,7 @@ this, and most need two of them.
 import sys
 
 if sys.argv[:1] == ["-m"] and not getattr(sys.flags, "safe_path", False):
-    from .children import forget_working_directory
+    from .security.child_python import forget_working_directory
 
     forget_working_directory()
 
@@ -118,9 +118,9 @@ if TYPE_CHECKING:
     from .executors.base import JobExecutor as JobExecutor
     from .executors.file import FileJobExecutor as FileJobExecutor
     from .executors.local import LocalJobExecutor as LocalJobExecutor
-    from .executors.pbs import PBSJobExecutor as PBSJobExecutor
-    from .executors.sge import SGEJobExecutor as SGEJobExecutor
-    from .executors.slurm import SlurmJobExecutor as SlurmJobExecutor
+    from .executors.batch.pbs import PBSJobExecutor as PBSJobExecutor
+    from .executors.batch.sge import SGEJobExecutor as SGEJobExecutor
+    from .executors.batch.slurm import SlurmJobExecutor as SlurmJobExecutor
 
     ClusterID: str | None
     LocalRun: bool

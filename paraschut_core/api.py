@@ -14,13 +14,13 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .former import takes
+from .v06_arguments import takes
 
 if TYPE_CHECKING:
     from .actions import Cleaned, Report
     from .executors.base import JobExecutor
     from .model import BatchJobs, JobInfo, JobKey
-    from .workspace import Workspace
+    from .project import Workspace
 
     Id = int | str
     One = Id | None
@@ -33,7 +33,7 @@ UNLESS_DONE: Mapping[str, Any] = {"state": ["complete", "collected"]}
 
 def _key(BatchID: object, JobIndex: object) -> JobKey:
     """The job of these numbers. Raises UsageError."""
-    from .db.jobs import checked_id
+    from .database.jobs import checked_id
     from .model import JobKey
 
     return JobKey(checked_id(BatchID), checked_id(JobIndex, "JobIndex"))
@@ -41,7 +41,7 @@ def _key(BatchID: object, JobIndex: object) -> JobKey:
 
 def _numbered(JobInfo: JobInfo) -> JobInfo:
     """The same metadata, its BatchID and JobIndex made numbers if they are digits."""
-    from .db.jobs import numbered
+    from .database.jobs import numbered
 
     return numbered(JobInfo)
 
@@ -53,8 +53,8 @@ def _as_jobs(jobs: JobInfo | Iterable[JobInfo]) -> list[JobInfo]:
 
 def _workspace(Executor: JobExecutor | None = None, *, create: bool = False) -> Workspace:
     from . import config
-    from .runtime import author
-    from .workspace import Workspace
+    from .in_job import author
+    from .project import Workspace
 
     return Workspace(config.load(), Executor, create=create, who=author())
 
@@ -83,9 +83,9 @@ def get_queue(
     Raises:
         FilterError: the condition cannot be evaluated.
     """
-    from . import notebook
     from .actions import reset_missing
-    from .report import lines_of, read_queue
+    from .reporting import notebook
+    from .reporting.queue_report import lines_of, read_queue
 
     with _workspace(Executor) as ws:
         queue = read_queue(ws, Filter)
@@ -121,7 +121,7 @@ def print_log(
         Lines: line numbers to print, e.g. range(10).
         RegEx: print only lines in which this regular expression is found.
     """
-    from .report import as_list, read_logged
+    from .reporting.queue_report import as_list, read_logged
 
     with _workspace() as ws:
         for batch in as_list(BatchID):
@@ -137,7 +137,7 @@ def _print_logs(
     lines: Iterable[int] | None,
     pattern: str | None,
 ) -> None:
-    from .report import log_lines
+    from .reporting.queue_report import log_lines
 
     wanted = None if lines is None else list(lines)
     for info in infos:
@@ -168,13 +168,13 @@ def get_job_info(
         UnknownJobError: there is no such job.
         StaleJobError: with SetID: another process than this one is the job's current submission.
     """
-    from . import runtime
+    from . import in_job
 
-    with runtime.database() as db:
-        key = runtime.key_of(BatchID, JobIndex)
+    with in_job.database() as db:
+        key = in_job.key_of(BatchID, JobIndex)
         if SetID:
-            return runtime.as_starting(lambda: runtime.start_job(db, key, ClusterID))
-        return runtime.job_info(db, key, ClusterID, with_spawns=not ignore_spawn)
+            return in_job.as_starting(lambda: in_job.start_job(db, key, ClusterID))
+        return in_job.job_info(db, key, ClusterID, with_spawns=not ignore_spawn)
 
 
 def get_qstat(ClusterID: str | None = None, Executor: JobExecutor | None = None) -> dict[str, Any]:
@@ -221,7 +221,7 @@ def _submit_next(
     by_itself: bool = False,
 ) -> None:
     from .actions import told_together
-    from .submission import submit_next
+    from .scheduling.submission import submit_next
 
     with _workspace(executor) as ws:
         report = submit_next(
@@ -270,7 +270,7 @@ def submit_one_job(
         UnknownJobError: there is no such job; none was submitted.
     """
     from .actions import Selection, submit_now
-    from .spawns import add_one
+    from .scheduling.spawns import add_one
 
     with _workspace(Executor) as ws:
         keys = _existing(ws, _keys(BatchID, JobIndex))
@@ -351,8 +351,8 @@ def _set_fields(
     selection: Any, Fields: Mapping[str, Any], Unless: Mapping[str, Any], Executor: JobExecutor | None
 ) -> None:
     from .actions import change
-    from .report import as_list
-    from .runtime import own_key
+    from .in_job import own_key
+    from .reporting.queue_report import as_list
 
     with _workspace(Executor) as ws:
         _existing(ws, selection.keys)
@@ -375,14 +375,14 @@ def _say_held(report: Report) -> None:
 
 
 def _keys(BatchID: Id, JobIndex: Many) -> tuple[JobKey, ...]:
-    from .report import as_list
+    from .reporting.queue_report import as_list
 
     return tuple(_key(BatchID, index) for index in as_list(JobIndex))
 
 
 def _existing(ws: Workspace, keys: tuple[JobKey, ...]) -> tuple[JobKey, ...]:
     """These keys, if all are jobs of the index. Raises UnknownJobError."""
-    from .db.jobs import require_jobs
+    from .database.jobs import require_jobs
 
     require_jobs(ws.reader, keys)
     return keys
@@ -411,8 +411,8 @@ def qdel_job(
 ) -> None:
     """Deletes one job, or several of a batch, from the scheduler's queue; back to `init`."""
     from .actions import Selection
-    from .prepare import job_key
-    from .runtime import key_of
+    from .in_job import key_of
+    from .jobs.builder import job_key
 
     if JobInfo is not None:
         keys: tuple[JobKey, ...] = (job_key(JobInfo),)
@@ -500,8 +500,8 @@ def _say_left(cleaned: Cleaned) -> None:
 
 def _all_or(ws: Workspace, batches: Batches | None) -> list[int]:
     from .actions import batch_ids
-    from .db.changes import read_batches
-    from .db.jobs import require_batch
+    from .database.changes import read_batches
+    from .database.jobs import require_batch
 
     if batches is None:
         return list(read_batches(ws.reader))
@@ -533,9 +533,9 @@ def wait_for_jobs(
     Returns:
         whether all of them are complete.
     """
-    from . import waiting
-    from .runtime import own_key
-    from .submission import submit_next
+    from .in_job import own_key
+    from .monitoring import waiting
+    from .scheduling.submission import submit_next
 
     end = math.inf if Timeout is None else time.monotonic() + Timeout
     with _workspace(Executor) as ws:
@@ -560,7 +560,7 @@ _TELL_SECONDS = 10.0
 
 def _to_wait_for(ws: Workspace, BatchID: Batches | None, JobIndex: Many | None) -> Any:
     from .errors import UsageError
-    from .waiting import Jobs
+    from .monitoring.waiting import Jobs
 
     if JobIndex is not None:
         if BatchID is None or (isinstance(BatchID, Iterable) and not isinstance(BatchID, str)):
@@ -578,7 +578,7 @@ def get_job_template(SetID: bool = False) -> JobInfo:
     Args:
         SetID: give it a new BatchID: local time as YYYYMMDDHHMMSS, unique.
     """
-    from .prepare import template
+    from .jobs.builder import template
 
     with _workspace(create=SetID) as ws:  # the database remembers which numbers were given out
         return template(ws, set_id=SetID)
@@ -600,7 +600,7 @@ def generate_script(JobInfo: JobInfo, Template: str | None = None) -> JobInfo:
     Raises:
         ScriptError: an unknown {field}, a stray brace, an unreadable file, or the job's own script.
     """
-    from .prepare import generate_script as generate
+    from .jobs.builder import generate_script as generate
 
     with _workspace() as ws:
         return generate(ws, _numbered(JobInfo), Template)
@@ -616,14 +616,14 @@ def load_stored(value: Any) -> Any:
         UntrustedError: the file is not this user's alone: reading a pickle runs what is in it.
         ParaschutError: it cannot be read here.
     """
-    from .aside import load
+    from .database.pickled_values import load
 
     return load(value)
 
 
 def generate_data(JobInfo: JobInfo, Data: object) -> JobInfo:
     """Saves `Data` as JobDir/BatchID/data_<JobIndex>.pkl and puts the path into JobInfo['data']."""
-    from .prepare import generate_data as generate
+    from .jobs.builder import generate_data as generate
 
     with _workspace() as ws:
         return generate(ws, _numbered(JobInfo), Data)
@@ -646,8 +646,8 @@ def add_batch_to_queue(
         UsageError: jobs of another BatchID.
         DuplicateJobError: the BatchID is there already, or a JobIndex is twice in the list.
     """
-    from .db.jobs import checked_id
-    from .prepare import add_jobs
+    from .database.jobs import checked_id
+    from .jobs.builder import add_jobs
 
     jobs = _as_jobs(JobInfoList)
     with _workspace(create=True) as ws:
@@ -664,7 +664,7 @@ def add_job_to_queue(
     Raises:
         DuplicateJobError: a job of that BatchID and JobIndex is there already.
     """
-    from .prepare import add_jobs
+    from .jobs.builder import add_jobs
 
     jobs = _as_jobs(job_list)
     with _workspace(create=True) as ws:
@@ -678,14 +678,14 @@ def update_job(JobInfo: JobInfo) -> None:
     Raises:
         ConflictError: somebody changed the job since `JobInfo` was read; nothing is written.
     """
-    from . import runtime
+    from . import in_job
 
-    with runtime.database() as db:
-        own = runtime.own_key()
+    with in_job.database() as db:
+        own = in_job.own_key()
         info = _numbered(JobInfo)
         if own is not None and own.batch_id == info.get("BatchID") and own.job_index == info.get("JobIndex"):
-            info = runtime.settled(db, own, info)
-        runtime.as_ending(lambda: runtime.update_job(db, info))
+            info = in_job.settled(db, own, info)
+        in_job.as_ending(lambda: in_job.update_job(db, info))
         if "rev" in info:
             JobInfo["rev"] = info["rev"]
 
@@ -705,22 +705,22 @@ def set_complete(
     Raises:
         StaleJobError: the job was reset or submitted again while this attempt ran.
     """
-    from . import runtime
+    from . import in_job
 
     if JobInfo is not None:
         JobInfo = _numbered(JobInfo)
         BatchID = JobInfo["BatchID"] if BatchID is None else BatchID
         JobIndex = JobInfo["JobIndex"] if JobIndex is None else JobIndex
-    with runtime.database() as db:
-        key = runtime.key_of(BatchID, JobIndex)
-        info = None if JobInfo is None else runtime.settled(db, key, JobInfo)
-        runtime.as_ending(
-            lambda: runtime.complete_job(db, key, info), lambda: runtime.keep_result(db, key, info)
+    with in_job.database() as db:
+        key = in_job.key_of(BatchID, JobIndex)
+        info = None if JobInfo is None else in_job.settled(db, key, JobInfo)
+        in_job.as_ending(
+            lambda: in_job.complete_job(db, key, info), lambda: in_job.keep_result(db, key, info)
         )
         if info is not None and JobInfo is not None and info is not JobInfo:
             JobInfo.update({**info, **JobInfo, "state": info["state"], "rev": info["rev"]})
     if Submit:
-        runtime.submit_what_is_next()
+        in_job.submit_what_is_next()
 
 
 # ------------------------------------------------------------------------------------ spawn jobs
@@ -735,13 +735,13 @@ def spawn_submit(JobInfo: JobInfo, N: int, Executor: JobExecutor | None = None) 
     Returns:
         JobInfo in state `spawn`, with this process's SpawnID, ClusterID, stdout, stderr, spawn_state.
     """
-    from . import runtime
-    from .spawns import submit_spawns
+    from . import in_job
+    from .scheduling.spawns import submit_spawns
 
     key = _key(JobInfo["BatchID"], JobInfo["JobIndex"])
     _numbered(JobInfo)
     with _workspace(Executor) as ws:
-        return submit_spawns(ws, JobInfo, N, runtime.cluster_id(), runtime.own_token(key))
+        return submit_spawns(ws, JobInfo, N, in_job.cluster_id(), in_job.own_token(key))
 
 
 @takes("JobInfo db_connection tries")
@@ -752,14 +752,14 @@ def spawn_complete(JobInfo: JobInfo) -> JobInfo:
         JobInfo, its unsaved fields kept: state `complete` for the last spawn, which goes on to finish
         the job (set_complete); `spawn` for the others.
     """
-    from . import runtime
-    from .spawns import complete
+    from . import in_job
+    from .scheduling.spawns import complete
 
     with _workspace() as ws:
         key = _key(JobInfo["BatchID"], JobInfo["JobIndex"])
         _numbered(JobInfo)
-        token = runtime.own_token(key)
-        return runtime.as_ending(lambda: complete(ws, JobInfo, runtime.cluster_id(), token))
+        token = in_job.own_token(key)
+        return in_job.as_ending(lambda: complete(ws, JobInfo, in_job.cluster_id(), token))
 
 
 @takes("BatchID JobIndex Executor SpawnCount spawn_state")
@@ -771,7 +771,7 @@ def spawn_resubmit(
     Args:
         SpawnCount: how many spawns there shall be (default: as many as there were).
     """
-    from .spawns import resubmit
+    from .scheduling.spawns import resubmit
 
     with _workspace(Executor) as ws:
         return resubmit(ws, _key(BatchID, JobIndex), SpawnCount)
@@ -784,12 +784,12 @@ def spawn_get_info(BatchID: One, JobIndex: One, ClusterID: str | None = None) ->
     Args:
         ClusterID: of this spawn alone.
     """
-    from . import runtime
-    from .db.jobs import require_jobs
-    from .db.spawns import read_spawns, spawn_fields
+    from . import in_job
+    from .database.jobs import require_jobs
+    from .database.spawns import read_spawns, spawn_fields
 
-    with runtime.database() as db:
-        key = runtime.key_of(BatchID, JobIndex)
+    with in_job.database() as db:
+        key = in_job.key_of(BatchID, JobIndex)
         require_jobs(db, (key,))
         spawns = read_spawns(db, key)
     if ClusterID is not None:

@@ -20,8 +20,8 @@ from importlib import import_module
 from typing import Any
 
 from . import api
-from .former import warn
 from .model import JobInfo
+from .v06_arguments import warn
 
 # ------------------------------------------------------------------------------------ dal
 
@@ -30,7 +30,7 @@ def open_db(db_connection: sqlite3.Connection | None = None) -> sqlite3.Connecti
     """A connection of one's own to the database, or the one that is given."""
     if db_connection is not None:
         return db_connection
-    from .runtime import settings
+    from .in_job import settings
 
     return sqlite3.connect(settings().database, timeout=60.0)
 
@@ -44,8 +44,8 @@ def close_db(conn: sqlite3.Connection, db_connection: sqlite3.Connection | None 
 
 def get_batch_info(BatchID: int | str, db_connection: object = None) -> list[JobInfo]:
     """The metadata of all jobs of a batch, by JobIndex. Raises UnknownJobError."""
-    from .db.jobs import checked_id, read_batch_infos
-    from .runtime import database
+    from .database.jobs import checked_id, read_batch_infos
+    from .in_job import database
 
     with database() as db:
         return read_batch_infos(db, checked_id(BatchID))
@@ -121,13 +121,13 @@ def get_log_paths(
 
     Inside an executor's `submit` they are those that the job's metadata name already.
     """
-    from .submission import log_paths
-    from .workspace import Workspace
+    from .project import Workspace
+    from .scheduling.submission import log_paths
 
     if "PARASCHUT_TOKEN" in (JobInfo.get("vars") or {}):
         out, err = JobInfo["stdout"][-1], JobInfo["stderr"][-1]
     else:
-        from .runtime import settings
+        from .in_job import settings
 
         info = {"subtime": get_time(), **JobInfo}
         with Workspace(settings()) as ws:
@@ -243,19 +243,19 @@ _HELPERS: dict[str, tuple[Callable[..., Any], ...]] = {
 
 def _default_executor() -> object:
     from .executors import make
-    from .runtime import settings
+    from .in_job import settings
 
     return make(settings())
 
 
 def _write_tries() -> int:
-    from .runtime import settings
+    from .in_job import settings
 
     return max(int(settings().write_timeout / 3), 1)
 
 
 def _cluster_executor() -> object:
-    from .executors.cluster import ClusterExecutor
+    from .executors.batch.base import ClusterExecutor
 
     return ClusterExecutor
 

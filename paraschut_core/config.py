@@ -18,7 +18,7 @@ from msgspec import Meta, Struct, field
 
 from .errors import ConfigError, NoProjectError, UntrustedError
 from .paths import absolute, here
-from .trust import open_data
+from .security.ownership import open_data
 
 if sys.version_info >= (3, 11):
     import tomllib

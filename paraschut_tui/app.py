@@ -18,23 +18,23 @@ from textual.screen import Screen
 from textual.theme import Theme
 
 from paraschut_core.config import Settings
-from paraschut_core.confinement import ConfinedError, is_confined
 from paraschut_core.errors import ParaschutError
 from paraschut_core.executors.base import JobExecutor
-from paraschut_core.text import clean_line
+from paraschut_core.sanitize import clean_line
+from paraschut_core.security.confinement import ConfinedError, is_confined
 
-from .gateway.gateway import Gateway
-from .gateway.journal import log_to
-from .gateway.lanes import Lane
-from .look import Looks, Palette, themes
-from .memory.memory import Memory
-from .memory.shelf import Keeper, Recent, Shelf
-from .screens.main import MainScreen
-from .terminal.alphabet import alphabet
+from .actions.action_registry import ACTS, outcome
+from .backend.backend import Gateway
+from .backend.recent_log import log_to
+from .backend.worker_thread import Lane
+from .dashboard.screen import MainScreen
+from .session.session_state import Memory
+from .session.store import Keeper, Recent, Shelf
+from .state_styles import Looks, Palette, themes
+from .terminal.charset import alphabet
+from .terminal.key_sequencer import InTurnApp
 from .terminal.terminal_app import run_app, use_own_size
 from .terminal.textual_compat import take_first_place
-from .terminal.turns import InTurnApp
-from .words.acts import ACTS, outcome
 
 DEFAULT_THEME = "paraschut"
 LEAN_THEME = "paraschut-16"
@@ -234,7 +234,7 @@ class ParaschutApp(InTurnApp):
     def _prepare(self, database: str, config: str) -> tuple[Settings, Memory, str, bool]:
         """All that can be wrong with a database is found before the present one is left."""
         from paraschut_core import config as configuration
-        from paraschut_core.workspace import open_database
+        from paraschut_core.project import open_database
 
         if is_confined():
             raise ConfinedError("This dashboard is shown to others: it opens no other database.")

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from textual.message import Message
 
 from paraschut_core.model import JobKey
-from paraschut_core.stats import Summary
+from paraschut_core.reporting.statistics import Summary
 
-from .grid.board import Cells
+from .job_grid.model import Cells
 
 
 class SnapshotReady(Message):

@@ -28,7 +28,7 @@ from paraschut_core.model import (
     LiveJob,
     Submitted,
 )
-from paraschut_core.workspace import Workspace
+from paraschut_core.project import Workspace
 
 T = TypeVar("T")
 
@@ -97,7 +97,7 @@ class Project:
 
     def add(self, *jobs: JobInfo) -> list[JobInfo]:
         """Puts jobs into the index (making it if there is none)."""
-        from paraschut_core.prepare import add_jobs
+        from paraschut_core.jobs.builder import add_jobs
 
         infos = list(jobs)
         with self.workspace(Scheduler()) as ws:

@@ -23,10 +23,10 @@ from typing import NamedTuple
 import cairosvg
 
 from paraschut_core.config import Settings
-from paraschut_core.demo.pilot import begin
+from paraschut_core.demo.headless import begin
 from paraschut_core.demo.pipeline import make_project
-from paraschut_core.report import read_queue
-from paraschut_core.workspace import Workspace
+from paraschut_core.project import Workspace
+from paraschut_core.reporting.queue_report import read_queue
 from paraschut_tui.app import ParaschutApp
 
 FOLDER = Path(__file__).parent.parent / "screenshots"

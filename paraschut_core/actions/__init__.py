@@ -3,7 +3,7 @@
 The dashboard, the command line and the documented functions are three faces of these.
 """
 
-from .common import NOBODY, Effect, Hold, Kind, Outcome, Report, Selection, Watcher, batch_ids, by_message
+from .delete import qdel
 from .fields import (
     CHUNK,
     GUARDED,
@@ -20,9 +20,8 @@ from .fields import (
     set_fields,
     undo,
 )
-from .looking import Preview, preview
+from .preview import Preview, preview
 from .protection import Held, Protection, protect, protect_batches
-from .queue import qdel
 from .remove import (
     Cleaned,
     batches_in_states,
@@ -32,6 +31,7 @@ from .remove import (
     remove_batches_by_state,
     signatures,
 )
+from .report import NOBODY, Effect, Hold, Kind, Outcome, Report, Selection, Watcher, batch_ids, by_message
 from .submit import (
     Plan,
     plan_next,

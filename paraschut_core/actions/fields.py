@@ -8,18 +8,18 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..db.history import add_action, last_undoable, read_actions, set_action_jobs
-from ..db.history import undo as undo_action
-from ..db.jobs import OWN_FIELDS, SPAWN_FIELDS, read_info, read_rows, require_unchanged
-from ..db.submitting import change_fields
+from ..database.events import add_action, last_undoable, read_actions, set_action_jobs
+from ..database.events import undo as undo_action
+from ..database.jobs import OWN_FIELDS, SPAWN_FIELDS, read_info, read_rows, require_unchanged
+from ..database.lifecycle import change_fields
 from ..errors import DatabaseError, UsageError
 from ..executors.resources import read as read_resources
-from ..folders import job_folder, remove_whole, set_aside
 from ..identity import same_user
+from ..jobs.cleanup import job_folder, remove_whole, set_aside
 from ..model import COLLECTED, COMPLETE, INIT, JobInfo, JobKey, Stamp
-from ..workspace import Workspace
-from .common import NOBODY, Kind, Outcome, Report, Selection, Watcher, outcome_of
+from ..project import Workspace
 from .protection import protect
+from .report import NOBODY, Kind, Outcome, Report, Selection, Watcher, outcome_of
 
 log = logging.getLogger(__name__)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from .. import polling
-from ..db.orphans import Orphan, forget_orphans, read_orphans
+from ..database.orphans import Orphan, forget_orphans, read_orphans
 from ..errors import SchedulerError
 from ..model import ENDED, JobInfo
-from ..workspace import Workspace
+from ..monitoring import polling
+from ..project import Workspace
 
 
 class Ended(NamedTuple):

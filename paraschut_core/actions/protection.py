@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from .. import polling
-from ..db.jobs import read_keys, read_rows
-from ..db.poll import PollRecord
-from ..db.submitting import changed_since
+from ..database.jobs import read_keys, read_rows
+from ..database.lifecycle import changed_since
+from ..database.poll_state import PollRecord
 from ..model import (
     DONE_STATES,
     ENDED,
@@ -26,10 +25,11 @@ from ..model import (
     LiveJob,
     Stamp,
 )
-from ..observation import Observed, look
-from ..submission import settle_claims
-from ..workspace import Workspace
-from .common import Hold, out_of_sight
+from ..monitoring import polling
+from ..monitoring.liveness import Observed, look
+from ..project import Workspace
+from ..scheduling.submission import settle_claims
+from .report import Hold, out_of_sight
 
 
 class Held(NamedTuple):

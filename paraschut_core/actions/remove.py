@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from ..db.changes import read_batches
-from ..db.connection import Transaction
-from ..db.history import add_action
-from ..db.jobs import batch_signature, delete_batch, require_batch
-from ..db.orphans import Orphan, keep_orphans
-from ..db.spawns import read_spawns
-from ..db.submitting import stamp_in, stamps_in
+from ..database.changes import read_batches
+from ..database.connection import Transaction
+from ..database.events import add_action
+from ..database.jobs import batch_signature, delete_batch, require_batch
+from ..database.lifecycle import stamp_in, stamps_in
+from ..database.orphans import Orphan, keep_orphans
+from ..database.spawns import read_spawns
 from ..errors import ParaschutError, SchedulerError
-from ..folders import (
+from ..jobs.cleanup import (
     batch_folder,
     job_folders,
     put_back,
@@ -25,11 +25,11 @@ from ..folders import (
     temp_files,
 )
 from ..model import ONLINE_STATES, SPAWN, JobKey
-from ..text import spans
-from ..workspace import Workspace
-from .common import IN_QUEUE, Hold, Kind, Outcome, Report, Selection, by_message, note
+from ..project import Workspace
+from ..sanitize import spans
+from .delete import qdel
 from .protection import Held, Protection, protect, protect_batches
-from .queue import qdel
+from .report import IN_QUEUE, Hold, Kind, Outcome, Report, Selection, by_message, note
 
 Signature = frozenset[tuple[str, int, int]]
 """Where a batch's jobs stand (db.jobs.batch_signature)."""

@@ -7,21 +7,22 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from .. import polling, submission
-from ..db.changes import read_batches
-from ..db.history import close_action
-from ..db.jobs import read_infos, read_keys_of_priority, read_rows, require_batch
-from ..db.spawns import read_spawns
+from ..database.changes import read_batches
+from ..database.events import close_action
+from ..database.jobs import read_infos, read_keys_of_priority, read_rows, require_batch
+from ..database.spawns import read_spawns
 from ..errors import DatabaseError, ParaschutError, UsageError
 from ..executors.resources import read as read_resources
 from ..model import INIT, SPAWN, JobInfo, JobKey, Priority, Stamp
-from ..priority import batch_priority, submittable
-from ..spawns import resubmit as resubmit_spawns
-from ..submission import SubmitReport, count_in_queue, read_max_jobs, submit_keys
-from ..text import spans
-from ..workspace import Workspace
-from .common import NOBODY, Kind, Outcome, Report, Selection, Watcher, note
+from ..monitoring import polling
+from ..project import Workspace
+from ..sanitize import spans
+from ..scheduling import submission
+from ..scheduling.priority import batch_priority, submittable
+from ..scheduling.spawns import resubmit as resubmit_spawns
+from ..scheduling.submission import SubmitReport, count_in_queue, read_max_jobs, submit_keys
 from .fields import reset
+from .report import NOBODY, Kind, Outcome, Report, Selection, Watcher, note
 
 log = logging.getLogger(__name__)
 

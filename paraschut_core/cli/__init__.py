@@ -107,7 +107,7 @@ def guarded(call: Callable[[], int], debug: bool) -> int:
 
 def complain(message: object) -> None:
     """`paraschut: message` on stderr."""
-    from ..text import complain as tell  # its patterns cost a millisecond that only trouble is worth
+    from ..sanitize import complain as tell  # its patterns cost a millisecond that only trouble is worth
 
     tell(message)
 

@@ -12,13 +12,13 @@ import click
 from ..errors import UsageError
 from ..paths import absolute, here
 from . import output
-from .common import Project, json_option, pass_project, read_ranges, report_data, show_report
-from .numbers import Amount
+from .context import Project, json_option, pass_project, read_ranges, report_data, show_report
+from .param_types import Amount
 
 if TYPE_CHECKING:
     from ..actions import Report
     from ..model import JobInfo
-    from ..workspace import Workspace
+    from ..project import Workspace
 
 
 @click.command()
@@ -88,11 +88,11 @@ def add(
           'samtools sort {item} > sorted/{item}'
       paraschut add --range 1-9 "awk '{{print \\$1}}' {JobIndex}.txt"
     """
-    from ..commands import Template, make_jobs
     from ..executors.resources import read
-    from ..prepare import add_jobs
-    from ..submission import checked_vars
-    from .near import agreed_resources
+    from ..jobs.builder import add_jobs
+    from ..jobs.command_template import Template, make_jobs
+    from ..scheduling.submission import checked_vars
+    from .suggestions import agreed_resources
 
     template = Template(command)
     own = _own_fields(ranges, list_file, jsonl_file)
@@ -143,8 +143,8 @@ def add(
 
 def _common(ws: Workspace, batch_id: int | None) -> dict[str, Any]:
     """What all new jobs have: the template, or what the first job of an existing batch has."""
-    from ..db.jobs import read_info, read_keys, require_batch
-    from ..prepare import template
+    from ..database.jobs import read_info, read_keys, require_batch
+    from ..jobs.builder import template
 
     common = template(ws, set_id=batch_id is None)
     common["name"], common["batch_type"] = "commands", "command"
@@ -172,7 +172,7 @@ def _own_fields(ranges: Sequence[str], list_file: str | None, jsonl_file: str | 
         items = [text.rstrip("\r\n") for text in _lines(list_file)]
         jobs: list[dict[str, Any]] = [{"item": item} for item in items if item]
     elif jsonl_file:
-        from ..commands import read_jsonl
+        from ..jobs.command_template import read_jsonl
 
         jobs = read_jsonl(_lines(jsonl_file), jsonl_file)
     else:
@@ -230,7 +230,7 @@ def _show(infos: Sequence[JobInfo], as_json: bool) -> int:
 
 def _submit(ws: Workspace, infos: Sequence[JobInfo], line: str) -> Report:
     from ..actions import Selection, Watcher, submit_now
-    from ..prepare import job_key
+    from ..jobs.builder import job_key
 
     with output.Bar("submitting") as progress:
         return submit_now(

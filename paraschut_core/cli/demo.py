@@ -9,10 +9,10 @@ import click
 
 from ..errors import UsageError
 from . import complain, output
-from .common import Project, pass_project
+from .context import Project, pass_project
 
 if TYPE_CHECKING:
-    from ..workspace import Workspace
+    from ..project import Workspace
 
 
 @click.command()
@@ -45,9 +45,9 @@ def demo(project: Project, directory: str | None, jobs: int, headless: bool, not
         if directory is not None or headless:
             raise UsageError("--notebook only writes FILE: leave out DIR and --headless.")
         return _write_notebook(notebook)
-    from ..demo.pilot import begin, is_finished
+    from ..demo.headless import begin, is_finished
     from ..demo.pipeline import make_project
-    from ..workspace import Workspace
+    from ..project import Workspace
 
     settings = make_project(directory or "paraschut-demo", jobs)
     project.use(settings)
@@ -76,9 +76,9 @@ def _write_notebook(path: str) -> int:
 
 
 def _headless(ws: Workspace, finished: bool) -> int:
-    from ..demo.pilot import begin, recount, run_to_end
+    from ..demo.headless import begin, recount, run_to_end
     from ..demo.pipeline import read_result
-    from ..report import lines_of, read_queue
+    from ..reporting.queue_report import lines_of, read_queue
 
     if finished:
         output.line(f"the example in {ws.job_dir} is finished")

@@ -14,7 +14,7 @@ import click
 from .. import __version__
 from ..errors import NoDatabaseError, NoProjectError, UsageError
 from . import complain, global_options, guarded
-from .common import Project
+from .context import Project
 
 if TYPE_CHECKING:
     from ..config import Settings
@@ -188,7 +188,7 @@ def open_dashboard(
     try:
         settings = project.settings
         if confined:
-            from ..confinement import confine
+            from ..security.confinement import confine
 
             confine(settings)
         check_database(settings)
@@ -213,7 +213,7 @@ def open_dashboard(
 
 def check_database(settings: Settings) -> None:
     """What is wrong with the file is said here, not on a screen. Raises DatabaseError."""
-    from ..workspace import open_database
+    from ..project import open_database
 
     with open_database(settings, read_only=True) as database:
         database.rows("SELECT rev FROM revision")
@@ -221,7 +221,7 @@ def check_database(settings: Settings) -> None:
 
 def _welcome(project: Project, reason: str, lean: bool) -> int:
     """Where there is nothing to show yet: says what to do, and does what is chosen."""
-    choice: Any = importlib.import_module("paraschut_tui.screens.welcome").ask(reason, lean=lean)
+    choice: Any = importlib.import_module("paraschut_tui.welcome").ask(reason, lean=lean)
     named = ["--config", project.config] if project.config else []
     named += ["--db", project.database] if project.database else []
     if choice.what == "demo":

@@ -11,15 +11,15 @@ import click
 
 from ..errors import UnknownJobError, UsageError
 from ..model import DONE_STATES, ONLINE_STATES, JobKey
-from ..text import clean
+from ..sanitize import clean
 from . import output
-from .common import Project, complete_batch, jobs_of, pass_project, read_batches, read_ranges
-from .numbers import Count
+from .context import Project, complete_batch, jobs_of, pass_project, read_batches, read_ranges
+from .param_types import Count
 
 if TYPE_CHECKING:
     from ..logs import OpenLog, Row
     from ..model import JobInfo
-    from ..workspace import Workspace
+    from ..project import Workspace
 
 LOOK_SECONDS = 0.5
 """Between two looks at a log that is followed."""
@@ -62,7 +62,7 @@ def log(
       paraschut log 20250101120000 7 -f        # follow it
       paraschut log 20250101120000 7 --spawn 2 # of a job that multiplied itself
     """
-    from ..report import log_lines
+    from ..reporting.queue_report import log_lines
 
     if lines and tail:
         raise UsageError("--lines and --tail are two ways to choose lines: give one.")
@@ -91,8 +91,8 @@ def log(
 
 def _read(ws: Workspace, key: JobKey, spawn: int | None) -> JobInfo:
     """A job's metadata; with a SpawnID, its logs are that spawn's. Raises UnknownJobError."""
-    from ..db.jobs import read_info
-    from ..report import spawn_logs
+    from ..database.jobs import read_info
+    from ..reporting.queue_report import spawn_logs
 
     info = read_info(ws.reader, key)
     if spawn is None:
@@ -138,9 +138,9 @@ def _path(info: JobInfo, stream: str) -> str:
 
 def _is_over(ws: Workspace, key: JobKey) -> bool:
     """Whether nothing more is to be expected: the job is over, or lost."""
-    from .. import polling
-    from ..db.jobs import read_rows
-    from ..observation import look
+    from ..database.jobs import read_rows
+    from ..monitoring import polling
+    from ..monitoring.liveness import look
 
     rows = read_rows(ws.reader, [key])
     return not rows or rows[0].state not in ONLINE_STATES or key in look(ws, polling.ask(ws)).missing

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..text import clean, clean_line
+from ..sanitize import clean, clean_line
 
 if TYPE_CHECKING:
     from click._termui_impl import ProgressBar
     from rich.console import Console
 
-    from ..submission import Progress
+    from ..scheduling.submission import Progress
 
 BAR_AFTER = 0.7
 """Seconds that something may take without a progress bar."""

@@ -12,7 +12,7 @@ import click
 from ..errors import UsageError
 from ..paths import absolute, here
 from . import output
-from .common import Project, json_option, pass_project
+from .context import Project, json_option, pass_project
 
 
 @click.command()
@@ -33,8 +33,8 @@ def init(project: Project, directory: str, executor: str) -> int:
     """
     from .. import config
     from ..executors import make
-    from ..prepare import write_whole
-    from ..workspace import open_database
+    from ..jobs.builder import write_whole
+    from ..project import open_database
 
     folder = absolute(os.path.expanduser(directory))
     path = absolute(project.config) if project.config else os.path.join(folder, config.FILE_NAME)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..model import DONE_STATES, JobKey, name_text, state_order
-from ..text import spans
+from ..sanitize import spans
 from . import output
-from .common import Project, filter_option, json_option, pass_project
+from .context import Project, filter_option, json_option, pass_project
 
 if TYPE_CHECKING:
-    from ..report import Queue
+    from ..reporting.queue_report import Queue
 
 
 @click.command()
@@ -44,7 +44,7 @@ def queue(
       paraschut queue --display run,submit
       paraschut queue --filter 'name LIKE "%map%" AND priority > 1' --json
     """
-    from ..report import read_queue
+    from ..reporting.queue_report import read_queue
 
     with project.open() as ws:
         found = read_queue(ws, condition, force_poll=poll)
@@ -66,7 +66,7 @@ def queue(
 
 def as_dict(queue: Queue, display: Collection[str] | None = None) -> dict[str, Any]:
     """The report as JSON shows it."""
-    from ..report import indices_of
+    from ..reporting.queue_report import indices_of
 
     missing = {batch: [info["JobIndex"] for info in infos] for batch, infos in queue.missing().items()}
     batches = []
@@ -109,7 +109,7 @@ def as_dict(queue: Queue, display: Collection[str] | None = None) -> dict[str, A
 
 
 def _show(queue: Queue, display: Collection[str] | None) -> None:
-    from ..report import indices_of, lines_of
+    from ..reporting.queue_report import indices_of, lines_of
 
     if not output.on_terminal():
         for text in lines_of(queue, display):
@@ -142,8 +142,8 @@ def _state_lines(states: dict[str, list[int]]) -> str:
 
 def _show_end(queue: Queue) -> None:
     """The lines below the table."""
-    from ..polling import trouble
-    from ..report import elsewhere_lines
+    from ..monitoring.polling import trouble
+    from ..reporting.queue_report import elsewhere_lines
 
     output.line()
     for batch_id, words in queue.refused.items():
@@ -167,7 +167,7 @@ def _show_end(queue: Queue) -> None:
 
 
 def _show_stderr(queue: Queue) -> None:
-    from ..report import log_lines
+    from ..reporting.queue_report import log_lines
 
     lost = queue.missing()
     if lost:

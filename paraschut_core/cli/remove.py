@@ -8,7 +8,7 @@ import click
 
 from ..errors import UsageError
 from . import output
-from .common import (
+from .context import (
     Project,
     complete_batch,
     confirm,
@@ -20,7 +20,7 @@ from .common import (
 )
 
 if TYPE_CHECKING:
-    from ..workspace import Workspace
+    from ..project import Workspace
 
 
 @click.command()
@@ -82,9 +82,9 @@ def remove(
 
 def _question(ws: Workspace, wanted: list[int], force: bool) -> str:
     """What will be lost, in one question. Raises UnknownJobError."""
-    from ..db.changes import read_batches as read_counters
-    from ..db.jobs import require_batch
-    from ..text import clean_line
+    from ..database.changes import read_batches as read_counters
+    from ..database.jobs import require_batch
+    from ..sanitize import clean_line
 
     for batch_id in wanted:
         require_batch(ws.reader, batch_id)
@@ -134,9 +134,9 @@ def clean(
       paraschut clean 20250101120000 --files --pattern '*.tmp'
     """
     from ..actions import Cleaned, clean_files, clean_folders
-    from ..db.changes import read_batches as read_counters
-    from ..db.jobs import require_batch
-    from ..folders import require_inside
+    from ..database.changes import read_batches as read_counters
+    from ..database.jobs import require_batch
+    from ..jobs.cleanup import require_inside
 
     both = not (files or folders)
     with project.open() as ws:

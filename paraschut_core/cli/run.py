@@ -18,7 +18,7 @@ import sys
 import time
 from typing import NamedTuple
 
-from .. import ends, runtime
+from .. import exit_kinds, in_job
 from ..errors import ConflictError, DatabaseBusyError, DatabaseError, UsageError
 from ..model import DONE_STATES, RUN, JobKey
 from ..paths import absolute
@@ -65,11 +65,11 @@ def run(arguments: list[str], config: str | None, database: str | None) -> int:
         os.environ["PARASCHUT_CONFIG"] = absolute(os.path.expanduser(config))
     if database:
         os.environ["PARASCHUT_DB"] = absolute(os.path.expanduser(database))
-    key = runtime.key_of(*key_words)
-    attempt = runtime.patiently(lambda: _start(key), (DatabaseBusyError,), _pause)
+    key = in_job.key_of(*key_words)
+    attempt = in_job.patiently(lambda: _start(key), (DatabaseBusyError,), _pause)
     ended = execute(command)
     try:
-        written = runtime.patiently(
+        written = in_job.patiently(
             lambda: _write_end(key, attempt, ended, chain=submit), (DatabaseError,), _pause
         )
     except ConflictError as error:
@@ -84,7 +84,7 @@ def run(arguments: list[str], config: str | None, database: str | None) -> int:
         )
         return 1
     if written and submit:
-        runtime.submit_what_is_next()
+        in_job.submit_what_is_next()
     return 128 + ended.signal if ended.signal else ended.status
 
 
@@ -120,8 +120,8 @@ def parse(arguments: list[str]) -> tuple[tuple[int | None, int | None], bool, li
 
 def _start(key: JobKey) -> int:
     """Passes the start gate; returns the attempt that this is. Raises StaleJobError."""
-    with runtime.database() as db:
-        attempt: int = runtime.start_job(db, key, again=True)["attempt"]
+    with in_job.database() as db:
+        attempt: int = in_job.start_job(db, key, again=True)["attempt"]
     return attempt
 
 
@@ -130,8 +130,8 @@ def _write_end(key: JobKey, attempt: int, ended: Ended, *, chain: bool) -> bool:
 
     What the job wrote about itself meanwhile (complete, a state of the user's) stays as it is.
     """
-    with runtime.database() as db:
-        info = runtime.job_info(db, key, with_spawns=False)
+    with in_job.database() as db:
+        info = in_job.job_info(db, key, with_spawns=False)
         if info["attempt"] != attempt:
             raise ConflictError(
                 f"Job {key} is at attempt {info['attempt']} by now, this was attempt {attempt}: how it "
@@ -139,16 +139,16 @@ def _write_end(key: JobKey, attempt: int, ended: Ended, *, chain: bool) -> bool:
             )
         if ended.status == 0 and ended.signal is None:
             if ended.told_to_end is None and info["state"] == RUN:
-                runtime.complete_job(db, key, info)
+                in_job.complete_job(db, key, info)
             if ended.told_to_end is None or info["state"] in DONE_STATES:
                 return True
-        runtime.record_exit(db, key, attempt, ended.status, ended.signal, ended.told_to_end, chain=chain)
+        in_job.record_exit(db, key, attempt, ended.status, ended.signal, ended.told_to_end, chain=chain)
     return False
 
 
 def _keep(key: JobKey, attempt: int, ended: Ended, *, chain: bool) -> str:
     """Keeps in a file how the command ended; says where."""
-    return runtime.kept_in(lambda: runtime.keep_exit(runtime.database(), key, attempt, *ended, chain=chain))
+    return in_job.kept_in(lambda: in_job.keep_exit(in_job.database(), key, attempt, *ended, chain=chain))
 
 
 def _pause(seconds: float) -> None:
@@ -184,7 +184,7 @@ def execute(command: list[str]) -> Ended:
         late = signal.sigtimedwait(forwarded, _LATE)
         told += [late.si_signo] if late else []
     told += _forget(forwarded)
-    told_to_end = next((number for number in told if ends.ends_a_job(runtime.signal_name(number))), None)
+    told_to_end = next((number for number in told if exit_kinds.ends_a_job(in_job.signal_name(number))), None)
     if os.WIFSIGNALED(wait_status):
         return Ended(0, os.WTERMSIG(wait_status), told_to_end)
     return Ended(os.WEXITSTATUS(wait_status), None, told_to_end)
@@ -304,7 +304,7 @@ def _wait(pid: int, forwarded: set[signal.Signals], witness: _Witness, told: lis
 def _used_its_cpu_time(pid: int) -> bool:
     """Whether a process that has ended, and was not waited for, had used up the CPU time that it may use:
     then it was sent a signal that this process knows nothing of."""
-    limit = runtime.cpu_limit()
+    limit = in_job.cpu_limit()
     if limit is None or sys.platform == "darwin":
         return False
     try:

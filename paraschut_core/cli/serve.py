@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from ..children import python
 from ..errors import UsageError
+from ..security.child_python import python
 from . import output
-from .common import Project, pass_project
+from .context import Project, pass_project
 
 
 @click.command()

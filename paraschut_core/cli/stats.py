@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from . import output
-from .common import Project, json_option, pass_project, read_batches
+from .context import Project, json_option, pass_project, read_batches
 
 if TYPE_CHECKING:
-    from ..stats import Forecast, Summary
+    from ..reporting.statistics import Forecast, Summary
 
 _SHOWN = 10
 """Entries of each list that people are shown; JSON has them all."""
@@ -40,9 +40,9 @@ def stats(project: Project, batch: str | None, window: str, as_json: bool) -> in
       paraschut stats 20250101120000 --window 1h
       paraschut stats --window all --json
     """
-    from ..db.jobs import require_batch
+    from ..database.jobs import require_batch
     from ..errors import UsageError
-    from ..stats import Survey
+    from ..reporting.statistics import Survey
 
     with project.open() as ws:
         batch_id = None

@@ -11,7 +11,7 @@ import click
 
 from ..errors import SchedulerError, UsageError
 from . import complain, output
-from .common import (
+from .context import (
     TARGETS,
     Project,
     choose,
@@ -22,11 +22,11 @@ from .common import (
     read_batches,
     show_report,
 )
-from .numbers import Amount, Count
+from .param_types import Amount, Count
 
 if TYPE_CHECKING:
     from ..actions import Outcome
-    from ..submission import SubmitReport
+    from ..scheduling.submission import SubmitReport
 
 
 @click.command()
@@ -114,7 +114,7 @@ def _submit_and_wait(
         submit_next,
         submit_now,
     )
-    from ..waiting import Jobs
+    from ..monitoring.waiting import Jobs
     from .wait import wait_for
 
     if targets and (condition or min_priority):

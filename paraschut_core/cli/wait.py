@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from . import complain, output
-from .common import TARGETS, Project, choose, complete_batch, json_option, pass_project, read_batches
-from .numbers import Amount
+from .context import TARGETS, Project, choose, complete_batch, json_option, pass_project, read_batches
+from .param_types import Amount
 
 if TYPE_CHECKING:
-    from ..waiting import Jobs, Progress
-    from ..workspace import Workspace
+    from ..monitoring.waiting import Jobs, Progress
+    from ..project import Workspace
 
 TIMED_OUT = 124
 """The exit status when the time is over, as of timeout(1)."""
@@ -46,8 +46,8 @@ def wait(
       paraschut wait 20250101120000 --timeout 3600 || echo 'not all'
       paraschut wait 20250101120000 0-9 || echo 'not all of these'
     """
-    from ..db.jobs import require_batch
-    from ..waiting import Jobs
+    from ..database.jobs import require_batch
+    from ..monitoring.waiting import Jobs
 
     with project.open() as ws:
         if len(targets) > 1:
@@ -75,8 +75,8 @@ def wait_for(
     Args:
         submit: submits what is next, whenever jobs completed.
     """
-    from ..runtime import own_key
-    from ..waiting import progress
+    from ..in_job import own_key
+    from ..monitoring.waiting import progress
 
     began = time.monotonic()
     teller = _Teller(quiet or as_json)

@@ -10,14 +10,14 @@ import sysconfig
 from typing import Any
 
 from .. import config
-from ..commands import Template, make_jobs
 from ..config import Settings
-from ..db.changes import read_batches
+from ..database.changes import read_batches
 from ..errors import ParaschutError, UsageError
+from ..jobs.builder import add_jobs, template, write_whole
+from ..jobs.command_template import Template, make_jobs
 from ..model import JobInfo
 from ..paths import absolute
-from ..prepare import add_jobs, template, write_whole
-from ..workspace import Workspace
+from ..project import Workspace
 
 MARK = "# Made by `paraschut demo`."
 TOML = f"""{MARK}

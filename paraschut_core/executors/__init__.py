@@ -19,9 +19,9 @@ called with the keyword `settings`, or without arguments if it takes none."""
 
 BUILT_IN = {
     "local": ("paraschut_core.executors.local", "LocalJobExecutor"),
-    "slurm": ("paraschut_core.executors.slurm", "SlurmJobExecutor"),
-    "sge": ("paraschut_core.executors.sge", "SGEJobExecutor"),
-    "pbs": ("paraschut_core.executors.pbs", "PBSJobExecutor"),
+    "slurm": ("paraschut_core.executors.batch.slurm", "SlurmJobExecutor"),
+    "sge": ("paraschut_core.executors.batch.sge", "SGEJobExecutor"),
+    "pbs": ("paraschut_core.executors.batch.pbs", "PBSJobExecutor"),
     "file": ("paraschut_core.executors.file", "FileJobExecutor"),
 }
 
@@ -110,7 +110,7 @@ def current_job_id() -> str | None:
     """
     name = os.environ.get("PARASCHUT_EXECUTOR", "")
     if name in SCHEDULERS:
-        from .current import JOB_IDS  # not the executor's own module: every job asks this
+        from .job_environment import JOB_IDS  # not the executor's own module: every job asks this
 
         return JOB_IDS[name]()
     if name and name not in BUILT_IN:
@@ -169,7 +169,7 @@ def restart_count() -> int:
     name = os.environ.get("PARASCHUT_EXECUTOR", "")
     if name not in SCHEDULERS:
         return 0
-    from .current import RESTARTS
+    from .job_environment import RESTARTS
 
     return RESTARTS[name]()
 

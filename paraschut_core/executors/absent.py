@@ -31,7 +31,7 @@ class AbsentExecutor(JobExecutor):
         return self._why
 
     def submit_many(self, jobs: Sequence[JobSpec]) -> list[Submitted]:
-        from ..text import complain
+        from ..sanitize import complain
 
         complain(f"{len(jobs)} spawns were not submitted: {self._why}.")
         return [Submitted(None, self._why)] * len(jobs)

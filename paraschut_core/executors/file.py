@@ -23,7 +23,7 @@ from ..errors import ParaschutError, SchedulerError, UntrustedError
 from ..identity import QueueName, queue_name
 from ..model import AS_ASKED, ENDED, QUEUED, RUNNING, Deleted, Ending, JobInfo, JobSpec, LiveJob, Submitted
 from ..paths import absolute, here
-from ..trust import open_folder, open_own
+from ..security.ownership import open_folder, open_own
 from .base import FAILED, JOB_ID_VARIABLE, V06_ID_VARIABLE, JobExecutor
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ class FileJobExecutor(JobExecutor):
             submitter: of v0.6, whether jobs may submit others: they always may.
         """
         if settings is None:
-            from .directly import settings_in_force
+            from .standalone import settings_in_force
 
             settings = settings_in_force()
         self._settings = settings
@@ -241,7 +241,7 @@ class FileJobExecutor(JobExecutor):
         return _AT_ONCE
 
     def check(self, JobInfo: JobInfo) -> str:
-        from .script import check_variables, command
+        from .batch.script import check_variables, command
 
         try:
             check_variables({name: str(value) for name, value in (JobInfo.get("vars") or {}).items()})
@@ -276,7 +276,7 @@ class FileJobExecutor(JobExecutor):
             UntrustedError: the script or the folder is, or may be, another user's.
             OSError: they cannot be written.
         """
-        from .script import save
+        from .batch.script import save
 
         above, name = os.path.split(self.script_file)
         os.makedirs(above, exist_ok=True)
@@ -302,7 +302,7 @@ class FileJobExecutor(JobExecutor):
 
     def _add(self, job: JobSpec, at: int, folder: int) -> Submitted:
         """Puts one job's file where the script finds it; its place in the queue is the time `at` (ns)."""
-        from .script import render_alone, save
+        from .batch.script import render_alone, save
 
         told = {**job.environment, V06_ID_VARIABLE: job.token, JOB_ID_VARIABLE: job.token}
         draft = f".{job.token}.new"
@@ -390,7 +390,7 @@ class FileJobExecutor(JobExecutor):
 
     def _ended(self) -> dict[str, Ending]:
         """The jobs that have ended. Raises SchedulerError."""
-        from .endings import ending_of
+        from .exit_info import ending_of
 
         endings: dict[str, Ending] = {}
         try:
@@ -420,7 +420,7 @@ class FileJobExecutor(JobExecutor):
 
     def submit(self, JobInfo: JobInfo, Spawn: bool = False) -> str:
         """Adds one job outside of any database; returns its id, or 'failed'."""
-        from .directly import lone_spec
+        from .standalone import lone_spec
 
         job_dir = self._settings.job_dir or here()
         (outcome,) = self.built_in("submit_many")([lone_spec(JobInfo, job_dir, job_dir)])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..matching import PatternTooSlowError, TooSlowError
-from .file import (
+from .line_index import LineIndex
+from .log_file import (
     ABSENT,
     DIRECTORY,
     FAILED,
@@ -20,11 +20,11 @@ from .file import (
     news,
     open_log,
 )
-from .index import LineIndex
-from .lines import print_lines
+from .print_lines import print_lines
 from .rows import ESCAPE, Row, colours_only, plain, row_start, rows_after, rows_at, rows_before, tail
+from .safe_regex import PatternTooSlowError, TooSlowError
 from .search import ERRORS, Found, Pattern, find_next, find_previous, scan, scan_back
-from .times import find_time, parse_time
+from .timestamps import find_time, parse_time
 
 __all__ = [
     "ABSENT",

@@ -16,8 +16,8 @@ import unicodedata
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from ..text import clean
-from .file import OpenLog
+from ..sanitize import clean
+from .log_file import OpenLog
 
 SMALL = 4096
 HOLE = 16384

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from ..errors import UsageError
-from ..matching import SHORT, Matcher, PatternTooSlowError, TooSlowError
-from .file import OpenLog
-from .needles import needles_of
+from .literal_prefilter import needles_of
+from .log_file import OpenLog
 from .rows import LONGEST, SMALL, cuts, line_start, plain, row_start, shown, written_texts
+from .safe_regex import SHORT, Matcher, PatternTooSlowError, TooSlowError
 
 _CHUNK = 1 << 20
 _SPARSE = 1024  # bytes for each of which one needle for nothing is bearable

@@ -1,1 +1,1 @@
-"""How the work goes, as figures and plots, without a screen."""
+"""The overview screen: curves, forecasts, failure reasons."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from ..terminal.strips import Part, width_of
+from ..widgets.styled_line import Part, width_of
 
 _SGR = re.compile(r"\x1b\[([0-9;]*)m")
 

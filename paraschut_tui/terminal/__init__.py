@@ -1,1 +1,1 @@
-"""What goes to the terminal: few bytes, safe ones, no more than it takes."""
+"""What goes to and comes from the terminal."""

@@ -10,7 +10,7 @@ from rich.color import Color
 from rich.style import Style
 
 from paraschut_core.logs import ESCAPE
-from paraschut_core.text import clean, steady
+from paraschut_core.sanitize import clean, steady
 
 TAB = 8
 _MOST_PARAMETERS = 64  # of one colour sequence; what follows is ignored
@@ -61,7 +61,7 @@ def parse(text: str) -> Styled:
     """One line of untrusted text as printable characters and styles.
 
     Colour sequences (SGR) become styles. Other escape sequences are dropped; an ESC or C1 that is part of
-    none, and any other control, becomes a visible picture (`paraschut_core.text`). Tabs become spaces up
+    none, and any other control, becomes a visible picture (`paraschut_core.sanitize`). Tabs become spaces up
     to the next column that is a multiple of 8. Colours do not run on into the next line.
     """
     parts: list[str] = []

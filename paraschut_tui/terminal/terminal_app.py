@@ -12,8 +12,8 @@ from typing import Generic, TypeVar
 from textual.app import App
 from textual.driver import Driver
 
-from .ink import CONTRAST, Ink
-from .parting import heed_signals, patient_terminal, watch_terminal
+from .shutdown import heed_signals, patient_terminal, watch_terminal
+from .style_encoding import CONTRAST, Ink
 from .textual_compat import driver_class
 
 log = logging.getLogger(__name__)

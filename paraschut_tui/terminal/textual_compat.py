@@ -23,7 +23,7 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 from textual.screen import Screen
 
-from .tokens import Kind, Token, Tokenizer
+from .tokenizer import Kind, Token, Tokenizer
 
 try:  # to send only the columns that changed (`tight`)
     from textual._compositor import ChopsUpdate as ChopsUpdate

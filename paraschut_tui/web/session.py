@@ -12,7 +12,7 @@ from aiohttp import WSMsgType, web
 from textual_serve.app_service import AppService
 from textual_serve.download_manager import DownloadManager
 
-from paraschut_core.children import environment
+from paraschut_core.security.child_python import environment
 
 GRACE = 8.0
 """Seconds that a dashboard has to end by itself when the server ends; then it is told by signals."""

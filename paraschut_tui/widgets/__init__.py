@@ -1,1 +1,1 @@
-"""The dashboard's widgets, one a file."""
+"""Widgets that several rooms share."""

@@ -55,7 +55,7 @@ def run(table: Table, *, quick: bool) -> None:
 
 
 def _empty(path: str) -> list[str]:
-    from paraschut_core.db.connection import Database
+    from paraschut_core.database.connection import Database
 
     with Database(path, create=True) as db:
         db.rows("SELECT 1")

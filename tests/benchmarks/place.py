@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import paraschut_core as psu
-from paraschut_core.db.connection import Database
-from paraschut_core.db.submitting import change_fields
+from paraschut_core.database.connection import Database
+from paraschut_core.database.lifecycle import change_fields
 from paraschut_core.model import JobKey
 from tests.helpers import ROOT
 

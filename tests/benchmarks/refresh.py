@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from paraschut_core import config
 from paraschut_core.model import QUEUED, LiveJob
-from paraschut_core.monitor import Monitor
-from paraschut_core.workspace import Workspace
+from paraschut_core.monitoring.monitor import Monitor
+from paraschut_core.project import Workspace
 from tests.helpers import Scheduler
 from tests.terminal.screen import paraschut
 

@@ -12,7 +12,7 @@ from io import StringIO
 
 import paraschut_core as psu
 from paraschut_core import config
-from paraschut_core.workspace import Workspace
+from paraschut_core.project import Workspace
 from tests.clusters.clusters import GridEngine, OwnCluster, Slurm
 
 from .measure import Cost, Spread, cost_of, cost_of_command, ratios, turns

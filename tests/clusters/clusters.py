@@ -19,10 +19,10 @@ from typing import Any
 import msgspec
 
 from paraschut_core.config import PollSettings, Settings, SubmitSettings
-from paraschut_core.executors.cluster import ClusterExecutor
-from paraschut_core.executors.pbs import PBSJobExecutor
-from paraschut_core.executors.sge import SGEJobExecutor
-from paraschut_core.executors.slurm import SlurmJobExecutor
+from paraschut_core.executors.batch.base import ClusterExecutor
+from paraschut_core.executors.batch.pbs import PBSJobExecutor
+from paraschut_core.executors.batch.sge import SGEJobExecutor
+from paraschut_core.executors.batch.slurm import SlurmJobExecutor
 from tests.clusters.lab_scheduler import LabJobExecutor
 from tests.clusters.tools import read
 from tests.helpers import wait_until

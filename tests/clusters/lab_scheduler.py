@@ -7,11 +7,11 @@ import re
 from collections.abc import Sequence
 
 from paraschut_core.errors import SchedulerError
-from paraschut_core.executors.cluster import TASK, ClusterExecutor, Submission
-from paraschut_core.executors.command import Answer
-from paraschut_core.executors.endings import task_of, token_of
+from paraschut_core.executors.batch.base import TASK, ClusterExecutor, Submission
+from paraschut_core.executors.batch.run_command import Answer
+from paraschut_core.executors.batch.script import Dialect
+from paraschut_core.executors.exit_info import task_of, token_of
 from paraschut_core.executors.resources import Request, clock, mebibytes
-from paraschut_core.executors.script import Dialect
 from paraschut_core.model import ENDING, HELD, QUEUED, RUNNING, Deleted, LiveJob
 
 STATES = {"PD": QUEUED, "CF": QUEUED, "R": RUNNING, "CG": ENDING, "S": HELD}

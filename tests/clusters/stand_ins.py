@@ -12,9 +12,9 @@ from typing import NamedTuple
 import pytest
 
 from paraschut_core.config import PollSettings, Settings, SubmitSettings
-from paraschut_core.executors.pbs import PBSJobExecutor
-from paraschut_core.executors.sge import SGEJobExecutor
-from paraschut_core.executors.slurm import SlurmJobExecutor
+from paraschut_core.executors.batch.pbs import PBSJobExecutor
+from paraschut_core.executors.batch.sge import SGEJobExecutor
+from paraschut_core.executors.batch.slurm import SlurmJobExecutor
 from tests.clusters.tools import read
 from tests.samples import sample
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from paraschut_core.errors import SchedulerError
-from paraschut_core.executors import command
-from paraschut_core.executors.cluster import ClusterExecutor
+from paraschut_core.executors.batch import run_command
+from paraschut_core.executors.batch.base import ClusterExecutor
 from paraschut_core.model import ENDED, HELD, LIVE_STATES, QUEUED, RUNNING, Ending, JobSpec, LiveJob
 from tests.clusters.clusters import Cluster, OwnCluster, is_alive
 from tests.clusters.tools import NASTY, environment_in, read, spec, specs
@@ -197,14 +197,14 @@ class ClusterSuite:
         if executor.chunk_limit() < 1000:
             pytest.skip("this cluster takes no arrays of a thousand")
         jobs = specs(work, ["true"] * 1000, directives=in_cluster.held)
-        command.COUNTS.clear()
+        run_command.COUNTS.clear()
         ids = submit(executor, jobs)
-        assert dict(command.COUNTS) == {executor.commands[0]: 1}
+        assert dict(run_command.COUNTS) == {executor.commands[0]: 1}
         queue = live(executor)
         assert {queue[id_].token for id_ in ids} == {job.token for job in jobs}
-        command.COUNTS.clear()
+        run_command.COUNTS.clear()
         assert all(outcome.gone for outcome in executor.delete_many({id_: {} for id_ in ids}).values())
-        assert dict(command.COUNTS) == {executor.commands[2]: 1}
+        assert dict(run_command.COUNTS) == {executor.commands[2]: 1}
         wait_until(lambda: not set(ids) & set(live(executor)), "all are gone", 120)
 
     def test_jobs_are_found_by_their_tokens_in_the_queue_and_after_it(

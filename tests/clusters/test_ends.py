@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from paraschut_core import ends
+from paraschut_core import exit_kinds
 from paraschut_core.identity import user_name
 from paraschut_core.model import JobKey, Missing
-from paraschut_core.monitor import Monitor
+from paraschut_core.monitoring.monitor import Monitor
 from tests.clusters.clusters import Cluster, SlurmWithAccounts
 from tests.clusters.tools import read
 from tests.clusters.whole_path_place import Place, place
@@ -137,12 +137,12 @@ def test_the_scheduler_is_believed_before_a_wrapper_and_a_program_that_it_ended_
 ) -> None:
     run = place.cluster.run
     kinds = {
-        "limit-trap": ends.TIME_LIMIT,
-        "limit-sleep": ends.TIME_LIMIT,
-        "cancel-trap": ends.CANCELLED,
-        "cancel-sleep": ends.CANCELLED,
-        "memory": ends.MEMORY,
-        "exit": ends.EXIT,
+        "limit-trap": exit_kinds.TIME_LIMIT,
+        "limit-sleep": exit_kinds.TIME_LIMIT,
+        "cancel-trap": exit_kinds.CANCELLED,
+        "cancel-sleep": exit_kinds.CANCELLED,
+        "memory": exit_kinds.MEMORY,
+        "exit": exit_kinds.EXIT,
     }
     wanted = {name: kind for short, kind in kinds.items() for name in both(short)}
     trains, sleeps = "./train.sh {name}", "sh -c 'echo start >>{name}.said; exec sleep 600'"
@@ -187,7 +187,7 @@ def test_the_scheduler_is_believed_before_a_wrapper_and_a_program_that_it_ended_
     assert [jobs.said(name) for name in both("told")] == [["start", "TERM"]] * 2
     for name in ("early-add", "all-add", "told-add"):
         wait_until(lambda name=name: jobs.missing() and jobs.state(name) == "complete", f"{name} is complete")
-    jobs.wait_for_kinds({"early-bare": ends.UNSAID, "all-bare": ends.UNSAID})
+    jobs.wait_for_kinds({"early-bare": exit_kinds.UNSAID, "all-bare": exit_kinds.UNSAID})
 
     # What was put back into the queue is taken up again.
     for id_ in jobs.ids("requeue"):
@@ -199,7 +199,7 @@ def test_the_scheduler_is_believed_before_a_wrapper_and_a_program_that_it_ended_
         assert int(read(place.folder / f"{name}.epoch")) > 0
         (place.folder / f"{name}.go").touch()
     wait_until(lambda: jobs.state("requeue-add") == "complete", "it is complete")
-    jobs.wait_for_kinds({"requeue-bare": ends.UNSAID})
+    jobs.wait_for_kinds({"requeue-bare": exit_kinds.UNSAID})
 
 
 @pytest.mark.parametrize("cluster", [SGE], indirect=True)
@@ -217,8 +217,8 @@ def test_grid_engine_is_believed_where_it_tells_and_a_program_that_it_ended_is_n
         os.killpg(os.getpgid(int(read(place.folder / f"{name}.pid"))), signal.SIGTERM)
     for id_ in jobs.ids("rerun"):
         place.requeue(id_)
-    limited = dict.fromkeys(both("limit"), ends.TIME_LIMIT)
-    lost = jobs.wait_for_kinds({**limited, **dict.fromkeys(both("deleted", "told"), ends.SIGNAL)})
+    limited = dict.fromkeys(both("limit"), exit_kinds.TIME_LIMIT)
+    lost = jobs.wait_for_kinds({**limited, **dict.fromkeys(both("deleted", "told"), exit_kinds.SIGNAL)})
     assert not any(lost[name].confirmed for name in both("told"))
     assert [jobs.state(name) for name in ("limit-add", "deleted-add", "told-add")] == ["run"] * 3
     for name in both("rerun"):

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from paraschut_core.errors import SchedulerError
-from paraschut_core.executors import script
-from paraschut_core.executors.pbs import PBSJobExecutor
-from paraschut_core.executors.sge import SGEJobExecutor
-from paraschut_core.executors.slurm import SlurmJobExecutor
+from paraschut_core.executors.batch import script
+from paraschut_core.executors.batch.pbs import PBSJobExecutor
+from paraschut_core.executors.batch.sge import SGEJobExecutor
+from paraschut_core.executors.batch.slurm import SlurmJobExecutor
 from paraschut_core.model import Deleted, Submitted
 from tests.clusters.stand_ins import (
     NO_JOBS,
@@ -300,7 +300,7 @@ def test_a_cluster_that_does_not_answer_has_the_usual_limit(
 def test_their_deletes_fail_without_a_word_of_jobs_that_are_gone_so_the_queue_is_asked(
     pbs: PBSJobExecutor, commands: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("paraschut_core.executors.pbs.user_name", lambda: "hs_alice")
+    monkeypatch.setattr("paraschut_core.executors.batch.pbs.user_name", lambda: "hs_alice")
     silent = sample("torque/pbs_qdel_done")
     denied = sample("torque/pbs_qdel_denied")
     failed = Says(status=silent.status)

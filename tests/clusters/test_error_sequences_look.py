@@ -11,12 +11,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from paraschut_core import ends
+from paraschut_core import exit_kinds
 from paraschut_core.config import PollSettings
 from paraschut_core.errors import SchedulerError
-from paraschut_core.executors.pbs import PBSJobExecutor
-from paraschut_core.executors.sge import SGEJobExecutor
-from paraschut_core.executors.slurm import SlurmJobExecutor
+from paraschut_core.executors.batch.pbs import PBSJobExecutor
+from paraschut_core.executors.batch.sge import SGEJobExecutor
+from paraschut_core.executors.batch.slurm import SlurmJobExecutor
 from paraschut_core.identity import user_name
 from paraschut_core.model import HELD, QUEUED, RUNNING, STUCK, Ending
 from tests.clusters.stand_ins import NO_JOBS, NO_SUCH_OPTION, Commands, Says, commands, pbs, sge, slurm
@@ -262,7 +262,7 @@ def test_without_accounts_and_record_the_schedulers_own_words_are_all_there_is(
     (folder / "abc-1.log").write_text(f"{said}\n")
     (folder / "abc-2.log").write_text("module: command not found\n")
     told = slurm.last_words(["abc-1", "abc-2", "abc-3"])
-    wanted = Ending("out of memory", record={"log": said}, kind=ends.MEMORY, source=ends.LOG)
+    wanted = Ending("out of memory", record={"log": said}, kind=exit_kinds.MEMORY, source=exit_kinds.LOG)
     assert told == {"abc-1": wanted}
 
 
@@ -290,11 +290,11 @@ def test_the_controller_is_asked_whatever_is_wrong_with_the_accounts(
     since = time.time() - 60
     told = slurm.explain(["12", "13"], since)
     assert {id_: (one.kind, one.source) for id_, one in told.items()} == {
-        "12": (ends.TIME_LIMIT, ends.ACCOUNT)
+        "12": (exit_kinds.TIME_LIMIT, exit_kinds.ACCOUNT)
     }
     assert slurm.accounts_failure
     commands.play("sacct", Says(out="13|OUT_OF_MEMORY|0:125|00:10:00|n1|2026-11-22T16:00:50|pabc-1_x\n"))
-    assert slurm.explain(["13"], since)["13"].kind == ends.MEMORY
+    assert slurm.explain(["13"], since)["13"].kind == exit_kinds.MEMORY
     assert not slurm.accounts_failure
 
 
@@ -366,7 +366,7 @@ def test_pbs_without_a_wide_table_is_asked_in_the_old_way_from_then_on(
     usage = Says(err=sample("pbs/torque_style_qstat_t").stderr, status=2)
     listing = Says(out=sample("pbs/torque_style_qstat_f").stdout)
     commands.play("qstat", usage, usage, listing)
-    monkeypatch.setattr("paraschut_core.executors.pbs.user_name", lambda: "hs_alice")
+    monkeypatch.setattr("paraschut_core.executors.batch.pbs.user_name", lambda: "hs_alice")
     for _ in range(2):
         assert list(pbs.poll()) == ["22"]
     assert [commands.arguments("qstat", call) for call in range(1, 5)] == [

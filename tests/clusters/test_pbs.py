@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from paraschut_core.executors.cluster import ClusterExecutor
+from paraschut_core.executors.batch.base import ClusterExecutor
 from paraschut_core.model import HELD, STUCK
 from tests.clusters.clusters import Cluster
 from tests.clusters.suite import ClusterSuite, executor, explained, submit, wait_for_end

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from paraschut_core.executors import command
-from paraschut_core.executors.cluster import ClusterExecutor
+from paraschut_core.executors.batch import run_command
+from paraschut_core.executors.batch.base import ClusterExecutor
 from paraschut_core.model import HELD, QUEUED, RUNNING, STUCK
 from tests.clusters.clusters import GridEngine
 from tests.clusters.suite import (
@@ -51,11 +51,11 @@ class TestGridEngine(OwnClusterSuite):
         in_cluster.run("qsub", "-terse", "-N", "pab12cd34ee-1_x", *bad, "true")
         wait_until(lambda: [j.state for j in executor.poll().values()] == [STUCK] * 3, "all are stuck")
         executor = in_cluster.executor(work)
-        command.COUNTS.clear()
+        run_command.COUNTS.clear()
         jobs = executor.poll()
-        assert dict(command.COUNTS) == {"qstat": 2}  # the list, and details of those alone
+        assert dict(run_command.COUNTS) == {"qstat": 2}  # the list, and details of those alone
         assert executor.poll() == jobs
-        assert dict(command.COUNTS) == {"qstat": 3}  # the details are known
+        assert dict(run_command.COUNTS) == {"qstat": 3}  # the details are known
         told = 'can\'t open output file "/nowhere/out.{}": No such file or directory'
         assert {job.token: job.reason for job in jobs.values()} == {
             "ab12cd34ef-1": told.format(1),
@@ -139,9 +139,9 @@ class TestGridEngine(OwnClusterSuite):
         ids = [id_ for n in range(4) for id_ in submit(executor, [spec(work, f"exit {n}")])]
         wait_for_end(executor, ids)
         explained(executor, ids)
-        command.COUNTS.clear()
+        run_command.COUNTS.clear()
         endings = executor.explain(ids, time.time() - 3600)
-        assert dict(command.COUNTS) == {"qacct": 1}
+        assert dict(run_command.COUNTS) == {"qacct": 1}
         assert [endings[id_].exit_status for id_ in ids] == [0, 1, 2, 3]
 
     def test_several_submissions_are_looked_up_in_one_reading_of_the_accounts(
@@ -154,9 +154,9 @@ class TestGridEngine(OwnClusterSuite):
             path.unlink()  # as on a node that lost its file system before the job could write
         wanted = {job.token: id_ for job, id_ in zip(jobs, ids, strict=True)}
         wait_until(lambda: executor.find([*wanted, "nosuch-1"]) == wanted, "all are found")
-        command.COUNTS.clear()
+        run_command.COUNTS.clear()
         executor.find([*wanted])
-        assert dict(command.COUNTS) == {"qstat": 1, "qacct": 1}
+        assert dict(run_command.COUNTS) == {"qstat": 1, "qacct": 1}
 
     def test_defaults_in_the_users_files_change_nothing(
         self, executor: ClusterExecutor, in_cluster: GridEngine, work: Path

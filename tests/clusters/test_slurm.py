@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from paraschut_core.executors.cluster import ClusterExecutor
+from paraschut_core.executors.batch.base import ClusterExecutor
 from paraschut_core.model import ENDED, HELD, QUEUED, RUNNING, STUCK
 from tests.clusters.clusters import Slurm
 from tests.clusters.suite import (
@@ -106,7 +106,10 @@ class TestSlurm(OwnClusterSuite):
     def test_a_lost_node_is_told_and_a_requeued_job_knows(
         self, executor: ClusterExecutor, in_cluster: Slurm, work: Path
     ) -> None:
-        tell = f"{sys.executable} -c 'import paraschut_core.executors.slurm as m; print(m.restart_count())'"
+        tell = (
+            f"{sys.executable} -c "
+            "'import paraschut_core.executors.batch.slurm as m; print(m.restart_count())'"
+        )
         lost = spec(work, "sleep 600", directives=["--no-requeue", "-w", "n2"])
         again = spec(work, f"{tell} >> restarts; {WAIT}", directives=["--requeue", "-w", "n2"])
         ids = [*submit(executor, [lost]), *submit(executor, [again])]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from paraschut_core.executors import command
-from paraschut_core.executors.cluster import ClusterExecutor
+from paraschut_core.executors.batch import run_command
+from paraschut_core.executors.batch.base import ClusterExecutor
 from paraschut_core.model import QUEUED
 from tests.clusters.clusters import Cluster
 from tests.clusters.suite import ClusterSuite, executor, explained, live, submit, wait_for_end
@@ -42,9 +42,9 @@ class TestTorque(ClusterSuite):
     ) -> None:
         """They list the tasks of arrays under numbers that nobody was told: each job goes out by itself."""
         assert executor.chunk_limit() == 1
-        command.COUNTS.clear()
+        run_command.COUNTS.clear()
         ids = submit(executor, specs(work, ["true"] * 3, directives=in_cluster.held))
-        assert command.COUNTS["qsub"] == 3
+        assert run_command.COUNTS["qsub"] == 3
         assert len(set(ids)) == 3
         assert all(outcome.gone for outcome in executor.delete_many({id_: {} for id_ in ids}).values())
         wait_until(lambda: not set(ids) & set(live(executor)), "all are gone")

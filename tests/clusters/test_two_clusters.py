@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from paraschut_core import ends
+from paraschut_core import exit_kinds
 from paraschut_core.model import JobKey
-from paraschut_core.monitor import Monitor
+from paraschut_core.monitoring.monitor import Monitor
 from tests.clusters.clusters import Cluster, Slurm, SlurmBeside, SlurmWithAccounts
 from tests.clusters.whole_path_place import WAIT, Place, place
 from tests.helpers import wait_until
@@ -143,7 +143,7 @@ def test_jobs_sent_to_the_other_cluster_are_seen_explained_and_deleted_there(sit
     with contextlib.closing(site.place.monitor()) as watched:
         lost = wait_until(lambda: watched.poll(force=True).missing.get(JobKey(batch, 0)), "it is missed")
         wait_until(
-            lambda: watched.poll(force=True).missing[JobKey(batch, 0)].kind == ends.CANCELLED,
+            lambda: watched.poll(force=True).missing[JobKey(batch, 0)].kind == exit_kinds.CANCELLED,
             f"the accounts of the other cluster tell why, not {lost}",
         )
     site.place("qdel", batch, "--yes")

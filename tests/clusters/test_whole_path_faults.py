@@ -107,7 +107,9 @@ def test_what_ended_badly_is_missing_with_its_reason_and_the_accounts_are_asked_
     printed = place("queue").out
     assert f"missing jobs: {{{batch}: {list(range(len(jobs)))}}}" in printed
     assert f"  {batch}/1: killed by signal 9 (SIGKILL)\n" in printed
-    vague = 1 if place.name == "torque" else 0  # a signal without its sender: each program asks once, for a day
+    vague = (
+        1 if place.name == "torque" else 0
+    )  # a signal without its sender: each program asks once, for a day
     each = 1 + attempts + vague
     assert place.counts() == ({} if place.name == "local" else {place.words.list: 2 * each})
     assert dict(place.sql("SELECT JobIndex, reason FROM ending ORDER BY 1")) == {

@@ -17,12 +17,12 @@ import pytest
 
 import paraschut_core as psu
 from paraschut_core import config
-from paraschut_core.executors import command
 from paraschut_core.executors.base import JobExecutor
+from paraschut_core.executors.batch import run_command
 from paraschut_core.model import ENDED, QUEUED, JobKey, LiveJob
-from paraschut_core.monitor import Monitor
-from paraschut_core.observation import ONLINE
-from paraschut_core.workspace import Workspace
+from paraschut_core.monitoring.liveness import ONLINE
+from paraschut_core.monitoring.monitor import Monitor
+from paraschut_core.project import Workspace
 from tests.clusters.clusters import Cluster, GridEngine, OverSlurm, OwnCluster, Slurm, is_alive
 from tests.clusters.tools import read
 from tests.core.cli import CommandLine
@@ -217,7 +217,7 @@ class Place(CommandLine):
 
     def counts(self) -> dict[str, int]:
         """The scheduler's commands that this process has run since `forget_counts`."""
-        return dict(command.COUNTS)
+        return dict(run_command.COUNTS)
 
     # ------------------------------------------------------------------ making things happen
 
@@ -305,7 +305,7 @@ class Place(CommandLine):
 
 
 def forget_counts() -> None:
-    command.COUNTS.clear()
+    run_command.COUNTS.clear()
 
 
 def has_ended(pid: int) -> bool:

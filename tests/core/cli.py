@@ -132,7 +132,7 @@ class CommandLine:
         """Ends what a failed test may have left running, and waits until the project's runners are gone."""
         from paraschut_core import config
         from paraschut_core.executors.local import LocalJobExecutor
-        from paraschut_core.executors.local.queue import Queue
+        from paraschut_core.executors.local.queue_store import Queue
 
         executor = LocalJobExecutor(settings=config.Settings(job_dir=str(self.folder)))
         executor.delete_many({id_: {} for id_, job in executor.poll().items() if job.state != "ended"})

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 import paraschut_core as psu
-from paraschut_core import actions, folders
+from paraschut_core import actions
 from paraschut_core.actions import Selection, Watcher
-from paraschut_core.db.history import read_actions
+from paraschut_core.database.events import read_actions
 from paraschut_core.errors import (
     DatabaseBusyError,
     FilterError,
@@ -21,6 +21,7 @@ from paraschut_core.errors import (
     UnknownJobError,
     UsageError,
 )
+from paraschut_core.jobs import cleanup
 from paraschut_core.model import Deleted, Ending, JobInfo, JobKey
 from tests.helpers import BATCH, Project, Scheduler
 
@@ -300,7 +301,7 @@ def test_a_folder_that_cannot_be_removed_is_said_and_the_rows_go(
 
     project.add_many(1)
     (project.folder / str(BATCH)).mkdir()
-    monkeypatch.setattr(folders.shutil, "rmtree", refuse)
+    monkeypatch.setattr(cleanup.shutil, "rmtree", refuse)
     with project.workspace(scheduler) as ws:
         report = actions.remove_batches(ws, [BATCH])
     assert report.outcomes[0].ok
@@ -330,7 +331,7 @@ def test_a_file_that_cannot_be_removed_is_an_error_that_names_it(
     project.add_many(1)
     (project.folder / str(BATCH)).mkdir()
     (project.folder / str(BATCH) / "a.tmp").touch()
-    monkeypatch.setattr(folders.os, "unlink", refuse)
+    monkeypatch.setattr(cleanup.os, "unlink", refuse)
     with (
         project.workspace(scheduler) as ws,
         pytest.raises(ParaschutError, match=r"a\.tmp: Permission denied"),

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from paraschut_core.backup import recover
-from paraschut_core.db import additions
-from paraschut_core.db.connection import Database
+from paraschut_core.database import additions
+from paraschut_core.database.connection import Database
+from paraschut_core.maintenance.backup import recover
 from tests.conftest import Tally
 from tests.earlier import as_job, run_earlier
 from tests.helpers import Project, Script, assert_sound, run_script
@@ -100,8 +100,8 @@ def test_a_file_that_grew_is_as_a_new_one_is(old: Path, more: Path, tmp_path: Pa
 def test_who_may_not_write_reads_an_earlier_file(old: Path, more: Path) -> None:
     code = """
         import os, sys
-        from paraschut_core.db import additions
-        from paraschut_core.db.connection import Database
+        from paraschut_core.database import additions
+        from paraschut_core.database.connection import Database
         additions.PATH = sys.argv[2]
         assert "one" in additions.known()
         if os.getuid() == 0:
@@ -150,7 +150,7 @@ def test_a_file_of_a_version_to_come_is_left_as_it_is(old: Path, more: Path) -> 
     grown = named(old)
     code = """
         import sys
-        from paraschut_core.db.connection import Database
+        from paraschut_core.database.connection import Database
         with Database(sys.argv[1]) as db, db.transaction() as tx:
             tx.connection.execute("UPDATE job SET state = 'run' WHERE JobIndex = 0")
     """
@@ -178,7 +178,7 @@ def test_jobs_of_the_earlier_version_start_and_end_in_a_file_that_grew(
     run_earlier(earlier, done, **as_job(0))
     failed = """
         from paraschut_core.model import JobKey
-        from paraschut_core.runtime import database, own_key, record_exit
+        from paraschut_core.in_job import database, own_key, record_exit
         with database() as db:
             record_exit(db, own_key(), 1, 3, None)
     """
@@ -220,11 +220,11 @@ MOST = 0.004
 
 WRITER = """
     import os, sys, time
-    from paraschut_core.db.connection import Database
+    from paraschut_core.database.connection import Database
     with open("additions") as file:
         more = file.read()
     if more and sys.argv[2] == "new":
-        from paraschut_core.db import additions
+        from paraschut_core.database import additions
         additions.PATH = more
     with Database("jobs.db") as db:
         db.rows("SELECT count(*) FROM job")

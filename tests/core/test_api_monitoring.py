@@ -209,7 +209,7 @@ def test_reset_missing_leaves_alone_what_was_submitted_again_meanwhile(
     pipeline: Scheduler, project: Project
 ) -> None:
     from paraschut_core.actions import reset_missing
-    from paraschut_core.report import read_queue
+    from paraschut_core.reporting.queue_report import read_queue
 
     with project.workspace(pipeline) as ws:
         read_queue(ws)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import paraschut_core as psu
-from paraschut_core import ends
+from paraschut_core import exit_kinds
 from paraschut_core.errors import ConflictError, StaleJobError, UsageError
 from paraschut_core.model import Ending, JobKey
 from tests.helpers import BATCH, Project, Scheduler, Script, assert_sound, run_script
@@ -231,7 +231,7 @@ def test_a_stale_duplicate_stops_at_the_start_gate(
 def test_an_attempt_that_was_reset_while_it_ran_cannot_complete_nor_record_its_exit(
     submitted: Scheduler, inside: Enter, outside: Callable[[], None], project: Project
 ) -> None:
-    from paraschut_core import runtime
+    from paraschut_core import in_job
 
     inside()
     info = psu.get_job_info(SetID=True)
@@ -246,8 +246,8 @@ def test_an_attempt_that_was_reset_while_it_ran_cannot_complete_nor_record_its_e
     inside(PARASCHUT_TOKEN=old)
     with pytest.raises(StaleJobError, match="was submitted again while"):
         psu.set_complete(BATCH, 0, info)
-    with runtime.database() as db, pytest.raises(StaleJobError):
-        runtime.record_exit(db, JobKey(BATCH, 0), 1, 3, None)
+    with in_job.database() as db, pytest.raises(StaleJobError):
+        in_job.record_exit(db, JobKey(BATCH, 0), 1, 3, None)
     assert project.state() == "submit"
     assert project.sql("SELECT count(*) FROM ending") == [(0,)]
 
@@ -266,8 +266,8 @@ def test_without_a_token_an_older_attempt_cannot_complete_either(
 def test_a_requeue_by_the_scheduler_is_a_new_attempt_into_the_same_logs(
     submitted: Scheduler, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from paraschut_core.db.connection import Database
-    from paraschut_core.db.submitting import Running, start
+    from paraschut_core.database.connection import Database
+    from paraschut_core.database.lifecycle import Running, start
 
     key = JobKey(BATCH, 0)
     token = project.column("token")
@@ -314,15 +314,17 @@ def test_a_job_updates_its_own_metadata_while_it_runs(
 def test_an_exit_status_is_kept_for_whoever_finds_the_job_missing(
     submitted: Scheduler, inside: Enter, project: Project
 ) -> None:
-    from paraschut_core import runtime
-    from paraschut_core.db.history import read_ending
+    from paraschut_core import in_job
+    from paraschut_core.database.events import read_ending
 
     inside()
-    with runtime.database() as db:
-        runtime.record_exit(db, JobKey(BATCH, 0), 1, -9, 9)
+    with in_job.database() as db:
+        in_job.record_exit(db, JobKey(BATCH, 0), 1, -9, 9)
         ending = read_ending(db, JobKey(BATCH, 0), 1)
     words = "killed by signal 9 (SIGKILL)"
-    assert ending == Ending(words, None, 9, os.uname().nodename, kind=ends.SIGNAL, source=ends.WRAPPER)
+    assert ending == Ending(
+        words, None, 9, os.uname().nodename, kind=exit_kinds.SIGNAL, source=exit_kinds.WRAPPER
+    )
 
 
 def test_events_name_the_process_and_inside_a_job_its_id(
@@ -347,7 +349,7 @@ def test_a_process_whose_environment_is_anothers_junk_is_no_job(
 
 
 def test_a_job_leaves_the_journal_as_its_submitter_chose_it(project: Project) -> None:
-    from paraschut_core.db.connection import on_network
+    from paraschut_core.database.connection import on_network
 
     if on_network(str(project.folder)):
         pytest.skip("temporary files are on a network file system, where there is no WAL")

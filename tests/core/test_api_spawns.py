@@ -11,8 +11,8 @@ import pytest
 import paraschut_core as psu
 from paraschut_core.errors import ConflictError, SchedulerError, StaleJobError, UnknownJobError, UsageError
 from paraschut_core.model import JobInfo, JobKey
-from paraschut_tui.records import JobRecord
-from paraschut_tui.screens.headings import log_streams
+from paraschut_tui.actions.types import JobRecord
+from paraschut_tui.dashboard.titles import log_streams
 from tests.helpers import BATCH, Project, Scheduler, SchedulerDownError, Script, assert_sound
 
 from .cli import CommandLine

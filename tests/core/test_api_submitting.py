@@ -188,7 +188,7 @@ def test_max_jobs_does_not_count_jobs_that_completed_since_the_last_poll(
     submit(Executor=shared, MaxJobs=2)
     assert submitted(project) == {BATCH: [0, 1]}
     with project.workspace(shared) as ws:
-        from paraschut_core import polling
+        from paraschut_core.monitoring import polling
 
         polling.ask(ws, force=True)
     psu.set_complete(BATCH, 0)

@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import paraschut_core as psu
-from paraschut_core.db.changes import MANY, read_batches, read_changes, read_revision
-from paraschut_core.db.connection import Database
-from paraschut_core.db.jobs import insert_jobs
+from paraschut_core.database.changes import MANY, read_batches, read_changes, read_revision
+from paraschut_core.database.connection import Database
+from paraschut_core.database.jobs import insert_jobs
 from paraschut_core.errors import ParaschutError
 from paraschut_core.model import JobKey
-from paraschut_core.monitor import Monitor
+from paraschut_core.monitoring.monitor import Monitor
 from tests.helpers import BATCH, Project, Scheduler, assert_sound
 
 
@@ -63,7 +63,7 @@ def filled(path: Path, n: int, per_batch: int = 10_000) -> Database:
 
 
 def change(db: Database, jobs: Sequence[int]) -> None:
-    from paraschut_core.db.submitting import change_fields
+    from paraschut_core.database.lifecycle import change_fields
 
     with db.transaction() as tx:
         for index in jobs:
@@ -122,8 +122,8 @@ def test_changes_are_listed_with_their_batches_counters(project: Project) -> Non
 
 
 def test_an_ending_and_a_spawn_are_changes_of_their_job(project: Project) -> None:
-    from paraschut_core.db.history import record_ending
-    from paraschut_core.db.spawns import NewSpawn, insert_spawn
+    from paraschut_core.database.events import record_ending
+    from paraschut_core.database.spawns import NewSpawn, insert_spawn
     from paraschut_core.model import Ending
 
     project.add_many(3)
@@ -251,9 +251,9 @@ def test_counters_and_changes_are_right_after_any_run_of_writes(
 
 
 def apply(db: Database, what: str, index: int, state: str, priority: Any) -> None:
-    from paraschut_core.db.history import add_action, last_undoable, undo
-    from paraschut_core.db.jobs import delete_batch
-    from paraschut_core.db.submitting import change_fields, complete, current_info
+    from paraschut_core.database.events import add_action, last_undoable, undo
+    from paraschut_core.database.jobs import delete_batch
+    from paraschut_core.database.lifecycle import change_fields, complete, current_info
 
     key = JobKey(BATCH + index % 2, index)
     job = {"BatchID": key[0], "JobIndex": key[1], "name": "n", "batch_type": "t"}

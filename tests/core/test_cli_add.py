@@ -14,9 +14,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from paraschut_core.commands import Template
 from paraschut_core.errors import ParaschutError, ScriptError, UsageError
 from paraschut_core.executors.shell import shell
+from paraschut_core.jobs.command_template import Template
 from tests.core.cli import CommandLine
 
 

@@ -10,8 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from paraschut_core.db import connection
-from paraschut_core.db.connection import APPLICATION_ID, SCHEMA_VERSION, Database, lives, mount_of, who_am_i
+from paraschut_core.database import connection
+from paraschut_core.database.connection import (
+    APPLICATION_ID,
+    SCHEMA_VERSION,
+    Database,
+    lives,
+    mount_of,
+    who_am_i,
+)
 from paraschut_core.errors import DatabaseBusyError, DatabaseError
 from tests.helpers import Script, assert_sound, run_script
 
@@ -56,7 +63,7 @@ def test_processes_that_make_the_file_at_once_make_one(tmp_path: Path) -> None:
     path = tmp_path / "jobs.db"
     code = """
         import os, sys, time
-        from paraschut_core.db.connection import Database
+        from paraschut_core.database.connection import Database
         while not os.path.exists(sys.argv[2]):
             time.sleep(0.002)
         with Database(sys.argv[1], create=True) as db, db.transaction() as tx:
@@ -221,7 +228,7 @@ def test_a_write_to_a_file_that_was_removed_is_an_error_and_makes_no_new_one(pat
 def test_a_forked_child_opens_its_own_connection_and_the_parents_transaction_stays(path: Path) -> None:
     code = """
         import os, sys
-        from paraschut_core.db.connection import Database
+        from paraschut_core.database.connection import Database
         db = Database(sys.argv[1], timeout=0.2)
         with db.transaction() as tx:
             tx.connection.execute("INSERT INTO tombstone VALUES (1, 1)")

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from paraschut_core import config, doctor
-from paraschut_core.db import connection, kept
-from paraschut_core.doctor import FAIL, OK, WARN, Finding, LockTest, try_to_write
-from paraschut_core.executors.local.queue import Queue
+from paraschut_core import config
+from paraschut_core.database import connection, kept_endings
+from paraschut_core.executors.local.queue_store import Queue
 from paraschut_core.identity import user_folder, user_name
-from paraschut_core.probe import probe
-from paraschut_core.workspace import Workspace
+from paraschut_core.maintenance import doctor
+from paraschut_core.maintenance.doctor import FAIL, OK, WARN, Finding, LockTest, try_to_write
+from paraschut_core.maintenance.node_probe import probe
+from paraschut_core.project import Workspace
 from tests.core.cli import TOML, CommandLine
 
 
@@ -255,7 +256,7 @@ def test_a_file_that_one_may_only_read_is_right_where_read_only_is_set(
 def test_results_that_wait_and_results_that_came_too_late_are_told(cli: CommandLine) -> None:
     cli.add("true")
     assert _all_about(cli, "kept results") == []
-    folder = Path(kept.folder_of(str(cli.database)))
+    folder = Path(kept_endings.folder_of(str(cli.database)))
     folder.mkdir(0o700)
     (folder / "1_0_aa.json").touch()
     (folder / "1_1_bb.json.refused").touch()

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from paraschut_core import ends
+from paraschut_core import exit_kinds
 from paraschut_core.model import Missing
-from paraschut_core.monitor import Monitor
-from paraschut_core.workspace import Workspace
+from paraschut_core.monitoring.monitor import Monitor
+from paraschut_core.project import Workspace
 from tests.core.cli import CommandLine
 from tests.helpers import wait_until
 
@@ -43,7 +43,7 @@ def test_a_local_job_that_was_ended_is_not_complete_and_the_runner_is_believed_a
         def told() -> dict[int, Missing] | None:
             lost = {key.batch_id: lost for key, lost in monitor.poll().missing.items()}
             kinds = {batch: one.kind for batch, one in lost.items()}
-            return lost if kinds == {limit: ends.TIME_LIMIT, gone: ends.CANCELLED} else None
+            return lost if kinds == {limit: exit_kinds.TIME_LIMIT, gone: exit_kinds.CANCELLED} else None
 
         lost = wait_until(told, "the reasons are told", 60) or {}
         assert lost[limit].reason.startswith("time limit 00:00:02")

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from paraschut_core.db.codec import encode
-from paraschut_core.db.connection import Database
-from paraschut_core.db.filters import LONGEST, check, matching_keys, select
+from paraschut_core.database.connection import Database
+from paraschut_core.database.metadata_json import encode
 from paraschut_core.errors import DatabaseError, FilterError
+from paraschut_core.filtering.sql_condition import LONGEST, check, matching_keys, select
 from paraschut_core.model import JobKey
 
 BATCHES = {20200101000000: "Ingolia_2009/ribo", 20210101120000: "Ingolia_2009/ribo", 20220101000000: "state"}

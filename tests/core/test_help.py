@@ -21,8 +21,8 @@ import pytest
 
 from paraschut_core import config
 from paraschut_core.cli.group import SECTIONS, paraschut
-from paraschut_core.prepare import add_jobs, template
-from paraschut_core.workspace import Workspace
+from paraschut_core.jobs.builder import add_jobs, template
+from paraschut_core.project import Workspace
 from tests.core.cli import CommandLine
 from tests.helpers import ROOT, wait_until
 

@@ -11,7 +11,7 @@ import pytest
 import paraschut_core as psu
 from paraschut_core import actions
 from paraschut_core.actions import Selection
-from paraschut_core.db.history import read_actions, read_events
+from paraschut_core.database.events import read_actions, read_events
 from paraschut_core.errors import UsageError
 from paraschut_core.model import JobKey
 from tests.helpers import BATCH, Project, Scheduler, assert_sound
@@ -260,7 +260,7 @@ def test_an_old_act_can_be_undone_however_many_others_came_after_it(
     with project.workspace(busy) as ws:
         actions.boost(ws, WHOLE, 10)
         with ws.db.transaction() as tx:
-            from paraschut_core.db.history import add_action
+            from paraschut_core.database.events import add_action
 
             for _ in range(300):
                 add_action(tx, "submit", 1, "submit", can_undo=False)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from paraschut_core.db.legacy import LegacyJob, LegacySpawn, read_legacy
+from paraschut_core.migration_v06.reader import LegacyJob, LegacySpawn, read_legacy
 from tests.core.cli import CommandLine
 from tests.helpers import ROOT, assert_sound
 
@@ -64,8 +64,8 @@ def old(tmp_path: Path) -> Legacy:
 
 
 def _infos(cli: CommandLine) -> dict[tuple[int, int], dict[str, Any]]:
-    from paraschut_core.db.connection import Database
-    from paraschut_core.db.jobs import read_all_infos
+    from paraschut_core.database.connection import Database
+    from paraschut_core.database.jobs import read_all_infos
 
     with Database(cli.database, read_only=True) as database:
         return {

@@ -21,7 +21,7 @@ from paraschut_core.config import LocalSettings, Settings, SubmitSettings
 from paraschut_core.errors import SchedulerError, SubmitError
 from paraschut_core.executors.local import LocalJobExecutor
 from paraschut_core.executors.local.process import alive, look, table
-from paraschut_core.executors.local.queue import Limits, Queue, Task
+from paraschut_core.executors.local.queue_store import Limits, Queue, Task
 from paraschut_core.model import ENDED, QUEUED, RUNNING, Deleted, Ending, JobKey, JobSpec
 
 WITH_TESTS = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]).rstrip(":")

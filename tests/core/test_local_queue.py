@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paraschut_core.errors import SchedulerError, ScriptError, UsageError
-from paraschut_core.executors.local.command import arguments, clock, encoded, packed, seconds, unpacked
+from paraschut_core.executors.local.daemon_store import KEPT_DAYS, Ended, Ledger
 from paraschut_core.executors.local.journal import Exit, Journal, Start
-from paraschut_core.executors.local.ledger import KEPT_DAYS, Ended, Ledger
+from paraschut_core.executors.local.launch_command import arguments, clock, encoded, packed, seconds, unpacked
 from paraschut_core.executors.local.process import alive, look, members, send, start_of, table
-from paraschut_core.executors.local.queue import Limits, Queue, Task
+from paraschut_core.executors.local.queue_store import Limits, Queue, Task
 from paraschut_core.executors.shell import shell
 
 from .test_local_executor import Machine, until
@@ -187,7 +187,7 @@ def test_a_number_is_not_given_out_again_after_its_job_was_forgotten(queue: Queu
 
 def test_many_processes_add_at_once_and_nothing_is_lost(queue: Queue) -> None:
     code = (
-        "import sys; from paraschut_core.executors.local.queue import *;"
+        "import sys; from paraschut_core.executors.local.queue_store import *;"
         f"t = {tuple(task())!r}; q = Queue({queue.folder!r});"
         "[print(*q.add([Task(*t)] * 5, b'X=1', Limits(2, 1.0, 1.0))[0]) for _ in range(10)]"
     )

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import paraschut_core as psu
-from paraschut_core import ends, monitor, polling
-from paraschut_core.db.poll import LEASE, PollRecord, read_poll
+from paraschut_core import exit_kinds
+from paraschut_core.database.poll_state import LEASE, PollRecord, read_poll
 from paraschut_core.model import (
     ENDED,
     HELD,
@@ -28,9 +28,10 @@ from paraschut_core.model import (
     Snapshot,
     Spawn,
 )
-from paraschut_core.monitor import Monitor
-from paraschut_core.observation import WORDS, Inquiries, observe
-from paraschut_core.polling import absent_now
+from paraschut_core.monitoring import monitor, polling
+from paraschut_core.monitoring.liveness import WORDS, Inquiries, observe
+from paraschut_core.monitoring.monitor import Monitor
+from paraschut_core.monitoring.polling import absent_now
 from tests.helpers import BATCH, Project, Scheduler, SchedulerDownError, Script
 
 KEY = JobKey(BATCH, 0)
@@ -134,7 +135,12 @@ def test_a_job_that_the_queue_shows_as_ended_is_missing_at_once_with_its_reason(
     polled = PollRecord(T, {"5": ended}, {"5": (T, 1)}, rev=1)
     observed = observe([row()], {}, polled, grace=GRACE, proof=False, now=T)
     lost = observed.missing[KEY]
-    assert (lost.reason, lost.exit_status, lost.signal, lost.kind) == ("exit status 3", 3, None, ends.EXIT)
+    assert (lost.reason, lost.exit_status, lost.signal, lost.kind) == (
+        "exit status 3",
+        3,
+        None,
+        exit_kinds.EXIT,
+    )
     assert not missing(row(rev=2), polled), "it spoke since"
 
 
@@ -155,7 +161,7 @@ def test_a_submission_without_id_is_missing_only_where_nobody_could_look_it_up()
     assert missing(claimed, PollRecord(T), now=T, claim_lasts=150.0)
     assert not missing(claimed._replace(submitted_at=T - 10), PollRecord(T), now=T, claim_lasts=150.0)
     observed = observe([claimed], {}, PollRecord(T), grace=GRACE, proof=False, now=T, claim_lasts=150.0)
-    assert observed.missing[KEY].kind == ends.CUT_SHORT
+    assert observed.missing[KEY].kind == exit_kinds.CUT_SHORT
 
 
 def test_a_submission_that_nobody_made_here_is_missing_after_the_grace() -> None:
@@ -282,7 +288,7 @@ def test_a_job_gone_from_the_queue_is_missing_after_the_second_poll(
     assert set(watched.poll().live) == {(BATCH, 0), (BATCH, 1)}
     running.lose_sight("1001")
     assert lost(watched.poll()) == {}
-    assert lost(watched.poll()) == {0: WORDS[ends.GONE]}
+    assert lost(watched.poll()) == {0: WORDS[exit_kinds.GONE]}
     running.live["1001"] = LiveJob("1001", RUNNING)
     assert lost(watched.poll()) == {}
 
@@ -369,7 +375,7 @@ def test_a_suddenly_empty_list_proves_nothing_until_it_has_come_often(
     running.live = {}
     for _ in range(polling.BELIEVE_EMPTY + 1):
         snapshot = watched.poll(force=True)
-    assert lost(snapshot) == {0: WORDS[ends.GONE], 1: WORDS[ends.GONE]}
+    assert lost(snapshot) == {0: WORDS[exit_kinds.GONE], 1: WORDS[exit_kinds.GONE]}
 
 
 @pytest.mark.parametrize("kept", [0, 1, 4])
@@ -408,9 +414,9 @@ def test_an_outage_does_not_hide_what_was_missing_before_it(watched: Monitor, ru
     watched.poll()
     running.lose_sight("1001")
     watched.poll()
-    assert lost(watched.poll()) == {0: WORDS[ends.GONE]}
+    assert lost(watched.poll()) == {0: WORDS[exit_kinds.GONE]}
     running.fault = SchedulerDownError("down")
-    assert lost(watched.poll()) == {0: WORDS[ends.GONE]}
+    assert lost(watched.poll()) == {0: WORDS[exit_kinds.GONE]}
 
 
 def test_a_reason_is_asked_for_once_written_down_and_shown_to_all(
@@ -494,10 +500,10 @@ def test_accounts_that_know_nothing_are_asked_seldom(watched: Monitor, running: 
 def test_what_the_jobs_own_wrapper_said_is_nearer_to_the_truth_than_the_accounts(
     watched: Monitor, running: Scheduler, project: Project
 ) -> None:
-    from paraschut_core import runtime
+    from paraschut_core import in_job
 
-    with runtime.database() as db:
-        runtime.record_exit(db, KEY, 1, 3, None)
+    with in_job.database() as db:
+        in_job.record_exit(db, KEY, 1, 3, None)
     running.endings["1001"] = Ending("FAILED")
     watched.poll()
     running.lose_sight("1001")
@@ -533,7 +539,7 @@ def test_an_explanation_that_fails_leaves_the_job_missing_without_reason(project
     with watching(project, raising := Raising(), 2) as watched:
         raising.lose_sight("1001")
         watched.poll()
-        assert lost(watched.poll()) == {0: WORDS[ends.GONE]}
+        assert lost(watched.poll()) == {0: WORDS[exit_kinds.GONE]}
 
 
 def test_an_id_recorded_between_the_poll_and_the_look_is_not_missing_even_where_absence_is_proof(
@@ -547,7 +553,7 @@ def test_an_id_recorded_between_the_poll_and_the_look_is_not_missing_even_where_
     def submit_meanwhile() -> None:
         local.during_poll = lambda: None
         with project.workspace(local) as other:
-            from paraschut_core.submission import submit_keys
+            from paraschut_core.scheduling.submission import submit_keys
 
             submit_keys(other, [KEY])
         later.update(local.live)
@@ -566,12 +572,12 @@ def test_a_row_changed_after_the_poll_is_not_missing_on_a_refresh(
     watched.poll()
     running.lose_sight("1001")
     watched.poll()
-    assert lost(watched.poll()) == {0: WORDS[ends.GONE]}
+    assert lost(watched.poll()) == {0: WORDS[exit_kinds.GONE]}
     info = psu.get_job_info(BATCH, 0)
     info["state"] = "run"
     psu.update_job(info)
     assert lost(watched.refresh()) == {}
-    assert lost(watched.poll()) == {0: WORDS[ends.GONE]}
+    assert lost(watched.poll()) == {0: WORDS[exit_kinds.GONE]}
 
 
 # ------------------------------------------------------------------------------------ polling
@@ -601,7 +607,7 @@ def test_ten_real_processes_that_poll_at_once_ask_the_scheduler_once(project: Pr
     code = """
         import os, sys, time
         from paraschut_core import config, polling
-        from paraschut_core.workspace import Workspace
+        from paraschut_core.project import Workspace
         from tests.helpers import Scheduler
 
         class Asked(Scheduler):
@@ -634,7 +640,7 @@ def test_of_those_that_all_found_the_lease_free_one_gets_it(project: Project) ->
     writer.execute("BEGIN IMMEDIATE")
     code = """
         import sys
-        from paraschut_core.db import connection, poll
+        from paraschut_core.database import connection, poll
         with connection.Database(sys.argv[1]) as db:
             before = db.transaction
 
@@ -675,14 +681,14 @@ def test_another_hosts_clock_an_hour_off_delays_missing_by_one_grace_at_most(
         watched.poll()
         known = read_poll(ws.db, polling.scheduler_key(ws))
         skewed = {i: (at + skew, n) for i, (at, n) in known.absent.items()}
-        from paraschut_core.db.poll import store_poll
+        from paraschut_core.database.poll_state import store_poll
 
         store_poll(
             ws.db, polling.scheduler_key(ws), known._replace(polled_at=T + skew, absent=skewed), answered=True
         )
         running.lose_sight("1001")
         watched.poll()
-        assert lost(watched.poll()) == {0: WORDS[ends.GONE]}
+        assert lost(watched.poll()) == {0: WORDS[exit_kinds.GONE]}
 
 
 def test_the_lease_of_a_process_that_died_while_it_polled_is_taken_over(project: Project) -> None:
@@ -717,8 +723,8 @@ def test_a_forced_poll_waits_for_the_one_under_way(project: Project) -> None:
         key = polling.scheduler_key(ws)
     code = """
         import sys, time
-        from paraschut_core.db.connection import Database
-        from paraschut_core.db.poll import PollRecord, store_poll, take_lease
+        from paraschut_core.database.connection import Database
+        from paraschut_core.database.poll_state import PollRecord, store_poll, take_lease
         from paraschut_core.model import LiveJob
         with Database(sys.argv[1]) as db:
             assert take_lease(db, sys.argv[2], 0.0)
@@ -854,7 +860,7 @@ def test_a_batch_removed_and_added_again_between_two_looks_is_there(
 
 
 def test_more_changes_than_anybody_lists_are_a_reload(watched: Monitor, project: Project) -> None:
-    from paraschut_core.db.changes import MANY
+    from paraschut_core.database.changes import MANY
 
     watched.refresh()
     project.add_many(MANY + 10, BATCH + 1)
@@ -898,7 +904,7 @@ def test_an_unknown_executor_is_said_and_the_file_shown(project: Project) -> Non
 def test_with_an_unknown_executor_and_no_database_a_refresh_still_raises_nothing(project: Project) -> None:
     project.configure('executor = "nobody"\n')
     from paraschut_core import config
-    from paraschut_core.workspace import Workspace
+    from paraschut_core.project import Workspace
 
     with Workspace(config.load()) as ws:
         snapshot = Monitor(ws).refresh()
@@ -910,11 +916,11 @@ def test_with_an_unknown_executor_and_no_database_a_refresh_still_raises_nothing
 
 def doubtful(project: Project, *, chain: bool = False) -> None:
     """Its wrapper saw job 0 leave with exit status 0 after TERM."""
-    from paraschut_core import runtime
+    from paraschut_core import in_job
 
     project.sql("UPDATE job SET state = 'run', ClusterID = submit_id WHERE JobIndex = 0")
-    with runtime.database() as db:
-        runtime.record_exit(db, KEY, 1, 0, None, 15, chain=chain)
+    with in_job.database() as db:
+        in_job.record_exit(db, KEY, 1, 0, None, 15, chain=chain)
 
 
 def standing(project: Project) -> tuple[str, str, int]:
@@ -929,13 +935,16 @@ def standing(project: Project) -> tuple[str, str, int]:
 @pytest.mark.parametrize(
     ("account", "stands"),
     [
-        (Ending("exit status 0", 0, kind=ends.COMPLETED), ("complete", "", 1)),
-        (Ending("exit status 0", 0, kind=ends.EXIT), ("run", "signal", 0)),  # no verdict: it knows no signal
+        (Ending("exit status 0", 0, kind=exit_kinds.COMPLETED), ("complete", "", 1)),
+        (
+            Ending("exit status 0", 0, kind=exit_kinds.EXIT),
+            ("run", "signal", 0),
+        ),  # no verdict: it knows no signal
         (Ending("exit status 0", 0), ("run", "signal", 0)),
-        (Ending("time limit 00:01:00", kind=ends.TIME_LIMIT), ("run", "time-limit", 1)),
-        (Ending("cancelled by root", 0, kind=ends.CANCELLED), ("run", "cancelled", 1)),
-        (Ending("preempted on n1", None, 15, kind=ends.PREEMPTED), ("run", "preempted", 1)),
-        (Ending("out of memory", kind=ends.MEMORY), ("run", "memory", 1)),
+        (Ending("time limit 00:01:00", kind=exit_kinds.TIME_LIMIT), ("run", "time-limit", 1)),
+        (Ending("cancelled by root", 0, kind=exit_kinds.CANCELLED), ("run", "cancelled", 1)),
+        (Ending("preempted on n1", None, 15, kind=exit_kinds.PREEMPTED), ("run", "preempted", 1)),
+        (Ending("out of memory", kind=exit_kinds.MEMORY), ("run", "memory", 1)),
         (None, ("run", "signal", 0)),
     ],
 )
@@ -960,12 +969,14 @@ def test_what_comes_next_is_submitted_once_the_account_says_that_a_chained_job_i
     watched: Monitor, running: Scheduler, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submitted: list[object] = []
-    monkeypatch.setattr("paraschut_core.submission.submit_next", lambda ws, by_itself: submitted.append(ws))
+    monkeypatch.setattr(
+        "paraschut_core.scheduling.submission.submit_next", lambda ws, by_itself: submitted.append(ws)
+    )
     doubtful(project, chain=True)
     watched.poll()
     assert submitted == []
     watched._inquiries = Inquiries()  # as after the pause
-    running.endings["1001"] = Ending("exit status 0", 0, kind=ends.COMPLETED)
+    running.endings["1001"] = Ending("exit status 0", 0, kind=exit_kinds.COMPLETED)
     watched.poll()
     assert len(submitted) == 1
 
@@ -974,13 +985,13 @@ def test_what_comes_next_is_submitted_once_the_account_says_that_a_chained_job_i
 def test_what_a_wrapper_said_is_shown_at_once_though_the_queue_still_shows_the_job(
     watched: Monitor, running: Scheduler, project: Project, status: int
 ) -> None:
-    from paraschut_core import runtime
+    from paraschut_core import in_job
 
     watched.poll()
     project.sql("UPDATE job SET state = 'run', ClusterID = submit_id WHERE JobIndex = 0")
     assert lost(watched.refresh()) == {}
-    with runtime.database() as db:
-        runtime.record_exit(db, KEY, 1, status, None, None if status else 15)
+    with in_job.database() as db:
+        in_job.record_exit(db, KEY, 1, status, None, None if status else 15)
     shown = watched.refresh().missing[KEY]
     assert (shown.exit_status, shown.confirmed) == (status, status != 0)
 
@@ -1021,7 +1032,7 @@ def test_a_spawn_job_whose_last_spawn_was_lost_gives_that_ones_reason_and_not_it
             "INSERT INTO spawn (BatchID, JobIndex, SpawnID, spawn_state, submit_id) VALUES (?, ?, ?, ?, ?)",
             (BATCH, 0, spawn_id, state, f"s{spawn_id}"),
         )
-    well = Ending("exit status 0", 0, kind=ends.EXIT)
+    well = Ending("exit status 0", 0, kind=exit_kinds.EXIT)
     scheduler.endings = {"parent": well, "s0": well, "s1": well, "s2": Ending("killed", None, 9)}
     with project.workspace(scheduler) as ws:
         monitor = Monitor(ws)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from paraschut_core.cli import near
+from paraschut_core.cli import suggestions
 from tests.core.cli import CommandLine
 from tests.core.test_cli import _on_terminal
 from tests.helpers import BATCH, Project
@@ -24,8 +24,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         questions.append(question)
         return False
 
-    monkeypatch.setattr(near, "at_terminal", lambda: True)
-    monkeypatch.setattr(near, "confirm", confirm)
+    monkeypatch.setattr(suggestions, "at_terminal", lambda: True)
+    monkeypatch.setattr(suggestions, "confirm", confirm)
     return questions
 
 

@@ -19,10 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import paraschut_core as psu
-from paraschut_core import notebook
 from paraschut_core.model import JobKey, Missing
-from paraschut_core.observation import Observed
-from paraschut_core.report import Queue
+from paraschut_core.monitoring.liveness import Observed
+from paraschut_core.reporting import notebook
+from paraschut_core.reporting.queue_report import Queue
 from tests.core.cli import CommandLine
 from tests.helpers import BATCH, ROOT, Project, Scheduler, run_script
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 import paraschut_core as psu
-from paraschut_core.doctor import examine
+from paraschut_core.maintenance.doctor import examine
 from paraschut_core.model import JobKey
-from paraschut_core.monitor import Monitor
+from paraschut_core.monitoring.monitor import Monitor
 from tests.core.cli import CommandLine
 from tests.helpers import BATCH, Project, Scheduler, assert_sound
 

@@ -89,7 +89,7 @@ def test_the_tests_of_the_database_pass_on_it(old_library: dict[str, str]) -> No
 
 
 WRITE = f"""
-    from paraschut_core.db.connection import Database
+    from paraschut_core.database.connection import Database
     with Database("jobs.db") as db, db.transaction() as tx:
         tx.connection.execute("UPDATE job SET state = 'run', rev = ? WHERE BatchID = {BATCH}", (tx.rev,))
 """
@@ -100,7 +100,7 @@ def test_it_reads_a_file_of_an_earlier_version_and_mends_its_triggers_when_it_wr
 ) -> None:
     before = old.read_bytes()
     code = """
-        from paraschut_core.db.connection import Database
+        from paraschut_core.database.connection import Database
         with Database("jobs.db", read_only=True) as db:
             print(db.rows("SELECT count(*) FROM job_view"), db.rows("SELECT sum(n) FROM counter"))
     """
@@ -153,7 +153,7 @@ def test_a_library_that_cannot_be_used_is_said_first_and_leaves_no_file(
     code = f"""
         import sqlite3
         from paraschut_core.cli import main
-        from paraschut_core.db import library
+        from paraschut_core.database import library
         connect = sqlite3.connect
         def no_json(*a, **k):
             connection = connect(*a, **k)

@@ -7,11 +7,11 @@ import time
 import pytest
 
 import paraschut_core as psu
-from paraschut_core import doctor
 from paraschut_core.actions import remove_batches
 from paraschut_core.actions.orphans import end_orphans
 from paraschut_core.errors import SchedulerError
-from paraschut_core.report import lines_of, read_queue
+from paraschut_core.maintenance import doctor
+from paraschut_core.reporting.queue_report import lines_of, read_queue
 from tests.helpers import BATCH, Project, Scheduler, SchedulerDownError
 
 

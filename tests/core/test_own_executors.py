@@ -14,7 +14,7 @@ import pytest
 import paraschut_core as psu
 from paraschut_core.errors import SchedulerError, SubmitError
 from paraschut_core.executors.base import JobExecutor
-from paraschut_core.executors.cluster import ClusterExecutor
+from paraschut_core.executors.batch.base import ClusterExecutor
 from paraschut_core.model import JobInfo
 
 from ..helpers import BATCH, ROOT, Project, run_script, wait_until

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from paraschut_core import ends
-from paraschut_core.db.connection import Database
-from paraschut_core.db.poll import PollRecord, read_poll, store_poll
+from paraschut_core import exit_kinds
+from paraschut_core.database.connection import Database
+from paraschut_core.database.poll_state import PollRecord, read_poll, store_poll
 from paraschut_core.model import ENDED, RUNNING, Ending, LiveJob
 from tests.core.cli import CommandLine
 
@@ -24,8 +24,8 @@ def database(tmp_path: Path, clean_environment: None) -> Database:
 
 
 KEPT = [
-    Ending("exit status 0", 0, None, "n1", kind=ends.COMPLETED),
-    Ending("exit status 3", 3, None, "n1", {"a": 1}, ends.EXIT, ends.ACCOUNT),
+    Ending("exit status 0", 0, None, "n1", kind=exit_kinds.COMPLETED),
+    Ending("exit status 3", 3, None, "n1", {"a": 1}, exit_kinds.EXIT, exit_kinds.ACCOUNT),
     Ending("killed by signal 9", None, 9),
 ]
 
@@ -47,7 +47,7 @@ def test_an_answer_with_jobs_that_ended_is_read_as_it_was_asked_for(
 
 
 def test_an_end_that_is_not_confirmed_is_not_taken_for_one_that_is(database: Database) -> None:
-    ending = Ending("exit status 0 after SIGTERM", 0, None, kind=ends.SIGNAL, confirmed=False)
+    ending = Ending("exit status 0 after SIGTERM", 0, None, kind=exit_kinds.SIGNAL, confirmed=False)
     store_poll(database, "s", PollRecord(10.0, {"2": LiveJob("2", ENDED, ending=ending)}), answered=True)
     assert read_poll(database, "s").answer["2"].ending is None
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 import paraschut_core as psu
-from paraschut_core import refusals
-from paraschut_core.executors.slurm import SlurmJobExecutor
+from paraschut_core.executors.batch.slurm import SlurmJobExecutor
 from paraschut_core.model import AS_ASKED, TOO_MANY, JobInfo, JobSpec, Submitted
-from paraschut_core.monitor import Monitor
-from paraschut_core.report import lines_of, read_queue
-from paraschut_core.submission import submit_next
+from paraschut_core.monitoring.monitor import Monitor
+from paraschut_core.reporting.queue_report import lines_of, read_queue
+from paraschut_core.scheduling import refusals
+from paraschut_core.scheduling.submission import submit_next
 from tests.helpers import BATCH, Project, Scheduler, assert_sound
 
 LIMIT = "sbatch: error: AssocMaxSubmitJobLimit"
@@ -93,7 +93,7 @@ def test_at_the_limit_nothing_is_tried_until_something_changes(project: Project,
         site.lose_sight("1001", "1002", "1003")
         project.sql("UPDATE job SET state = 'complete' WHERE submit_id IN ('1001', '1002', '1003')")
         with project.workspace(site) as ws:
-            from paraschut_core import polling
+            from paraschut_core.monitoring import polling
 
             polling.ask(ws, force=True)
         assert sent(project, site, by_itself=True) == 3

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from paraschut_core import stats
-from paraschut_core.db.connection import Database
+from paraschut_core.database.connection import Database
 from paraschut_core.model import JobKey
-from paraschut_core.stats import WINDOWS, Point, Reason, Summary, Survey
+from paraschut_core.reporting import statistics
+from paraschut_core.reporting.statistics import WINDOWS, Point, Reason, Summary, Survey
 from tests.helpers import wait_until
 
 from .cli import CommandLine
@@ -154,8 +154,8 @@ def test_every_point_is_what_the_events_say(
     tmp_path: Path, before: list[Job], later: list[Job], window: str, batch: int | None
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stats, "SLICE", 7)
-        patch.setattr(stats, "ENDINGS", 3)
+        patch.setattr(statistics, "SLICE", 7)
+        patch.setattr(statistics, "ENDINGS", 3)
         history = History(tmp_path / "jobs.db")
         history.add(before)
         reading = survey(history, window, batch)
@@ -169,8 +169,8 @@ def test_every_point_is_what_the_events_say(
         after = reading.summary()
         assert_right(history, after, batch)
         # What came later is in part of an earlier time: read anew in slices, it would look like the end.
-        patch.setattr(stats, "SLICE", 10_000)
-        patch.setattr(stats, "ENDINGS", 10_000)
+        patch.setattr(statistics, "SLICE", 10_000)
+        patch.setattr(statistics, "ENDINGS", 10_000)
         if WINDOWS[window][0]:  # the points over all of the history are as wide as it was long at first
             assert after == survey(history, window, batch).read()
         history.db.close()
@@ -215,7 +215,7 @@ def test_reasons_are_ranked_without_host_and_duration_and_hosts_by_failures(hist
 def test_many_failures_of_other_batches_hide_none_of_a_batchs_own(
     history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stats, "ENDINGS", 3)
+    monkeypatch.setattr(statistics, "ENDINGS", 3)
     history.add([Job(A, 3000, 1, None, False, "n1"), *(Job(B, 3000, 1, None, False, "n2") for _ in range(9))])
     history.fail(A, 0, NOW - 300, "time limit", "n1")
     for index in range(9):
@@ -341,8 +341,8 @@ def test_a_removed_batch_and_another_file_are_noticed(history: History) -> None:
 
 def test_a_short_window_reads_little_of_a_long_history(history: History) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stats, "SLICE", 50)
-        patch.setattr(stats, "ENDINGS", 50)
+        patch.setattr(statistics, "SLICE", 50)
+        patch.setattr(statistics, "ENDINGS", 50)
         history.add([Job(A, 800_000 - 800 * n, 1, 10, n % 2 == 0, "n1") for n in range(1000)])
         reading = survey(history)
         slices = 1

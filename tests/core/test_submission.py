@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import paraschut_core as psu
-from paraschut_core import polling, submission
 from paraschut_core.config import Settings
-from paraschut_core.db.connection import Database, who_am_i
+from paraschut_core.database.connection import Database, who_am_i
 from paraschut_core.errors import ConfigError, DatabaseError, SchedulerError, SubmitError
 from paraschut_core.model import JobInfo, JobKey, JobSpec, LiveJob, Submitted
-from paraschut_core.submission import log_paths, settle_claims, submit_keys, submit_next
-from paraschut_core.workspace import Workspace
+from paraschut_core.monitoring import polling
+from paraschut_core.project import Workspace
+from paraschut_core.scheduling import submission
+from paraschut_core.scheduling.submission import log_paths, settle_claims, submit_keys, submit_next
 from tests.helpers import BATCH, Project, Scheduler, SchedulerDownError, assert_sound
 
 ME = who_am_i().partition("@")[0]

@@ -10,20 +10,22 @@ from typing import Any
 import pytest
 
 import paraschut_core as psu
-from paraschut_core import actions, polling, report
+from paraschut_core import actions
 from paraschut_core.actions import Selection
-from paraschut_core.db.connection import Database
-from paraschut_core.db.filters import Filter, matching_keys
-from paraschut_core.db.history import restore_spawns
-from paraschut_core.db.jobs import read_rows
-from paraschut_core.ends import GONE
+from paraschut_core.database.connection import Database
+from paraschut_core.database.events import restore_spawns
+from paraschut_core.database.jobs import read_rows
 from paraschut_core.errors import SchedulerError
 from paraschut_core.executors.base import JobExecutor
 from paraschut_core.executors.file import FileJobExecutor
+from paraschut_core.exit_kinds import GONE
+from paraschut_core.filtering.sql_condition import Filter, matching_keys
 from paraschut_core.identity import queue_name
 from paraschut_core.model import RUNNING, JobInfo, JobKey, LiveJob, Snapshot
-from paraschut_core.monitor import Monitor
-from paraschut_core.submission import settle_claims, submit_next
+from paraschut_core.monitoring import polling
+from paraschut_core.monitoring.monitor import Monitor
+from paraschut_core.reporting import queue_report
+from paraschut_core.scheduling.submission import settle_claims, submit_next
 from tests.helpers import BATCH, Project, Scheduler, run_script
 
 
@@ -116,9 +118,9 @@ def test_the_report_stars_no_job_for_the_same_number_elsewhere(
     project: Project, north: North, south: South
 ) -> None:
     with project.workspace(south) as ws:
-        queue = report.read_queue(ws, force_poll=True)
+        queue = queue_report.read_queue(ws, force_poll=True)
     assert indexes(queue.online) == [2, 3]
-    assert "\n2 submitted to north, of which south cannot tell" in list(report.lines_of(queue))
+    assert "\n2 submitted to north, of which south cannot tell" in list(queue_report.lines_of(queue))
 
 
 def test_jobs_elsewhere_take_no_room_here(project: Project, north: North) -> None:
@@ -300,7 +302,7 @@ def test_a_file_of_version_1_keeps_its_number_while_its_jobs_wait_or_run(
 def test_processes_that_write_to_a_file_of_version_1_at_once_all_find_it_up_to_date(first: Path) -> None:
     code = """
         import sys, threading
-        from paraschut_core.db.connection import Database
+        from paraschut_core.database.connection import Database
         def look(gate):
             gate.wait()
             with Database(sys.argv[1]) as db:

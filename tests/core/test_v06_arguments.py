@@ -12,7 +12,7 @@ import pytest
 import paraschut_core as psu
 from paraschut_core.errors import DuplicateJobError, UnknownJobError, UsageError
 from paraschut_core.executors.base import JobExecutor
-from paraschut_core.runtime import settings
+from paraschut_core.in_job import settings
 
 from ..helpers import BATCH, ROOT, Project, Scheduler, run_script, wait_until
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from paraschut_core import watch
-from paraschut_core.db.connection import Database
-from paraschut_core.watch import ChangeDetector, changes
+from paraschut_core.database.connection import Database
+from paraschut_core.monitoring import file_watcher
+from paraschut_core.monitoring.file_watcher import ChangeDetector, changes
 from tests.helpers import run_script
 
 
@@ -130,8 +130,8 @@ async def test_changes_come_with_inotify_and_without_it(
         async def nothing(path: str, nudge: asyncio.Event) -> None:
             await asyncio.Event().wait()
 
-        monkeypatch.setattr(watch, "_nudges", nothing)
-        monkeypatch.setattr(watch, "LOOK_SECONDS", 0.05)
+        monkeypatch.setattr(file_watcher, "_nudges", nothing)
+        monkeypatch.setattr(file_watcher, "LOOK_SECONDS", 0.05)
     iterator = changes(str(path))
     for _ in range(3):
         change = asyncio.ensure_future(next_change(iterator))
@@ -168,7 +168,7 @@ async def test_an_abandoned_iterator_leaves_no_thread(path: Path) -> None:
 async def test_a_commit_is_told_of_long_before_the_next_look(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "LOOK_SECONDS", 600.0)
+    monkeypatch.setattr(file_watcher, "LOOK_SECONDS", 600.0)
     iterator = changes(str(path))
     change = asyncio.ensure_future(next_change(iterator))
     await asyncio.get_running_loop().run_in_executor(None, write_until, path, change.done)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from paraschut_core.db.connection import group_advice
+from paraschut_core.database.connection import group_advice
 from paraschut_core.errors import DatabaseError
 from tests.core.cli import COMMAND
 from tests.faults.test_away import mount

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from paraschut_core.executors.local import holds
+from paraschut_core.executors.local import unavailable_dirs
 from paraschut_core.model import ENDED, QUEUED
 from tests.conftest import Tally
 from tests.core.test_local_executor import Machine, until
@@ -121,7 +121,7 @@ def test_of_jobs_that_cannot_start_one_after_another_the_rest_waits(machine: Mac
     program.chmod(0o755)
     endings = machine.endings(ids)
     lost = [id_ for id_ in ids if endings[id_].exit_status != 0]
-    assert lost == ids[: holds.IN_A_ROW - 1]
+    assert lost == ids[: unavailable_dirs.IN_A_ROW - 1]
     assert sorted(machine.read("ran").split()) == sorted(set(ids) - set(lost))
 
 

@@ -202,7 +202,7 @@ def test_a_long_write_does_not_keep_readers_waiting_nor_readers_a_writer(project
     project.add_many(2000)
     code = """
         import sys, time
-        from paraschut_core.db.connection import Database
+        from paraschut_core.database.connection import Database
         with Database(sys.argv[1]) as db, db.transaction() as tx:
             tx.connection.execute("UPDATE job SET priority = 2, rev = ?", (tx.rev,))
             print("writing", flush=True)
@@ -234,7 +234,7 @@ def test_writers_and_readers_in_a_crowd_see_whole_transactions_only(project: Pro
     project.add_many(200)
     code = """
         import sys
-        from paraschut_core.db.connection import Database
+        from paraschut_core.database.connection import Database
         with Database(sys.argv[1]) as db:
             for n in range(15):
                 with db.transaction() as tx:

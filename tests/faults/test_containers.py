@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 
-from paraschut_core import actions, doctor
+from paraschut_core import actions
 from paraschut_core.actions import Selection
 from paraschut_core.executors.local import machine
 from paraschut_core.executors.local.machine import Container
+from paraschut_core.maintenance import doctor
 from paraschut_core.model import QUEUED, RUNNING, JobKey
-from paraschut_core.monitor import Monitor
-from paraschut_core.submission import submit_next
+from paraschut_core.monitoring.monitor import Monitor
+from paraschut_core.scheduling.submission import submit_next
 from tests.faults.test_two_of_everything import LOCAL, demand
 from tests.helpers import BATCH, Project, wait_until
 

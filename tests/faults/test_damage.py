@@ -14,11 +14,11 @@ import pytest
 
 import paraschut_core as psu
 from paraschut_core import config
-from paraschut_core.backup import recover
-from paraschut_core.doctor import FAIL, examine
 from paraschut_core.errors import DatabaseError, ParaschutError, UsageError
-from paraschut_core.monitor import Monitor
-from paraschut_core.workspace import Workspace
+from paraschut_core.maintenance.backup import recover
+from paraschut_core.maintenance.doctor import FAIL, examine
+from paraschut_core.monitoring.monitor import Monitor
+from paraschut_core.project import Workspace
 from tests.conftest import Tally
 from tests.core.cli import CommandLine
 from tests.helpers import BATCH, Project, Scheduler, assert_sound

@@ -15,24 +15,18 @@ from typing import Any
 import pytest
 
 import paraschut_core as psu
-from paraschut_core import (
-    actions,
-    api,
-    config,
-    monitor,
-    polling,
-    prepare,
-    report,
-    runtime,
-    spawns,
-    submission,
-)
-from paraschut_core.db import codec, filters, values
-from paraschut_core.db.connection import APPLICATION_ID, SCHEMA_VERSION, Database
+from paraschut_core import actions, api, config, in_job
+from paraschut_core.database import metadata_json, metadata_values
+from paraschut_core.database.connection import APPLICATION_ID, SCHEMA_VERSION, Database
 from paraschut_core.errors import DatabaseBusyError, DatabaseError, NotADatabaseError, ParaschutError
-from paraschut_core.monitor import Monitor
-from paraschut_core.watch import ChangeDetector
-from paraschut_core.workspace import Workspace
+from paraschut_core.filtering import sql_condition
+from paraschut_core.jobs import builder
+from paraschut_core.monitoring import monitor, polling
+from paraschut_core.monitoring.file_watcher import ChangeDetector
+from paraschut_core.monitoring.monitor import Monitor
+from paraschut_core.project import Workspace
+from paraschut_core.reporting import queue_report
+from paraschut_core.scheduling import spawns, submission
 from tests.helpers import BATCH, Project, Scheduler, Script, assert_sound
 
 # Loaded here, for a child that gives up its rights may not be able to read them any more.
@@ -40,14 +34,14 @@ PRELOADED = (
     actions,
     api,
     polling,
-    prepare,
-    report,
-    runtime,
+    builder,
+    queue_report,
+    in_job,
     spawns,
     submission,
-    codec,
-    filters,
-    values,
+    metadata_json,
+    sql_condition,
+    metadata_values,
     monitor,
 )
 
@@ -243,7 +237,7 @@ def test_a_replacement_with_a_higher_revision_is_noticed_too(project: Project, w
     other = Project(project.folder / "other")
     other.folder.mkdir()
     with Database(other.database, create=True) as db:
-        from paraschut_core.db.jobs import insert_jobs
+        from paraschut_core.database.jobs import insert_jobs
 
         for n in range(30):
             with db.transaction() as tx:
@@ -459,7 +453,7 @@ def crash_half_way(project: Project) -> None:
     """A writer is killed after it has written to the file itself: its journal must be rolled back."""
     code = """
         import os, signal, sys
-        from paraschut_core.db.connection import Database
+        from paraschut_core.database.connection import Database
         db = Database(sys.argv[1])
         with db.transaction() as tx:
             tx.connection.execute("PRAGMA cache_size = 5")
@@ -476,7 +470,9 @@ def crash_half_way(project: Project) -> None:
 READS: dict[str, Callable[[Project], int]] = {
     "a refresh": lambda project: look(project).total,
     "a report": lambda project: len(psu.get_queue(Verbose=False, Executor=Scheduler())[BATCH]),
-    "a filter": lambda project: len(filters.matching_keys(Database(project.database), "state = 'init'")),
+    "a filter": lambda project: len(
+        sql_condition.matching_keys(Database(project.database), "state = 'init'")
+    ),
     "a write": lambda project: psu.boost_batch_priority(BATCH) or len(project.states()),
 }
 

@@ -12,8 +12,8 @@ import pytest
 import paraschut_core as psu
 from paraschut_core import config
 from paraschut_core.errors import DatabaseError
-from paraschut_core.monitor import Monitor
-from paraschut_core.workspace import Workspace
+from paraschut_core.monitoring.monitor import Monitor
+from paraschut_core.project import Workspace
 from tests.helpers import BATCH, Project, Scheduler, assert_sound, run_script
 from tests.terminal.screen import Terminal, paraschut
 
@@ -148,7 +148,7 @@ def test_ids_that_could_not_be_recorded_on_a_full_disk_are_found_in_the_queue(pr
 
     scheduler.during_submit = fill
     with Workspace(project.settings(), scheduler) as ws:
-        from paraschut_core.submission import submit_next
+        from paraschut_core.scheduling.submission import submit_next
 
         with pytest.raises(DatabaseError, match="No space"):
             submit_next(ws)

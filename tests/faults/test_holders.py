@@ -14,8 +14,8 @@ import pytest
 
 import paraschut_core as psu
 from paraschut_core.cli import main
-from paraschut_core.db.connection import Database
-from paraschut_core.db.holders import holders
+from paraschut_core.database.connection import Database
+from paraschut_core.database.lock_holders import holders
 from paraschut_core.errors import DatabaseBusyError
 from tests.helpers import BATCH, Project, Script, wait_until
 
@@ -71,7 +71,7 @@ def test_a_lock_that_nobody_here_holds_is_said_to_be_anothers(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.add(project.job())
-    monkeypatch.setattr("paraschut_core.db.holders.holders", lambda path: [])
+    monkeypatch.setattr("paraschut_core.database.lock_holders.holders", lambda path: [])
     blocker = sqlite3.connect(project.database, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
     with (

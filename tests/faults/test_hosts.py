@@ -13,8 +13,8 @@ import pytest
 
 import paraschut_core as psu
 from paraschut_core import config
-from paraschut_core.monitor import Monitor
-from paraschut_core.workspace import Workspace
+from paraschut_core.monitoring.monitor import Monitor
+from paraschut_core.project import Workspace
 from tests.conftest import Tally
 from tests.helpers import BATCH, FileQueue, Project, Script, assert_sound, wait_until
 
@@ -96,7 +96,7 @@ def test_the_lease_of_a_host_with_another_clock_stops_no_poll(
     poll = """
         import sys
         from paraschut_core import config, polling
-        from paraschut_core.workspace import Workspace
+        from paraschut_core.project import Workspace
         from tests.helpers import FileQueue
         with Workspace(config.load(), FileQueue(sys.argv[1], shared_poll=True)) as ws:
             print(polling.ask(ws).polled_at)

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 import paraschut_core as psu
-from paraschut_core import polling
 from paraschut_core.errors import StaleJobError
 from paraschut_core.model import JobInfo, LiveJob
-from paraschut_core.submission import settle_claims
+from paraschut_core.monitoring import polling
+from paraschut_core.scheduling.submission import settle_claims
 from tests.conftest import Tally
 from tests.helpers import BATCH, FileQueue, Project, Script, assert_sound, wait_until
 
@@ -27,7 +27,7 @@ KILLS = int(os.environ.get("PARASCHUT_TEST_KILLS", "200"))
 SUBMITTER = """
     import os, signal, sys, time
     from paraschut_core import config, submission
-    from paraschut_core.workspace import Workspace
+    from paraschut_core.project import Workspace
     from tests.helpers import FileQueue
 
     where, queue = sys.argv[1:]
@@ -49,7 +49,7 @@ SUBMITTER = """
             return outcome
 
     if where == "during the claim":
-        from paraschut_core.db import submitting
+        from paraschut_core.database import submitting
         def claim(*arguments, then=submitting.claim):
             then(*arguments)
             if arguments[1].job_index == 2:
@@ -129,7 +129,7 @@ def test_where_nobody_can_look_a_lost_submission_up_it_is_missing_and_never_repe
 
 
 def missing(project: Project, queue: FileQueue) -> list[JobInfo]:
-    from paraschut_core.report import read_queue
+    from paraschut_core.reporting.queue_report import read_queue
 
     with project.workspace(queue) as ws:
         return read_queue(ws).missing().get(BATCH, [])
@@ -164,10 +164,10 @@ WRITER = """
     import os, random, sys, time
     import paraschut_core as psu
     from paraschut_core import actions, config, polling
-    from paraschut_core.db import history
-    from paraschut_core.db.poll import PollRecord, store_poll
+    from paraschut_core.database import history
+    from paraschut_core.database.poll_state import PollRecord, store_poll
     from paraschut_core.model import Ending, JobKey, LiveJob
-    from paraschut_core.workspace import Workspace
+    from paraschut_core.project import Workspace
     from tests.helpers import FileQueue, Project
     import pathlib
 

@@ -27,7 +27,7 @@ JOB = """
     import sys
     import paraschut_core as psu
     from paraschut_core import runtime
-    from paraschut_core.db import connection
+    from paraschut_core.database import connection
     short = float(sys.argv[1]) < 120
     if short:
         runtime.PAUSES = (0.1, 0.2, 0.5, 1, 2, 4, 8)
@@ -96,7 +96,7 @@ def test_one_who_writes_in_a_loop_keeps_nobody_out(project: Project, tally: Tall
     project.add(*(project.job(index, state="run") for index in range(finishers)))
     greedy = """
         import sys, time
-        from paraschut_core.db.connection import Database
+        from paraschut_core.database.connection import Database
         with Database(sys.argv[1]) as db:
             print("begun", flush=True)
             while True:

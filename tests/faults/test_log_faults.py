@@ -10,9 +10,9 @@ import pytest
 
 from paraschut_core.errors import ParaschutError
 from paraschut_core.logs import FileChange, Look, open_log
-from paraschut_tui.widgets import log_feed, log_follow, log_io
-from paraschut_tui.widgets.log_io import Page, Wanted
-from paraschut_tui.widgets.log_view import LogSources
+from paraschut_tui.job_log import file_tasks, following_pane, reader
+from paraschut_tui.job_log.file_tasks import Page, Wanted
+from paraschut_tui.job_log.view import LogSources
 from tests.tui.log_app import append, numbered, one, viewing
 
 
@@ -156,10 +156,10 @@ async def test_a_file_system_that_does_not_answer_is_told_and_waited_for(
     def hanging_read(*arguments: object) -> Page:
         # As over NFS while the server is away: the thread stands, and nothing can end it.
         answers.wait(60)
-        return log_io.read_page(*arguments)  # type: ignore[arg-type]  # handed on
+        return file_tasks.read_page(*arguments)  # type: ignore[arg-type]  # handed on
 
-    monkeypatch.setattr(log_feed, "read_page", hanging_read)
-    monkeypatch.setattr(log_follow, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(reader, "read_page", hanging_read)
+    monkeypatch.setattr(following_pane, "POLL_SECONDS", 0.02)
     async with viewing(one(path), size=(120, 24)) as log:
         try:
             await log.shows("stderr: the file system does not answer")
@@ -175,7 +175,7 @@ def test_a_log_that_shrinks_between_look_and_read_gives_what_is_there(tmp_path: 
     with open_log(path) as log:
         os.truncate(path, 20)
         for wanted in (Wanted("tail"), Wanted("at", 10), Wanted("at", 500_000)):
-            page = log_io._read(log, wanted, log_feed.LineIndex(), lambda: False, print)
+            page = file_tasks._read(log, wanted, reader.LineIndex(), lambda: False, print)
             assert [row.text for row in page.rows] == ["line 1", "line 2", "line 3"]
             assert not page.at_end
 
@@ -211,19 +211,20 @@ def test_what_cannot_be_saved_is_told(tmp_path: Path) -> None:
     path = numbered(tmp_path / "a", 3)
     for target in (tmp_path / "none" / "x", Path("/dev/null/x")):
         with pytest.raises(ParaschutError, match="cannot be written"):
-            log_io.save(str(path), str(target), None, lambda: False)
-    assert log_io.save(str(path), str(tmp_path / "copy"), None, lambda: False)[1] == path.stat().st_size
+            file_tasks.save(str(path), str(target), None, lambda: False)
+    assert file_tasks.save(str(path), str(tmp_path / "copy"), None, lambda: False)[1] == path.stat().st_size
     (tmp_path / "folder").mkdir()
-    assert log_io.save(str(path), f"{tmp_path}/folder", None, lambda: False)[0] == f"{tmp_path}/folder/a"
+    assert file_tasks.save(str(path), f"{tmp_path}/folder", None, lambda: False)[0] == f"{tmp_path}/folder/a"
 
 
 def test_a_look_that_is_no_file_never_reads(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "f")
     assert (
-        log_io.read_page(str(tmp_path / "f"), Wanted("tail"), log_feed.LineIndex(), lambda: False).rows == []
+        file_tasks.read_page(str(tmp_path / "f"), Wanted("tail"), reader.LineIndex(), lambda: False).rows
+        == []
     )
-    index = log_feed.LineIndex()
-    change = log_io.read_change(str(tmp_path / "f"), Look("file", "", 10), None, None, 10, index)
+    index = reader.LineIndex()
+    change = file_tasks.read_change(str(tmp_path / "f"), Look("file", "", 10), None, None, 10, index)
     assert change is not None and change.what is FileChange.BLOCKED
 
 

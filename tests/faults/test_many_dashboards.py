@@ -18,9 +18,9 @@ JOBS = 40
 WATCHERS = """
     import json, os, sys, time
     from paraschut_core import config, polling
-    from paraschut_core.monitor import Monitor
-    from paraschut_core.watch import ChangeDetector
-    from paraschut_core.workspace import Workspace
+    from paraschut_core.monitoring.monitor import Monitor
+    from paraschut_core.monitoring.file_watcher import ChangeDetector
+    from paraschut_core.project import Workspace
     from tests.helpers import FileQueue
 
     class Counted(FileQueue):

@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 
 from paraschut_core.errors import ParaschutError, SchedulerError, SubmitError
-from paraschut_core.executors.local import file, starter
-from paraschut_core.executors.local import runner as runner_module
-from paraschut_core.executors.local.flight import REBOOTED, UNCERTAIN, UNSEEN
+from paraschut_core.executors.local import daemon_control, queue_database
+from paraschut_core.executors.local import daemon_main as runner_module
 from paraschut_core.executors.local.process import look, start_of, table
+from paraschut_core.executors.local.running_job import REBOOTED, UNCERTAIN, UNSEEN
 from paraschut_core.model import ENDED, ENDING, QUEUED, RUNNING, Deleted
 from tests.conftest import Tally
 from tests.core.test_local_executor import WITH_TESTS, Machine, until
@@ -44,8 +44,8 @@ def kill(pid: int) -> None:
 
 def ran(machine: Machine) -> Counter[str]:
     """How often each job noted that it ran."""
-    file = machine.folder / "ran"
-    return Counter(file.read_text().split()) if file.exists() else Counter()
+    queue_database = machine.folder / "ran"
+    return Counter(queue_database.read_text().split()) if queue_database.exists() else Counter()
 
 
 def runners(machine: Machine) -> list[int]:
@@ -56,7 +56,7 @@ def runners(machine: Machine) -> list[int]:
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"paraschut_core.executors.local.runner" in words and machine.queue.folder.encode() in words:
+        if b"paraschut_core.executors.local.daemon_main" in words and machine.queue.folder.encode() in words:
             found.append(pid)
     return found
 
@@ -111,7 +111,7 @@ def test_ten_kills_over_200_jobs_run_none_twice_and_lose_none(machine: Machine, 
 
 def test_a_runner_that_is_killed_while_it_starts_does_no_harm(machine: Machine) -> None:
     ids = machine.submit(*["sh -c 'echo $PARASCHUT_JOB_ID >> ran'"] * 30)
-    command = [sys.executable, "-m", "paraschut_core.executors.local.runner", machine.queue.folder]
+    command = [sys.executable, "-m", "paraschut_core.executors.local.daemon_main", machine.queue.folder]
     for n in range(8):
         pid = machine.runner()
         if pid:
@@ -266,7 +266,7 @@ def test_of_many_runners_started_at_once_one_serves(machine: Machine) -> None:
     ids = machine.submit(*[f"echo $PARASCHUT_JOB_ID >> ran; {wait}"] * 4)
     until(lambda: len(ran(machine)) == 2, "two run")
     kill(machine.runner())
-    command = [sys.executable, "-m", "paraschut_core.executors.local.runner", machine.queue.folder]
+    command = [sys.executable, "-m", "paraschut_core.executors.local.daemon_main", machine.queue.folder]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(5)]
     answers = [process.communicate(timeout=60)[0] for process in started]
     assert answers == [b"ready\n"] * 5
@@ -283,11 +283,11 @@ def test_a_runner_refuses_a_lock_that_somebody_else_holds(
 ) -> None:
     machine.endings(machine.submit("true"))
     kill(machine.runner())
-    lock = starter.lock_queue(machine.queue.folder)
+    lock = daemon_control.lock_queue(machine.queue.folder)
     assert lock is not None
     monkeypatch.setattr(runner_module, "_LOCK_WAIT", 0.1)
     try:
-        assert starter.lock_queue(machine.queue.folder) is None
+        assert daemon_control.lock_queue(machine.queue.folder) is None
         with pytest.raises(ParaschutError, match="fuser"):
             runner_module._locked(machine.queue.folder)
     finally:
@@ -388,7 +388,7 @@ def test_a_job_that_starts_a_runner_can_be_deleted_without_it_and_its_jobs(machi
 def test_on_a_network_file_system_all_works_without_wal(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file, "on_network", lambda path: True)
+    monkeypatch.setattr(queue_database, "on_network", lambda path: True)
     ids = machine.submit(*["sh -c 'echo $PARASCHUT_JOB_ID >> ran'"] * 60)
     until(lambda: ran(machine), "the first has run")
     kill(machine.runner())

@@ -22,11 +22,11 @@ import paraschut_core as psu
 from paraschut_core import actions
 from paraschut_core.actions import Selection
 from paraschut_core.config import Settings
-from paraschut_core.db.connection import who_am_i
+from paraschut_core.database.connection import who_am_i
 from paraschut_core.identity import same_user, user_name
 from paraschut_core.model import JobKey, Snapshot
-from paraschut_core.monitor import Monitor
-from paraschut_core.submission import submit_next
+from paraschut_core.monitoring.monitor import Monitor
+from paraschut_core.scheduling.submission import submit_next
 from tests.helpers import BATCH, Project, wait_until
 
 NOBODY_THERE = 54321
@@ -106,7 +106,7 @@ def test_a_user_without_name_and_home_is_no_reason_to_crash(
         done = homeless(folder, sys.executable, "-m", "paraschut_core.cli", *command)
         assert "Traceback" not in done.stderr + done.stdout
         assert "This is a fault of Paraschut" not in done.stderr, done.stderr
-    code = "from paraschut_tui.memory.shelf import Shelf; print(Shelf().recall('x')[1])"
+    code = "from paraschut_tui.session.store import Shelf; print(Shelf().recall('x')[1])"
     assert homeless(folder, sys.executable, "-c", code).stdout == "\n"
 
 
@@ -452,8 +452,8 @@ def test_a_spawn_whose_queue_was_deleted_is_kept_as_long_as_it_runs(project: Pro
 
 COUNTS = """
 from paraschut_core import config
-from paraschut_core.monitor import Monitor
-from paraschut_core.workspace import Workspace
+from paraschut_core.monitoring.monitor import Monitor
+from paraschut_core.project import Workspace
 watched = Monitor(Workspace(config.load()))
 seen = [watched.poll(force=True) for _ in range(4)][-1]
 print(len(seen.live), len(seen.missing), len(seen.elsewhere))

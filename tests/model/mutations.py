@@ -30,29 +30,29 @@ Mutation = Callable[[pytest.MonkeyPatch, Path], object]
 def exit_status_0_is_always_success(patch: pytest.MonkeyPatch, in_jobs: Path) -> None:
     """A program that a signal ends and that exits with 0 counts as complete."""
     (in_jobs / "sitecustomize.py").write_text(
-        "import paraschut_core.ends\nparaschut_core.ends.ends_a_job = lambda name: False\n"
+        "import paraschut_core.exit_kinds\nparaschut_core.ends.ends_a_job = lambda name: False\n"
     )
 
 
 def a_queue_is_its_kind_alone(patch: pytest.MonkeyPatch, in_jobs: Path) -> None:
     """Two clusters are one, and a bare id is believed."""
-    from paraschut_core import observation, polling
-    from paraschut_core.executors.slurm import SlurmJobExecutor
+    from paraschut_core.executors.batch.slurm import SlurmJobExecutor
+    from paraschut_core.monitoring import liveness, polling
 
     patch.setattr(SlurmJobExecutor, "identity", property(lambda self: "slurm"))
     patch.setattr(SlurmJobExecutor, "holds", lambda self, noted: True)
     patch.setattr(polling, "is_strange", lambda job, tokens: False)
-    patch.setattr(observation, "_is_strangers", lambda *arguments: False)
+    patch.setattr(liveness, "_is_strangers", lambda *arguments: False)
 
 
 def half_an_answer_is_believed(patch: pytest.MonkeyPatch, in_jobs: Path) -> None:
     """An error beside an empty list is none, and a list that lost most jobs is believed at once."""
-    from paraschut_core import polling
-    from paraschut_core.executors.slurm import SlurmJobExecutor
-    from paraschut_core.executors.slurm_answers import parse_squeue
+    from paraschut_core.executors.batch.slurm import SlurmJobExecutor
+    from paraschut_core.executors.batch.slurm_parser import parse_squeue
+    from paraschut_core.monitoring import polling
 
     def read_queue(self: SlurmJobExecutor) -> Any:
-        from paraschut_core.executors.slurm_answers import QUEUE_FORMAT
+        from paraschut_core.executors.batch.slurm_parser import QUEUE_FORMAT
         from paraschut_core.identity import user_name
 
         answer = self.ask("squeue", "-r", "-t", "all", "-u", user_name(), "-o", QUEUE_FORMAT)
@@ -64,10 +64,10 @@ def half_an_answer_is_believed(patch: pytest.MonkeyPatch, in_jobs: Path) -> None
 
 def _nothing_is_held(patch: pytest.MonkeyPatch, module: object, *names: str) -> None:
     from paraschut_core.actions.protection import Protection
-    from paraschut_core.db.poll import PollRecord
+    from paraschut_core.database.poll_state import PollRecord
 
     def of_jobs(ws: Any, keys: Any, *arguments: object, **options: object) -> Protection:
-        from paraschut_core.db.jobs import read_rows
+        from paraschut_core.database.jobs import read_rows
 
         rows = {row.key: row for row in read_rows(ws.reader, list(keys))}
         return Protection({}, {key: row.stamp for key, row in rows.items()}, rows, PollRecord())
@@ -109,7 +109,7 @@ def what_changed_since_the_question_is_done_all_the_same(patch: pytest.MonkeyPat
 
 def a_newer_version_gives_the_file_another_number(patch: pytest.MonkeyPatch, in_jobs: Path) -> None:
     """Jobs of the earlier version refuse the file at their end."""
-    from paraschut_core.db import connection
+    from paraschut_core.database import connection
 
     patch.setattr(connection, "SCHEMA_VERSION", connection.SCHEMA_VERSION + 1)
     from tests.model import world

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import paraschut_core
-from paraschut_core import polling
+from paraschut_core.monitoring import polling
 from tests.helpers import assert_sound, wait_until
 from tests.model.slurm_double import HONEST, Slurm
 

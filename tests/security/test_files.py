@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 import paraschut_core as psu
 from paraschut_core import config
 from paraschut_core.errors import ConfigError, ParaschutError
-from paraschut_core.submission import log_paths
-from paraschut_core.workspace import Workspace
+from paraschut_core.project import Workspace
+from paraschut_core.scheduling.submission import log_paths
 from tests.core.cli import COMMAND
 from tests.helpers import BATCH, Project, Scheduler, Script, run_script, wait_until
 

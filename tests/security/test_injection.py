@@ -15,9 +15,9 @@ import pytest
 import paraschut_core as psu
 from paraschut_core.config import Settings
 from paraschut_core.errors import ParaschutError
-from paraschut_core.executors.pbs import PBSJobExecutor
-from paraschut_core.executors.sge import SGEJobExecutor
-from paraschut_core.executors.slurm import SlurmJobExecutor
+from paraschut_core.executors.batch.pbs import PBSJobExecutor
+from paraschut_core.executors.batch.sge import SGEJobExecutor
+from paraschut_core.executors.batch.slurm import SlurmJobExecutor
 from tests.core.cli import CommandLine
 from tests.helpers import BATCH, Project, Scheduler, Script, wait_until
 
@@ -284,7 +284,7 @@ PATHS = ["-c :!touch pwned", "+!touch pwned", "a; touch pwned", "$(touch pwned)"
 @pytest.mark.parametrize("name", PATHS)
 def test_a_logs_name_is_one_argument_and_no_option_of_pager_or_editor(project: Project, name: str) -> None:
     """The command line's and the dashboard's way to open a program: no shell, and the path is absolute."""
-    from paraschut_tui.widgets.log_external import editor, pager
+    from paraschut_tui.job_log.external_programs import editor, pager
 
     for variables, of in (({"PAGER": "less -R '-P x y'"}, pager), ({"EDITOR": "vi -u 'a b'"}, editor)):
         words = of(variables)

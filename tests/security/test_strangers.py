@@ -13,18 +13,18 @@ from pathlib import Path
 import pytest
 
 from paraschut_core import config
-from paraschut_core.children import environment
-from paraschut_core.children import python as started
-from paraschut_core.commands import runner
 from paraschut_core.config import Settings
 from paraschut_core.errors import ConfigError, ParaschutError, UntrustedError
-from paraschut_core.executors import limits, script
+from paraschut_core.executors.batch import script, throttling
 from paraschut_core.executors.file import FileJobExecutor
 from paraschut_core.executors.local.machine import machine_name
-from paraschut_core.executors.local.queue import Limits, Queue, Task
+from paraschut_core.executors.local.queue_store import Limits, Queue, Task
+from paraschut_core.jobs.command_template import runner
 from paraschut_core.model import JobKey
-from paraschut_core.submission import read_max_jobs
-from paraschut_core.workspace import Workspace
+from paraschut_core.project import Workspace
+from paraschut_core.scheduling.submission import read_max_jobs
+from paraschut_core.security.child_python import environment
+from paraschut_core.security.child_python import python as started
 from tests.core.test_local_executor import Machine, until
 from tests.helpers import ROOT, Project, Scheduler
 from tests.unit.test_script import DIALECT, spec
@@ -112,7 +112,12 @@ def test_to_look_at_a_colleagues_project_runs_nothing_of_his_and_writes_nothing_
 
 
 @pytest.mark.parametrize(
-    "module", ["paraschut_core.cli", "paraschut_core.probe", "paraschut_core.executors.local.runner"]
+    "module",
+    [
+        "paraschut_core.cli",
+        "paraschut_core.maintenance.node_probe",
+        "paraschut_core.executors.local.daemon_main",
+    ],
 )
 @pytest.mark.parametrize("version", [(3, 10), (3, 11)])
 def test_python_is_started_without_the_working_directory(
@@ -212,7 +217,7 @@ def test_a_queue_that_may_be_anothers_is_neither_read_nor_served(
     with pytest.raises(UntrustedError, match="it is not used"):
         machine.executor.submit_many([machine.spec("true")])
     served = subprocess.run(
-        [*started("paraschut_core.executors.local.runner"), str(folder)],
+        [*started("paraschut_core.executors.local.daemon_main"), str(folder)],
         env=environment(),
         capture_output=True,
         text=True,
@@ -277,7 +282,7 @@ def test_a_folder_of_scripts_that_may_be_anothers_is_not_used(
         with pytest.raises(UntrustedError):
             script.write([job], DIALECT, str(folder))
         with pytest.raises(UntrustedError):
-            limits.array_limit(str(folder / "slurm.limit"), lambda: 5, 7)
+            throttling.array_limit(str(folder / "slurm.limit"), lambda: 5, 7)
     with pytest.raises(UntrustedError):
         script.records(str(folder))
     try:

@@ -57,9 +57,9 @@ def make_project(folder: Path) -> None:
 def write(folder: Path, seconds: float, log: Path) -> None:
     """Changes jobs, one transaction for five of them, and notes when how many are complete."""
     from paraschut_core import config
-    from paraschut_core.db.submitting import change_fields
+    from paraschut_core.database.lifecycle import change_fields
     from paraschut_core.model import JobKey
-    from paraschut_core.workspace import Workspace
+    from paraschut_core.project import Workspace
 
     with Workspace(config.load(cwd=str(folder))) as ws, open(log, "w", buffering=1) as notes:
         batch_id = max(row[0] for row in ws.reader.rows("SELECT BatchID FROM batch"))

@@ -126,7 +126,7 @@ def test_a_log_of_itself_is_kept_on_request(project: Path, tmp_path: Path) -> No
         terminal.wait("human/map")
         terminal.press("q")
         assert terminal.wait_end() == 0
-    assert "paraschut_tui.gateway.feed: revision" in log.read_text()
+    assert "paraschut_tui.backend.snapshot_worker: revision" in log.read_text()
     with Terminal(paraschut("--debug-log", "/no/such/folder/x"), cwd=project) as terminal:
         assert terminal.wait_end() == 2
         assert b"Cannot write the log /no/such/folder/x: No such file or directory." in terminal.raw

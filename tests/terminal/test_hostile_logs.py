@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from paraschut_core.text import clean
+from paraschut_core.sanitize import clean
 from tests.helpers import ROOT
 
 from .screen import Terminal

@@ -235,7 +235,7 @@ def test_an_error_of_its_own_ends_with_1_and_one_line_and_the_traceback_is_in_th
 ) -> None:
     log = tmp_path / "debug.log"
     code = (
-        "import sys; from paraschut_tui.screens.main import MainScreen\n"
+        "import sys; from paraschut_tui.dashboard.screen import MainScreen\n"
         "def broken(self): raise ValueError('secret\\x1b[31m of the program')\n"
         "MainScreen.action_help = broken\n"
         "from paraschut_core.cli import main; sys.exit(main(sys.argv[1:]))"

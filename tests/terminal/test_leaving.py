@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from paraschut_tui.terminal.parting import ENDING_SIGNALS
+from paraschut_tui.terminal.shutdown import ENDING_SIGNALS
 
 from .screen import Terminal, paraschut
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from paraschut_tui.terminal.turns import PATIENCE, Question
+from paraschut_tui.terminal.key_sequencer import PATIENCE, Question
 
 from .screen import Terminal, clean_environment, paraschut
 

@@ -17,7 +17,7 @@ from textual.timer import Timer
 from paraschut_core.config import Settings
 from paraschut_core.model import JobRow
 from paraschut_tui.app import ParaschutApp, few_colours
-from paraschut_tui.screens.main import MainScreen
+from paraschut_tui.dashboard.screen import MainScreen
 
 from .fake import NOW, FakeBatch, FakeGateway
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from paraschut_core.config import Settings
 from paraschut_core.errors import ParaschutError
+from paraschut_core.filtering.language import Query
 from paraschut_core.model import (
     HELD,
     QUEUED,
@@ -27,19 +28,18 @@ from paraschut_core.model import (
     Snapshot,
     Spawn,
 )
-from paraschut_core.stats import WINDOWS, Forecast, Host, Point, Reason, Slow, Summary
-from paraschut_tui.filters.query import Query
-from paraschut_tui.gateway.feed import Update
-from paraschut_tui.gateway.gateway import Gateway
-from paraschut_tui.gateway.loading import Request
-from paraschut_tui.gateway.sorting import Sorter
-from paraschut_tui.grid.board import Board, Cells, packed
-from paraschut_tui.grid.columns import SortKey
-from paraschut_tui.job.raising import propose
-from paraschut_tui.job.script_text import ScriptText, coloured
-from paraschut_tui.look import Looks
+from paraschut_core.reporting.statistics import WINDOWS, Forecast, Host, Point, Reason, Slow, Summary
+from paraschut_tui.actions.resource_increase import propose
+from paraschut_tui.actions.types import JobRecord, Preview, Target, Verdict
+from paraschut_tui.backend.backend import Gateway
+from paraschut_tui.backend.job_loader import Request
+from paraschut_tui.backend.job_sorter import Sorter
+from paraschut_tui.backend.snapshot_worker import Update
+from paraschut_tui.job_details.script_text import ScriptText, coloured
+from paraschut_tui.job_grid.columns import SortKey
+from paraschut_tui.job_grid.model import Board, Cells, packed
 from paraschut_tui.messages import CellsReady, MatchesReady, SnapshotReady, SurveyReady
-from paraschut_tui.records import JobRecord, Preview, Target, Verdict
+from paraschut_tui.state_styles import Looks
 
 NOW = 1_795_000_000.0
 """When every made-up thing happens."""
@@ -268,7 +268,7 @@ class FakeGateway(Gateway):
         return next(iter(self.acts), None), next(undoable, None)
 
     def journal(self) -> list[str]:
-        return ["12:00:00 INFO paraschut_core.polling: poll of slurm timed out"]
+        return ["12:00:00 INFO paraschut_core.monitoring.polling: poll of slurm timed out"]
 
     async def rows(self, keys: Sequence[JobKey]) -> list[JobRow]:
         return [self.row(key) for key in keys]

@@ -12,8 +12,8 @@ from textual.app import App, ComposeResult
 from textual.binding import BindingType
 from textual.pilot import Pilot
 
-from paraschut_tui.widgets.log_pane import LogPane
-from paraschut_tui.widgets.log_view import LogSources, LogView
+from paraschut_tui.job_log.pane import LogPane
+from paraschut_tui.job_log.view import LogSources, LogView
 
 
 class LogApp(App[None]):

@@ -10,10 +10,10 @@ from typing import cast
 
 from textual.screen import Screen
 
-from paraschut_tui.screens.log import LogScreen
-from paraschut_tui.terminal.turns import InTurnApp
-from paraschut_tui.widgets import log_follow
-from paraschut_tui.widgets.log_view import LogPlace, LogSources
+from paraschut_tui.job_log import following_pane
+from paraschut_tui.job_log.screen import LogScreen
+from paraschut_tui.job_log.view import LogPlace, LogSources
+from paraschut_tui.terminal.key_sequencer import InTurnApp
 
 
 class TerminalLogApp(InTurnApp):
@@ -34,7 +34,7 @@ class TerminalLogApp(InTurnApp):
 
 def main() -> None:
     """Runs it."""
-    log_follow.POLL_SECONDS = 0.03
+    following_pane.POLL_SECONDS = 0.03
     TerminalLogApp(*sys.argv[1:]).run()
 
 

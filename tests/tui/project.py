@@ -10,11 +10,11 @@ from pathlib import Path
 from textual.pilot import Pilot
 
 from paraschut_core.config import LocalSettings, PollSettings, Settings
+from paraschut_core.jobs.builder import add_jobs, template
 from paraschut_core.model import JobInfo, JobKey
-from paraschut_core.prepare import add_jobs, template
-from paraschut_core.workspace import Workspace
+from paraschut_core.project import Workspace
 from paraschut_tui.app import ParaschutApp
-from paraschut_tui.screens.main import MainScreen
+from paraschut_tui.dashboard.screen import MainScreen
 
 PATIENCE = 60.0
 """Seconds after which something that should happen counts as not happening."""
@@ -48,7 +48,7 @@ def add_batch(settings: Settings, name: str, commands: list[str], **fields: obje
 
 def state_of(settings: Settings, batch_id: int, index: int) -> str:
     """A job's state in the database."""
-    from paraschut_core.db.jobs import read_info
+    from paraschut_core.database.jobs import read_info
 
     with Workspace(settings) as ws:
         return str(read_info(ws.reader, JobKey(batch_id, index))["state"])

@@ -16,12 +16,12 @@ from textual.pilot import Pilot
 
 import paraschut_core as psu
 from paraschut_core.config import Settings
-from paraschut_core.db.history import read_actions
+from paraschut_core.database.events import read_actions
 from paraschut_core.errors import DatabaseBusyError
 from paraschut_core.model import JobKey
-from paraschut_core.workspace import Workspace
-from paraschut_tui.screens.confirm import ConfirmScreen
-from paraschut_tui.screens.outcomes import OutcomesScreen
+from paraschut_core.project import Workspace
+from paraschut_tui.dialogs.action_result import OutcomesScreen
+from paraschut_tui.dialogs.confirm import ConfirmScreen
 from tests.core.test_odd_rows import ODD
 from tests.helpers import Scheduler
 
@@ -227,7 +227,7 @@ async def test_of_a_live_spawn_job_the_lost_spawns_are_resubmitted(settings: Set
         await until(pilot, lambda: bool(scheduler.live))
         first = next(iter(scheduler.live))
         with Workspace(settings, scheduler) as ws:
-            from paraschut_core.spawns import submit_spawns
+            from paraschut_core.scheduling.spawns import submit_spawns
 
             with ws.db.transaction() as tx:
                 tx.connection.execute("UPDATE job SET state = 'run', ClusterID = ?", (first,))
@@ -246,8 +246,8 @@ async def test_of_a_live_spawn_job_the_lost_spawns_are_resubmitted(settings: Set
 
 
 def _lost(settings: Settings, scheduler: Scheduler, batch_id: int) -> int:
-    from paraschut_core import polling
-    from paraschut_core.spawns import count_lost
+    from paraschut_core.monitoring import polling
+    from paraschut_core.scheduling.spawns import count_lost
 
     with Workspace(settings, scheduler) as ws:
         return count_lost(ws, JobKey(batch_id, 0), polling.ask(ws))
@@ -389,7 +389,7 @@ def _commands(settings: Settings) -> list[str]:
 
 def _content(settings: Settings, *batches: int) -> list[object]:
     """What a user sees of the jobs; not when it was changed, nor what a submission is called."""
-    from paraschut_core.db.jobs import read_all_infos
+    from paraschut_core.database.jobs import read_all_infos
 
     with Workspace(settings) as ws:
         infos = read_all_infos(ws.reader)

@@ -16,16 +16,16 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from paraschut_core.config import Settings
-from paraschut_core.db.history import read_actions
-from paraschut_core.db.jobs import read_info
+from paraschut_core.database.events import read_actions
+from paraschut_core.database.jobs import read_info
 from paraschut_core.errors import SchedulerError
 from paraschut_core.executors.base import JobExecutor
 from paraschut_core.model import Ending, JobInfo, JobKey
-from paraschut_core.workspace import Workspace
+from paraschut_core.project import Workspace
 from paraschut_tui.app import ParaschutApp
-from paraschut_tui.screens.confirm import ConfirmScreen
-from paraschut_tui.screens.main import MainScreen
-from paraschut_tui.screens.outcomes import OutcomesScreen
+from paraschut_tui.dashboard.screen import MainScreen
+from paraschut_tui.dialogs.action_result import OutcomesScreen
+from paraschut_tui.dialogs.confirm import ConfirmScreen
 from tests.helpers import Scheduler
 
 from .project import add_batch, main_screen, make_project, until
@@ -60,7 +60,7 @@ def info_of(settings: Settings, batch_id: int, index: int) -> JobInfo:
 
 
 def states(settings: Settings, batch_id: int) -> list[str]:
-    from paraschut_core.db.jobs import read_batch_infos
+    from paraschut_core.database.jobs import read_batch_infos
 
     with Workspace(settings) as ws:
         return [info["state"] for info in read_batch_infos(ws.reader, batch_id)]

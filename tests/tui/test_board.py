@@ -17,11 +17,11 @@ from paraschut_core.model import (
     SchedulerHealth,
     Snapshot,
 )
-from paraschut_tui import look
-from paraschut_tui.grid.board import Board, Cells, packed
-from paraschut_tui.grid.layout import BLOCK, Layout, cells_that_fit
-from paraschut_tui.grid.marks import Marks
-from paraschut_tui.look import Looks
+from paraschut_tui import state_styles
+from paraschut_tui.job_grid.layout import BLOCK, Layout, cells_that_fit
+from paraschut_tui.job_grid.marked_jobs import Marks
+from paraschut_tui.job_grid.model import Board, Cells, packed
+from paraschut_tui.state_styles import Looks
 
 
 def snapshot(
@@ -104,10 +104,10 @@ def test_an_update_changes_only_the_places_that_differ() -> None:
     assert sorted(change.places) == [(0, 7), (0, 8)]
     assert not change.stale
     group = board.groups[0]
-    assert (group.looks[7], group.looks[8]) == (look.L_RUN, look.L_MISSING)
+    assert (group.looks[7], group.looks[8]) == (state_styles.L_RUN, state_styles.L_MISSING)
     back = board.update(new, snapshot(), [], ())
     assert sorted(back.places) == [(0, 7), (0, 8)]
-    assert (group.looks[7], group.looks[8]) == (look.L_UNCONFIRMED, look.L_UNCONFIRMED)
+    assert (group.looks[7], group.looks[8]) == (state_styles.L_UNCONFIRMED, state_styles.L_UNCONFIRMED)
 
 
 def test_an_unknown_job_is_a_stranger_and_a_removed_batch_makes_the_board_stale() -> None:
@@ -135,7 +135,7 @@ def test_any_job_that_changes_may_match_now_or_match_no_more() -> None:
     st.lists(indexes, min_size=1, max_size=3),
     st.dictionaries(
         st.builds(JobKey, st.integers(0, 4), st.integers(-1000, 2000)),
-        st.sampled_from([None, look.L_INIT, look.L_COMPLETE]),
+        st.sampled_from([None, state_styles.L_INIT, state_styles.L_COMPLETE]),
         max_size=60,
     ),
 )
@@ -145,7 +145,7 @@ def test_merging_changes_gives_the_board_that_reading_anew_would(
     looks = Looks()
     board = Board([cells(n, part, "run", looks) for n, part in enumerate(batches)][::-1], looks)
     board.counts()
-    expected = {board.key(*board.at(n)): look.L_UNCONFIRMED for n in range(board.total)}
+    expected = {board.key(*board.at(n)): state_styles.L_UNCONFIRMED for n in range(board.total)}
     for key, code in found.items():
         expected.pop(key, None)
         if code is not None:

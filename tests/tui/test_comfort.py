@@ -13,17 +13,17 @@ from textual.filter import dim_color
 from textual.pilot import Pilot
 
 from paraschut_core.cli import main
-from paraschut_tui import keys
+from paraschut_tui import keymap
 from paraschut_tui.app import ParaschutApp
-from paraschut_tui.look import Palette, themes
-from paraschut_tui.memory.shelf import Shelf
-from paraschut_tui.screens.help import HelpScreen
-from paraschut_tui.screens.main import MainScreen
-from paraschut_tui.screens.palette import PaletteScreen
-from paraschut_tui.screens.welcome import DEMO, INIT, OPEN, Choice, WelcomeApp
-from paraschut_tui.widgets.line import Line
-from paraschut_tui.widgets.log_keys import LOG_KEYS
-from paraschut_tui.widgets.text_pane import TextPane
+from paraschut_tui.dashboard.screen import MainScreen
+from paraschut_tui.dialogs.command_palette import PaletteScreen
+from paraschut_tui.dialogs.help import HelpScreen
+from paraschut_tui.job_log.log_keys import LOG_KEYS
+from paraschut_tui.session.store import Shelf
+from paraschut_tui.state_styles import Palette, themes
+from paraschut_tui.welcome import DEMO, INIT, OPEN, Choice, WelcomeApp
+from paraschut_tui.widgets.text_line import Line
+from paraschut_tui.widgets.text_view import TextPane
 from tests.terminal.screen import Terminal, paraschut
 
 from .fake import FakeBatch
@@ -44,7 +44,7 @@ async def palette(pilot: Pilot[None]) -> PaletteScreen:
 async def test_the_palette_knows_every_action_batch_and_theme() -> None:
     async with dashboard() as (pilot, _screen, _gateway):
         texts = {entry.text for entry in (await palette(pilot))._all}
-        helps = [key.help for key in (*keys.MAIN, *keys.GRID, *keys.TREE) if key not in keys.MOVE]
+        helps = [key.help for key in (*keymap.MAIN, *keymap.GRID, *keymap.TREE) if key not in keymap.MOVE]
         helps += [key.help for key in LOG_KEYS]
         for words in helps:
             assert not words or f"{words[0].upper()}{words[1:]}" in texts or words == keys_of_palette()
@@ -52,7 +52,7 @@ async def test_the_palette_knows_every_action_batch_and_theme() -> None:
 
 
 def keys_of_palette() -> str:
-    return next(key.help for key in keys.MAIN if key.action == "palette")
+    return next(key.help for key in keymap.MAIN if key.action == "palette")
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def shows(app: ParaschutApp, words: str) -> bool:
 
 
 def main_memory() -> object:
-    from paraschut_tui.memory.memory import Memory
+    from paraschut_tui.session.session_state import Memory
 
     return Memory()
 
@@ -284,7 +284,7 @@ def test_without_a_project_it_is_said_plainly_where_there_is_no_terminal(
 async def test_the_welcome_offers_the_demo_a_project_and_the_latest_databases(
     key: str, choice: Choice
 ) -> None:
-    from paraschut_tui.memory.shelf import Recent
+    from paraschut_tui.session.store import Recent
 
     app = WelcomeApp("No paraschut.toml here.", [Recent("/x/[/b]jobs.db", "/x/paraschut.toml", time.time())])
     async with app.run_test(size=(80, 24)) as pilot:

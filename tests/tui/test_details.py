@@ -15,13 +15,13 @@ from textual.widgets import Input
 
 from paraschut_core.config import Settings
 from paraschut_core.model import RUNNING, Ending, Event, JobKey, LiveJob, Missing, Spawn
-from paraschut_core.text import clean_line
-from paraschut_core.workspace import Workspace
+from paraschut_core.project import Workspace
+from paraschut_core.sanitize import clean_line
+from paraschut_tui.actions.types import JobRecord
 from paraschut_tui.app import ParaschutApp
-from paraschut_tui.job.dossier import Node, Sight, dossier, flat, text_of
-from paraschut_tui.job.script_text import ScriptText, coloured, read_script
-from paraschut_tui.records import JobRecord
-from paraschut_tui.screens.field import FieldScreen
+from paraschut_tui.dialogs.edit_value import FieldScreen
+from paraschut_tui.job_details.model import Node, Sight, dossier, flat, text_of
+from paraschut_tui.job_details.script_text import ScriptText, coloured, read_script
 from tests.tui.test_values import values
 
 from .project import add_batch, main_screen, make_project, until
@@ -150,7 +150,7 @@ def test_a_command_line_alone_and_a_program_have_no_text(tmp_path: Path) -> None
 @settings(max_examples=60, deadline=None)
 @given(st.text(), st.sampled_from(["python", "bash", "perl", "r", ""]))
 def test_colouring_keeps_every_character(text: str, lexer: str) -> None:
-    from paraschut_core.text import clean, clean_line
+    from paraschut_core.sanitize import clean, clean_line
 
     text = "\n".join(map(clean_line, clean(text).expandtabs(4).split("\n")))
     lines = text.split("\n")
@@ -209,7 +209,7 @@ async def type_in(pilot: Pilot[None], app: ParaschutApp, text: str) -> None:
 
 
 def field(project: Settings, batch_id: int, name: str) -> object:
-    from paraschut_core.db.jobs import read_info
+    from paraschut_core.database.jobs import read_info
 
     with Workspace(project) as ws:
         return read_info(ws.reader, JobKey(batch_id, 0)).get(name)
@@ -239,7 +239,7 @@ async def test_a_field_is_set_with_its_type_kept_and_z_undoes_it(tmp_path: Path)
         await pilot.press("y")
         await until(pilot, lambda: field(project, batch, "resources") == {"mem": "1gb", "cpus": 2}, "undone")
     with Workspace(project) as ws:
-        from paraschut_core.db.history import read_actions
+        from paraschut_core.database.events import read_actions
 
         commands = [action.command for action in read_actions(ws.reader)]
     assert f"set {batch} 0 resources.cpus=4" in commands and f"set {batch} 0 threshold=1.0" in commands

@@ -10,9 +10,9 @@ from rich.segment import Segment
 from textual.strip import Strip
 from wcwidth import wcwidth
 
-from paraschut_core.text import clean, clean_line
-from paraschut_tui.terminal.fit import fitted, fitted_text
-from paraschut_tui.terminal.glass import columns
+from paraschut_core.sanitize import clean, clean_line
+from paraschut_tui.terminal.fit_text import fitted, fitted_text
+from paraschut_tui.terminal.frame_buffer import columns
 
 EMOJI = ["✔️", "⚠️", "❤️", "🇩🇪", "👨‍👩‍👧", "👍🏽", "1️⃣", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "☎︎", "🫩"]
 pieces = st.lists(

@@ -13,10 +13,10 @@ from textual.pilot import Pilot
 
 from paraschut_core.config import Settings
 from paraschut_core.model import Action
+from paraschut_tui.actions.types import Failure, Verdict
 from paraschut_tui.app import ParaschutApp
-from paraschut_tui.records import Failure, Verdict
-from paraschut_tui.terminal.glass import Glass
-from paraschut_tui.terminal.tight import tightened
+from paraschut_tui.terminal.frame_buffer import Glass
+from paraschut_tui.terminal.minimal_updates import tightened
 
 from .fake import NOW, FakeBatch, FakeGateway
 from .project import main_screen, until

@@ -9,9 +9,9 @@ from rich.color import Color, ColorSystem
 from rich.style import Style
 from textual.color import Color as ThemeColor
 
-from paraschut_tui.look import Palette, themes
-from paraschut_tui.terminal.alphabet import Alphabet, alphabet
-from paraschut_tui.terminal.ink import CONTRAST, Ink
+from paraschut_tui.state_styles import Palette, themes
+from paraschut_tui.terminal.charset import Alphabet, alphabet
+from paraschut_tui.terminal.style_encoding import CONTRAST, Ink
 
 THEMES = [theme for theme in themes() if not theme.ansi]
 SYSTEMS = [ColorSystem.TRUECOLOR, ColorSystem.EIGHT_BIT, ColorSystem.STANDARD]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 
 from paraschut_core.errors import ParaschutError
-from paraschut_tui.gateway.lanes import Lane
+from paraschut_tui.backend.worker_thread import Lane
 
 
 def failing(error: Exception) -> None:

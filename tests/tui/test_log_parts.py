@@ -12,11 +12,11 @@ from rich.style import Style
 from textual.strip import Strip
 
 from paraschut_core.logs import Pattern, Row
-from paraschut_tui.widgets.log_hits import Hits
-from paraschut_tui.widgets.log_ranges import Ranges
-from paraschut_tui.widgets.log_render import changed_columns
-from paraschut_tui.widgets.log_sources import LATEST, LogSources, Selection
-from paraschut_tui.widgets.log_window import MOST_ROWS, Window
+from paraschut_tui.job_log.marked_ranges import Ranges
+from paraschut_tui.job_log.render import changed_columns
+from paraschut_tui.job_log.search_matches import Hits
+from paraschut_tui.job_log.sources import LATEST, LogSources, Selection
+from paraschut_tui.job_log.viewport import MOST_ROWS, Window
 
 
 def rows(count: int, start: int = 0) -> list[Row]:

@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 
 from paraschut_core.errors import FilterError
+from paraschut_core.filtering.language import LogTerm, parse
 from paraschut_core.logs import Pattern, PatternTooSlowError
 from paraschut_core.model import JobKey, Spawn
-from paraschut_core.workspace import Workspace
+from paraschut_core.project import Workspace
 from paraschut_tui.app import ParaschutApp
-from paraschut_tui.filters.query import LogTerm, parse
-from paraschut_tui.gateway import loading, log_search
-from paraschut_tui.gateway.log_search import LogHunt, Quarry, latest_logs
-from paraschut_tui.look import Looks
+from paraschut_tui.backend import job_loader, log_matcher
+from paraschut_tui.backend.log_matcher import LogHunt, Quarry, latest_logs
+from paraschut_tui.dashboard import screen as dashboard_screen
 from paraschut_tui.messages import CellsReady
-from paraschut_tui.screens import main
+from paraschut_tui.state_styles import Looks
 
 from .project import add_batch, main_screen, make_project, until
 
@@ -101,13 +101,13 @@ def test_a_log_is_read_again_only_from_where_it_grew(
 ) -> None:
     paths = written(tmp_path, "x\n" * 1000, "CUDA error\n" + "x\n" * 1000)
     starts: list[int] = []
-    really = log_search.find_next
+    really = log_matcher.find_next
 
     def noting(log: object, pattern: Pattern, offset: int, cancelled: object) -> int | None:
         starts.append(offset)
         return really(log, pattern, offset, cancelled)  # type: ignore[arg-type]  # handed on
 
-    monkeypatch.setattr(log_search, "find_next", noting)
+    monkeypatch.setattr(log_matcher, "find_next", noting)
     assert found(hunt, paths) == [1]
     assert starts == [0, 0]
     assert found(hunt, paths) == [1]
@@ -140,7 +140,7 @@ def test_nobody_waits_for_a_file_that_hangs(
     hunt: LogHunt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release, stopped = threading.Event(), threading.Event()
-    monkeypatch.setattr(log_search, "look_at", lambda path: release.wait(60))
+    monkeypatch.setattr(log_matcher, "look_at", lambda path: release.wait(60))
     search = hunt.search(quarries(["/nfs/a"]), [CUDA], stopped.is_set)
     threading.Timer(0.2, stopped.set).start()
     began = time.monotonic()
@@ -165,13 +165,13 @@ def test_the_latest_logs_are_those_of_the_last_attempt_and_of_every_spawn() -> N
 def test_what_is_found_is_sent_while_the_search_goes_on_and_a_newer_one_ends_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "_PAUSE", 0.0)
+    monkeypatch.setattr(job_loader, "_PAUSE", 0.0)
     project = make_project(tmp_path)
     batch = add_batch(project, "map", ["true"] * 300, stdout=[str(tmp_path / "log")])
     (tmp_path / "log").write_text("CUDA error\n")
     posted: list[CellsReady] = []
     with Workspace(project) as ws:
-        reading = loading.Loading(lambda: ws.reader, Looks(), posted.append)  # type: ignore[arg-type]
+        reading = job_loader.Loading(lambda: ws.reader, Looks(), posted.append)  # type: ignore[arg-type]
         with ws.reader as db:
             reading._wanted = 1
             reading._search(db, 1, parse("log:CUDA"), ())
@@ -194,7 +194,7 @@ def test_what_is_found_is_sent_while_the_search_goes_on_and_a_newer_one_ends_it(
 async def test_the_job_that_wrote_it_is_found_and_its_log_opens_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(main, "LOGS", 1)
+    monkeypatch.setattr(dashboard_screen, "LOGS", 1)
     project = make_project(tmp_path)
     batch = add_batch(project, "map", ["true"] * 1200)
     log = tmp_path / "logs"

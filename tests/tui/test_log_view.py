@@ -18,11 +18,11 @@ from textual.geometry import Region
 from textual.widgets import Input
 
 from paraschut_core.errors import ParaschutError
-from paraschut_tui.screens.log import LogScreen
-from paraschut_tui.widgets import log_external, log_io
-from paraschut_tui.widgets.log_external import Spot
-from paraschut_tui.widgets.log_status import LogStatus
-from paraschut_tui.widgets.log_view import LogPlace, LogSources, LogView
+from paraschut_tui.job_log import external_programs, file_tasks
+from paraschut_tui.job_log.external_programs import Spot
+from paraschut_tui.job_log.screen import LogScreen
+from paraschut_tui.job_log.status_line import LogStatus
+from paraschut_tui.job_log.view import LogPlace, LogSources, LogView
 from tests.tui.log_app import LogApp, Viewer, append, numbered, one, viewing
 
 
@@ -600,7 +600,7 @@ class TestTakingAway:
             await log.shows("▸   1  漢")
             await log.press("M", "y")
             await log.says("cut at 74,99")
-            assert 74_990 <= len(log.app.clipboard.encode()) <= log_io.CLIPBOARD_BYTES
+            assert 74_990 <= len(log.app.clipboard.encode()) <= file_tasks.CLIPBOARD_BYTES
             assert "\ufffd" not in log.app.clipboard
 
     async def test_the_log_is_saved_byte_for_byte_and_nothing_overwritten(self, tmp_path: Path) -> None:
@@ -645,7 +645,7 @@ class TestTakingAway:
             monkeypatch.setattr(type(log.app._driver), "can_suspend", True)
             monkeypatch.setattr(sys, "__stdout__", told)
             monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
-            assert log_external.print_plainly(log.app, "\x1b]0;x\x07one\n") == ""
+            assert external_programs.print_plainly(log.app, "\x1b]0;x\x07one\n") == ""
         assert told.getvalue() == "␛]0;x␇one\n\n[select and copy; Enter goes back] "
 
     async def test_the_file_is_told_with_its_path(self, tmp_path: Path) -> None:
@@ -663,7 +663,7 @@ class TestTakingAway:
         with path.open("wb") as file:
             file.truncate(1 << 30)
         with pytest.raises(ParaschutError, match="nothing was saved"):
-            log_io.save(str(path), str(tmp_path / "copy"), None, lambda: True)
+            file_tasks.save(str(path), str(tmp_path / "copy"), None, lambda: True)
         assert not (tmp_path / "copy").exists()
 
     async def test_of_a_filter_its_lines_are_saved(self, tmp_path: Path) -> None:
@@ -682,11 +682,11 @@ class TestTakingAway:
         tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
         async with viewing(one(odd)) as log:
             await log.shows("line 3")
-            command = log_external.pager({"PAGER": f"{tool} -a 'b c'"})
+            command = external_programs.pager({"PAGER": f"{tool} -a 'b c'"})
             with pytest.MonkeyPatch.context() as patch:
                 driver = log.app._driver
                 patch.setattr(type(driver), "can_suspend", True)
-                assert log_external.open_with(log.app, command, str(odd)) == ""
+                assert external_programs.open_with(log.app, command, str(odd)) == ""
         assert (tmp_path / "arguments").read_text() == f"-a\nb c\n{odd}\n"
         assert not os.path.exists("evil")
 
@@ -704,7 +704,7 @@ class TestTakingAway:
         self, command: list[str], spot: Spot, opens: list[str]
     ) -> None:
         # An absolute path is never an option.
-        assert log_external.arguments(command, "-x", spot) == [*opens, os.path.abspath("-x")]
+        assert external_programs.arguments(command, "-x", spot) == [*opens, os.path.abspath("-x")]
 
     async def test_an_interrupt_is_for_the_program(self, tmp_path: Path) -> None:
         tool = tmp_path / "tool"
@@ -715,12 +715,12 @@ class TestTakingAway:
             before = signal.getsignal(signal.SIGINT)
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(type(log.app._driver), "can_suspend", True)
-                assert log_external.open_with(log.app, [str(tool)], "x") == ""
+                assert external_programs.open_with(log.app, [str(tool)], "x") == ""
                 assert (
-                    log_external.open_with(log.app, ["/none/such"], "x")
+                    external_programs.open_with(log.app, ["/none/such"], "x")
                     == "/none/such is not installed, or not in PATH"
                 )
-                assert log_external.open_with(log.app, ["false"], "x") == "false ended with status 1"
+                assert external_programs.open_with(log.app, ["false"], "x") == "false ended with status 1"
             assert (tmp_path / "done").exists()
             assert signal.getsignal(signal.SIGINT) is before
 
@@ -742,8 +742,8 @@ class TestTakingAway:
     def test_the_users_own_programs_are_taken(
         self, environment: dict[str, str], pager: list[str], editor: list[str]
     ) -> None:
-        assert log_external.pager(environment) == pager
-        assert log_external.editor(environment) == editor
+        assert external_programs.pager(environment) == pager
+        assert external_programs.editor(environment) == editor
 
 
 class TestFullScreen:

@@ -6,8 +6,8 @@ import pytest
 from wcwidth import wcswidth
 
 from paraschut_core.model import ENDING, HELD, QUEUED, RUNNING, LiveJob
-from paraschut_tui import figures, look
-from paraschut_tui.look import KNOWN, Looks, Palette, themes
+from paraschut_tui import formatting, state_styles
+from paraschut_tui.state_styles import KNOWN, Looks, Palette, themes
 
 OTHER_GLYPHS = "▾▸◂▰▱…·✗"
 
@@ -43,21 +43,21 @@ def test_a_state_keeps_its_code_and_colour() -> None:
 def test_more_states_than_there_are_bytes_share_the_last_look() -> None:
     looks = Looks()
     codes = {looks.code(f"state {n}") for n in range(1000)}
-    assert max(codes) < look.HOLE
+    assert max(codes) < state_styles.HOLE
 
 
 @pytest.mark.parametrize(
     ("state", "live", "missing", "expected"),
     [
-        ("run", None, False, look.L_UNCONFIRMED),
-        ("run", RUNNING, False, look.L_RUN),
-        ("run", ENDING, False, look.L_RUN),
-        ("run", QUEUED, False, look.L_UNCONFIRMED),
-        ("run", None, True, look.L_MISSING),
-        ("submit", QUEUED, False, look.L_QUEUED),
-        ("submit", HELD, False, look.L_HELD),
-        ("spawn", RUNNING, False, look.L_SPAWN),
-        ("complete", None, False, look.L_COMPLETE),
+        ("run", None, False, state_styles.L_UNCONFIRMED),
+        ("run", RUNNING, False, state_styles.L_RUN),
+        ("run", ENDING, False, state_styles.L_RUN),
+        ("run", QUEUED, False, state_styles.L_UNCONFIRMED),
+        ("run", None, True, state_styles.L_MISSING),
+        ("submit", QUEUED, False, state_styles.L_QUEUED),
+        ("submit", HELD, False, state_styles.L_HELD),
+        ("spawn", RUNNING, False, state_styles.L_SPAWN),
+        ("complete", None, False, state_styles.L_COMPLETE),
     ],
 )
 def test_the_look_says_what_database_and_scheduler_say(
@@ -91,15 +91,15 @@ def test_every_theme_has_a_style_for_every_look(theme: object) -> None:
     ],
 )
 def test_durations_are_short(seconds: float, text: str) -> None:
-    assert figures.duration(seconds) == text
+    assert formatting.duration(seconds) == text
 
 
 def test_an_age_that_is_usual_is_told_by_its_bound_so_that_the_text_stays() -> None:
-    assert {figures.within(age, 20) for age in range(20)} == {"<20s"}
+    assert {formatting.within(age, 20) for age in range(20)} == {"<20s"}
 
 
 def test_an_age_beyond_the_usual_changes_seldom() -> None:
-    texts = [figures.within(age, 20) for age in range(60, 600)]
+    texts = [formatting.within(age, 20) for age in range(60, 600)]
     assert len(set(texts)) == 9
     assert texts[0] == "1m"
 
@@ -108,12 +108,12 @@ def test_an_age_beyond_the_usual_changes_seldom() -> None:
     ("part", "whole", "text"), [(0, 9, "0%"), (1, 9999, "1%"), (9998, 9999, "99%"), (9, 9, "100%")]
 )
 def test_only_all_is_100_percent_and_only_nothing_0(part: int, whole: int, text: str) -> None:
-    assert figures.percent(part, whole) == text
+    assert formatting.percent(part, whole) == text
 
 
 @pytest.mark.parametrize("part", range(0, 1001, 7))
 def test_a_bar_is_full_only_at_the_end(part: int) -> None:
-    full, empty = figures.bar(part, 1000, 10)
+    full, empty = formatting.bar(part, 1000, 10)
     assert len(full) + len(empty) == 10
     assert (not full) == (part == 0)
     assert (not empty) == (part == 1000)

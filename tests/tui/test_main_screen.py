@@ -12,15 +12,15 @@ from textual.pilot import Pilot
 from paraschut_core.config import Settings
 from paraschut_core.model import JobKey, Spawn
 from paraschut_tui.app import ParaschutApp
-from paraschut_tui.grid.columns import Chosen, SortKey
-from paraschut_tui.look import L_MISSING
-from paraschut_tui.screens.help import HelpScreen
-from paraschut_tui.screens.log import LogScreen
-from paraschut_tui.screens.main import MainScreen
-from paraschut_tui.screens.trouble import TroubleScreen
-from paraschut_tui.tree.outline import BATCH
-from paraschut_tui.widgets.line import Line
-from paraschut_tui.widgets.text_pane import TextPane
+from paraschut_tui.batch_tree.model import BATCH
+from paraschut_tui.dashboard.screen import MainScreen
+from paraschut_tui.dialogs.health import TroubleScreen
+from paraschut_tui.dialogs.help import HelpScreen
+from paraschut_tui.job_grid.columns import Chosen, SortKey
+from paraschut_tui.job_log.screen import LogScreen
+from paraschut_tui.state_styles import L_MISSING
+from paraschut_tui.widgets.text_line import Line
+from paraschut_tui.widgets.text_view import TextPane
 
 from .fake import NOW, FakeBatch, FakeGateway
 from .project import main_screen, until
@@ -577,10 +577,14 @@ async def test_help_lists_every_key_and_all_states() -> None:
 
 
 async def test_every_key_of_the_tables_is_bound_and_its_action_exists() -> None:
-    from paraschut_tui import keys
+    from paraschut_tui import keymap
 
     async with dashboard() as (pilot, screen, _):
-        for table, owner in ((keys.MAIN, screen), (keys.GRID, screen.grid), (keys.TREE, screen.batch_tree)):
+        for table, owner in (
+            (keymap.MAIN, screen),
+            (keymap.GRID, screen.grid),
+            (keymap.TREE, screen.batch_tree),
+        ):
             for key in table:
                 name = key.action.removeprefix("app.").partition("(")[0]
                 target = pilot.app if key.action.startswith("app.") else owner

@@ -10,16 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paraschut_core.config import DashboardSettings, Settings
-from paraschut_core.model import (
-    Batch,
-    DatabaseHealth,
-    JobKey,
-    Missing,
-    SchedulerHealth,
-    Snapshot,
-)
+from paraschut_core.model import Batch, DatabaseHealth, JobKey, Missing, SchedulerHealth, Snapshot
 from paraschut_tui.app import ParaschutApp
-from paraschut_tui.words.notices import LOST_AFTER, REST, SETTLE, Notice, Notices, desktop_sequence
+from paraschut_tui.dashboard.notifications import LOST_AFTER, REST, SETTLE, Notice, Notices, desktop_sequence
 
 from .fake import NOW, FakeBatch, FakeGateway
 from .project import main_screen, until

@@ -10,18 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from paraschut_core.filtering.language import parse
 from paraschut_core.model import JobKey
-from paraschut_core.stats import Forecast, Survey
-from paraschut_core.workspace import Workspace
+from paraschut_core.project import Workspace
+from paraschut_core.reporting.statistics import Forecast, Survey
 from paraschut_tui.app import ParaschutApp
-from paraschut_tui.filters.query import parse
-from paraschut_tui.look import Looks
-from paraschut_tui.overview import overview, plots
-from paraschut_tui.screens.overview import OverviewScreen
-from paraschut_tui.terminal.strips import Part
-from paraschut_tui.widgets.line import Line
-from paraschut_tui.widgets.list_pane import ListPane
-from paraschut_tui.widgets.text_pane import TextPane
+from paraschut_tui.overview import model, plots
+from paraschut_tui.overview.screen import OverviewScreen
+from paraschut_tui.state_styles import Looks
+from paraschut_tui.widgets.select_list import ListPane
+from paraschut_tui.widgets.styled_line import Part
+from paraschut_tui.widgets.text_line import Line
+from paraschut_tui.widgets.text_view import TextPane
 
 from .fake import made_up_summary
 from .project import add_batch, main_screen, make_project, until
@@ -77,17 +77,17 @@ def test_a_plot_has_exactly_the_lines_and_columns_that_there_are(
 
 def test_the_numbers_on_the_screen_are_those_of_the_history() -> None:
     summary = made_up_summary("1h", None, [1])
-    assert overview.spread(summary, "completed") == [float(point.completed) for point in summary.points]
+    assert model.spread(summary, "completed") == [float(point.completed) for point in summary.points]
     part = summary._replace(points=summary.points[-10:])
-    assert overview.spread(part, "running") == [0.0] * 50 + [float(point.running) for point in part.points]
-    named = overview.ticks(summary, 80)
+    assert model.spread(part, "running") == [0.0] * 50 + [float(point.running) for point in part.points]
+    named = model.ticks(summary, 80)
     assert named[-1] == (59, "now")
     assert len({text for _, text in named}) == len(named)
 
 
 @pytest.mark.parametrize("host", ["n12", "odd host", "o'hara", 'a"b'])
 def test_a_host_leads_to_the_jobs_of_exactly_that_host(host: str) -> None:
-    condition = parse(overview.host_filter(host, None)).condition
+    condition = parse(model.host_filter(host, None)).condition
     assert f"hostname = '{host.replace(chr(39), chr(39) * 2)}'" in condition
 
 
@@ -97,11 +97,11 @@ def words(parts: Sequence[Part]) -> str:
 
 def test_what_is_lost_is_neither_said_to_run_nor_to_be_done_soon() -> None:
     summary = made_up_summary("1h", None, [MAP])
-    assert "missing" not in words(overview.load_title(summary))
-    assert words(overview.load_title(summary._replace(lost=3))).endswith("  3 of them missing")
+    assert "missing" not in words(model.load_title(summary))
+    assert words(model.load_title(summary._replace(lost=3))).endswith("  3 of them missing")
     stuck = Forecast(MAP, "human/map", 97, 100, 14.2, None, lost=3)
     soon = stuck._replace(total=120, seconds=85.0)
-    told = overview.lists(
+    told = model.lists(
         summary._replace(forecasts=(stuck, soon)), {}, {MAP: "3 missing hold back the next group"}, Looks()
     )
     assert [words(entry.parts).split(maxsplit=1) for entry in told.forecasts] == [
@@ -112,7 +112,7 @@ def test_what_is_lost_is_neither_said_to_run_nor_to_be_done_soon() -> None:
 
 @given(st.text(min_size=1))
 def test_any_reason_makes_a_filter(reason: str) -> None:
-    assert parse(overview.reason_filter(reason)).condition
+    assert parse(model.reason_filter(reason)).condition
 
 
 # ------------------------------------------------------------------------------------ the screen
@@ -180,7 +180,7 @@ async def test_what_happens_meanwhile_is_read_soon_and_nothing_if_nothing_happen
 async def test_an_error_is_told_and_the_numbers_come_once_they_can_be_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("paraschut_tui.screens.overview.AGAIN", 0.0)
+    monkeypatch.setattr("paraschut_tui.overview.screen.AGAIN", 0.0)
     async with dashboard() as (pilot, _screen, gateway):
         gateway.survey_error = "the file is locked"
         await pilot.press("V")
@@ -204,7 +204,7 @@ async def test_it_shows_a_real_history(tmp_path: Path) -> None:
         await until(pilot, lambda: isinstance(app.screen, OverviewScreen))
         screen = app.screen
         assert isinstance(screen, OverviewScreen)
-        from paraschut_core.submission import submit_next
+        from paraschut_core.scheduling.submission import submit_next
 
         with Workspace(settings) as ws:
             submit_next(ws)

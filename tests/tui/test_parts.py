@@ -6,30 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paraschut_core.model import (
-    RUNNING,
-    DatabaseHealth,
-    JobKey,
-    JobRow,
-    LiveJob,
-    Missing,
-    SchedulerHealth,
-)
-from paraschut_tui.filters.completion import Completion, Known, last_word
-from paraschut_tui.gateway.deeds import wrong_field, wrong_number
-from paraschut_tui.gateway.sorting import Sorter
-from paraschut_tui.grid import columns
-from paraschut_tui.grid.columns import Facts, SortKey
-from paraschut_tui.job.raising import Raises, propose
-from paraschut_tui.look import KNOWN, L_MISSING, L_RUN, Looks
-from paraschut_tui.records import Preview, Target
-from paraschut_tui.screens.headings import batch_line
-from paraschut_tui.terminal.strips import Part, fit, width_of
-from paraschut_tui.tree.outline import BATCH, JOB, NOTE, STATE, NodeKey, Outline
-from paraschut_tui.tree.tally import Tally
-from paraschut_tui.words.acts import ACTS, explanation
-from paraschut_tui.words.command_lines import LONGEST, command_line, spans
-from paraschut_tui.words.status import Pace, database_parts, is_stale, scheduler_parts, tally_parts
+from paraschut_core.model import RUNNING, DatabaseHealth, JobKey, JobRow, LiveJob, Missing, SchedulerHealth
+from paraschut_tui.actions.action_registry import ACTS, explanation
+from paraschut_tui.actions.command_lines import LONGEST, command_line, spans
+from paraschut_tui.actions.resource_increase import Raises, propose
+from paraschut_tui.actions.runner import wrong_field, wrong_number
+from paraschut_tui.actions.types import Preview, Target
+from paraschut_tui.backend.job_sorter import Sorter
+from paraschut_tui.batch_tree.model import BATCH, JOB, NOTE, STATE, NodeKey, Outline
+from paraschut_tui.batch_tree.totals import Tally
+from paraschut_tui.dashboard.status_text import Pace, database_parts, is_stale, scheduler_parts, tally_parts
+from paraschut_tui.dashboard.titles import batch_line
+from paraschut_tui.filter.completion import Completion, Known, last_word
+from paraschut_tui.job_grid import columns
+from paraschut_tui.job_grid.columns import Facts, SortKey
+from paraschut_tui.state_styles import KNOWN, L_MISSING, L_RUN, Looks
+from paraschut_tui.widgets.styled_line import Part, fit, width_of
 
 from .fake import NOW, FakeBatch, FakeGateway
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paraschut_core.db.search import search
 from paraschut_core.errors import FilterError
+from paraschut_core.filtering.language import FIELDS, parse
+from paraschut_core.filtering.scan import search
 from paraschut_core.model import JobKey
-from paraschut_core.workspace import Workspace
-from paraschut_tui.filters.query import FIELDS, parse
+from paraschut_core.project import Workspace
 
 from .project import add_batch, make_project
 

@@ -13,20 +13,20 @@ import pytest
 from textual.pilot import Pilot
 
 from paraschut_core.config import Settings
-from paraschut_core.db.changes import read_changes, read_revision
-from paraschut_core.db.jobs import insert_jobs
+from paraschut_core.database.changes import read_changes, read_revision
+from paraschut_core.database.jobs import insert_jobs
 from paraschut_core.model import JobKey
-from paraschut_core.monitor import Monitor
-from paraschut_core.workspace import Workspace
+from paraschut_core.monitoring.monitor import Monitor
+from paraschut_core.project import Workspace
 from paraschut_tui.app import ParaschutApp
-from paraschut_tui.gateway import loading
-from paraschut_tui.gateway.feed import Update
-from paraschut_tui.grid.columns import COLUMNS, SortKey
-from paraschut_tui.memory.memory import Memory
+from paraschut_tui.backend import job_loader
+from paraschut_tui.backend.snapshot_worker import Update
+from paraschut_tui.batch_tree.model import STATE, NodeKey
+from paraschut_tui.dashboard.screen import MainScreen
+from paraschut_tui.job_grid.columns import COLUMNS, SortKey
+from paraschut_tui.job_grid.contents import Scope
 from paraschut_tui.messages import CellsReady
-from paraschut_tui.screens.main import MainScreen
-from paraschut_tui.screens.scope import Scope
-from paraschut_tui.tree.outline import STATE, NodeKey
+from paraschut_tui.session.session_state import Memory
 
 from .project import main_screen, make_project, until
 
@@ -184,7 +184,7 @@ async def test_when_it_opens_the_first_jobs_are_shown_before_all_are_read(
         taken.append((message.done, scope._grid.board.total))
 
     monkeypatch.setattr(Scope, "take_cells", watched)
-    monkeypatch.setattr(loading, "_FIRST_LOOK", 7)
+    monkeypatch.setattr(job_loader, "_FIRST_LOOK", 7)
     async with dashboard(project) as (pilot, screen):
         await until(pilot, lambda: bool(taken) and taken[-1][0])
         whole = screen.grid.board.total

@@ -12,10 +12,10 @@ import pytest
 from paraschut_core.config import Settings
 from paraschut_core.model import JobKey
 from paraschut_tui.app import ParaschutApp
-from paraschut_tui.grid.columns import Chosen, SortKey
-from paraschut_tui.memory.memory import Memory
-from paraschut_tui.memory.shelf import MOST, Keeper, Shelf
-from paraschut_tui.tree.outline import Branch
+from paraschut_tui.batch_tree.model import Branch
+from paraschut_tui.job_grid.columns import Chosen, SortKey
+from paraschut_tui.session.session_state import Memory
+from paraschut_tui.session.store import MOST, Keeper, Shelf
 from tests.helpers import ROOT
 from tests.terminal.screen import Terminal, paraschut
 

@@ -11,8 +11,8 @@ from textual.pilot import Pilot
 
 from paraschut_core.config import Settings
 from paraschut_core.model import Ending, JobKey
-from paraschut_core.workspace import Workspace
-from paraschut_tui.screens.main import MainScreen
+from paraschut_core.project import Workspace
+from paraschut_tui.dashboard.screen import MainScreen
 from tests.helpers import ROOT, Scheduler
 
 from .project import add_batch, make_project, until
@@ -46,8 +46,8 @@ class Place:
         self._submit()
 
     def _submit(self) -> None:
-        from paraschut_core import polling
         from paraschut_core.actions import submit_next
+        from paraschut_core.monitoring import polling
 
         with Workspace(self.settings, self.scheduler) as ws:
             assert submit_next(ws).submitted == 5
@@ -63,7 +63,7 @@ class Place:
                 self._log(ws, n)
 
     def _log(self, ws: Workspace, index: int) -> None:
-        from paraschut_core.db.jobs import read_info
+        from paraschut_core.database.jobs import read_info
 
         info = read_info(ws.reader, JobKey(self.map, index))
         for stream, text in (("stdout", f"I am {index}"), ("stderr", "CUDA error: no device" * (index == 1))):
@@ -99,7 +99,7 @@ async def perform(pilot: Pilot[None], task: str) -> None:
 async def test_the_error_of_the_first_missing_job_is_there_at_once(place: Place) -> None:
     (Path(place.settings.job_dir) / str(place.map) / "logs").mkdir(exist_ok=True)
     with Workspace(place.settings) as ws:
-        from paraschut_core.db.jobs import read_info
+        from paraschut_core.database.jobs import read_info
 
         Path(read_info(ws.reader, JobKey(place.map, 0))["stderr"][-1]).write_text("FileNotFoundError: x.fa\n")
     async with launched(place) as (pilot, screen):

@@ -15,8 +15,8 @@ from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.geometry import Region
 from textual.strip import Strip
 
-from paraschut_tui.terminal.glass import Glass, differences
-from paraschut_tui.terminal.tight import tightened
+from paraschut_tui.terminal.frame_buffer import Glass, differences
+from paraschut_tui.terminal.minimal_updates import tightened
 
 WIDTH, HEIGHT = 24, 3
 

@@ -9,7 +9,7 @@ import pytest
 from textual import events
 
 from paraschut_tui.terminal.textual_compat import FIELDS, HOOKS, UNREADABLE, Reader
-from paraschut_tui.terminal.tokens import LONGEST, PASTE_LIMIT, SEQUENCE_LIMIT, Kind, Tokenizer
+from paraschut_tui.terminal.tokenizer import LONGEST, PASTE_LIMIT, SEQUENCE_LIMIT, Kind, Tokenizer
 
 ROUNDS = int(os.environ.get("PARASCHUT_TEST_ROUNDS", "0")) or 5_000
 

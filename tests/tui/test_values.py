@@ -10,8 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paraschut_core.errors import UsageError
-from paraschut_core.text import clean_line
-from paraschut_tui.job.values import PAGE, as_typed, has_inside, inside, read_typed, replaced, shown
+from paraschut_core.sanitize import clean_line
+from paraschut_tui.job_details.value_format import (
+    PAGE,
+    as_typed,
+    has_inside,
+    inside,
+    read_typed,
+    replaced,
+    shown,
+)
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
 values = st.recursive(

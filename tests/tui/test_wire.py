@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paraschut_tui.terminal.wire import LEAST, LOST, MOST, MUTE, SLOW, STALLED, Wire
+from paraschut_tui.terminal.flow_control import LEAST, LOST, MOST, MUTE, SLOW, STALLED, Wire
 
 
 class Line:

@@ -14,9 +14,9 @@ from rich.style import Style
 from wcwidth import wcwidth
 
 from paraschut_core.logs import plain
-from paraschut_core.text import clean, steady
+from paraschut_core.sanitize import clean, steady
+from paraschut_tui.job_log.render import wrap_points
 from paraschut_tui.terminal.ansi import Span, parse
-from paraschut_tui.widgets.log_render import wrap_points
 
 _SEEDS = st.sampled_from(
     [

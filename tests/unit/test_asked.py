@@ -10,14 +10,14 @@ import pytest
 
 from paraschut_core.config import Settings, SubmitSettings
 from paraschut_core.errors import UsageError
-from paraschut_core.executors.asked import directives_in, own_script, resources_of
-from paraschut_core.executors.cluster import ClusterExecutor
+from paraschut_core.executors.batch.base import ClusterExecutor
+from paraschut_core.executors.batch.directives import directives_in, own_script, resources_of
+from paraschut_core.executors.batch.options import parse
+from paraschut_core.executors.batch.pbs import PBSJobExecutor
+from paraschut_core.executors.batch.sge import SGEJobExecutor
+from paraschut_core.executors.batch.slurm import SlurmJobExecutor
 from paraschut_core.executors.local import LocalJobExecutor
-from paraschut_core.executors.pbs import PBSJobExecutor
 from paraschut_core.executors.resources import TEMPLATE
-from paraschut_core.executors.sge import SGEJobExecutor
-from paraschut_core.executors.slurm import SlurmJobExecutor
-from paraschut_core.executors.words import parse
 
 KINDS = [SlurmJobExecutor, SGEJobExecutor, PBSJobExecutor]
 

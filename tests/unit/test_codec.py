@@ -20,8 +20,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paraschut_core.db.arrays import StoredArray
-from paraschut_core.db.codec import MAX_DEPTH, decode, encode
+from paraschut_core.database.metadata_json import MAX_DEPTH, decode, encode
+from paraschut_core.database.metadata_numpy import StoredArray
 from paraschut_core.errors import MetadataError
 from tests.metadata import documents, same
 
@@ -267,18 +267,18 @@ def test_a_stored_array_that_is_changed_out_of_shape_becomes_a_list_and_is_repor
 def test_neither_encoding_nor_decoding_plain_metadata_imports_more_than_json() -> None:
     code = (
         "import sys, sqlite3, json, paraschut_core.errors; before = set(sys.modules)\n"
-        "from paraschut_core.db.codec import encode, decode\n"
+        "from paraschut_core.database.metadata_json import encode, decode\n"
         "decode(encode({'a': [1, 'x', {'b': None}]})[0])\n"
         "print(*sorted(set(sys.modules) - before))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert out.split() == ["paraschut_core.db", "paraschut_core.db.codec"]
+    assert out.split() == ["paraschut_core.database", "paraschut_core.database.metadata_json"]
 
 
 def test_nothing_imports_numpy_unless_there_is_an_array_to_make() -> None:
     code = (
         "import sys\n"
-        "from paraschut_core.db.codec import encode, decode\n"
+        "from paraschut_core.database.metadata_json import encode, decode\n"
         "info = decode(encode({'a': (1, {2})})[0]); text = sys.stdin.read(); decode(text, numpy=False)\n"
         "assert 'numpy' not in sys.modules; decode(text); assert 'numpy' in sys.modules"
     )

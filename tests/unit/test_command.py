@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from paraschut_core.executors import command
-from paraschut_core.executors.command import Answer, NoAnswerError, NoCommandError, environment, run
+from paraschut_core.executors.batch import run_command
+from paraschut_core.executors.batch.run_command import Answer, NoAnswerError, NoCommandError, environment, run
 from tests.clusters.tools import read
 from tests.helpers import wait_until
 
@@ -146,16 +146,16 @@ def test_a_job_that_submits_another_keeps_its_own_variables_to_itself(
 
 def test_a_submitted_job_inherits_the_users_locale(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
-    assert environment(command.user_locale())["LC_ALL"] == "de_DE.UTF-8"
+    assert environment(run_command.user_locale())["LC_ALL"] == "de_DE.UTF-8"
     monkeypatch.delenv("LC_ALL")
-    assert "LC_ALL" not in environment(command.user_locale())
+    assert "LC_ALL" not in environment(run_command.user_locale())
 
 
 def test_commands_are_counted_by_name(tmp_path: Path) -> None:
     path = script(tmp_path, "counted-command", "exit 0")
     run([path], timeout=30)
     run([path], timeout=30)
-    assert command.COUNTS["counted-command"] == 2
+    assert run_command.COUNTS["counted-command"] == 2
 
 
 def test_what_a_command_says_cannot_reach_the_terminal() -> None:

@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 
 from paraschut_core.errors import SchedulerError
-from paraschut_core.executors.limits import array_limit, wait_for_turn
+from paraschut_core.executors.batch.throttling import array_limit, wait_for_turn
 
 RATE = 10.0
 
 TAKE_TURNS = """
 import sys, time
-from paraschut_core.executors.limits import wait_for_turn
+from paraschut_core.executors.batch.throttling import wait_for_turn
 for _ in range(4):
     wait_for_turn(sys.argv[1], float(sys.argv[2]), 60.0)
     print(time.time(), flush=True)

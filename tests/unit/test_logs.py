@@ -50,11 +50,9 @@ from paraschut_core.logs import (
     scan_back,
     tail,
 )
-from paraschut_core.logs import (
-    rows as rows_module,
-)
-from paraschut_core.logs.index import BLOCK
-from paraschut_core.logs.needles import needles_of
+from paraschut_core.logs import rows as rows_module
+from paraschut_core.logs.line_index import BLOCK
+from paraschut_core.logs.literal_prefilter import needles_of
 from paraschut_core.logs.rows import BIG, HOLE, LONGEST, SMALL, shown, written_texts
 
 ROOT = str(Path(__file__).resolve().parents[2])

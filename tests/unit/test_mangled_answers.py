@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from paraschut_core import ends
+from paraschut_core import exit_kinds
 from paraschut_core.config import Settings
 from paraschut_core.errors import SchedulerError
-from paraschut_core.executors import command
-from paraschut_core.executors.cluster import ClusterExecutor
-from paraschut_core.executors.command import Answer
-from paraschut_core.executors.pbs import PBSJobExecutor
-from paraschut_core.executors.sge import SGEJobExecutor
-from paraschut_core.executors.slurm import SlurmJobExecutor
+from paraschut_core.executors.batch import run_command
+from paraschut_core.executors.batch.base import ClusterExecutor
+from paraschut_core.executors.batch.pbs import PBSJobExecutor
+from paraschut_core.executors.batch.run_command import Answer
+from paraschut_core.executors.batch.sge import SGEJobExecutor
+from paraschut_core.executors.batch.slurm import SlurmJobExecutor
 from tests.samples import FOLDER, sample
 
 ROUNDS = int(os.environ.get("PARASCHUT_TEST_ROUNDS", "12"))
@@ -91,7 +91,7 @@ def mangled(text: str, seed: str) -> Iterator[tuple[str, str, str]]:
 def says(monkeypatch: pytest.MonkeyPatch) -> list[Answer]:
     """Every command answers with the one answer in this list."""
     answer: list[Answer] = []
-    monkeypatch.setattr(command, "run", lambda argv, **_: answer[0]._replace(argv=tuple(argv)))
+    monkeypatch.setattr(run_command, "run", lambda argv, **_: answer[0]._replace(argv=tuple(argv)))
     return answer
 
 
@@ -147,7 +147,7 @@ def told(executor: ClusterExecutor, answer: Answer, ids: list[str]) -> dict[str,
         "submit": lambda: executor.submitted_id(answer) if answer.stdout.endswith("\n") else None,
         "gone": lambda: {id_ for id_, deleted in executor._delete(ids).items() if deleted.gone},
         "accounts": lambda: {
-            id_: (ending.exit_status, ending.signal, ending.kind == ends.COMPLETED)
+            id_: (ending.exit_status, ending.signal, ending.kind == exit_kinds.COMPLETED)
             for id_, ending in executor.accounts(ids, 0.0).items()
         },
         "limit": executor.array_limit,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from paraschut_core.errors import UsageError
 from paraschut_core.logs import Pattern, PatternTooSlowError, TooSlowError, find_next, open_log, scan
-from paraschut_core.matching import SHORT, Matcher, _repetitions
+from paraschut_core.logs.safe_regex import SHORT, Matcher, _repetitions
 
 EXPONENTIAL = ["(a+)+$", "(a|aa)+$", "(a|a)*b", "^(([a-z])+.)+[A-Z]$", "(.*)*,x"]
 HARMLESS = ["error", "[Ee]rror: .*", r"exit \d+", "(?:out|err)put", "no{2}", r"\(a+\)", "a+?b", "[+*(]{2}"]

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paraschut_core.errors import SchedulerError
-from paraschut_core.executors import pbs_answers, sge_answers, slurm_answers
-from paraschut_core.executors.endings import job_name, token_of
+from paraschut_core.executors.batch import pbs_parser, sge_parser, slurm_parser
+from paraschut_core.executors.exit_info import job_name, token_of
 from paraschut_core.model import ENDED, HELD, LIVE_STATES, QUEUED, RUNNING
 
 # Pieces of real answers, so that more than garbage is tried.
@@ -45,10 +45,10 @@ ANSWERS = st.lists(st.sampled_from(PIECES) | st.text(max_size=8), max_size=25).m
 IDS = ["12", "12_3", "12.3", "12[3]"]
 
 POLLS = [
-    slurm_answers.parse_squeue,
-    sge_answers.parse_qstat,
-    pbs_answers.parse_table,
-    lambda text: pbs_answers.parse_records(text, "me"),
+    slurm_parser.parse_squeue,
+    sge_parser.parse_qstat,
+    pbs_parser.parse_table,
+    lambda text: pbs_parser.parse_records(text, "me"),
 ]
 
 
@@ -64,25 +64,25 @@ def test_any_answer_to_a_poll_is_understood_or_an_error(parse, text: str) -> Non
 
 @given(text=ANSWERS, status=st.integers(-15, 255))
 def test_any_other_answer_tells_something_or_nothing(text: str, status: int) -> None:
-    for parse in (slurm_answers.parse_deleted, sge_answers.parse_deleted, pbs_answers.parse_deleted):
+    for parse in (slurm_parser.parse_deleted, sge_parser.parse_deleted, pbs_parser.parse_deleted):
         outcome = parse(status, text, IDS)
         assert set(outcome) == set(IDS)
         assert all(deleted.gone or deleted.error for deleted in outcome.values())
     for submitted in (
-        slurm_answers.parse_submitted,
-        sge_answers.parse_submitted,
-        pbs_answers.parse_submitted,
+        slurm_parser.parse_submitted,
+        sge_parser.parse_submitted,
+        pbs_parser.parse_submitted,
     ):
         assert (submitted(text) or "1").isdigit()
     wanted = set(IDS)
-    assert set(slurm_answers.parse_endings(text.split("\n"), wanted)) <= wanted
-    assert set(sge_answers.parse_endings(text, wanted, 0.0)) <= wanted
-    assert set(pbs_answers.parse_endings(text, wanted, 0.0)) <= wanted
-    sge_answers.parse_reasons(text)
-    sge_answers.parse_details(text)
-    slurm_answers.parse_record(text)
-    slurm_answers.parse_config(text)
-    pbs_answers.parse_full(text)
+    assert set(slurm_parser.parse_endings(text.split("\n"), wanted)) <= wanted
+    assert set(sge_parser.parse_endings(text, wanted, 0.0)) <= wanted
+    assert set(pbs_parser.parse_endings(text, wanted, 0.0)) <= wanted
+    sge_parser.parse_reasons(text)
+    sge_parser.parse_details(text)
+    slurm_parser.parse_record(text)
+    slurm_parser.parse_config(text)
+    pbs_parser.parse_full(text)
 
 
 NAMES = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), max_size=20)
@@ -104,7 +104,7 @@ def test_whatever_jobs_are_called_slurms_list_tells_them_apart(jobs: list) -> No
         f"{number}{'' if task is None else f'_{task}'}|{state}|n1|None|{name}\n"
         for number, task, (state, _), name in jobs
     )
-    found = slurm_answers.parse_squeue(text)
+    found = slurm_parser.parse_squeue(text)
     assert [(job.id, job.state, job.name) for job in found.values()] == [
         (f"{number}{'' if task is None else f'_{task}'}", ours, name)
         for number, task, (_, ours), name in jobs
@@ -121,7 +121,7 @@ def test_whatever_jobs_are_called_grid_engines_list_tells_them_apart(jobs: list)
         for number, task, (_, ours), name in jobs
         if "%lt;" not in name and name.isprintable()
     ]
-    found = sge_answers.parse_qstat(f"<job_info><queue_info>{''.join(rows)}</queue_info></job_info>")
+    found = sge_parser.parse_qstat(f"<job_info><queue_info>{''.join(rows)}</queue_info></job_info>")
     assert len(found) == len(rows)
     assert {job.state for job in found.values()} <= {*LIVE_STATES, ENDED}
 
@@ -129,11 +129,11 @@ def test_whatever_jobs_are_called_grid_engines_list_tells_them_apart(jobs: list)
 @given(st.lists(st.tuples(st.integers(1, 5), st.integers(0, 200)), min_size=1, unique=True))
 def test_ids_put_together_mean_the_same_ids(pairs: list[tuple[int, int]]) -> None:
     slurm = [f"{job}_{task}" for job, task in pairs]
-    assert sorted(
-        i for short in slurm_answers.collapse(slurm) for i in slurm_answers.expand(short)
-    ) == sorted(slurm)
+    assert sorted(i for short in slurm_parser.collapse(slurm) for i in slurm_parser.expand(short)) == sorted(
+        slurm
+    )
     pbs = [f"{job}[{task}]" for job, task in pairs]
-    words = dict(pbs_answers.ranges(pbs))
+    words = dict(pbs_parser.ranges(pbs))
     assert sorted(id_ for meant in words.values() for id_ in meant) == sorted(pbs)
     assert len(words) <= len(pbs)
 

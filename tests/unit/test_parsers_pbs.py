@@ -8,10 +8,8 @@ import pytest
 
 from paraschut_core.config import Settings
 from paraschut_core.errors import SchedulerError, UsageError
-from paraschut_core.executors.command import Answer
-from paraschut_core.executors.endings import job_name, token_of
-from paraschut_core.executors.pbs import PBSJobExecutor
-from paraschut_core.executors.pbs_answers import (
+from paraschut_core.executors.batch.pbs import PBSJobExecutor
+from paraschut_core.executors.batch.pbs_parser import (
     parse_deleted,
     parse_endings,
     parse_full,
@@ -20,6 +18,8 @@ from paraschut_core.executors.pbs_answers import (
     parse_table,
     ranges,
 )
+from paraschut_core.executors.batch.run_command import Answer
+from paraschut_core.executors.exit_info import job_name, token_of
 from paraschut_core.model import ENDED, ENDING, HELD, QUEUED, RUNNING, STUCK, Deleted, LiveJob
 from tests.samples import sample
 

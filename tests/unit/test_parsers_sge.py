@@ -8,9 +8,9 @@ import pytest
 
 from paraschut_core.config import Settings
 from paraschut_core.errors import SchedulerError
-from paraschut_core.executors.command import Answer
-from paraschut_core.executors.sge import SGEJobExecutor
-from paraschut_core.executors.sge_answers import (
+from paraschut_core.executors.batch.run_command import Answer
+from paraschut_core.executors.batch.sge import SGEJobExecutor
+from paraschut_core.executors.batch.sge_parser import (
     live_state,
     numbers,
     parse_deleted,

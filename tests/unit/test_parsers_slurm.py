@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from paraschut_core import ends
+from paraschut_core import exit_kinds
 from paraschut_core.config import Settings
 from paraschut_core.errors import SchedulerError
-from paraschut_core.executors.command import Answer
-from paraschut_core.executors.slurm import SlurmJobExecutor
-from paraschut_core.executors.slurm_answers import (
+from paraschut_core.executors.batch.run_command import Answer
+from paraschut_core.executors.batch.slurm import SlurmJobExecutor
+from paraschut_core.executors.batch.slurm_parser import (
     collapse,
     exit_code,
     expand,
@@ -194,7 +194,7 @@ def test_the_name_in_the_accounts_leads_to_the_token() -> None:
 def test_what_slurm_writes_in_place_of_a_signal_is_none(state: str, code: str) -> None:
     (ending,) = parse_endings([f"12|{state}|{code}|10:00|n3|2026-11-22T16:00:50|pabc-1_x"], {"12"}).values()
     assert ending.signal is None
-    assert ending.kind not in (ends.SIGNAL, "")
+    assert ending.kind not in (exit_kinds.SIGNAL, "")
 
 
 @pytest.mark.parametrize(

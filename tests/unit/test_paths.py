@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from paraschut_core.config import load
-from paraschut_core.executors.script import folder_for
+from paraschut_core.executors.batch.script import folder_for
 from paraschut_core.paths import absolute, here
-from paraschut_core.workspace import Workspace
+from paraschut_core.project import Workspace
 from tests.helpers import run_script
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
@@ -55,9 +55,9 @@ def test_settings_jobs_and_logs_are_named_through_the_link(linked: Path) -> None
 def test_what_a_job_is_told_is_named_through_the_link(linked: Path) -> None:
     told = (
         "import paraschut_core as psu\n"
-        "from paraschut_core.runtime import settings\n"
-        "from paraschut_core.submission import log_paths, make_spec\n"
-        "from paraschut_core.workspace import Workspace\n"
+        "from paraschut_core.in_job import settings\n"
+        "from paraschut_core.scheduling.submission import log_paths, make_spec\n"
+        "from paraschut_core.project import Workspace\n"
         "info = psu.get_job_template(SetID=True) | {'JobIndex': 0, 'script': 'true'}\n"
         "psu.add_job_to_queue(info)\n"
         "with Workspace(settings()) as ws:\n"
@@ -91,7 +91,7 @@ def test_what_a_job_is_told_is_named_through_the_link(linked: Path) -> None:
 def test_patterns_of_logs_may_begin_with_the_job_directory_and_name_the_submission(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job_dir: str, pattern: str, path: str
 ) -> None:
-    from paraschut_core.submission import log_paths
+    from paraschut_core.scheduling.submission import log_paths
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PWD", str(tmp_path))

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from paraschut_core.model import Batch
-from paraschut_core.priority import batch_priority, submittable, waiting
+from paraschut_core.scheduling.priority import batch_priority, submittable, waiting
 
 Job = tuple[int, float, str]  # BatchID, priority, state
 

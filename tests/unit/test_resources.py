@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from paraschut_core.config import Settings
 from paraschut_core.errors import UsageError
-from paraschut_core.executors.cluster import ClusterExecutor
-from paraschut_core.executors.pbs import PBSJobExecutor
+from paraschut_core.executors.batch.base import ClusterExecutor
+from paraschut_core.executors.batch.pbs import PBSJobExecutor
+from paraschut_core.executors.batch.sge import SGEJobExecutor
+from paraschut_core.executors.batch.slurm import SlurmJobExecutor
 from paraschut_core.executors.resources import (
     TEMPLATE,
     clock,
@@ -20,8 +22,6 @@ from paraschut_core.executors.resources import (
     read,
     slurm_time,
 )
-from paraschut_core.executors.sge import SGEJobExecutor
-from paraschut_core.executors.slurm import SlurmJobExecutor
 
 DEFAULT = TEMPLATE
 

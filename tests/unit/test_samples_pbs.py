@@ -6,9 +6,8 @@ import pytest
 
 from paraschut_core.config import Settings
 from paraschut_core.errors import SchedulerError
-from paraschut_core.executors.command import Answer
-from paraschut_core.executors.pbs import PBSJobExecutor
-from paraschut_core.executors.pbs_answers import (
+from paraschut_core.executors.batch.pbs import PBSJobExecutor
+from paraschut_core.executors.batch.pbs_parser import (
     parse_deleted,
     parse_endings,
     parse_full,
@@ -17,6 +16,7 @@ from paraschut_core.executors.pbs_answers import (
     parse_submitted,
     parse_table,
 )
+from paraschut_core.executors.batch.run_command import Answer
 from paraschut_core.model import ENDED, ENDING, HELD, QUEUED, RUNNING, Deleted
 from tests.samples import sample
 

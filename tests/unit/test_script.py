@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from paraschut_core.errors import ScriptError
-from paraschut_core.executors import script
-from paraschut_core.executors.script import Dialect, Record
+from paraschut_core.executors.batch import script
+from paraschut_core.executors.batch.script import Dialect, Record
 from paraschut_core.model import JobSpec
 from tests.clusters.tools import NASTY, environment_in, group, read, spec, specs
 from tests.helpers import wait_until

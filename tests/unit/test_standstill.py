@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from paraschut_core.model import HELD, QUEUED, RUNNING, Batch, JobKey, LiveJob
-from paraschut_core.standstill import reasons
+from paraschut_core.scheduling.blocking import reasons
 
 
 def why(counts: dict[tuple[int | float, str], int], jobs: str = "", others: int = 0, **facts: Any) -> str:

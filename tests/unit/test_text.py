@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paraschut_core.text import clean, clean_line
+from paraschut_core.sanitize import clean, clean_line
 
 ANY = st.text(st.characters(exclude_categories=[]))  # lone surrogates included
 

@@ -116,7 +116,7 @@ def test_only_the_projects_own_logs_can_be_opened(demo_project: Path, logs: Path
     code = """
         import sys
         from paraschut_core import config, logs
-        from paraschut_core.confinement import confine
+        from paraschut_core.security.confinement import confine
         confine(config.load())
         for path in sys.argv[1:]:
             print(logs.look_at(path).kind)
@@ -197,10 +197,10 @@ def test_a_confined_process_is_refused_what_it_has_no_use_for(tmp_path: Path) ->
     code = """
         import os, subprocess, sys
         from paraschut_core import config, submission
-        from paraschut_core.confinement import confine
-        from paraschut_core.db.changes import read_batches
+        from paraschut_core.security.confinement import confine
+        from paraschut_core.database.changes import read_batches
         from paraschut_core.model import JobKey
-        from paraschut_core.workspace import Workspace
+        from paraschut_core.project import Workspace
         outside, database = sys.argv[1], os.path.abspath("jobs.db")
         settings = config.load()
         confine(settings)
@@ -232,9 +232,9 @@ def test_a_confined_process_still_shows_and_polls(tmp_path: Path) -> None:
     make_project(str(tmp_path / "demo"), 4)
     code = """
         from paraschut_core import config
-        from paraschut_core.confinement import confine
-        from paraschut_core.monitor import Monitor
-        from paraschut_core.workspace import Workspace
+        from paraschut_core.security.confinement import confine
+        from paraschut_core.monitoring.monitor import Monitor
+        from paraschut_core.project import Workspace
         settings = config.load()
         confine(settings)
         snapshot = Monitor(Workspace(settings)).poll()

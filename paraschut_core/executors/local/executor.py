@@ -11,10 +11,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ParaschutError, SchedulerError, SubmitError, UntrustedError
-from ...former import takes
 from ...identity import QueueName, queue_name, user_folder
 from ...model import Deleted, JobKey, JobSpec, Submitted, name_text
 from ...paths import current_umask, here
+from ...v06_arguments import takes
 from ..base import FAILED, JOB_ID_VARIABLE, TOKEN_VARIABLE, JobExecutor
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from ...config import Settings
     from ...model import Ending, JobInfo, LiveJob
-    from .other import Other
-    from .queue import Limits, Queue, Serving, Task
+    from .foreign_queue import Other
+    from .queue_store import Limits, Queue, Serving, Task
 
 _CHUNK = 500
 _DELETE_WAIT = 20.0
@@ -123,7 +123,7 @@ class LocalJobExecutor(JobExecutor):
         return _CHUNK
 
     def check(self, JobInfo: JobInfo) -> str:
-        from .command import arguments
+        from .launch_command import arguments
 
         try:
             arguments(str(JobInfo.get("script") or ""), here())
@@ -138,7 +138,7 @@ class LocalJobExecutor(JobExecutor):
         Raises:
             SchedulerError: none of them was queued.
         """
-        from .command import packed
+        from .launch_command import packed
 
         outcome: list[Submitted | None] = []
         tasks: list[Task] = []
@@ -317,7 +317,7 @@ class LocalJobExecutor(JobExecutor):
         return self._given
 
     def _limits(self) -> Limits:
-        from .queue import Limits
+        from .queue_store import Limits
 
         local = self._settings().local
         slots = local.slots if self._max_workers is None else self._max_workers
@@ -357,15 +357,15 @@ class LocalJobExecutor(JobExecutor):
 
     def _have_served(self, queue: Queue, serving: Serving) -> None:
         """Has a runner serve the queue. Raises SchedulerError."""
+        from .daemon_control import ensure_runner
         from .machine import machine_name
-        from .starter import ensure_runner
 
         # In a container of a job's own the runner, which has started the job, is not to be seen.
         if self._machine() == machine_name():
             ensure_runner(queue, serving)
 
     def _queue_of(self, machine: str) -> Queue:
-        from .queue import Queue
+        from .queue_store import Queue
 
         return Queue(os.path.join(self._home(), f"{user_folder()}@{machine}"))
 
@@ -383,7 +383,7 @@ class LocalJobExecutor(JobExecutor):
 
     def _others(self) -> Iterator[Other]:
         """The same user's queues of other machines, and of containers."""
-        from .other import Other
+        from .foreign_queue import Other
 
         served = {queue.folder for queue in self._served()}
         for machine in self._machines():
@@ -399,7 +399,7 @@ class LocalJobExecutor(JobExecutor):
                     yield Other(machine, queue)
 
     def _resources(self, info: JobInfo) -> dict[str, Any]:
-        from ..asked import resources_of
+        from ..batch.directives import resources_of
 
         defaults, own = resources_of(info, self._settings().resources)
         return {**defaults, **own}
@@ -429,7 +429,7 @@ class LocalJobExecutor(JobExecutor):
 
 def _surroundings() -> dict[bytes, bytes]:
     """The environment that jobs inherit: this process's, but for what is of the job that it may be in."""
-    from ..command import inherited
+    from ..batch.run_command import inherited
 
     variables = {os.fsencode(name): os.fsencode(value) for name, value in inherited().items()}
     variables.pop(os.fsencode(JOB_ID_VARIABLE), None)
@@ -438,7 +438,7 @@ def _surroundings() -> dict[bytes, bytes]:
 
 def _taken_back(queue: Queue, ids: Sequence[str]) -> bool:
     """Takes jobs out of the queue again if it is certain that no runner can have started one."""
-    from .starter import lock_queue
+    from .daemon_control import lock_queue
 
     try:
         lock = lock_queue(queue.folder)  # whoever holds it keeps runners out
@@ -455,13 +455,13 @@ def _taken_back(queue: Queue, ids: Sequence[str]) -> bool:
 
 def _task(job: JobSpec, umask: int, modules: Sequence[str]) -> Task:
     """A job as it is queued, `modules` before it. Raises ParaschutError: it can never be started."""
-    from ..command import JOB_VARIABLES
-    from .command import arguments, encoded, packed
-    from .queue import Task
+    from ..batch.run_command import JOB_VARIABLES
+    from .launch_command import arguments, encoded, packed
+    from .queue_store import Task
 
     words = arguments(job.script, job.cwd)
     if modules:
-        from ..script import behind
+        from ..batch.script import behind
 
         words = behind(modules, words)
     walltime, cpu_limit = _times(job.resources)
@@ -481,7 +481,7 @@ def _task(job: JobSpec, umask: int, modules: Sequence[str]) -> Task:
 
 def _times(resources: Mapping[str, Any]) -> tuple[float | None, int | None]:
     """(walltime, CPU time in one process), in seconds. Memory is for clusters: it is not enforced here."""
-    from .command import seconds
+    from .launch_command import seconds
 
     cpu = seconds(resources.get("cput"), "cput")
     return seconds(resources.get("walltime"), "walltime"), None if cpu is None else max(int(cpu), 1)

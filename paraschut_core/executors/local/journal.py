@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from ...trust import enter, open_own
+from ...security.ownership import enter, open_own
 
 _FILE = "journal"
 _MARKERS = "starting"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from paraschut_tui.widgets.log_view import LogSources
+from paraschut_tui.job_log.view import LogSources
 from tests.tui.log_app import LogApp
 
 

@@ -1,0 +1,323 @@
+"""What several commands need: the project, the jobs that are meant, reports, and questions."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import click
+
+from ..errors import UnknownJobError, UsageError
+from ..sanitize import spans
+from . import output
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from ..actions import Outcome, Report, Selection
+    from ..config import Settings
+    from ..model import JobKey
+    from ..project import Workspace
+
+_MOST = 10_000_000
+"""More jobs than this in one range are a slip of the finger."""
+
+
+class Project:
+    """What the global options name; opened when a command needs it.
+
+    `line` is the command line after the global options, as the action history keeps it.
+    """
+
+    def __init__(self, config: str | None, database: str | None, arguments: Sequence[str]) -> None:
+        for option, value in (("--config", config), ("--db", database)):
+            if value == "":
+                raise UsageError(f"{option} names no file: what was to give its name is empty.")
+        self.config = config
+        self.database = database
+        # Half a character (an argument that is not UTF-8) cannot be stored.
+        self.line = shlex.join(arguments).encode("utf-8", "replace").decode()
+        self._settings: Settings | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force. Raises ConfigError."""
+        if self._settings is None:
+            from .. import config
+
+            self._settings = config.load(config=self.config, database=self.database)
+        return self._settings
+
+    def use(self, settings: Settings) -> None:
+        """Takes these settings instead of looking for some."""
+        self._settings = settings
+
+    def open(self, *, create: bool = False) -> Workspace:
+        """The project's database and executor, as a context manager."""
+        from ..in_job import author
+        from ..project import Workspace
+
+        return Workspace(self.settings, create=create, who=author())
+
+
+pass_project = click.make_pass_decorator(Project)
+
+# ------------------------------------------------------------------------------------ options
+
+_F = TypeVar("_F", bound=Callable[..., object])
+
+_MOST_COMPLETIONS = 200
+
+
+def complete_batch(ctx: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """The batches that a shell offers where a BATCH is due: the newest first, each with its name."""
+    from click.shell_completion import CompletionItem
+
+    from ..database.changes import read_batches as read_counters
+    from ..errors import ParaschutError
+    from ..project import open_database
+    from ..sanitize import clean_line
+
+    if ctx.params.get(parameter.name or ""):
+        return []  # what follows a batch are its jobs
+    options = ctx.find_root().params
+    try:
+        settings = Project(options.get("config"), options.get("database"), ()).settings
+        with open_database(settings, read_only=True) as db:
+            found = sorted(read_counters(db).values(), reverse=True)
+    except ParaschutError:
+        return []  # no project here, or none that can be read: nothing is offered
+    offered = [batch for batch in found if str(batch.batch_id).startswith(begun)][:_MOST_COMPLETIONS]
+    return [CompletionItem(str(batch.batch_id), help=clean_line(batch.name, 60)) for batch in offered]
+
+
+TARGETS = "BATCH [JOB]..."
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+filter_option = click.option(
+    "--filter", "condition", default="", metavar="CONDITION", help="Jobs that match this SQLite condition."
+)
+
+
+def select_options(function: _F) -> _F:
+    """The ways to say which jobs are meant."""
+    for option in (
+        click.option("--missing", is_flag=True, help="Missing jobs (of BATCH, or all)."),
+        filter_option,
+        click.argument("targets", nargs=-1, metavar=TARGETS, shell_complete=complete_batch),
+    ):
+        function = option(function)
+    return function
+
+
+# ------------------------------------------------------------------------------------ which jobs
+
+
+def read_ranges(text: str, what: str = "JOB") -> list[range]:
+    """`0-9,20,30-40` as ranges, ends included.
+
+    Raises:
+        UsageError: anything else, and a range that runs backwards or holds too many.
+    """
+    ranges = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not (first.isascii() and first.isdigit()) or (dash and not (last.isascii() and last.isdigit())):
+            raise UsageError(f"{what} {part!r} is no number or range; write for example 7, 0-9 or 0-9,20.")
+        found = range(int(first), int(last if dash else first) + 1)
+        jobs = found.stop - found.start  # len() would not take a number of any size
+        if jobs <= 0:
+            raise UsageError(f"{what} {part!r} runs backwards; write {last}-{first}.")
+        if jobs > _MOST:
+            raise UsageError(f"{what} {part!r} holds {jobs:,} jobs; {_MOST:,} at a time are the most.")
+        ranges.append(found)
+    return ranges
+
+
+def read_batches(text: str) -> list[int]:
+    """`1,2` as BatchIDs. Raises UsageError."""
+    parts = text.split(",")
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise UsageError(f"BATCH must be a number, not {text!r}. See them with: paraschut queue")
+    if any(len(part) > 18 for part in parts):  # more digits than the index can hold
+        raise UsageError(f"There is no batch {text[:40]}. See them with: paraschut queue")
+    return [int(part) for part in parts]
+
+
+class Chosen(NamedTuple):
+    """The jobs that a command line means.
+
+    `explicit`: each was named by itself, so that one which is left alone is worth an exit code. `open`:
+    which they are was not said, but found out: those that are missing.
+    """
+
+    keys: tuple[JobKey, ...]
+    explicit: bool = False
+    open: bool = False
+
+    @property
+    def selection(self) -> Selection:
+        from ..actions import Selection
+
+        return Selection(keys=self.keys)
+
+    @property
+    def batches(self) -> int:
+        """Of how many batches they are."""
+        return len({key.batch_id for key in self.keys})
+
+
+def choose(ws: Workspace, targets: Sequence[str], condition: str = "", missing: bool = False) -> Chosen:
+    """The jobs meant by `BATCH [JOB...]`, `--filter` or `--missing`.
+
+    BATCH may be several with commas between them; JOB a number, a range, or some of these with commas.
+
+    Raises:
+        UsageError: nothing is selected, or in two ways at once.
+        UnknownJobError: there is no such batch or job.
+    """
+    from ..actions import Selection
+
+    if condition and (targets or missing):
+        raise UsageError("--filter selects jobs by itself: leave out BATCH, JOB and --missing.")
+    if condition:
+        return Chosen(tuple(Selection(condition=condition).resolve(ws)))
+    if missing:
+        return _missing(ws, targets)
+    if not targets:
+        raise UsageError(f"Which jobs? Give {TARGETS}, --filter CONDITION or --missing.")
+    batches = read_batches(targets[0])
+    if len(targets) == 1:
+        return Chosen(tuple(Selection(batches=tuple(batches)).resolve(ws)))
+    if len(batches) > 1:
+        raise UsageError("Jobs are named within one batch: give one BATCH, or no JOB.")
+    explicit = not any("-" in word for word in targets[1:])
+    return Chosen(tuple(jobs_of(ws, batches[0], targets[1:])), explicit)
+
+
+def jobs_of(ws: Workspace, batch_id: int, words: Iterable[str]) -> list[JobKey]:
+    """The jobs of a batch that numbers and ranges name; of a range, those that exist.
+
+    Raises:
+        UnknownJobError: a job named by itself, or all of a range, is not there.
+    """
+    from ..database.jobs import read_keys, require_batch
+
+    require_batch(ws.reader, batch_id)
+    indices = {key.job_index: key for key in read_keys(ws.reader, batch_id)}
+    keys: list[JobKey] = []
+    for wanted in (found for word in words for found in read_ranges(word)):
+        there = [indices[i] for i in wanted if i in indices]
+        if not there:
+            text = str(wanted[0]) if len(wanted) == 1 else f"{wanted[0]}-{wanted[-1]}"
+            raise UnknownJobError(
+                f"There is no job {text} in batch {batch_id}; it has {spans(indices) or 'no jobs'}."
+            )
+        keys += there
+    return keys
+
+
+def _missing(ws: Workspace, targets: Sequence[str]) -> Chosen:
+    from ..database.jobs import require_batch
+    from ..monitoring import polling
+    from ..monitoring.liveness import look
+
+    if len(targets) > 1:
+        raise UsageError("With --missing give at most BATCH: the jobs are those that are missing.")
+    lost = look(ws, polling.ask(ws)).missing
+    if targets:
+        batches = read_batches(targets[0])
+        for batch_id in batches:
+            require_batch(ws.reader, batch_id)
+        lost = {key: why for key, why in lost.items() if key.batch_id in batches}
+    return Chosen(tuple(sorted(lost)), open=not targets)
+
+
+def one_job(ws: Workspace, batch: str, job: str) -> JobKey:
+    """The one job that is meant. Raises UsageError, UnknownJobError."""
+    batches = read_batches(batch)
+    keys = jobs_of(ws, batches[0], [job])
+    if len(batches) > 1 or len(keys) > 1:
+        raise UsageError("Name one job: BATCH JOB.")
+    return keys[0]
+
+
+def confirm(question: str, yes: bool, *, required: bool = False) -> bool:
+    """Asks on a terminal (default No); elsewhere goes on, or refuses where an answer is `required`.
+
+    Raises:
+        UsageError: nobody can be asked.
+    """
+    if yes:
+        return True
+    if sys.stdin.isatty():
+        return click.confirm(question, default=False, err=True)
+    if required:
+        raise UsageError(f"{question} Nobody is there to answer: say so with --yes.")
+    return True
+
+
+def ask_for_many(chosen: Chosen, verb: str, *, force: bool, yes: bool, required: bool = False) -> bool:
+    """Asks before something is done to jobs of several batches, to all that are missing, or by force.
+
+    Args:
+        required: where nobody can be asked, --yes is needed.
+    """
+    if chosen.batches <= 1 and not force and not chosen.open:
+        return True
+    where = f" of {chosen.batches} batches" if chosen.batches > 1 else ""
+    how = ", whatever their state" if force else ""
+    return confirm(f"{verb} {len(chosen.keys):,} jobs{where}{how}?", yes, required=required)
+
+
+# ------------------------------------------------------------------------------------ reports
+
+
+def show_report(report: Report, done: str, *, explicit: bool, as_json: bool = False) -> int:
+    """Prints what became of the jobs; returns the exit code: 1 if anything failed.
+
+    Args:
+        done: what was done to them, as in "12 jobs reset".
+        explicit: the jobs were named one by one: then one that was left alone counts as failed.
+    """
+    left, failed = _left_and_failed(report, explicit)
+    if as_json:
+        output.dump(report_data(report, explicit=explicit))
+        return 1 if failed else 0
+    from ..actions import by_message
+
+    for text in by_message(failed):
+        output.line(f"not {done}: {text}")
+    effects = ", ".join(f"{n:,} {effect.value}" for effect, n in report.effects().items())
+    counts = [f"{report.done:,} {done}" + (f" ({effects})" if effects else "")]
+    counts += [f"{len(left):,} left alone ({_reasons(left)})"] if left else []
+    counts += [f"{len(failed):,} failed"] if failed else []
+    end = "; stopped before the rest" if report.stopped else ""
+    undo = f" (take it back with: paraschut undo {report.action})" if report.action and report.done else ""
+    output.line(", ".join(counts) + end + undo)
+    return 1 if failed else 0
+
+
+def report_data(report: Report, *, explicit: bool) -> dict[str, Any]:
+    """What became of the jobs, as it is printed as JSON."""
+    left, failed = _left_and_failed(report, explicit)
+    return {
+        "verb": report.verb,
+        "done": [list(o.key) for o in report.outcomes if o.ok],
+        **{effect.value: n for effect, n in report.effects().items()},
+        "left": [[*o.key, o.message] for o in left],
+        "failed": [[*o.key, o.message] for o in failed],
+        "action": report.action,
+    }
+
+
+def _left_and_failed(report: Report, explicit: bool) -> tuple[Sequence[Outcome], Sequence[Outcome]]:
+    if explicit:
+        return [], [o for o in report.outcomes if not o.ok]
+    return report.left, report.failed
+
+
+def _reasons(outcomes: Iterable[Outcome]) -> str:
+    return ", ".join(sorted({outcome.message for outcome in outcomes}))

@@ -1,0 +1,277 @@
+"""`info`, `spawns`, `history` and `actions`: what the index knows of jobs and of what was done to them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import UnknownJobError
+from ..model import COMPLETE, INIT, state_order
+from . import output
+from .context import Project, complete_batch, json_option, one_job, pass_project, read_batches
+from .param_types import Count
+
+if TYPE_CHECKING:
+    from ..model import Event, JobInfo, JobKey
+    from ..project import Workspace
+
+
+@click.command()
+@click.argument("batch", metavar="BATCH", shell_complete=complete_batch)
+@click.argument("job", required=False, metavar="[JOB]")
+@click.argument("fields", nargs=-1, metavar="[FIELD]...")
+@json_option
+@pass_project
+def info(project: Project, batch: str, job: str | None, fields: tuple[str, ...], as_json: bool) -> int:
+    """Show a job's metadata, or some of its fields; or a batch and its jobs.
+
+    In JSON, values that JSON has no word for are objects with the key "$", as
+    they are stored.
+
+    \b
+    Examples:
+      paraschut info 20250101120000
+      paraschut info 20250101120000 7 state resources
+      paraschut info 20250101120000 7 --json
+    """
+    with project.open() as ws:
+        if job is None:
+            return _show_batch(ws, read_batches(batch)[0], as_json)
+        key = one_job(ws, batch, job)
+        found = _job(ws, key)
+    if fields:
+        unknown = [name for name in fields if name not in found]
+        if unknown:
+            raise UnknownJobError(
+                f"Job {key} has no field {', '.join(unknown)}; it has {', '.join(sorted(found))}."
+            )
+        found = {name: found[name] for name in fields}
+    if as_json:
+        output.dump(_plain(found))
+    elif len(fields) == 1:
+        output.line(_shown(found[fields[0]]))
+    else:
+        output.table(("field", "value"), [(name, _shown(value)) for name, value in found.items()])
+    return 0
+
+
+def _job(ws: Workspace, key: JobKey) -> JobInfo:
+    """A job's metadata, with how its last attempt ended where that is known."""
+    from ..database.events import read_ending
+    from ..in_job import job_info
+
+    found = job_info(ws.reader, key)
+    ending = read_ending(ws.reader, key, found["attempt"])
+    if ending is not None:
+        found["ending"] = ending.reason
+    return found
+
+
+def _plain(fields: Mapping[str, Any]) -> Any:
+    from ..database.metadata_json import encode
+
+    return json.loads(encode(dict(fields))[0])
+
+
+def _shown(value: object) -> str:
+    """A value for people: text as it is, containers in one line."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (dict, list)):
+        return json.dumps(value, default=repr, ensure_ascii=False)
+    return repr(value)
+
+
+def _show_batch(ws: Workspace, batch_id: int, as_json: bool) -> int:
+    from ..database.changes import read_batches as read_counters
+    from ..database.jobs import read_keys, read_rows, require_batch
+
+    require_batch(ws.reader, batch_id)
+    batch = read_counters(ws.reader, [batch_id])[batch_id]
+    rows = read_rows(ws.reader, read_keys(ws.reader, batch_id))
+    if as_json:
+        jobs = [
+            {
+                "JobIndex": row.key.job_index,
+                **{k: v for k, v in row._asdict().items() if k not in ("key", "rev")},
+            }
+            for row in rows
+        ]
+        head = {"BatchID": batch_id, "name": batch.name, "batch_type": batch.batch_type}
+        output.dump({**head, "states": batch.states, "jobs": jobs})
+        return 0
+    output.line(f"{batch_id}: {batch.name} ({batch.batch_type}), {batch.complete}/{batch.total} complete")
+    for priority in sorted({p for p, _ in batch.counts}, reverse=True):
+        states = {state: n for (p, state), n in batch.counts.items() if p == priority and n}
+        words = ", ".join(
+            f"{states[state]} {state or repr(state)}" for state in sorted(states, key=state_order)
+        )
+        output.line(f"priority {priority:g}: {words}")
+    output.line(f"folder: {ws.batch_dir(batch_id)}\n")
+    output.table(
+        ("job", "state", "priority", "attempt", "id", "host", "since", "ending"),
+        [
+            (
+                row.key.job_index,
+                row.state,
+                f"{row.priority:g}",
+                row.attempt,
+                row.cluster_id or row.submit_id,
+                row.hostname,
+                output.when(row.changed_at),
+                row.ending,
+            )
+            for row in rows
+        ],
+    )
+    return 0
+
+
+@click.command()
+@click.argument("batch", metavar="BATCH", shell_complete=complete_batch)
+@click.argument("job", metavar="JOB")
+@json_option
+@pass_project
+def spawns(project: Project, batch: str, job: str, as_json: bool) -> int:
+    """Show the spawns of a job that multiplied itself.
+
+    Lost ones are submitted again by: paraschut resubmit BATCH JOB
+
+    \b
+    Examples:
+      paraschut spawns 20250101120000 7
+    """
+    from ..database.spawns import read_spawns
+
+    with project.open() as ws:
+        found = read_spawns(ws.reader, one_job(ws, batch, job))
+    if as_json:
+        output.dump([spawn._asdict() for spawn in found])
+    elif not found:
+        output.line("this job has no spawns")
+    else:
+        output.table(
+            ("spawn", "state", "id", "stdout", "stderr"),
+            [(s.spawn_id, s.state, s.cluster_id or s.submit_id, s.stdout, s.stderr) for s in found],
+        )
+    return 0
+
+
+@click.command()
+@click.argument("batch", metavar="BATCH", shell_complete=complete_batch)
+@click.argument("job", required=False, metavar="[JOB]")
+@click.option("--last", type=Count(), default=None, metavar="N", help="The last N entries only.")
+@json_option
+@pass_project
+def history(project: Project, batch: str, job: str | None, last: int | None, as_json: bool) -> int:
+    """Show what happened to a batch or a job: when, by whom, from which state to which, why.
+
+    \b
+    Examples:
+      paraschut history 20250101120000         # of all its jobs
+      paraschut history 20250101120000 7 --last 5
+    """
+    from ..database.events import read_events
+    from ..database.jobs import require_batch
+
+    with project.open() as ws:
+        batch_id = read_batches(batch)[0]
+        require_batch(ws.reader, batch_id)
+        index = None if job is None else one_job(ws, batch, job).job_index
+        events = read_events(ws.reader, batch_id, index, -1 if last is None else last)
+    if as_json:
+        output.dump([_event(event) for event in events])
+    elif not events:
+        output.line("nothing is recorded")
+    else:
+        output.table(
+            ("when", "job", "attempt", "from", "to", "why", "who"),
+            [
+                (
+                    output.when(event.at),
+                    "all" if event.key.job_index < 0 else event.key.job_index,
+                    event.attempt or "",
+                    event.before,
+                    event.after,
+                    event.why + _changes(event),
+                    event.who,
+                )
+                for event in events
+            ],
+        )
+    return 0
+
+
+def _event(event: Event) -> dict[str, Any]:
+    found = event._asdict()
+    key = found.pop("key")
+    # What an undo needs is no business of a reader's.
+    changed = found.pop("detail").get("changed", {})
+    return {
+        "BatchID": key.batch_id,
+        "JobIndex": None if key.job_index < 0 else key.job_index,
+        **found,
+        "changed": changed,
+        "ids": _dropped_ids(event),
+    }
+
+
+def _dropped_ids(event: Event) -> dict[str, str]:
+    """The scheduler's ids that the job had until then: its end and a reset drop them."""
+    if event.after not in (INIT, COMPLETE):
+        return {}
+    kept = event.detail.get("ids") or event.detail.get("columns", {})
+    return {name: str(kept[name]) for name in ("submit_id", "ClusterID") if kept.get(name)}
+
+
+def _changes(event: Event) -> str:
+    changed = event.detail.get("changed", {})
+    parts = [f"{name}: {old!r} -> {new!r}" for name, (old, new) in changed.items() if name != "state"]
+    ids = sorted(set(_dropped_ids(event).values()))
+    parts += [f"was {' '.join(ids)}"] if ids else []
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+@click.command()
+@click.option("--last", type=Count(), default=20, metavar="N", help="The last N (default 20).")
+@json_option
+@pass_project
+def actions(project: Project, last: int, as_json: bool) -> int:
+    """Show what users did: resets, deletions, changes, submissions, removals.
+
+    \b
+    Examples:
+      paraschut actions --last 5
+    """
+    from ..database.events import read_actions
+
+    with project.open() as ws:
+        found = read_actions(ws.reader, last)
+    if as_json:
+        output.dump([action._asdict() for action in found])
+        return 0
+    if not found:
+        output.line("nobody did anything yet")
+        return 0
+    output.table(
+        ("number", "when", "who", "what", "jobs", "undo", "command"),
+        [
+            (
+                action.id,
+                output.when(action.at),
+                action.who,
+                action.verb,
+                action.jobs,
+                "undone" if action.undone else "possible" if action.can_undo else "",
+                action.command,
+            )
+            for action in found
+        ],
+    )
+    return 0
+
+
+COMMANDS = {"info": info, "spawns": spawns, "history": history, "actions": actions}

@@ -1,0 +1,137 @@
+"""Near misses of the words that have a meaning: states, fields, resources. Own words stay free."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..model import COLLECTED, COMPLETE, INIT, RUN, SPAWN, STATES, SUBMIT
+from . import complain
+from .context import confirm
+
+if TYPE_CHECKING:
+    from ..model import JobKey
+    from ..project import Workspace
+
+_STATES = {
+    "completed": COMPLETE, "done": COMPLETE, "finished": COMPLETE, "success": COMPLETE,
+    "running": RUN, "started": RUN, "submitted": SUBMIT, "queued": SUBMIT, "pending": SUBMIT,
+    "initial": INIT, "ready": INIT, "new": INIT, "reset": INIT, "collect": COLLECTED, "spawned": SPAWN,
+}  # fmt: skip
+
+_FIELDS = {
+    "prio": "priority", "status": "state", "partition": "queue", "resource": "resources", "env": "vars",
+    "environment": "vars", "dir": "cwd", "directory": "cwd", "type": "batch_type", "command": "script",
+}  # fmt: skip
+
+_RESOURCES = {
+    "memory": "mem", "ram": "mem", "memory_mb": "mem", "time": "walltime", "timelimit": "walltime",
+    "time_limit": "walltime", "runtime": "walltime", "wall_time": "walltime", "wall": "walltime",
+    "cores": "cpus", "core": "cpus", "threads": "cpus", "procs": "cpus", "cpu": "cpus", "ncores": "cpus",
+    "gpu": "gpus", "node": "nodes", "prio": "priority",
+}  # fmt: skip
+
+_OTHERS_WORDS = {
+    "sge": frozenset(("gpu", "h_vmem", "s_vmem", "h_cpu", "s_cpu", "h_rt", "s_rt", "time", "memory")),
+    "pbs": frozenset(("ngpus", "procs", "nodect", "ncpus", "file", "software")),
+}
+"""Words of schedulers whose options are not listed anywhere, that look like others."""
+
+KNOWN_FIELDS = frozenset(
+    (
+        *("state", "priority", "name", "batch_type", "queue", "resources", "directives", "script", "vars"),
+        *("cwd", "stdout", "stderr", "submit_id", "ClusterID", "hostname", "subtime", "result", "data"),
+    )
+)
+
+
+def near(word: str, known: Iterable[str], others: Mapping[str, str]) -> str:
+    """The known word that was probably meant; '' if the word is known, or like none."""
+    words = list(known)
+    if word in words:
+        return ""
+    lower = word.lower()
+    if lower in others or lower in words:
+        return others.get(lower, lower)
+    all_words = [*words, *others]
+    found = difflib.get_close_matches(lower, all_words, n=1, cutoff=0.8) if len(lower) > 3 else []
+    return others.get(found[0], found[0]) if found else ""
+
+
+def agreed_resources(ws: Workspace, names: Iterable[str], yes: bool = False) -> bool:
+    """Asks about resources that look like others, at a terminal; elsewhere says so. False: not agreed."""
+    from ..executors.resources import Request
+
+    known = {*Request._fields, "smp", "ncpus"} - {"other", "slots"}
+    own = _own_words(ws)
+    doubts = [
+        f"resource {name}: did you mean {meant}?"
+        for name in names
+        if name not in own and (meant := near(name, sorted(known), _RESOURCES))
+    ]
+    return _agreed(doubts, yes)
+
+
+def agreed_fields(ws: Workspace, keys: Collection[JobKey], fields: Mapping[str, Any], yes: bool) -> bool:
+    """Asks about states and fields that look like others, at a terminal; says which fields are new."""
+    doubts: list[str] = []
+    state = fields.get("state")
+    if isinstance(state, str) and not _has_state(ws, state):
+        if meant := near(state, STATES, _STATES):
+            doubts.append(f"state {state}: did you mean {meant}?")
+        elif state not in STATES:
+            complain(f"new state {state or '(empty)'}")
+    has = _fields_of(ws, keys)
+    for name in fields:
+        outer = name.partition(".")[0]
+        if outer in KNOWN_FIELDS or outer in has:
+            continue
+        if meant := near(outer, sorted(KNOWN_FIELDS | has), _FIELDS):
+            doubts.append(f"new field {outer}: did you mean {meant}?")
+        else:
+            complain(f"new field {outer}")
+    resources = [name.partition(".")[2] for name in fields if name.startswith("resources.")]
+    return _agreed(doubts, yes) and (not resources or agreed_resources(ws, resources, yes))
+
+
+def at_terminal() -> bool:
+    """Whether somebody can be asked."""
+    return sys.stdin.isatty()
+
+
+def _agreed(doubts: Collection[str], yes: bool) -> bool:
+    if doubts and (yes or not at_terminal()):
+        for text in doubts:
+            complain(text)
+        return True
+    return not doubts or confirm(f"{' '.join(doubts)} Take it as it is?", yes)
+
+
+def _own_words(ws: Workspace) -> frozenset[str]:
+    """The options of the scheduler, where they are known: what is one of them is meant as it is."""
+    grammar = getattr(ws.executor, "grammar", None)
+    listed: set[str] = set()
+    if grammar is not None:
+        listed = {
+            *grammar.short.values(),
+            *grammar.repeated,
+            *(one for group in grammar.alike for one in group),
+        }
+        listed |= {one for pair in grammar.pairs for part in pair for one in part}
+    return frozenset(listed) | _OTHERS_WORDS.get(ws.executor.name, frozenset())
+
+
+def _has_state(ws: Workspace, state: str) -> bool:
+    """Whether jobs have it already: then it is one of the user's own."""
+    return bool(ws.reader.rows("SELECT 1 FROM counter WHERE state = ? LIMIT 1", (state,)))
+
+
+def _fields_of(ws: Workspace, keys: Collection[JobKey]) -> set[str]:
+    """The fields that the first of some jobs have."""
+    from itertools import islice
+
+    from ..database.jobs import read_infos
+
+    return {name for info in read_infos(ws.reader, islice(keys, 20)) for name in info}

@@ -1,0 +1,1 @@
+"""The SQLite file: its tables, and reading and writing them. No other room knows SQL."""

@@ -1,1 +1,0 @@
-"""The SQLite file, and nothing else knows SQL."""

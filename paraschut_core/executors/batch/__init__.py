@@ -1,0 +1,1 @@
+"""Executors of batch schedulers: Slurm, Grid Engine, PBS."""

@@ -1,0 +1,216 @@
+"""Starts one job's process, and says in plain words why one could not be started."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+from typing import NamedTuple
+
+from ...errors import UntrustedError
+from ...security.ownership import open_log
+from ..shell import shell
+
+_OPEN_LOG = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
+"""Without waiting: a pipe that nobody reads must not keep the runner from its other jobs."""
+_RESET = tuple(number for number in signal.Signals if number not in (signal.SIGKILL, signal.SIGSTOP))
+"""Signals that a job starts with as usual, whatever the runner, Python or a `nohup` made of them."""
+
+_MACHINE = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+"""Errors that are the machine's at this moment, not the job's."""
+
+_MENDABLE = frozenset(
+    getattr(errno, name)
+    for name in (
+        *("ENOSPC", "EDQUOT", "EROFS", "ESTALE", "EIO", "ENOTCONN", "ETIMEDOUT", "ENODEV", "ENXIO"),
+        *("EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH", "EREMOTEIO", "EKEYEXPIRED", "ENOKEY"),
+    )
+    if hasattr(errno, name)
+)
+"""Errors of a file system that may work again without anything done to the job."""
+
+_UMASK = 0o077
+"""The runner's own: what it writes is its user's business alone."""
+
+
+class CannotStartError(Exception):
+    """This job cannot be started, now or later; the message says why."""
+
+
+class NotNowError(Exception):
+    """No job can be started at this moment; nothing was started."""
+
+
+class AwayError(Exception):
+    """No job of the directory `folder` can be started at this moment; nothing was started."""
+
+    def __init__(self, folder: bytes, why: str) -> None:
+        super().__init__(why)
+        self.folder = folder
+
+
+class Launch(NamedTuple):
+    """All that is needed to start one job. Paths and words are bytes, as the system takes them.
+
+    `base` is the job directory; `was_there` says that `cwd` was there when the job was submitted.
+    """
+
+    arguments: list[bytes]
+    environment: dict[bytes, bytes]
+    cwd: bytes
+    stdout: bytes
+    stderr: bytes
+    umask: int
+    cpu_limit: int | None
+    marker: str
+    base: bytes
+    was_there: bool
+
+
+def start(launch: Launch, home: int) -> int:
+    """Starts a job as the leader of a session of its own; returns its process number.
+
+    The working directory and the file mode mask are the runner's while it does so: it has one thread.
+    `home` is the descriptor of the directory that it goes back to.
+
+    Raises:
+        CannotStartError: the job itself is why not.
+        AwayError: a directory of its is why not.
+        NotNowError: the machine is why not.
+    """
+    try:
+        os.chdir(launch.cwd)
+    except OSError as error:
+        why = f"cannot enter its working directory {_shown(launch.cwd)}: {_why(error)}"
+        if error.errno in _MENDABLE or launch.was_there:
+            raise AwayError(launch.cwd, why) from None
+        raise CannotStartError(why) from None
+    os.umask(launch.umask)
+    logs: list[int] = []
+    try:
+        for path in (launch.stdout, launch.stderr):
+            logs.append(_open_log(path, launch.base))
+        pid = _spawn(launch, _program(launch), logs)
+    finally:
+        for log in logs:
+            os.close(log)
+        os.umask(_UMASK)
+        os.fchdir(home)
+    if launch.cpu_limit is not None:
+        _limit_cpu(pid, launch.cpu_limit)
+    return pid
+
+
+def _open_log(path: bytes, base: bytes) -> int:
+    folder = os.path.dirname(path)
+    try:
+        try:
+            log = open_log(path, base, _OPEN_LOG)
+        except (FileNotFoundError, NotADirectoryError):
+            if os.path.isdir(folder):
+                raise
+            _make_folder(folder, base)
+            log = open_log(path, base, _OPEN_LOG)
+    except UntrustedError as error:
+        raise AwayError(folder, f"its log is led elsewhere: {error}") from None
+    except OSError as error:
+        if error.errno in _MACHINE:
+            raise NotNowError(_why(error)) from None
+        why = f"cannot open the log {_shown(path)}: {_why(error)}"
+        if error.errno == errno.ENXIO:
+            why = f"nobody reads the pipe {_shown(path)}, which is its log"
+        if error.errno in _MENDABLE:
+            raise AwayError(folder, why) from None
+        raise CannotStartError(why) from None
+    os.set_blocking(log, True)
+    return log
+
+
+def _make_folder(folder: bytes, base: bytes) -> None:
+    if not os.path.isdir(base):  # not to be made: what it lies on is away
+        raise AwayError(folder, f"there is no directory {_shown(base)}")
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        why = f"cannot make the log directory {_shown(folder)}: {_why(error)}"
+        if error.errno in _MENDABLE:
+            raise AwayError(folder, why) from None
+        raise CannotStartError(why) from None
+
+
+def _spawn(launch: Launch, program: bytes, logs: list[int]) -> int:
+    arguments = launch.arguments
+    while True:
+        try:
+            return os.posix_spawn(
+                program,
+                arguments,
+                launch.environment,
+                setsid=True,
+                setsigdef=_RESET,
+                setsigmask=(),
+                file_actions=(
+                    # First: once this file is there, the job counts as started. The descriptor is
+                    # taken over by what follows.
+                    (os.POSIX_SPAWN_OPEN, 0, launch.marker, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600),
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_DUP2, logs[0], 1),
+                    (os.POSIX_SPAWN_DUP2, logs[1], 2),
+                ),
+            )
+        except OSError as error:
+            if error.errno == errno.ENOEXEC and program != os.fsencode(shell()):
+                # A script without `#!`: shells run it, and so do we.
+                arguments = [os.fsencode(shell()), program, *launch.arguments[1:]]
+                program = arguments[0]
+            else:
+                raise _explained(error, launch, program) from None
+
+
+def _program(launch: Launch) -> bytes:
+    """The file to execute: found in the job's own PATH, not the runner's."""
+    name = launch.arguments[0]
+    if b"/" in name:
+        return name
+    for folder in launch.environment.get(b"PATH", os.fsencode(os.defpath)).split(b":"):
+        path = (folder or b".") + b"/" + name
+        if os.access(path, os.X_OK) and os.path.isfile(path):
+            return path
+    raise CannotStartError(f"command not found: {_shown(name)}")
+
+
+def _explained(error: OSError, launch: Launch, program: bytes) -> Exception:
+    """posix_spawn tells an error number, not which of its steps failed: each is tried to find out."""
+    if error.errno in _MACHINE:
+        return NotNowError(_why(error))
+    if not os.path.exists(launch.marker):
+        return NotNowError(f"cannot write {launch.marker}: {_why(error)}")
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        if os.path.exists(program):
+            return CannotStartError(
+                f"the interpreter that {_shown(program)} names in its first line is not there"
+            )
+        return CannotStartError(f"command not found: {_shown(program)}")
+    why = f"cannot run {_shown(program)}: {_why(error)}"
+    return AwayError(launch.cwd, why) if error.errno in _MENDABLE else CannotStartError(why)
+
+
+def _limit_cpu(pid: int, limit: int) -> None:
+    """TERM-able at `limit` seconds of CPU in one process, killed 5 s later."""
+    if not hasattr(resource, "prlimit"):
+        return  # not Linux: only walltime is enforced there
+    try:
+        _, hard = resource.prlimit(pid, resource.RLIMIT_CPU)
+        top = limit + 5 if hard == resource.RLIM_INFINITY else min(hard, limit + 5)
+        resource.prlimit(pid, resource.RLIMIT_CPU, (min(limit, top), top))
+    except (ProcessLookupError, PermissionError):
+        pass  # it has ended already, or became another user's (sudo): then limits are not ours to set
+
+
+def _shown(path: bytes) -> str:
+    return os.fsdecode(path)
+
+
+def _why(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

@@ -1,0 +1,95 @@
+"""What a new runner finds: jobs that go on, jobs that ended unseen, jobs that never started."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from .journal import Noted, Start
+from .process import alive, look, table
+from .running_job import REBOOTED, UNCERTAIN, Flight, never_started
+
+if TYPE_CHECKING:
+    from .daemon_store import Ended, Entry, Ledger
+    from .journal import Journal
+
+_DELAY = 500
+"""Clock ticks that may pass between the journal's time and the true start of a process (5 s: the machine
+may have been asleep in between). Its number cannot be given to another session that soon."""
+
+
+def take_over(ledger: Ledger, journal: Journal) -> list[Flight]:
+    """Brings the queue file up to date with the journal and the machine; returns the jobs that run.
+
+    To be called with the queue's lock held: then no process can be on its way to a job's program, and
+    a queued job without a trace in the journal has surely not started. It stays queued.
+
+    Raises:
+        sqlite3.Error, OSError: nothing was changed; the next runner can do all of it again.
+    """
+    noted = journal.read()
+    traces = set(noted.starts) | set(noted.exits) | noted.markers
+    entries = [*ledger.running(), *ledger.by_number(traces)]
+    lost = {entry.number for entry in entries if _start(entry, noted) is None}
+    found = _search(lost, ledger.mark, journal.boot) if lost else {}
+    flights: list[Flight] = []
+    ended: list[Ended] = []
+    for entry in entries:
+        start = _start(entry, noted) or found.get(entry.number)
+        if start is None:
+            ended.append(never_started(entry.number, UNCERTAIN))
+            continue
+        flight = Flight(entry, start, entry.started_at or time.time())
+        flight.exit = noted.exits.get(entry.number)
+        if start.boot != journal.boot:
+            ended.append(flight.as_ended(REBOOTED if flight.exit is None else ""))
+        elif flight.exit is None and _watch(flight):
+            flights.append(flight)
+        elif entry.cancel_at is not None:
+            flight.over = True  # others of its processes may be left: they are looked for
+            flights.append(flight)
+        else:
+            ended.append(flight.as_ended())
+    ledger.record([flight.as_started() for flight in flights], ended)
+    for number in noted.markers:
+        journal.unmark(number)
+    journal.empty()
+    return flights
+
+
+def _start(entry: Entry, noted: Noted) -> Start | None:
+    """The process that the job got, as far as it was written down."""
+    if entry.pid is not None:
+        return Start(entry.pid, entry.start or 0, entry.boot or "")
+    start = noted.starts.get(entry.number)
+    if start is not None:
+        found = look(start.pid)
+        if found is not None and found.session == found.pid and 0 <= found.start - start.start <= _DELAY:
+            return start._replace(start=found.start)
+    return start  # it has ended: no process will be found
+
+
+def _search(numbers: set[int], mark: str, boot: str) -> dict[int, Start]:
+    """Processes that carry the id of one of these jobs and lead a session: the job's first process."""
+    wanted = {f"{mark}.{number}": number for number in numbers}
+    return {
+        wanted[process.job]: Start(process.pid, process.start, boot)
+        for process in table().values()
+        if process.job in wanted and process.pid == process.session
+    }
+
+
+def _watch(flight: Flight) -> bool:
+    """Makes the flight tell when its process ends, which is no child of this one; False if it has."""
+    if hasattr(os, "pidfd_open"):
+        try:
+            flight.watch = os.pidfd_open(flight.pid)
+        except OSError:
+            flight.watch = None  # gone, or a kernel without process handles: then it is looked at
+    if alive(flight.pid, flight.start):
+        return True
+    if flight.watch is not None:
+        os.close(flight.watch)
+        flight.watch = None
+    return False

@@ -1,0 +1,1 @@
+"""Making jobs and their files: templates, scripts, data files, clean-up."""

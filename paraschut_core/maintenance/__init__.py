@@ -1,0 +1,1 @@
+"""Care of a project: the doctor's checks, backup and recovery."""

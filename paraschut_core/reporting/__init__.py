@@ -1,0 +1,1 @@
+"""Reports for people: the queue, statistics, the notebook table."""

@@ -1,0 +1,1 @@
+"""Which jobs may be submitted, and submitting each exactly once."""

@@ -1,0 +1,94 @@
+"""Why batches do not move, in a few words each. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from math import isinf
+
+from ..model import DONE_STATES, HELD, INIT, ONLINE_STATES, QUEUED, STUCK, Batch, JobKey, LiveJob
+from .priority import submittable, waiting
+
+_WAITING = (QUEUED, HELD, STUCK)
+_NONE: Mapping[int, str] = {}
+
+
+def reasons(
+    batches: Mapping[int, Batch],
+    live: Mapping[JobKey, LiveJob],
+    missing: Iterable[JobKey],
+    elsewhere: Mapping[JobKey, str],
+    *,
+    silent: str = "",
+    full: str = "",
+    refused: Mapping[int, str] = _NONE,
+) -> dict[int, str]:
+    """For each batch that does not move, or has jobs that wait for others, why.
+
+    It costs what is in flight and the number of batches, not what is in the file.
+
+    Args:
+        live, missing, elsewhere: what is known of the jobs that should be online.
+        silent: says that the scheduler does not answer: nothing it said before explains anything then.
+        full: says that the queue takes no more jobs.
+        refused: says of batches who refused their jobs and why: that comes before all else.
+    """
+    found = _by_rules(batches, full)
+    queued: dict[int, Counter[str]] = {}
+    moving: set[int] = set()
+    for key, job in live.items():
+        if job.state in _WAITING:
+            queued.setdefault(key.batch_id, Counter())[job.reason or job.state] += 1
+        else:
+            moving.add(key.batch_id)
+    for batch_id in moving:
+        if batch_id in found and not found[batch_id].startswith("waits for"):
+            del found[batch_id]  # it moves: that there is more to be submitted is no standstill
+    for batch_id, n in Counter(key.batch_id for key in missing).items():
+        if batch_id not in moving and batch_id not in queued:
+            group = _holding(n) if found.get(batch_id, "").startswith("waits for") else ""
+            found[batch_id] = f"{n:,} missing{group}"
+    for batch_id, (n, where) in _by_queue(elsewhere).items():
+        if batch_id not in moving and batch_id not in queued:
+            found[batch_id] = f"{n:,} in {where}, which is not asked here"
+    for batch_id, words_of in queued.items():
+        if batch_id not in moving:
+            words, n = words_of.most_common(1)[0]
+            found[batch_id] = f"{n:,} {words}" if words in _WAITING else f"{n:,} queued: {words}"
+    found.update(refused)
+    if silent:
+        found.update((i, silent) for i, batch in batches.items() if ONLINE_STATES & batch.states.keys())
+    return found
+
+
+def _by_rules(batches: Mapping[int, Batch], full: str) -> dict[int, str]:
+    """What the priorities and the states alone tell."""
+    found = waiting(batches)
+    for batch_id, priority in submittable(batches.values()):
+        batch = batches[batch_id]
+        unfinished = {
+            s: n for (p, s), n in batch.counts.items() if p == priority and n and s not in DONE_STATES
+        }
+        if INIT in unfinished:
+            ready = unfinished[INIT]
+            odd = f"{ready:,} without a valid priority: paraschut doctor names them"
+            found[batch_id] = odd if isinf(priority) else full or f"{ready:,} ready to be submitted"
+        elif not unfinished.keys() & ONLINE_STATES:
+            # A state of the user's own: nothing goes on before somebody looks at it.
+            state, n = max(unfinished.items(), key=lambda item: item[1])
+            lower = batch_id in found
+            found[batch_id] = f"{n:,} {state or '(empty)'}{_holding(n) if lower else ''}"
+    return found
+
+
+def _holding(n: int) -> str:
+    return f" hold{'s' if n == 1 else ''} back the next group"
+
+
+def _by_queue(elsewhere: Mapping[JobKey, str]) -> dict[int, tuple[int, str]]:
+    """For each batch with jobs in other queues: how many, and in which (the first of several)."""
+    found: dict[int, tuple[int, str]] = {}
+    for key, where in elsewhere.items():
+        n, first = found.get(key.batch_id, (0, where))
+        found[key.batch_id] = n + 1, first
+    return found

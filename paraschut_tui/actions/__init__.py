@@ -1,0 +1,1 @@
+"""Actions on jobs: registry, targets, preview, confirmation, execution."""

@@ -1,0 +1,81 @@
+"""The command line that does what an action of the dashboard did: to be read, and to be pasted. Pure."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable, Sequence
+
+from .types import Target
+
+LONGEST = 20_000
+"""Characters after which the rest of the jobs becomes a remark."""
+
+_WORDS = {
+    "submit_next": "submit",
+    "auto_submit": "submit",
+    "submit_these": "submit",
+    "submit_batch": "submit",
+    "edit": "set",
+    "priority": "set",
+    "clean": "clean --files",
+}
+
+
+def command_line(verb: str, target: Target, force: bool, value: str) -> str:
+    """The equivalent command, without the program's name at its front, as the command line's own acts are
+    kept; jobs of several batches, or with different new resources, take several, one after the other."""
+    word = _WORDS.get(verb, verb)
+    if verb in ("undo", "submit_next", "auto_submit"):
+        return f"{word} {value}".strip()
+    options = _options(verb, force, value)
+    commands = [" ".join([word, ",".join(map(str, target.batches)), *options])] if target.batches else []
+    for (batch_id, more), indexes in _groups(target).items():
+        resources = [f"--resource {shlex.quote(f'{name}={new}')}" for name, new in more]
+        commands.append(" ".join([word, str(batch_id), spans(indexes), *options, *resources]))
+    text = "; paraschut ".join(commands)
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[:LONGEST].rpartition(',')[0]}  # and more: {target.title}"
+
+
+def _groups(target: Target) -> dict[tuple[int, tuple[tuple[str, object], ...]], list[int]]:
+    """The jobs by batch and by the resources that are raised for them."""
+    groups: dict[tuple[int, tuple[tuple[str, object], ...]], list[int]] = {}
+    for key in target.keys:
+        more = tuple(sorted(target.raises.values.get(key, {}).items()))
+        groups.setdefault((key.batch_id, more), []).append(key.job_index)
+    return groups
+
+
+def _options(verb: str, force: bool, value: str) -> list[str]:
+    if verb == "boost":
+        return ["--by", value]
+    setting = f"priority={value}" if verb == "priority" else value
+    return [*([shlex.quote(setting)] if value else []), *(["--force"] if force else [])]
+
+
+def setting_of(name: str, rest: Sequence[object], value: object, whole: object) -> str:
+    """ "field=value" as the command line takes it: an entry of a field, or else the field as a whole."""
+    from paraschut_core.actions import NESTED  # here, because the screen is to open fast
+
+    if len(rest) == 1 and name in NESTED:
+        name, whole = f"{name}.{rest[0]}", value
+    try:
+        return shlex.quote(f"{name}={json.dumps(whole, ensure_ascii=False)}")
+    except (TypeError, ValueError):
+        return shlex.quote(f"{name}={whole}")
+
+
+def spans(indexes: Iterable[int]) -> str:
+    """1,2,3,7 -> "1-3,7"."""
+    parts: list[str] = []
+    start = last = None
+    for index in [*sorted(indexes), None]:
+        if last is not None and index == last + 1:
+            last = index
+            continue
+        if start is not None:
+            parts.append(f"{start}" if start == last else f"{start}-{last}")
+        start = last = index
+    return ",".join(parts)

@@ -1,0 +1,1 @@
+"""The dashboard's access to the core: worker threads and their requests."""

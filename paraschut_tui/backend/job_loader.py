@@ -1,0 +1,237 @@
+"""Loading: reads the jobs that the grid is to show, whole batches or what matches a filter, in a thread."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from array import array
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, NamedTuple
+
+from textual.message import Message
+
+from paraschut_core.database.connection import Database, Row
+from paraschut_core.filtering.language import LogTerm, Query
+from paraschut_core.model import SPAWN, JobKey
+
+from ..job_grid.model import Cells, packed
+from ..messages import CellsReady, MatchesReady
+from ..state_styles import Looks
+from .worker_thread import Lane
+
+if TYPE_CHECKING:
+    from .log_matcher import LogHunt, Quarry
+
+_CELL = "job.BatchID, job.JobIndex, job.state"
+_FIRST_LOOK = 10_000  # jobs of a large batch that are shown before the rest is read
+_PAUSE = 0.3  # seconds between two reports of a search
+_LOGS = 64  # jobs whose logs are taken up together
+
+
+class Request(NamedTuple):
+    """What the grid is to show: these batches, or, with a query, all jobs that match it."""
+
+    batches: tuple[int, ...] = ()
+    query: Query | None = None
+
+
+class Loading:
+    """One request at a time; a newer one ends an older.
+
+    Args:
+        open_database: opens the file for reading.
+        looks: the states met.
+        post: takes the messages, from the thread.
+    """
+
+    def __init__(
+        self, open_database: Callable[[], Database], looks: Looks, post: Callable[[Message], object]
+    ) -> None:
+        self._open = open_database
+        self._looks = looks
+        self._post = post
+        self._lane = Lane("paraschut-load")
+        self._db: Database | None = None
+        self._hunt: LogHunt | None = None
+        self.found_in: dict[JobKey, str] = {}
+        """Of jobs whose logs hold what the filter wants: which log it is, by the viewer's name for it."""
+        self._hunted: tuple[LogTerm, ...] = ()
+        self._tickets = itertools.count(1)
+        self._wanted = 0
+
+    def stop(self) -> None:
+        """Has the thread end, without waiting for it."""
+        self._wanted = -1
+        self._lane.stop()
+        if self._hunt is not None:
+            self._hunt.stop()
+
+    def load(self, request: Request, missing: Collection[JobKey]) -> int:
+        """Begins to read; the jobs come as CellsReady messages with the ticket returned.
+
+        Args:
+            missing: what is missing now, for a query that asks for it.
+        """
+        ticket = self._wanted = next(self._tickets)
+
+        def failed(why: str) -> None:
+            self._db = None
+            self._post(CellsReady(ticket, [], True, why))
+
+        self._lane.guard(lambda: self._load(ticket, request, missing), failed)
+        return ticket
+
+    def match(self, ticket: int, query: Query, keys: Collection[JobKey], missing: Collection[JobKey]) -> None:
+        """Holds jobs that changed against the filter; the answer is a MatchesReady message. What it costs
+        depends on these jobs alone."""
+
+        def failed(_: str) -> None:
+            self._db = None  # what is wrong with the file, the snapshots tell
+
+        self._lane.guard(lambda: self._match(ticket, query, keys, missing), failed)
+
+    def _load(self, ticket: int, request: Request, missing: Collection[JobKey]) -> None:
+        if ticket != self._wanted:
+            return
+        if self._db is None:
+            self._db = self._open()
+        if request.query is not None:
+            self._search(self._db, ticket, request.query, missing)
+        else:
+            self._read_batches(self._db, ticket, request.batches)
+
+    def _read_batches(self, db: Database, ticket: int, batches: Sequence[int]) -> None:
+        """Sends the first part at once, so that something is there to see, and all of it at the end."""
+        from paraschut_core.database.jobs import read_cells
+
+        whole: list[Cells] = []
+        sent = False
+        for batch_id in batches:
+            indexes, states = array("q"), bytearray()
+            for chunk in read_cells(db, batch_id, _FIRST_LOOK):
+                if ticket != self._wanted:
+                    return
+                indexes.extend(map(itemgetter(0), chunk))
+                states.extend(map(self._looks.code, map(itemgetter(1), chunk)))
+                if not sent and len(chunk) >= _FIRST_LOOK:
+                    sent = True
+                    first = Cells(batch_id, packed(indexes[:]), bytearray(states))
+                    self._post(CellsReady(ticket, [*whole, first], False))
+            whole.append(Cells(batch_id, packed(indexes), states))
+        self._post(CellsReady(ticket, whole, True))
+
+    def _search(self, db: Database, ticket: int, query: Query, missing: Collection[JobKey]) -> None:
+        """Sends what was found so far every now and then, the less often the more that is."""
+        found = _Found(self._looks)
+        told, pause = time.monotonic(), _PAUSE / 2
+        for rows, searched in self._matching(db, ticket, query, missing):
+            if ticket != self._wanted:
+                return
+            found.add(rows)
+            now = time.monotonic()
+            if searched < 1.0 and now - told >= pause:
+                self._post(CellsReady(ticket, found.cells(), False, searched=searched))
+                told = time.monotonic()
+                pause = max(_PAUSE, 5 * (told - now))
+        self._post(CellsReady(ticket, found.cells(), True))
+
+    def _match(
+        self, ticket: int, query: Query, keys: Collection[JobKey], missing: Collection[JobKey]
+    ) -> None:
+        from paraschut_core.filtering.scan import search_among
+
+        if ticket != self._wanted:
+            return
+        if self._db is None:
+            self._db = self._open()
+        rows = search_among(self._db, _CELL, query.condition, keys, missing)
+        if query.log:
+            rows = [row for rest in self._with_logs(self._db, ticket, query, rows) for row in rest]
+        found: dict[JobKey, int | None] = dict.fromkeys(keys)
+        found.update((JobKey(row[0], row[1]), self._looks.code(row[2])) for row in rows)
+        self._post(MatchesReady(ticket, found))
+
+    # ------------------------------------------------------------------ what is in logs
+
+    def _matching(
+        self, db: Database, ticket: int, query: Query, missing: Collection[JobKey]
+    ) -> Iterator[tuple[Sequence[Row], float]]:
+        """Jobs that match (BatchID, JobIndex, state), and how much of the file has been looked through."""
+        from paraschut_core.filtering.scan import search
+
+        if query.log and query.log != self._hunted:
+            # Looked for once more, what was found stays until it proves gone: a log may open meanwhile.
+            self.found_in, self._hunted = {}, query.log
+        before = 0.0
+        for part in search(db, _CELL, query.condition, missing):
+            if not query.log:
+                yield part
+            else:
+                for done, rows in enumerate(self._with_logs(db, ticket, query, part.rows), 1):
+                    share = min(done / max(len(part.rows), 1), 1.0)
+                    yield rows, before + share * (part.searched - before)
+            before = part.searched
+
+    def _with_logs(
+        self, db: Database, ticket: int, query: Query, rows: Sequence[Row]
+    ) -> Iterator[Sequence[Row]]:
+        """Job by job, those whose logs hold what the query asks for; of each that does not, nothing."""
+        from .log_matcher import LogHunt
+
+        if self._hunt is None:
+            self._hunt = LogHunt()
+        jobs = {JobKey(row[0], row[1]): row for row in rows}
+        quarries = _quarries(db, list(jobs))
+        for key, name in self._hunt.search(quarries, query.log, lambda: ticket != self._wanted):
+            if name is None:
+                self.found_in.pop(key, None)
+                yield ()
+            else:
+                self.found_in[key] = name
+                yield (jobs[key],)
+
+
+def _quarries(db: Database, keys: Sequence[JobKey]) -> Iterator[Quarry]:
+    """The logs of jobs, looked up in the index a few jobs at a time."""
+    from paraschut_core.database.jobs import read_infos
+    from paraschut_core.database.spawns import read_spawns
+
+    from .log_matcher import Quarry, latest_logs
+
+    for start in range(0, len(keys), _LOGS):
+        for info in read_infos(db, keys[start : start + _LOGS]):
+            key = JobKey(info["BatchID"], info["JobIndex"])
+            # Only a job that multiplied itself has more logs than its own.
+            spawns = read_spawns(db, key) if info["state"] == SPAWN else ()
+            yield Quarry(key, latest_logs(info, spawns))
+
+
+class _Found:
+    """Jobs by batch, as they are found: mostly, but not surely, in their order."""
+
+    def __init__(self, looks: Looks) -> None:
+        self._looks = looks
+        self._parts: dict[int, tuple[array[int], bytearray]] = {}
+
+    def add(self, rows: Sequence[Row]) -> None:
+        for batch_id, group in groupby(rows, itemgetter(0)):
+            some = list(group)
+            indexes, states = self._parts.setdefault(batch_id, (array("q"), bytearray()))
+            ordered = not indexes or indexes[-1] < some[0][1]
+            indexes.extend(map(itemgetter(1), some))
+            states.extend(map(self._looks.code, map(itemgetter(2), some)))
+            if not ordered:
+                pairs = sorted(dict(zip(indexes, states, strict=True)).items())
+                self._parts[batch_id] = (
+                    array("q", map(itemgetter(0), pairs)),
+                    bytearray(map(itemgetter(1), pairs)),
+                )
+
+    def cells(self) -> list[Cells]:
+        """All of them, the newest batch first; later finds do not change it."""
+        return [
+            Cells(batch_id, packed(indexes[:]), states[:])
+            for batch_id, (indexes, states) in sorted(self._parts.items(), reverse=True)
+        ]

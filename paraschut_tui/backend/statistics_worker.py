@@ -1,0 +1,100 @@
+"""Surveyor: reads the overview's numbers in a thread of its own, the latest first, and goes on as asked."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+
+from textual.message import Message
+
+from paraschut_core.database.connection import Database
+from paraschut_core.model import JobKey
+from paraschut_core.reporting.statistics import Survey
+
+from ..messages import SurveyReady
+from .worker_thread import Lane
+
+SLICES = 8
+"""Slices of the history between two pictures, while the past is being read."""
+
+
+class Surveyor:
+    """One survey at a time: asking for another ends the one before.
+
+    Args:
+        open_database: opens the database for reading.
+        post: takes the messages, from the thread.
+    """
+
+    def __init__(self, open_database: Callable[[], Database], post: Callable[[Message], object]) -> None:
+        self._open = open_database
+        self._post = post
+        self._lane = Lane("paraschut-survey")
+        self._db: Database | None = None
+        self._survey: Survey | None = None
+        self._tickets = itertools.count(1)
+        self._wanted = 0
+
+    def show(self, window: str, batch_id: int | None, lost: Mapping[JobKey, str]) -> int:
+        """Reads a window of time, of all jobs or of a batch's. The numbers come as SurveyReady messages with
+        the ticket returned, more and more complete."""
+        ticket = self._wanted = next(self._tickets)
+        self._guard(ticket, lambda: self._begin(ticket, window, batch_id, lost))
+        return ticket
+
+    def go_on(self, lost: Mapping[JobKey, str]) -> None:
+        """Reads what is new of the same."""
+        ticket = self._wanted
+        self._guard(ticket, lambda: self._catch_up(ticket, lost))
+
+    def stop(self) -> None:
+        """Ends what is being read, and the thread."""
+        self._wanted = -1
+        self._lane.submit(self._close)
+        self._lane.stop()
+
+    def _guard(self, ticket: int, task: Callable[[], None]) -> None:
+        """Runs `task` in the thread, if that survey is still wanted then."""
+
+        def run() -> None:
+            if ticket == self._wanted:
+                task()
+
+        def failed(why: str) -> None:
+            self._close()
+            self._post(SurveyReady(ticket, None, why))
+
+        self._lane.guard(run, failed)
+
+    # ------------------------------------------------------------------ in the thread
+
+    def _close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+        self._db = self._survey = None
+
+    def _begin(self, ticket: int, window: str, batch_id: int | None, lost: Mapping[JobKey, str]) -> None:
+        from ..overview import plots
+
+        if self._db is None:
+            self._db = self._open()
+        self._survey = Survey(self._db, window, batch_id)
+        self._survey.step()
+        plots.load()
+        self._post(SurveyReady(ticket, self._survey.summary(lost)))
+        self._read_on(ticket, self._survey, lost)
+
+    def _read_on(self, ticket: int, survey: Survey, lost: Mapping[JobKey, str]) -> None:
+        for n in itertools.count(1):
+            if survey.whole or ticket != self._wanted:
+                return
+            survey.step()
+            if survey.whole or n % SLICES == 0:
+                self._post(SurveyReady(ticket, survey.summary(lost)))
+
+    def _catch_up(self, ticket: int, lost: Mapping[JobKey, str]) -> None:
+        if self._survey is None:
+            return
+        self._survey.catch_up()
+        self._post(SurveyReady(ticket, self._survey.summary(lost)))
+        self._read_on(ticket, self._survey, lost)

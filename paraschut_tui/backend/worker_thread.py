@@ -1,0 +1,75 @@
+"""Lane: a thread that does one thing after the other, so that what may block never blocks the screen."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+from paraschut_core.errors import ParaschutError
+
+from ..errors import fault_line
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Lane:
+    """A daemon thread with a queue, or several. (The pools of concurrent.futures are joined at exit: a file
+    server that hangs would keep the program from ending.)"""
+
+    def __init__(self, name: str, threads: int = 1) -> None:
+        self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._threads = [threading.Thread(target=self._work, name=name, daemon=True) for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, task: Callable[[], T]) -> Future[T]:
+        """Runs `task` after all that was submitted before; a cancelled future is not begun."""
+        future: Future[T] = Future()
+
+        def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                result = task()
+            except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the future
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        self._tasks.put(run)
+        return future
+
+    def guard(self, task: Callable[[], object], failed: Callable[[str], object]) -> None:
+        """Runs `task`, which nobody waits for, after all that was submitted before; why it failed is told to
+        `failed`, in the thread."""
+
+        def run() -> None:
+            try:
+                task()
+            except ParaschutError as error:
+                failed(str(error))
+            except Exception as error:
+                log.exception("fault in %s", threading.current_thread().name)
+                failed(fault_line(error))
+
+        self._tasks.put(run)
+
+    def stop(self) -> None:
+        """Has the thread end after what it is doing."""
+        for _ in self._threads:
+            self._tasks.put(None)
+
+    def join(self, timeout: float) -> None:
+        """Waits for its end, but not longer than `timeout` seconds."""
+        for thread in self._threads:
+            thread.join(timeout)
+
+    def _work(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            task()

@@ -1,0 +1,1 @@
+"""The main screen: panes, layout, navigation, titles, status bar, notifications."""

@@ -1,1 +1,0 @@
-"""The filter language: read, completed, made into SQL."""

@@ -1,1 +1,0 @@
-"""What stands behind the one door to the core: threads, requests, actions."""

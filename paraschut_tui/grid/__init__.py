@@ -1,1 +1,0 @@
-"""What the grid shows, without a screen: which jobs, where, how drawn."""

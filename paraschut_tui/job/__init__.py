@@ -1,1 +1,0 @@
-"""What is told of one job, without a screen."""

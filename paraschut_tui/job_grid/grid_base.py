@@ -1,0 +1,263 @@
+"""GridBase: jobs laid out in rows, a cursor that stays with its job, and the least repainting."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+
+from textual import events
+from textual.geometry import Region, Size
+from textual.message import Message
+
+from paraschut_core.model import JobKey
+
+from ..messages import JobChosen
+from ..state_styles import Looks, Palette
+from ..widgets.line_list import Pane
+from ..widgets.styled_line import Part
+from .layout import BLOCK, Layout, Rows
+from .model import Board
+
+
+class GridBase(Pane):
+    """What both densities share: "cells" shows a glyph a job, "rows" a line a job."""
+
+    class Rescaled(Message):
+        """Ruler or legend may have to be drawn anew."""
+
+    class Drilled(Message):
+        """Enter: go to the log of the job under the cursor."""
+
+    def __init__(
+        self,
+        palette: Palette,
+        looks: Looks,
+        *,
+        id: str | None = None,  # noqa: A002 - Textual's own word
+    ) -> None:
+        super().__init__(palette, id=id)
+        self.looks = looks
+        self.board = Board((), looks)
+        self.plan = Layout(self.board, 80)
+        self.density = "cells"
+        self.order: array[int] | None = None
+        """The jobs' numbers in the order of the rows, where they are sorted."""
+        self.note: Sequence[Sequence[Part]] = ((("reading", "muted"),),)
+        """What an empty grid says, line by line."""
+        self.heading: Callable[[int, int], Sequence[Part]] = lambda batch_id, jobs: ()
+        """What stands above a batch's jobs, given their number, where several batches are shown."""
+        self._cursor: JobKey | None = None
+        self._anchor: JobKey | None = None
+
+    # ------------------------------------------------------------------ content
+
+    @property
+    def cursor(self) -> JobKey | None:
+        """The job under the cursor, None on an empty grid."""
+        return self._cursor
+
+    def show(
+        self, board: Board, note: Sequence[Sequence[Part]] = (), order: array[int] | None = None
+    ) -> None:
+        """Shows other jobs, or the same ones read anew; the cursor stays on its job if it is there.
+
+        Args:
+            note: what to say if there are none.
+            order: the jobs' numbers in the order of the rows, if they are sorted.
+        """
+        seat = None
+        if self._cursor is not None and self.board.locate(self._cursor) is not None:
+            seat = self._seat()[0] - self.scroll_offset.y
+        self.board, self.note, self.order = board, note, order
+        if self._anchor is not None and board.locate(self._anchor) is None:
+            self._anchor = None
+        self._lay_out()
+        before = self._cursor
+        if self._cursor is not None:
+            place = board.locate_nearest(self._cursor)
+            self._cursor = None if place is None else board.key(*place)
+        if self._cursor is None and board.total:
+            self._cursor = board.key(0, 0)
+        if self._cursor is not None:
+            row = self._seat()[0]
+            if seat is not None and before == self._cursor:
+                self.scroll_to(y=max(row - seat, 0), animate=False, force=True)
+            self.show_row(row, context=1 if row <= 1 else 0)
+        self.repaint_changed()
+        self.view_changed()
+        if before != self._cursor:
+            self.post_message(JobChosen(self._cursor))
+
+    def set_order(self, order: array[int] | None) -> None:
+        """Sorts the rows of the jobs that are shown."""
+        self.show(self.board, self.note, order)
+
+    def repaint_places(self, places: Sequence[tuple[int, int]]) -> None:
+        """Repaints the cells of jobs whose look changed: single cells if few, else their rows."""
+        top, height = self.scroll_offset.y, self.scrollable_content_region.height
+        changed: dict[int, list[int]] = {}
+        for group, place in places:
+            row, column = self.plan.row_and_column(group, place)
+            if top <= row < top + height:
+                changed.setdefault(row, []).append(column)
+        for row, columns in changed.items():
+            if len(columns) > 4:
+                self.repaint_row(row)
+            else:
+                for column in columns:
+                    self._repaint_cell(row, column)
+
+    def view_changed(self) -> None:
+        """Other rows than before may be visible."""
+
+    def _lay_out(self) -> None:
+        width = max(self.scrollable_content_region.width, 20)
+        self.plan = Rows(self.board, self.order) if self.density == "rows" else Layout(self.board, width)
+        size = Size(width, self.plan.rows)
+        if size != self.virtual_size:
+            self.virtual_size = size
+        self.post_message(self.Rescaled())
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._painted.clear()
+        self._lay_out()
+        if self._cursor is not None and self.board.total:
+            self.show_row(self._seat()[0])
+        self.refresh()
+        self.view_changed()
+
+    # ------------------------------------------------------------------ cursor
+
+    def _spot(self) -> tuple[int, int]:
+        """Group and place of the cursor."""
+        assert self._cursor is not None  # callers have made sure that there is one
+        place = self.board.locate(self._cursor)
+        assert place is not None  # the cursor is put onto the board whenever that changes
+        return place
+
+    def _seat(self) -> tuple[int, int]:
+        """Row and cell of the cursor."""
+        return self.plan.row_and_column(*self._spot())
+
+    def go_to(self, key: JobKey) -> bool:
+        """Puts the cursor on a job, if it is on the board."""
+        place = self.board.locate(key)
+        if place is None:
+            return False
+        self._go(*place)
+        return True
+
+    @property
+    def below(self) -> int:
+        """How far below the top the cursor stands."""
+        return self._seat()[0] - self.scroll_offset.y if self._cursor is not None and self.board.total else 0
+
+    def come_back(self, below: int) -> None:
+        """Scrolls so that the cursor stands as far below the top as it did another time."""
+        if self._cursor is not None and self.board.total:
+            self.scroll_to(y=max(self._seat()[0] - below, 0), animate=False, force=True)
+
+    def go_to_look(self, batch_id: int, look: int) -> bool:
+        """Puts the cursor on the first job of a batch with that look."""
+        at = self.board.group_of(batch_id)
+        place = -1 if at is None else self.board.groups[at].find(look, 0)
+        if at is None or place < 0:
+            return False
+        self._go(at, place)
+        return True
+
+    def _go(self, group: int, place: int) -> None:
+        key = self.board.key(group, place)
+        if key == self._cursor:
+            return
+        before = self._seat() if self._cursor is not None else None
+        self._cursor = key
+        row, column = self._seat()
+        top = self.scroll_offset.y
+        self.show_row(row, context=1)
+        if self._anchor is not None:
+            self.refresh()  # a range may span any rows
+        elif self.scroll_offset.y == top:
+            if before is not None:
+                self._repaint_cell(*before)
+                if before[0] != row:
+                    self._repaint_label(before[0])
+                    self._repaint_label(row)
+            self._repaint_cell(row, column)
+        self.post_message(JobChosen(key))
+
+    def cursor_moved(self) -> None:
+        if self._cursor is not None and self.board.total:
+            self._repaint_cell(*self._seat())
+
+    def _repaint_cell(self, row: int, column: int) -> None:
+        if self.density == "rows":
+            self.repaint_row(row)
+            return
+        y = row - self.scroll_offset.y
+        if 0 <= y < self.scrollable_content_region.height:
+            self.refresh(Region(self.plan.label_width + column + column // BLOCK, y, 1, 1))
+
+    def _repaint_label(self, row: int) -> None:
+        y = row - self.scroll_offset.y
+        if self.density == "cells" and 0 <= y < self.scrollable_content_region.height:
+            self.refresh(Region(0, y, self.plan.label_width, 1))
+
+    # ------------------------------------------------------------------ keys that move
+
+    def _by_jobs(self, by: int) -> None:
+        if self._cursor is None:
+            return
+        if self.density == "rows":
+            self._by_rows(by)
+            return
+        n = self.board.number(*self._spot()) + by
+        self._go(*self.board.at(max(0, min(n, self.board.total - 1))))
+
+    def _by_rows(self, by: int) -> None:
+        if self._cursor is None:
+            return
+        row, column = self._seat()
+        wanted = max(0, min(row + by, self.plan.rows - 1))
+        direction = 1 if by > 0 else -1
+        for way in (direction, -direction):  # over headings and empty rows; at the end, back
+            target = wanted
+            while 0 <= target < self.plan.rows:
+                place = self.plan.place_at(target, column)
+                if place is not None:
+                    self._go(*place)
+                    return
+                target += way
+
+    def action_up(self) -> None:
+        self._by_rows(-1)
+
+    def action_down(self) -> None:
+        self._by_rows(1)
+
+    def action_page_up(self) -> None:
+        self._by_rows(-max(self.scrollable_content_region.height - 1, 1))
+
+    def action_page_down(self) -> None:
+        self._by_rows(max(self.scrollable_content_region.height - 1, 1))
+
+    def action_first(self) -> None:
+        self._by_jobs(-self.plan.rows if self.density == "rows" else -self.board.total)
+
+    def action_last(self) -> None:
+        self._by_jobs(self.plan.rows if self.density == "rows" else self.board.total)
+
+    def action_drill(self) -> None:
+        self.post_message(self.Drilled())
+
+    def on_click(self, event: events.Click) -> None:
+        x = event.x - self.plan.label_width
+        if self.density == "rows":
+            x = 0
+        if x < 0 or x % (BLOCK + 1) == BLOCK:
+            return
+        place = self.plan.place_at(event.y + self.scroll_offset.y, x - x // (BLOCK + 1))
+        if place is not None:
+            self._go(*place)
+            if event.chain == 2:
+                self.action_drill()

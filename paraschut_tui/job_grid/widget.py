@@ -1,0 +1,442 @@
+"""JobGrid: the states of up to millions of jobs, a glyph or a row each; marks among them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import ClassVar
+
+from textual.actions import SkipAction
+from textual.binding import BindingType
+from textual.message import Message
+from textual.strip import Strip
+
+from paraschut_core.model import JobKey, JobRow, Snapshot
+
+from .. import keymap
+from ..state_styles import HOLE, L_MISSING, Looks, Palette
+from ..widgets.styled_line import Part, fit, line
+from . import cells, columns
+from .columns import META, Chosen, Facts, SortKey
+from .grid_base import GridBase
+from .layout import BLOCK, Slot
+from .marked_jobs import Marks
+
+_KEPT = 20_000
+"""Rows kept at most for the row density."""
+
+
+class JobGrid(GridBase):
+    """The grid of jobs. Cursor and marks hold job keys: they stay with their jobs through any refresh."""
+
+    BINDINGS: ClassVar[list[BindingType]] = keymap.bindings(keymap.GRID)
+
+    class MarksChanged(Message):
+        """Jobs were marked or unmarked."""
+
+    class RowsWanted(Message):
+        """Rows are in view of which more is to be read; also these fields of their metadata."""
+
+        def __init__(self, keys: list[JobKey], fields: tuple[str, ...]) -> None:
+            super().__init__()
+            self.keys = keys
+            self.fields = fields
+
+    class SortWanted(Message):
+        """The rows are to be sorted (anew)."""
+
+    class ColumnsAsked(Message):
+        """The user wants to choose columns."""
+
+    def __init__(
+        self,
+        palette: Palette,
+        looks: Looks,
+        marks: Marks,
+        clock: Callable[[], float] = time.time,
+        *,
+        id: str | None = None,  # noqa: A002 - Textual's own word
+    ) -> None:
+        super().__init__(palette, looks, id=id)
+        self.marks = marks
+        self.columns: tuple[Chosen, ...] = columns.DEFAULT
+        self.sorting: tuple[SortKey, ...] = ()
+        self.snapshot: Snapshot | None = None
+        self._clock = clock
+        self._shift = 0
+        self._column = 0
+        self._changed = False
+        self.sorting_now = False
+        """Whether an order is being worked out."""
+        self._known: dict[JobKey, JobRow] = {}
+        self._fields: dict[JobKey, Mapping[str, object]] = {}
+
+    # ------------------------------------------------------------------ density, columns
+
+    def action_density(self) -> None:
+        self.set_density("rows" if self.density == "cells" else "cells")
+
+    def set_density(self, density: str) -> None:
+        """Shows the same jobs as "cells" or "rows"."""
+        self.density = density
+        self._painted.clear()
+        self.show(self.board, self.note, None)
+        self.refresh()
+        if density == "rows" and self.sorting:
+            self.post_message(self.SortWanted())
+
+    def set_columns(self, chosen: Sequence[Chosen], sorting: Sequence[SortKey]) -> None:
+        """Shows other columns, or sorts by others."""
+        resort = tuple(sorting) != self.sorting
+        if {one.name for one in chosen} != {one.name for one in self.columns}:
+            self._fields.clear()
+        self.columns, self.sorting = tuple(chosen), tuple(sorting)
+        self._column = min(self._column, len(self.columns) - 1)
+        self._shift = min(self._shift, max(self._column - 1, 0))
+        if resort and not sorting:
+            self.set_order(None)
+        elif resort:
+            self.post_message(self.SortWanted())
+        self.repaint_changed()
+        self.view_changed()
+        self.post_message(self.Rescaled())
+
+    def action_columns(self) -> None:
+        self.post_message(self.ColumnsAsked())
+
+    def action_left(self) -> None:
+        if self.density == "rows":
+            self._to_column(self._column - 1)
+        else:
+            self._by_jobs(-1)
+
+    def action_right(self) -> None:
+        if self.density == "rows":
+            self._to_column(self._column + 1)
+        else:
+            self._by_jobs(1)
+
+    @property
+    def column(self) -> str:
+        """The name of the column that keys work upon, "" where there are no rows."""
+        return self.columns[min(self._column, len(self.columns) - 1)].name if self.density == "rows" else ""
+
+    def _to_column(self, wanted: int) -> None:
+        """Goes to a column, and scrolls sideways until it is there; the first one always is."""
+        self._column = max(0, min(wanted, len(self.columns) - 1))
+        before, self._shift = self._shift, min(self._shift, max(self._column - 1, 0))
+        width = self.scrollable_content_region.width
+        while self._shift < self._column - 1 and not self._is_there(self.column, width):
+            self._shift += 1
+        if self._shift != before:
+            self.repaint_changed()
+        self.post_message(self.Rescaled())
+
+    def _is_there(self, name: str, width: int) -> bool:
+        return any(place.column.name == name for place in self._places(width))
+
+    def action_order(self) -> None:
+        """Sorts by this column: up, down, then no longer. What was sorted by before decides among equals."""
+        if self.density != "rows":
+            self.set_density("rows")
+            return
+        name = self.column
+        first = self.sorting[0] if self.sorting else None
+        others = tuple(key for key in self.sorting if key.name != name)
+        if first is None or first.name != name:
+            self.set_columns(self.columns, (SortKey(name), *others[:2]))
+        else:
+            self.set_columns(self.columns, others if first.down else (SortKey(name, down=True), *others))
+
+    def action_wider(self) -> None:
+        self._widen(2)
+
+    def action_narrower(self) -> None:
+        self._widen(-2)
+
+    def _widen(self, by: int) -> None:
+        """Makes this column wider or narrower; among cells the key moves the border of the pane."""
+        if self.density != "rows":
+            raise SkipAction
+        least = columns.column_of(self.column).least
+        if least:
+            changed = [
+                Chosen(one.name, max(one.wider + by, 2 - least)) if one.name == self.column else one
+                for one in self.columns
+            ]
+            self.set_columns(changed, self.sorting)
+
+    def _places(self, width: int) -> list[columns.Place]:
+        shown = (*self.columns[:1], *self.columns[1 + self._shift :])
+        return columns.place(shown, width - self.plan.label_width)
+
+    # ------------------------------------------------------------------ what rows tell
+
+    def take_rows(self, rows: Iterable[JobRow], fields: Mapping[JobKey, Mapping[str, object]]) -> None:
+        """Takes in what was read of rows in view."""
+        if len(self._known) > _KEPT:
+            self._known.clear()
+            self._fields.clear()
+        self._known.update((row.key, row) for row in rows)
+        self._fields.update(fields)
+        if self.density == "rows":
+            self.repaint_changed()
+
+    def take_changes(self, snapshot: Snapshot, rows: Iterable[JobRow], reload: bool) -> None:
+        """Takes a newer snapshot in, with the rows that changed."""
+        self.snapshot = snapshot
+        if reload:
+            self._known.clear()
+            self._fields.clear()
+        for row in rows:
+            self._changed = True
+            self._fields.pop(row.key, None)
+            if row.key in self._known:
+                self._known[row.key] = row
+        if self.density == "rows":
+            self.repaint_changed()
+            self.view_changed()
+
+    def resort(self, most: int) -> None:
+        """Has the rows sorted anew if some changed since they were, unless there are more than `most`."""
+        if self._changed and self.order is not None and self.density == "rows" and self.board.total <= most:
+            self._changed = False
+            self.post_message(self.SortWanted())
+
+    def repaint_ages(self) -> None:
+        """Repaints those visible rows whose times read otherwise by now."""
+        if self.density == "rows":
+            self.repaint_changed()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        self.view_changed()
+
+    def view_changed(self) -> None:
+        """Asks for what is not known of the rows in view and a page around them."""
+        if self.density != "rows":
+            return
+        height = self.scrollable_content_region.height
+        top = max(self.scroll_offset.y - height, 0)
+        fields = tuple(one.name for one in self.columns if one.name.startswith(META))
+        wanted = []
+        for row in range(top, min(top + 3 * height, self.plan.rows)):
+            slot = self.plan.slot(row)
+            if slot is not None and not slot.heading:
+                key = self.board.key(slot.group, slot.first)
+                if key not in self._known or (fields and key not in self._fields):
+                    wanted.append(key)
+        if wanted:
+            self.post_message(self.RowsWanted(wanted, fields))
+
+    def _facts(self, group: int, place: int) -> Facts:
+        key = self.board.key(group, place)
+        code = self.board.groups[group].looks[place]
+        snapshot = self.snapshot
+        return Facts(
+            key,
+            self.looks.looks[code],
+            self.looks.glyph(code),
+            self._known.get(key),
+            snapshot.live.get(key) if snapshot is not None else None,
+            snapshot.missing.get(key) if snapshot is not None else None,
+            snapshot.live_spawns.get(key) if snapshot is not None else None,
+            self._fields.get(key, {}),
+            self._clock(),
+        )
+
+    # ------------------------------------------------------------------ marks
+
+    def action_mark(self) -> None:
+        if self._cursor is None:
+            return
+        if self._anchor is not None:
+            self.action_range()
+            return
+        self.marks.toggle(self._cursor)
+        self._repaint_cell(*self._seat())
+        self._by_jobs(1)
+        self.post_message(self.MarksChanged())
+
+    def action_range(self) -> None:
+        """Starts a range at the cursor, or marks what lies between its start and the cursor."""
+        if self._cursor is None:
+            return
+        if self._anchor is None:
+            self._anchor = self._cursor
+            self._marked()
+        else:
+            self.take_range()
+
+    def take_range(self) -> None:
+        """Marks what lies in an open range, and ends it."""
+        if self._anchor is None:
+            return
+        for batch_id, indexes in self._range():
+            self.marks.add(batch_id, indexes)
+        self._anchor = None
+        self._marked()
+
+    @property
+    def range_size(self) -> int:
+        """How many jobs an open range holds; 0 if none is open."""
+        start = self.board.locate(self._anchor) if self._anchor is not None else None
+        if start is None or self._cursor is None:
+            return 0
+        if self.order is not None:
+            return abs(self.plan.row_and_column(*start)[0] - self._seat()[0]) + 1
+        return sum(len(indexes) for _, indexes in self._range())
+
+    def _range(self) -> Iterator[tuple[int, Sequence[int]]]:
+        """The JobIndexes of each batch between the range's start and the cursor, as they are shown."""
+        start = self.board.locate(self._anchor) if self._anchor is not None else None
+        if start is None or self._cursor is None:
+            return
+        if self.order is not None:
+            ends = sorted((self.plan.row_and_column(*start)[0], self._seat()[0]))
+            for n in self.order[ends[0] : ends[1] + 1]:
+                key = self.board.key(*self.board.at(n))
+                yield key.batch_id, (key.job_index,)
+            return
+        (first, low), (last, high) = sorted((start, self._spot()))
+        for at in range(first, last + 1):
+            group = self.board.groups[at]
+            begin = low if at == first else 0
+            end = high + 1 if at == last else len(group)
+            yield group.batch_id, group.indexes[begin:end]
+
+    def _in_range(self) -> Callable[[int, int], bool]:
+        """Tells of a group and place whether it is in the range that was begun."""
+        start = self.board.locate(self._anchor) if self._anchor is not None else None
+        if start is None or self._cursor is None:
+            return lambda group, place: False
+        if self.order is not None:
+            top, bottom = sorted((self.plan.row_and_column(*start)[0], self._seat()[0]))
+            return lambda group, place: top <= self.plan.row_and_column(group, place)[0] <= bottom
+        low, high = sorted((start, self._spot()))
+        return lambda group, place: low <= (group, place) <= high
+
+    def cancel_range(self) -> bool:
+        """Gives a begun range up. Returns whether there was one."""
+        if self._anchor is None:
+            return False
+        self._anchor = None
+        self._marked()
+        return True
+
+    def action_mark_state(self) -> None:
+        if self._cursor is not None:
+            group, place = self._spot()
+            self._mark_look(self.board.groups[group].looks[place])
+
+    def action_mark_missing(self) -> None:
+        self._mark_look(L_MISSING)
+
+    def _mark_look(self, look: int) -> None:
+        """Marks all shown jobs of that look."""
+        for group in self.board.groups:
+            self.marks.add(group.batch_id, group.all_of(look))
+        self._marked()
+
+    def action_mark_all(self) -> None:
+        for group in self.board.groups:
+            self.marks.add(group.batch_id, group.indexes)
+        self._marked()
+
+    def action_invert(self) -> None:
+        for group in self.board.groups:
+            self.marks.invert(group.batch_id, group.indexes)
+        self._marked()
+
+    def action_clear(self) -> None:
+        self._anchor = None
+        self.marks.clear()
+        self._marked()
+
+    def _marked(self) -> None:
+        self.repaint_changed()
+        self.post_message(self.MarksChanged())
+
+    # ------------------------------------------------------------------ painting
+
+    def ruler(self) -> list[Part]:
+        """The line above the jobs: the numbers of every tenth cell, or the titles of the columns."""
+        if not self.board.total:
+            return []
+        indent = (" " * self.plan.label_width, "base")
+        if self.density == "rows":
+            return [
+                indent,
+                *columns.heading(
+                    self._places(self.scrollable_content_region.width),
+                    self.sorting if self.order is not None else (),
+                    self.column,
+                ),
+            ]
+        numbers = "".join(f"{n:<{BLOCK + 1}}" for n in range(0, self.plan.per_row, BLOCK))
+        return [indent, (numbers.rstrip(), "muted")]
+
+    def build_line(self, row: int, width: int) -> Strip:
+        slot = self.plan.slot(row)
+        if slot is None:
+            if not self.board.total and 1 <= row <= len(self.note):
+                return line([("  ", "base"), *self.note[row - 1]], width, self.palette)
+            return line((), width, self.palette)
+        if slot.heading:
+            group = self.board.groups[slot.group]
+            return line(self.heading(group.batch_id, len(group)), width, self.palette)
+        return self._row(slot, width) if self.density == "rows" else self._cells(slot, row, width)
+
+    def _row(self, slot: Slot, width: int) -> Strip:
+        facts = self._facts(slot.group, slot.first)
+        marked = facts.key in self.marks
+        parts = columns.row_parts(self._places(width), facts)
+        sign = "●" if marked else "○" if self._in_range()(slot.group, slot.first) else " "
+        left: list[Part] = [(f"{sign} ", "accent" if marked else "muted"), *parts]
+        if facts.key == self._cursor:
+            if self.has_focus:
+                left = [(fit("".join(text for text, _ in left), width), "cursor")]
+            else:
+                left[1] = (left[1][0], "cursor-away")
+        return line(left, width, self.palette)
+
+    def _cells(self, slot: Slot, row: int, width: int) -> Strip:
+        looks = self.board.groups[slot.group].looks[slot.first : slot.last]
+        if self.plan.by_index[slot.group]:
+            looks = self._with_holes(slot, looks)
+        overlay = self._overlay(slot, row, len(looks))
+        here = cells.CURSOR in overlay or cells.CURSOR_AWAY in overlay
+        label = f"{slot.label:>{self.plan.label_width - 2}}  "
+        return cells.paint(
+            label, "accent-bold" if here else "muted", looks, overlay, self.looks, self.palette, width
+        )
+
+    def _with_holes(self, slot: Slot, looks: bytearray) -> bytearray:
+        group = self.board.groups[slot.group]
+        if slot.first == slot.last:
+            return bytearray()
+        low, high = group.indexes[slot.first], group.indexes[slot.last - 1]
+        if low == slot.label and high - low + 1 == len(looks):
+            return looks
+        filled = bytearray([HOLE]) * (high - slot.label + 1)
+        for place, look in enumerate(looks, slot.first):
+            filled[group.indexes[place] - slot.label] = look
+        return filled
+
+    def _overlay(self, slot: Slot, row: int, n: int) -> bytearray:
+        """For each cell, whether it is marked, in the range, or under the cursor."""
+        overlay = bytearray(n)
+        group = self.board.groups[slot.group]
+        marked = self.marks.of_batch(group.batch_id)
+        if marked or self._anchor is not None:
+            in_range = self._in_range()
+            for place in range(slot.first, slot.last):
+                if in_range(slot.group, place):
+                    overlay[self.plan.column_of(slot, place)] = cells.RANGE
+                elif group.indexes[place] in marked:
+                    overlay[self.plan.column_of(slot, place)] = cells.MARKED
+        if self._cursor is not None and self._cursor.batch_id == group.batch_id:
+            seat, column = self._seat()
+            if seat == row:
+                overlay[column] = cells.CURSOR if self.has_focus else cells.CURSOR_AWAY
+        return overlay

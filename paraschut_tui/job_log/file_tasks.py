@@ -1,0 +1,325 @@
+"""What the threads of a log viewer do: read pages, look for growth, search, copy, save. No Textual."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import BinaryIO, NamedTuple
+
+from paraschut_core.errors import ParaschutError
+from paraschut_core.logs import (
+    FILE,
+    FileChange,
+    Found,
+    LineIndex,
+    LogError,
+    Look,
+    OpenLog,
+    Pattern,
+    Proof,
+    Row,
+    find_time,
+    look_at,
+    news,
+    open_log,
+    plain,
+    row_start,
+    rows_after,
+    rows_at,
+    rows_before,
+    scan,
+    scan_back,
+)
+from paraschut_core.sanitize import clean
+
+from .search_matches import MOST
+
+Cancelled = Callable[[], bool]
+
+TAIL, AT, LINE, TIME = "tail", "at", "line", "time"
+
+_REPORT_EVERY = 0.1  # seconds between two reports of a search
+_COPY = 1 << 20
+
+CLIPBOARD_BYTES = 74_994
+"""As many bytes as terminals take in one OSC 52 sequence (100,000 once encoded)."""
+
+PLAIN_BYTES = 1 << 20
+"""As many as anybody would select by hand."""
+
+
+class Wanted(NamedTuple):
+    """Which rows are wanted: the last ones, or `span` on either side of a place.
+
+    The place is the row that holds the byte `value` (AT), the line of number `value` (LINE), or the first
+    of the time `text` (TIME). With `starts`, exactly the rows that begin there (a filter's), of which
+    `edges` tells whether they include the first and the last. `above` lines are to be above the place,
+    which is to be made the current one with `mark`; `sub` is the line of its row.
+    """
+
+    kind: str
+    value: int = 0
+    text: str = ""
+    span: int = 200
+    starts: tuple[int, ...] | None = None
+    edges: tuple[bool, bool] = (True, True)
+    above: int = 0
+    sub: int = 0
+    mark: bool = False
+
+
+class Page(NamedTuple):
+    """The rows that were wanted. `anchor` is the byte where the wanted place is; `trouble` says why it
+    could not be found, or why there are no rows; `stopped` that nobody wants them any more."""
+
+    look: Look
+    rows: list[Row]
+    at_start: bool
+    at_end: bool
+    anchor: int
+    trouble: str = ""
+    stopped: bool = False
+    proof: Proof | None = None
+
+
+def read_page(
+    path: str,
+    wanted: Wanted,
+    index: LineIndex,
+    cancelled: Cancelled,
+    progress: Callable[[int], object] = lambda covered: None,
+) -> Page:
+    """Reads rows; never raises for what is wrong with the file."""
+    look = look_at(path)
+    if look.kind != FILE:
+        return Page(look, [], True, True, 0, look.why)
+    try:
+        with open_log(path) as log:
+            page = _read(log, wanted, index, cancelled, progress)
+            return page if page.stopped else page._replace(proof=log.proof())
+    except LogError as error:
+        return Page(look_at(path), [], True, True, 0, str(error))
+
+
+def _read(
+    log: OpenLog, wanted: Wanted, index: LineIndex, cancelled: Cancelled, progress: Callable[[int], object]
+) -> Page:
+    if wanted.starts is not None:
+        rows = _numbered(log, rows_at(log, wanted.starts), index, apart=True)
+        at_end = wanted.edges[1]
+        anchor = log.size if wanted.kind == TAIL else wanted.value
+        return Page(log.look, rows, wanted.edges[0], at_end, anchor)
+    anchor, trouble = log.size, ""
+    if wanted.kind == AT:
+        anchor = row_start(log, wanted.value)
+    elif wanted.kind == LINE:
+        if not index.extend(log, cancelled, progress):
+            return Page(log.look, [], True, True, 0, stopped=True)
+        found = index.start_of(log, wanted.value)
+        if found is None:
+            trouble = f"there is no line {wanted.value:,}: the last is {index.lines(log):,}"
+        anchor = row_start(log, log.size) if found is None else found
+    elif wanted.kind == TIME:
+        try:
+            anchor = find_time(log, wanted.text)
+        except ParaschutError as error:
+            trouble = str(error)
+    above = rows_before(log, anchor, wanted.span * (2 if anchor >= log.size else 1))
+    below = rows_after(log, anchor, wanted.span) if anchor < log.size else []
+    rows = [*above, *below]
+    at_start = not rows or rows[0].start == 0
+    at_end = not rows or rows[-1].end >= log.size
+    return Page(log.look, _numbered(log, rows, index), at_start, at_end, anchor, trouble)
+
+
+def _numbered(log: OpenLog, rows: list[Row], index: LineIndex, *, apart: bool = False) -> list[Row]:
+    """The rows with their line numbers, as far as lines are counted; `apart`: they do not adjoin."""
+    done = []
+    number = index.line_at(log, rows[0].start) if rows else 0
+    for at, row in enumerate(rows):
+        if apart:
+            number = index.line_at(log, row.start)
+        elif at and number and row.first:
+            number += 1
+        done.append(row._replace(number=number))
+    return done
+
+
+class Change(NamedTuple):
+    """What happened to a file since the last look.
+
+    If it grew, `rows` are those from the last known one on, and `at_end` tells whether they are all. `proven`
+    tells of a file that was rewritten that other text stands in it now, not only another time.
+    """
+
+    look: Look
+    what: FileChange
+    rows: list[Row]
+    at_end: bool
+    proven: bool = False
+    proof: Proof | None = None
+
+
+def read_change(
+    path: str, before: Look, proof: Proof | None, last: Row | None, limit: int, index: LineIndex
+) -> Change | None:
+    """Looks whether a file changed; None if it did not. Costs a few system calls then.
+
+    `proof` is what the file was at the last look; `last` the last row known, from which on rows are read if
+    the file grew, None if none are wanted.
+    """
+    look = look_at(path)
+    what = news(before, look)
+    if what is FileChange.NONE:
+        return None
+    if what not in (FileChange.GREW, FileChange.REWRITTEN):
+        return Change(look, what, [], False)
+    try:
+        with open_log(path) as log:
+            now = log.proof()
+            if proof is not None and not log.continues(proof):
+                return Change(log.look, FileChange.REWRITTEN, [], False, True, now)
+            if what is FileChange.REWRITTEN or last is None:
+                return Change(log.look, what, [], False, False, now)
+            if index.ready(before.size):
+                index.extend(log)
+            rows = rows_after(log, last.start, limit)
+            at_end = bool(rows) and rows[-1].end >= log.size
+            return Change(log.look, what, _numbered(log, rows, index), at_end, False, now)
+    except LogError:
+        # It went away between look and reading: the next look says how.
+        return None
+
+
+class Part(NamedTuple):
+    """What a search has found in bytes `start` to `stop`; `ahead` of where it began, or behind. `given_up`
+    rows took the expression too long."""
+
+    offsets: list[int]
+    start: int
+    stop: int
+    ahead: bool
+    given_up: int = 0
+
+
+def search_parts(
+    path: str, pattern: Pattern, origin: int, cancelled: Cancelled, *, only_ahead: bool = False
+) -> Iterator[Part]:
+    """Searches from `origin` to the end, then back to the begin, and reports now and then.
+
+    The first hit in either direction is reported at once.
+
+    Raises:
+        LogError: the file cannot be read (any more).
+        PatternTooSlowError: the expression takes too long.
+    """
+    with open_log(path) as log:
+        origin = row_start(log, origin)
+        total = 0
+        for ahead in (True, False):
+            if not ahead and only_ahead:
+                return
+            if ahead:
+                found = scan(log, pattern, origin, None, cancelled)
+            else:
+                found = scan_back(log, pattern, origin, cancelled)
+            held: list[Found] = []
+            reported = 0.0
+            for part in found:
+                if cancelled():
+                    return
+                held.append(part)
+                total += len(part.offsets)
+                now = time.monotonic()
+                if now - reported >= _REPORT_EVERY:
+                    yield _joined(held, ahead)
+                    reported = now
+                    held.clear()
+                if total >= MOST:
+                    break
+            if held:
+                yield _joined(held, ahead)
+
+
+def _joined(held: Sequence[Found], ahead: bool) -> Part:
+    parts = held if ahead else held[::-1]
+    offsets = [offset for part in parts for offset in part.offsets]
+    return Part(offsets, parts[0].start, parts[-1].stop, ahead, sum(part.given_up for part in parts))
+
+
+# --------------------------------------------------------------------------- copying and saving
+
+
+def read_text(path: str, ranges: Sequence[tuple[int, int]], limit: int = CLIPBOARD_BYTES) -> tuple[str, bool]:
+    """The sanitised text of some byte ranges of a log, and whether it had to be cut to `limit` bytes.
+
+    Raises:
+        LogError: the file cannot be read.
+    """
+    lines: list[str] = []
+    length = 0
+    with open_log(path) as log:
+        for start, end in ranges:
+            at = start
+            while at < end and (rows := rows_after(log, at, 200)):
+                for row in rows:
+                    if row.start >= end:
+                        break
+                    text = clean(plain(row.text)).replace("\n", " ") + ("" if row.cut else "\n")
+                    length += len(text.encode("utf-8"))
+                    lines.append(text)
+                    if length > limit:
+                        whole = "".join(lines).encode("utf-8")[:limit]
+                        return whole.decode("utf-8", "ignore"), True
+                at = rows[-1].end
+    return "".join(lines), False
+
+
+def save(path: str, target: str, starts: Iterable[int] | None, cancelled: Cancelled) -> tuple[str, int]:
+    """Copies a log, or only its rows that begin at `starts`, byte for byte, into a new file.
+
+    Returns:
+        The path of the new file, and its size in bytes.
+
+    Raises:
+        LogError: the log cannot be read, the target is there already or cannot be written; or it was
+            cancelled. No part of a file stays behind then.
+    """
+    target = os.path.abspath(os.path.expanduser(target))
+    if os.path.isdir(target):
+        target = os.path.join(target, os.path.basename(path))
+    with open_log(path) as log:
+        try:
+            with open(target, "xb") as out:
+                return target, _write(out, _chunks(log) if starts is None else _rows(log, starts), cancelled)
+        except FileExistsError as error:
+            raise LogError(f"{target} is there already: choose another name") from error
+        except (OSError, ValueError) as error:
+            raise LogError(f"{target} cannot be written: {error}") from error
+
+
+def _write(out: BinaryIO, pieces: Iterable[bytes], cancelled: Cancelled) -> int:
+    """Writes a new file, or takes it away again; returns its size."""
+    try:
+        for data in pieces:
+            if cancelled():
+                raise LogError("saving was stopped; nothing was saved")
+            out.write(data)
+        out.flush()
+        return out.tell()
+    except BaseException:
+        os.unlink(out.name)
+        raise
+
+
+def _chunks(log: OpenLog) -> Iterator[bytes]:
+    at = 0
+    while data := log.read(at, min(at + _COPY, log.size)):
+        yield data
+        at += len(data)
+
+
+def _rows(log: OpenLog, starts: Iterable[int]) -> Iterator[bytes]:
+    for row in rows_at(log, starts):
+        yield log.read(row.start, row.end)

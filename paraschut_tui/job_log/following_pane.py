@@ -1,0 +1,373 @@
+"""FollowingPane: one log file on the screen: reads it, follows it, moves in it."""
+
+from __future__ import annotations
+
+import re
+
+from textual.message import Message
+
+from paraschut_core.errors import UsageError
+from paraschut_core.logs import FILE, FileChange, Look, Row, change_words, describe, parse_time
+from paraschut_core.sanitize import clean_line
+
+from .canvas import LogCanvas
+from .file_tasks import AT, LINE, TAIL, TIME, Page, Wanted
+from .reader import FileChanged, LinesCounted, LogFeed, PageRead, Told
+
+POLL_SECONDS = 0.7
+COUNT_UNASKED = 256 << 20
+"""Bytes up to which lines are counted without being asked for: above, it would read too much of a disk."""
+
+_SPAN = 200  # rows loaded on either side, at least
+_LIMIT = 400  # new rows taken over one by one; of more, only the last screenful is read
+_TOLD = (FileChange.TRUNCATED, FileChange.REPLACED)
+
+
+class FollowingPane(LogCanvas):
+    """Shows one file. What it has read stays on the screen when the file goes away."""
+
+    class Changed(Message):
+        """The status of the pane may be another one."""
+
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, FollowingPane.Changed)
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own word
+        super().__init__(id=id)
+        self.feed = LogFeed(self)
+        self.label = ""
+        """What the log is called: "stderr"."""
+        self.over = False
+        """Whether the job has ended: a log that is not there will not come any more."""
+        self.following = True
+        self.notice = ""
+        """What happened to the file, or came of a key: stays until something else happens."""
+        self.progress = ""
+        """What takes a while just now."""
+        self._owed = 0
+        self._counting = False
+
+    # ------------------------------------------------------------------ which file
+
+    def open(self, label: str, path: str, *, offset: int | None = None, left: int = 0) -> None:
+        """Shows the log at `path`, its end unless `offset` (bytes) is given."""
+        self._reset()
+        self.feed.open(path)
+        self.label, self.note, self.left = clean_line(label), "", left
+        self.following = offset is None
+        self._load(Wanted(TAIL) if offset is None else Wanted(AT, offset))
+        self.post_message(self.Changed())
+
+    def close(self, note: str) -> None:
+        """Shows no log but a line that says why."""
+        self._reset()
+        self.feed.open("")
+        self.label, self.note = "", clean_line(note)
+        self.repaint()
+        self.post_message(self.Changed())
+
+    def _reset(self) -> None:
+        self.window.load([], True, True)
+        self.current = None
+        self.marks.clear()
+        self.notice = self.progress = ""
+        self._owed = 0
+        self._counting = False
+
+    @property
+    def path(self) -> str:
+        """The file that is shown; "" if there is none."""
+        return self.feed.path
+
+    @property
+    def size_in_bytes(self) -> int:
+        return self.feed.look.size if self.feed.look else 0
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.set_interval(POLL_SECONDS, self._poll)
+
+    def on_unmount(self) -> None:
+        self.feed.close()
+
+    # ------------------------------------------------------------------ pages
+
+    def _load(self, wanted: Wanted) -> None:
+        self.feed.load(wanted._replace(span=max(_SPAN, 4 * self.height)))
+
+    def _load_here(self) -> None:
+        """Reads the rows around the present position anew; the current row stays where it is."""
+        row = self.window.top_row
+        if row is None or self.following:
+            self._load(Wanted(TAIL))
+            return
+        for line, (at, _) in enumerate(self.window.lines(self.height)):
+            if self.window.rows[at].start == self.current:
+                self._load(Wanted(AT, self.current, above=line))
+                return
+        self._load(Wanted(AT, row.start, sub=self.window.sub))
+
+    def on_page_read(self, message: PageRead) -> None:
+        if not self.feed.loaded(message):
+            return
+        page, wanted = message.page, message.wanted
+        self.progress = ""
+        if page.look.kind != FILE:
+            self._no_file(page.look)
+        else:
+            self._place(page, wanted)
+            if page.trouble:
+                self.tell(page.trouble)
+        self._count_if_cheap()
+        self._show()
+
+    def _no_file(self, look: Look) -> None:
+        if self.window.rows:
+            # What was read stays on the screen: it may be all that is left of the log.
+            self.window.at_start = self.window.at_end = True
+            self.notice = f"{self.label} {look.why}"
+        else:
+            self.note = describe(self.label, look, self.path, over=self.over)
+
+    def _place(self, page: Page, wanted: Wanted) -> None:
+        self.window.load(page.rows, page.at_start, page.at_end)
+        self.note = "" if page.rows else describe(self.label, page.look, self.path)
+        if wanted.kind == TAIL:
+            self.window.to_end(self.height)
+        else:
+            self.window.to_offset(page.anchor, self.height, wanted.above, wanted.sub)
+            if wanted.mark and not page.trouble:
+                self.current = page.anchor
+        owed, self._owed = self._owed, 0
+        if owed:
+            self.window.move(owed, self.height)
+
+    def _count_if_cheap(self) -> None:
+        size = self.size_in_bytes
+        if self.numbers and 0 < size <= COUNT_UNASKED and not self.feed.index.ready(size):
+            self._count()
+
+    def _count(self) -> None:
+        if not self._counting:
+            self._counting = True
+            self.feed.count_lines()
+
+    def on_lines_counted(self, message: LinesCounted) -> None:
+        if message.epoch != self.feed.epoch:
+            return
+        if message.done:
+            self._counting = False
+            self.progress = ""
+            self._load_here()
+        else:
+            self.progress = f"counting lines {100 * message.covered // max(self.size_in_bytes, 1)}%"
+        self.post_message(self.Changed())
+
+    def stop_working(self) -> bool:
+        """Gives up what takes a while; returns whether something was under way."""
+        if not self.progress:
+            return False
+        self.feed.stop_working()
+        self._counting = False
+        self.progress = ""
+        self._show()
+        return True
+
+    # ------------------------------------------------------------------ the file changes
+
+    def _poll(self) -> None:
+        if not self.path or not self.is_on_screen or not self.screen.is_current:
+            return
+        if not self.feed.poll(self._last_row(), _LIMIT):
+            silence = "the file system does not answer"
+            if self.window.rows:
+                self.tell(silence)
+            else:
+                self.note = f"{self.label}: {silence}: {clean_line(self.path)}"
+                self.repaint()
+
+    def _last_row(self) -> Row | None:
+        """The row from which on the view could simply go on, if there is one."""
+        return self.window.rows[-1] if self.window.rows and self.window.at_end else None
+
+    def on_file_changed(self, message: FileChanged) -> None:
+        if not self.feed.changed(message):
+            return
+        change = message.change
+        if change.what is FileChange.GREW:
+            self.grew(change.rows, change.at_end)
+        elif change.look.kind != FILE:
+            self._lost(change.look, change.what)
+        elif change.what is FileChange.APPEARED and self.window.rows:
+            self._start_again(FileChange.REPLACED)
+        else:
+            self._start_again(change.what, proven=change.proven)
+        self._show()
+
+    def grew(self, rows: list[Row], at_end: bool) -> None:
+        """Takes over the rows that were written since the last look."""
+        if rows and self.window.at_end and self.window.rows:
+            self.window.extend(rows, at_end)
+            if self.following and at_end:
+                self.window.to_end(self.height)
+            elif self.following:
+                self._load(Wanted(TAIL))
+        elif not self.window.rows or self.following:
+            self._load(Wanted(TAIL))
+        self._count_if_cheap()
+
+    def _lost(self, look: Look, what: FileChange) -> None:
+        self.notice = f"{self.label} {change_words(what, look)}" if self.window.rows else ""
+        if self.window.rows:
+            self.window.at_start = self.window.at_end = True
+        else:
+            self.note = describe(self.label, look, self.path, over=self.over)
+
+    def _start_again(self, what: FileChange, *, proven: bool = False) -> None:
+        """Nothing of what was known about the file holds any more.
+
+        Args:
+            proven: of a file that was rewritten: that other text stands in it now.
+        """
+        self.feed.restart_index()
+        self._counting = False
+        if what is not FileChange.REWRITTEN or proven or self.following:
+            self.following = True
+            self.current = None
+            self.marks.clear()
+        told = what in _TOLD or proven
+        self.notice = f"{self.label} {change_words(what, self.feed.look)}" if told and self.feed.look else ""
+        self._load_here()
+
+    # ------------------------------------------------------------------ moving
+
+    def move(self, lines: int) -> None:
+        if lines < 0:
+            self.following = False
+        left = self.window.move(lines, self.height)
+        if (left > 0 and not self.window.at_end) or (left < 0 and not self.window.at_start):
+            self._owed += left  # moved as soon as there are rows
+        if self._owed or self.window.short_of_rows(self.height):
+            self._load_here()
+        self._show()
+
+    def move_page(self, pages: float) -> None:
+        """Moves by so many screens; a whole one leaves one line in sight."""
+        lines = max(int(abs(pages) * self.height) - (abs(pages) == 1), 1)
+        self.move(lines if pages > 0 else -lines)
+
+    def to_start(self) -> None:
+        """To the first row."""
+        self.following = False
+        if self.window.at_start:
+            self.window.to_start()
+        else:
+            self._load(Wanted(AT, 0))
+        self._show()
+
+    def to_end(self) -> None:
+        """To the last row, and on with whatever comes."""
+        self.following = True
+        if self.window.at_end:
+            self.window.to_end(self.height)
+        else:
+            self._load(Wanted(TAIL))
+        self._show()
+
+    def follow(self, on: bool) -> None:
+        """Begins or ends following."""
+        if on:
+            self.to_end()
+        else:
+            self.following = False
+            self._show()
+
+    def go_to(self, text: str) -> None:
+        """To a line (`4813`), a place (`50%`) or a time (`12:05`, `2026-11-22 12:05:01`).
+
+        Raises:
+            UsageError: `text` is none of these.
+        """
+        text = text.strip()
+        place = Wanted(AT, above=self.height // 3, mark=True)
+        if re.fullmatch(r"[0-9][0-9,_ ]{0,15}", text):
+            number = int(re.sub("[^0-9]", "", text))
+            place = place._replace(kind=LINE, value=max(number, 1))
+        elif found := re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,6})?) ?%", text):
+            place = place._replace(value=int(self.size_in_bytes * min(float(found[1]), 100) / 100))
+        elif parse_time(text) is not None:
+            place = place._replace(kind=TIME, text=text)
+        else:
+            raise UsageError(f"{text!r} is not a line (4813), a place (50%) or a time (12:05)")
+        self.following = False
+        self._load(place)
+
+    def show_offset(self, offset: int) -> None:
+        """Makes the row that begins at `offset` the current one, moving only if it is out of sight."""
+        self.following = False
+        self.current = offset
+        if not self.window.holds(offset):
+            self._load(Wanted(AT, offset, above=self.height // 3))
+        elif not self.window.shows(offset, self.height):
+            self.window.to_offset(offset, self.height, self.height // 3)
+            if self.window.short_of_rows(self.height):
+                self._load_here()
+        self._show()
+
+    def move_sideways(self, columns: int) -> None:
+        if not self.wrap:
+            # To the right, no farther than the longest row in sight reaches.
+            most = max(self.widest - 1, self.left) if columns > 0 else self.left
+            self.left = max(min(self.left + columns, most), 0)
+            self._show()
+
+    # ------------------------------------------------------------------ how it looks
+
+    def set_wrap(self, on: bool) -> None:
+        self.wrap = on
+        self.window.sub = 0
+        self.resized()
+        self._show()
+
+    def toggle_numbers(self) -> None:
+        """Shows line numbers or not; of a big file, the first time, they must be counted."""
+        if self.numbers and not self.feed.index.ready(self.size_in_bytes):
+            self._count()
+        else:
+            self.numbers = not self.numbers
+            self._count_if_cheap()
+        self.resized()
+        self._show()
+
+    def resized(self) -> None:
+        if self.following:
+            self.window.to_end(self.height)
+        else:
+            self.window.settle(self.height)
+        if self.path and self.window.short_of_rows(self.height) and self.window.rows:
+            self._load_here()
+
+    def tell(self, text: str) -> None:
+        """Shows one line in the status line, "" none."""
+        if text != self.notice:
+            self.notice = clean_line(text)
+            self.post_message(self.Changed())
+
+    def on_told(self, message: Told) -> None:
+        if message.epoch == self.feed.epoch:
+            self.progress = ""
+            self.tell(message.text)
+            self.post_message(self.Changed())
+
+    def _show(self) -> None:
+        self.repaint()
+        self.post_message(self.Changed())
+
+    @property
+    def percent(self) -> int:
+        """How far down the file the last line on the screen is."""
+        shown = self.window.lines(self.height)
+        size = self.size_in_bytes
+        if not shown or not size:
+            return 100
+        return min(100 * self.window.rows[shown[-1][0]].end // size, 100)

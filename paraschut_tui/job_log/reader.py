@@ -1,0 +1,351 @@
+"""LogFeed: the file behind a log pane; every touch of it is in a thread, every answer a message."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from textual.message import Message
+from textual.widget import Widget
+from textual.worker import Worker
+
+from paraschut_core.errors import ParaschutError
+from paraschut_core.logs import (
+    LineIndex,
+    LogError,
+    Look,
+    Pattern,
+    Proof,
+    Row,
+    find_next,
+    find_previous,
+    open_log,
+    row_start,
+)
+
+from .external_programs import to_tmux
+from .file_tasks import (
+    CLIPBOARD_BYTES,
+    PLAIN_BYTES,
+    Change,
+    Page,
+    Part,
+    Wanted,
+    read_change,
+    read_page,
+    read_text,
+    save,
+    search_parts,
+)
+
+_REPORT_EVERY = 0.2  # seconds
+_PATIENCE = 7  # polls without an answer after which the file system is said not to answer
+
+
+class FeedMessage(Message, bubble=False):
+    """An answer of a LogFeed; it is stale unless `epoch` is still the feed's."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__()
+        self.epoch = epoch
+
+
+class PageRead(FeedMessage):
+    """The rows that were asked for."""
+
+    def __init__(self, epoch: int, wanted: Wanted, page: Page) -> None:
+        super().__init__(epoch)
+        self.wanted, self.page = wanted, page
+
+
+class FileChanged(FeedMessage):
+    """The file is not what it was at the last look."""
+
+    def __init__(self, epoch: int, change: Change) -> None:
+        super().__init__(epoch)
+        self.change = change
+
+
+class LinesCounted(FeedMessage):
+    """Lines are counted up to byte `covered`; `done`: all of them."""
+
+    def __init__(self, epoch: int, covered: int, done: bool) -> None:
+        super().__init__(epoch)
+        self.covered, self.done = covered, done
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, LinesCounted) and not message.done
+
+
+class SearchPart(FeedMessage):
+    """What a search has found in one part of the file; `part` None: it is over (or failed: `trouble`)."""
+
+    def __init__(self, epoch: int, search: int, part: Part | None, trouble: str = "") -> None:
+        super().__init__(epoch)
+        self.search, self.part, self.trouble = search, part, trouble
+
+
+class PlaceFound(FeedMessage):
+    """Where the next or previous match is; None: there is none, or `trouble`."""
+
+    def __init__(self, epoch: int, offset: int | None, trouble: str = "") -> None:
+        super().__init__(epoch)
+        self.offset, self.trouble = offset, trouble
+
+
+class TextRead(FeedMessage):
+    """Text for the clipboard, or to be shown `plainly`; `tmux`: it is in tmux's buffer already."""
+
+    def __init__(self, epoch: int, text: str, cut: bool, *, plainly: bool, tmux: bool) -> None:
+        super().__init__(epoch)
+        self.text, self.cut, self.plainly, self.tmux = text, cut, plainly, tmux
+
+
+class Told(FeedMessage):
+    """One line for the user: what came of something that was asked for."""
+
+    def __init__(self, epoch: int, text: str, failed: bool = False) -> None:
+        super().__init__(epoch)
+        self.text, self.failed = text, failed
+
+
+class LogFeed:
+    """Reads one file at a time for `host`, which gets the answers as messages.
+
+    Of page requests only one is under way: of those that come meanwhile the last one counts.
+    """
+
+    def __init__(self, host: Widget) -> None:
+        self._host = host
+        self.epoch = 0
+        self.path = ""
+        self.look: Look | None = None
+        self._proof: Proof | None = None
+        self.index = LineIndex()
+        self._closed = threading.Event()
+        self._search_stopped = threading.Event()
+        self._search_number = 0
+        self._counting_stopped = threading.Event()
+        self._find_stopped = threading.Event()
+        self._saving_stopped = threading.Event()
+        self._loading: Worker[None] | None = None
+        self._loading_stopped = threading.Event()
+        self._next: Wanted | None = None
+        self._polling: Worker[None] | None = None
+        self._unanswered = 0
+
+    # ------------------------------------------------------------------ which file
+
+    def open(self, path: str) -> None:
+        """Turns to another file (or "": none). What is under way for the old one is given up."""
+        self.close()
+        self.epoch += 1
+        self.path = path
+        self.look = self._proof = None
+        self.index = LineIndex()
+        self._closed = threading.Event()
+        self._loading = self._polling = self._next = None
+        self._unanswered = 0
+
+    def close(self) -> None:
+        """Tells all threads to end."""
+        self._closed.set()
+        self._search_stopped.set()
+        self.stop_working()
+
+    def restart_index(self) -> None:
+        """Forgets the counted lines: the file is another one."""
+        self.index = LineIndex()
+
+    # ------------------------------------------------------------------ pages
+
+    def load(self, wanted: Wanted) -> None:
+        """Asks for rows; answered by PageRead."""
+        if self._loading is not None:
+            self._next = wanted
+            self._loading_stopped.set()
+            return
+        epoch, path, index = self.epoch, self.path, self.index
+        closed = self._closed
+        stopped = self._loading_stopped = threading.Event()
+
+        report = self._reporter(epoch)
+
+        def read() -> None:
+            page = read_page(path, wanted, index, lambda: closed.is_set() or stopped.is_set(), report)
+            self._host.post_message(PageRead(epoch, wanted, page))
+
+        self._loading = self._run(read, "page")
+
+    def loaded(self, message: PageRead) -> bool:
+        """Notes an answer and sends the next request; returns whether the answer is to be shown."""
+        if message.epoch != self.epoch:
+            return False
+        self._loading = None
+        self._unanswered = 0
+        following, self._next = self._next, None
+        if following is not None:
+            self.load(following)
+            return False
+        if message.page.stopped:
+            return False
+        self.look, self._proof = message.page.look, message.page.proof
+        return True
+
+    # ------------------------------------------------------------------ change
+
+    def poll(self, last: Row | None, limit: int) -> bool:
+        """Looks whether the file changed; answered by FileChanged, or not at all.
+
+        Returns:
+            False if earlier looks have not been answered for several seconds.
+        """
+        before = self.look
+        if self._polling is not None and not self._polling.is_finished:
+            self._unanswered += 1
+            return self._unanswered < _PATIENCE
+        if before is None:  # the first page is still to come
+            self._unanswered += 1
+            return self._unanswered < _PATIENCE
+        self._unanswered = 0
+        epoch, path, index, proof = self.epoch, self.path, self.index, self._proof
+
+        def look() -> None:
+            change = read_change(path, before, proof, last, limit, index)
+            if change is not None:
+                self._host.post_message(FileChanged(epoch, change))
+
+        self._polling = self._run(look, "poll")
+        return True
+
+    def changed(self, message: FileChanged) -> bool:
+        """Notes a change; returns whether it is news."""
+        if message.epoch != self.epoch:
+            return False
+        self.look, self._proof = message.change.look, message.change.proof
+        return True
+
+    # ------------------------------------------------------------------ counting and searching
+
+    def count_lines(self) -> None:
+        """Numbers all lines; answered by LinesCounted, several times."""
+        epoch, path, index = self.epoch, self.path, self.index
+        stopped = self._counting_stopped = threading.Event()
+
+        report = self._reporter(epoch)
+
+        def count() -> None:
+            try:
+                with open_log(path) as log:
+                    if index.extend(log, stopped.is_set, report):
+                        self._host.post_message(LinesCounted(epoch, log.size, True))
+            except LogError as error:
+                self._host.post_message(Told(epoch, str(error), failed=True))
+
+        self._run(count, "count")
+
+    def _reporter(self, epoch: int) -> Callable[[int], None]:
+        """Tells the host how far a count has come, a few times a second."""
+        reported = time.monotonic()
+
+        def report(covered: int) -> None:
+            nonlocal reported
+            now = time.monotonic()
+            if now - reported >= _REPORT_EVERY:
+                reported = now
+                self._host.post_message(LinesCounted(epoch, covered, False))
+
+        return report
+
+    def stop_working(self) -> None:
+        """Ends the counting of lines, also that for going to one, and the look for a match."""
+        self._counting_stopped.set()
+        self._loading_stopped.set()
+        self._find_stopped.set()
+        self._saving_stopped.set()
+
+    def search(self, pattern: Pattern, origin: int, *, only_ahead: bool = False) -> None:
+        """Searches the whole file from `origin`; answered by SearchParts. Ends an earlier search."""
+        self.stop_search()
+        stopped = self._search_stopped = threading.Event()
+        epoch, path, number, closed = self.epoch, self.path, self._search_number, self._closed
+
+        def seek() -> None:
+            trouble = ""
+            try:
+                for part in search_parts(
+                    path,
+                    pattern,
+                    origin,
+                    lambda: stopped.is_set() or closed.is_set(),
+                    only_ahead=only_ahead,
+                ):
+                    self._host.post_message(SearchPart(epoch, number, part))
+            except ParaschutError as error:
+                trouble = str(error)
+            self._host.post_message(SearchPart(epoch, number, None, trouble))
+
+        self._run(seek, "search")
+
+    def stop_search(self) -> None:
+        self._search_stopped.set()
+        self._search_number += 1
+
+    def is_of_search(self, message: SearchPart) -> bool:
+        """Whether a part belongs to the search that is under way."""
+        return (message.epoch, message.search) == (self.epoch, self._search_number)
+
+    def find(self, pattern: Pattern, offset: int, *, forward: bool) -> None:
+        """Looks for one match from a row on, or before it; answered by PlaceFound, unless it is stopped."""
+        self._find_stopped.set()
+        stopped = self._find_stopped = threading.Event()
+        epoch, path = self.epoch, self.path
+
+        def seek() -> None:
+            try:
+                with open_log(path) as log:
+                    find = find_next if forward else find_previous
+                    at = offset if offset >= log.size else row_start(log, offset)
+                    found = find(log, pattern, at, stopped.is_set)
+                if not stopped.is_set():
+                    self._host.post_message(PlaceFound(epoch, found))
+            except ParaschutError as error:
+                self._host.post_message(PlaceFound(epoch, None, str(error)))
+
+        self._run(seek, "find")
+
+    # ------------------------------------------------------------------ taking away
+
+    def copy(self, ranges: Sequence[tuple[int, int]], *, plainly: bool = False) -> None:
+        """Reads text for the clipboard, or to be shown plainly; answered by TextRead or Told."""
+        epoch, path = self.epoch, self.path
+
+        def read() -> None:
+            try:
+                text, cut = read_text(path, ranges, PLAIN_BYTES if plainly else CLIPBOARD_BYTES)
+            except LogError as error:
+                self._host.post_message(Told(epoch, str(error), failed=True))
+            else:
+                tmux = not plainly and to_tmux(text)
+                self._host.post_message(TextRead(epoch, text, cut, plainly=plainly, tmux=tmux))
+
+        self._run(read, "copy")
+
+    def save(self, target: str, starts: Iterable[int] | None) -> None:
+        """Saves the log, or some of its rows, to a new file; answered by Told. `stop_working` ends it."""
+        epoch, path, closed = self.epoch, self.path, self._closed
+        stopped = self._saving_stopped = threading.Event()
+
+        def write() -> None:
+            try:
+                name, size = save(path, target, starts, lambda: closed.is_set() or stopped.is_set())
+            except ParaschutError as error:
+                self._host.post_message(Told(epoch, str(error), failed=True))
+            else:
+                self._host.post_message(Told(epoch, f"saved {size:,} bytes to {name}"))
+
+        self._run(write, "save")
+
+    def _run(self, work: Callable[[], None], group: str) -> Worker[None]:
+        return self._host.run_worker(work, group=f"log-{group}", thread=True, exclusive=True)

@@ -1,1 +1,0 @@
-"""What is remembered from one time to the next."""

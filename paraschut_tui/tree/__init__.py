@@ -1,1 +1,0 @@
-"""What the batch tree lists, without a screen."""
