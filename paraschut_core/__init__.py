@@ -51,9 +51,9 @@ _API = (
 _EXECUTORS = {
     "JobExecutor": "base",
     "LocalJobExecutor": "local",
-    "SlurmJobExecutor": "slurm",
-    "SGEJobExecutor": "sge",
-    "PBSJobExecutor": "pbs",
+    "SlurmJobExecutor": "batch.slurm",
+    "SGEJobExecutor": "batch.sge",
+    "PBSJobExecutor": "batch.pbs",
     "FileJobExecutor": "file",
 }
 _SETTINGS = {
@@ -136,14 +136,14 @@ def __getattr__(name: str) -> "Any":
     elif name == "ParaschutError":
         value = import_module(".errors", __name__).ParaschutError
     elif name == "ClusterID":
-        return import_module(".runtime", __name__).cluster_id()
+        return import_module(".in_job", __name__).cluster_id()
     elif name in _SETTINGS:
-        setting = getattr(import_module(".runtime", __name__).settings(), _SETTINGS[name])
+        setting = getattr(import_module(".in_job", __name__).settings(), _SETTINGS[name])
         if name == "DefResource" and setting is None:
             return dict(import_module(".executors.resources", __name__).TEMPLATE)
         return f"{setting.rstrip('/')}/" if name == "JobDir" else setting  # JobDir + "123/results" is a path
     elif name == "LocalRun":
-        return import_module(".runtime", __name__).settings().executor == "local"
+        return import_module(".in_job", __name__).settings().executor == "local"
     elif name in _FORMER_MODULES:
         return import_module(f".{name}", __name__)
     elif name.startswith("_"):

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from .v06_arguments import takes
 
 if TYPE_CHECKING:
-    from .actions import Cleaned, Report
+    from .actions import ActionReport, CleanReport
     from .executors.base import JobExecutor
     from .model import BatchJobs, JobInfo, JobKey
-    from .project import Workspace
+    from .project import Project
 
     Id = int | str
     One = Id | None
@@ -51,12 +51,12 @@ def _as_jobs(jobs: JobInfo | Iterable[JobInfo]) -> list[JobInfo]:
     return [_numbered(info) for info in ([jobs] if isinstance(jobs, dict) else jobs)]
 
 
-def _workspace(Executor: JobExecutor | None = None, *, create: bool = False) -> Workspace:
+def _workspace(Executor: JobExecutor | None = None, *, create: bool = False) -> Project:
     from . import config
     from .in_job import author
-    from .project import Workspace
+    from .project import Project
 
-    return Workspace(config.load(), Executor, create=create, who=author())
+    return Project(config.load(), Executor, create=create, who=author())
 
 
 # ------------------------------------------------------------------------------------ monitoring
@@ -282,7 +282,7 @@ def submit_one_job(
     _say_not_submitted(report)
 
 
-def _say_not_submitted(report: Report) -> None:
+def _say_not_submitted(report: ActionReport) -> None:
     for outcome in report.outcomes:
         if not outcome.ok:
             print(f"not submitted: {outcome.key}: {outcome.message}")
@@ -366,7 +366,7 @@ def _set_fields(
     _say_held(report)
 
 
-def _say_held(report: Report) -> None:
+def _say_held(report: ActionReport) -> None:
     """Warns of jobs that were left alone because they run, or may run."""
     from .actions import by_message
 
@@ -380,7 +380,7 @@ def _keys(BatchID: Id, JobIndex: Many) -> tuple[JobKey, ...]:
     return tuple(_key(BatchID, index) for index in as_list(JobIndex))
 
 
-def _existing(ws: Workspace, keys: tuple[JobKey, ...]) -> tuple[JobKey, ...]:
+def _existing(ws: Project, keys: tuple[JobKey, ...]) -> tuple[JobKey, ...]:
     """These keys, if all are jobs of the index. Raises UnknownJobError."""
     from .database.jobs import require_jobs
 
@@ -455,7 +455,7 @@ def remove_batch_by_state(state: str | Iterable[str]) -> None:
     _say_not_removed(report)
 
 
-def _say_not_removed(report: Report) -> None:
+def _say_not_removed(report: ActionReport) -> None:
     for outcome in report.outcomes:
         if outcome.message:
             what = "batch" if outcome.ok else "not removed: batch"
@@ -493,12 +493,12 @@ def clean_temp_folders(batch_list: Batches | None = None) -> list[str]:
     return cleaned.folders
 
 
-def _say_left(cleaned: Cleaned) -> None:
+def _say_left(cleaned: CleanReport) -> None:
     for text in cleaned.left_alone():
         print(f"left alone: {text}", file=sys.stderr)
 
 
-def _all_or(ws: Workspace, batches: Batches | None) -> list[int]:
+def _all_or(ws: Project, batches: Batches | None) -> list[int]:
     from .actions import batch_ids
     from .database.changes import read_batches
     from .database.jobs import require_batch
@@ -558,15 +558,15 @@ def wait_for_jobs(
 _TELL_SECONDS = 10.0
 
 
-def _to_wait_for(ws: Workspace, BatchID: Batches | None, JobIndex: Many | None) -> Any:
+def _to_wait_for(ws: Project, BatchID: Batches | None, JobIndex: Many | None) -> Any:
     from .errors import UsageError
-    from .monitoring.waiting import Jobs
+    from .monitoring.waiting import WaitedJobs
 
     if JobIndex is not None:
         if BatchID is None or (isinstance(BatchID, Iterable) and not isinstance(BatchID, str)):
             raise UsageError("JobIndex names jobs of one batch: give that as BatchID.")
-        return Jobs(keys=_existing(ws, _keys(BatchID, JobIndex)))
-    return Jobs() if BatchID is None else Jobs(batches=tuple(_all_or(ws, BatchID)))
+        return WaitedJobs(keys=_existing(ws, _keys(BatchID, JobIndex)))
+    return WaitedJobs() if BatchID is None else WaitedJobs(batches=tuple(_all_or(ws, BatchID)))
 
 
 # ------------------------------------------------------------------------------------ building jobs

@@ -121,7 +121,7 @@ def get_log_paths(
 
     Inside an executor's `submit` they are those that the job's metadata name already.
     """
-    from .project import Workspace
+    from .project import Project
     from .scheduling.submission import log_paths
 
     if "PARASCHUT_TOKEN" in (JobInfo.get("vars") or {}):
@@ -130,7 +130,7 @@ def get_log_paths(
         from .in_job import settings
 
         info = {"subtime": get_time(), **JobInfo}
-        with Workspace(settings()) as ws:
+        with Project(settings()) as ws:
             out, err = log_paths(ws, info, len(JobInfo.get("stdout") or []))
     for path in (out, err):
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -255,9 +255,9 @@ def _write_tries() -> int:
 
 
 def _cluster_executor() -> object:
-    from .executors.batch.base import ClusterExecutor
+    from .executors.batch.base import BatchExecutor
 
-    return ClusterExecutor
+    return BatchExecutor
 
 
 def _of_package(name: str) -> Callable[[], object]:

@@ -11,7 +11,7 @@ from .database import kept_endings
 from .database.connection import Database, who_am_i
 from .database.events import add_event, read_ending, record_ending
 from .database.jobs import checked_id, read_info, write_info
-from .database.lifecycle import Running, complete, require_current, start
+from .database.lifecycle import JobProcess, complete, require_current, start
 from .database.spawns import find_spawn, is_spawn_job, read_tokens, spawn_fields, start_spawn
 from .errors import (
     ConflictError,
@@ -22,7 +22,7 @@ from .errors import (
     StaleJobError,
     UsageError,
 )
-from .model import SPAWN, Ending, JobInfo, JobKey
+from .model import SPAWN, ExitInfo, JobInfo, JobKey
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -258,7 +258,7 @@ def start_job(db: Database, key: JobKey, given_id: str | None = None, *, again: 
     token = own_token(key)
     # What the scheduler says is a task's id: scripts often know a part of it, or its other number.
     own = cluster_id() if token is not None or not given_id else None
-    me = Running(own or given_id, os.uname().nodename, token, restart_count(), own is None, again)
+    me = JobProcess(own or given_id, os.uname().nodename, token, restart_count(), own is None, again)
     with db.transaction() as tx:
         (state,) = tx.connection.execute(
             "SELECT coalesce(max(state), '') FROM job WHERE BatchID = ? AND JobIndex = ?", key
@@ -360,7 +360,7 @@ def record_exit(
             record_ending(tx, key, attempt, ending, chain=chain)
 
 
-def _ending(status: int, signal: int | None, told_to_end: int | None) -> Ending:
+def _ending(status: int, signal: int | None, told_to_end: int | None) -> ExitInfo:
     import signal as signals
 
     host = os.uname().nodename
@@ -368,7 +368,7 @@ def _ending(status: int, signal: int | None, told_to_end: int | None) -> Ending:
     if limit is not None and signals.SIGXCPU in (signal, told_to_end) and (signal or status == 0):
         reason = f"CPU time limit {limit // 3600:02}:{limit // 60 % 60:02}:{limit % 60:02} (cput)"
         number = int(signals.SIGXCPU)
-        return Ending(
+        return ExitInfo(
             reason,
             None if signal else status,
             number,
@@ -378,13 +378,13 @@ def _ending(status: int, signal: int | None, told_to_end: int | None) -> Ending:
         )
     if signal is not None:
         reason = f"killed by signal {signal} ({signal_name(signal)})"
-        return Ending(reason, None, signal, host, kind=exit_kinds.SIGNAL, source=exit_kinds.WRAPPER)
+        return ExitInfo(reason, None, signal, host, kind=exit_kinds.SIGNAL, source=exit_kinds.WRAPPER)
     if status == 0 and told_to_end is not None:
         reason = f"exit status 0 after {signal_name(told_to_end)}, which is no proof that it is complete"
-        return Ending(
+        return ExitInfo(
             reason, 0, told_to_end, host, kind=exit_kinds.SIGNAL, source=exit_kinds.WRAPPER, confirmed=False
         )
-    return Ending(
+    return ExitInfo(
         f"exit status {status}", status, None, host, kind=exit_kinds.EXIT, source=exit_kinds.WRAPPER
     )
 
@@ -410,10 +410,10 @@ def signal_name(number: int) -> str:
 def submit_what_is_next() -> None:
     """Submits what the priority rules allow now. The job that asks is complete: nothing may fail it."""
     try:
-        from .project import Workspace
+        from .project import Project
         from .scheduling.submission import submit_next
 
-        with Workspace(settings(), who=author()) as ws:
+        with Project(settings(), who=author()) as ws:
             report = submit_next(ws, by_itself=True)
         print(f"max jobs: {report.max_jobs}\nin queue: {report.in_queue}\nsubmitted: {report.submitted}")
     except Exception as error:  # noqa: BLE001 - an executor that somebody wrote may raise anything

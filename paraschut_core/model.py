@@ -60,7 +60,7 @@ LIVE_STATES = (QUEUED, RUNNING, HELD, STUCK, ENDING)
 """States of a job that the scheduler still holds; ENDED is one that it still remembers."""
 
 
-class Ending(NamedTuple):
+class ExitInfo(NamedTuple):
     """How a job came to its end, as far as anybody can tell.
 
     `reason` is one line for people ("exit status 3", "time limit", "out of memory on n12").
@@ -89,7 +89,7 @@ class LiveJob(NamedTuple):
     name: str = ""
     reason: str = ""
     host: str = ""
-    ending: Ending | None = None
+    ending: ExitInfo | None = None
 
 
 class JobSpec(NamedTuple):
@@ -124,7 +124,7 @@ AS_ASKED = "as_asked"
 long as the scheduler holds those that it has; AS_ASKED: whatever it holds."""
 
 
-class Submitted(NamedTuple):
+class SubmitResult(NamedTuple):
     """What became of one JobSpec.
 
     Either `id` is set; or `error` says why it was refused. With `certain` False nobody knows whether
@@ -139,7 +139,7 @@ class Submitted(NamedTuple):
     refusal: str = ""
 
 
-class Deleted(NamedTuple):
+class DeleteResult(NamedTuple):
     """What became of one request to delete: gone (also if it was gone before), or why not."""
 
     gone: bool
@@ -263,7 +263,7 @@ class Action(NamedTuple):
     can_undo: bool
 
 
-class Missing(NamedTuple):
+class MissingJob(NamedTuple):
     """Why a job that should be online is not; `since` is when it was heard of last (epoch s).
 
     `kind` is a code of ends.py: of those in LOST nobody knows how they ended. Not `confirmed`: see Ending.
@@ -316,7 +316,7 @@ class Snapshot(NamedTuple):
     rev: int
     batches: Mapping[int, Batch]
     live: Mapping[JobKey, LiveJob]
-    missing: Mapping[JobKey, Missing]
+    missing: Mapping[JobKey, MissingJob]
     live_spawns: Mapping[JobKey, tuple[int, int]]
     held_back: Mapping[int, str]
     database: DatabaseHealth

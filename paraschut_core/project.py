@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .executors.base import JobExecutor
 
 
-class Workspace:
+class Project:
     """What the functions of the core work on.
 
     Args:
@@ -80,7 +80,7 @@ class Workspace:
         if self._reader is not None:
             self._reader.close()
 
-    def __enter__(self) -> Workspace:
+    def __enter__(self) -> Project:
         return self
 
     def __exit__(

@@ -23,16 +23,16 @@ from paraschut_core.executors.base import JobExecutor
 from paraschut_core.sanitize import clean_line
 from paraschut_core.security.confinement import ConfinedError, is_confined
 
-from .actions.action_registry import ACTS, outcome
-from .backend.backend import Gateway
+from .actions.action_registry import ACTIONS, outcome
+from .backend.backend import ThreadedBackend
 from .backend.recent_log import log_to
-from .backend.worker_thread import Lane
+from .backend.worker_thread import WorkerThread
 from .dashboard.screen import MainScreen
-from .session.session_state import Memory
-from .session.store import Keeper, Recent, Shelf
-from .state_styles import Looks, Palette, themes
+from .session.session_state import SessionState
+from .session.store import RecentDatabase, SessionSaver, SessionStore
+from .state_styles import Palette, StateStyles, themes
 from .terminal.charset import alphabet
-from .terminal.key_sequencer import InTurnApp
+from .terminal.key_sequencer import KeySequencerApp
 from .terminal.terminal_app import run_app, use_own_size
 from .terminal.textual_compat import take_first_place
 
@@ -43,7 +43,7 @@ STARTED = 2.0
 """Seconds after which what is there is there to stay."""
 
 
-class ParaschutApp(InTurnApp):
+class ParaschutApp(KeySequencerApp):
     """The dashboard of one project.
 
     Args:
@@ -78,10 +78,10 @@ class ParaschutApp(InTurnApp):
         read_only: bool = False,
         lean: bool | None = None,
         executor: JobExecutor | None = None,
-        gateway: Gateway | None = None,
+        gateway: ThreadedBackend | None = None,
         clock: Callable[[], float] = time.time,
-        memory: Memory | None = None,
-        shelf: Shelf | None = None,
+        memory: SessionState | None = None,
+        shelf: SessionStore | None = None,
     ) -> None:
         super().__init__()
         self.settings = settings
@@ -90,18 +90,18 @@ class ParaschutApp(InTurnApp):
         self._asked_read_only = read_only
         self.read_only = self._only_reads(settings)
         self.alphabet = alphabet(settings.dashboard.letters, os.environ)
-        self.looks = gateway.looks if gateway is not None else Looks(self.alphabet.letters)
-        self.gateway = gateway or Gateway(settings, self.looks, executor)
+        self.looks = gateway.looks if gateway is not None else StateStyles(self.alphabet.letters)
+        self.gateway = gateway or ThreadedBackend(settings, self.looks, executor)
         self._filter_text = filter_text
         self._batch = batch
         self._clock = clock
         self.shelf = shelf
-        self.memory, self._problem = memory or Memory(), ""
-        self._keeper: Keeper | None = None
-        self._lane = Lane("paraschut-state")
+        self.memory, self._problem = memory or SessionState(), ""
+        self._keeper: SessionSaver | None = None
+        self._lane = WorkerThread("paraschut-state")
         if shelf is not None:
             self.memory, self._problem = shelf.recall(settings.database)
-            self._keeper = Keeper(shelf, settings.database, settings.config_file, self.memory)
+            self._keeper = SessionSaver(shelf, settings.database, settings.config_file, self.memory)
         for theme in themes():
             self.register_theme(theme)
         self.theme = self._first_theme()
@@ -136,7 +136,7 @@ class ParaschutApp(InTurnApp):
             keep=partial(self._keep, self._keeper),
         )
 
-    def _keep(self, keeper: Keeper | None, memory: Memory) -> None:
+    def _keep(self, keeper: SessionSaver | None, memory: SessionState) -> None:
         if keeper is not self._keeper:
             return  # of a database that was left
         if self.lean and memory.theme == LEAN_THEME:
@@ -197,7 +197,7 @@ class ParaschutApp(InTurnApp):
         ours = [theme.name for theme in themes()]
         return ours + sorted(name for name in self.available_themes if name not in ours)
 
-    async def recent_databases(self) -> list[Recent]:
+    async def recent_databases(self) -> list[RecentDatabase]:
         """The databases opened before, the latest first; none if they cannot be told at once."""
         if self.shelf is None:
             return []
@@ -231,7 +231,7 @@ class ParaschutApp(InTurnApp):
         if problem:
             self._complain(problem)
 
-    def _prepare(self, database: str, config: str) -> tuple[Settings, Memory, str, bool]:
+    def _prepare(self, database: str, config: str) -> tuple[Settings, SessionState, str, bool]:
         """All that can be wrong with a database is found before the present one is left."""
         from paraschut_core import config as configuration
         from paraschut_core.project import open_database
@@ -242,10 +242,10 @@ class ParaschutApp(InTurnApp):
         settings = configuration.load(known, database, os.path.dirname(database))
         with open_database(settings, read_only=True) as opened:
             opened.rows("SELECT rev FROM revision")
-        memory, problem = self.shelf.recall(database) if self.shelf is not None else (Memory(), "")
+        memory, problem = self.shelf.recall(database) if self.shelf is not None else (SessionState(), "")
         return settings, memory, problem, self._only_reads(settings)
 
-    def _begin_with(self, settings: Settings, memory: Memory) -> None:
+    def _begin_with(self, settings: Settings, memory: SessionState) -> None:
         """Leaves the present database for another."""
         main = self.screen_stack[0]
         if isinstance(main, MainScreen):
@@ -254,12 +254,12 @@ class ParaschutApp(InTurnApp):
         if self._keeper is not None:
             self._keeper.end()
         self.settings = settings
-        self.looks = Looks(self.alphabet.letters)
-        self.gateway = Gateway(settings, self.looks)
+        self.looks = StateStyles(self.alphabet.letters)
+        self.gateway = ThreadedBackend(settings, self.looks)
         self.memory = memory
         self._filter_text, self._batch = "", None
         if self.shelf is not None:
-            self._keeper = Keeper(self.shelf, settings.database, settings.config_file, memory)
+            self._keeper = SessionSaver(self.shelf, settings.database, settings.config_file, memory)
 
     def _complain(self, text: str) -> None:
         self.notify(clean_line(text, 400), severity="error", markup=False)
@@ -291,18 +291,18 @@ def run(
         read_only=read_only,
         lean=True if lean is None and few_colours() else lean,
         executor=executor,
-        shelf=None if is_confined() else Shelf(),
+        shelf=None if is_confined() else SessionStore(),
     )
     run_app(app, mouse=settings.dashboard.mouse)
     app.take_answer()
     acting = app.gateway.acting
     if acting:
-        _say(f"{ACTS[acting].ask}: stopping behind the jobs that it is at.")
+        _say(f"{ACTIONS[acting].ask}: stopping behind the jobs that it is at.")
     app.close()
     if acting:
         verdict = app.gateway.verdict
-        told = outcome(ACTS[acting], verdict) if verdict else "it goes on; the history (@) will tell"
-        _say(f"{ACTS[acting].ask}: {told}")
+        told = outcome(ACTIONS[acting], verdict) if verdict else "it goes on; the history (@) will tell"
+        _say(f"{ACTIONS[acting].ask}: {told}")
     return app.exit_status()
 
 

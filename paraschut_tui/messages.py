@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from textual.message import Message
 
 from paraschut_core.model import JobKey
-from paraschut_core.reporting.statistics import Summary
+from paraschut_core.reporting.statistics import StatisticsSummary
 
-from .job_grid.model import Cells
+from .job_grid.model import BatchStates
 
 
 class SnapshotReady(Message):
-    """There is a newer snapshot: the receiver takes it with `Gateway.take`.
+    """There is a newer snapshot: the receiver takes it with `ThreadedBackend.take`.
 
     The message carries nothing, so that many of them fold into one and a slow terminal, which keeps the
     screen from taking them, gets all changes at once afterwards instead of one after another.
@@ -23,12 +23,12 @@ class SnapshotReady(Message):
         return isinstance(message, SnapshotReady)
 
 
-class CellsReady(Message):
+class JobsLoaded(Message):
     """Jobs for the grid were read. `ticket` tells which request they answer, `done` whether all are here,
     `searched` how much of the file has been looked through for them, 0 to 1."""
 
     def __init__(
-        self, ticket: int, cells: list[Cells], done: bool, error: str = "", searched: float = 1.0
+        self, ticket: int, cells: list[BatchStates], done: bool, error: str = "", searched: float = 1.0
     ) -> None:
         super().__init__()
         self.ticket = ticket
@@ -38,7 +38,7 @@ class CellsReady(Message):
         self.searched = searched
 
 
-class MatchesReady(Message):
+class JobsRechecked(Message):
     """Jobs that changed were held against the filter: code of the state of each, None for one that does not
     match. `ticket` tells which request's filter it was."""
 
@@ -48,7 +48,7 @@ class MatchesReady(Message):
         self.found = found
 
 
-class JobChosen(Message):
+class JobSelected(Message):
     """The cursor came to rest upon a job (None: upon none)."""
 
     def __init__(self, key: JobKey | None) -> None:
@@ -56,7 +56,7 @@ class JobChosen(Message):
         self.key = key
 
 
-class BatchChosen(Message):
+class BatchSelected(Message):
     """The cursor of the tree came to a batch, perhaps to one of its states (`look`), jobs or spawns."""
 
     def __init__(
@@ -86,17 +86,17 @@ class FilterClosed(Message):
         self.text = text
 
 
-class SurveyReady(Message):
+class StatisticsReady(Message):
     """The overview's numbers were read, as far as `summary.whole` says. `ticket` tells what they answer."""
 
-    def __init__(self, ticket: int, summary: Summary | None, error: str = "") -> None:
+    def __init__(self, ticket: int, summary: StatisticsSummary | None, error: str = "") -> None:
         super().__init__()
         self.ticket = ticket
         self.summary = summary
         self.error = error
 
     def can_replace(self, message: Message) -> bool:
-        return isinstance(message, SurveyReady)
+        return isinstance(message, StatisticsReady)
 
 
 class ActionProgress(Message):

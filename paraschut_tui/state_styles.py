@@ -28,7 +28,7 @@ from paraschut_core.model import (
 from paraschut_core.sanitize import clean_line
 
 
-class Look(NamedTuple):
+class StateStyle(NamedTuple):
     """One way to show a job. `role` names a style of the Palette; `label` is its word in legends."""
 
     label: str
@@ -42,16 +42,16 @@ class Look(NamedTuple):
 HOLE = 255
 """No job there: a gap between JobIndexes."""
 
-KNOWN: tuple[Look, ...] = (
-    Look("init", "·", "i", "muted"),
-    Look("submit", "○", "q", "queued"),
-    Look("held", "◌", "h", "warning"),
-    Look("run", "▶", "R", "accent"),
-    Look("run?", "▷", "r", "accent-dim"),
-    Look("spawn", "⁂", "S", "secondary"),
-    Look("complete", "✓", "c", "success"),
-    Look("collected", "■", "C", "success-dim"),
-    Look("missing", "✗", "!", "error"),
+KNOWN: tuple[StateStyle, ...] = (
+    StateStyle("init", "·", "i", "muted"),
+    StateStyle("submit", "○", "q", "queued"),
+    StateStyle("held", "◌", "h", "warning"),
+    StateStyle("run", "▶", "R", "accent"),
+    StateStyle("run?", "▷", "r", "accent-dim"),
+    StateStyle("spawn", "⁂", "S", "secondary"),
+    StateStyle("complete", "✓", "c", "success"),
+    StateStyle("collected", "■", "C", "success-dim"),
+    StateStyle("missing", "✗", "!", "error"),
 )
 
 _OF_STATE = {
@@ -69,7 +69,7 @@ _CUSTOM_ROLES = ("custom-a", "custom-b", "custom-c", "custom-d")
 _MOST = 200
 
 
-class Looks:
+class StateStyles:
     """All states met so far with their looks. Codes are only ever added, so any thread may ask.
 
     A state's code is also the code of the look that it has when the scheduler says nothing about it.
@@ -77,7 +77,7 @@ class Looks:
 
     def __init__(self, letters: bool = False) -> None:
         self.letters = letters
-        self.looks: list[Look] = list(KNOWN)
+        self.looks: list[StateStyle] = list(KNOWN)
         self.states: list[str] = [
             "init",
             "submit",
@@ -101,7 +101,7 @@ class Looks:
             label = clean_line(state) or "(empty)"
             letter = label[0] if cell_len(label[0]) == 1 else "?"
             role = _CUSTOM_ROLES[zlib.crc32(state.encode("utf-8", "replace")) % len(_CUSTOM_ROLES)]
-            self.looks.append(Look(label, letter, letter, role))
+            self.looks.append(StateStyle(label, letter, letter, role))
             self.states.append(state)
             code = self._codes[state] = len(self.looks) - 1
         return code

@@ -12,18 +12,18 @@ from textual.screen import Screen
 from paraschut_core.sanitize import clean_line
 
 from .app import first_theme
-from .session.store import Recent, Shelf
+from .session.store import RecentDatabase, SessionStore
 from .state_styles import Palette, themes
-from .terminal.resize_guard import SteadyScreen
+from .terminal.resize_guard import ResizeGuardScreen
 from .terminal.terminal_app import TerminalApp, run_app, use_own_size
-from .widgets.select_list import ListPane
+from .widgets.select_list import SelectList
 from .widgets.styled_line import Part
-from .widgets.text_line import Line
+from .widgets.text_line import TextLine
 
 DEMO, INIT, OPEN = "demo", "init", "open"
 
 
-class Choice(NamedTuple):
+class WelcomeChoice(NamedTuple):
     """What the user wants: DEMO, INIT, to OPEN a database, or nothing (""), and the exit status then."""
 
     what: str = ""
@@ -32,7 +32,7 @@ class Choice(NamedTuple):
     status: int = 0
 
 
-class WelcomeApp(TerminalApp[Choice]):
+class WelcomeApp(TerminalApp[WelcomeChoice]):
     """A list of what to do.
 
     Args:
@@ -43,7 +43,7 @@ class WelcomeApp(TerminalApp[Choice]):
 
     CSS = """
     Screen { layout: vertical; padding: 1 2; overflow: hidden; }
-    ListPane { height: 1fr; scrollbar-size-vertical: 0; }
+    SelectList { height: 1fr; scrollbar-size-vertical: 0; }
     """
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -52,31 +52,31 @@ class WelcomeApp(TerminalApp[Choice]):
         Binding("i", "choose(1)", "a project here", show=False),
     ]
 
-    def __init__(self, reason: str, recent: Sequence[Recent] = (), *, lean: bool = False) -> None:
+    def __init__(self, reason: str, recent: Sequence[RecentDatabase] = (), *, lean: bool = False) -> None:
         super().__init__()
         for theme in themes():
             self.register_theme(theme)
         self.theme = first_theme(lean)
         self._reason = reason
-        self._choices = [Choice(DEMO), Choice(INIT)]
+        self._choices = [WelcomeChoice(DEMO), WelcomeChoice(INIT)]
         self._rows: list[list[Part]] = [
             [(" d  ", "accent-bold"), ("See it work: the demo, a real pipeline in ./paraschut-demo", "text")],
             [(" i  ", "accent-bold"), ("Begin here: paraschut.toml and an empty database", "text")],
         ]
         for one in recent:
-            self._choices.append(Choice(OPEN, one.database, one.config))
+            self._choices.append(WelcomeChoice(OPEN, one.database, one.config))
             self._rows.append([("    ", "base"), (f"Open {clean_line(one.database)}", "text")])
 
     def get_default_screen(self) -> Screen[object]:
-        return SteadyScreen()
+        return ResizeGuardScreen()
 
     def compose(self) -> ComposeResult:
         palette = Palette(self.current_theme)
         for parts in self._words():
-            line = Line(palette)
+            line = TextLine(palette)
             line.show(parts)
             yield line
-        yield ListPane(palette, always=True)
+        yield SelectList(palette, always=True)
 
     def _words(self) -> list[list[Part]]:
         return [
@@ -92,22 +92,22 @@ class WelcomeApp(TerminalApp[Choice]):
         ]
 
     def on_mount(self) -> None:
-        pane = self.query_one(ListPane)
+        pane = self.query_one(SelectList)
         pane.show(self._rows)
         pane.focus()
 
-    def on_list_pane_chosen(self, message: ListPane.Chosen) -> None:
+    def on_select_list_chosen(self, message: SelectList.Chosen) -> None:
         self.action_choose(message.row)
 
     def action_choose(self, row: int) -> None:
         self.exit(self._choices[row])
 
     def action_leave(self) -> None:
-        self.exit(Choice())
+        self.exit(WelcomeChoice())
 
 
-def ask(reason: str, *, lean: bool = False) -> Choice:
+def ask(reason: str, *, lean: bool = False) -> WelcomeChoice:
     """Shows it; returns what was chosen."""
     use_own_size()
-    app = WelcomeApp(reason, Shelf().recent()[:10], lean=lean)
-    return run_app(app, mouse=True) or Choice(status=app.exit_status())
+    app = WelcomeApp(reason, SessionStore().recent()[:10], lean=lean)
+    return run_app(app, mouse=True) or WelcomeChoice(status=app.exit_status())

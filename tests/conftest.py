@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 
 from tests.earlier import earlier, old
-from tests.helpers import Project, Scheduler
+from tests.helpers import ProjectDir, Scheduler
 
 __all__ = ["earlier", "old"]  # fixtures
 
@@ -113,13 +113,13 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: None) -> Project:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: None) -> ProjectDir:
     """An empty project directory; PARASCHUT_DB names its database, which is not there yet."""
     folder = tmp_path / "project"
     folder.mkdir()
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PARASCHUT_DB", str(folder / "jobs.db"))
-    return Project(folder)
+    return ProjectDir(folder)
 
 
 @pytest.fixture

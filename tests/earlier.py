@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import BATCH, Project, Script
+from tests.helpers import BATCH, ProjectDir, Script
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,7 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def old(project: Project, earlier: Path) -> Path:
+def old(project: ProjectDir, earlier: Path) -> Path:
     """A file that the earlier version made, with jobs of its own: one runs, two wait."""
     code = f"""
         import os, sys

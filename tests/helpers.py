@@ -20,15 +20,15 @@ from paraschut_core.model import (
     ENDED,
     QUEUED,
     RUNNING,
-    Deleted,
-    Ending,
+    DeleteResult,
+    ExitInfo,
     JobInfo,
     JobKey,
     JobSpec,
     LiveJob,
-    Submitted,
+    SubmitResult,
 )
-from paraschut_core.project import Workspace
+from paraschut_core.project import Project
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ def wait_until(condition: Callable[[], T], what: str, seconds: float = 60.0) -> 
 # ------------------------------------------------------------------------------------ projects
 
 
-class Project:
+class ProjectDir:
     """A project directory of its own: its database, its configuration, its jobs."""
 
     def __init__(self, folder: Path) -> None:
@@ -75,9 +75,9 @@ class Project:
             settings = config.msgspec.structs.replace(settings, **{name: value})
         return settings
 
-    def workspace(self, executor: JobExecutor | None = None, *, who: str = "", **changes: Any) -> Workspace:
+    def workspace(self, executor: JobExecutor | None = None, *, who: str = "", **changes: Any) -> Project:
         """The project opened; the caller closes it."""
-        return Workspace(self.settings(**changes), executor, create=True, who=who)
+        return Project(self.settings(**changes), executor, create=True, who=who)
 
     def job(self, index: int = 0, batch: int = BATCH, **fields: Any) -> JobInfo:
         """A job's metadata, ready to be added."""
@@ -197,7 +197,7 @@ class Scheduler(JobExecutor):
         self.shows_tokens = shows_tokens
         self.absence_is_proof = absence_is_proof
         self.live: dict[str, LiveJob] = {}
-        self.endings: dict[str, Ending] = {}
+        self.endings: dict[str, ExitInfo] = {}
         self.specs: list[JobSpec] = []
         self.deleted: list[str] = []
         self.fault: Exception | None = None
@@ -213,28 +213,30 @@ class Scheduler(JobExecutor):
     def chunk_limit(self) -> int:
         return self.chunk
 
-    def submit_many(self, jobs: Sequence[JobSpec]) -> list[Submitted]:
+    def submit_many(self, jobs: Sequence[JobSpec]) -> list[SubmitResult]:
         self.during_submit()
         if self.fault is not None:
             raise self.fault
         if self.refuse:
-            return [Submitted(None, self.refuse) for _ in jobs]
+            return [SubmitResult(None, self.refuse) for _ in jobs]
         outcomes = []
         for job in jobs:
             self._ids += 1
             id_ = str(1000 + self._ids)
             self.specs.append(job)
             self.live[id_] = LiveJob(id_, QUEUED, token=job.token, name=job.name)
-            outcomes.append(Submitted(None, "timed out", certain=False) if self.lose else Submitted(id_))
+            outcomes.append(
+                SubmitResult(None, "timed out", certain=False) if self.lose else SubmitResult(id_)
+            )
         return outcomes
 
-    def delete_many(self, jobs: Mapping[str, JobInfo]) -> dict[str, Deleted]:
+    def delete_many(self, jobs: Mapping[str, JobInfo]) -> dict[str, DeleteResult]:
         if self.fault is not None:
             raise self.fault
         for id_ in jobs:
             self.live.pop(id_, None)
             self.deleted.append(id_)
-        return {id_: Deleted(True) for id_ in jobs}
+        return {id_: DeleteResult(True) for id_ in jobs}
 
     def poll(self) -> dict[str, LiveJob]:
         self.polls += 1
@@ -244,7 +246,7 @@ class Scheduler(JobExecutor):
         self.during_poll()
         return answer
 
-    def explain(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
+    def explain(self, ids: Sequence[str], since: float) -> dict[str, ExitInfo]:
         self.explained.append(tuple(ids))
         if self.fault is not None:
             raise self.fault
@@ -262,7 +264,7 @@ class Scheduler(JobExecutor):
         for id_ in ids or tuple(self.live):
             del self.live[id_]
 
-    def end(self, id_: str, ending: Ending | None = None) -> None:
+    def end(self, id_: str, ending: ExitInfo | None = None) -> None:
         """This job ended, and the queue still shows it."""
         self.live[id_] = self.live[id_]._replace(state=ENDED, ending=ending)
 
@@ -288,7 +290,7 @@ class FileQueue(JobExecutor):
     def chunk_limit(self) -> int:
         return self.chunk
 
-    def submit_many(self, jobs: Sequence[JobSpec]) -> list[Submitted]:
+    def submit_many(self, jobs: Sequence[JobSpec]) -> list[SubmitResult]:
         ids = [f"{os.getpid()}.{job.token}" for job in jobs]
         lines = "".join(f"{id_} {job.token} {job.key}\n" for id_, job in zip(ids, jobs, strict=True))
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -296,7 +298,7 @@ class FileQueue(JobExecutor):
             os.write(descriptor, lines.encode())
         finally:
             os.close(descriptor)
-        return [Submitted(id_) for id_ in ids]
+        return [SubmitResult(id_) for id_ in ids]
 
     def lines(self) -> list[tuple[str, str, str]]:
         """(id, token, job) of every submission there was."""

@@ -25,7 +25,7 @@ import cairosvg
 from paraschut_core.config import Settings
 from paraschut_core.demo.headless import begin
 from paraschut_core.demo.pipeline import make_project
-from paraschut_core.project import Workspace
+from paraschut_core.project import Project
 from paraschut_core.reporting.queue_report import read_queue
 from paraschut_tui.app import ParaschutApp
 
@@ -58,7 +58,7 @@ def run_demo(folder: str) -> Settings:
     """Starts the demo and waits until its failing job is missing and much of the rest is done."""
     settings = make_project(folder, 60)
     deadline = time.monotonic() + PATIENCE
-    with Workspace(settings) as ws:
+    with Project(settings) as ws:
         begin(ws)
         while True:
             queue = read_queue(ws)

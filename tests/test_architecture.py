@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import BATCH, ROOT, Project, run_script
+from tests.helpers import BATCH, ROOT, ProjectDir, run_script
 
 SCRIPTS = Path(sys.executable).parent
 CODE = ("paraschut_core", "paraschut_tui", "tests")
@@ -87,7 +87,7 @@ def test_importing_the_package_loads_nothing_of_anybody_elses() -> None:
 
 
 @pytest.mark.parametrize("executor", ["", "local", "file", "slurm", "sge", "pbs"])
-def test_a_running_job_loads_nothing_slow_on_its_way(project: Project, executor: str) -> None:
+def test_a_running_job_loads_nothing_slow_on_its_way(project: ProjectDir, executor: str) -> None:
     """get_job_info(SetID=True) and set_complete: every job pays for their imports."""
     project.add(project.job())
     variables = {

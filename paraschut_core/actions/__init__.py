@@ -20,10 +20,10 @@ from .fields import (
     set_fields,
     undo,
 )
-from .preview import Preview, preview
+from .preview import ActionPreview, preview
 from .protection import Held, Protection, protect, protect_batches
 from .remove import (
-    Cleaned,
+    CleanReport,
     batches_in_states,
     clean_files,
     clean_folders,
@@ -31,9 +31,20 @@ from .remove import (
     remove_batches_by_state,
     signatures,
 )
-from .report import NOBODY, Effect, Hold, Kind, Outcome, Report, Selection, Watcher, batch_ids, by_message
+from .report import (
+    NO_PROGRESS,
+    ActionReport,
+    Effect,
+    Hold,
+    JobResult,
+    ProgressReporter,
+    ResultKind,
+    Selection,
+    batch_ids,
+    by_message,
+)
 from .submit import (
-    Plan,
+    SubmitPlan,
     plan_next,
     resubmit,
     submit_batch,
@@ -47,20 +58,20 @@ __all__ = [
     "CHUNK",
     "GUARDED",
     "NESTED",
-    "NOBODY",
+    "NO_PROGRESS",
     "PROTECTED",
-    "Cleaned",
+    "ActionPreview",
+    "ActionReport",
+    "CleanReport",
     "Effect",
     "Held",
     "Hold",
-    "Kind",
-    "Outcome",
-    "Plan",
-    "Preview",
+    "JobResult",
+    "ProgressReporter",
     "Protection",
-    "Report",
+    "ResultKind",
     "Selection",
-    "Watcher",
+    "SubmitPlan",
     "batch_ids",
     "batches_in_states",
     "boost",

@@ -7,25 +7,35 @@ from collections.abc import Mapping
 from ..database.jobs import read_infos, read_rows
 from ..database.spawns import read_spawns
 from ..errors import SchedulerError
-from ..model import COMPLETE, DONE_STATES, INIT, SPAWN, Deleted, JobInfo, JobKey, JobRow, Spawn, Stamp
+from ..model import COMPLETE, DONE_STATES, INIT, SPAWN, DeleteResult, JobInfo, JobKey, JobRow, Spawn, Stamp
 from ..monitoring import polling
 from ..monitoring.liveness import other_queue
-from ..project import Workspace
+from ..project import Project
 from .fields import CHUNK, PROTECTED, set_fields
 from .protection import Held, protect
-from .report import NOBODY, Effect, Hold, Kind, Outcome, Report, Selection, Watcher, out_of_sight
+from .report import (
+    NO_PROGRESS,
+    ActionReport,
+    Effect,
+    Hold,
+    JobResult,
+    ProgressReporter,
+    ResultKind,
+    Selection,
+    out_of_sight,
+)
 
 _NOT_QUEUED = "it is not in the queue"
 
 
 def qdel(
-    ws: Workspace,
+    ws: Project,
     selection: Selection,
     *,
     command: str = "",
-    watcher: Watcher = NOBODY,
+    watcher: ProgressReporter = NO_PROGRESS,
     shown: Mapping[JobKey, Stamp] | None = None,
-) -> Report:
+) -> ActionReport:
     """Deletes jobs from the scheduler's queue; those that were in it go back to `init`.
 
     What is not in the queue, a job that failed say, is left as it is.
@@ -36,7 +46,7 @@ def qdel(
     Raises:
         SchedulerError: the scheduler cannot be asked at all; nothing changed.
     """
-    outcomes: list[Outcome] = []
+    outcomes: list[JobResult] = []
     wanted: dict[JobKey, list[str]] = {}
     ids: dict[str, JobInfo] = {}
     keys = selection.resolve(ws)
@@ -53,13 +63,15 @@ def qdel(
         strange = {i for i in named if i in record.answer and polling.is_strange(record.answer[i], tokens)}
         if held is None:
             why = f"it is {info['state']}" if info["state"] in DONE_STATES else _NOT_QUEUED
-            outcomes.append(Outcome(key, Kind.SKIPPED, why))
+            outcomes.append(JobResult(key, ResultKind.SKIPPED, why))
         elif held.code is Hold.CHANGED:
-            outcomes.append(Outcome(key, Kind.SKIPPED, held.words))
+            outcomes.append(JobResult(key, ResultKind.SKIPPED, held.words))
         elif others:
-            outcomes.append(Outcome(key, Kind.FAILED, f"{out_of_sight(ws, min(others))}: delete it there"))
+            outcomes.append(
+                JobResult(key, ResultKind.FAILED, f"{out_of_sight(ws, min(others))}: delete it there")
+            )
         elif held.code is Hold.ELSEWHERE or not named:
-            outcomes.append(Outcome(key, Kind.FAILED, held.words))
+            outcomes.append(JobResult(key, ResultKind.FAILED, held.words))
         else:
             wanted[key] = [i for i in named if i not in strange]
             ids.update(dict.fromkeys(wanted[key], info))
@@ -72,12 +84,12 @@ def qdel(
             if i not in deleted or not deleted[i].gone
         ]
         if errors:
-            outcomes.append(Outcome(key, Kind.FAILED, errors[0]))
+            outcomes.append(JobResult(key, ResultKind.FAILED, errors[0]))
         else:
             gone.append(key)
     # A user's own executor may have put its job back in its delete().
     back = {row.key for row in read_rows(ws.reader, gone) if row.state == INIT}
-    outcomes += [Outcome(key, Kind.DONE, effect=_effect(protection.held[key])) for key in back]
+    outcomes += [JobResult(key, ResultKind.DONE, effect=_effect(protection.held[key])) for key in back]
     # Not to be stopped: what was deleted must be put down.
     report = set_fields(
         ws,
@@ -95,21 +107,23 @@ def qdel(
         else o._replace(message=f"{o.message}: it was over before")
         for o in report.outcomes
     ]
-    return Report("qdel", [*outcomes, *done], report.action, watcher.cancelled())
+    return ActionReport("qdel", [*outcomes, *done], report.action, watcher.cancelled())
 
 
 def _effect(held: Held) -> Effect:
     return Effect.KILLED if held.code is Hold.RUNNING else Effect.UNQUEUED
 
 
-def _submissions(ws: Workspace, row: JobRow) -> list[JobRow | Spawn]:
+def _submissions(ws: Project, row: JobRow) -> list[JobRow | Spawn]:
     """What of a job may be in a queue: its own submission, and those of its unfinished spawns."""
     spawns = read_spawns(ws.reader, row.key) if row.state == SPAWN else []
     return [row, *(spawn for spawn in spawns if spawn.state != COMPLETE)]
 
 
-def _delete_in_chunks(ws: Workspace, ids: Mapping[str, JobInfo], watcher: Watcher) -> dict[str, Deleted]:
-    deleted: dict[str, Deleted] = {}
+def _delete_in_chunks(
+    ws: Project, ids: Mapping[str, JobInfo], watcher: ProgressReporter
+) -> dict[str, DeleteResult]:
+    deleted: dict[str, DeleteResult] = {}
     names = list(ids)
     for start in range(0, len(names), CHUNK):
         if watcher.cancelled():
@@ -121,6 +135,6 @@ def _delete_in_chunks(ws: Workspace, ids: Mapping[str, JobInfo], watcher: Watche
             if not deleted:
                 raise
             # What was deleted before must be put down all the same.
-            deleted.update(dict.fromkeys(chunk, Deleted(False, str(error))))
+            deleted.update(dict.fromkeys(chunk, DeleteResult(False, str(error))))
         watcher.tell(min(start + CHUNK, len(names)), len(names))
     return deleted

@@ -17,9 +17,9 @@ from ..executors.resources import read as read_resources
 from ..identity import same_user
 from ..jobs.cleanup import job_folder, remove_whole, set_aside
 from ..model import COLLECTED, COMPLETE, INIT, JobInfo, JobKey, Stamp
-from ..project import Workspace
+from ..project import Project
 from .protection import protect
-from .report import NOBODY, Kind, Outcome, Report, Selection, Watcher, outcome_of
+from .report import NO_PROGRESS, ActionReport, JobResult, ProgressReporter, ResultKind, Selection, outcome_of
 
 log = logging.getLogger(__name__)
 
@@ -86,18 +86,18 @@ GUARDED = ("state", "submit_id", "ClusterID")
 
 
 def set_fields(
-    ws: Workspace,
+    ws: Project,
     keys: Sequence[JobKey],
     fields: Fields,
     unless: Mapping[str, Sequence[Any]],
     *,
     verb: str = "set",
     command: str = "",
-    watcher: Watcher = NOBODY,
+    watcher: ProgressReporter = NO_PROGRESS,
     seen: Mapping[JobKey, Stamp] | None = None,
     strictly: bool = True,
     also: Callable[[JobKey], None] | None = None,
-) -> Report:
+) -> ActionReport:
     """Sets fields of jobs, except of those where a field has one of the values of `unless`.
 
     What may be in a queue is for the caller to ask about (`change`, `reset`). A database that fails after
@@ -116,11 +116,11 @@ def set_fields(
     """
     if not callable(fields):
         _require_settable(fields)
-    outcomes: list[Outcome] = []
+    outcomes: list[JobResult] = []
     action: int | None = None
     for start in range(0, len(keys), CHUNK):
         if watcher.cancelled():
-            return Report(verb, outcomes, action, stopped=True)
+            return ActionReport(verb, outcomes, action, stopped=True)
         try:
             with ws.db.transaction() as tx:
                 number = action or add_action(tx, verb, 0, command or verb, can_undo=True)
@@ -143,16 +143,16 @@ def set_fields(
         except DatabaseError as error:
             if not outcomes:
                 raise
-            outcomes += [Outcome(key, Kind.FAILED, str(error)) for key in keys[start:]]
+            outcomes += [JobResult(key, ResultKind.FAILED, str(error)) for key in keys[start:]]
             break
         action = number
         outcomes += made
         watcher.tell(len(outcomes), len(keys))
-    return Report(verb, outcomes, action)
+    return ActionReport(verb, outcomes, action)
 
 
 def change(
-    ws: Workspace,
+    ws: Project,
     keys: Sequence[JobKey],
     fields: Mapping[str, Any],
     unless: Mapping[str, Sequence[Any]],
@@ -160,9 +160,9 @@ def change(
     force: bool = False,
     own: JobKey | None = None,
     command: str = "",
-    watcher: Watcher = NOBODY,
+    watcher: ProgressReporter = NO_PROGRESS,
     shown: Mapping[JobKey, Stamp] | None = None,
-) -> Report:
+) -> ActionReport:
     """Sets fields as a user asks for it: `resources.mem` for one entry; state=init is a reset.
 
     Jobs that are in a queue, or may be, keep what they are known by (GUARDED) unless `force`.
@@ -195,7 +195,7 @@ def _require_settable(fields: Mapping[str, Any]) -> None:
 
 
 def _guarded(
-    ws: Workspace,
+    ws: Project,
     keys: Sequence[JobKey],
     fields: Fields,
     unless: Mapping[str, Sequence[Any]],
@@ -204,9 +204,9 @@ def _guarded(
     shown: Mapping[JobKey, Stamp] | None,
     verb: str,
     command: str,
-    watcher: Watcher,
+    watcher: ProgressReporter,
     exempt: JobKey | None = None,
-) -> tuple[Report, list[Outcome]]:
+) -> tuple[ActionReport, list[JobResult]]:
     """`set_fields`, but for those that the guard holds; what it held comes second."""
     if not guard:
         seen = shown or {}
@@ -225,10 +225,10 @@ def _guarded(
         watcher=watcher,
         seen={key: stamp for key, stamp in protection.stamps.items() if key != exempt},
     )
-    return report, [Outcome(key, Kind.SKIPPED, why.words, hold=why.code) for key, why in held.items()]
+    return report, [JobResult(key, ResultKind.SKIPPED, why.words, hold=why.code) for key, why in held.items()]
 
 
-def edit(ws: Workspace, key: JobKey, rev: int, fields: Fields, *, command: str = "") -> Report:
+def edit(ws: Project, key: JobKey, rev: int, fields: Fields, *, command: str = "") -> ActionReport:
     """Sets fields of one job if nobody has changed it since it was read, at its revision `rev`.
 
     Raises:
@@ -244,20 +244,20 @@ def edit(ws: Workspace, key: JobKey, rev: int, fields: Fields, *, command: str =
         refusal = change_fields(tx, key, fields, {}, why="set", action=action)
         if refusal is not None:
             raise UsageError(f"Job {key} was not changed: {refusal.words}")
-    return Report("set", [Outcome(key, Kind.DONE)], action)
+    return ActionReport("set", [JobResult(key, ResultKind.DONE)], action)
 
 
 def reset(
-    ws: Workspace,
+    ws: Project,
     selection: Selection,
     *,
     force: bool = False,
     command: str = "",
-    watcher: Watcher = NOBODY,
+    watcher: ProgressReporter = NO_PROGRESS,
     shown: Mapping[JobKey, Stamp] | None = None,
     verb: str = "reset",
     fields: Fields | None = None,
-) -> Report:
+) -> ActionReport:
     """Puts jobs back to `init`, their ids dropped (they stay in the history).
 
     Complete and collected jobs, those that the scheduler still holds, and those that it may hold while it
@@ -283,8 +283,13 @@ def reset(
 
 
 def boost(
-    ws: Workspace, selection: Selection, by: float, *, command: str = "", watcher: Watcher = NOBODY
-) -> Report:
+    ws: Project,
+    selection: Selection,
+    by: float,
+    *,
+    command: str = "",
+    watcher: ProgressReporter = NO_PROGRESS,
+) -> ActionReport:
     """Adds `by` to the priority of all selected jobs."""
     return set_fields(
         ws,
@@ -298,8 +303,8 @@ def boost(
 
 
 def mark_collected(
-    ws: Workspace, selection: Selection, *, command: str = "", watcher: Watcher = NOBODY
-) -> Report:
+    ws: Project, selection: Selection, *, command: str = "", watcher: ProgressReporter = NO_PROGRESS
+) -> ActionReport:
     """Marks complete jobs as collected; others are left alone."""
     keys = selection.resolve(ws)
     complete = {row.key: row.stamp for row in read_rows(ws.reader, keys) if row.state == COMPLETE}
@@ -313,11 +318,11 @@ def mark_collected(
         watcher=watcher,
         seen=complete,
     )
-    others = [Outcome(key, Kind.SKIPPED, "not complete") for key in keys if key not in complete]
+    others = [JobResult(key, ResultKind.SKIPPED, "not complete") for key in keys if key not in complete]
     return report._replace(outcomes=[*report.outcomes, *others])
 
 
-def undo(ws: Workspace, action_id: int | None = None) -> Report:
+def undo(ws: Project, action_id: int | None = None) -> ActionReport:
     """Takes back this user's last reset, deletion, field change or boost, where nothing changed since.
 
     Raises:
@@ -337,12 +342,12 @@ def undo(ws: Workspace, action_id: int | None = None) -> Report:
     with ws.db.transaction() as tx:
         restored, refused = undo_action(tx, action)
         add_action(tx, f"undo of {action.verb}", len(restored), f"undo {action.id}", can_undo=False)
-    outcomes = [Outcome(key, Kind.DONE) for key in restored]
-    outcomes += [Outcome(key, Kind.FAILED, why) for key, why in refused]
-    return Report(f"undo of {action.verb}", outcomes)
+    outcomes = [JobResult(key, ResultKind.DONE) for key in restored]
+    outcomes += [JobResult(key, ResultKind.FAILED, why) for key, why in refused]
+    return ActionReport(f"undo of {action.verb}", outcomes)
 
 
-def reset_missing(ws: Workspace, missing: Mapping[JobKey, Stamp]) -> Report:
+def reset_missing(ws: Project, missing: Mapping[JobKey, Stamp]) -> ActionReport:
     """Puts missing jobs back to `init` and removes their temporary folders.
 
     Args:

@@ -9,10 +9,10 @@ from ..database.orphans import Orphan, forget_orphans, read_orphans
 from ..errors import SchedulerError
 from ..model import ENDED, JobInfo
 from ..monitoring import polling
-from ..project import Workspace
+from ..project import Project
 
 
-class Ended(NamedTuple):
+class OrphanEnd(NamedTuple):
     """What became of submissions without a job: `killed` were deleted now, `over` were gone before; `left`
     may go on, each with why."""
 
@@ -21,7 +21,7 @@ class Ended(NamedTuple):
     left: list[tuple[Orphan, str]]
 
 
-def end_orphans(ws: Workspace) -> Ended:
+def end_orphans(ws: Project) -> OrphanEnd:
     """Deletes from the queue what goes on of removed batches, and forgets what is over.
 
     Raises:
@@ -31,7 +31,7 @@ def end_orphans(ws: Workspace) -> Ended:
     here = [one for one in orphans if ws.executor.holds(one.executor)]
     left = [(one, f"it is in {one.executor}: end it there") for one in orphans if one not in here]
     if not here:
-        return Ended([], [], left)
+        return OrphanEnd([], [], left)
     record = polling.ask(ws, force=True)
     if polling.is_silent(record):
         raise SchedulerError(
@@ -65,4 +65,4 @@ def end_orphans(ws: Workspace) -> Ended:
     ]
     with ws.db.transaction() as tx:
         forget_orphans(tx, [*killed, *over])
-    return Ended(killed, over, left)
+    return OrphanEnd(killed, over, left)

@@ -9,13 +9,13 @@ from typing import NamedTuple
 from ..model import SPAWN, JobKey, Stamp
 from ..monitoring import polling
 from ..monitoring.liveness import look
-from ..project import Workspace
+from ..project import Project
 from ..scheduling.spawns import count_lost
 from .protection import protect
 from .report import IN_QUEUE, Hold, Selection
 
 
-class Preview(NamedTuple):
+class ActionPreview(NamedTuple):
     """What an action would touch: jobs by state, how many are live or missing, and why those are.
 
     `queued` are the jobs that a deletion is for, `held` how many there are by each reason not to touch them.
@@ -38,7 +38,7 @@ class Preview(NamedTuple):
     elsewhere: int
 
 
-def preview(ws: Workspace, selection: Selection) -> Preview:
+def preview(ws: Project, selection: Selection) -> ActionPreview:
     """Counts the jobs that are selected, as the confirm dialog shows them."""
     keys = selection.resolve(ws)
     protection = protect(ws, keys)
@@ -61,7 +61,7 @@ def preview(ws: Workspace, selection: Selection) -> Preview:
         reasons[reason] = reasons.get(reason, 0) + 1
     live = {key for key, held in protection.held.items() if held.code in IN_QUEUE}
     codes = Counter(held.code for held in protection.held.values())
-    return Preview(
+    return ActionPreview(
         keys=keys,
         states=states,
         live=len(live),

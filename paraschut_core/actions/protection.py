@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ..database.jobs import read_keys, read_rows
 from ..database.lifecycle import changed_since
-from ..database.poll_state import PollRecord
+from ..database.poll_state import PollState
 from ..model import (
     DONE_STATES,
     ENDED,
@@ -26,8 +26,8 @@ from ..model import (
     Stamp,
 )
 from ..monitoring import polling
-from ..monitoring.liveness import Observed, look
-from ..project import Workspace
+from ..monitoring.liveness import Liveness, look
+from ..project import Project
 from ..scheduling.submission import settle_claims
 from .report import Hold, out_of_sight
 
@@ -49,11 +49,11 @@ class Protection(NamedTuple):
     held: Mapping[JobKey, Held]
     stamps: Mapping[JobKey, Stamp]
     rows: Mapping[JobKey, JobRow]
-    record: PollRecord
+    record: PollState
 
 
 def protect(
-    ws: Workspace,
+    ws: Project,
     keys: Iterable[JobKey],
     shown: Mapping[JobKey, Stamp] | None = None,
     *,
@@ -84,7 +84,7 @@ def protect(
     return Protection(held, {key: row.stamp for key, row in rows.items()}, rows, record)
 
 
-def protect_batches(ws: Workspace, batch_ids: Iterable[int]) -> dict[int, Protection]:
+def protect_batches(ws: Project, batch_ids: Iterable[int]) -> dict[int, Protection]:
     """The same for all jobs of batches that may be in a queue, by batch."""
     wanted = list(batch_ids)
     keys = [key for batch_id in wanted for key in _suspected(ws, batch_id)]
@@ -92,7 +92,7 @@ def protect_batches(ws: Workspace, batch_ids: Iterable[int]) -> dict[int, Protec
     return {batch_id: _of_batch(found, batch_id) for batch_id in wanted}
 
 
-def _suspected(ws: Workspace, batch_id: int) -> list[JobKey]:
+def _suspected(ws: Project, batch_id: int) -> list[JobKey]:
     rows = ws.reader.rows(
         "SELECT BatchID, JobIndex FROM job WHERE BatchID = ? AND state NOT IN ('complete', 'collected')"
         " AND (submit_id IS NOT NULL OR ClusterID IS NOT NULL)",
@@ -118,14 +118,14 @@ def _may_be_queued(row: JobRow) -> bool:
     )
 
 
-def _look(ws: Workspace, suspects: Sequence[JobRow]) -> PollRecord:
+def _look(ws: Project, suspects: Sequence[JobRow]) -> PollState:
     """What the queue shows: now, unless the last poll missed all of them already."""
     absent = polling.known(ws).absent
     here = [row for row in suspects if polling.is_here(ws, row)]
     return polling.ask(ws, force=any(i not in absent for row in here for i in polling.keys_of(ws, row)))
 
 
-def _held(ws: Workspace, suspects: Sequence[JobRow], record: PollRecord) -> dict[JobKey, Held]:
+def _held(ws: Project, suspects: Sequence[JobRow], record: PollState) -> dict[JobKey, Held]:
     if not suspects:
         return {}
     observed = look(ws, record)
@@ -137,7 +137,7 @@ def _held(ws: Workspace, suspects: Sequence[JobRow], record: PollRecord) -> dict
     return held
 
 
-def _judge(ws: Workspace, row: JobRow, observed: Observed, record: PollRecord, silence: str) -> Held | None:
+def _judge(ws: Project, row: JobRow, observed: Liveness, record: PollState, silence: str) -> Held | None:
     """Why one job is not to be touched; None if it is surely in no queue."""
     job = observed.live.get(row.key) or _live(ws, row, record)
     if job is not None:
@@ -166,7 +166,7 @@ def _judge(ws: Workspace, row: JobRow, observed: Observed, record: PollRecord, s
     )
 
 
-def _live(ws: Workspace, row: JobRow, record: PollRecord) -> LiveJob | None:
+def _live(ws: Project, row: JobRow, record: PollState) -> LiveJob | None:
     """What the queue shows of a job whose state does not say that it should be there."""
     if row.state == SPAWN or not polling.is_here(ws, row):
         return None
@@ -178,7 +178,7 @@ def _live(ws: Workspace, row: JobRow, record: PollRecord) -> LiveJob | None:
     return None
 
 
-def _silence(ws: Workspace, record: PollRecord) -> str:
+def _silence(ws: Project, record: PollState) -> str:
     """Since when the scheduler does not answer; '' while it does."""
     if not polling.is_silent(record):
         return ""

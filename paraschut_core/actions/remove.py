@@ -25,11 +25,11 @@ from ..jobs.cleanup import (
     temp_files,
 )
 from ..model import ONLINE_STATES, SPAWN, JobKey
-from ..project import Workspace
+from ..project import Project
 from ..sanitize import spans
 from .delete import qdel
 from .protection import Held, Protection, protect, protect_batches
-from .report import IN_QUEUE, Hold, Kind, Outcome, Report, Selection, by_message, note
+from .report import IN_QUEUE, ActionReport, Hold, JobResult, ResultKind, Selection, by_message, note
 
 Signature = frozenset[tuple[str, int, int]]
 """Where a batch's jobs stand (db.jobs.batch_signature)."""
@@ -41,7 +41,7 @@ _AT_ONCE = 200
 # ------------------------------------------------------------------------------------ batches
 
 
-def batches_in_states(ws: Workspace, states: Iterable[str]) -> list[int]:
+def batches_in_states(ws: Project, states: Iterable[str]) -> list[int]:
     """The batches all of whose jobs are in one of these states."""
     wanted = set(states)
     return [
@@ -49,7 +49,7 @@ def batches_in_states(ws: Workspace, states: Iterable[str]) -> list[int]:
     ]
 
 
-def signatures(ws: Workspace, batch_ids: Iterable[int]) -> dict[int, Signature]:
+def signatures(ws: Project, batch_ids: Iterable[int]) -> dict[int, Signature]:
     """Where the jobs of batches stand, to be compared after a question. Raises UnknownJobError."""
     found = {}
     for batch_id in batch_ids:
@@ -59,14 +59,14 @@ def signatures(ws: Workspace, batch_ids: Iterable[int]) -> dict[int, Signature]:
 
 
 def remove_batches(
-    ws: Workspace,
+    ws: Project,
     batch_ids: Iterable[int],
     *,
     force: bool = False,
     command: str = "",
     shown: Mapping[int, Signature] | None = None,
     states: Collection[str] = (),
-) -> Report:
+) -> ActionReport:
     """Removes batches: their rows, and their folders under the job directory.
 
     A batch with jobs that are in a queue, or may be, is left. Only a batch's own folder goes, never what a
@@ -77,37 +77,37 @@ def remove_batches(
         shown: where the jobs stood when the user was asked: a batch in which something changed is left.
         states: only batches all of whose jobs are in these states when they are removed.
     """
-    outcomes: list[Outcome] = []
+    outcomes: list[JobResult] = []
     wanted = list(dict.fromkeys(batch_ids))
     for batch_id in wanted:
         require_batch(ws.db, batch_id)  # all are there, or nothing is removed
     for batch_id in wanted:
         seen = (shown or {}).get(batch_id)
         outcomes.append(_remove_one(ws, batch_id, force, command or f"remove {batch_id}", seen, states))
-    return Report("remove", outcomes)
+    return ActionReport("remove", outcomes)
 
 
 def _remove_one(
-    ws: Workspace,
+    ws: Project,
     batch_id: int,
     force: bool,
     command: str,
     shown: Signature | None,
     states: Collection[str],
-) -> Outcome:
+) -> JobResult:
     key = JobKey(batch_id, -1)
     now = batch_signature(ws.reader, batch_id)
     if why := _differs(now, shown, states, force):
-        return Outcome(key, Kind.SKIPPED, why)
+        return JobResult(key, ResultKind.SKIPPED, why)
     found = protect_batches(ws, [batch_id])[batch_id]
     remarks: list[str] = []
     orphans: list[Orphan] = []
     if found.held and not force:
-        return Outcome(key, Kind.FAILED, _why_held(found))
+        return JobResult(key, ResultKind.FAILED, _why_held(found))
     if found.held:
         why, remarks, going_on = _end_all(ws, found)
         if why:
-            return Outcome(key, Kind.FAILED, why)
+            return JobResult(key, ResultKind.FAILED, why)
         orphans = _orphans(ws, found, going_on)
         now = batch_signature(ws.reader, batch_id)
     folder, remark = batch_folder(ws, batch_id)
@@ -116,7 +116,7 @@ def _remove_one(
         with ws.db.transaction() as tx:
             # By force, too: what was submitted just now would go on with nobody to see it.
             if why := _differs(batch_signature(tx, batch_id), now, states, False):
-                return Outcome(key, Kind.SKIPPED, why)
+                return JobResult(key, ResultKind.SKIPPED, why)
             jobs = delete_batch(tx, batch_id)
             keep_orphans(tx, orphans)
             add_action(tx, "remove", jobs, command, can_undo=False)
@@ -127,7 +127,7 @@ def _remove_one(
         raise
     remarks += [remark] if remark else []
     remarks += [problem] if aside and (problem := remove_whole(aside)) else []
-    return Outcome(key, Kind.DONE, "; ".join(remarks))
+    return JobResult(key, ResultKind.DONE, "; ".join(remarks))
 
 
 def _differs(now: Signature, shown: Signature | None, states: Collection[str], force: bool) -> str:
@@ -153,7 +153,7 @@ def _why_held(found: Protection) -> str:
     return f"nobody can tell here whether its jobs run: {first.words}"
 
 
-def _orphans(ws: Workspace, found: Protection, keys: Iterable[JobKey]) -> list[Orphan]:
+def _orphans(ws: Project, found: Protection, keys: Iterable[JobKey]) -> list[Orphan]:
     """The submissions of jobs that may go on when their batch is removed."""
     rows = [found.rows[key] for key in keys if key in found.rows]
     of_jobs = [
@@ -168,7 +168,7 @@ def _orphans(ws: Workspace, found: Protection, keys: Iterable[JobKey]) -> list[O
     return [one for one in (*of_jobs, *of_spawns) if one.token or one.id]
 
 
-def _end_all(ws: Workspace, found: Protection) -> tuple[str, list[str], list[JobKey]]:
+def _end_all(ws: Project, found: Protection) -> tuple[str, list[str], list[JobKey]]:
     """Deletes a batch's jobs from the queue: why that failed, else remarks on what was done, and the jobs
     that may go on."""
     unseen = [key for key, held in found.held.items() if held.code in (Hold.ELSEWHERE, Hold.SILENT)]
@@ -196,7 +196,7 @@ def _go_on(found: Protection, keys: Sequence[JobKey]) -> str:
     return f"jobs {jobs} may go on in {' and '.join(where)}{named}: end them there (paraschut qdel --orphans)"
 
 
-def remove_batches_by_state(ws: Workspace, states: Iterable[str]) -> Report:
+def remove_batches_by_state(ws: Project, states: Iterable[str]) -> ActionReport:
     """Removes the batches all of whose jobs are in `states`."""
     wanted = set(states)
     return remove_batches(ws, batches_in_states(ws, wanted), states=wanted)
@@ -205,7 +205,7 @@ def remove_batches_by_state(ws: Workspace, states: Iterable[str]) -> Report:
 # ------------------------------------------------------------------------------------ temporary files
 
 
-class Cleaned(NamedTuple):
+class CleanReport(NamedTuple):
     """What was removed: `files` how many of each batch, `folders` by path; and what was left, and why.
 
     A key with a negative JobIndex stands for the files of a whole batch.
@@ -220,11 +220,13 @@ class Cleaned(NamedTuple):
         whole = [
             f"files of batch {key.batch_id}: {why.words}" for key, why in self.left.items() if key[1] < 0
         ]
-        jobs = (Outcome(key, Kind.SKIPPED, why.words) for key, why in self.left.items() if key[1] >= 0)
+        jobs = (
+            JobResult(key, ResultKind.SKIPPED, why.words) for key, why in self.left.items() if key[1] >= 0
+        )
         return [*whole, *(f"folders of {text}" for text in by_message(jobs))]
 
 
-def clean_folders(ws: Workspace, batch_ids: Iterable[int], *, command: str = "") -> Cleaned:
+def clean_folders(ws: Project, batch_ids: Iterable[int], *, command: str = "") -> CleanReport:
     """Removes the jobs' own temporary folders, JobDir/BatchID/JobIndex, but not of those that may run.
 
     Raises:
@@ -241,11 +243,11 @@ def clean_folders(ws: Workspace, batch_ids: Iterable[int], *, command: str = "")
         for start in range(0, len(free), _AT_ONCE):
             removed += _clean_chunk(ws, free[start : start + _AT_ONCE], there, found, left)
     note(ws, "clean", len(removed), command)
-    return Cleaned({}, removed, left)
+    return CleanReport({}, removed, left)
 
 
 def _clean_chunk(
-    ws: Workspace,
+    ws: Project,
     keys: Sequence[JobKey],
     there: Mapping[JobKey, str],
     found: Protection,
@@ -269,8 +271,8 @@ def _clean_chunk(
 
 
 def clean_files(
-    ws: Workspace, patterns: Iterable[str], batch_ids: Iterable[int], *, command: str = ""
-) -> Cleaned:
+    ws: Project, patterns: Iterable[str], batch_ids: Iterable[int], *, command: str = ""
+) -> CleanReport:
     """Removes files in the batches' folders that match the patterns, but not of batches with jobs that may
     run: nobody can tell whose files they are.
 
@@ -296,7 +298,7 @@ def clean_files(
                     break
                 removed[batch_id] += sum(remove_file(path) for path in files[start : start + _AT_ONCE])
     note(ws, "clean", sum(removed.values()), command)
-    return Cleaned(removed, [], left)
+    return CleanReport(removed, [], left)
 
 
 def _has_started(tx: Transaction, batch_id: int, found: Protection) -> bool:

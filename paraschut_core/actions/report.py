@@ -13,7 +13,7 @@ from ..database.lifecycle import Refusal, Refused
 from ..filtering.sql_condition import matching_keys
 from ..identity import queue_name
 from ..model import BatchJobs, JobKey
-from ..project import Workspace
+from ..project import Project
 from ..sanitize import spans
 from ..scheduling.submission import Progress
 
@@ -25,7 +25,7 @@ class Selection(NamedTuple):
     batches: tuple[int, ...] = ()
     condition: str = ""
 
-    def resolve(self, ws: Workspace) -> list[JobKey]:
+    def resolve(self, ws: Project) -> list[JobKey]:
         """The keys, each once, in order. Raises UnknownJobError, FilterError."""
         keys = list(self.keys)
         for batch_id in self.batches:
@@ -36,7 +36,7 @@ class Selection(NamedTuple):
         return sorted(set(keys))
 
 
-class Kind(Enum):
+class ResultKind(Enum):
     """What became of one job in an action."""
 
     DONE = "done"
@@ -68,7 +68,7 @@ IN_QUEUE = frozenset({Hold.RUNNING, Hold.QUEUED})
 """What the scheduler shows."""
 
 
-class Outcome(NamedTuple):
+class JobResult(NamedTuple):
     """What became of one job; `message` is for people.
 
     It is skipped where the action is not for such a job (it is complete, say), which is no failure.
@@ -77,7 +77,7 @@ class Outcome(NamedTuple):
     """
 
     key: JobKey
-    kind: Kind
+    kind: ResultKind
     message: str = ""
     processes: int = 1
     effect: Effect | None = None
@@ -85,26 +85,26 @@ class Outcome(NamedTuple):
 
     @property
     def ok(self) -> bool:
-        return self.kind is Kind.DONE
+        return self.kind is ResultKind.DONE
 
     @property
     def left(self) -> bool:
-        return self.kind is Kind.SKIPPED
+        return self.kind is ResultKind.SKIPPED
 
 
-def outcome_of(key: JobKey, refusal: Refusal | None) -> Outcome:
+def outcome_of(key: JobKey, refusal: Refusal | None) -> JobResult:
     """What a change of fields came to."""
     if refusal is None:
-        return Outcome(key, Kind.DONE)
+        return JobResult(key, ResultKind.DONE)
     skipped = refusal.code in (Refused.SPARED, Refused.CHANGED)
-    return Outcome(key, Kind.SKIPPED if skipped else Kind.FAILED, refusal.words)
+    return JobResult(key, ResultKind.SKIPPED if skipped else ResultKind.FAILED, refusal.words)
 
 
-class Report(NamedTuple):
+class ActionReport(NamedTuple):
     """What an action did. `action` is the number under which it can be undone."""
 
     verb: str
-    outcomes: list[Outcome]
+    outcomes: list[JobResult]
     action: int | None = None
     stopped: bool = False
 
@@ -113,12 +113,12 @@ class Report(NamedTuple):
         return sum(1 for outcome in self.outcomes if outcome.ok)
 
     @property
-    def failed(self) -> list[Outcome]:
+    def failed(self) -> list[JobResult]:
         """What did not work."""
-        return [outcome for outcome in self.outcomes if outcome.kind is Kind.FAILED]
+        return [outcome for outcome in self.outcomes if outcome.kind is ResultKind.FAILED]
 
     @property
-    def left(self) -> list[Outcome]:
+    def left(self) -> list[JobResult]:
         """What was left alone."""
         return [outcome for outcome in self.outcomes if outcome.left]
 
@@ -128,7 +128,7 @@ class Report(NamedTuple):
         return {effect: counted[effect] for effect in Effect if counted[effect]}
 
 
-class Watcher(NamedTuple):
+class ProgressReporter(NamedTuple):
     """Somebody who looks on: told of progress, asked whether to stop."""
 
     progress: Progress | None = None
@@ -139,17 +139,17 @@ class Watcher(NamedTuple):
             self.progress(done, total)
 
 
-NOBODY = Watcher()
+NO_PROGRESS = ProgressReporter()
 
 
-def note(ws: Workspace, verb: str, jobs: int, command: str) -> None:
+def note(ws: Project, verb: str, jobs: int, command: str) -> None:
     """Puts an act that cannot be undone into the action history; one that changed nothing is not worth it."""
     if jobs:
         with ws.db.transaction() as tx:
             add_action(tx, verb, jobs, command or verb, can_undo=False)
 
 
-def out_of_sight(ws: Workspace, where: str) -> str:
+def out_of_sight(ws: Project, where: str) -> str:
     """Why nothing can be said or done here about a job that is in another's queue."""
     return f"it was submitted to {where}, and what is asked here is {queue_name(ws.executor.identity).shown}"
 
@@ -165,7 +165,7 @@ def batch_ids(value: int | str | Iterable[int | str] | BatchJobs) -> list[int]:
     return [checked_id(value)]
 
 
-def by_message(outcomes: Iterable[Outcome]) -> list[str]:
+def by_message(outcomes: Iterable[JobResult]) -> list[str]:
     """Outcomes as lines `BATCH: JOBS: message`, jobs of one message together."""
     groups: dict[tuple[int, str], list[int]] = {}
     for outcome in outcomes:

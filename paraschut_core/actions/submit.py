@@ -15,21 +15,21 @@ from ..errors import DatabaseError, ParaschutError, UsageError
 from ..executors.resources import read as read_resources
 from ..model import INIT, SPAWN, JobInfo, JobKey, Priority, Stamp
 from ..monitoring import polling
-from ..project import Workspace
+from ..project import Project
 from ..sanitize import spans
 from ..scheduling import submission
 from ..scheduling.priority import batch_priority, submittable
 from ..scheduling.spawns import resubmit as resubmit_spawns
 from ..scheduling.submission import SubmitReport, count_in_queue, read_max_jobs, submit_keys
 from .fields import reset
-from .report import NOBODY, Kind, Outcome, Report, Selection, Watcher, note
+from .report import NO_PROGRESS, ActionReport, JobResult, ProgressReporter, ResultKind, Selection, note
 
 log = logging.getLogger(__name__)
 
 TAKEN = "submitted by another process meanwhile"
 
 
-class Plan(NamedTuple):
+class SubmitPlan(NamedTuple):
     """What would be submitted next: `groups` are (BatchID, priority, jobs); `limit` and `in_queue` say how
     many jobs the queue may hold and holds; `error` why the scheduler's part of that is not known."""
 
@@ -47,7 +47,7 @@ class Plan(NamedTuple):
         return min(self.room, sum(n for _, _, n in self.groups))
 
 
-def plan_next(ws: Workspace) -> Plan:
+def plan_next(ws: Project) -> SubmitPlan:
     """What `submit_next` would do now, by the counters."""
     record = polling.ask(ws)
     batches = read_batches(ws.reader)
@@ -57,18 +57,18 @@ def plan_next(ws: Workspace) -> Plan:
         if (n := batches[batch_id].counts.get((priority, INIT), 0))
     ]
     error = record.error if record.failing_since is not None else ""
-    return Plan(read_max_jobs(ws), count_in_queue(ws, record), groups, error)
+    return SubmitPlan(read_max_jobs(ws), count_in_queue(ws, record), groups, error)
 
 
 def submit_next(
-    ws: Workspace,
+    ws: Project,
     *,
     max_jobs: int | None = None,
     min_priority: float = 0,
     condition: str = "",
     by_itself: bool = False,
     command: str = "",
-    watcher: Watcher = NOBODY,
+    watcher: ProgressReporter = NO_PROGRESS,
 ) -> SubmitReport:
     """submission.submit_next as a user's act: it is put into the action history."""
     report = submission.submit_next(
@@ -84,7 +84,7 @@ def submit_next(
     return report
 
 
-def told_together(failed: Iterable[submission.Outcome]) -> list[str]:
+def told_together(failed: Iterable[submission.SubmitOutcome]) -> list[str]:
     """A line for each reason why jobs of a batch were not submitted; one job's is named BATCH/JOB."""
     groups: dict[tuple[str, int, str], list[int]] = {}
     for outcome in failed:
@@ -97,8 +97,8 @@ def told_together(failed: Iterable[submission.Outcome]) -> list[str]:
 
 
 def submit_batch(
-    ws: Workspace, batch_id: int, limit: float = math.inf, *, watcher: Watcher = NOBODY
-) -> list[Outcome]:
+    ws: Project, batch_id: int, limit: float = math.inf, *, watcher: ProgressReporter = NO_PROGRESS
+) -> list[JobResult]:
     """Submits the highest priority group of one batch, lost spawns too."""
     require_batch(ws.reader, batch_id)
     batch = read_batches(ws.reader, [batch_id])[batch_id]
@@ -115,75 +115,75 @@ def submit_batch(
 
 
 def submit_batches(
-    ws: Workspace,
+    ws: Project,
     batch_ids: Iterable[int],
     limit: float = math.inf,
     *,
     command: str = "",
-    watcher: Watcher = NOBODY,
-) -> Report:
+    watcher: ProgressReporter = NO_PROGRESS,
+) -> ActionReport:
     """Submits the highest priority groups of batches, `limit` jobs at most."""
-    outcomes: list[Outcome] = []
+    outcomes: list[JobResult] = []
     for batch_id in batch_ids:
         left = limit - sum(outcome.processes for outcome in outcomes if outcome.ok)
         if left <= 0 or watcher.cancelled():
             break
         outcomes += submit_batch(ws, batch_id, left, watcher=watcher)
-    report = Report("submit", outcomes, stopped=watcher.cancelled())
+    report = ActionReport("submit", outcomes, stopped=watcher.cancelled())
     note(ws, "submit", report.done, command)
     return report
 
 
 def submit_now(
-    ws: Workspace, selection: Selection, *, command: str = "", watcher: Watcher = NOBODY
-) -> Report:
+    ws: Project, selection: Selection, *, command: str = "", watcher: ProgressReporter = NO_PROGRESS
+) -> ActionReport:
     """Submits the selected jobs that are in `init`, whatever their priority."""
     keys = selection.resolve(ws)
     rows = {row.key: row for row in read_rows(ws.reader, keys)}
     ready = [key for key in keys if key in rows and rows[key].state == INIT]
     outcomes = [_told(outcome) for outcome in _submit(ws, ready, watcher)]
     for key in _taken(ws, ready, outcomes):
-        outcomes.append(Outcome(key, Kind.SKIPPED, TAKEN))
+        outcomes.append(JobResult(key, ResultKind.SKIPPED, TAKEN))
     for key in keys:
         if key not in rows:
-            outcomes.append(Outcome(key, Kind.FAILED, "not in the index"))
+            outcomes.append(JobResult(key, ResultKind.FAILED, "not in the index"))
         elif rows[key].state != INIT:
-            outcomes.append(Outcome(key, Kind.SKIPPED, f"already in state {rows[key].state}"))
-    report = Report("submit", outcomes, stopped=watcher.cancelled())
+            outcomes.append(JobResult(key, ResultKind.SKIPPED, f"already in state {rows[key].state}"))
+    report = ActionReport("submit", outcomes, stopped=watcher.cancelled())
     note(ws, "submit", report.done, command)
     return report
 
 
-def _submit(ws: Workspace, keys: Iterable[JobKey], watcher: Watcher) -> list[submission.Outcome]:
+def _submit(ws: Project, keys: Iterable[JobKey], watcher: ProgressReporter) -> list[submission.SubmitOutcome]:
     return submit_keys(ws, keys, progress=watcher.progress, cancelled=watcher.cancelled)
 
 
-def _taken(ws: Workspace, keys: Iterable[JobKey], outcomes: Iterable[Outcome]) -> list[JobKey]:
+def _taken(ws: Project, keys: Iterable[JobKey], outcomes: Iterable[JobResult]) -> list[JobKey]:
     """Those of `keys` without an outcome that somebody else submitted meanwhile, a job that ended say."""
     tried = {outcome.key for outcome in outcomes}
     untried = [key for key in keys if key not in tried]
     return [row.key for row in read_rows(ws.reader, untried) if row.state != INIT]
 
 
-def _told(outcome: submission.Outcome) -> Outcome:
+def _told(outcome: submission.SubmitOutcome) -> JobResult:
     if outcome.id is None:
-        return Outcome(outcome.key, Kind.FAILED, outcome.error)
-    return Outcome(outcome.key, Kind.DONE, outcome.id)
+        return JobResult(outcome.key, ResultKind.FAILED, outcome.error)
+    return JobResult(outcome.key, ResultKind.DONE, outcome.id)
 
 
 # ------------------------------------------------------------------------------------ resubmit
 
 
 def resubmit(
-    ws: Workspace,
+    ws: Project,
     selection: Selection,
     *,
     force: bool = False,
     resources: Mapping[JobKey, Mapping[str, Any]] | None = None,
     command: str = "",
-    watcher: Watcher = NOBODY,
+    watcher: ProgressReporter = NO_PROGRESS,
     shown: Mapping[JobKey, Stamp] | None = None,
-) -> Report:
+) -> ActionReport:
     """Resets jobs and submits them at once; of spawn jobs, only the missing spawns unless `force`.
 
     It is one act in the history. What was reset and then not even tried can be put back by an undo.
@@ -220,16 +220,16 @@ def resubmit(
     ready = [outcome.key for outcome in was_reset.outcomes if outcome.ok]
     outcomes += [outcome for outcome in was_reset.outcomes if not outcome.ok]
     made, why = _submit_reset(ws, ready, watcher)
-    made += [Outcome(key, Kind.DONE, TAKEN) for key in _taken(ws, ready, made)]
+    made += [JobResult(key, ResultKind.DONE, TAKEN) for key in _taken(ws, ready, made)]
     tried = {outcome.key for outcome in made}
     untried = [key for key in ready if key not in tried]
     outcomes += made
-    outcomes += [Outcome(key, Kind.FAILED, f"reset, but not submitted: {why}") for key in untried]
-    report = Report("resubmit", outcomes, was_reset.action, was_reset.stopped or watcher.cancelled())
+    outcomes += [JobResult(key, ResultKind.FAILED, f"reset, but not submitted: {why}") for key in untried]
+    report = ActionReport("resubmit", outcomes, was_reset.action, was_reset.stopped or watcher.cancelled())
     return report._replace(action=_close(ws, report, command, can_undo=bool(untried)))
 
 
-def _require_takable(ws: Workspace, resources: Mapping[JobKey, Mapping[str, Any]]) -> None:
+def _require_takable(ws: Project, resources: Mapping[JobKey, Mapping[str, Any]]) -> None:
     """Raise UsageError, before anything changes, if the executor cannot take these resources of a job, or
     they are no sizes, times or numbers on any executor."""
     for info in read_infos(ws.reader, resources):
@@ -241,7 +241,7 @@ def _require_takable(ws: Workspace, resources: Mapping[JobKey, Mapping[str, Any]
         read_resources(asked, bare=1)
 
 
-def _submit_reset(ws: Workspace, ready: list[JobKey], watcher: Watcher) -> tuple[list[Outcome], str]:
+def _submit_reset(ws: Project, ready: list[JobKey], watcher: ProgressReporter) -> tuple[list[JobResult], str]:
     """Submits what was reset; also returns why jobs of which there is no outcome were not tried."""
     try:
         made = [_told(outcome) for outcome in _submit(ws, ready, watcher)]
@@ -251,7 +251,7 @@ def _submit_reset(ws: Workspace, ready: list[JobKey], watcher: Watcher) -> tuple
     return told, "stopped before it"
 
 
-def _close(ws: Workspace, report: Report, command: str, *, can_undo: bool) -> int | None:
+def _close(ws: Project, report: ActionReport, command: str, *, can_undo: bool) -> int | None:
     """Puts a resubmission's end into the history. Returns its number, if there is something to undo."""
     try:
         if report.action is None:
@@ -264,11 +264,11 @@ def _close(ws: Workspace, report: Report, command: str, *, can_undo: bool) -> in
     return report.action if can_undo else None
 
 
-def _resubmit_spawns(ws: Workspace, key: JobKey) -> Outcome:
+def _resubmit_spawns(ws: Project, key: JobKey) -> JobResult:
     try:
         n = resubmit_spawns(ws, key)
     except ParaschutError as error:
-        return Outcome(key, Kind.FAILED, str(error))
+        return JobResult(key, ResultKind.FAILED, str(error))
     if not n:
-        return Outcome(key, Kind.SKIPPED, "none of its spawns is missing")
-    return Outcome(key, Kind.DONE, f"{n} spawn{'s' if n > 1 else ''} resubmitted", processes=n)
+        return JobResult(key, ResultKind.SKIPPED, "none of its spawns is missing")
+    return JobResult(key, ResultKind.DONE, f"{n} spawn{'s' if n > 1 else ''} resubmitted", processes=n)

@@ -12,20 +12,22 @@ import click
 from ..errors import UsageError
 from ..paths import absolute, here
 from . import output
-from .context import Project, json_option, pass_project, read_ranges, report_data, show_report
-from .param_types import Amount
+from .context import CliContext, json_option, pass_project, read_ranges, report_data, show_report
+from .param_types import FiniteFloat
 
 if TYPE_CHECKING:
-    from ..actions import Report
+    from ..actions import ActionReport
     from ..model import JobInfo
-    from ..project import Workspace
+    from ..project import Project
 
 
 @click.command()
 @click.argument("command", nargs=-1, required=True, metavar="COMMAND")
 @click.option("--name", metavar="A/B/C", help="The batch's name, parts separated by '/'.")
 @click.option("--type", "batch_type", metavar="WORD", help="The batch's type.")
-@click.option("--priority", type=Amount(), metavar="N", help="Higher goes first; from 100 on across batches.")
+@click.option(
+    "--priority", type=FiniteFloat(), metavar="N", help="Higher goes first; from 100 on across batches."
+)
 @click.option("--range", "ranges", multiple=True, metavar="A-B", help="JobIndexes: 0-9,20 (repeatable).")
 @click.option("--list", "list_file", metavar="FILE", help="One job a line, its text is {item}; '-': stdin.")
 @click.option("--jsonl", "jsonl_file", metavar="FILE", help="One job a line, a JSON object of its fields.")
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
 @json_option
 @pass_project
 def add(
-    project: Project,
+    project: CliContext,
     command: tuple[str, ...],
     name: str | None,
     batch_type: str | None,
@@ -116,7 +118,7 @@ def add(
         if not os.path.isdir(common["cwd"]):
             raise UsageError(f"--cwd {common['cwd']}: there is no such directory.")
         numbered = _numbered(ws, own, common["BatchID"] if batch_id is not None else None)
-        with output.Bar("making jobs") as progress:
+        with output.ProgressLine("making jobs") as progress:
             infos = make_jobs(
                 common, numbered, template, _pairs(variables, "--var"), chain=chain, progress=progress
             )
@@ -141,7 +143,7 @@ def add(
         return show_report(report, "submitted", explicit=False)
 
 
-def _common(ws: Workspace, batch_id: int | None) -> dict[str, Any]:
+def _common(ws: Project, batch_id: int | None) -> dict[str, Any]:
     """What all new jobs have: the template, or what the first job of an existing batch has."""
     from ..database.jobs import read_info, read_keys, require_batch
     from ..jobs.builder import template
@@ -193,7 +195,7 @@ def _lines(path: str) -> list[str]:
         raise UsageError(f"Cannot read {path}: {error.strerror}.") from error
 
 
-def _numbered(ws: Workspace, jobs: Iterable[dict[str, Any]], batch_id: int | None) -> list[dict[str, Any]]:
+def _numbered(ws: Project, jobs: Iterable[dict[str, Any]], batch_id: int | None) -> list[dict[str, Any]]:
     """The jobs with their JobIndex: given, or counted on from the highest in the batch."""
     following = 0
     if batch_id is not None:
@@ -228,13 +230,13 @@ def _show(infos: Sequence[JobInfo], as_json: bool) -> int:
     return 0
 
 
-def _submit(ws: Workspace, infos: Sequence[JobInfo], line: str) -> Report:
-    from ..actions import Selection, Watcher, submit_now
+def _submit(ws: Project, infos: Sequence[JobInfo], line: str) -> ActionReport:
+    from ..actions import ProgressReporter, Selection, submit_now
     from ..jobs.builder import job_key
 
-    with output.Bar("submitting") as progress:
+    with output.ProgressLine("submitting") as progress:
         return submit_now(
-            ws, Selection(keys=tuple(map(job_key, infos))), command=line, watcher=Watcher(progress)
+            ws, Selection(keys=tuple(map(job_key, infos))), command=line, watcher=ProgressReporter(progress)
         )
 
 

@@ -16,16 +16,16 @@ from . import output
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from ..actions import Outcome, Report, Selection
+    from ..actions import ActionReport, JobResult, Selection
     from ..config import Settings
     from ..model import JobKey
-    from ..project import Workspace
+    from ..project import Project
 
 _MOST = 10_000_000
 """More jobs than this in one range are a slip of the finger."""
 
 
-class Project:
+class CliContext:
     """What the global options name; opened when a command needs it.
 
     `line` is the command line after the global options, as the action history keeps it.
@@ -54,15 +54,15 @@ class Project:
         """Takes these settings instead of looking for some."""
         self._settings = settings
 
-    def open(self, *, create: bool = False) -> Workspace:
+    def open(self, *, create: bool = False) -> Project:
         """The project's database and executor, as a context manager."""
         from ..in_job import author
-        from ..project import Workspace
+        from ..project import Project
 
-        return Workspace(self.settings, create=create, who=author())
+        return Project(self.settings, create=create, who=author())
 
 
-pass_project = click.make_pass_decorator(Project)
+pass_project = click.make_pass_decorator(CliContext)
 
 # ------------------------------------------------------------------------------------ options
 
@@ -84,7 +84,7 @@ def complete_batch(ctx: click.Context, parameter: click.Parameter, begun: str) -
         return []  # what follows a batch are its jobs
     options = ctx.find_root().params
     try:
-        settings = Project(options.get("config"), options.get("database"), ()).settings
+        settings = CliContext(options.get("config"), options.get("database"), ()).settings
         with open_database(settings, read_only=True) as db:
             found = sorted(read_counters(db).values(), reverse=True)
     except ParaschutError:
@@ -146,7 +146,7 @@ def read_batches(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-class Chosen(NamedTuple):
+class SelectedJobs(NamedTuple):
     """The jobs that a command line means.
 
     `explicit`: each was named by itself, so that one which is left alone is worth an exit code. `open`:
@@ -169,7 +169,7 @@ class Chosen(NamedTuple):
         return len({key.batch_id for key in self.keys})
 
 
-def choose(ws: Workspace, targets: Sequence[str], condition: str = "", missing: bool = False) -> Chosen:
+def choose(ws: Project, targets: Sequence[str], condition: str = "", missing: bool = False) -> SelectedJobs:
     """The jobs meant by `BATCH [JOB...]`, `--filter` or `--missing`.
 
     BATCH may be several with commas between them; JOB a number, a range, or some of these with commas.
@@ -183,21 +183,21 @@ def choose(ws: Workspace, targets: Sequence[str], condition: str = "", missing: 
     if condition and (targets or missing):
         raise UsageError("--filter selects jobs by itself: leave out BATCH, JOB and --missing.")
     if condition:
-        return Chosen(tuple(Selection(condition=condition).resolve(ws)))
+        return SelectedJobs(tuple(Selection(condition=condition).resolve(ws)))
     if missing:
         return _missing(ws, targets)
     if not targets:
         raise UsageError(f"Which jobs? Give {TARGETS}, --filter CONDITION or --missing.")
     batches = read_batches(targets[0])
     if len(targets) == 1:
-        return Chosen(tuple(Selection(batches=tuple(batches)).resolve(ws)))
+        return SelectedJobs(tuple(Selection(batches=tuple(batches)).resolve(ws)))
     if len(batches) > 1:
         raise UsageError("Jobs are named within one batch: give one BATCH, or no JOB.")
     explicit = not any("-" in word for word in targets[1:])
-    return Chosen(tuple(jobs_of(ws, batches[0], targets[1:])), explicit)
+    return SelectedJobs(tuple(jobs_of(ws, batches[0], targets[1:])), explicit)
 
 
-def jobs_of(ws: Workspace, batch_id: int, words: Iterable[str]) -> list[JobKey]:
+def jobs_of(ws: Project, batch_id: int, words: Iterable[str]) -> list[JobKey]:
     """The jobs of a batch that numbers and ranges name; of a range, those that exist.
 
     Raises:
@@ -219,7 +219,7 @@ def jobs_of(ws: Workspace, batch_id: int, words: Iterable[str]) -> list[JobKey]:
     return keys
 
 
-def _missing(ws: Workspace, targets: Sequence[str]) -> Chosen:
+def _missing(ws: Project, targets: Sequence[str]) -> SelectedJobs:
     from ..database.jobs import require_batch
     from ..monitoring import polling
     from ..monitoring.liveness import look
@@ -232,10 +232,10 @@ def _missing(ws: Workspace, targets: Sequence[str]) -> Chosen:
         for batch_id in batches:
             require_batch(ws.reader, batch_id)
         lost = {key: why for key, why in lost.items() if key.batch_id in batches}
-    return Chosen(tuple(sorted(lost)), open=not targets)
+    return SelectedJobs(tuple(sorted(lost)), open=not targets)
 
 
-def one_job(ws: Workspace, batch: str, job: str) -> JobKey:
+def one_job(ws: Project, batch: str, job: str) -> JobKey:
     """The one job that is meant. Raises UsageError, UnknownJobError."""
     batches = read_batches(batch)
     keys = jobs_of(ws, batches[0], [job])
@@ -259,7 +259,7 @@ def confirm(question: str, yes: bool, *, required: bool = False) -> bool:
     return True
 
 
-def ask_for_many(chosen: Chosen, verb: str, *, force: bool, yes: bool, required: bool = False) -> bool:
+def ask_for_many(chosen: SelectedJobs, verb: str, *, force: bool, yes: bool, required: bool = False) -> bool:
     """Asks before something is done to jobs of several batches, to all that are missing, or by force.
 
     Args:
@@ -275,7 +275,7 @@ def ask_for_many(chosen: Chosen, verb: str, *, force: bool, yes: bool, required:
 # ------------------------------------------------------------------------------------ reports
 
 
-def show_report(report: Report, done: str, *, explicit: bool, as_json: bool = False) -> int:
+def show_report(report: ActionReport, done: str, *, explicit: bool, as_json: bool = False) -> int:
     """Prints what became of the jobs; returns the exit code: 1 if anything failed.
 
     Args:
@@ -300,7 +300,7 @@ def show_report(report: Report, done: str, *, explicit: bool, as_json: bool = Fa
     return 1 if failed else 0
 
 
-def report_data(report: Report, *, explicit: bool) -> dict[str, Any]:
+def report_data(report: ActionReport, *, explicit: bool) -> dict[str, Any]:
     """What became of the jobs, as it is printed as JSON."""
     left, failed = _left_and_failed(report, explicit)
     return {
@@ -313,11 +313,11 @@ def report_data(report: Report, *, explicit: bool) -> dict[str, Any]:
     }
 
 
-def _left_and_failed(report: Report, explicit: bool) -> tuple[Sequence[Outcome], Sequence[Outcome]]:
+def _left_and_failed(report: ActionReport, explicit: bool) -> tuple[Sequence[JobResult], Sequence[JobResult]]:
     if explicit:
         return [], [o for o in report.outcomes if not o.ok]
     return report.left, report.failed
 
 
-def _reasons(outcomes: Iterable[Outcome]) -> str:
+def _reasons(outcomes: Iterable[JobResult]) -> str:
     return ", ".join(sorted({outcome.message for outcome in outcomes}))

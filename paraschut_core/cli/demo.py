@@ -9,10 +9,10 @@ import click
 
 from ..errors import UsageError
 from . import complain, output
-from .context import Project, pass_project
+from .context import CliContext, pass_project
 
 if TYPE_CHECKING:
-    from ..project import Workspace
+    from ..project import Project
 
 
 @click.command()
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--headless", is_flag=True, help="Run it to its end, without the dashboard.")
 @click.option("--notebook", metavar="FILE", help="Only write an example notebook to FILE.")
 @pass_project
-def demo(project: Project, directory: str | None, jobs: int, headless: bool, notebook: str | None) -> int:
+def demo(project: CliContext, directory: str | None, jobs: int, headless: bool, notebook: str | None) -> int:
     """Run a real example pipeline in DIR (default: ./paraschut-demo).
 
     Map jobs count the identifiers in Python's own library, a reduce job adds
@@ -47,11 +47,11 @@ def demo(project: Project, directory: str | None, jobs: int, headless: bool, not
         return _write_notebook(notebook)
     from ..demo.headless import begin, is_finished
     from ..demo.pipeline import make_project
-    from ..project import Workspace
+    from ..project import Project
 
     settings = make_project(directory or "paraschut-demo", jobs)
     project.use(settings)
-    with Workspace(settings) as ws:
+    with Project(settings) as ws:
         finished = is_finished(ws)
         if headless:
             return _headless(ws, finished)
@@ -75,7 +75,7 @@ def _write_notebook(path: str) -> int:
     return 0
 
 
-def _headless(ws: Workspace, finished: bool) -> int:
+def _headless(ws: Project, finished: bool) -> int:
     from ..demo.headless import begin, recount, run_to_end
     from ..demo.pipeline import read_result
     from ..reporting.queue_report import lines_of, read_queue
@@ -85,12 +85,12 @@ def _headless(ws: Workspace, finished: bool) -> int:
     else:
         output.line(f"running the example in {ws.job_dir}")
         begin(ws)
-        with output.Bar("jobs") as progress:
+        with output.ProgressLine("jobs") as progress:
             run_to_end(ws, output.line, progress)
     for text in lines_of(read_queue(ws)):
         output.line(text)
     result = read_result(ws.settings)
-    with output.Bar("checking") as progress:
+    with output.ProgressLine("checking") as progress:
         expected = recount(ws, progress)
     _show_result(result)
     if result != expected:

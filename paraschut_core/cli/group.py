@@ -14,7 +14,7 @@ import click
 from .. import __version__
 from ..errors import NoDatabaseError, NoProjectError, UsageError
 from . import complain, global_options, guarded
-from .context import Project
+from .context import CliContext
 
 if TYPE_CHECKING:
     from ..config import Settings
@@ -23,7 +23,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Begin": {
         "demo": ("demo", "Run a real example pipeline and watch it."),
         "init": ("project", "Make a project: configuration and database."),
-        "import": ("care", "Take over the jobs of a v0.6 database."),
+        "import": ("maintenance", "Take over the jobs of a v0.6 database."),
     },
     "Build and run": {
         "add": ("add", "Make a batch of jobs from a command."),
@@ -35,28 +35,28 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "queue": ("queue", "Report the state of all jobs."),
         "serve": ("serve", "Show the dashboard in a browser."),
         "log": ("log", "Print or follow a job's stdout or stderr."),
-        "info": ("look", "Show a job's metadata, or a batch."),
+        "info": ("inspect", "Show a job's metadata, or a batch."),
         "stats": ("stats", "Show throughput, forecasts, failures, slow jobs."),
-        "spawns": ("look", "Show a job's spawns."),
-        "history": ("look", "Show what happened to a job or batch."),
-        "actions": ("look", "Show what users did."),
+        "spawns": ("inspect", "Show a job's spawns."),
+        "history": ("inspect", "Show what happened to a job or batch."),
+        "actions": ("inspect", "Show what users did."),
     },
     "Act": {
-        "set": ("act", "Set fields of jobs."),
-        "reset": ("act", "Put jobs back to init."),
-        "resubmit": ("act", "Reset jobs and submit them at once."),
-        "qdel": ("act", "Delete jobs from the scheduler's queue."),
-        "boost": ("act", "Raise the priority of jobs."),
-        "collect": ("act", "Mark complete jobs as collected."),
-        "undo": ("act", "Take back the last reset, qdel, set or boost."),
+        "set": ("manage", "Set fields of jobs."),
+        "reset": ("manage", "Put jobs back to init."),
+        "resubmit": ("manage", "Reset jobs and submit them at once."),
+        "qdel": ("manage", "Delete jobs from the scheduler's queue."),
+        "boost": ("manage", "Raise the priority of jobs."),
+        "collect": ("manage", "Mark complete jobs as collected."),
+        "undo": ("manage", "Take back the last reset, qdel, set or boost."),
         "remove": ("remove", "Remove batches with their folders."),
         "clean": ("remove", "Remove the jobs' temporary files."),
     },
     "Care": {
-        "doctor": ("care", "Check that everything works."),
+        "doctor": ("maintenance", "Check that everything works."),
         "config": ("project", "Show every setting and where it is from."),
-        "backup": ("care", "Copy the database while jobs write to it."),
-        "recover": ("care", "Save what is readable of a damaged database."),
+        "backup": ("maintenance", "Copy the database while jobs write to it."),
+        "recover": ("maintenance", "Save what is readable of a damaged database."),
         "completion": ("completion", "Print a script that completes commands."),
     },
 }
@@ -145,7 +145,7 @@ def paraschut(
       paraschut                          # watch them
       paraschut --filter 'state:missing' --read-only
     """
-    ctx.obj = Project(config, database, ctx.obj or ())
+    ctx.obj = CliContext(config, database, ctx.obj or ())
     if ctx.invoked_subcommand is not None:
         if condition or batch is not None or read_only or debug_log or lean is not None:
             raise click.UsageError(
@@ -165,7 +165,7 @@ def paraschut(
 
 
 def open_dashboard(
-    project: Project,
+    project: CliContext,
     *,
     condition: str = "",
     batch: int | None = None,
@@ -219,7 +219,7 @@ def check_database(settings: Settings) -> None:
         database.rows("SELECT rev FROM revision")
 
 
-def _welcome(project: Project, reason: str, lean: bool) -> int:
+def _welcome(project: CliContext, reason: str, lean: bool) -> int:
     """Where there is nothing to show yet: says what to do, and does what is chosen."""
     choice: Any = importlib.import_module("paraschut_tui.welcome").ask(reason, lean=lean)
     named = ["--config", project.config] if project.config else []
@@ -227,9 +227,11 @@ def _welcome(project: Project, reason: str, lean: bool) -> int:
     if choice.what == "demo":
         return run_command(["demo"])
     if choice.what == "init":
-        return run_command([*named, "init"]) or open_dashboard(Project(project.config, project.database, ()))
+        return run_command([*named, "init"]) or open_dashboard(
+            CliContext(project.config, project.database, ())
+        )
     if choice.what == "open":
-        return open_dashboard(Project(choice.config or None, choice.database, ()))
+        return open_dashboard(CliContext(choice.config or None, choice.database, ()))
     return int(choice.status)
 
 

@@ -11,12 +11,12 @@ import click
 from ..errors import UnknownJobError
 from ..model import COMPLETE, INIT, state_order
 from . import output
-from .context import Project, complete_batch, json_option, one_job, pass_project, read_batches
-from .param_types import Count
+from .context import CliContext, complete_batch, json_option, one_job, pass_project, read_batches
+from .param_types import PositiveInt
 
 if TYPE_CHECKING:
     from ..model import Event, JobInfo, JobKey
-    from ..project import Workspace
+    from ..project import Project
 
 
 @click.command()
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.argument("fields", nargs=-1, metavar="[FIELD]...")
 @json_option
 @pass_project
-def info(project: Project, batch: str, job: str | None, fields: tuple[str, ...], as_json: bool) -> int:
+def info(project: CliContext, batch: str, job: str | None, fields: tuple[str, ...], as_json: bool) -> int:
     """Show a job's metadata, or some of its fields; or a batch and its jobs.
 
     In JSON, values that JSON has no word for are objects with the key "$", as
@@ -58,7 +58,7 @@ def info(project: Project, batch: str, job: str | None, fields: tuple[str, ...],
     return 0
 
 
-def _job(ws: Workspace, key: JobKey) -> JobInfo:
+def _job(ws: Project, key: JobKey) -> JobInfo:
     """A job's metadata, with how its last attempt ended where that is known."""
     from ..database.events import read_ending
     from ..in_job import job_info
@@ -85,7 +85,7 @@ def _shown(value: object) -> str:
     return repr(value)
 
 
-def _show_batch(ws: Workspace, batch_id: int, as_json: bool) -> int:
+def _show_batch(ws: Project, batch_id: int, as_json: bool) -> int:
     from ..database.changes import read_batches as read_counters
     from ..database.jobs import read_keys, read_rows, require_batch
 
@@ -135,7 +135,7 @@ def _show_batch(ws: Workspace, batch_id: int, as_json: bool) -> int:
 @click.argument("job", metavar="JOB")
 @json_option
 @pass_project
-def spawns(project: Project, batch: str, job: str, as_json: bool) -> int:
+def spawns(project: CliContext, batch: str, job: str, as_json: bool) -> int:
     """Show the spawns of a job that multiplied itself.
 
     Lost ones are submitted again by: paraschut resubmit BATCH JOB
@@ -163,10 +163,10 @@ def spawns(project: Project, batch: str, job: str, as_json: bool) -> int:
 @click.command()
 @click.argument("batch", metavar="BATCH", shell_complete=complete_batch)
 @click.argument("job", required=False, metavar="[JOB]")
-@click.option("--last", type=Count(), default=None, metavar="N", help="The last N entries only.")
+@click.option("--last", type=PositiveInt(), default=None, metavar="N", help="The last N entries only.")
 @json_option
 @pass_project
-def history(project: Project, batch: str, job: str | None, last: int | None, as_json: bool) -> int:
+def history(project: CliContext, batch: str, job: str | None, last: int | None, as_json: bool) -> int:
     """Show what happened to a batch or a job: when, by whom, from which state to which, why.
 
     \b
@@ -236,10 +236,10 @@ def _changes(event: Event) -> str:
 
 
 @click.command()
-@click.option("--last", type=Count(), default=20, metavar="N", help="The last N (default 20).")
+@click.option("--last", type=PositiveInt(), default=20, metavar="N", help="The last N (default 20).")
 @json_option
 @pass_project
-def actions(project: Project, last: int, as_json: bool) -> int:
+def actions(project: CliContext, last: int, as_json: bool) -> int:
     """Show what users did: resets, deletions, changes, submissions, removals.
 
     \b

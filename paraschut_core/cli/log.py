@@ -13,13 +13,13 @@ from ..errors import UnknownJobError, UsageError
 from ..model import DONE_STATES, ONLINE_STATES, JobKey
 from ..sanitize import clean
 from . import output
-from .context import Project, complete_batch, jobs_of, pass_project, read_batches, read_ranges
-from .param_types import Count
+from .context import CliContext, complete_batch, jobs_of, pass_project, read_batches, read_ranges
+from .param_types import PositiveInt
 
 if TYPE_CHECKING:
     from ..logs import OpenLog, Row
     from ..model import JobInfo
-    from ..project import Workspace
+    from ..project import Project
 
 LOOK_SECONDS = 0.5
 """Between two looks at a log that is followed."""
@@ -35,14 +35,14 @@ _LAST_LOOKS = 3
 @click.option("--stderr", "-e", "stream", flag_value="stderr", help="Its stderr.")
 @click.option("--both", "stream", flag_value="both", help="Both.")
 @click.option("--index", default=-1, metavar="N", help="Which submission's: 0 the first, -1 the last.")
-@click.option("--spawn", type=Count(0), metavar="N", help="The log of this spawn (its SpawnID).")
+@click.option("--spawn", type=PositiveInt(0), metavar="N", help="The log of this spawn (its SpawnID).")
 @click.option("--lines", metavar="A-B", help="Lines by number, from 0: 0-9,20.")
-@click.option("--tail", type=Count(), metavar="N", help="The last N lines.")
+@click.option("--tail", type=PositiveInt(), metavar="N", help="The last N lines.")
 @click.option("--grep", metavar="REGEX", help="Lines in which this is found.")
 @click.option("--follow", "-f", is_flag=True, help="Go on as it grows, until the job ends.")
 @pass_project
 def log(
-    project: Project,
+    project: CliContext,
     batch: str,
     jobs: tuple[str, ...],
     stream: str,
@@ -89,7 +89,7 @@ def log(
     return 0
 
 
-def _read(ws: Workspace, key: JobKey, spawn: int | None) -> JobInfo:
+def _read(ws: Project, key: JobKey, spawn: int | None) -> JobInfo:
     """A job's metadata; with a SpawnID, its logs are that spawn's. Raises UnknownJobError."""
     from ..database.jobs import read_info
     from ..reporting.queue_report import spawn_logs
@@ -109,7 +109,7 @@ def _read(ws: Workspace, key: JobKey, spawn: int | None) -> JobInfo:
 # ------------------------------------------------------------------------------------ following
 
 
-def _follow(ws: Workspace, key: JobKey, stream: str, tail: int | None, spawn: int | None) -> int:
+def _follow(ws: Project, key: JobKey, stream: str, tail: int | None, spawn: int | None) -> int:
     from ..logs import describe, look_at
 
     info = _read(ws, key, spawn)
@@ -136,7 +136,7 @@ def _path(info: JobInfo, stream: str) -> str:
     return str(history[-1]) if history and isinstance(history, (list, tuple)) else ""
 
 
-def _is_over(ws: Workspace, key: JobKey) -> bool:
+def _is_over(ws: Project, key: JobKey) -> bool:
     """Whether nothing more is to be expected: the job is over, or lost."""
     from ..database.jobs import read_rows
     from ..monitoring import polling
@@ -153,12 +153,12 @@ def _growth(path: str, tail: int | None, is_over: Callable[[], bool], terminal: 
         terminal: whether it is printed on one: then colours stay, and a line that is not yet whole is shown
             and written over; else it waits for its end.
     """
-    from ..logs import FILE, FileChange, Look, Proof, change_words, look_at, news, open_log
+    from ..logs import FILE, ContentProof, FileChange, FileStatus, change_words, look_at, news, open_log
     from ..logs import tail as last_rows
 
     printer = _Printer(terminal)
-    before: Look | None = None
-    proof: Proof | None = None
+    before: FileStatus | None = None
+    proof: ContentProof | None = None
     quiet = 0
     while quiet < _LAST_LOOKS:
         now = look_at(path)

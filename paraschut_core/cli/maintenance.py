@@ -11,22 +11,22 @@ import click
 from ..errors import ConfigError, UsageError
 from ..paths import absolute
 from . import output
-from .context import Project, json_option, pass_project
-from .param_types import Amount
+from .context import CliContext, json_option, pass_project
+from .param_types import FiniteFloat
 
 if TYPE_CHECKING:
-    from ..maintenance.doctor import Finding
-    from ..migration_v06.importer import Result
+    from ..maintenance.doctor import CheckResult
+    from ..migration_v06.importer import ImportResult
 
 
 @click.command()
 @click.option("--probe", is_flag=True, help="Run a job too, that looks at the database from its node.")
 @click.option(
-    "--wait", type=Amount(0, 1e7), default=600, metavar="S", help="Seconds to wait for it (default 600)."
+    "--wait", type=FiniteFloat(0, 1e7), default=600, metavar="S", help="Seconds to wait for it (default 600)."
 )
 @json_option
 @pass_project
-def doctor(project: Project, probe: bool, wait: float, as_json: bool) -> int:
+def doctor(project: CliContext, probe: bool, wait: float, as_json: bool) -> int:
     """Check that everything works: one line a check, exit status 1 if any fails.
 
     Configuration, database, file system, locks (a second process tries to
@@ -56,7 +56,7 @@ def doctor(project: Project, probe: bool, wait: float, as_json: bool) -> int:
     return 1 if any(finding.verdict == FAIL for finding in findings) else 0
 
 
-def _show(finding: Finding, as_json: bool) -> None:
+def _show(finding: CheckResult, as_json: bool) -> None:
     if as_json:
         return
     from ..sanitize import clean_line
@@ -72,7 +72,7 @@ def _show(finding: Finding, as_json: bool) -> None:
 @click.argument("file", metavar="FILE")
 @click.option("--force", is_flag=True, help="Replace FILE if it is there.")
 @pass_project
-def backup(project: Project, file: str, force: bool) -> int:
+def backup(project: CliContext, file: str, force: bool) -> int:
     """Copy the database to FILE, as of one moment, while jobs write to it.
 
     FILE is whole or not there at all, and a database like any other:
@@ -85,7 +85,10 @@ def backup(project: Project, file: str, force: bool) -> int:
     from ..maintenance.backup import backup as copy
     from ..project import open_database
 
-    with open_database(project.settings, read_only=True) as database, output.Bar("copying") as progress:
+    with (
+        open_database(project.settings, read_only=True) as database,
+        output.ProgressLine("copying") as progress,
+    ):
         size = copy(database, file, force=force, progress=progress)
     output.line(f"{file}: {size:,} bytes")
     return 0
@@ -94,7 +97,7 @@ def backup(project: Project, file: str, force: bool) -> int:
 @click.command()
 @click.argument("file", metavar="FILE")
 @pass_project
-def recover(project: Project, file: str) -> int:
+def recover(project: CliContext, file: str) -> int:
     """Save what is readable of a damaged database into the new FILE.
 
     The damaged one is copied and left as it is. Each table is read from its
@@ -110,7 +113,7 @@ def recover(project: Project, file: str) -> int:
     from ..maintenance.backup import recover as save
 
     path = project.settings.database
-    with output.Bar("saving") as progress:
+    with output.ProgressLine("saving") as progress:
         saved = save(path, file, progress)
     output.table(
         ("table", "rows saved", "rows refused", "not readable"),
@@ -127,7 +130,7 @@ def recover(project: Project, file: str) -> int:
 @click.option("--verbose", "-v", is_flag=True, help="Say of each job what changed its form.")
 @json_option
 @pass_project
-def import_(project: Project, old: str, job_dir: str | None, verbose: bool, as_json: bool) -> int:
+def import_(project: CliContext, old: str, job_dir: str | None, verbose: bool, as_json: bool) -> int:
     """Take over the batches, jobs and spawns of a v0.6 database.
 
     The old file stays as it is. Batches keep their numbers; those that are in
@@ -149,7 +152,7 @@ def import_(project: Project, old: str, job_dir: str | None, verbose: bool, as_j
     path = os.path.expanduser(old)
     with read_legacy(path) as legacy:
         _find_or_make_project(project, folder)
-        with project.open(create=True) as ws, output.Bar("importing") as progress:
+        with project.open(create=True) as ws, output.ProgressLine("importing") as progress:
             result = import_legacy(ws, legacy, job_dir=folder, progress=progress)
     if as_json:
         output.dump({**result._asdict(), "batches": [batch._asdict() for batch in result.batches]})
@@ -158,7 +161,7 @@ def import_(project: Project, old: str, job_dir: str | None, verbose: bool, as_j
     return 1 if result.left_out else 0
 
 
-def _find_or_make_project(project: Project, wanted: str | None) -> None:
+def _find_or_make_project(project: CliContext, wanted: str | None) -> None:
     """The settings to import with; a new paraschut.toml if there is none.
 
     Its job directory is the new database's own folder unless another is `wanted`: nothing is written beside
@@ -188,7 +191,7 @@ def _find_or_make_project(project: Project, wanted: str | None) -> None:
         )
 
 
-def _show_import(result: Result, verbose: bool) -> None:
+def _show_import(result: ImportResult, verbose: bool) -> None:
     if verbose:
         for note in result.notes:
             output.line(note)

@@ -12,7 +12,7 @@ import click
 from ..errors import UsageError
 from . import output
 from .context import (
-    Project,
+    CliContext,
     ask_for_many,
     choose,
     complete_batch,
@@ -24,20 +24,20 @@ from .context import (
     show_report,
     yes_option,
 )
-from .param_types import Amount, Count
+from .param_types import FiniteFloat, PositiveInt
 
 if TYPE_CHECKING:
-    from ..actions import Report, Selection, Watcher
+    from ..actions import ActionReport, ProgressReporter, Selection
     from ..model import JobKey, Stamp
-    from ..project import Workspace
+    from ..project import Project
 
 Stamps = Mapping["JobKey", "Stamp"]
-Act = Callable[["Workspace", "Selection", "Watcher", Stamps], "Report"]
-Question = Callable[["Workspace", "Selection"], str]
+Act = Callable[["Project", "Selection", "ProgressReporter", Stamps], "ActionReport"]
+Question = Callable[["Project", "Selection"], str]
 
 
 def _do(
-    project: Project,
+    project: CliContext,
     select: tuple[Sequence[str], str, bool],
     act: Act,
     *,
@@ -48,7 +48,7 @@ def _do(
     as_json: bool = False,
     required: bool = False,
     question: Question | None = None,
-    agreed: Callable[[Workspace, Selection], bool] | None = None,
+    agreed: Callable[[Project, Selection], bool] | None = None,
 ) -> int:
     """Chooses, asks if need be, acts and reports: the frame of all commands here.
 
@@ -58,7 +58,7 @@ def _do(
         question: makes a question of its own from the selection; "" asks none.
         agreed: asks about what looks like a slip; False: nothing is done.
     """
-    from ..actions import Watcher
+    from ..actions import ProgressReporter
     from ..database.jobs import read_rows
 
     with project.open() as ws:
@@ -80,8 +80,8 @@ def _do(
         if not may:
             output.line("nothing was done")
             return 1
-        with output.Bar(verb) as progress:
-            report = act(ws, chosen.selection, Watcher(progress), shown)
+        with output.ProgressLine(verb) as progress:
+            report = act(ws, chosen.selection, ProgressReporter(progress), shown)
     return show_report(report, done, explicit=chosen.explicit, as_json=as_json)
 
 
@@ -92,7 +92,7 @@ def _do(
 @json_option
 @pass_project
 def reset(
-    project: Project,
+    project: CliContext,
     targets: tuple[str, ...],
     condition: str,
     missing: bool,
@@ -136,7 +136,7 @@ def reset(
 @json_option
 @pass_project
 def resubmit(
-    project: Project,
+    project: CliContext,
     targets: tuple[str, ...],
     condition: str,
     missing: bool,
@@ -159,7 +159,7 @@ def resubmit(
 
     raised = _pairs(resources, "--resource")
 
-    def run(ws: Workspace, selection: Selection, watcher: Watcher, shown: Stamps) -> Report:
+    def run(ws: Project, selection: Selection, watcher: ProgressReporter, shown: Stamps) -> ActionReport:
         more = dict.fromkeys(selection.keys, raised) if raised else None
         return act(
             ws,
@@ -192,7 +192,7 @@ def resubmit(
 @json_option
 @pass_project
 def qdel(
-    project: Project,
+    project: CliContext,
     targets: tuple[str, ...],
     condition: str,
     missing: bool,
@@ -230,7 +230,7 @@ def qdel(
     )
 
 
-def _end_orphans(project: Project, as_json: bool) -> int:
+def _end_orphans(project: CliContext, as_json: bool) -> int:
     from ..actions.orphans import end_orphans
 
     with project.open() as ws:
@@ -250,7 +250,7 @@ def _end_orphans(project: Project, as_json: bool) -> int:
     return 1 if ended.left else 0
 
 
-def _what_runs(ws: Workspace, selection: Selection) -> str:
+def _what_runs(ws: Project, selection: Selection) -> str:
     """Asks before anything is killed."""
     from ..actions import Hold, preview
 
@@ -266,12 +266,14 @@ def _what_runs(ws: Workspace, selection: Selection) -> str:
 
 @click.command()
 @select_options
-@click.option("--by", type=Amount(), default=100, metavar="N", help="Add this to the priority (default 100).")
+@click.option(
+    "--by", type=FiniteFloat(), default=100, metavar="N", help="Add this to the priority (default 100)."
+)
 @yes_option
 @json_option
 @pass_project
 def boost(
-    project: Project,
+    project: CliContext,
     targets: tuple[str, ...],
     condition: str,
     missing: bool,
@@ -306,7 +308,7 @@ def boost(
 @json_option
 @pass_project
 def collect(
-    project: Project, targets: tuple[str, ...], condition: str, missing: bool, yes: bool, as_json: bool
+    project: CliContext, targets: tuple[str, ...], condition: str, missing: bool, yes: bool, as_json: bool
 ) -> int:
     """Mark complete jobs as collected: their results are used.
 
@@ -346,7 +348,7 @@ def collect(
 @json_option
 @pass_project
 def set_(
-    project: Project,
+    project: CliContext,
     words: tuple[str, ...],
     condition: str,
     missing: bool,
@@ -376,7 +378,7 @@ def set_(
     kept = {name: _values(value) for name, value in _pairs(unless, "--unless").items()}
     protected: Mapping[str, Sequence[object]] = {} if force else kept or PROTECTED
 
-    def act(ws: Workspace, selection: Selection, watcher: Watcher, shown: Stamps) -> Report:
+    def act(ws: Project, selection: Selection, watcher: ProgressReporter, shown: Stamps) -> ActionReport:
         return change(
             ws,
             selection.keys,
@@ -433,10 +435,10 @@ def _values(text: str) -> list[Any]:
 
 
 @click.command()
-@click.argument("number", type=Count(), required=False, metavar="[NUMBER]")
+@click.argument("number", type=PositiveInt(), required=False, metavar="[NUMBER]")
 @json_option
 @pass_project
-def undo(project: Project, number: int | None, as_json: bool) -> int:
+def undo(project: CliContext, number: int | None, as_json: bool) -> int:
     """Take back your last reset, qdel, set or boost, or the action NUMBER.
 
     Jobs that changed since are left as they are. What a deletion ended stays

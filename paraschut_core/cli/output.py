@@ -116,7 +116,7 @@ def span(seconds: float) -> str:
     return f"{h}:{m:02}:{s:02}" if h else f"{m}:{s:02}" if m else f"{s}s"
 
 
-class Bar:
+class ProgressLine:
     """A progress bar on stderr that comes only if the work takes long and somebody is there to see it.
 
     Use as a context manager; call it with (done, total).

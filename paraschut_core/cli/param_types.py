@@ -10,7 +10,7 @@ _MOST_THINGS = 2**31
 _LARGEST = 1e15
 
 
-class Count(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
+class PositiveInt(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
     """How many things. More than there can ever be are as good as all of them."""
 
     name = "number"
@@ -28,7 +28,7 @@ class Count(click.ParamType):  # type: ignore[type-arg]  # generic in the newest
         return min(number, _MOST_THINGS)
 
 
-class Amount(click.ParamType):  # type: ignore[type-arg]  # as above
+class FiniteFloat(click.ParamType):  # type: ignore[type-arg]  # as above
     """A finite number within bounds."""
 
     name = "number"

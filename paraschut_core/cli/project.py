@@ -12,7 +12,7 @@ import click
 from ..errors import UsageError
 from ..paths import absolute, here
 from . import output
-from .context import Project, json_option, pass_project
+from .context import CliContext, json_option, pass_project
 
 
 @click.command()
@@ -21,7 +21,7 @@ from .context import Project, json_option, pass_project
     "--executor", default="local", metavar="NAME", help="local, slurm, sge, pbs, file or a plug-in."
 )
 @pass_project
-def init(project: Project, directory: str, executor: str) -> int:
+def init(project: CliContext, directory: str, executor: str) -> int:
     """Make a project in DIR (default: here): paraschut.toml and the database.
 
     The file lists every setting with its default. What is there already stays.
@@ -111,7 +111,7 @@ def _toml_value(value: object) -> str:
 @click.command("config")
 @json_option
 @pass_project
-def show_config(project: Project, as_json: bool) -> int:
+def show_config(project: CliContext, as_json: bool) -> int:
     """Show every setting: its value, where it is from, and what it means.
 
     \b
@@ -130,7 +130,7 @@ def show_config(project: Project, as_json: bool) -> int:
     return 0
 
 
-def settings_table(project: Project) -> list[tuple[str, object, str, str]]:
+def settings_table(project: CliContext) -> list[tuple[str, object, str, str]]:
     """(name, value, where it is from, meaning) of every setting."""
     from .. import config
 
@@ -145,7 +145,7 @@ def settings_table(project: Project) -> list[tuple[str, object, str, str]]:
     return rows
 
 
-def _override(project: Project, name: str) -> str:
+def _override(project: CliContext, name: str) -> str:
     from .. import config
 
     variables = {

@@ -10,10 +10,10 @@ import click
 from ..model import DONE_STATES, JobKey, name_text, state_order
 from ..sanitize import spans
 from . import output
-from .context import Project, filter_option, json_option, pass_project
+from .context import CliContext, filter_option, json_option, pass_project
 
 if TYPE_CHECKING:
-    from ..reporting.queue_report import Queue
+    from ..reporting.queue_report import QueueReport
 
 
 @click.command()
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--reset-missing", is_flag=True, help="Put missing jobs back to init.")
 @pass_project
 def queue(
-    project: Project,
+    project: CliContext,
     as_json: bool,
     condition: str,
     display: str | None,
@@ -64,7 +64,7 @@ def queue(
     return 0
 
 
-def as_dict(queue: Queue, display: Collection[str] | None = None) -> dict[str, Any]:
+def as_dict(queue: QueueReport, display: Collection[str] | None = None) -> dict[str, Any]:
     """The report as JSON shows it."""
     from ..reporting.queue_report import indices_of
 
@@ -108,7 +108,7 @@ def as_dict(queue: Queue, display: Collection[str] | None = None) -> dict[str, A
     }
 
 
-def _show(queue: Queue, display: Collection[str] | None) -> None:
+def _show(queue: QueueReport, display: Collection[str] | None) -> None:
     from ..reporting.queue_report import indices_of, lines_of
 
     if not output.on_terminal():
@@ -140,7 +140,7 @@ def _state_lines(states: dict[str, list[int]]) -> str:
     return ", ".join(f"{state or repr(state)} {spans(states[state])}" for state in ordered)
 
 
-def _show_end(queue: Queue) -> None:
+def _show_end(queue: QueueReport) -> None:
     """The lines below the table."""
     from ..monitoring.polling import trouble
     from ..reporting.queue_report import elsewhere_lines
@@ -166,7 +166,7 @@ def _show_end(queue: Queue) -> None:
     output.line(f"running/complete/total: {queue.running}/{queue.complete}/{queue.total}")
 
 
-def _show_stderr(queue: Queue) -> None:
+def _show_stderr(queue: QueueReport) -> None:
     from ..reporting.queue_report import log_lines
 
     lost = queue.missing()

@@ -9,7 +9,7 @@ import click
 from ..errors import UsageError
 from . import output
 from .context import (
-    Project,
+    CliContext,
     complete_batch,
     confirm,
     json_option,
@@ -20,7 +20,7 @@ from .context import (
 )
 
 if TYPE_CHECKING:
-    from ..project import Workspace
+    from ..project import Project
 
 
 @click.command()
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @json_option
 @pass_project
 def remove(
-    project: Project,
+    project: CliContext,
     batches: tuple[str, ...],
     by_state: tuple[str, ...],
     force: bool,
@@ -80,7 +80,7 @@ def remove(
     return show_report(report, "removed", explicit=True, as_json=True)
 
 
-def _question(ws: Workspace, wanted: list[int], force: bool) -> str:
+def _question(ws: Project, wanted: list[int], force: bool) -> str:
     """What will be lost, in one question. Raises UnknownJobError."""
     from ..database.changes import read_batches as read_counters
     from ..database.jobs import require_batch
@@ -113,7 +113,7 @@ def _question(ws: Workspace, wanted: list[int], force: bool) -> str:
 @json_option
 @pass_project
 def clean(
-    project: Project,
+    project: CliContext,
     batches: tuple[str, ...],
     files: bool,
     folders: bool,
@@ -133,7 +133,7 @@ def clean(
       paraschut clean
       paraschut clean 20250101120000 --files --pattern '*.tmp'
     """
-    from ..actions import Cleaned, clean_files, clean_folders
+    from ..actions import CleanReport, clean_files, clean_folders
     from ..database.changes import read_batches as read_counters
     from ..database.jobs import require_batch
     from ..jobs.cleanup import require_inside
@@ -155,7 +155,7 @@ def clean(
         if not confirm(f"Remove {what} of {of}?", yes, required=True):
             output.line("nothing was removed")
             return 1
-        nothing = Cleaned({}, [], {})
+        nothing = CleanReport({}, [], {})
         one = clean_files(ws, globs, wanted, command=project.line) if files or both else nothing
         other = clean_folders(ws, wanted, command=project.line) if folders or both else nothing
     left = [*one.left_alone(), *other.left_alone()]

@@ -44,7 +44,7 @@ _ROUNDED = 0.1
 """Seconds by which a CPU time that is told may be too small."""
 
 
-class Ended(NamedTuple):
+class CommandEnd(NamedTuple):
     """How a command ended: exit status, or the signal that ended it; `told_to_end` is the signal that came
     from outside to end it before that (None: none did)."""
 
@@ -125,7 +125,7 @@ def _start(key: JobKey) -> int:
     return attempt
 
 
-def _write_end(key: JobKey, attempt: int, ended: Ended, *, chain: bool) -> bool:
+def _write_end(key: JobKey, attempt: int, ended: CommandEnd, *, chain: bool) -> bool:
     """Writes down how the command ended; True if the job is complete.
 
     What the job wrote about itself meanwhile (complete, a state of the user's) stays as it is.
@@ -146,7 +146,7 @@ def _write_end(key: JobKey, attempt: int, ended: Ended, *, chain: bool) -> bool:
     return False
 
 
-def _keep(key: JobKey, attempt: int, ended: Ended, *, chain: bool) -> str:
+def _keep(key: JobKey, attempt: int, ended: CommandEnd, *, chain: bool) -> str:
     """Keeps in a file how the command ended; says where."""
     return in_job.kept_in(lambda: in_job.keep_exit(in_job.database(), key, attempt, *ended, chain=chain))
 
@@ -162,7 +162,7 @@ def _pause(seconds: float) -> None:
 # ------------------------------------------------------------------------------------ the command
 
 
-def execute(command: list[str]) -> Ended:
+def execute(command: list[str]) -> CommandEnd:
     """Runs a command to its end."""
     # A parent that ignores SIGCHLD would have the system throw the exit status away.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -170,11 +170,11 @@ def execute(command: list[str]) -> Ended:
     # What is ignored from the start on (nohup) stays so, for the command too.
     forwarded = {number for number in forwarded if signal.getsignal(number) != signal.SIG_IGN}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*forwarded, signal.SIGCHLD})
-    witness = _Witness(forwarded)
+    witness = _SignalRecorder(forwarded)
     try:
         pid = _spawn(command, before)
     except OSError as error:
-        return Ended(_not_started(command[0], error))
+        return CommandEnd(_not_started(command[0], error))
     witness.start()
     told: list[int] = []
     wait_status = _wait(pid, forwarded, witness, told)
@@ -186,11 +186,11 @@ def execute(command: list[str]) -> Ended:
     told += _forget(forwarded)
     told_to_end = next((number for number in told if exit_kinds.ends_a_job(in_job.signal_name(number))), None)
     if os.WIFSIGNALED(wait_status):
-        return Ended(0, os.WTERMSIG(wait_status), told_to_end)
-    return Ended(os.WEXITSTATUS(wait_status), None, told_to_end)
+        return CommandEnd(0, os.WTERMSIG(wait_status), told_to_end)
+    return CommandEnd(os.WEXITSTATUS(wait_status), None, told_to_end)
 
 
-class _Witness:
+class _SignalRecorder:
     """A process of this group that does nothing: a signal for the whole group ends it, one for this process
     alone does not. It ends by itself with this process."""
 
@@ -276,7 +276,7 @@ def _not_started(name: str, error: OSError) -> int:
     return NOT_EXECUTABLE
 
 
-def _wait(pid: int, forwarded: set[signal.Signals], witness: _Witness, told: list[int]) -> int:
+def _wait(pid: int, forwarded: set[signal.Signals], witness: _SignalRecorder, told: list[int]) -> int:
     """The wait status of the command once it has ended; passes signals on to it meanwhile.
 
     Args:

@@ -11,7 +11,7 @@ import click
 from ..errors import UsageError
 from ..security.child_python import python
 from . import output
-from .context import Project, pass_project
+from .context import CliContext, pass_project
 
 
 @click.command()
@@ -27,7 +27,7 @@ from .context import Project, pass_project
 @click.option("--batch", type=click.IntRange(0), metavar="BATCH", help="Begin with this batch.")
 @pass_project
 def serve(
-    project: Project, host: str, port: int | None, read_only: bool, condition: str, batch: int | None
+    project: CliContext, host: str, port: int | None, read_only: bool, condition: str, batch: int | None
 ) -> int:
     """Show the dashboard in a browser, at the address that is printed.
 
@@ -63,7 +63,7 @@ def serve(
     return status
 
 
-def _dashboard(project: Project, read_only: bool, condition: str, batch: int | None) -> list[str]:
+def _dashboard(project: CliContext, read_only: bool, condition: str, batch: int | None) -> list[str]:
     """The command line of the dashboard in a tab: the same project, whatever this process was told."""
     command = python("paraschut_core.cli")
     for option, value in (

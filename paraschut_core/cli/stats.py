@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from . import output
-from .context import Project, json_option, pass_project, read_batches
+from .context import CliContext, json_option, pass_project, read_batches
 
 if TYPE_CHECKING:
-    from ..reporting.statistics import Forecast, Summary
+    from ..reporting.statistics import Forecast, StatisticsSummary
 
 _SHOWN = 10
 """Entries of each list that people are shown; JSON has them all."""
@@ -27,7 +27,7 @@ _SHOWN = 10
 )
 @json_option
 @pass_project
-def stats(project: Project, batch: str | None, window: str, as_json: bool) -> int:
+def stats(project: CliContext, batch: str | None, window: str, as_json: bool) -> int:
     """Show how the work went, of all batches or of one.
 
     Jobs completed, running and queued over time; when each batch will be done at
@@ -42,7 +42,7 @@ def stats(project: Project, batch: str | None, window: str, as_json: bool) -> in
     """
     from ..database.jobs import require_batch
     from ..errors import UsageError
-    from ..reporting.statistics import Survey
+    from ..reporting.statistics import HistoryAggregator
 
     with project.open() as ws:
         batch_id = None
@@ -52,7 +52,7 @@ def stats(project: Project, batch: str | None, window: str, as_json: bool) -> in
                 raise UsageError("Name one BATCH, or none for all of them.")
             batch_id = batches[0]
             require_batch(ws.reader, batch_id)
-        found = Survey(ws.reader, window, batch_id).read()
+        found = HistoryAggregator(ws.reader, window, batch_id).read()
     if as_json:
         output.dump(as_dict(found))
     else:
@@ -60,7 +60,7 @@ def stats(project: Project, batch: str | None, window: str, as_json: bool) -> in
     return 0
 
 
-def as_dict(found: Summary) -> dict[str, object]:
+def as_dict(found: StatisticsSummary) -> dict[str, object]:
     """The summary as JSON shows it; times are epoch seconds, spans seconds."""
     return {
         "window": found.window,
@@ -88,7 +88,7 @@ def as_dict(found: Summary) -> dict[str, object]:
     }
 
 
-def _show(found: Summary) -> None:
+def _show(found: StatisticsSummary) -> None:
     last = found.points[-1] if found.points else None
     minutes = max((found.until - found.since) / 60, 1)
     output.line(

@@ -13,7 +13,7 @@ from ..errors import SchedulerError, UsageError
 from . import complain, output
 from .context import (
     TARGETS,
-    Project,
+    CliContext,
     choose,
     complete_batch,
     filter_option,
@@ -22,25 +22,27 @@ from .context import (
     read_batches,
     show_report,
 )
-from .param_types import Amount, Count
+from .param_types import FiniteFloat, PositiveInt
 
 if TYPE_CHECKING:
-    from ..actions import Outcome
+    from ..actions import JobResult
     from ..scheduling.submission import SubmitReport
 
 
 @click.command()
 @click.argument("targets", nargs=-1, metavar=f"[{TARGETS}]", shell_complete=complete_batch)
-@click.option("--max-jobs", type=Count(0), metavar="N", help="Most jobs in the queue.")
-@click.option("--min-priority", type=Amount(), default=0, metavar="P", help="Leave out batches below it.")
+@click.option("--max-jobs", type=PositiveInt(0), metavar="N", help="Most jobs in the queue.")
+@click.option(
+    "--min-priority", type=FiniteFloat(), default=0, metavar="P", help="Leave out batches below it."
+)
 @filter_option
 @click.option("--wait", "wait", is_flag=True, help="Wait until they are over, as `paraschut wait` does.")
-@click.option("--every", type=Amount(0, 1e6), metavar="MINUTES", help="Do it again and again.")
-@click.option("--times", type=Count(), metavar="N", help="With --every: so many times.")
+@click.option("--every", type=FiniteFloat(0, 1e6), metavar="MINUTES", help="Do it again and again.")
+@click.option("--times", type=PositiveInt(), metavar="N", help="With --every: so many times.")
 @json_option
 @pass_project
 def submit(
-    project: Project,
+    project: CliContext,
     targets: tuple[str, ...],
     max_jobs: int | None,
     min_priority: float,
@@ -97,7 +99,7 @@ def submit(
 
 
 def _submit_and_wait(
-    project: Project,
+    project: CliContext,
     targets: Sequence[str],
     max_jobs: int | None,
     min_priority: float,
@@ -105,32 +107,32 @@ def _submit_and_wait(
     as_json: bool,
 ) -> int:
     from ..actions import (
-        Kind,
-        Outcome,
+        JobResult,
+        ProgressReporter,
+        ResultKind,
         Selection,
-        Watcher,
         by_message,
         submit_batches,
         submit_next,
         submit_now,
     )
-    from ..monitoring.waiting import Jobs
+    from ..monitoring.waiting import WaitedJobs
     from .wait import wait_for
 
     if targets and (condition or min_priority):
         raise UsageError("--filter and --min-priority are for what is next: leave out BATCH.")
     with project.open() as ws:
         submit: Callable[[], int] | None
-        watcher = Watcher()
+        watcher = ProgressReporter()
         if len(targets) > 1:
             chosen = choose(ws, targets)
             report = submit_now(ws, chosen.selection, command=project.line, watcher=watcher)
             _complain_of(report.failed)
-            jobs, submit = Jobs(keys=chosen.keys), None
+            jobs, submit = WaitedJobs(keys=chosen.keys), None
         elif targets:
             batches = read_batches(targets[0])
             most = math.inf if max_jobs is None else max_jobs
-            jobs = Jobs(batches=tuple(batches))
+            jobs = WaitedJobs(batches=tuple(batches))
 
             def submit() -> int:
                 report = submit_batches(ws, batches, most, command=project.line, watcher=watcher)
@@ -151,7 +153,9 @@ def _submit_and_wait(
                     command=project.line,
                     watcher=watcher,
                 )
-                failed = [Outcome(o.key, Kind.FAILED, o.error) for o in report.outcomes if o.id is None]
+                failed = [
+                    JobResult(o.key, ResultKind.FAILED, o.error) for o in report.outcomes if o.id is None
+                ]
                 if (texts := by_message(failed)) != said:
                     _complain_of(failed)
                     said[:] = texts
@@ -162,11 +166,11 @@ def _submit_and_wait(
 
             submit_once(False)
             matching = tuple(Selection(condition=condition).resolve(ws)) if condition else None
-            jobs = Jobs(keys=matching)
+            jobs = WaitedJobs(keys=matching)
         return wait_for(ws, jobs, submit=submit, as_json=as_json)
 
 
-def _complain_of(failed: Sequence[Outcome]) -> None:
+def _complain_of(failed: Sequence[JobResult]) -> None:
     from ..actions import by_message
 
     for text in by_message(failed):
@@ -174,7 +178,7 @@ def _complain_of(failed: Sequence[Outcome]) -> None:
 
 
 def _submit_next(
-    project: Project,
+    project: CliContext,
     max_jobs: int | None,
     min_priority: float,
     condition: str,
@@ -182,9 +186,9 @@ def _submit_next(
     *,
     by_itself: bool = False,
 ) -> int:
-    from ..actions import Watcher, submit_next
+    from ..actions import ProgressReporter, submit_next
 
-    with project.open() as ws, output.Bar("submitting") as progress:
+    with project.open() as ws, output.ProgressLine("submitting") as progress:
         report = submit_next(
             ws,
             max_jobs=max_jobs,
@@ -192,7 +196,7 @@ def _submit_next(
             condition=condition,
             by_itself=by_itself,
             command=project.line,
-            watcher=Watcher(progress),
+            watcher=ProgressReporter(progress),
         )
     return _show(report, as_json)
 
@@ -217,12 +221,12 @@ def _show(report: SubmitReport, as_json: bool) -> int:
     return 1 if failed else 0
 
 
-def _submit_batches(project: Project, batches: str, max_jobs: int | None, as_json: bool) -> int:
-    from ..actions import Watcher, by_message, submit_batches
+def _submit_batches(project: CliContext, batches: str, max_jobs: int | None, as_json: bool) -> int:
+    from ..actions import ProgressReporter, by_message, submit_batches
 
     most = math.inf if max_jobs is None else max_jobs
-    with project.open() as ws, output.Bar("submitting") as progress:
-        watcher = Watcher(progress)
+    with project.open() as ws, output.ProgressLine("submitting") as progress:
+        watcher = ProgressReporter(progress)
         report = submit_batches(ws, read_batches(batches), most, command=project.line, watcher=watcher)
     if as_json:
         submitted = dict.fromkeys(read_batches(batches), 0)
@@ -237,13 +241,15 @@ def _submit_batches(project: Project, batches: str, max_jobs: int | None, as_jso
     return 1 if report.failed else 0
 
 
-def _submit_jobs(project: Project, targets: Sequence[str], as_json: bool) -> int:
-    from ..actions import Watcher, submit_now
+def _submit_jobs(project: CliContext, targets: Sequence[str], as_json: bool) -> int:
+    from ..actions import ProgressReporter, submit_now
 
     with project.open() as ws:
         chosen = choose(ws, targets)
-        with output.Bar("submitting") as progress:
-            report = submit_now(ws, chosen.selection, command=project.line, watcher=Watcher(progress))
+        with output.ProgressLine("submitting") as progress:
+            report = submit_now(
+                ws, chosen.selection, command=project.line, watcher=ProgressReporter(progress)
+            )
     return show_report(report, "submitted", explicit=chosen.explicit, as_json=as_json)
 
 

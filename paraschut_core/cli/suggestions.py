@@ -13,7 +13,7 @@ from .context import confirm
 
 if TYPE_CHECKING:
     from ..model import JobKey
-    from ..project import Workspace
+    from ..project import Project
 
 _STATES = {
     "completed": COMPLETE, "done": COMPLETE, "finished": COMPLETE, "success": COMPLETE,
@@ -60,11 +60,11 @@ def near(word: str, known: Iterable[str], others: Mapping[str, str]) -> str:
     return others.get(found[0], found[0]) if found else ""
 
 
-def agreed_resources(ws: Workspace, names: Iterable[str], yes: bool = False) -> bool:
+def agreed_resources(ws: Project, names: Iterable[str], yes: bool = False) -> bool:
     """Asks about resources that look like others, at a terminal; elsewhere says so. False: not agreed."""
-    from ..executors.resources import Request
+    from ..executors.resources import ResourceRequest
 
-    known = {*Request._fields, "smp", "ncpus"} - {"other", "slots"}
+    known = {*ResourceRequest._fields, "smp", "ncpus"} - {"other", "slots"}
     own = _own_words(ws)
     doubts = [
         f"resource {name}: did you mean {meant}?"
@@ -74,7 +74,7 @@ def agreed_resources(ws: Workspace, names: Iterable[str], yes: bool = False) -> 
     return _agreed(doubts, yes)
 
 
-def agreed_fields(ws: Workspace, keys: Collection[JobKey], fields: Mapping[str, Any], yes: bool) -> bool:
+def agreed_fields(ws: Project, keys: Collection[JobKey], fields: Mapping[str, Any], yes: bool) -> bool:
     """Asks about states and fields that look like others, at a terminal; says which fields are new."""
     doubts: list[str] = []
     state = fields.get("state")
@@ -109,7 +109,7 @@ def _agreed(doubts: Collection[str], yes: bool) -> bool:
     return not doubts or confirm(f"{' '.join(doubts)} Take it as it is?", yes)
 
 
-def _own_words(ws: Workspace) -> frozenset[str]:
+def _own_words(ws: Project) -> frozenset[str]:
     """The options of the scheduler, where they are known: what is one of them is meant as it is."""
     grammar = getattr(ws.executor, "grammar", None)
     listed: set[str] = set()
@@ -123,12 +123,12 @@ def _own_words(ws: Workspace) -> frozenset[str]:
     return frozenset(listed) | _OTHERS_WORDS.get(ws.executor.name, frozenset())
 
 
-def _has_state(ws: Workspace, state: str) -> bool:
+def _has_state(ws: Project, state: str) -> bool:
     """Whether jobs have it already: then it is one of the user's own."""
     return bool(ws.reader.rows("SELECT 1 FROM counter WHERE state = ? LIMIT 1", (state,)))
 
 
-def _fields_of(ws: Workspace, keys: Collection[JobKey]) -> set[str]:
+def _fields_of(ws: Project, keys: Collection[JobKey]) -> set[str]:
     """The fields that the first of some jobs have."""
     from itertools import islice
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from . import complain, output
-from .context import TARGETS, Project, choose, complete_batch, json_option, pass_project, read_batches
-from .param_types import Amount
+from .context import TARGETS, CliContext, choose, complete_batch, json_option, pass_project, read_batches
+from .param_types import FiniteFloat
 
 if TYPE_CHECKING:
-    from ..monitoring.waiting import Jobs, Progress
-    from ..project import Workspace
+    from ..monitoring.waiting import WaitedJobs, WaitProgress
+    from ..project import Project
 
 TIMED_OUT = 124
 """The exit status when the time is over, as of timeout(1)."""
@@ -26,12 +26,12 @@ TELL_SECONDS = 30.0
 
 @click.command()
 @click.argument("targets", nargs=-1, metavar=f"[{TARGETS}]", shell_complete=complete_batch)
-@click.option("--timeout", type=Amount(0, 1e9), metavar="SECONDS", help="Wait no longer.")
+@click.option("--timeout", type=FiniteFloat(0, 1e9), metavar="SECONDS", help="Wait no longer.")
 @click.option("--quiet", "-q", is_flag=True, help="Do not tell how far it is.")
 @json_option
 @pass_project
 def wait(
-    project: Project, targets: tuple[str, ...], timeout: float | None, quiet: bool, as_json: bool
+    project: CliContext, targets: tuple[str, ...], timeout: float | None, quiet: bool, as_json: bool
 ) -> int:
     """Wait until no job is in the queue: each is complete, or missing, or was never submitted.
 
@@ -47,23 +47,23 @@ def wait(
       paraschut wait 20250101120000 0-9 || echo 'not all of these'
     """
     from ..database.jobs import require_batch
-    from ..monitoring.waiting import Jobs
+    from ..monitoring.waiting import WaitedJobs
 
     with project.open() as ws:
         if len(targets) > 1:
-            jobs = Jobs(keys=choose(ws, targets).keys)
+            jobs = WaitedJobs(keys=choose(ws, targets).keys)
         elif targets:
-            jobs = Jobs(batches=tuple(read_batches(targets[0])))
+            jobs = WaitedJobs(batches=tuple(read_batches(targets[0])))
             for batch_id in jobs.batches or ():
                 require_batch(ws.reader, batch_id)
         else:
-            jobs = Jobs()
+            jobs = WaitedJobs()
         return wait_for(ws, jobs, timeout=timeout, quiet=quiet, as_json=as_json)
 
 
 def wait_for(
-    ws: Workspace,
-    jobs: Jobs,
+    ws: Project,
+    jobs: WaitedJobs,
     *,
     submit: Callable[[], int] | None = None,
     timeout: float | None = None,
@@ -97,7 +97,7 @@ def wait_for(
     return status
 
 
-def _show(now: Progress, status: int, as_json: bool) -> None:
+def _show(now: WaitProgress, status: int, as_json: bool) -> None:
     if as_json:
         output.dump(
             {

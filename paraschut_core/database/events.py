@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import UsageError
 from ..exit_kinds import kind_of_words
 from ..identity import same_user
-from ..model import Action, Ending, Event, JobKey
+from ..model import Action, Event, ExitInfo, JobKey
 from .connection import Database, Row, Transaction
 from .metadata_json import decode, encode
 
@@ -118,7 +118,9 @@ def _object(text: str | None) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------ endings
 
 
-def record_ending(tx: Transaction, key: JobKey, attempt: int, ending: Ending, *, chain: bool = False) -> None:
+def record_ending(
+    tx: Transaction, key: JobKey, attempt: int, ending: ExitInfo, *, chain: bool = False
+) -> None:
     """Keeps how an attempt ended, in the history too, in place of what was kept of it before.
 
     Args:
@@ -150,12 +152,12 @@ _ENDED = """ LEFT JOIN ended d ON d.BatchID = e.BatchID AND d.JobIndex = e.JobIn
 """The codes of an end `e`. Those of another time are of what a job of an earlier version wrote over."""
 
 
-def read_ending(db: Database, key: JobKey, attempt: int) -> Ending | None:
+def read_ending(db: Database, key: JobKey, attempt: int) -> ExitInfo | None:
     """How that attempt ended, where anybody told."""
     return _as_ending(db.rows(_READ_ENDING, (*key, attempt)))
 
 
-def read_ending_in(tx: Transaction, key: JobKey, attempt: int) -> tuple[Ending | None, bool]:
+def read_ending_in(tx: Transaction, key: JobKey, attempt: int) -> tuple[ExitInfo | None, bool]:
     """The same inside a transaction, and whether what is next shall be submitted once it is complete."""
     rows = tx.connection.execute(_READ_ENDING, (*key, attempt)).fetchall()
     return _as_ending(rows), any(row[-1] for row in rows)
@@ -167,14 +169,16 @@ _READ_ENDING = (
 )
 
 
-def _as_ending(rows: Sequence[Row]) -> Ending | None:
+def _as_ending(rows: Sequence[Row]) -> ExitInfo | None:
     for reason, status, signal, host, record, kind, source, confirmed, _ in rows:
         kind = kind or kind_of_words(reason)
-        return Ending(reason, status, signal, host or "", _object(record), kind, source or "", confirmed != 0)
+        return ExitInfo(
+            reason, status, signal, host or "", _object(record), kind, source or "", confirmed != 0
+        )
     return None
 
 
-def note_codes(tx: Transaction, key: JobKey, attempt: int, ending: Ending, *, chain: bool) -> None:
+def note_codes(tx: Transaction, key: JobKey, attempt: int, ending: ExitInfo, *, chain: bool) -> None:
     """Keeps the codes alone of an end that is written down: another source was asked, and knew no more."""
     tx.connection.execute(
         "INSERT OR REPLACE INTO ended SELECT BatchID, JobIndex, attempt, at, ?, ?, ?, ? FROM ending"

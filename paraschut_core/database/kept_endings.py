@@ -9,7 +9,7 @@ import json
 import os
 
 from ..errors import DatabaseError, ParaschutError, UnknownJobError
-from ..model import DONE_STATES, Ending, JobInfo, JobKey
+from ..model import DONE_STATES, ExitInfo, JobInfo, JobKey
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def keep(
     info: JobInfo | None = None,
     *,
     attempt: int = 0,
-    ending: Ending | None = None,
+    ending: ExitInfo | None = None,
     chain: bool = False,
 ) -> str:
     """Keeps a job's end beside the database, else where temporary files lie or at home; returns the file.
@@ -154,7 +154,7 @@ def _take(db: Database, handle: int, name: str) -> None:
         if kept["ending"] is not None:
             attempt = int(kept["attempt"])
             if read_ending_in(tx, key, attempt)[0] is None:
-                record_ending(tx, key, attempt, Ending(**kept["ending"]), chain=bool(kept["chain"]))
+                record_ending(tx, key, attempt, ExitInfo(**kept["ending"]), chain=bool(kept["chain"]))
             return
         info = _info(tx, db, key, kept)
         complete(tx, db, key, info, by_job=True)

@@ -170,7 +170,7 @@ def _give_back(tx: Transaction, key: JobKey, token: str, *, surely: bool) -> int
     return int(info["attempt"])
 
 
-class Claimed(NamedTuple):
+class UnresolvedClaim(NamedTuple):
     """A job that is claimed and has no id: perhaps it was submitted, perhaps not."""
 
     key: JobKey
@@ -181,7 +181,7 @@ class Claimed(NamedTuple):
     spawn_id: int | None = None
 
 
-def claimed_without_id(db: Database) -> list[Claimed]:
+def claimed_without_id(db: Database) -> list[UnresolvedClaim]:
     """All submissions whose id is not known: cut short by a crash, or under way now."""
     jobs = db.rows(
         "SELECT BatchID, JobIndex, token, submitted_at, claimed_by, executor FROM job WHERE state = 'submit'"
@@ -194,7 +194,7 @@ def claimed_without_id(db: Database) -> list[Claimed]:
         " WHERE spawn_state = 'submit' AND submit_id IS NULL AND ClusterID IS NULL AND token IS NOT NULL"
     )
     return [
-        Claimed(JobKey(batch, index), token, at or 0.0, who or "", executor, *rest)
+        UnresolvedClaim(JobKey(batch, index), token, at or 0.0, who or "", executor, *rest)
         for batch, index, token, at, who, executor, *rest in (*jobs, *spawns)
     ]
 
@@ -202,7 +202,7 @@ def claimed_without_id(db: Database) -> list[Claimed]:
 # ------------------------------------------------------------------------------------ start
 
 
-class Running(NamedTuple):
+class JobProcess(NamedTuple):
     """Who a running job is, as its environment tells: None where it does not.
 
     `is_told`: the id is what the caller says, since the environment does not tell any.
@@ -217,7 +217,7 @@ class Running(NamedTuple):
     again: bool = False
 
 
-def start(tx: Transaction, db: Database, key: JobKey, who: Running) -> JobInfo:
+def start(tx: Transaction, db: Database, key: JobKey, who: JobProcess) -> JobInfo:
     """The start gate: the job becomes `run` if this process is its current submission.
 
     Returns the job's metadata as it is from now on.
@@ -281,7 +281,7 @@ def _has_ended(tx: Transaction, key: JobKey, attempt: int) -> bool:
     return tx.connection.execute(ended, (*key, attempt)).fetchone() is not None
 
 
-def _admit(info: JobInfo, token: str | None, who: Running, key: JobKey) -> None:
+def _admit(info: JobInfo, token: str | None, who: JobProcess, key: JobKey) -> None:
     """Raises StaleJobError unless this process is the job's current submission, or started by hand."""
     mine = f"this process is {who.cluster_id or 'an attempt'} on {who.hostname}"
     state = info["state"]

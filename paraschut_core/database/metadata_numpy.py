@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .metadata_values import StandIn, Writer
+from .metadata_values import Placeholder, Writer
 
 _KINDS = "biufcUSMmO"
 """Kinds of numpy.dtype that can be stored: all but structured ones, longdouble and new string types."""
@@ -26,7 +26,7 @@ _MEMBERS: dict[str, tuple[type, ...]] = {
 }
 
 
-class StoredArray(list[Any], StandIn):
+class StoredArray(list[Any], Placeholder):
     """An array as nested lists, where numpy cannot be imported; it is stored as an array again.
 
     `dtype` is numpy's name for it ("<f8"), `shape` the length of each dimension. Times (kinds M and m)

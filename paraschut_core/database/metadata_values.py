@@ -19,7 +19,7 @@ _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _BETWEEN = re.compile("(?<=[\ud800-\udbff])(?=[\udc00-\udfff])")
 
 
-class StandIn:
+class Placeholder:
     """A value whose own type is not at hand; it says itself how it is written."""
 
     __slots__ = ()
@@ -54,7 +54,7 @@ class Writer:
         write = _BY_TYPE.get(kind) or _BY_NAME.get(f"{kind.__module__}.{kind.__qualname__}")
         if write is not None:
             return write(self, value)
-        if isinstance(value, StandIn):
+        if isinstance(value, Placeholder):
             return value.written(self)
         if kind.__module__.partition(".")[0] == "numpy":
             from . import metadata_numpy

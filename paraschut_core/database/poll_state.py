@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from ..model import Ending, LiveJob
+from ..model import ExitInfo, LiveJob
 from .connection import Database, lives
 
-Absent = Mapping[str, tuple[float, int]]
+AbsentIds = Mapping[str, tuple[float, int]]
 """The ids that should be in the queue at the last poll: (epoch s when it was last seen there, or first
 looked for; polls in a row without it, 0 for those that it showed)."""
 
@@ -21,7 +21,7 @@ LEASE = 240.0
 any scheduler command may take."""
 
 
-class PollRecord(NamedTuple):
+class PollState(NamedTuple):
     """What is known of a scheduler: its last valid answer, and the trouble since.
 
     `rev` is the database's revision when the scheduler was asked for that answer: what rows tell of later
@@ -30,7 +30,7 @@ class PollRecord(NamedTuple):
 
     polled_at: float = 0.0
     answer: Mapping[str, LiveJob] = MappingProxyType({})
-    absent: Absent = MappingProxyType({})
+    absent: AbsentIds = MappingProxyType({})
     failing_since: float | None = None
     failures: int = 0
     empties: int = 0
@@ -44,7 +44,7 @@ def _pack(value: object) -> bytes:
     return zlib.compress(json.dumps(value, separators=(",", ":"), default=str).encode(), 1)
 
 
-def _kept_ending(ending: Ending | None) -> list[object] | None:
+def _kept_ending(ending: ExitInfo | None) -> list[object] | None:
     """What is kept of an end that the queue shows: no more fields than processes of earlier versions read.
 
     One that is not confirmed needs its code, and is left to the accounts.
@@ -58,12 +58,12 @@ def _unpack_jobs(blob: bytes | None) -> dict[str, LiveJob]:
     jobs = {}
     for fields in json.loads(zlib.decompress(blob)):
         ending = fields.pop()
-        job = LiveJob._make([*fields, None if ending is None else Ending(*ending)])
+        job = LiveJob._make([*fields, None if ending is None else ExitInfo(*ending)])
         jobs[job.id] = job
     return jobs
 
 
-def read_poll(db: Database, scheduler: str) -> PollRecord:
+def read_poll(db: Database, scheduler: str) -> PollState:
     """What the database keeps of this scheduler."""
     rows = db.rows(
         "SELECT polled_at, answer, absent, failing_since, failures, empties, error, lease_at, rev FROM poll"
@@ -71,15 +71,15 @@ def read_poll(db: Database, scheduler: str) -> PollRecord:
         (scheduler,),
     )
     if not rows:
-        return PollRecord()
+        return PollState()
     polled_at, answer, absent, failing_since, failures, empties, error, lease_at, rev = rows[0]
     try:
         jobs = _unpack_jobs(answer)
         found = json.loads(zlib.decompress(absent)) if absent else {}
         known = {id_: (at, n) for id_, (at, n) in found.items()}
     except (ValueError, TypeError, AttributeError, zlib.error):
-        return PollRecord()  # damaged, or of another version: the next poll replaces it
-    return PollRecord(
+        return PollState()  # damaged, or of another version: the next poll replaces it
+    return PollState(
         polled_at,
         jobs,
         known,
@@ -131,7 +131,7 @@ def _held(at: float, holder: str | None, now: float) -> bool:
     return bool(holder) and abs(now - at) < LEASE and lives(holder or "") is not False
 
 
-def store_poll(db: Database, scheduler: str, record: PollRecord, *, answered: bool) -> None:
+def store_poll(db: Database, scheduler: str, record: PollState, *, answered: bool) -> None:
     """Keeps what came of a poll and gives the lease back; without an answer the last one stays."""
     with db.transaction() as tx:
         tx.connection.execute(

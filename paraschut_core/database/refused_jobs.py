@@ -10,7 +10,7 @@ from .connection import Database, Transaction
 _KEEP_SECONDS = 30 * 86400.0
 
 
-class Refused(NamedTuple):
+class RefusedJob(NamedTuple):
     """One refusal: which jobs it holds for, when it was last tried, and how things stood then.
 
     `kind` is as in Submitted. `in_queue` counts the user's jobs in the queue, `settings` is a digest.
@@ -24,10 +24,10 @@ class Refused(NamedTuple):
     settings: str
 
 
-def read_refused(db: Database, queue: str) -> dict[str, Refused]:
+def read_refused(db: Database, queue: str) -> dict[str, RefusedJob]:
     """What this queue refused, by what was asked for."""
     sql = "SELECT asked, kind, words, at, in_queue, settings FROM refused WHERE queue = ?"
-    return {row[0]: Refused(*row) for row in db.rows(sql, (queue,))}
+    return {row[0]: RefusedJob(*row) for row in db.rows(sql, (queue,))}
 
 
 def read_refused_batches(db: Database) -> dict[int, tuple[str, str, str]]:
@@ -39,7 +39,7 @@ def read_refused_batches(db: Database) -> dict[int, tuple[str, str, str]]:
     return {batch_id: (queue, kind, words) for batch_id, queue, kind, words in rows}
 
 
-def keep_refused(tx: Transaction, queue: str, refused: Refused, batches: Iterable[int]) -> None:
+def keep_refused(tx: Transaction, queue: str, refused: RefusedJob, batches: Iterable[int]) -> None:
     """Keeps a refusal, in place of what was kept of the same, and which batches it holds up."""
     tx.connection.execute(
         "INSERT OR REPLACE INTO refused VALUES (?, ?, ?, ?, ?, ?, ?)",

@@ -9,7 +9,7 @@ from ..model import COMPLETE, INIT, RUN, SPAWN, SUBMIT, JobInfo, JobKey, Spawn
 from .connection import Database, Row, Transaction
 from .events import add_event
 from .jobs import pack_metadata
-from .lifecycle import Running, current_token
+from .lifecycle import JobProcess, current_token
 
 _SPAWN = (
     "SpawnID, ClusterID, spawn_state, stdout, stderr, submit_id, attempt, submitted_at, executor, token,"
@@ -171,7 +171,7 @@ def release_spawn(tx: Transaction, key: JobKey, token: str) -> bool:
     return changed > 0
 
 
-def start_spawn(tx: Transaction, key: JobKey, who: Running) -> Spawn | None:
+def start_spawn(tx: Transaction, key: JobKey, who: JobProcess) -> Spawn | None:
     """The start gate of a spawn: its row becomes `run` if this process is its current submission.
 
     Returns None where this process is no spawn of that job (it may be the job itself).

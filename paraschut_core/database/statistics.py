@@ -16,7 +16,7 @@ _COMPLETED = """("to" = 'complete' AND "from" <> "to" AND action IS NULL AND why
 """An event by which a job became complete; not a user's act, nor its undoing."""
 
 
-class Bounds(NamedTuple):
+class EventRange(NamedTuple):
     """How far the history reaches: events with `first` <= id <= `last`, the first of them `began` (epoch s);
     endings up to the revision `rev`. Nothing happened if `last` is 0."""
 
@@ -26,7 +26,7 @@ class Bounds(NamedTuple):
     rev: int
 
 
-class Moves(NamedTuple):
+class TransitionCounts(NamedTuple):
     """What a minute's events of a batch changed: jobs completed; more jobs (or fewer) running and queued."""
 
     minute: int
@@ -36,7 +36,7 @@ class Moves(NamedTuple):
     queued: int
 
 
-class Finish(NamedTuple):
+class FinishedRun(NamedTuple):
     """One job that completed: after how many seconds of running, when (epoch s), where."""
 
     key: JobKey
@@ -45,7 +45,7 @@ class Finish(NamedTuple):
     host: str
 
 
-class Failed(NamedTuple):
+class FailedAttempt(NamedTuple):
     """One attempt that ended badly."""
 
     key: JobKey
@@ -55,13 +55,13 @@ class Failed(NamedTuple):
     host: str
 
 
-def read_bounds(db: Database, batch_id: int | None = None) -> Bounds:
+def read_bounds(db: Database, batch_id: int | None = None) -> EventRange:
     """How far the history of all jobs, or of a batch's, reaches."""
     first, last = db.rows("SELECT (SELECT min(id) FROM event), (SELECT max(id) FROM event)")[0]
     if batch_id is not None:
         first, last = db.rows("SELECT min(id), max(id) FROM event WHERE BatchID = ?", (batch_id,))[0]
     rows = db.rows("SELECT at FROM event WHERE id = ?", (first,))
-    return Bounds(first or 0, last or 0, rows[0][0] if rows else 0.0, read_end(db)[1])
+    return EventRange(first or 0, last or 0, rows[0][0] if rows else 0.0, read_end(db)[1])
 
 
 def read_end(db: Database) -> tuple[int, int]:
@@ -70,7 +70,7 @@ def read_end(db: Database) -> tuple[int, int]:
     return last or 0, rev or 0
 
 
-def read_moves(db: Database, above: int, last: int, batch_id: int | None = None) -> list[Moves]:
+def read_moves(db: Database, above: int, last: int, batch_id: int | None = None) -> list[TransitionCounts]:
     """What the events with `above` < id <= `last` changed, by minute and batch."""
     rows = db.rows(
         f"""SELECT CAST(at / 60 AS INTEGER), BatchID,
@@ -82,10 +82,10 @@ def read_moves(db: Database, above: int, last: int, batch_id: int | None = None)
            GROUP BY 1, 2""",
         (above, last, batch_id),
     )
-    return [Moves._make(row) for row in rows]
+    return [TransitionCounts._make(row) for row in rows]
 
 
-def read_finishes(db: Database, above: int, last: int, batch_id: int | None = None) -> list[Finish]:
+def read_finishes(db: Database, above: int, last: int, batch_id: int | None = None) -> list[FinishedRun]:
     """The jobs whose completion is among the events with `above` < id <= `last`, and how long they ran. Of a
     job that was run again since, the earlier start is not known any more."""
     rows = db.rows(
@@ -95,10 +95,10 @@ def read_finishes(db: Database, above: int, last: int, batch_id: int | None = No
              AND job.attempt = event.attempt AND job.started_at <= event.at""",
         (above, last, batch_id),
     )
-    return [Finish(JobKey(*row[:2]), row[2], row[3], row[4] or "") for row in rows]
+    return [FinishedRun(JobKey(*row[:2]), row[2], row[3], row[4] or "") for row in rows]
 
 
-def read_running(db: Database, batch_id: int | None = None) -> list[Finish]:
+def read_running(db: Database, batch_id: int | None = None) -> list[FinishedRun]:
     """The jobs that run by their own word, with their starts as `at`; `seconds` are 0."""
     rows = db.rows(
         """SELECT BatchID, JobIndex, started_at, hostname FROM job
@@ -106,7 +106,7 @@ def read_running(db: Database, batch_id: int | None = None) -> list[Finish]:
              AND (?1 IS NULL OR BatchID = ?1)""",
         (batch_id,),
     )
-    return [Finish(JobKey(*row[:2]), 0.0, row[2], row[3] or "") for row in rows]
+    return [FinishedRun(JobKey(*row[:2]), 0.0, row[2], row[3] or "") for row in rows]
 
 
 def read_ended(db: Database, batch_id: int | None = None) -> set[JobKey]:
@@ -130,7 +130,7 @@ def ending_slice(db: Database, last: int, size: int) -> int:
     return rev if rev < last else rev - 1  # one act ended more than that: they have one revision
 
 
-def read_failures(db: Database, above: int, last: int, batch_id: int | None = None) -> list[Failed]:
+def read_failures(db: Database, above: int, last: int, batch_id: int | None = None) -> list[FailedAttempt]:
     """The endings with `above` < revision <= `last`."""
     rows = db.rows(
         """SELECT BatchID, JobIndex, attempt, at, reason,
@@ -139,4 +139,4 @@ def read_failures(db: Database, above: int, last: int, batch_id: int | None = No
            FROM ending WHERE rev > ? AND rev <= ? AND (?3 IS NULL OR BatchID = ?3)""",
         (above, last, batch_id),
     )
-    return [Failed(JobKey(*row[:2]), *row[2:]) for row in rows]
+    return [FailedAttempt(JobKey(*row[:2]), *row[2:]) for row in rows]

@@ -15,10 +15,10 @@ from ..database.changes import read_batches
 from ..database.jobs import read_batch_infos, read_info
 from ..errors import ParaschutError
 from ..logs import LogError, open_log, tail
-from ..model import ENDED, INIT, Batch, JobKey, Missing
+from ..model import ENDED, INIT, Batch, JobKey, MissingJob
 from ..monitoring import polling
 from ..monitoring.liveness import look
-from ..project import Workspace
+from ..project import Project
 from ..sanitize import clean_line
 from ..scheduling.priority import submittable
 from ..scheduling.submission import Progress, submit_next
@@ -31,18 +31,18 @@ _TRIES = 2
 """How often one job is repaired: what fails again has another fault than the one it was made with."""
 
 
-def begin(ws: Workspace) -> int:
+def begin(ws: Project) -> int:
     """Submits what may run now; returns how many jobs."""
     return submit_next(ws).submitted
 
 
-def is_finished(ws: Workspace) -> bool:
+def is_finished(ws: Project) -> bool:
     """Whether all jobs are complete."""
     batches = read_batches(ws.reader)
     return bool(batches) and all(batch.complete == batch.total for batch in batches.values())
 
 
-def run_to_end(ws: Workspace, say: Callable[[str], None], progress: Progress) -> None:
+def run_to_end(ws: Project, say: Callable[[str], None], progress: Progress) -> None:
     """Watches until all jobs are complete, and repairs those that are missing.
 
     Args:
@@ -74,7 +74,7 @@ def run_to_end(ws: Workspace, say: Callable[[str], None], progress: Progress) ->
         time.sleep(LOOK_SECONDS)
 
 
-def _let_end(ws: Workspace) -> None:
+def _let_end(ws: Project) -> None:
     """Waits a little for the last job's process to end: it has said that it is complete before."""
     end = time.monotonic() + 10.0
     while any(job.state != ENDED for job in polling.ask(ws).answer.values()):
@@ -89,7 +89,7 @@ def _idle(batches: dict[int, Batch]) -> bool:
     return any(batches[batch].counts.get((priority, INIT)) for batch, priority in groups)
 
 
-def _repair(ws: Workspace, key: JobKey, lost: Missing, time_nr: int, say: Callable[[str], None]) -> None:
+def _repair(ws: Project, key: JobKey, lost: MissingJob, time_nr: int, say: Callable[[str], None]) -> None:
     info = read_info(ws.reader, key)
     last = last_line(info["stderr"][-1]) if info.get("stderr") else ""
     if time_nr > _TRIES:
@@ -114,7 +114,7 @@ def last_line(path: str) -> str:
 # ------------------------------------------------------------------------------------ the result
 
 
-def recount(ws: Workspace, progress: Progress) -> dict[str, Any]:
+def recount(ws: Project, progress: Progress) -> dict[str, Any]:
     """The pipeline's result, computed here, in one process, from the files alone."""
     files = _input_files(ws)
     total: collections.Counter[str] = collections.Counter()
@@ -132,7 +132,7 @@ def recount(ws: Workspace, progress: Progress) -> dict[str, Any]:
     }
 
 
-def _input_files(ws: Workspace) -> list[str]:
+def _input_files(ws: Project) -> list[str]:
     """All files that the map jobs were to read."""
     paths = []
     for batch_id, batch in read_batches(ws.reader).items():

@@ -17,7 +17,7 @@ from ..jobs.builder import add_jobs, template, write_whole
 from ..jobs.command_template import Template, make_jobs
 from ..model import JobInfo
 from ..paths import absolute
-from ..project import Workspace
+from ..project import Project
 
 MARK = "# Made by `paraschut demo`."
 TOML = f"""{MARK}
@@ -58,7 +58,7 @@ def make_project(folder: str, jobs: int) -> Settings:
         write_whole(path, TOML.encode())
     # Read by itself: another project in the environment has no say here.
     settings = config.read(path)
-    with Workspace(settings, create=True) as ws:
+    with Project(settings, create=True) as ws:
         ws.db.rows("SELECT rev FROM revision")
         if not read_batches(ws.db):
             infos = [*_identifiers(ws, jobs), *_imports(ws), *_lines(ws)]
@@ -115,7 +115,7 @@ def source_files() -> list[str]:
 # ------------------------------------------------------------------------------------ batches
 
 
-def _batch(ws: Workspace, name: list[str], batch_type: str) -> dict[str, Any]:
+def _batch(ws: Project, name: list[str], batch_type: str) -> dict[str, Any]:
     """What the jobs of a new batch have in common; its folder is made."""
     info = template(ws, set_id=True)
     folder = ws.batch_dir(info["BatchID"])
@@ -123,7 +123,7 @@ def _batch(ws: Workspace, name: list[str], batch_type: str) -> dict[str, Any]:
     return {**info, "name": name, "batch_type": batch_type, "resources": {}, "cwd": folder, "folder": folder}
 
 
-def _identifiers(ws: Workspace, jobs: int) -> list[JobInfo]:
+def _identifiers(ws: Project, jobs: int) -> list[JobInfo]:
     """The map-reduce: map jobs of a higher priority, and a reduce job that waits for all of them."""
     files = source_files()
     common = _batch(ws, ["python", "identifiers"], "map-reduce")
@@ -159,7 +159,7 @@ def _identifiers(ws: Workspace, jobs: int) -> list[JobInfo]:
     return [*infos, reduce]
 
 
-def _installed(ws: Workspace, name: str) -> str:
+def _installed(ws: Project, name: str) -> str:
     """A copy of a job's script in the project, where its user can read and change it."""
     path = os.path.join(ws.job_dir, "scripts", name)
     with open(os.path.join(os.path.dirname(__file__), "scripts", name), "rb") as file:
@@ -171,7 +171,7 @@ def _python(script: str) -> str:
     return shlex.join([sys.executable, script])
 
 
-def _imports(ws: Workspace) -> list[JobInfo]:
+def _imports(ws: Project) -> list[JobInfo]:
     """Plain commands, one for each package: what does it import most?"""
     source = source_folder()
     wanted = ("asyncio", "concurrent", "email", "http", "importlib", "json", "logging", "unittest", "xml")
@@ -188,7 +188,7 @@ def _imports(ws: Workspace) -> list[JobInfo]:
     )
 
 
-def _lines(ws: Workspace) -> list[JobInfo]:
+def _lines(ws: Project) -> list[JobInfo]:
     """Plain commands in two priorities: lines of files by first letter, then their sum."""
     source = source_folder()
     letters = sorted({name[0] for name in source_files() if os.sep not in name and name[0].isalpha()})[:8]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..errors import SchedulerError
-from ..model import Deleted, JobInfo, JobSpec, Submitted
+from ..model import DeleteResult, JobInfo, JobSpec, SubmitResult
 from .base import JobExecutor
 
 
@@ -30,11 +30,11 @@ class AbsentExecutor(JobExecutor):
     def check(self, JobInfo: JobInfo) -> str:
         return self._why
 
-    def submit_many(self, jobs: Sequence[JobSpec]) -> list[Submitted]:
+    def submit_many(self, jobs: Sequence[JobSpec]) -> list[SubmitResult]:
         from ..sanitize import complain
 
         complain(f"{len(jobs)} spawns were not submitted: {self._why}.")
-        return [Submitted(None, self._why)] * len(jobs)
+        return [SubmitResult(None, self._why)] * len(jobs)
 
-    def delete_many(self, jobs: Mapping[str, JobInfo]) -> dict[str, Deleted]:
-        return dict.fromkeys(jobs, Deleted(False, self._why))
+    def delete_many(self, jobs: Mapping[str, JobInfo]) -> dict[str, DeleteResult]:
+        return dict.fromkeys(jobs, DeleteResult(False, self._why))

@@ -10,7 +10,7 @@ method takes the place of the built-in one and may call it by `super()`; what is
 *Batched*: override `submit_many`, `delete_many`, `poll` and, where the scheduler keeps accounts,
 `explain`; the one-job methods follow from those.
 
-*A cluster with commands*: subclass `cluster.ClusterExecutor`; a hundred lines or so. It takes care of
+*A cluster with commands*: subclass `cluster.BatchExecutor`; a hundred lines or so. It takes care of
 scripts, variables, log files, names with tokens, arrays and parts of them, the submit rate, time-outs, a
 clean environment, and records of how jobs ended. A scheduler adds its words and their meaning:
 
@@ -40,7 +40,7 @@ from typing import Any
 
 from ..errors import ParaschutError, SchedulerError, ScriptError, SubmitError, UsageError
 from ..identity import queue_name
-from ..model import ENDED, QUEUED, RUNNING, Deleted, Ending, JobInfo, JobSpec, LiveJob, Submitted
+from ..model import ENDED, QUEUED, RUNNING, DeleteResult, ExitInfo, JobInfo, JobSpec, LiveJob, SubmitResult
 
 FAILED = "failed"
 """What v0.6's `submit` returns for a job that was not taken."""
@@ -227,7 +227,7 @@ class JobExecutor:
         """Why this job cannot be submitted here ('' if it can); asked before it is claimed."""
         return ""
 
-    def submit_many(self, jobs: Sequence[JobSpec]) -> list[Submitted]:
+    def submit_many(self, jobs: Sequence[JobSpec]) -> list[SubmitResult]:
         """Submits jobs of one group, in order; returns what became of each.
 
         Their tokens share the part before the last `-`; what follows it counts 1, 2, 3, ...: an array
@@ -235,32 +235,32 @@ class JobExecutor:
         """
         return [self._submit_one(job) for job in jobs]
 
-    def _submit_one(self, job: JobSpec) -> Submitted:
+    def _submit_one(self, job: JobSpec) -> SubmitResult:
         try:
             id_ = self.submit(job.job_info, Spawn=job.spawn_id is not None)
         except Exception as error:  # noqa: BLE001 - a user's own executor may raise anything
             if type(error) in (SubmitError, UsageError, ScriptError):
-                return Submitted(None, str(error))
+                return SubmitResult(None, str(error))
             # Whether it raised before or after the scheduler took the job is anybody's guess.
             what = str(error) if isinstance(error, ParaschutError) else f"{type(error).__name__}: {error}"
-            return Submitted(None, what, certain=False)
+            return SubmitResult(None, what, certain=False)
         if not id_ or id_ == FAILED:
-            return Submitted(None, f"{type(self).__name__} did not take the job")
-        return Submitted(str(id_))
+            return SubmitResult(None, f"{type(self).__name__} did not take the job")
+        return SubmitResult(str(id_))
 
-    def delete_many(self, jobs: Mapping[str, JobInfo]) -> dict[str, Deleted]:
+    def delete_many(self, jobs: Mapping[str, JobInfo]) -> dict[str, DeleteResult]:
         """Deletes by id; `jobs` maps each id to its job's metadata. Returns an outcome for each."""
         if type(self).delete is JobExecutor.delete:
-            return dict.fromkeys(jobs, Deleted(False, f"{type(self).__name__} has no method delete"))
-        outcome: dict[str, Deleted] = {}
+            return dict.fromkeys(jobs, DeleteResult(False, f"{type(self).__name__} has no method delete"))
+        outcome: dict[str, DeleteResult] = {}
         for id_, info in jobs.items():
             handed = {**info, "submit_id": id_, "ClusterID": id_}
             try:
                 answer = self.delete(handed)
             except Exception as error:  # noqa: BLE001 - a user's own executor may raise anything
-                outcome[id_] = Deleted(False, str(error) or type(error).__name__)
+                outcome[id_] = DeleteResult(False, str(error) or type(error).__name__)
             else:
-                outcome[id_] = Deleted(answer is not False, "" if answer is not False else "refused")
+                outcome[id_] = DeleteResult(answer is not False, "" if answer is not False else "refused")
             if "rev" in handed:
                 info["rev"] = handed["rev"]  # it may have updated the job, as v0.6's did, which has other ids
         return outcome
@@ -296,11 +296,11 @@ class JobExecutor:
         wanted = set(tokens)
         return {job.token: id_ for id_, job in self.poll().items() if job.token in wanted}
 
-    def explain(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
+    def explain(self, ids: Sequence[str], since: float) -> dict[str, ExitInfo]:
         """How the jobs `ids`, submitted after `since` (epoch s), ended; those that can be told."""
         return {}
 
-    def last_words(self, tokens: Sequence[str]) -> dict[str, Ending]:
+    def last_words(self, tokens: Sequence[str]) -> dict[str, ExitInfo]:
         """How submissions that `explain` does not know ended, by what was written into their logs."""
         return {}
 

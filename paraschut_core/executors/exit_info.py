@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from .. import exit_kinds
 from ..errors import UsageError
-from ..model import Ending
+from ..model import ExitInfo
 
 if TYPE_CHECKING:
-    from .batch.script import Record
+    from .batch.script import ExitRecord
 
 _NAME = re.compile(r"p([A-Za-z0-9]+)(?:-([0-9]+))?(?:_|$)")
 _NUMBER = re.compile(r"(?<![\w.-])[0-9]")  # a word that begins with a digit
@@ -101,22 +101,22 @@ def signal_number(name: str) -> int | None:
     return None if found is None else int(found)
 
 
-def ending_of(status: int, host: str = "", record: Mapping[str, Any] | None = None) -> Ending:
+def ending_of(status: int, host: str = "", record: Mapping[str, Any] | None = None) -> ExitInfo:
     """How a job ended whose script returned `status`: above 128 its command was killed by a signal."""
     if 128 < status < 128 + 65:
         number = status - 128
         return killed_by(number, host, record)
-    return Ending(
+    return ExitInfo(
         f"exit status {status}", status, None, host, record or {}, exit_kinds.EXIT, exit_kinds.ACCOUNT
     )
 
 
-def killed_by(number: int, host: str = "", record: Mapping[str, Any] | None = None) -> Ending:
+def killed_by(number: int, host: str = "", record: Mapping[str, Any] | None = None) -> ExitInfo:
     reason = f"killed by signal {number} ({signal_name(number)})"
-    return Ending(reason, None, number, host, record or {}, exit_kinds.SIGNAL, exit_kinds.ACCOUNT)
+    return ExitInfo(reason, None, number, host, record or {}, exit_kinds.SIGNAL, exit_kinds.ACCOUNT)
 
 
-def recorded(record: Record) -> Ending:
+def recorded(record: ExitRecord) -> ExitInfo:
     """How a job ended by its own script's word."""
     ending = ending_of(record.status, record.host, record._asdict())._replace(source=exit_kinds.SCRIPT)
     if record.note:
@@ -130,7 +130,7 @@ def recorded(record: Record) -> Ending:
     return ending._replace(reason=reason) if record.status != 0 else ending
 
 
-def with_messages(ending: Ending, said: str) -> Ending:
+def with_messages(ending: ExitInfo, said: str) -> ExitInfo:
     """The ending, sharpened by what the scheduler itself wrote about the job ('' if nothing)."""
     if not said:
         return ending
@@ -142,15 +142,15 @@ def with_messages(ending: Ending, said: str) -> Ending:
     return ending._replace(reason=told[0], kind=told[1], source=source)
 
 
-def _is_anonymous(ending: Ending) -> bool:
+def _is_anonymous(ending: ExitInfo) -> bool:
     """Whether a job was cancelled, and the account does not tell by whom: it may have been the scheduler."""
     return ending.kind == exit_kinds.CANCELLED and not ending.record.get(CANCELLED_BY)
 
 
-def by_messages(said: str) -> Ending | None:
+def by_messages(said: str) -> ExitInfo | None:
     """How a job ended by nothing but what the scheduler itself wrote about it; None if that tells nothing."""
     told = _told_in(said)
-    return told and Ending(told[0], None, None, "", {"log": said}, told[1], exit_kinds.LOG)
+    return told and ExitInfo(told[0], None, None, "", {"log": said}, told[1], exit_kinds.LOG)
 
 
 def _told_in(said: str) -> tuple[str, str] | None:

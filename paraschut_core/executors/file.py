@@ -21,7 +21,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import ParaschutError, SchedulerError, UntrustedError
 from ..identity import QueueName, queue_name
-from ..model import AS_ASKED, ENDED, QUEUED, RUNNING, Deleted, Ending, JobInfo, JobSpec, LiveJob, Submitted
+from ..model import (
+    AS_ASKED,
+    ENDED,
+    QUEUED,
+    RUNNING,
+    DeleteResult,
+    ExitInfo,
+    JobInfo,
+    JobSpec,
+    LiveJob,
+    SubmitResult,
+)
 from ..paths import absolute, here
 from ..security.ownership import open_folder, open_own
 from .base import FAILED, JOB_ID_VARIABLE, V06_ID_VARIABLE, JobExecutor
@@ -250,22 +261,22 @@ class FileJobExecutor(JobExecutor):
             return str(error)
         return ""
 
-    def submit_many(self, jobs: Sequence[JobSpec]) -> list[Submitted]:
+    def submit_many(self, jobs: Sequence[JobSpec]) -> list[SubmitResult]:
         try:
             folder = self._write_driver()
         except UntrustedError as error:
             why = f"{error} Or name another script: script_file."
-            return [Submitted(None, why, refusal=AS_ASKED)] * len(jobs)
+            return [SubmitResult(None, why, refusal=AS_ASKED)] * len(jobs)
         except OSError as error:
             why = f"cannot write {self.script_file}: {error.strerror}"
-            return [Submitted(None, why, refusal=AS_ASKED)] * len(jobs)
+            return [SubmitResult(None, why, refusal=AS_ASKED)] * len(jobs)
         now = time.time_ns()
         try:
             self._note_place(folder)
             return [self._add(job, now + place, folder) for place, job in enumerate(jobs)]
         except OSError as error:
             why = f"cannot write into {self.jobs_folder}: {error.strerror}"
-            return [Submitted(None, why, refusal=AS_ASKED)] * len(jobs)
+            return [SubmitResult(None, why, refusal=AS_ASKED)] * len(jobs)
         finally:
             os.close(folder)
 
@@ -300,7 +311,7 @@ class FileJobExecutor(JobExecutor):
             os.close(place)
         return folder
 
-    def _add(self, job: JobSpec, at: int, folder: int) -> Submitted:
+    def _add(self, job: JobSpec, at: int, folder: int) -> SubmitResult:
         """Puts one job's file where the script finds it; its place in the queue is the time `at` (ns)."""
         from .batch.script import render_alone, save
 
@@ -312,38 +323,38 @@ class FileJobExecutor(JobExecutor):
             save(draft, text, 0o700, folder=folder)
             os.rename(draft, f"{at:020d}-{job.token}.sh", src_dir_fd=folder, dst_dir_fd=folder)
         except ParaschutError as error:
-            return Submitted(None, str(error))
+            return SubmitResult(None, str(error))
         except OSError as error:
-            return Submitted(None, f"cannot write into {self.jobs_folder}: {error.strerror}")
-        return Submitted(job.token)
+            return SubmitResult(None, f"cannot write into {self.jobs_folder}: {error.strerror}")
+        return SubmitResult(job.token)
 
     # ------------------------------------------------------------------ delete
 
-    def delete_many(self, jobs: Mapping[str, JobInfo]) -> dict[str, Deleted]:
+    def delete_many(self, jobs: Mapping[str, JobInfo]) -> dict[str, DeleteResult]:
         files = self._files()
         return {id_: self._remove(id_, files.get(id_, "")) for id_ in jobs}
 
-    def _remove(self, id_: str, file: str) -> Deleted:
+    def _remove(self, id_: str, file: str) -> DeleteResult:
         if not file:
-            return Deleted(True)  # it ended, or was never here
+            return DeleteResult(True)  # it ended, or was never here
         try:
             if file.endswith(".sh"):
                 try:
                     os.unlink(os.path.join(self.jobs_folder, file))
-                    return Deleted(True)
+                    return DeleteResult(True)
                 except FileNotFoundError:
                     file = self._files().get(id_, "")  # the script has just taken it up
                     if not file:
-                        return Deleted(True)
+                        return DeleteResult(True)
             lock = self._lock()
             if lock is not None and lock.runs(id_):
-                return Deleted(
+                return DeleteResult(
                     False, f"it runs on {lock.host} as process {lock.job or lock.driver}: stop that first"
                 )
             os.unlink(os.path.join(self.jobs_folder, file))
         except OSError as error:
-            return Deleted(False, f"{self.jobs_folder}/{file}: {error.strerror}")
-        return Deleted(True)
+            return DeleteResult(False, f"{self.jobs_folder}/{file}: {error.strerror}")
+        return DeleteResult(True)
 
     # ------------------------------------------------------------------ look
 
@@ -364,7 +375,7 @@ class FileJobExecutor(JobExecutor):
                 jobs[id_] = LiveJob(id_, QUEUED, id_, reason="interrupted; it runs again with the script")
         return jobs
 
-    def explain(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
+    def explain(self, ids: Sequence[str], since: float) -> dict[str, ExitInfo]:
         ended = self._ended()
         return {id_: ended[id_] for id_ in ids if id_ in ended}
 
@@ -388,11 +399,11 @@ class FileJobExecutor(JobExecutor):
         wanted = (name for name in names if name[0].isdigit() and name.endswith((".sh", ".running")))
         return {name.partition("-")[2].rpartition(".")[0]: name for name in wanted}
 
-    def _ended(self) -> dict[str, Ending]:
+    def _ended(self) -> dict[str, ExitInfo]:
         """The jobs that have ended. Raises SchedulerError."""
         from .exit_info import ending_of
 
-        endings: dict[str, Ending] = {}
+        endings: dict[str, ExitInfo] = {}
         try:
             done = open_own(self.done_file, os.O_RDONLY)
             with open(done, encoding="utf-8", errors="replace") as file:

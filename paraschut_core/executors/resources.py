@@ -30,7 +30,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-class Request(NamedTuple):
+class ResourceRequest(NamedTuple):
     """What a job asks for. Sizes are bytes, times seconds; None is "not asked for".
 
     `mem` is for the whole job on one node; `pmem`, `pvmem` and `vmem` are PBS's limits of one process's
@@ -54,7 +54,7 @@ class Request(NamedTuple):
     """The CPUs that a directive asks for, where the scheduler counts other resources by them."""
 
 
-def read(resources: Mapping[str, object] | None, *, bare: int | None = None) -> Request:
+def read(resources: Mapping[str, object] | None, *, bare: int | None = None) -> ResourceRequest:
     """What a job's resources ask for.
 
     The shared names are cpus (or v0.6's smp, or ncpus), mem, walltime, gpus, nodes, priority, and v0.6's
@@ -77,13 +77,13 @@ def read(resources: Mapping[str, object] | None, *, bare: int | None = None) -> 
         if key == "gpus" and str(value).strip() in ("0", "0.0"):
             continue
         parsed = _value(key, value, bare)
-        if key not in Request._fields or key in ("other", "slots"):
+        if key not in ResourceRequest._fields or key in ("other", "slots"):
             other.append((_own_name(name), str(parsed)))
         elif known.setdefault(key, parsed) != parsed:
             raise UsageError(
                 f"resources: {name}={value!r} contradicts {key}={known[key]!r}; keep one of them."
             )
-    return Request(**known, other=tuple(other))  # type: ignore[arg-type]  # _value gives each field its type
+    return ResourceRequest(**known, other=tuple(other))  # type: ignore[arg-type]  # _value gives each field its type
 
 
 def _value(key: str, value: object, bare: int | None) -> int | str:

@@ -20,7 +20,7 @@ from paraschut_core.errors import FilterError, UsageError
 from paraschut_core.logs import Pattern
 from paraschut_core.model import DONE_STATES
 
-from .sql_terms import Value, meta_term, number_term, quote, span_term, text_term
+from .sql_terms import TermValue, meta_term, number_term, quote, span_term, text_term
 
 _FIELD = re.compile(r"(?P<field>[^\W\d][\w.-]*):")
 _SQL = re.compile(r"[=<>]|^(LIKE|GLOB|IN|IS|BETWEEN|REGEXP)$")
@@ -236,7 +236,7 @@ class _Parser:
                 return True
         return False
 
-    def _value(self) -> Value:
+    def _value(self) -> TermValue:
         """What stands up to the next space outside quotes, cut at its commas."""
         parts: list[str] = []
         begin = self._at
@@ -261,14 +261,14 @@ class _Parser:
         if text or quoted or not parts:
             parts.append(text)
         whole = parts[0] if len(parts) == 1 else self.text[begin : self._at]
-        return Value(whole, tuple(part for part in parts if part or quoted), quoted)
+        return TermValue(whole, tuple(part for part in parts if part or quoted), quoted)
 
 
 def _log_apart() -> FilterError:
     return FilterError("log: reads files: it can stand beside other terms, but not with | or in parentheses.")
 
 
-def _log_term(value: Value, wanted: bool) -> LogTerm:
+def _log_term(value: TermValue, wanted: bool) -> LogTerm:
     regex = value.text.startswith("~") and len(value.text) > 1
     term = LogTerm(value.text[1:] if regex else value.text, regex, wanted)
     try:
@@ -281,7 +281,7 @@ def _log_term(value: Value, wanted: bool) -> LogTerm:
 # --------------------------------------------------------------------------- the fields
 
 
-def _anything(value: Value) -> str:
+def _anything(value: TermValue) -> str:
     terms = [text_term(("name",), value)]
     for part in value.parts:
         if part.isdecimal() and len(part) < 19:
@@ -289,7 +289,7 @@ def _anything(value: Value) -> str:
     return " OR ".join(terms)
 
 
-def _batch(value: Value) -> str:
+def _batch(value: TermValue) -> str:
     parts = []
     for part in value.parts:
         if part.isdecimal() and 14 <= len(part) < 19:
@@ -297,11 +297,11 @@ def _batch(value: Value) -> str:
         elif part.isdecimal():
             parts.append(f"CAST(BatchID AS TEXT) LIKE {quote(part + '%')}")
         else:
-            parts.append(text_term(("name",), Value(part, (part,))))
+            parts.append(text_term(("name",), TermValue(part, (part,))))
     return " OR ".join(parts)
 
 
-def _state(value: Value) -> str:
+def _state(value: TermValue) -> str:
     """The missing are apart from the states that they were lost from, as everywhere on the screen."""
     plain = [part for part in value.parts if part != "missing"]
     terms = ["missing"] if len(plain) < len(value.parts) else []
@@ -314,15 +314,15 @@ def _state(value: Value) -> str:
     return " OR ".join(terms)
 
 
-def _texts(*columns: str) -> Callable[[Value], str]:
+def _texts(*columns: str) -> Callable[[TermValue], str]:
     return lambda value: text_term(columns, value)
 
 
-def _numbers(column: str) -> Callable[[Value], str]:
+def _numbers(column: str) -> Callable[[TermValue], str]:
     return lambda value: number_term(column, value)
 
 
-_FIELDS: dict[str, Callable[[Value], str]] = {
+_FIELDS: dict[str, Callable[[TermValue], str]] = {
     "state": _state,
     "name": _texts("name"),
     "batch": _batch,

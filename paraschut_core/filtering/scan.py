@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ..database.connection import Database, Row
 from ..model import JobKey
-from .sql_condition import SECONDS, Filter
+from .sql_condition import SECONDS, SqlCondition
 
 PART_SECONDS = 0.2
 """What one part should take (s): writers wait for no longer, and a search that is given up ends as soon."""
@@ -17,7 +17,7 @@ _FIRST = 4_000  # jobs in the first part
 _FEWEST, _MOST = 500, 400_000
 
 
-class Part(NamedTuple):
+class ScanChunk(NamedTuple):
     """What a part of the search found; `searched` is how much of the file has been looked through, 0 to 1."""
 
     rows: list[Row]
@@ -26,7 +26,7 @@ class Part(NamedTuple):
 
 def search(
     database: Database, columns: str, condition: str, missing: Collection[JobKey] = ()
-) -> Iterator[Part]:
+) -> Iterator[ScanChunk]:
     """Columns of the jobs for which the condition holds, in the order in which they were added.
 
     It takes as long as it takes, and ends when the caller stops asking. What changes meanwhile may be seen
@@ -44,7 +44,7 @@ def search(
         DatabaseError: the file cannot be read.
     """
     with Database(database.path, read_only=True, timeout=database.timeout) as reader:
-        matching = Filter(reader, condition, SECONDS, missing)
+        matching = SqlCondition(reader, condition, SECONDS, missing)
         first, last = reader.rows("SELECT min(idx), max(idx) FROM job")[0]
         if first is None:
             matching.prepare()
@@ -55,7 +55,7 @@ def search(
             begin = time.monotonic()
             rows = matching.rows(columns, among=f"idx BETWEEN {low} AND {high}")
             took = max(time.monotonic() - begin, 1e-4)
-            yield Part(rows, (high - first + 1) / (last - first + 1))
+            yield ScanChunk(rows, (high - first + 1) / (last - first + 1))
             low = high + 1
             size = max(_FEWEST, min(int(size * min(PART_SECONDS / took, 8.0)), _MOST))
 
@@ -73,5 +73,5 @@ def search_among(
         numbers = [str(row[0]) for key in keys for row in reader.rows(sql, key)]
         if not numbers:
             return []
-        matching = Filter(reader, condition, SECONDS, missing)
+        matching = SqlCondition(reader, condition, SECONDS, missing)
         return matching.rows(columns, among=f"idx IN ({', '.join(numbers)})")

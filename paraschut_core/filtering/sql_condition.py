@@ -30,9 +30,9 @@ from typing import NoReturn
 
 from ..database.connection import SQLITE_ERRORS, Database, Row
 from ..errors import FilterError, UsageError
-from ..logs.safe_regex import Matcher, TooSlowError
+from ..logs.safe_regex import RegexTimeoutError, SafeRegex
 from ..model import JobKey
-from .sql_tokens import WORDING, Word, shown, strange, word_at
+from .sql_tokens import WORDING, SqlToken, shown, strange, word_at
 
 SECONDS = 2.0
 """Longest time a condition may take (s)."""
@@ -84,7 +84,7 @@ def check(database: Database, condition: str) -> None:
     """
     if condition.strip():
         with Database(database.path, read_only=True, timeout=database.timeout) as reader:
-            Filter(reader, condition, SECONDS).prepare()
+            SqlCondition(reader, condition, SECONDS).prepare()
 
 
 def matching_keys(
@@ -126,13 +126,13 @@ def select(
         FilterError, DatabaseError: see `matching_keys`.
     """
     with Database(database.path, read_only=True, timeout=database.timeout) as reader:
-        return Filter(reader, condition, seconds).rows(columns, limit)
+        return SqlCondition(reader, condition, seconds).rows(columns, limit)
 
 
 # --------------------------------------------------------------------------- one condition
 
 
-class Filter:
+class SqlCondition:
     """One condition on its way through the walls.
 
     Args:
@@ -184,7 +184,7 @@ class Filter:
 
     # ------------------------------------------------------------------ cutting
 
-    def _cut(self, condition: str) -> list[Word]:
+    def _cut(self, condition: str) -> list[SqlToken]:
         """The condition's words, if nothing in them could lead out of a pair of parentheses."""
         if not isinstance(condition, str):
             raise FilterError(f"A Filter is text, an SQL condition, not {type(condition).__name__}.")
@@ -196,7 +196,7 @@ class Filter:
         for character in condition:
             if character == "\0" or "\ud800" <= character <= "\udfff":
                 self._fail(f"SQL does not know the character {character!a}", condition.index(character))
-        words: list[Word] = []
+        words: list[SqlToken] = []
         open_at: list[int] = []
         place = 0
         while place < len(condition):
@@ -204,7 +204,7 @@ class Filter:
             kind = match.lastgroup if match else None
             if match is None or kind is None or kind == "comment":
                 self._fail(strange(condition, place), place)
-            word = Word(kind, match.group(), place)
+            word = SqlToken(kind, match.group(), place)
             if word.text == "(":
                 open_at.append(place)
             elif word.text == ")":
@@ -217,7 +217,7 @@ class Filter:
             self._fail("this ( is never closed", open_at[-1])
         return words
 
-    def _literal(self, word: Word) -> str:
+    def _literal(self, word: SqlToken) -> str:
         """The word as SQLite shall read it: double quotes mean text also where SQLite is built without."""
         if word.kind == "quoted":
             inner = word.text[1:-1].replace('""', '"')
@@ -309,7 +309,7 @@ class Filter:
         """SQLite's REGEXP; what it raises, SQLite only calls an exception of a function of ours."""
         try:
             return text is not None and _matches(str(pattern), str(text))
-        except TooSlowError:
+        except RegexTimeoutError:
             self.refused = (f"the regular expression {pattern} takes too long: make it simpler", "REGEXP")
             raise
         except UsageError as error:
@@ -358,14 +358,14 @@ class Filter:
         found = self._found(named.rpartition(".")[2])
         return found[0].start if found else None
 
-    def _found(self, named: str) -> list[Word]:
+    def _found(self, named: str) -> list[SqlToken]:
         named = named.strip("\"'`[]").lower()
         return [word for word in self.words if named and word.text.strip("\"'`[]").lower() == named]
 
     def _unexpected(self, named: str) -> int | None:
         """Which of the words like that SQLite did not expect: the first after which it reads no further."""
 
-        def stops(word: Word) -> bool:
+        def stops(word: SqlToken) -> bool:
             begin = "".join(self._literal(other) for other in self.words if other.start <= word.start)
             try:
                 self.reader.connection.execute(f"EXPLAIN SELECT idx FROM job_view WHERE ({begin}")
@@ -391,8 +391,8 @@ def _matches(pattern: str, text: str) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _matcher(pattern: str) -> Matcher:
-    return Matcher(pattern)
+def _matcher(pattern: str) -> SafeRegex:
+    return SafeRegex(pattern)
 
 
 def _statement(where: str, columns: str, limit: int | None) -> str:

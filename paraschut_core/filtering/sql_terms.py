@@ -15,7 +15,7 @@ _TYPING = re.compile(r"[<>!=]*-?$")
 """What a number or a span of time begins with."""
 
 
-class Value(NamedTuple):
+class TermValue(NamedTuple):
     """What follows a field: all of it, and its alternatives; `quoted` if it stood in quotes."""
 
     text: str
@@ -31,7 +31,7 @@ def quote(text: str) -> str:
     return "'" + text.replace("'", "''").replace("\0", "") + "'"
 
 
-def text_term(columns: Sequence[str], value: Value) -> str:
+def text_term(columns: Sequence[str], value: TermValue) -> str:
     """One of the columns holds one of the texts."""
     return " OR ".join(_alike(column, part) for part in value.parts for column in columns)
 
@@ -54,7 +54,7 @@ def _pattern(text: str) -> str:
     return text if text != text.lower() else f"(?i:{text})"
 
 
-def number_term(column: str, value: Value) -> str:
+def number_term(column: str, value: TermValue) -> str:
     """The column is one of the numbers, or within one of the bounds."""
     return " OR ".join(_numeric(column, part) for part in value.parts if not _TYPING.match(part)) or "1"
 
@@ -69,7 +69,7 @@ def _numeric(column: str, part: str) -> str:
     return f"{column} {match[1] or '='} {match[2]}"
 
 
-def span_term(expression: str, value: Value) -> str:
+def span_term(expression: str, value: TermValue) -> str:
     """The expression, in seconds, is above or below a span of time; without a sign: above."""
     return " AND ".join(_longer(expression, part) for part in value.parts if not _TYPING.match(part)) or "1"
 
@@ -82,7 +82,7 @@ def _longer(expression: str, part: str) -> str:
     return f"{expression} {sign} {float(match[2]) * _UNITS[match[3] or 's']:.15g}"
 
 
-def meta_term(path: str, value: Value | None) -> str:
+def meta_term(path: str, value: TermValue | None) -> str:
     """A field of the metadata, or a part of one (`resources.mem`), is like the value; None: it is there."""
     where = quote("$" + "".join(f'."{part}"' for part in path.replace('"', "").split(".") if part))
     if value is None:

@@ -43,7 +43,7 @@ WORDING = (
 )
 
 
-class Word(NamedTuple):
+class SqlToken(NamedTuple):
     """One word of a condition: its kind (a group of _WORD), and where it begins."""
 
     kind: str

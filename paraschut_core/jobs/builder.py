@@ -14,7 +14,7 @@ from ..errors import DatabaseError, ParaschutError, ScriptError, UsageError
 from ..executors.resources import TEMPLATE
 from ..model import INIT, JobInfo, JobKey
 from ..moved_projects import note_place
-from ..project import Workspace
+from ..project import Project
 
 _last: dict[str, float] = {}
 
@@ -39,7 +39,7 @@ def _second_after(last: float) -> tuple[int, float]:
     return int(time.strftime("%Y%m%d%H%M%S", time.localtime(seconds))), seconds
 
 
-def template(ws: Workspace, *, set_id: bool = False) -> JobInfo:
+def template(ws: Project, *, set_id: bool = False) -> JobInfo:
     """A job's smallest metadata, as the settings make it; with `set_id` under a new BatchID."""
     settings = ws.settings
     info: JobInfo = {
@@ -89,7 +89,7 @@ def fill_in(text: str, info: Mapping[str, Any], where: str) -> str:
         ) from error
 
 
-def generate_script(ws: Workspace, info: JobInfo, template_path: str | None = None) -> JobInfo:
+def generate_script(ws: Project, info: JobInfo, template_path: str | None = None) -> JobInfo:
     """Fills a script or command-line template; see api.generate_script."""
     source = info.get("script") if template_path is None else template_path
     if not isinstance(source, str) or not source.strip():
@@ -126,7 +126,7 @@ def generate_script(ws: Workspace, info: JobInfo, template_path: str | None = No
     return info
 
 
-def generate_data(ws: Workspace, info: JobInfo, data: object) -> JobInfo:
+def generate_data(ws: Project, info: JobInfo, data: object) -> JobInfo:
     """Saves `data` as the job's data file; see api.generate_data."""
     import pickle
 
@@ -160,7 +160,7 @@ def write_whole(path: str, content: bytes, mode: int = 0o644) -> None:
 
 
 def add_jobs(
-    ws: Workspace,
+    ws: Project,
     infos: MutableSequence[JobInfo],
     *,
     set_index: bool = False,

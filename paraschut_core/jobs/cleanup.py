@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from ..errors import ParaschutError, UsageError
 from ..model import JobKey
-from ..project import Workspace
+from ..project import Project
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ _ASIDE = ".removed-"
 """What the name of a folder begins with that is to be removed and is not any more where it was."""
 
 
-def batch_folder(ws: Workspace, batch_id: int) -> tuple[str, str]:
+def batch_folder(ws: Project, batch_id: int) -> tuple[str, str]:
     """A batch's own folder, "" if there is none; and a remark if it is one that must stay."""
     folder = ws.batch_dir(batch_id)
     if os.path.islink(folder):
@@ -28,7 +28,7 @@ def batch_folder(ws: Workspace, batch_id: int) -> tuple[str, str]:
     return (folder if os.path.isdir(folder) else ""), ""
 
 
-def job_folders(ws: Workspace, batch_id: int) -> dict[int, str]:
+def job_folders(ws: Project, batch_id: int) -> dict[int, str]:
     """The jobs' own temporary folders of a batch, JobDir/BatchID/JobIndex, by JobIndex."""
     folder, _ = batch_folder(ws, batch_id)
     if not folder:
@@ -42,7 +42,7 @@ def job_folders(ws: Workspace, batch_id: int) -> dict[int, str]:
     return {i: path for i, path in found.items() if os.path.isdir(path) and not os.path.islink(path)}
 
 
-def job_folder(ws: Workspace, key: JobKey) -> str:
+def job_folder(ws: Project, key: JobKey) -> str:
     """One job's own temporary folder, "" if there is none."""
     batch, _ = batch_folder(ws, key.batch_id)
     folder = os.path.join(batch, str(key.job_index))
@@ -86,7 +86,7 @@ def remove_whole(folder: str) -> str:
     return ""
 
 
-def remove_leftovers(ws: Workspace, batch_id: int) -> None:
+def remove_leftovers(ws: Project, batch_id: int) -> None:
     """Removes what a cleaning that was cut short had set aside already."""
     folder, _ = batch_folder(ws, batch_id)
     for path in glob.glob(os.path.join(glob.escape(folder), f"{_ASIDE}*")) if folder else ():
@@ -101,7 +101,7 @@ def require_inside(patterns: Iterable[str]) -> None:
             raise UsageError(f"The pattern {pattern!r} leads out of the batch's folder.")
 
 
-def temp_files(ws: Workspace, patterns: Iterable[str], batch_ids: Iterable[int]) -> Iterator[tuple[int, str]]:
+def temp_files(ws: Project, patterns: Iterable[str], batch_ids: Iterable[int]) -> Iterator[tuple[int, str]]:
     """The files in the batches' folders that match the patterns, each with its BatchID.
 
     Raises:

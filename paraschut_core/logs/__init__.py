@@ -9,11 +9,11 @@ from .log_file import (
     FAILED,
     FILE,
     SPECIAL,
+    ContentProof,
     FileChange,
+    FileStatus,
     LogError,
-    Look,
     OpenLog,
-    Proof,
     change_words,
     describe,
     look_at,
@@ -22,8 +22,8 @@ from .log_file import (
 )
 from .print_lines import print_lines
 from .rows import ESCAPE, Row, colours_only, plain, row_start, rows_after, rows_at, rows_before, tail
-from .safe_regex import PatternTooSlowError, TooSlowError
-from .search import ERRORS, Found, Pattern, find_next, find_previous, scan, scan_back
+from .safe_regex import RegexTimeoutError, SearchAbortedError
+from .search import ERRORS, MatchChunk, Pattern, find_next, find_previous, scan, scan_back
 from .timestamps import find_time, parse_time
 
 __all__ = [
@@ -34,17 +34,17 @@ __all__ = [
     "FAILED",
     "FILE",
     "SPECIAL",
+    "ContentProof",
     "FileChange",
-    "Found",
+    "FileStatus",
     "LineIndex",
     "LogError",
-    "Look",
+    "MatchChunk",
     "OpenLog",
     "Pattern",
-    "PatternTooSlowError",
-    "Proof",
+    "RegexTimeoutError",
     "Row",
-    "TooSlowError",
+    "SearchAbortedError",
     "change_words",
     "colours_only",
     "describe",

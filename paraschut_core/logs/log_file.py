@@ -53,7 +53,7 @@ class LogError(ParaschutError):
     """A log cannot be read; the message says which and why."""
 
 
-class Look(NamedTuple):
+class FileStatus(NamedTuple):
     """What was at a path at one moment.
 
     `kind` is FILE, ABSENT, DIRECTORY, SPECIAL (FIFO, socket, device) or FAILED. For all but FILE, `why`
@@ -89,7 +89,7 @@ class FileChange(Enum):
     """Something else lies at the path now, or it may not be read: `Look.why` tells."""
 
 
-class Proof(NamedTuple):
+class ContentProof(NamedTuple):
     """By what a file is recognised that has grown: checksums of its begin, and of what lies before `size`."""
 
     size: int
@@ -104,14 +104,14 @@ class OpenLog:
     the file itself, `size` is the copy's.
     """
 
-    def __init__(self, fd: int, path: str, look: Look, size: int | None = None) -> None:
+    def __init__(self, fd: int, path: str, look: FileStatus, size: int | None = None) -> None:
         self.path = path
         self.look = look
         self.size = look.size if size is None else size
         """Bytes of text when it was opened: what was written since is left for the next look."""
         self._fd = fd
 
-    def proof(self, size: int | None = None) -> Proof:
+    def proof(self, size: int | None = None) -> ContentProof:
         """What the file is recognised by once it has grown: of its first `size` bytes (default: all).
 
         Raises:
@@ -119,9 +119,9 @@ class OpenLog:
         """
         size = self.size if size is None else size
         begin = self.read(0, min(_PROOF_BYTES, size))
-        return Proof(size, zlib.crc32(begin), zlib.crc32(self.read(size - _PROOF_BYTES, size)))
+        return ContentProof(size, zlib.crc32(begin), zlib.crc32(self.read(size - _PROOF_BYTES, size)))
 
-    def continues(self, proof: Proof) -> bool:
+    def continues(self, proof: ContentProof) -> bool:
         """Whether this file begins with what `proof` was taken of. Raises LogError."""
         return self.size >= proof.size and self.proof(proof.size) == proof
 
@@ -155,14 +155,14 @@ class OpenLog:
         os.close(self._fd)
 
 
-def look_at(path: str | os.PathLike[str]) -> Look:
+def look_at(path: str | os.PathLike[str]) -> FileStatus:
     """What is at `path` now.
 
     The file is opened and closed: over NFS, only opening brings its size up to date. It costs four
     system calls and reads nothing.
     """
     found = _open_or_compressed(os.fspath(path))
-    if isinstance(found, Look):
+    if isinstance(found, FileStatus):
         return found
     fd, look = found
     os.close(fd)
@@ -177,7 +177,7 @@ def open_log(path: str | os.PathLike[str]) -> OpenLog:
     """
     name = os.fspath(path)
     found = _open_or_compressed(name)
-    if isinstance(found, Look):
+    if isinstance(found, FileStatus):
         raise LogError(f"{clean_line(name)} {found.why}")
     fd, look = found
     try:
@@ -191,7 +191,7 @@ def open_log(path: str | os.PathLike[str]) -> OpenLog:
     return OpenLog(copy, name, look, os.fstat(copy).st_size)
 
 
-def describe(name: str, look: Look, path: str, *, over: bool = False) -> str:
+def describe(name: str, look: FileStatus, path: str, *, over: bool = False) -> str:
     """One line for people: "stderr is not there yet: /path".
 
     Args:
@@ -203,7 +203,7 @@ def describe(name: str, look: Look, path: str, *, over: bool = False) -> str:
     return f"{clean_line(name)} {why}: {clean_line(path)}"
 
 
-def news(before: Look, now: Look) -> FileChange:
+def news(before: FileStatus, now: FileStatus) -> FileChange:
     """What happened to a log between two looks, as far as its size and times tell.
 
     Whether a file that grew still begins as it did is for `OpenLog.continues` to say.
@@ -223,7 +223,7 @@ def news(before: Look, now: Look) -> FileChange:
     return FileChange.NONE if now.mtime_ns == before.mtime_ns else FileChange.REWRITTEN
 
 
-def change_words(change: FileChange, now: Look) -> str:
+def change_words(change: FileChange, now: FileStatus) -> str:
     """What happened to a log, as the end of a sentence that begins with its name."""
     return now.why if change is FileChange.BLOCKED else change.value
 
@@ -231,11 +231,11 @@ def change_words(change: FileChange, now: Look) -> str:
 # --------------------------------------------------------------------------- text of other forms
 
 _copies = threading.Lock()
-_last_copy: tuple[Look, int] | None = None
+_last_copy: tuple[FileStatus, int] | None = None
 """The copy that was made last, and of what: pages of one log are asked for one after the other."""
 
 
-def _converted(fd: int, look: Look) -> int | None:
+def _converted(fd: int, look: FileStatus) -> int | None:
     """A file with the log's text in UTF-8, where the log itself is in UTF-16 or compressed; else None.
 
     Raises:
@@ -321,28 +321,28 @@ def _nameless() -> int:
         return os.dup(file.fileno())
 
 
-def _open_or_compressed(path: str) -> tuple[int, Look] | Look:
+def _open_or_compressed(path: str) -> tuple[int, FileStatus] | FileStatus:
     found = _open(path)
-    if not isinstance(found, Look) or found.kind != ABSENT:
+    if not isinstance(found, FileStatus) or found.kind != ABSENT:
         return found
     packed = _open(path + _COMPRESSED)
-    if isinstance(packed, Look):
+    if isinstance(packed, FileStatus):
         return found
     fd, look = packed
     return fd, look._replace(compressed=True)
 
 
-def _open(path: str) -> tuple[int, Look] | Look:
+def _open(path: str) -> tuple[int, FileStatus] | FileStatus:
     found = _open_at(path)
-    if isinstance(found, Look) and found.kind == ABSENT:
+    if isinstance(found, FileStatus) and found.kind == ABSENT:
         for other in candidates(path):
             now = _open_at(other)
-            if not isinstance(now, Look):
+            if not isinstance(now, FileStatus):
                 return now
     return found
 
 
-def _open_at(path: str) -> tuple[int, Look] | Look:
+def _open_at(path: str) -> tuple[int, FileStatus] | FileStatus:
     try:
         # Looked at before it is opened: opening a FIFO would let its writer go on, and then kill it.
         before = None if is_confined() else os.stat(path)
@@ -350,32 +350,32 @@ def _open_at(path: str) -> tuple[int, Look] | Look:
             return _not_a_file(before.st_mode)
         fd = opened(path, _OPEN_FLAGS)
     except ConfinedError as error:
-        return Look(FAILED, f"is not shown: it {error}")
+        return FileStatus(FAILED, f"is not shown: it {error}")
     except FileNotFoundError:
-        return Look(ABSENT, "is not there yet")
+        return FileStatus(ABSENT, "is not there yet")
     except OSError as error:
-        return Look(FAILED, _reason(error))
+        return FileStatus(FAILED, _reason(error))
     except ValueError:  # a NUL or a lone surrogate in the path
-        return Look(FAILED, "has a name that no file can have")
+        return FileStatus(FAILED, "has a name that no file can have")
     try:
         now = os.fstat(fd)
     except OSError as error:
         os.close(fd)
-        return Look(FAILED, _reason(error))
+        return FileStatus(FAILED, _reason(error))
     if not stat.S_ISREG(now.st_mode):
         os.close(fd)
         return _not_a_file(now.st_mode)
-    return fd, Look(FILE, "", now.st_size, now.st_dev, now.st_ino, now.st_mtime_ns)
+    return fd, FileStatus(FILE, "", now.st_size, now.st_dev, now.st_ino, now.st_mtime_ns)
 
 
-def _not_a_file(mode: int) -> Look:
+def _not_a_file(mode: int) -> FileStatus:
     if stat.S_ISDIR(mode):
-        return Look(DIRECTORY, "is a directory")
+        return FileStatus(DIRECTORY, "is a directory")
     if stat.S_ISFIFO(mode):
-        return Look(SPECIAL, "is a FIFO, not a file")
+        return FileStatus(SPECIAL, "is a FIFO, not a file")
     if stat.S_ISSOCK(mode):
-        return Look(SPECIAL, "is a socket, not a file")
-    return Look(SPECIAL, "is a device, not a file")
+        return FileStatus(SPECIAL, "is a socket, not a file")
+    return FileStatus(SPECIAL, "is a device, not a file")
 
 
 def _reason(error: OSError) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable, Iterator
 from ..errors import UsageError
 from .log_file import OpenLog, open_log
 from .rows import plain, shown
-from .safe_regex import Matcher, PatternTooSlowError, TooSlowError
+from .safe_regex import RegexTimeoutError, SafeRegex, SearchAbortedError
 
 _READ = 1 << 20
 
@@ -26,13 +26,13 @@ def print_lines(
     Raises:
         LogError: there is no file that can be read (on the first line asked for).
         UsageError: `regex` is not a regular expression, or `lines` are not numbers.
-        PatternTooSlowError: `regex` takes too long on a line.
+        SearchAbortedError: `regex` takes too long on a line.
     """
-    return _chosen(path, lines, None if regex is None else Matcher(regex))
+    return _chosen(path, lines, None if regex is None else SafeRegex(regex))
 
 
 def _chosen(
-    path: str | os.PathLike[str], lines: Iterable[int] | None, pattern: Matcher | None
+    path: str | os.PathLike[str], lines: Iterable[int] | None, pattern: SafeRegex | None
 ) -> Iterator[str]:
     with open_log(path) as log:
         wanted, last = _numbers(log, lines)
@@ -43,9 +43,9 @@ def _chosen(
                 text = shown(raw)
                 try:
                     found = pattern is None or pattern.found_in(plain(text))
-                except TooSlowError:
+                except RegexTimeoutError:
                     assert pattern is not None
-                    raise PatternTooSlowError(pattern.source) from None
+                    raise SearchAbortedError(pattern.source) from None
                 if found:
                     yield text
 

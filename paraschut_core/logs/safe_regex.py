@@ -1,4 +1,4 @@
-"""Matcher: a regular expression that cannot hold up the program, whatever it is and is matched with.
+"""SafeRegex: a regular expression that cannot hold up the program, whatever it is and is matched with.
 
 The standard library's `re` keeps the interpreter's lock while it matches: `(a+)+$` on a line of a hundred
 letters stops every thread for longer than anybody waits, and no thread can end it. Such expressions are
@@ -36,11 +36,11 @@ _MOST_GROUPS = 6
 _MOST_OPTIONAL = 3
 
 
-class TooSlowError(Exception):
+class RegexTimeoutError(Exception):
     """A row was given up: the expression takes too long on it."""
 
 
-class PatternTooSlowError(ParaschutError):
+class SearchAbortedError(ParaschutError):
     """A search was given up: the expression took too long on too many rows."""
 
     def __init__(self, source: str) -> None:
@@ -50,7 +50,7 @@ class PatternTooSlowError(ParaschutError):
         )
 
 
-class Matcher:
+class SafeRegex:
     """One expression, matched by whichever engine is safe for it.
 
     Args:
@@ -79,22 +79,22 @@ class Matcher:
         """For texts of up to SHORT characters, the quickest way to know; None: only `found_in` is safe."""
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Matcher) and (self._source, self._flags) == (other._source, other._flags)
+        return isinstance(other, SafeRegex) and (self._source, self._flags) == (other._source, other._flags)
 
     def __hash__(self) -> int:
         return hash((self._source, self._flags))
 
     def found_in(self, text: str) -> bool:
-        """Whether there is a match in `text`. Raises TooSlowError."""
+        """Whether there is a match in `text`. Raises RegexTimeoutError."""
         if self._guarded is None or len(text) <= self._safe_length:
             return self._re.search(text) is not None
         try:
             return self._guarded.search(text, timeout=ROW_SECONDS) is not None
         except TimeoutError as error:
-            raise TooSlowError from error
+            raise RegexTimeoutError from error
 
     def spans(self, text: str) -> list[tuple[int, int]]:
-        """Where the matches are, empty ones left out. Raises TooSlowError."""
+        """Where the matches are, empty ones left out. Raises RegexTimeoutError."""
         return [span for span in self._all_spans(text) if span[1] > span[0]]
 
     def _all_spans(self, text: str) -> Iterator[tuple[int, int]]:
@@ -104,7 +104,7 @@ class Matcher:
         try:
             yield from (match.span() for match in self._guarded.finditer(text, timeout=PAINT_SECONDS))
         except TimeoutError as error:
-            raise TooSlowError from error
+            raise RegexTimeoutError from error
 
 
 def _compile_guarded(source: str, flags: int) -> regex.Pattern[str]:

@@ -11,7 +11,7 @@ from ..errors import UsageError
 from .literal_prefilter import needles_of
 from .log_file import OpenLog
 from .rows import LONGEST, SMALL, cuts, line_start, plain, row_start, shown, written_texts
-from .safe_regex import SHORT, Matcher, PatternTooSlowError, TooSlowError
+from .safe_regex import SHORT, RegexTimeoutError, SafeRegex, SearchAbortedError
 
 _CHUNK = 1 << 20
 _SPARSE = 1024  # bytes for each of which one needle for nothing is bearable
@@ -57,7 +57,7 @@ class Pattern:
         if ignore_case is None:
             ignore_case = not any(letter.isupper() for letter in re.sub(r"\\.", "", text))
         source = re.escape(text) if literal else text
-        self.matcher = Matcher(source, re.IGNORECASE if ignore_case else 0)
+        self.matcher = SafeRegex(source, re.IGNORECASE if ignore_case else 0)
         self.ignore_case = self.matcher.ignore_case
         found, exact = ([text], True) if literal else needles_of(source)
         if needles:
@@ -80,14 +80,14 @@ class Pattern:
         return hash(self.matcher)
 
     def matches(self, text: str) -> bool:
-        """Whether a row's text, colours and all, matches. Raises TooSlowError."""
+        """Whether a row's text, colours and all, matches. Raises RegexTimeoutError."""
         return self.matcher.found_in(plain(text))
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Where the matches are in a text without escape sequences; empty matches left out.
 
         Raises:
-            TooSlowError: a row as this one would keep somebody waiting.
+            RegexTimeoutError: a row as this one would keep somebody waiting.
         """
         return self.matcher.spans(text)
 
@@ -110,7 +110,7 @@ ERRORS = Pattern(
 """Lines that tell of trouble, as schedulers, shells, compilers and interpreters write them."""
 
 
-class Found(NamedTuple):
+class MatchChunk(NamedTuple):
     """The matching rows' offsets in a part of the file, and the part: bytes `start` to `stop`. `given_up`
     rows took the expression too long: whether they match is not known."""
 
@@ -124,7 +124,7 @@ class _Cancelled(Exception):  # noqa: N818 - not an error
     """Nobody wants the search any more."""
 
 
-class _Trial:
+class _TimedMatch:
     """One search's pattern, tried on row after row; counts those that it takes too long on."""
 
     def __init__(self, pattern: Pattern, cancelled: Cancelled) -> None:
@@ -137,7 +137,7 @@ class _Trial:
         them and ends in what follows. Not, if that takes too long to tell.
 
         Raises:
-            PatternTooSlowError: it took too long too often.
+            SearchAbortedError: it took too long too often.
         """
         texts = written_texts(data)
         if any(self._try(text) for text in texts):
@@ -147,7 +147,7 @@ class _Trial:
         whole = plain(shown(data + following))
         try:
             return any(start < len(texts[0]) < end for start, end in self.pattern.matcher.spans(whole))
-        except TooSlowError:
+        except RegexTimeoutError:
             return False
 
     def matches_short(self) -> Callable[[str], object]:
@@ -159,10 +159,10 @@ class _Trial:
             raise _Cancelled
         try:
             return self.pattern.matcher.found_in(text)
-        except TooSlowError:
+        except RegexTimeoutError:
             self.given_up += 1
             if self.given_up >= _MOST_GIVEN_UP:
-                raise PatternTooSlowError(self.pattern.text) from None
+                raise SearchAbortedError(self.pattern.text) from None
             return False
 
 
@@ -172,7 +172,7 @@ def _never() -> bool:
 
 def scan(
     log: OpenLog, pattern: Pattern, start: int = 0, stop: int | None = None, cancelled: Cancelled = _never
-) -> Iterator[Found]:
+) -> Iterator[MatchChunk]:
     """Searches forwards the rows that begin from `start` up to (without) `stop`, about 1 MiB at a time.
 
     Both must be where rows begin (or the end). To cancel, stop iterating, which is asked for every few
@@ -180,12 +180,12 @@ def scan(
 
     Raises:
         LogError: the file cannot be read.
-        PatternTooSlowError: the expression takes too long on this log.
+        SearchAbortedError: the expression takes too long on this log.
     """
-    yield from _scan(log, _Trial(pattern, cancelled), start, stop)
+    yield from _scan(log, _TimedMatch(pattern, cancelled), start, stop)
 
 
-def _scan(log: OpenLog, trial: _Trial, start: int, stop: int | None) -> Iterator[Found]:
+def _scan(log: OpenLog, trial: _TimedMatch, start: int, stop: int | None) -> Iterator[MatchChunk]:
     stop = log.size if stop is None else min(stop, log.size)
     while start < stop:
         data = log.read(start, min(start + _CHUNK, stop))
@@ -203,18 +203,20 @@ def _scan(log: OpenLog, trial: _Trial, start: int, stop: int | None) -> Iterator
             offsets = _search(data, start, line_start(log, start), trial, following)
         except _Cancelled:
             return
-        yield Found(offsets, start, end, trial.given_up - before)
+        yield MatchChunk(offsets, start, end, trial.given_up - before)
         start = end
 
 
-def scan_back(log: OpenLog, pattern: Pattern, stop: int, cancelled: Cancelled = _never) -> Iterator[Found]:
+def scan_back(
+    log: OpenLog, pattern: Pattern, stop: int, cancelled: Cancelled = _never
+) -> Iterator[MatchChunk]:
     """Searches the rows before `stop`, part by part from the last to the first; ascending within each."""
-    trial = _Trial(pattern, cancelled)
+    trial = _TimedMatch(pattern, cancelled)
     while stop > 0 and not cancelled():
         start = row_start(log, max(stop - _CHUNK, 0))
         parts = list(_scan(log, trial, start, stop))
         offsets = [offset for part in parts for offset in part.offsets]
-        yield Found(offsets, start, stop, sum(part.given_up for part in parts))
+        yield MatchChunk(offsets, start, stop, sum(part.given_up for part in parts))
         stop = start
 
 
@@ -245,7 +247,7 @@ def _last_start(log: OpenLog, data: bytes, start: int) -> int:
     return row_start(log, start + len(data) - 4)
 
 
-def _search(data: bytes, base: int, line: int, trial: _Trial, following: bytes) -> list[int]:
+def _search(data: bytes, base: int, line: int, trial: _TimedMatch, following: bytes) -> list[int]:
     """The matching rows of `data`, which begins with a row at offset `base`, whose line began at `line`.
 
     Args:
@@ -275,7 +277,9 @@ def _search(data: bytes, base: int, line: int, trial: _Trial, following: bytes) 
     return found
 
 
-def _search_needles(data: bytes, base: int, line: int, trial: _Trial, following: bytes) -> list[int] | None:
+def _search_needles(
+    data: bytes, base: int, line: int, trial: _TimedMatch, following: bytes
+) -> list[int] | None:
     """Looks only at the rows that hold one of the pattern's needles.
 
     None if so many do for nothing that looking at all lines in turn is quicker.
@@ -340,7 +344,7 @@ def _needle_lines(data: bytes, pattern: Pattern) -> Iterator[int]:
         yield number
 
 
-def _matching_lines(data: bytes, trial: _Trial) -> list[int]:
+def _matching_lines(data: bytes, trial: _TimedMatch) -> list[int]:
     """The numbers, from 0, of the lines of `data` that match, and of those not to be told without a closer
     look: long ones, and ones that overwrote themselves."""
     text = data.decode("utf-8", "replace")
@@ -357,7 +361,7 @@ def _matching_lines(data: bytes, trial: _Trial) -> list[int]:
     return [number for number, line in enumerate(lines) if len(line) > SHORT or search(line)]
 
 
-def _search_rows(data: bytes, base: int, line: int, trial: _Trial, following: bytes) -> list[int]:
+def _search_rows(data: bytes, base: int, line: int, trial: _TimedMatch, following: bytes) -> list[int]:
     rows = _Rows(data, base, line)
     found = []
     at = 0

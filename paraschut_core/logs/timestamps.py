@@ -22,7 +22,7 @@ _LOOK = 400  # rows looked at for one that has a time
 _NEAR = 1 << 16
 
 
-class When(NamedTuple):
+class TimePoint(NamedTuple):
     """A time as a log or a person writes it: `day` is (year, month, day), parts that are not given None;
     `second` counts from midnight."""
 
@@ -30,20 +30,20 @@ class When(NamedTuple):
     second: int
 
 
-def parse_time(text: str, *, seconds: bool = False) -> When | None:
+def parse_time(text: str, *, seconds: bool = False) -> TimePoint | None:
     """The first time in a text: `2026-11-22 12:05`, `2026/11/22T12:05:01`, `Nov 22 12:05:01`, `12:05`.
 
     `seconds` asks a time without a date to have its seconds, as logs write them: `12:05` may be anything.
     """
     if found := _DATED.search(text):
         day = (int(found["year"]), int(found["month"]), int(found["day"]))
-        return When(day, _second(found) if found["hour"] else 0)
+        return TimePoint(day, _second(found) if found["hour"] else 0)
     if found := _SYSLOG.search(text):
-        return When((None, _MONTHS.index(found["name"].lower()) + 1, int(found["day"])), _second(found))
+        return TimePoint((None, _MONTHS.index(found["name"].lower()) + 1, int(found["day"])), _second(found))
     found = _BARE.search(text)
     if found is None or (seconds and found["second"] is None):
         return None
-    return When(None, _second(found))
+    return TimePoint(None, _second(found))
 
 
 def find_time(log: OpenLog, text: str) -> int:
@@ -67,11 +67,11 @@ def find_time(log: OpenLog, text: str) -> int:
         last = _last_stamp(log) or origin
         day = last.day if when.second <= last.second else None
         # The last day may not have come to that time yet; then it is the day before, as far as known.
-        when = When(day or _day_before(log, last) or origin.day, when.second)
+        when = TimePoint(day or _day_before(log, last) or origin.day, when.second)
     return _halve(log, _key(when, origin), origin)
 
 
-def _halve(log: OpenLog, wanted: tuple[int, ...], origin: When) -> int:
+def _halve(log: OpenLog, wanted: tuple[int, ...], origin: TimePoint) -> int:
     low, high = 0, log.size
     while high - low > _NEAR:
         middle = row_start(log, (low + high) // 2)
@@ -92,7 +92,7 @@ def _halve(log: OpenLog, wanted: tuple[int, ...], origin: When) -> int:
     return row_start(log, log.size)
 
 
-def _key(when: When, origin: When) -> tuple[int, ...]:
+def _key(when: TimePoint, origin: TimePoint) -> tuple[int, ...]:
     """Sort key of a time in a log whose first time is `origin`."""
     if when.day is None or origin.day is None:
         return (when.second + (_DAY if when.second < origin.second else 0),)
@@ -103,11 +103,11 @@ def _key(when: When, origin: When) -> tuple[int, ...]:
     return (year, month, day, when.second)
 
 
-def _stamp(row: Row) -> When | None:
+def _stamp(row: Row) -> TimePoint | None:
     return parse_time(plain(row.text[: 4 * _HEAD])[:_HEAD], seconds=True) if row.first else None
 
 
-def _stamp_from(log: OpenLog, offset: int) -> tuple[Row, When] | None:
+def _stamp_from(log: OpenLog, offset: int) -> tuple[Row, TimePoint] | None:
     """The first row with a time from `offset` on, within reason."""
     for row in rows_after(log, offset, _LOOK):
         stamp = _stamp(row)
@@ -116,7 +116,7 @@ def _stamp_from(log: OpenLog, offset: int) -> tuple[Row, When] | None:
     return None
 
 
-def _last_stamp(log: OpenLog) -> When | None:
+def _last_stamp(log: OpenLog) -> TimePoint | None:
     for back in (_NEAR, 16 * _NEAR):
         rows = rows_after(log, row_start(log, max(log.size - back, 0)), 100 * _LOOK)
         stamps = [stamp for row in rows if (stamp := _stamp(row)) is not None]
@@ -125,11 +125,11 @@ def _last_stamp(log: OpenLog) -> When | None:
     return None
 
 
-def _day_before(log: OpenLog, last: When) -> tuple[int | None, int, int] | None:
+def _day_before(log: OpenLog, last: TimePoint) -> tuple[int | None, int, int] | None:
     """The day of the last row that was written before the day of `last`."""
     if last.day is None:
         return None
-    midnight = _halve(log, _key(When(last.day, 0), last), last)
+    midnight = _halve(log, _key(TimePoint(last.day, 0), last), last)
     before = row_start(log, midnight - 1) if midnight else 0
     for _ in range(_LOOK):
         rows = rows_after(log, before, 1)

@@ -103,7 +103,7 @@ def _copy(database: Database, target: str, progress: Progress | None) -> None:
 # ------------------------------------------------------------------------------------ recover
 
 
-class Saved(NamedTuple):
+class RecoveredTable(NamedTuple):
     """What came of one table: rows saved, rows that were read but could not be stored, and the gaps in
     what could be read ("between row 17 and row 40")."""
 
@@ -122,7 +122,7 @@ _MOST_PROBES = 2_000_000
 """Most row numbers looked up one by one within a gap."""
 
 
-def recover(path: str, target: str, progress: Progress | None = None) -> list[Saved]:
+def recover(path: str, target: str, progress: Progress | None = None) -> list[RecoveredTable]:
     """Puts all rows of a damaged database that can be read into a new one.
 
     The damaged file is only copied (with its journal, whose unfinished write is undone in the copy), never
@@ -171,7 +171,7 @@ def _raw_copy(path: str, folder: str) -> str:
     return copy
 
 
-def _save_all(copy: str, new: str, path: str, progress: Progress | None) -> list[Saved]:
+def _save_all(copy: str, new: str, path: str, progress: Progress | None) -> list[RecoveredTable]:
     damaged = sqlite3.connect(copy, isolation_level=None)
     sqlite_library.tolerate(damaged, True)
     damaged.text_factory = lambda data: data.decode("utf-8", "replace")
@@ -186,7 +186,7 @@ def _save_all(copy: str, new: str, path: str, progress: Progress | None) -> list
                 if table in columns:
                     saved.append(_save(damaged, tx.connection, table, columns[table]))
                 elif table in _TABLES:
-                    saved.append(Saved(table, 0, 0, ["all of it"]))
+                    saved.append(RecoveredTable(table, 0, 0, ["all of it"]))
             _make_whole(tx.connection)
     finally:
         damaged.close()
@@ -211,7 +211,9 @@ def _columns(damaged: sqlite3.Connection, path: str) -> dict[str, list[str]]:
     return found
 
 
-def _save(damaged: sqlite3.Connection, new: sqlite3.Connection, table: str, names: list[str]) -> Saved:
+def _save(
+    damaged: sqlite3.Connection, new: sqlite3.Connection, table: str, names: list[str]
+) -> RecoveredTable:
     known = [name for _, name, *_ in new.execute(f"PRAGMA table_info({table})")]
     names = [name for name in names if name in known]
     quoted = ", ".join(f'"{name}"' for name in names)
@@ -226,7 +228,7 @@ def _save(damaged: sqlite3.Connection, new: sqlite3.Connection, table: str, name
             rows += 1
         except (sqlite3.Error, UnicodeEncodeError):
             refused += 1  # twice there, or not what the table may hold: a row of rubbish
-    return Saved(table, rows, refused, gaps)
+    return RecoveredTable(table, rows, refused, gaps)
 
 
 def _with_revision(row: tuple[object, ...], place: int) -> tuple[object, ...]:

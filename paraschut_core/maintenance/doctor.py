@@ -22,13 +22,13 @@ from ..database.lock_holders import described, holders
 from ..database.odd_values import find_odd
 from ..database.orphans import orphan_words, read_orphans
 from ..errors import LibraryError, ParaschutError, UntrustedError
-from ..executors.batch.base import ClusterExecutor
+from ..executors.batch.base import BatchExecutor
 from ..executors.local import LocalJobExecutor
 from ..identity import queue_name, user_folder, user_name
 from ..model import ONLINE_STATES
 from ..monitoring.polling import notice
 from ..paths import current_umask
-from ..project import Workspace, open_database
+from ..project import Project, open_database
 from ..sanitize import clean_line
 from ..security.ownership import enter
 
@@ -46,7 +46,7 @@ _LITTLE_SPACE = 200 << 20
 _LOCK_TEST_SECONDS = 30
 
 
-class Finding(NamedTuple):
+class CheckResult(NamedTuple):
     """What one check found: its verdict, what was looked at, and one line about it."""
 
     verdict: str
@@ -54,35 +54,35 @@ class Finding(NamedTuple):
     detail: str
 
 
-def examine(load: Callable[[], Settings], version: str) -> Iterator[Finding]:
+def examine(load: Callable[[], Settings], version: str) -> Iterator[CheckResult]:
     """All checks, each finding as soon as it is there.
 
     Args:
         load: reads the configuration (and raises ConfigError).
         version: Paraschut's own.
     """
-    yield Finding(OK, "versions", _versions(version))
+    yield CheckResult(OK, "versions", _versions(version))
     try:
         sqlite_library.check()
     except LibraryError as error:
-        yield Finding(FAIL, "SQLite", str(error))
+        yield CheckResult(FAIL, "SQLite", str(error))
         return  # what SQLite would say of the file is worth nothing
     try:
         settings = load()
     except ParaschutError as error:
-        yield Finding(FAIL, "configuration", str(error))
+        yield CheckResult(FAIL, "configuration", str(error))
         yield from _terminal()
         return
-    yield Finding(
+    yield CheckResult(
         OK, "configuration", settings.config_file or f"no file; the database is {settings.database}"
     )
     for what, check in _CHECKS:
         try:
             yield from check(settings)
         except ParaschutError as error:
-            yield Finding(FAIL, what, str(error))
+            yield CheckResult(FAIL, what, str(error))
         except OSError as error:
-            yield Finding(FAIL, what, f"{error.filename}: {error.strerror}")
+            yield CheckResult(FAIL, what, f"{error.filename}: {error.strerror}")
     yield from _terminal()
 
 
@@ -94,11 +94,11 @@ def _versions(version: str) -> str:
 # ------------------------------------------------------------------------------------ database
 
 
-def _database(settings: Settings) -> Iterator[Finding]:
+def _database(settings: Settings) -> Iterator[CheckResult]:
     with open_database(settings, read_only=True) as database:
         (jobs, batches), *_ = database.rows("SELECT (SELECT count(*) FROM job), (SELECT count(*) FROM batch)")
         size = os.path.getsize(database.path)
-        yield Finding(
+        yield CheckResult(
             OK,
             "database",
             f"{database.path}: format {SCHEMA_VERSION}, {jobs:,} jobs in {batches:,} batches, {size:,} bytes",
@@ -110,16 +110,16 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield _contents(database)
         yield from _odd_rows(database)
         if words := orphan_words(read_orphans(database)):
-            yield Finding(WARN, "removed batches", clean_line(words, 400))
+            yield CheckResult(WARN, "removed batches", clean_line(words, 400))
         yield _journal(database, settings)
     yield _lock(database.path)
     if os.access(settings.database, os.W_OK):
         return
     if _only_looks(settings):
         detail = "you may read it but not write to it, which is all that [dashboard] read_only needs"
-        yield Finding(OK, "database", detail)
+        yield CheckResult(OK, "database", detail)
     else:
-        yield Finding(
+        yield CheckResult(
             FAIL,
             "database",
             f"no permission to write to {settings.database}: your jobs cannot report"
@@ -136,18 +136,18 @@ def _only_looks(settings: Settings) -> bool:
 _LOOKS_ONLY = "not tried: you may only look at this project"
 
 
-def _integrity(database: Database) -> Finding:
+def _integrity(database: Database) -> CheckResult:
     found = [row[0] for row in database.rows("PRAGMA integrity_check(3)")]
     if found == ["ok"]:
-        return Finding(OK, "integrity", "the file is whole")
-    return Finding(
+        return CheckResult(OK, "integrity", "the file is whole")
+    return CheckResult(
         FAIL,
         "integrity",
         f"damaged: {clean_line('; '.join(found), 300)}. Save what is readable: paraschut recover FILE",
     )
 
 
-def _contents(database: Database) -> Finding:
+def _contents(database: Database) -> CheckResult:
     """What SQLite cannot know: metadata that is readable, and counters that are right."""
     ((bad,),) = database.rows("SELECT count(*) FROM job WHERE NOT json_valid(metadata)")
     counted = database.rows(
@@ -155,7 +155,7 @@ def _contents(database: Database) -> Finding:
     )
     kept = database.rows("SELECT BatchID, priority, state, n FROM counter ORDER BY 1, 2, 3")
     if counted != kept:
-        return Finding(
+        return CheckResult(
             FAIL,
             "contents",
             "the counters of the batches are wrong (was a trigger dropped?): paraschut recover FILE makes a "
@@ -163,25 +163,25 @@ def _contents(database: Database) -> Finding:
         )
     if bad:
         example = database.rows("SELECT BatchID, JobIndex FROM job WHERE NOT json_valid(metadata) LIMIT 1")[0]
-        return Finding(
+        return CheckResult(
             WARN, "contents", f"{bad} jobs have unreadable metadata, e.g. {example[0]}/{example[1]}"
         )
-    return Finding(OK, "contents", "all metadata can be read, all counters are right")
+    return CheckResult(OK, "contents", "all metadata can be read, all counters are right")
 
 
-def _odd_rows(database: Database) -> Iterator[Finding]:
+def _odd_rows(database: Database) -> Iterator[CheckResult]:
     """Rows that somebody's own SQL left with values that nothing can be done with."""
     odd = find_odd(database, _MOST_ODD + 1)
     for batch_id, index, words in odd[:_MOST_ODD]:
         where = clean_line(f"{batch_id}/{index}", 80)
         advice = f": paraschut set {where.replace('/', ' ')} priority=1" if "priority" in words else ""
-        yield Finding(WARN, "contents", f"job {where}: {words}{advice}")
+        yield CheckResult(WARN, "contents", f"job {where}: {words}{advice}")
     if len(odd) > _MOST_ODD:
-        yield Finding(WARN, "contents", "and more jobs like these")
+        yield CheckResult(WARN, "contents", "and more jobs like these")
     numbers = database.rows("SELECT rev FROM revision")
     if len(numbers) != 1 or not isinstance(numbers[0][0], int):
         words = "is empty" if not numbers else "does not hold one number"
-        yield Finding(WARN, "contents", f"the table revision {words}: the next write mends that")
+        yield CheckResult(WARN, "contents", f"the table revision {words}: the next write mends that")
 
 
 _MOST_ODD = 5
@@ -189,56 +189,58 @@ _LOOKS = 10
 _BETWEEN = 0.1
 
 
-def _lock(path: str) -> Finding:
+def _lock(path: str) -> CheckResult:
     """Whether one process keeps the file locked, so that no other can write."""
     if not os.access(path, os.W_OK):
-        return Finding(OK, "lock", "not tried: you may not write to the file")
+        return CheckResult(OK, "lock", "not tried: you may not write to the file")
     keepers: set[int] = set()
     for look in range(_LOOKS):
         answer = try_to_write(path)  # in a process of its own: this one's locks would not keep it out
         if answer == "written":
-            return Finding(OK, "lock", "the file can be written to now")
+            return CheckResult(OK, "lock", "the file can be written to now")
         if answer != "refused":
-            return Finding(FAIL, "lock", clean_line(answer, 200))
+            return CheckResult(FAIL, "lock", clean_line(answer, 200))
         found = set(holders(path)) - {os.getpid()}
         keepers = keepers & found if look else found
         time.sleep(_BETWEEN)
     who = f"by {described(sorted(keepers))}" if keepers else "by a process of another host or container"
-    return Finding(WARN, "lock", f"nobody can write to {path}: it stays locked {who}")
+    return CheckResult(WARN, "lock", f"nobody can write to {path}: it stays locked {who}")
 
 
-def _journal(database: Database, settings: Settings) -> Finding:
+def _journal(database: Database, settings: Settings) -> CheckResult:
     ((mode,),) = database.rows("PRAGMA journal_mode")
     kind = mount_of(database.path)[1] or "an unknown file system"
     if on_network(database.path) and "wal" in (mode, settings.journal):
-        return Finding(FAIL, "journal", f'WAL on {kind} corrupts the file: set journal = "delete"')
-    return Finding(OK, "journal", f'{mode} (journal = "{settings.journal}")')
+        return CheckResult(FAIL, "journal", f'WAL on {kind} corrupts the file: set journal = "delete"')
+    return CheckResult(OK, "journal", f'{mode} (journal = "{settings.journal}")')
 
 
-def _file_system(settings: Settings) -> Iterator[Finding]:
+def _file_system(settings: Settings) -> Iterator[CheckResult]:
     for what, path in (("database", settings.database), ("job directory", settings.job_dir)):
         point, kind, options = mount_of(path)
         where = f"{what} on {kind or 'an unknown file system'} at {point or '?'}"
         risky = [name for name in _RISKY_OPTIONS if name in options.split(",")]
         if "ro" in options.split(","):
-            yield Finding(FAIL, "file system", f"{where} is mounted read-only")
+            yield CheckResult(FAIL, "file system", f"{where} is mounted read-only")
         elif risky:
-            yield Finding(
+            yield CheckResult(
                 WARN,
                 "file system",
                 f"{where}, mounted {', '.join(risky)}: hosts do not see each other's locks",
             )
         else:
-            yield Finding(OK, "file system", where + (", a network file system" if on_network(path) else ""))
+            yield CheckResult(
+                OK, "file system", where + (", a network file system" if on_network(path) else "")
+            )
         yield from _space(what, path)
 
 
-def _space(what: str, path: str) -> Iterator[Finding]:
+def _space(what: str, path: str) -> Iterator[CheckResult]:
     folder = path if os.path.isdir(path) else os.path.dirname(path)
     if os.path.isdir(folder):
         free = shutil.disk_usage(folder).free
         if free < _LITTLE_SPACE:
-            yield Finding(WARN, "space", f"only {free >> 20:,} MB are free for the {what}")
+            yield CheckResult(WARN, "space", f"only {free >> 20:,} MB are free for the {what}")
 
 
 # ------------------------------------------------------------------------------------ locks
@@ -299,9 +301,9 @@ def try_to_write(path: str) -> str:
     return answer.stdout.strip() or answer.stderr.strip().rpartition("\n")[2]
 
 
-def _locks(settings: Settings) -> Iterator[Finding]:
+def _locks(settings: Settings) -> Iterator[CheckResult]:
     if _only_looks(settings):
-        yield Finding(OK, "locks", _LOOKS_ONLY)
+        yield CheckResult(OK, "locks", _LOOKS_ONLY)
         return
     folder = os.path.dirname(os.path.realpath(settings.database))  # where the file is, not a link to it
     try:
@@ -310,22 +312,24 @@ def _locks(settings: Settings) -> Iterator[Finding]:
             test.release()
             free = try_to_write(test.path)
     except (sqlite3.Error, OSError) as error:
-        yield Finding(FAIL, "locks", f"a test file in {folder} cannot be written: {error}")
+        yield CheckResult(FAIL, "locks", f"a test file in {folder} cannot be written: {error}")
         return
     if held == "refused" and free == "written":
-        yield Finding(OK, "locks", f"in {folder} a second process has to wait for the first")
+        yield CheckResult(OK, "locks", f"in {folder} a second process has to wait for the first")
     elif held == "written":
-        yield Finding(
+        yield CheckResult(
             FAIL,
             "locks",
             f"{folder}: a second process could write while the first held the lock. This file system does "
             "not lock: jobs would destroy the database. Put it on another",
         )
     else:
-        yield Finding(FAIL, "locks", f"{folder}: the test failed: {clean_line(f'{held}; then {free}', 200)}")
+        yield CheckResult(
+            FAIL, "locks", f"{folder}: the test failed: {clean_line(f'{held}; then {free}', 200)}"
+        )
 
 
-def _clock(settings: Settings) -> Iterator[Finding]:
+def _clock(settings: Settings) -> Iterator[CheckResult]:
     with open_database(settings, read_only=True) as database:
         newest = database.rows(
             "SELECT changed_at, changed_by FROM job WHERE typeof(changed_at) IN ('integer', 'real')"
@@ -334,43 +338,43 @@ def _clock(settings: Settings) -> Iterator[Finding]:
     at, by = newest[0] if newest else (0.0, "")
     if at > time.time() + _CLOCK_TOLERANCE:
         ahead = at - time.time()
-        yield Finding(
+        yield CheckResult(
             WARN,
             "clock",
             f"the latest change, by {clean_line(by, 80)}, is {ahead:.0f} s in the future: the "
             "clock of that host or of this one is wrong",
         )
     else:
-        yield Finding(OK, "clock", "no change is from the future")
+        yield CheckResult(OK, "clock", "no change is from the future")
 
 
 # ------------------------------------------------------------------------------------ job directory
 
 
-def _job_directory(settings: Settings) -> Iterator[Finding]:
+def _job_directory(settings: Settings) -> Iterator[CheckResult]:
     path = settings.job_dir
     if not os.path.isdir(path):
         kind = "is not a directory" if os.path.lexists(path) else "does not exist; make it, or set job_dir"
-        yield Finding(FAIL, "job directory", f"{path} {kind}")
+        yield CheckResult(FAIL, "job directory", f"{path} {kind}")
         return
     if _only_looks(settings):
-        yield Finding(OK, "job directory", _LOOKS_ONLY)
+        yield CheckResult(OK, "job directory", _LOOKS_ONLY)
         return
     if not os.access(path, os.W_OK | os.X_OK):
-        yield Finding(FAIL, "job directory", f"no permission to write to {path}")
+        yield CheckResult(FAIL, "job directory", f"no permission to write to {path}")
         return
     with tempfile.TemporaryFile(dir=path) as file:
         file.write(b"test")
     open_to_all = [folder for folder in _parents(path) if _others_can_write(folder)]
     if open_to_all:
-        yield Finding(
+        yield CheckResult(
             WARN,
             "job directory",
             f"everybody may write to {open_to_all[0]}, and so replace scripts that your jobs run: "
             f"chmod o-w {open_to_all[0]}",
         )
     else:
-        yield Finding(OK, "job directory", f"{path} can be written, and not by everybody")
+        yield CheckResult(OK, "job directory", f"{path} can be written, and not by everybody")
 
 
 def _parents(path: str) -> Iterator[str]:
@@ -391,7 +395,7 @@ def _others_can_write(folder: str) -> bool:
 # ------------------------------------------------------------------------------------ sharing
 
 
-def _sharing(settings: Settings) -> Iterator[Finding]:
+def _sharing(settings: Settings) -> Iterator[CheckResult]:
     """Who may do what with the project's files: a group that shares it, and this user's own folders."""
     path = os.path.realpath(settings.database)
     status, folder = os.stat(path), os.stat(os.path.dirname(path))
@@ -400,25 +404,25 @@ def _sharing(settings: Settings) -> Iterator[Finding]:
         files = [path, *filter(None, [settings.config_file])]
         closed = [one for one in files if not os.stat(one).st_mode & stat.S_IWGRP]
         if closed:
-            yield Finding(
+            yield CheckResult(
                 WARN,
                 "sharing",
                 f"the group {group} may write to {os.path.dirname(path)}, but not to {' and '.join(closed)}: "
                 f"chmod g+w {shlex.join(closed)}",
             )
         elif (mask := current_umask()) & stat.S_IWGRP:
-            yield Finding(
+            yield CheckResult(
                 WARN,
                 "sharing",
                 f"the group {group} shares this project, but cannot write to what you make in it: your umask "
                 f"is {mask:03o}. Set it before you work here: umask 002",
             )
         else:
-            yield Finding(OK, "sharing", f"the group {group} may write to the database")
+            yield CheckResult(OK, "sharing", f"the group {group} may write to the database")
     else:
         writers = "everybody" if status.st_mode & stat.S_IWOTH else f"{user_name(status.st_uid)} alone"
         readers = ", everybody may read it" if status.st_mode & stat.S_IROTH else ""
-        yield Finding(OK, "sharing", f"{writers} may write to the database{readers}")
+        yield CheckResult(OK, "sharing", f"{writers} may write to the database{readers}")
     yield from _own_folders(settings)
 
 
@@ -431,7 +435,7 @@ def _group(status: os.stat_result) -> str:
     return "" if name == user_name(status.st_uid) else clean_line(name, 80)
 
 
-def _own_folders(settings: Settings) -> Iterator[Finding]:
+def _own_folders(settings: Settings) -> Iterator[CheckResult]:
     """Whether this user's queues, scripts and records are of use: nobody else may be able to change them."""
     base = os.path.join(settings.job_dir, ".paraschut")
     for kind in _listed(base):
@@ -440,7 +444,7 @@ def _own_folders(settings: Settings) -> Iterator[Finding]:
                 try:
                     os.close(enter(os.path.join(base, kind, name)))
                 except UntrustedError as error:
-                    yield Finding(FAIL, "sharing", str(error))
+                    yield CheckResult(FAIL, "sharing", str(error))
 
 
 def _listed(folder: str) -> list[str]:
@@ -450,20 +454,20 @@ def _listed(folder: str) -> list[str]:
         return []
 
 
-def _kept_results(settings: Settings) -> Iterator[Finding]:
+def _kept_results(settings: Settings) -> Iterator[CheckResult]:
     """The ends of jobs that the database could not take when they ended."""
     folder = folder_of(settings.database)
     names = _listed(folder)
     waiting = sum(name.endswith(".json") for name in names)
     refused = sum(name.endswith(REFUSED) for name in names)
     if waiting:
-        yield Finding(
+        yield CheckResult(
             WARN,
             "kept results",
             f"{waiting} in {folder} wait to be taken into the database: paraschut submit",
         )
     if refused:
-        yield Finding(
+        yield CheckResult(
             WARN,
             "kept results",
             f"{refused} in {folder} came too late: their jobs were reset, submitted again or removed "
@@ -474,38 +478,40 @@ def _kept_results(settings: Settings) -> Iterator[Finding]:
 # ------------------------------------------------------------------------------------ executor
 
 
-def _executor(settings: Settings) -> Iterator[Finding]:
-    with Workspace(settings) as ws:
+def _executor(settings: Settings) -> Iterator[CheckResult]:
+    with Project(settings) as ws:
         executor = ws.executor
         name = executor.name
         if not executor.isconnected() and _only_looks(settings):
-            yield Finding(OK, "executor", f"{name}: {_LOOKS_ONLY}")
+            yield CheckResult(OK, "executor", f"{name}: {_LOOKS_ONLY}")
             return
         if not executor.isconnected():
-            yield Finding(FAIL, "executor", f"{name}: its commands are not here, or this is no submit host")
+            yield CheckResult(
+                FAIL, "executor", f"{name}: its commands are not here, or this is no submit host"
+            )
             return
         began = time.monotonic()
         jobs = executor.poll()
         took = time.monotonic() - began
-        yield Finding(OK, "executor", f"{name} answers in {took:.2f} s; {len(jobs)} jobs of yours")
+        yield CheckResult(OK, "executor", f"{name} answers in {took:.2f} s; {len(jobs)} jobs of yours")
         # Executors of others need not have it.
         health = getattr(executor, "health", None)
         if callable(health):
             for line in str(health()).splitlines():
-                yield Finding(OK, name, line)
-        yield Finding(OK, name, f"jobs that one command may submit: {executor.chunk_limit():,}")
+                yield CheckResult(OK, name, line)
+        yield CheckResult(OK, name, f"jobs that one command may submit: {executor.chunk_limit():,}")
         yield from _queues(ws)
         if waits := notice(ws):
-            yield Finding(WARN, name, waits)
+            yield CheckResult(WARN, name, waits)
 
 
-def _queues(ws: Workspace) -> Iterator[Finding]:
+def _queues(ws: Project) -> Iterator[CheckResult]:
     """The queue that jobs are noted with, and the jobs that went to another."""
     own = queue_name(ws.executor.identity)
     user = "" if own.uid is None else f" of {user_name(own.uid)} (uid {own.uid})"
-    yield Finding(OK, "queue", f"jobs are noted with {clean_line(own.shown, 200)}{user}")
-    if isinstance(ws.executor, ClusterExecutor) and not own.place:
-        yield Finding(
+    yield CheckResult(OK, "queue", f"jobs are noted with {clean_line(own.shown, 200)}{user}")
+    if isinstance(ws.executor, BatchExecutor) and not own.place:
+        yield CheckResult(
             WARN,
             "queue",
             f"{own.kind} does not name its cluster: jobs of two clusters cannot be told apart here",
@@ -520,21 +526,21 @@ def _queues(ws: Workspace) -> Iterator[Finding]:
         shown = clean_line(queue_name(text).shown, 200)
         if not ws.executor.holds(text):
             whose = "" if queue_name(text).is_mine else f" of {user_name(queue_name(text).uid)}"
-            yield Finding(
+            yield CheckResult(
                 OK,
                 "queue",
                 f"{count:,} jobs are elsewhere, in {shown}{whose}: only from there can one tell. If that is "
                 "gone for good: paraschut reset BATCH --force",
             )
         elif isinstance(ws.executor, LocalJobExecutor) and ws.executor.went_with_container(text):
-            yield Finding(
+            yield CheckResult(
                 WARN,
                 "queue",
                 f"{count:,} jobs were submitted to {shown}, and that container is gone with them: paraschut "
                 "resubmit --missing",
             )
         elif isinstance(ws.executor, LocalJobExecutor) and ws.executor.was_deleted(text):
-            yield Finding(
+            yield CheckResult(
                 WARN,
                 "queue",
                 f"{count:,} jobs were submitted to {shown}, which was deleted: they are missing once their "
@@ -542,7 +548,7 @@ def _queues(ws: Workspace) -> Iterator[Finding]:
             )
 
 
-_CHECKS: tuple[tuple[str, Callable[[Settings], Iterator[Finding]]], ...] = (
+_CHECKS: tuple[tuple[str, Callable[[Settings], Iterator[CheckResult]]], ...] = (
     ("database", _database),
     ("file system", _file_system),
     ("locks", _locks),
@@ -558,11 +564,11 @@ _CHECKS: tuple[tuple[str, Callable[[Settings], Iterator[Finding]]], ...] = (
 # ------------------------------------------------------------------------------------ terminal
 
 
-def _terminal() -> Iterator[Finding]:
+def _terminal() -> Iterator[CheckResult]:
     term = os.environ.get("TERM", "")
     encoding = (sys.stdout.encoding or "").lower().replace("-", "")
     if not sys.stdout.isatty():
-        yield Finding(OK, "terminal", "the output does not go to one: nothing to check")
+        yield CheckResult(OK, "terminal", "the output does not go to one: nothing to check")
         return
     troubles = []
     if term in ("", "dumb", "unknown"):
@@ -575,7 +581,7 @@ def _terminal() -> Iterator[Finding]:
     if size.columns < 80 or size.lines < 24:
         troubles.append(f"it has {size.columns}x{size.lines} characters; the dashboard wants 80x24")
     for trouble in troubles:
-        yield Finding(WARN, "terminal", trouble)
+        yield CheckResult(WARN, "terminal", trouble)
     if not troubles:
         colours = os.environ.get("COLORTERM") or ("256 colours" if "256" in term else "16 colours")
-        yield Finding(OK, "terminal", f"{term}, {colours}, UTF-8, {size.columns}x{size.lines}")
+        yield CheckResult(OK, "terminal", f"{term}, {colours}, UTF-8, {size.columns}x{size.lines}")

@@ -16,10 +16,10 @@ from ..logs import LogError, open_log, tail
 from ..model import DONE_STATES, RUN, JobKey
 from ..monitoring import polling
 from ..monitoring.liveness import look
-from ..project import Workspace
+from ..project import Project
 from ..sanitize import clean_line
 from ..security.child_python import python
-from .doctor import FAIL, OK, Finding, LockTest
+from .doctor import FAIL, OK, CheckResult, LockTest
 
 WAIT = 600.0
 """Seconds for the job to run: a busy cluster may keep it waiting."""
@@ -29,8 +29,8 @@ _DONE = "the lock of the other host is seen"
 
 
 def probe(
-    ws: Workspace, wait: float = WAIT, said: Callable[[str], None] = lambda _: None
-) -> Iterator[Finding]:
+    ws: Project, wait: float = WAIT, said: Callable[[str], None] = lambda _: None
+) -> Iterator[CheckResult]:
     """Submits the job, waits for it, tells what it found, and removes it.
 
     While it runs, this process holds the lock on a small file beside the database.
@@ -56,33 +56,33 @@ def probe(
 
 
 def _wait(
-    ws: Workspace, key: JobKey, wait: float, said: Callable[[str], None], here: str
-) -> Iterator[Finding]:
+    ws: Project, key: JobKey, wait: float, said: Callable[[str], None], here: str
+) -> Iterator[CheckResult]:
     report = submit_now(ws, Selection(keys=(key,)), command="doctor --probe")
     if report.failed:
-        yield Finding(FAIL, "probe", f"the job cannot be submitted: {report.failed[0].message}")
+        yield CheckResult(FAIL, "probe", f"the job cannot be submitted: {report.failed[0].message}")
         return
     said(f"waiting for the probe job {key} ...")
     end = time.monotonic() + wait
     while True:
         row = read_rows(ws.reader, [key])[0]
         if row.state in DONE_STATES:
-            yield Finding(OK, "probe", f"a job on {row.hostname} (this is {here}): {_last_line(ws, key)}")
+            yield CheckResult(OK, "probe", f"a job on {row.hostname} (this is {here}): {_last_line(ws, key)}")
             return
         lost = look(ws, polling.ask(ws)).missing.get(key)
         if lost is not None:
             seen = "" if row.state == RUN or row.started_at else " It never reached the database from there."
-            yield Finding(FAIL, "probe", f"the job failed: {lost.reason}.{seen} {_last_line(ws, key)}")
+            yield CheckResult(FAIL, "probe", f"the job failed: {lost.reason}.{seen} {_last_line(ws, key)}")
             return
         if time.monotonic() > end:
-            yield Finding(
+            yield CheckResult(
                 FAIL, "probe", f"the job has not ended after {wait:g} s (state {row.state}); given up"
             )
             return
         time.sleep(_LOOK_SECONDS)
 
 
-def _last_line(ws: Workspace, key: JobKey) -> str:
+def _last_line(ws: Project, key: JobKey) -> str:
     """What the job said last, on stderr if it said anything there."""
     info = read_info(ws.reader, key)
     for stream in ("stderr", "stdout"):

@@ -15,7 +15,7 @@ from ..database.jobs import insert_jobs
 from ..database.spawns import NewSpawn, insert_spawn
 from ..errors import ParaschutError
 from ..model import SPAWN, JobInfo, JobKey
-from ..project import Workspace
+from ..project import Project
 from .reader import LegacyBatch, LegacyDatabase, LegacyError, LegacyJob, LegacySpawn
 
 Progress = Callable[[int, int], None]
@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 _FIELD = re.compile(r"[^:\[.]+")
 
 
-class Imported(NamedTuple):
+class ImportedBatch(NamedTuple):
     """What came of one batch: jobs and spawns taken over."""
 
     batch_id: int
@@ -34,14 +34,14 @@ class Imported(NamedTuple):
     spawns: int
 
 
-class Result(NamedTuple):
+class ImportResult(NamedTuple):
     """What came of an import.
 
     `notes` say of each job what changed its form, `fields` count that by field; `left_out` are the rows
     that were not taken over, and why.
     """
 
-    batches: list[Imported]
+    batches: list[ImportedBatch]
     notes: list[str]
     fields: Counter[str]
     left_out: list[str]
@@ -54,8 +54,8 @@ class _Contents(NamedTuple):
 
 
 def import_legacy(
-    ws: Workspace, old: LegacyDatabase, *, job_dir: str | None = None, progress: Progress | None = None
-) -> Result:
+    ws: Project, old: LegacyDatabase, *, job_dir: str | None = None, progress: Progress | None = None
+) -> ImportResult:
     """Puts what a v0.6 database holds into this one. What is here already stays as it is.
 
     Args:
@@ -67,7 +67,7 @@ def import_legacy(
     Returns:
         what was taken over and what was not; a bad row never keeps the others from being taken.
     """
-    result = Result([], [], Counter(), [])
+    result = ImportResult([], [], Counter(), [])
     contents = _read(old, result)
     present = read_batches(ws.db)
     for number, batch in enumerate(contents.batches):
@@ -88,7 +88,7 @@ def import_legacy(
     return result
 
 
-def _read(old: LegacyDatabase, result: Result) -> _Contents:
+def _read(old: LegacyDatabase, result: ImportResult) -> _Contents:
     """All rows; those that cannot be read are noted in the result."""
     contents = _Contents([], {}, {})
     for batch in _good(old.batches(), result):
@@ -101,7 +101,7 @@ def _read(old: LegacyDatabase, result: Result) -> _Contents:
     return contents
 
 
-def _good(rows: Iterable[_T | LegacyError], result: Result) -> Iterator[_T]:
+def _good(rows: Iterable[_T | LegacyError], result: ImportResult) -> Iterator[_T]:
     for row in rows:
         if isinstance(row, LegacyError):
             result.left_out.append(f"{row.row}: {row.message}")
@@ -109,7 +109,7 @@ def _good(rows: Iterable[_T | LegacyError], result: Result) -> Iterator[_T]:
             yield row
 
 
-def _note(result: Result, what: str, notes: Iterable[str]) -> None:
+def _note(result: ImportResult, what: str, notes: Iterable[str]) -> None:
     for note in notes:
         result.notes.append(f"{what}: {note}")
         field = _FIELD.match(note)
@@ -120,13 +120,13 @@ def _note(result: Result, what: str, notes: Iterable[str]) -> None:
 
 
 def _import_batch(
-    ws: Workspace,
+    ws: Project,
     source: str,
     batch: LegacyBatch,
     jobs: list[LegacyJob],
     spawns: dict[JobKey, list[LegacySpawn]],
-    result: Result,
-) -> Imported:
+    result: ImportResult,
+) -> ImportedBatch:
     """One transaction: the batch with its jobs and spawns."""
     kept = spawn_count = 0
     try:
@@ -140,11 +140,11 @@ def _import_batch(
                 add_event(tx, JobKey(batch.batch_id, -1), 0, None, None, f"imported from {source} (v0.6)")
     except ParaschutError as error:
         result.left_out.append(f"batch {batch.batch_id}: {error}")
-        return Imported(batch.batch_id, batch.name, 0, 0)
-    return Imported(batch.batch_id, batch.name, kept, spawn_count)
+        return ImportedBatch(batch.batch_id, batch.name, 0, 0)
+    return ImportedBatch(batch.batch_id, batch.name, kept, spawn_count)
 
 
-def _insert(tx: Transaction, batch: LegacyBatch, jobs: list[LegacyJob], result: Result) -> int:
+def _insert(tx: Transaction, batch: LegacyBatch, jobs: list[LegacyJob], result: ImportResult) -> int:
     """Inserts all jobs at once; where one of them cannot be, one by one, and names it. Returns how many."""
     infos = [_with_names(job.info, batch) for job in jobs]
     try:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..database.metadata_numpy import StoredArray
-from ..database.metadata_values import StandIn, Writer
+from ..database.metadata_values import Placeholder, Writer
 from ..errors import MetadataError
 
 MOST_VALUES = 5_000_000
@@ -78,7 +78,7 @@ class Dtype:
         return list(struct.unpack(f"{order}{count}{_FORMATS[self.code]}", raw))
 
 
-class Scalar(StandIn):
+class Scalar(Placeholder):
     """Stands for one of numpy's numbers, texts or times."""
 
     __slots__ = ("dtype", "value")
@@ -100,7 +100,7 @@ class Scalar(StandIn):
         return writer.converted(self.value, f"numpy.{_NAMES[kind]}{bits}")
 
 
-class Array(StandIn):
+class Array(Placeholder):
     """Stands for a numpy.ndarray."""
 
     __slots__ = ("stored",)

@@ -13,7 +13,7 @@ from .. import exit_kinds
 from ..database.events import forget_ending, note_codes, read_ending_in, record_ending
 from ..database.jobs import read_online_rows, read_rows
 from ..database.lifecycle import complete_by_account, read_tokens
-from ..database.poll_state import PollRecord
+from ..database.poll_state import PollState
 from ..database.spawns import read_live_spawns
 from ..errors import DatabaseError
 from ..executors.exit_info import task_of, token_of
@@ -28,14 +28,14 @@ from ..model import (
     SPAWN,
     STUCK,
     SUBMIT,
-    Ending,
+    ExitInfo,
     JobKey,
     JobRow,
     LiveJob,
-    Missing,
+    MissingJob,
     Spawn,
 )
-from ..project import Workspace
+from ..project import Project
 from .polling import is_strange, located
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ WAITING = frozenset({QUEUED, HELD, STUCK})
 """What it says of one that has none: after it has run, it was put back into the queue and will run again."""
 
 
-class Observed(NamedTuple):
+class Liveness(NamedTuple):
     """What database and scheduler say together of the jobs that should be online.
 
     `elsewhere` says of those that this scheduler cannot tell about in whose queue they are. `silent` are
@@ -62,14 +62,14 @@ class Observed(NamedTuple):
     """
 
     live: dict[JobKey, LiveJob]
-    missing: dict[JobKey, Missing]
+    missing: dict[JobKey, MissingJob]
     live_spawns: dict[JobKey, tuple[int, int]]
     elsewhere: dict[JobKey, str]
     spawn_ids: dict[JobKey, frozenset[str]]
     silent: Mapping[JobKey, tuple[str, ...]] = MappingProxyType({})
 
 
-NOTHING = Observed({}, {}, {}, {}, {})
+NOTHING = Liveness({}, {}, {}, {}, {})
 """What is seen before the first look, and where nobody can look."""
 
 
@@ -77,7 +77,7 @@ NOTHING = Observed({}, {}, {}, {}, {})
 
 
 def is_missing(
-    row: JobRow, ids: Sequence[str], record: PollRecord, *, now: float, grace: float, proof: bool
+    row: JobRow, ids: Sequence[str], record: PollState, *, now: float, grace: float, proof: bool
 ) -> bool:
     """The missing rule, for one job of which no id is live.
 
@@ -107,13 +107,13 @@ def is_missing(
 def observe(
     rows: Iterable[JobRow],
     spawns: Mapping[JobKey, Sequence[Spawn]],
-    record: PollRecord,
+    record: PollState,
     *,
     grace: float,
     proof: bool,
     now: float,
     claim_lasts: float = math.inf,
-) -> Observed:
+) -> Liveness:
     """Sorts the jobs that should be online into live and missing. Pure.
 
     Args:
@@ -121,7 +121,7 @@ def observe(
             schedulers in whose queue it cannot be looked up; elsewhere submission.settle_claims decides.
     """
     live: dict[JobKey, LiveJob] = {}
-    missing: dict[JobKey, Missing] = {}
+    missing: dict[JobKey, MissingJob] = {}
     live_spawns: dict[JobKey, tuple[int, int]] = {}
     spawn_ids: dict[JobKey, frozenset[str]] = {}
     silent: dict[JobKey, tuple[str, ...]] = {}
@@ -155,10 +155,10 @@ def observe(
                 missing[row.key] = _lost(ending, row)
             elif all(record.absent.get(i, (0.0, 0))[1] for i in ids):
                 silent[row.key] = tuple(ids)
-    return Observed(live, missing, live_spawns, {}, spawn_ids, silent)
+    return Liveness(live, missing, live_spawns, {}, spawn_ids, silent)
 
 
-def _has_ended(row: JobRow, found: Sequence[LiveJob], record: PollRecord) -> bool:
+def _has_ended(row: JobRow, found: Sequence[LiveJob], record: PollState) -> bool:
     """Whether it was told how the job's latest attempt ended, so that no queue needs to be asked.
 
     A scheduler may still show a job for a moment after its end; if it does so for longer, or has put the job
@@ -171,24 +171,24 @@ def _has_ended(row: JobRow, found: Sequence[LiveJob], record: PollRecord) -> boo
     return not found or record.polled_at - row.ended_at < exit_kinds.SETTLED_AFTER
 
 
-def _as_told(row: JobRow) -> Missing:
+def _as_told(row: JobRow) -> MissingJob:
     """What is known of the end of a job that is not in the queue."""
     if row.ending is None:
         return _of_kind(exit_kinds.GONE, row)
-    return Missing(row.ending, _heard_of(row), row.exit_status, row.signal, row.kind, row.confirmed)
+    return MissingJob(row.ending, _heard_of(row), row.exit_status, row.signal, row.kind, row.confirmed)
 
 
-def _of_kind(kind: str, row: JobRow) -> Missing:
-    return Missing(WORDS[kind], _heard_of(row), kind=kind)
+def _of_kind(kind: str, row: JobRow) -> MissingJob:
+    return MissingJob(WORDS[kind], _heard_of(row), kind=kind)
 
 
-def _lost(ending: Ending, row: JobRow) -> Missing:
-    return Missing(
+def _lost(ending: ExitInfo, row: JobRow) -> MissingJob:
+    return MissingJob(
         ending.reason, _heard_of(row), ending.exit_status, ending.signal, ending.kind, ending.confirmed
     )
 
 
-def _coded(ending: Ending, source: str = exit_kinds.ACCOUNT) -> Ending:
+def _coded(ending: ExitInfo, source: str = exit_kinds.ACCOUNT) -> ExitInfo:
     """The end with its codes, which an executor that somebody else wrote may not tell."""
     kind = ending.kind or exit_kinds.kind_of(ending.reason, ending.exit_status, ending.signal)
     return ending._replace(kind=kind, source=ending.source or source)
@@ -199,14 +199,14 @@ def _heard_of(row: JobRow) -> float:
     return row.started_at or row.submitted_at or row.changed_at
 
 
-def _ending_in_queue(ids: Sequence[str], shown: Mapping[str, LiveJob]) -> Ending | None:
+def _ending_in_queue(ids: Sequence[str], shown: Mapping[str, LiveJob]) -> ExitInfo | None:
     """How a job ended, if the queue still shows all of it as ended, and tells."""
     endings = [shown[i].ending for i in ids if i in shown]
     ending = endings[-1] if endings and len(endings) == len(ids) and None not in endings else None
     return ending and _as_lost(_coded(ending))
 
 
-def _as_lost(ending: Ending) -> Ending:
+def _as_lost(ending: ExitInfo) -> ExitInfo:
     """How a job that is not complete ended: that all went well explains nothing."""
     if (
         ending.exit_status == 0
@@ -226,7 +226,7 @@ def _ids(row: JobRow, spawns: Sequence[Spawn]) -> list[str]:
 # ------------------------------------------------------------------------------------ why
 
 
-class Inquiries:
+class AccountingBackoff:
     """Remembers what the accounts were asked, so that they are asked seldom about what they do not know.
 
     They lag behind the queue (Grid Engine's by ten seconds), so one answer "unknown" is not the last. Where
@@ -266,24 +266,24 @@ _REFINED_FOR = 86400.0
 
 
 def explain_missing(
-    ws: Workspace,
-    observed: Observed,
+    ws: Project,
+    observed: Liveness,
     rows: Mapping[JobKey, JobRow],
-    inquiries: Inquiries,
+    inquiries: AccountingBackoff,
     spawns: Mapping[JobKey, Sequence[Spawn]] = MappingProxyType({}),
-) -> Observed:
+) -> Liveness:
     """Asks the accounts for all the missing whose reason is not known, or vague, and for those that the queue
     does not show any more; writes down what they say."""
     now = time.time()
     asked: dict[str, JobRow] = {}
-    shown: dict[JobKey, Ending] = {}
+    shown: dict[JobKey, ExitInfo] = {}
     for key, lost in observed.missing.items():
         row = rows[key]
         if lost.kind == exit_kinds.GONE or (row.ending is not None and _is_vague(row, now)):
             asked |= dict.fromkeys(_ids(row, spawns.get(key, ()) if row.state == SPAWN else ()), row)
         elif row.ending is None and lost.kind not in exit_kinds.LOST:
             # The queue itself tells, as long as it remembers the job.
-            shown[key] = Ending(
+            shown[key] = ExitInfo(
                 lost.reason, lost.exit_status, lost.signal, kind=lost.kind, source=exit_kinds.ACCOUNT
             )
     if shown:
@@ -307,7 +307,7 @@ def explain_missing(
     inquiries.note(due, answered=not failure)
     if failure:
         log.info("%s cannot tell how jobs ended: %s", ws.executor.name, failure)
-    told: dict[JobKey, Ending] = {}
+    told: dict[JobKey, ExitInfo] = {}
     for i, ending in sorted(endings.items()):
         if i in asked and not _is_strangers(ending, i, asked[i]):
             # Of several spawns' ends, the one that explains most.
@@ -317,7 +317,7 @@ def explain_missing(
     return observed._replace(missing=observed.missing | _write_endings(ws, told, rows))
 
 
-def _take_back(ws: Workspace, observed: Observed, rows: Mapping[JobKey, JobRow]) -> None:
+def _take_back(ws: Project, observed: Liveness, rows: Mapping[JobKey, JobRow]) -> None:
     """Forgets how jobs ended that the scheduler has put back into the queue, and that will not say themselves
     that they start again."""
     again = [key for key in observed.live if rows[key].state == SUBMIT and rows[key].ended_at is not None]
@@ -331,7 +331,7 @@ def _take_back(ws: Workspace, observed: Observed, rows: Mapping[JobKey, JobRow])
         log.info("cannot take back how jobs ended: %s", error)
 
 
-def _weight(ending: Ending) -> int:
+def _weight(ending: ExitInfo) -> int:
     """How much an end explains: one that went well nothing, one that only a process's status tells little."""
     return (
         0
@@ -351,7 +351,7 @@ def _is_vague(row: JobRow, now: float) -> bool:
     )
 
 
-def _is_strangers(ending: Ending, id_: str, row: JobRow) -> bool:
+def _is_strangers(ending: ExitInfo, id_: str, row: JobRow) -> bool:
     """Whether an account is of another submission, which had the same id before or elsewhere."""
     record = ending.record
     told = str(record.get("token") or "") or token_of(str(record.get("name", "")), task_of(id_))
@@ -359,7 +359,7 @@ def _is_strangers(ending: Ending, id_: str, row: JobRow) -> bool:
     return bool(told) and row.state != SPAWN and row.token is not None and told != row.token
 
 
-def _last_words(ws: Workspace, keys: Iterable[JobKey]) -> dict[JobKey, Ending]:
+def _last_words(ws: Project, keys: Iterable[JobKey]) -> dict[JobKey, ExitInfo]:
     """How those of `keys` ended, of which nobody tells, by their logs: one that was killed with its wrapper
     where nobody keeps accounts."""
     tokens = read_tokens(ws.reader, keys)
@@ -372,15 +372,15 @@ def _last_words(ws: Workspace, keys: Iterable[JobKey]) -> dict[JobKey, Ending]:
 
 
 def _write_endings(
-    ws: Workspace, told: Mapping[JobKey, Ending], rows: Mapping[JobKey, JobRow]
-) -> dict[JobKey, Missing]:
+    ws: Project, told: Mapping[JobKey, ExitInfo], rows: Mapping[JobKey, JobRow]
+) -> dict[JobKey, MissingJob]:
     """Writes down what was told of ends, beside what is known of them; returns what is known then.
 
     An exit status 0 after a signal completes the job if the scheduler's own verdict is that all went well.
     """
     if not told:
         return {}
-    known: dict[JobKey, Missing] = {}
+    known: dict[JobKey, MissingJob] = {}
     chain = False
     try:
         with ws.db.transaction() as tx:
@@ -408,13 +408,13 @@ def _write_endings(
     return known
 
 
-def _is_proof(before: Ending, now: Ending) -> bool:
+def _is_proof(before: ExitInfo, now: ExitInfo) -> bool:
     """Whether a command whose exit status 0 completes its job, and of which a signal made that doubtful, did
     end well by its scheduler's own verdict."""
     return before.source == exit_kinds.WRAPPER and not before.confirmed and now.kind == exit_kinds.COMPLETED
 
 
-def _merged(before: Ending | None, now: Ending) -> Ending:
+def _merged(before: ExitInfo | None, now: ExitInfo) -> ExitInfo:
     """What is known of an end, of which another source told before."""
     if before is None or before.kind in exit_kinds.LOST:
         return _as_lost(now)
@@ -433,7 +433,7 @@ def _merged(before: Ending | None, now: Ending) -> Ending:
     )
 
 
-def _submit_next(ws: Workspace) -> None:
+def _submit_next(ws: Project) -> None:
     """Submits what is next after a job that turned out to be complete, as it would have done itself."""
     from ..scheduling.submission import submit_next
 
@@ -443,7 +443,7 @@ def _submit_next(ws: Workspace) -> None:
         log.warning("what is next was not submitted: %s", error)
 
 
-def confirm(ws: Workspace, observed: Observed, rows: Mapping[JobKey, JobRow]) -> Observed:
+def confirm(ws: Project, observed: Liveness, rows: Mapping[JobKey, JobRow]) -> Liveness:
     """Reads the missing jobs' rows again, after the poll: the job's own word wins over its absence."""
     if not observed.missing:
         return observed
@@ -456,19 +456,19 @@ def confirm(ws: Workspace, observed: Observed, rows: Mapping[JobKey, JobRow]) ->
     return observed._replace(missing=kept)
 
 
-def look(ws: Workspace, record: PollRecord) -> Observed:
+def look(ws: Project, record: PollState) -> Liveness:
     """All jobs that should be online, as of the given poll, with the reasons of the missing."""
     rows = {row.key: row for row in read_online_rows(ws.reader)}
-    return examine(ws, record, rows, read_live_spawns(ws.reader), Inquiries())
+    return examine(ws, record, rows, read_live_spawns(ws.reader), AccountingBackoff())
 
 
 def examine(
-    ws: Workspace,
-    record: PollRecord,
+    ws: Project,
+    record: PollState,
     rows: Mapping[JobKey, JobRow],
     spawns: Mapping[JobKey, Sequence[Spawn]],
-    inquiries: Inquiries | None,
-) -> Observed:
+    inquiries: AccountingBackoff | None,
+) -> Liveness:
     """`observe`, then what it found missing confirmed against the file and, with `inquiries`, explained.
 
     A scheduler's list is its own and one user's: of what others have, its silence says nothing.
@@ -508,7 +508,7 @@ def examine(
 
 
 def _alive(
-    ws: Workspace, lost: Mapping[JobKey, JobRow], spawns: Mapping[JobKey, Sequence[Spawn]]
+    ws: Project, lost: Mapping[JobKey, JobRow], spawns: Mapping[JobKey, Sequence[Spawn]]
 ) -> dict[JobKey, LiveJob]:
     """Those of the jobs whose processes live though no queue shows them."""
     named: dict[str, str] = {}
@@ -524,7 +524,7 @@ def _alive(
     return {keys[token]: job for token, job in ws.executor.alive(named).items()} if named else {}
 
 
-def _elsewhere(ws: Workspace, rows: Mapping[JobKey, JobRow]) -> dict[JobKey, str]:
+def _elsewhere(ws: Project, rows: Mapping[JobKey, JobRow]) -> dict[JobKey, str]:
     """The jobs that this scheduler's list for this user does not show, wherever they are; but spawn jobs of
     this user's, which are where their spawns are."""
 
@@ -536,7 +536,7 @@ def _elsewhere(ws: Workspace, rows: Mapping[JobKey, JobRow]) -> dict[JobKey, str
     return {key: where for key, row in rows.items() if (where := queues[kind(row)])}
 
 
-def other_queue(ws: Workspace, claimed_by: str | None, executor: str | None) -> str:
+def other_queue(ws: Project, claimed_by: str | None, executor: str | None) -> str:
     """In whose queue a job is that this scheduler's list for this user does not show: '' if it would."""
     shown = queue_name(executor).shown if executor else "the queue"
     if not belongs_to(ws.db.who, claimed_by, executor):

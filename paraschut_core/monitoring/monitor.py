@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from ..database.changes import read_batches, read_changes, read_revision
 from ..database.jobs import read_online_rows, read_rows
-from ..database.poll_state import PollRecord
+from ..database.poll_state import PollState
 from ..database.spawns import read_live_spawns
 from ..errors import DatabaseError, ParaschutError
 from ..model import (
@@ -25,12 +25,12 @@ from ..model import (
     Snapshot,
     Spawn,
 )
-from ..project import Workspace
+from ..project import Project
 from ..scheduling.blocking import reasons
 from ..scheduling.refusals import refused_batches
 from ..scheduling.submission import read_max_jobs, settle_claims
 from . import polling
-from .liveness import NOTHING, ONLINE, Inquiries, Observed, examine
+from .liveness import NOTHING, ONLINE, AccountingBackoff, Liveness, examine
 
 _T = TypeVar("_T")
 
@@ -42,23 +42,23 @@ class Monitor:
     Not for several threads at a time.
     """
 
-    def __init__(self, ws: Workspace) -> None:
+    def __init__(self, ws: Project) -> None:
         self._ws = ws
         self._rev = -1
         self._batches: dict[int, Batch] = {}
         self._online: dict[JobKey, JobRow] = {}
-        self._record = PollRecord()
+        self._record = PollState()
         self._observed = NOTHING
         self._database = DatabaseHealth(ws.db.path)
         self._executor_error = ""
         self._full = ""
         self._waits = ""
         self._refused: Mapping[int, str] = {}
-        self._inquiries = Inquiries()
+        self._inquiries = AccountingBackoff()
         self._replaced_at = 0.0
 
     @property
-    def workspace(self) -> Workspace:
+    def workspace(self) -> Project:
         return self._ws
 
     def refresh(self) -> Snapshot:
@@ -153,7 +153,7 @@ class Monitor:
         spawns = read_live_spawns(self._ws.reader) if spawned else {}
         found = self._examined(online, spawns, ask_accounts=False)
         self._online = {**untouched(self._online), **online}
-        self._observed = Observed(
+        self._observed = Liveness(
             {**untouched(self._observed.live), **found.live},
             {**untouched(self._observed.missing), **found.missing},
             {**untouched(self._observed.live_spawns), **found.live_spawns},
@@ -166,7 +166,7 @@ class Monitor:
         rows: Mapping[JobKey, JobRow],
         spawns: Mapping[JobKey, Sequence[Spawn]],
         ask_accounts: bool,
-    ) -> Observed:
+    ) -> Liveness:
         try:
             inquiries = self._inquiries if ask_accounts else None
             return examine(self._ws, self._record, rows, spawns, inquiries)
@@ -255,7 +255,7 @@ class Monitor:
         return f"the queue is full: {held:,} of at most {limit:,} jobs" if held >= limit else ""
 
 
-def _turned(before: Observed, after: Observed) -> set[JobKey]:
+def _turned(before: Liveness, after: Liveness) -> set[JobKey]:
     """Jobs that went online, offline or missing, or changed so, or whose spawns did, between two
     observations."""
 

@@ -13,13 +13,13 @@ from typing import NamedTuple, TypeVar
 
 from ..database.changes import read_revision
 from ..database.jobs import Submission, read_submissions
-from ..database.lifecycle import Claimed, claimed_without_id
-from ..database.poll_state import Absent, PollRecord, is_leased, read_poll, store_poll, take_lease
+from ..database.lifecycle import UnresolvedClaim, claimed_without_id
+from ..database.poll_state import AbsentIds, PollState, is_leased, read_poll, store_poll, take_lease
 from ..database.spawns import read_live_spawns
 from ..errors import DatabaseError, ParaschutError, SchedulerError
 from ..identity import belongs_to, queue_name
 from ..model import ENDED, JobRow, LiveJob, Spawn
-from ..project import Workspace
+from ..project import Project
 from ..sanitize import clean_line
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ MANY = 3
 _SAMPLE = 100  # of the jobs that should be there, so many are looked up in the accounts
 
 
-def scheduler_key(ws: Workspace) -> str:
+def scheduler_key(ws: Project) -> str:
     """The name under which a scheduler's answers are kept: they are one user's."""
     own = queue_name(ws.executor.identity)
     return str(own) if own.uid is not None else f"{own} {ws.db.who.partition('@')[0]}"
@@ -52,26 +52,26 @@ class Expected(NamedTuple):
 _Placed = TypeVar("_Placed", JobRow, Spawn)
 
 
-def is_here(ws: Workspace, submission: JobRow | Spawn | Submission | Claimed) -> bool:
+def is_here(ws: Project, submission: JobRow | Spawn | Submission | UnresolvedClaim) -> bool:
     """Whether it is in the queue that is asked here: this user's, by this executor, at this place."""
     executor = submission.executor
     return ws.executor.holds(executor) and belongs_to(ws.db.who, submission.claimed_by, executor)
 
 
-def located(ws: Workspace, submission: _Placed) -> _Placed:
+def located(ws: Project, submission: _Placed) -> _Placed:
     """The same, its ids as the queue that is asked here calls them."""
     ids = (submission.submit_id, submission.cluster_id)
     first, second = (i and ws.executor.key_of(i, submission.executor) for i in ids)
     return submission if (first, second) == ids else submission._replace(submit_id=first, cluster_id=second)
 
 
-def keys_of(ws: Workspace, submission: JobRow | Spawn | Submission) -> set[str]:
+def keys_of(ws: Project, submission: JobRow | Spawn | Submission) -> set[str]:
     """What the queue that is asked here calls it."""
     ids = (submission.submit_id, submission.cluster_id)
     return {ws.executor.key_of(i, submission.executor) for i in ids if i}
 
 
-def expected_jobs(ws: Workspace) -> dict[str, Expected]:
+def expected_jobs(ws: Project) -> dict[str, Expected]:
     """All jobs and spawns that should be in this scheduler's queue, by what it would call them."""
     submissions: list[Submission | Spawn] = [*read_submissions(ws.reader)]
     submissions += [spawn for own in read_live_spawns(ws.reader).values() for spawn in own]
@@ -92,7 +92,7 @@ def is_strange(job: LiveJob, tokens: Collection[str]) -> bool:
     return bool(job.token) and bool(tokens) and job.token not in tokens
 
 
-def ask(ws: Workspace, *, force: bool = False) -> PollRecord:
+def ask(ws: Project, *, force: bool = False) -> PollState:
     """The scheduler's latest valid answer, asked anew if it is due.
 
     Args:
@@ -119,11 +119,11 @@ def ask(ws: Workspace, *, force: bool = False) -> PollRecord:
     return record
 
 
-_unkept: dict[tuple[str, str], PollRecord] = {}
+_unkept: dict[tuple[str, str], PollState] = {}
 """This process's own last polls, where the database cannot be written to."""
 
 
-def is_silent(record: PollRecord) -> bool:
+def is_silent(record: PollState) -> bool:
     """Whether the scheduler does not answer (an answer that is only doubted, for it is empty, is one)."""
     return not record.polled_at or (record.failing_since is not None and not record.empties)
 
@@ -134,7 +134,7 @@ def trouble(executor: str, failing_since: float | None, error: str) -> str:
     return f"{executor} does not answer{since}: {clean_line(error or 'never asked')}"
 
 
-def notice(ws: Workspace) -> str:
+def notice(ws: Project) -> str:
     """What keeps jobs that wait from starting, as far as the executor tells; never raises for it."""
     try:
         return str(ws.executor.notice())
@@ -143,18 +143,18 @@ def notice(ws: Workspace) -> str:
         return ""
 
 
-def known(ws: Workspace) -> PollRecord:
+def known(ws: Project) -> PollState:
     """The newest record that there is of the scheduler; it is not asked."""
     return _known(ws, scheduler_key(ws))
 
 
-def _known(ws: Workspace, key: str) -> PollRecord:
+def _known(ws: Project, key: str) -> PollState:
     kept = read_poll(ws.reader, key)
     own = _unkept.get((ws.db.path, key))
     return own if own is not None and own.tried_at > kept.tried_at else kept
 
 
-def _awaited(ws: Workspace, key: str) -> PollRecord:
+def _awaited(ws: Project, key: str) -> PollState:
     """What another process's poll, now under way, comes to (or what is known, if it takes too long)."""
     end = time.monotonic() + ws.settings.poll.timeout
     while is_leased(ws.reader, key) and time.monotonic() < end:
@@ -162,7 +162,7 @@ def _awaited(ws: Workspace, key: str) -> PollRecord:
     return read_poll(ws.reader, key)
 
 
-def _interval(ws: Workspace, known: PollRecord) -> float:
+def _interval(ws: Project, known: PollState) -> float:
     """Seconds to the next poll: longer and longer while the scheduler fails."""
     poll = ws.settings.poll
     if not known.failures:
@@ -170,7 +170,7 @@ def _interval(ws: Workspace, known: PollRecord) -> float:
     return float(min(poll.interval * 2.0 ** min(known.failures, 16), max(poll.backoff, poll.interval)))
 
 
-def _keep(ws: Workspace, key: str, record: PollRecord, known: PollRecord) -> None:
+def _keep(ws: Project, key: str, record: PollState, known: PollState) -> None:
     executor = ws.executor
     answered = record.polled_at != known.polled_at
     same = (record.failing_since, record.error, record.empties) == (
@@ -187,7 +187,7 @@ def _keep(ws: Workspace, key: str, record: PollRecord, known: PollRecord) -> Non
         _unkept[ws.db.path, key] = record
 
 
-def _judge(ws: Workspace, known: PollRecord) -> PollRecord:
+def _judge(ws: Project, known: PollState) -> PollState:
     """Polls, and says what is known afterwards."""
     now = time.time()
     rev = read_revision(ws.reader)
@@ -221,7 +221,7 @@ def _judge(ws: Workspace, known: PollRecord) -> PollRecord:
         **absent_now(known.absent, expected.keys() - unheard, seen, now),
     }
     trouble = "; ".join(f"{queue_name(queue).shown}: {error}" for queue, error in silent.items())
-    return PollRecord(now, answer, absent, tried_at=now, rev=rev, error=trouble)
+    return PollState(now, answer, absent, tried_at=now, rev=rev, error=trouble)
 
 
 def _checked(answer: Mapping[str, LiveJob]) -> dict[str, LiveJob]:
@@ -232,20 +232,20 @@ def _checked(answer: Mapping[str, LiveJob]) -> dict[str, LiveJob]:
     return dict(answer)
 
 
-def _failed(known: PollRecord, now: float, error: str) -> PollRecord:
+def _failed(known: PollState, now: float, error: str) -> PollState:
     return known._replace(
         failing_since=known.failing_since or now, failures=known.failures + 1, error=error, tried_at=now
     )
 
 
-def _is_doubtful(ws: Workspace, known: PollRecord, there: list[str], now: float) -> bool:
+def _is_doubtful(ws: Project, known: PollState, there: list[str], now: float) -> bool:
     """Whether a list without these jobs is not to believe yet: nobody tells how they ended."""
     since = now - (known.failing_since or now)
     often = known.empties + 1 >= BELIEVE_EMPTY and since >= BELIEVE_AFTER * ws.settings.poll.grace
     return not often and not _have_ended(ws, there[:: max(len(there) // _SAMPLE, 1)])
 
 
-def _have_ended(ws: Workspace, ids: list[str]) -> bool:
+def _have_ended(ws: Project, ids: list[str]) -> bool:
     """Whether the accounts say that these jobs have all ended: then an empty queue is no wonder."""
     try:
         return len(ws.executor.explain(ids, time.time() - 30 * 86400.0)) == len(ids)
@@ -255,8 +255,8 @@ def _have_ended(ws: Workspace, ids: list[str]) -> bool:
 
 
 def absent_now(
-    before: Absent, expected: Collection[str], answer: Mapping[str, LiveJob], now: float
-) -> Absent:
+    before: AbsentIds, expected: Collection[str], answer: Mapping[str, LiveJob], now: float
+) -> AbsentIds:
     """For each expected id: when it was last seen, and in how many polls in a row it was not."""
     absent: dict[str, tuple[float, int]] = {}
     for id_ in expected:

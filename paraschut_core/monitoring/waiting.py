@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from ..database.jobs import read_completed_tokens, read_rows
 from ..errors import DatabaseError, SchedulerError
-from ..model import DONE_STATES, ENDED, ONLINE_STATES, JobKey, Missing, Snapshot
-from ..project import Workspace
+from ..model import DONE_STATES, ENDED, ONLINE_STATES, JobKey, MissingJob, Snapshot
+from ..project import Project
 from ..sanitize import clean_line, complain
 from . import polling
 from .file_watcher import ChangeDetector
@@ -36,7 +36,7 @@ MOST_REASONS = 20
 """Missing jobs of which the last lines say why."""
 
 
-class Jobs(NamedTuple):
+class WaitedJobs(NamedTuple):
     """Which jobs are waited for: all but `without`, those of `batches`, or `keys`."""
 
     batches: tuple[int, ...] | None = None
@@ -44,11 +44,11 @@ class Jobs(NamedTuple):
     without: JobKey | None = None
 
 
-class Progress(NamedTuple):
+class WaitProgress(NamedTuple):
     """How many jobs are in which state; those that are `missing`, with the reasons."""
 
     states: dict[str, int]
-    missing: dict[JobKey, Missing]
+    missing: dict[JobKey, MissingJob]
     scheduler: str = ""
 
     @property
@@ -91,12 +91,12 @@ class Progress(NamedTuple):
 
 
 def progress(
-    ws: Workspace,
-    jobs: Jobs,
+    ws: Project,
+    jobs: WaitedJobs,
     *,
     submit: Callable[[], int] | None = None,
     sleep: Callable[[float], object] = time.sleep,
-) -> Iterator[Progress]:
+) -> Iterator[WaitProgress]:
     """Yield how far the jobs are, about twice a second; end when none of them is in the queue any more.
 
     The database file is watched: it is read only when it has changed. The scheduler is asked as seldom as the
@@ -140,7 +140,7 @@ def progress(
         detector.close()
 
 
-def _look(ws: Workspace, jobs: Jobs, snapshot: Snapshot) -> Progress:
+def _look(ws: Project, jobs: WaitedJobs, snapshot: Snapshot) -> WaitProgress:
     if snapshot.database.error:
         raise DatabaseError(snapshot.database.error)
     states: dict[str, int] = {}
@@ -167,7 +167,7 @@ def _look(ws: Workspace, jobs: Jobs, snapshot: Snapshot) -> Progress:
     trouble = ""
     if health.failing_since is not None:
         trouble = polling.trouble(health.executor, health.failing_since, health.error)
-    return Progress(states, missing, trouble)
+    return WaitProgress(states, missing, trouble)
 
 
 def _submitted(submit: Callable[[], int]) -> int:
@@ -179,7 +179,7 @@ def _submitted(submit: Callable[[], int]) -> int:
         return 0
 
 
-def _may_submit(ws: Workspace, quiet_since: float) -> bool:
+def _may_submit(ws: Project, quiet_since: float) -> bool:
     """Whether a job that completed may still be submitting others: its process has not ended."""
     executor = ws.executor
     if not executor.shows_tokens:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..model import DONE_STATES, JobInfo, JobKey, name_text, state_order
 from ..sanitize import clean_line, spans
-from .queue_report import Queue, indices_of, lines_of
+from .queue_report import QueueReport, indices_of, lines_of
 
 _LONGEST_NAME = 120
 _LONGEST_SPANS = 160
@@ -23,7 +23,7 @@ _PALE = "opacity:0.65"
 _LEFT = ' style="text-align:left;vertical-align:top"'
 
 
-def show(queue: Queue, display: Collection[str] | None = None) -> bool:
+def show(queue: QueueReport, display: Collection[str] | None = None) -> bool:
     """Shows the report as a table if this process is a notebook's kernel; says whether it is.
 
     Args:
@@ -38,7 +38,7 @@ def show(queue: Queue, display: Collection[str] | None = None) -> bool:
     return True
 
 
-def table(queue: Queue, display: Collection[str] | None = None) -> str:
+def table(queue: QueueReport, display: Collection[str] | None = None) -> str:
     """The report as HTML: a row for each batch, missing jobs marked, and the totals below."""
     missing = queue.missing()
     rows = []
@@ -58,7 +58,7 @@ def table(queue: Queue, display: Collection[str] | None = None) -> str:
 
 
 def _row(
-    queue: Queue, batch_id: int, infos: list[JobInfo], states: dict[str, list[int]], lost: set[int]
+    queue: QueueReport, batch_id: int, infos: list[JobInfo], states: dict[str, list[int]], lost: set[int]
 ) -> str:
     done = sum(info["state"] in DONE_STATES for info in infos)
     name = escape(clean_line(name_text(infos[0].get("name", "?")), _LONGEST_NAME))
@@ -73,7 +73,7 @@ def _row(
     return "<tr>" + "".join(f"<td{_LEFT}>{cell}</td>" for cell in cells) + "</tr>"
 
 
-def _state(queue: Queue, batch_id: int, state: str, indices: list[int]) -> str:
+def _state(queue: QueueReport, batch_id: int, state: str, indices: list[int]) -> str:
     """A state, how many jobs are in it, which, and of how many the scheduler says that they run."""
     running = sum(queue.online.get(JobKey(batch_id, index), 0) for index in indices)
     online = f", {running} running" if running else ""

@@ -21,26 +21,26 @@ from ..model import (
     BatchJobs,
     JobInfo,
     JobKey,
-    Missing,
+    MissingJob,
     Stamp,
     logs_of_spawns,
     name_text,
 )
 from ..monitoring import polling
-from ..monitoring.liveness import ONLINE, Observed, look
-from ..project import Workspace
+from ..monitoring.liveness import ONLINE, Liveness, look
+from ..project import Project
 from ..sanitize import clean, clean_line
-from ..scheduling.refusals import Told, refused_batches
+from ..scheduling.refusals import RefusalMessage, refused_batches
 from ..scheduling.submission import settle_claims
 
 log = logging.getLogger(__name__)
 
 
-class Queue(NamedTuple):
+class QueueReport(NamedTuple):
     """All jobs that were asked for, with what the scheduler says of them."""
 
     jobs: BatchJobs
-    observed: Observed
+    observed: Liveness
     online: dict[JobKey, int]
     executor: str
     connected: bool
@@ -74,7 +74,7 @@ class Queue(NamedTuple):
         """Where the missing jobs stood when they were found missing."""
         return {key: self.stood[key] for key in self.reasons() if key in self.stood}
 
-    def reasons(self) -> dict[JobKey, Missing]:
+    def reasons(self) -> dict[JobKey, MissingJob]:
         """Why the missing jobs among those asked for are missing."""
         return {
             key: self.observed.missing[key]
@@ -95,7 +95,7 @@ class Queue(NamedTuple):
         return sum(len(infos) for infos in self.jobs.values())
 
 
-def read_queue(ws: Workspace, condition: str = "", *, force_poll: bool = False) -> Queue:
+def read_queue(ws: Project, condition: str = "", *, force_poll: bool = False) -> QueueReport:
     """Reads the index and asks the scheduler, if that is due.
 
     Raises:
@@ -124,7 +124,7 @@ def read_queue(ws: Workspace, condition: str = "", *, force_poll: bool = False) 
                 n = key in observed.live and observed.live[key].state in ONLINE
             if n:
                 online[key] = int(n)
-    return Queue(
+    return QueueReport(
         jobs,
         observed,
         online,
@@ -140,7 +140,7 @@ def read_queue(ws: Workspace, condition: str = "", *, force_poll: bool = False) 
     )
 
 
-def _held_up(refused: Mapping[int, Told], jobs: BatchJobs) -> dict[int, str]:
+def _held_up(refused: Mapping[int, RefusalMessage], jobs: BatchJobs) -> dict[int, str]:
     """Those of the batches asked for that wait because the scheduler refused their jobs, and what it said."""
     return {
         batch_id: told.words
@@ -149,7 +149,7 @@ def _held_up(refused: Mapping[int, Told], jobs: BatchJobs) -> dict[int, str]:
     }
 
 
-def states_of(queue: Queue, infos: Iterable[JobInfo]) -> dict[str, list[Any]]:
+def states_of(queue: QueueReport, infos: Iterable[JobInfo]) -> dict[str, list[Any]]:
     """{state: [JobIndex, ...]} in order of first appearance; online ones as '3*', a star a process."""
     states: dict[str, list[Any]] = {}
     for info in infos:
@@ -168,7 +168,7 @@ def indices_of(infos: Iterable[JobInfo], display: Collection[str] | None) -> dic
     return states
 
 
-def lines_of(queue: Queue, display: Collection[str] | None = None) -> Iterator[str]:
+def lines_of(queue: QueueReport, display: Collection[str] | None = None) -> Iterator[str]:
     """The report: v0.6's lines, and after them why jobs are missing."""
     for batch_id, infos in queue.jobs.items():
         states = states_of(queue, infos)
@@ -201,7 +201,7 @@ def lines_of(queue: Queue, display: Collection[str] | None = None) -> Iterator[s
                 yield clean_line(info["unreadable"])
 
 
-def elsewhere_lines(queue: Queue) -> Iterator[str]:
+def elsewhere_lines(queue: QueueReport) -> Iterator[str]:
     """A line for each other queue that has jobs of which nothing can be said here."""
     counts = Counter(queue.elsewhere().values())
     for where, n in counts.items():

@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeVar
 from ..database import statistics
 from ..database.changes import read_batches
 from ..database.connection import Database
-from ..database.statistics import Failed, Finish, Moves
+from ..database.statistics import FailedAttempt, FinishedRun, TransitionCounts
 from ..model import RUN, SPAWN, SUBMIT, Batch, JobKey
 
 MINUTE = 60.0
@@ -55,7 +55,7 @@ _T = TypeVar("_T")
 _AFTER = re.compile(r" after \d+(-\d+)?:\d\d(:\d\d)?")
 
 
-class Point(NamedTuple):
+class TimeBucket(NamedTuple):
     """One stretch of time that begins `at` (epoch s): jobs completed in it, each minute on average; jobs that
     ran and waited in the queue at its end."""
 
@@ -79,14 +79,14 @@ class Forecast(NamedTuple):
     lost: int = 0
 
 
-class Reason(NamedTuple):
+class FailureReason(NamedTuple):
     """Attempts that ended for one reason."""
 
     reason: str
     failed: int
 
 
-class Host(NamedTuple):
+class HostFailures(NamedTuple):
     """Attempts that failed, and jobs that completed, on one host."""
 
     host: str
@@ -94,7 +94,7 @@ class Host(NamedTuple):
     completed: int
 
 
-class Slow(NamedTuple):
+class SlowJob(NamedTuple):
     """A job that took long: `seconds` of running until `at`, or until now if it still is."""
 
     key: JobKey
@@ -104,7 +104,7 @@ class Slow(NamedTuple):
     running: bool
 
 
-class Summary(NamedTuple):
+class StatisticsSummary(NamedTuple):
     """All about one window of time. `width` is the length of each point (s); `whole` is False while only the
     latest part of the window was read. `lost` are the jobs among those that run or wait now, by their own
     word, that nobody sees any more."""
@@ -114,18 +114,18 @@ class Summary(NamedTuple):
     since: float
     until: float
     width: float
-    points: tuple[Point, ...]
+    points: tuple[TimeBucket, ...]
     completed: int
     failed: int
     forecasts: tuple[Forecast, ...]
-    reasons: tuple[Reason, ...]
-    hosts: tuple[Host, ...]
-    slowest: tuple[Slow, ...]
+    reasons: tuple[FailureReason, ...]
+    hosts: tuple[HostFailures, ...]
+    slowest: tuple[SlowJob, ...]
     whole: bool
     lost: int = 0
 
 
-class Survey:
+class HistoryAggregator:
     """Reads the history of all jobs, or of one batch's.
 
     Args:
@@ -155,10 +155,10 @@ class Survey:
         self._paces: dict[int, Counter[int]] = {}
         self._failed: Counter[tuple[int, str, str]] = Counter()
         self._finished: Counter[tuple[int, str]] = Counter()
-        self._slowest: list[Finish] = []
+        self._slowest: list[FinishedRun] = []
         self._recent: dict[tuple[JobKey, int], tuple[int, str, str]] = {}
         self._batches: dict[int, Batch] = {}
-        self._running: list[Finish] = []
+        self._running: list[FinishedRun] = []
         self._ended: set[JobKey] = set()
         self._bounds = self._now(lambda: statistics.read_bounds(self._db, self.batch_id))
         self._low, self._low_rev = self._bounds.last, self._bounds.rev
@@ -198,7 +198,7 @@ class Survey:
             self._low_rev = 0 if latest < self._since() else above
         return not self.whole
 
-    def read(self) -> Summary:
+    def read(self) -> StatisticsSummary:
         """Reads all of the window."""
         while self.step():
             pass
@@ -233,7 +233,7 @@ class Survey:
         rows = self._db.rows("SELECT max(at) FROM event WHERE id > ? AND id <= ?", (above, last))
         return float(rows[0][0] or 0.0)
 
-    def _add_moves(self, moves: Iterable[Moves]) -> None:
+    def _add_moves(self, moves: Iterable[TransitionCounts]) -> None:
         for move in moves:
             slot = self._slot(move.minute * MINUTE)
             running, queued = self._moved.get(slot, (0, 0))
@@ -272,7 +272,7 @@ class Survey:
             return 0.0
         return (self._slot(self._clock() - self._length) + 1) * self._width
 
-    def summary(self, lost: Mapping[JobKey, str] | None = None) -> Summary:
+    def summary(self, lost: Mapping[JobKey, str] | None = None) -> StatisticsSummary:
         """What is known so far.
 
         Args:
@@ -299,7 +299,7 @@ class Survey:
             if slot >= first:
                 completed[host] += n
         points = self._points(now, first)
-        return Summary(
+        return StatisticsSummary(
             self.window,
             self.batch_id,
             points[0].at if points else since,
@@ -309,14 +309,14 @@ class Survey:
             sum(n for slot, n in self._completed.items() if slot >= first),
             sum(reasons.values()),
             self._forecasts(now, Counter(key.batch_id for key in gone)),
-            tuple(Reason(reason, n) for reason, n in _ranked(reasons) if n > 0),
-            tuple(Host(host, n, completed[host]) for host, n in _ranked(hosts) if n > 0 and host),
+            tuple(FailureReason(reason, n) for reason, n in _ranked(reasons) if n > 0),
+            tuple(HostFailures(host, n, completed[host]) for host, n in _ranked(hosts) if n > 0 and host),
             self._slow_jobs(now, since, gone),
             self.whole,
             len(gone),
         )
 
-    def _points(self, now: float, first: int) -> tuple[Point, ...]:
+    def _points(self, now: float, first: int) -> tuple[TimeBucket, ...]:
         """The stretches of time from `first` on, as far as they were read, up to now."""
         last = self._slot(now)
         ahead = [slot for slot in self._moved if slot > last]  # of a host whose clock is fast
@@ -337,7 +337,9 @@ class Survey:
                 done += sum(self._completed[late] for late in ahead)
             end = min((slot + 1) * self._width, now) if slot == last else (slot + 1) * self._width
             minutes = max(end - slot * self._width, MINUTE) / MINUTE
-            points.append(Point(slot * self._width, done, done / minutes, max(running, 0), max(queued, 0)))
+            points.append(
+                TimeBucket(slot * self._width, done, done / minutes, max(running, 0), max(queued, 0))
+            )
             for moved in (slot, *ahead) if slot == last else (slot,):
                 more, waiting = self._moved.get(moved, (0, 0))
                 running, queued = running - more, queued - waiting
@@ -364,10 +366,12 @@ class Survey:
         found.sort(key=lambda one: (one.seconds is None, one.seconds or 0.0, -one.batch_id))
         return tuple(found)
 
-    def _slow_jobs(self, now: float, since: float, lost: Collection[JobKey]) -> tuple[Slow, ...]:
-        done = [Slow(*one, running=False) for one in self._slowest if one.at >= since]
+    def _slow_jobs(self, now: float, since: float, lost: Collection[JobKey]) -> tuple[SlowJob, ...]:
+        done = [SlowJob(*one, running=False) for one in self._slowest if one.at >= since]
         still = [
-            Slow(one.key, now - one.at, now, one.host, True) for one in self._running if one.key not in lost
+            SlowJob(one.key, now - one.at, now, one.host, True)
+            for one in self._running
+            if one.key not in lost
         ]
         return tuple(heapq.nlargest(SLOWEST, (*done, *still), key=lambda one: (one.seconds, one.key)))
 
@@ -387,7 +391,7 @@ def _pace(completed: Counter[int], now: float) -> float:
     return 0.0
 
 
-def kind_of(failed: Failed) -> str:
+def kind_of(failed: FailedAttempt) -> str:
     """The reason without what only this job has: its host, how long it took."""
     reason = failed.reason.replace(f" on {failed.host}", "") if failed.host else failed.reason
     return _AFTER.sub("", reason).strip() or "unknown"

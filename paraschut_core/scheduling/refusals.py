@@ -9,10 +9,16 @@ from typing import NamedTuple
 
 from ..config import Settings
 from ..database.connection import Database
-from ..database.refused_jobs import Refused, forget_refused, keep_refused, read_refused, read_refused_batches
+from ..database.refused_jobs import (
+    RefusedJob,
+    forget_refused,
+    keep_refused,
+    read_refused,
+    read_refused_batches,
+)
 from ..identity import queue_name
 from ..model import INIT, ONLINE_STATES, TOO_MANY, JobKey
-from ..project import Workspace
+from ..project import Project
 from ..sanitize import clean_line
 
 AGAIN_SECONDS = 60.0
@@ -30,19 +36,19 @@ class Refusals:
         in_queue: the user's jobs in the queue; None: they are not counted.
     """
 
-    def __init__(self, ws: Workspace, *, by_itself: bool = False, in_queue: int | None = None) -> None:
+    def __init__(self, ws: Project, *, by_itself: bool = False, in_queue: int | None = None) -> None:
         self._ws = ws
         self._by_itself = by_itself
         self._in_queue = in_queue
         self._queue = ws.executor.identity
         self._settings = _digest(_that_matter(ws.settings))
         self._known = read_refused(ws.reader, self._queue)
-        self._now: dict[str, Refused] = {}
+        self._now: dict[str, RefusedJob] = {}
         self._batches: dict[str, set[int]] = {}
         self._taken: set[str] = set()
         self._taken_of: set[int] = set()
 
-    def standing(self, asked: str) -> Refused | None:
+    def standing(self, asked: str) -> RefusedJob | None:
         """The refusal because of which such jobs are not to be tried in this act; None: try them."""
         if asked in self._now:
             return self._now[asked]
@@ -53,11 +59,11 @@ class Refusals:
             return None
         return known
 
-    def known(self, asked: str) -> Refused | None:
+    def known(self, asked: str) -> RefusedJob | None:
         """What was refused of such jobs, now or before."""
         return self._now.get(asked) or self._known.get(asked)
 
-    def _is_old(self, known: Refused) -> bool:
+    def _is_old(self, known: RefusedJob) -> bool:
         return known.settings != self._settings or not 0 <= time.time() - known.at < AGAIN_SECONDS
 
     def fallen(self, asked: str) -> int:
@@ -85,7 +91,7 @@ class Refusals:
     def note(self, asked: str, kind: str, words: str, batches: Iterable[int]) -> None:
         """Notes that such jobs, of these batches, were refused in this act."""
         at, in_queue = time.time(), self._in_queue or 0
-        self._now[asked] = Refused(asked, kind, words, at, in_queue, self._settings)
+        self._now[asked] = RefusedJob(asked, kind, words, at, in_queue, self._settings)
         self._batches.setdefault(asked, set()).update(batches)
 
     def hold(self, asked: str, batches: Iterable[int]) -> None:
@@ -131,7 +137,7 @@ def asked_by_one(key: JobKey) -> str:
     return f"job {key.batch_id} {key.job_index}"
 
 
-class Told(NamedTuple):
+class RefusalMessage(NamedTuple):
     """That jobs of a batch were refused: by whom and why, for people; `kind` is as in Submitted."""
 
     words: str
@@ -145,10 +151,12 @@ class Told(NamedTuple):
         )
 
 
-def refused_batches(db: Database) -> Mapping[int, Told]:
+def refused_batches(db: Database) -> Mapping[int, RefusalMessage]:
     """The latest refusal for each batch of which jobs were refused."""
     return {
-        batch_id: Told(f"refused by {title(queue_name(queue).kind)}: {clean_line(words, 400)}", kind)
+        batch_id: RefusalMessage(
+            f"refused by {title(queue_name(queue).kind)}: {clean_line(words, 400)}", kind
+        )
         for batch_id, (queue, kind, words) in read_refused_batches(db).items()
     }
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ..database.connection import Transaction
 from ..database.events import forget_ending
 from ..database.lifecycle import current_executor, current_info, current_token, require_current
-from ..database.poll_state import PollRecord
+from ..database.poll_state import PollState
 from ..database.spawns import (
     NewSpawn,
     complete_spawn,
@@ -26,11 +26,11 @@ from ..database.spawns import (
 from ..errors import ConflictError, SchedulerError, UsageError
 from ..model import COMPLETE, DONE_STATES, INIT, RUN, SPAWN, JobInfo, JobKey, JobSpec, Spawn
 from ..monitoring import polling
-from ..project import Workspace
+from ..project import Project
 from .submission import log_paths, make_spec, new_token, settle_claims, submit_claimed
 
 
-def submit_spawns(ws: Workspace, info: JobInfo, n: int, cluster_id: str | None, token: str | None) -> JobInfo:
+def submit_spawns(ws: Project, info: JobInfo, n: int, cluster_id: str | None, token: str | None) -> JobInfo:
     """Multiplies a running job: itself becomes SpawnID 0, and `n` more are submitted.
 
     Returns `info` with its own spawn's fields and state `spawn`; the caller's unsaved fields are kept.
@@ -76,7 +76,7 @@ def _last(history: object) -> str:
     return str(history or "")
 
 
-def _claim_spawns(ws: Workspace, tx: Transaction, info: JobInfo, n: int) -> list[JobSpec]:
+def _claim_spawns(ws: Project, tx: Transaction, info: JobInfo, n: int) -> list[JobSpec]:
     """Adds `n` spawn rows, each with its logs and token, inside the caller's transaction."""
     key = JobKey(info["BatchID"], info["JobIndex"])
     group = new_token()
@@ -92,14 +92,14 @@ def _claim_spawns(ws: Workspace, tx: Transaction, info: JobInfo, n: int) -> list
     return specs
 
 
-def _submit(ws: Workspace, specs: list[JobSpec]) -> int:
+def _submit(ws: Project, specs: list[JobSpec]) -> int:
     """Hands spawns to the executor in chunks; returns how many it took."""
     size = max(ws.executor.chunk_limit(), 1)
     outcomes = [o for i in range(0, len(specs), size) for o in submit_claimed(ws, specs[i : i + size])[0]]
     return sum(1 for outcome in outcomes if outcome.id is not None)
 
 
-def complete(ws: Workspace, info: JobInfo, cluster_id: str | None, token: str | None = None) -> JobInfo:
+def complete(ws: Project, info: JobInfo, cluster_id: str | None, token: str | None = None) -> JobInfo:
     """Marks this process's spawn as done.
 
     Returns the caller's `info`, its unsaved fields kept: state `complete` for the last one, which now is
@@ -145,7 +145,7 @@ def _named(spawns: list[Spawn], info: JobInfo) -> Spawn | None:
     return found[0] if len(found) == 1 else None
 
 
-def resubmit(ws: Workspace, key: JobKey, count: int | None = None) -> int:
+def resubmit(ws: Project, key: JobKey, count: int | None = None) -> int:
     """Submits a spawn job's missing spawns anew; returns how many.
 
     Args:
@@ -177,7 +177,7 @@ def resubmit(ws: Workspace, key: JobKey, count: int | None = None) -> int:
     return _submit(ws, specs)
 
 
-def add_one(ws: Workspace, key: JobKey, count: int | None = None) -> None:
+def add_one(ws: Project, key: JobKey, count: int | None = None) -> None:
     """Submits one more spawn of a job that is running or has spawns.
 
     Args:
@@ -200,12 +200,12 @@ def add_one(ws: Workspace, key: JobKey, count: int | None = None) -> None:
     _submit(ws, specs)
 
 
-def count_lost(ws: Workspace, key: JobKey, record: PollRecord) -> int:
+def count_lost(ws: Project, key: JobKey, record: PollState) -> int:
     """How many of a job's spawns a resubmission would submit anew, as of the given poll."""
     return len(_lost(ws, read_spawns(ws.reader, key), record))
 
 
-def _lost(ws: Workspace, spawns: Sequence[Spawn], record: PollRecord) -> list[int]:
+def _lost(ws: Project, spawns: Sequence[Spawn], record: PollState) -> list[int]:
     """The numbers of the spawns that will never say that they are complete."""
     lost = [spawn for spawn in spawns if _is_lost(ws, spawn, record)]
     named = {spawn.token: spawn.submit_id or spawn.cluster_id or "" for spawn in lost if spawn.token}
@@ -213,7 +213,7 @@ def _lost(ws: Workspace, spawns: Sequence[Spawn], record: PollRecord) -> list[in
     return [spawn.spawn_id for spawn in lost if spawn.token not in alive]
 
 
-def _is_lost(ws: Workspace, spawn: Spawn, record: PollRecord) -> bool:
+def _is_lost(ws: Project, spawn: Spawn, record: PollState) -> bool:
     """Whether a spawn will never say that it is complete: the last poll looked for it in vain."""
     if spawn.state in (COMPLETE, INIT):
         return spawn.state == INIT  # the scheduler did not take it

@@ -16,7 +16,7 @@ from ..database.changes import count_unfinished, read_batches
 from ..database.connection import lives
 from ..database.jobs import Submission, read_infos, read_keys_of_priority, read_submissions, still_in_init
 from ..database.lifecycle import (
-    Claimed,
+    UnresolvedClaim,
     claim,
     claimable,
     claimed_without_id,
@@ -25,8 +25,8 @@ from ..database.lifecycle import (
     release,
     release_refused,
 )
-from ..database.poll_state import PollRecord
-from ..database.refused_jobs import Refused
+from ..database.poll_state import PollState
+from ..database.refused_jobs import RefusedJob
 from ..database.spawns import read_live_spawns, record_spawn_id, release_spawn
 from ..errors import ConfigError, ParaschutError, SchedulerError, SubmitError, UntrustedError, UsageError
 from ..executors import current_job_id
@@ -44,12 +44,12 @@ from ..model import (
     JobKey,
     JobSpec,
     Spawn,
-    Submitted,
+    SubmitResult,
     name_text,
 )
 from ..monitoring import polling
 from ..paths import absolute, here
-from ..project import Workspace
+from ..project import Project
 from ..security.ownership import open_data
 from .priority import submittable
 from .refusals import Refusals, asked_by, asked_by_one
@@ -63,7 +63,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _UNSAFE_IN_FILE_NAME = re.compile(r"[^\w.+=@,-]|^\.", re.ASCII)
 
 
-class Outcome(NamedTuple):
+class SubmitOutcome(NamedTuple):
     """What became of one job: `id` where it was submitted, else `error`; `certain` is as in Submitted."""
 
     key: JobKey
@@ -77,7 +77,7 @@ class SubmitReport(NamedTuple):
 
     max_jobs: int
     in_queue: int
-    outcomes: list[Outcome]
+    outcomes: list[SubmitOutcome]
 
     @property
     def submitted(self) -> int:
@@ -88,7 +88,7 @@ class SubmitReport(NamedTuple):
 
 
 def submit_next(
-    ws: Workspace,
+    ws: Project,
     *,
     max_jobs: int | None = None,
     min_priority: float = 0,
@@ -133,7 +133,7 @@ def submit_next(
         if matching is None or key in matching
     )
     refusals = Refusals(ws, by_itself=by_itself, in_queue=in_queue)
-    outcomes: list[Outcome] = []
+    outcomes: list[SubmitOutcome] = []
     for _ in range(_LOOKS):
         # Jobs that the scheduler refuses keep no room from others.
         left = room - sum(1 for outcome in outcomes if outcome.id is not None or not outcome.certain)
@@ -156,13 +156,13 @@ _LOOKS = 4
 """How often jobs are looked for that fill the room which refused ones leave."""
 
 
-def _room(ws: Workspace, record: PollRecord, limit: int, wanted: int) -> int:
+def _room(ws: Project, record: PollState, limit: int, wanted: int) -> int:
     """How many jobs may still be submitted: exactly, if those are fewer than `wanted`."""
     at_least = limit - count_unfinished(ws.reader) - len(record.answer)
     return at_least if at_least >= wanted else limit - count_in_queue(ws, record)
 
 
-def read_max_jobs(ws: Workspace) -> int:
+def read_max_jobs(ws: Project) -> int:
     """The first line of JobDir/maxjobs, else the setting (1000)."""
     path = os.path.join(ws.job_dir, "maxjobs")
     try:
@@ -180,7 +180,7 @@ def read_max_jobs(ws: Workspace) -> int:
         raise ConfigError(f"{path}: its first line must be a number, not {line!r}.") from None
 
 
-def count_in_queue(ws: Workspace, record: PollRecord) -> int:
+def count_in_queue(ws: Project, record: PollState) -> int:
     """How many of the user's jobs the scheduler holds.
 
     Ours are counted by the database, which knows of every one that was claimed, and of those that are
@@ -212,14 +212,14 @@ def count_in_queue(ws: Workspace, record: PollRecord) -> int:
 
 
 def submit_keys(
-    ws: Workspace,
+    ws: Project,
     keys: Iterable[JobKey],
     *,
     room: Callable[[int], int] | None = None,
     refusals: Refusals | None = None,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] = lambda: False,
-) -> list[Outcome]:
+) -> list[SubmitOutcome]:
     """Submits those of `keys` that are in `init`, whatever their priority.
 
     Args:
@@ -240,26 +240,26 @@ def submit_keys(
 
 
 def _submit_keys(
-    ws: Workspace,
+    ws: Project,
     keys: Iterable[JobKey],
     refusals: Refusals,
     room: Callable[[int], int] | None,
     progress: Progress | None,
     cancelled: Callable[[], bool],
-) -> list[Outcome]:
-    outcomes: list[Outcome] = []
+) -> list[SubmitOutcome]:
+    outcomes: list[SubmitOutcome] = []
     candidates = [info for info in read_infos(ws.reader, keys) if info["state"] == INIT]
     moved_projects.bring(ws.reader, candidates, ws.job_dir)
     ready: list[JobInfo] = []
     for info in candidates:
         why = _obstacle(ws, info)
         if why:
-            outcomes.append(Outcome(JobKey(info["BatchID"], info["JobIndex"]), None, why))
+            outcomes.append(SubmitOutcome(JobKey(info["BatchID"], info["JobIndex"]), None, why))
         else:
             ready.append(info)
     size = max(ws.executor.chunk_limit(), 1) if ready else 1
     for asked, group in _alike(ws.executor, ready).items():
-        part = _Part(refusals, asked, group, size)
+        part = _ArrayPart(refusals, asked, group, size)
         while chunk := part.next():
             if cancelled():
                 return outcomes
@@ -289,7 +289,7 @@ def _alike(executor: JobExecutor, infos: Sequence[JobInfo]) -> dict[object, list
     return groups
 
 
-class _Part:
+class _ArrayPart:
     """Jobs that ask for the same, handed out in chunks as long as they are taken.
 
     Args:
@@ -305,7 +305,7 @@ class _Part:
         self._limit = refusals.at_most(self._asked)
         self._all = {JobKey(info["BatchID"], info["JobIndex"]): info for info in infos}
         self._todo: list[JobKey] = []
-        self._refused: dict[JobKey, Refused] = {}
+        self._refused: dict[JobKey, RefusedJob] = {}
         for key in self._all:
             alone = refusals.standing(asked_by_one(key))
             if alone is None:
@@ -321,7 +321,7 @@ class _Part:
         keys, self._todo = self._todo[:n], self._todo[n:]
         return [self._all[key] for key in keys]
 
-    def tell(self, specs: Sequence[JobSpec], results: Sequence[Submitted]) -> set[JobKey]:
+    def tell(self, specs: Sequence[JobSpec], results: Sequence[SubmitResult]) -> set[JobKey]:
         """Learns what became of a chunk. Returns those of its jobs that come again, or were refused with
         the rest."""
         taken = [spec.key for spec, result in zip(specs, results, strict=True) if result.id is not None]
@@ -332,7 +332,7 @@ class _Part:
         if self._limit is not None:
             self._limit -= sum(result.id is not None or not result.certain for result in results)
         back: list[JobKey] = []
-        last: Submitted | None = None
+        last: SubmitResult | None = None
         for spec, result in zip(specs, results, strict=True):
             if result.id is None and result.certain and result.refusal:
                 back.append(spec.key)
@@ -351,7 +351,7 @@ class _Part:
             self._refusals.note(self._asked, last.refusal, last.error, {key.batch_id for key in self._todo})
         return set(back)
 
-    def refused(self) -> list[Outcome]:
+    def refused(self) -> list[SubmitOutcome]:
         """What to say of the jobs that were not tried, or not again."""
         why = self._refusals.standing(self._asked)
         if why is None and self._limit == 0:
@@ -359,14 +359,14 @@ class _Part:
         if why is not None:
             self._refused.update(dict.fromkeys(self._todo, why))
             self._refusals.hold(self._asked, {key.batch_id for key in self._todo})
-        return [Outcome(key, None, one.words) for key, one in self._refused.items()]
+        return [SubmitOutcome(key, None, one.words) for key, one in self._refused.items()]
 
 
 _GROWTH = 4
 """By how much more jobs are tried after few were taken."""
 
 
-def _obstacle(ws: Workspace, info: JobInfo) -> str:
+def _obstacle(ws: Project, info: JobInfo) -> str:
     """Why this job cannot be submitted at all; '' if it can."""
     if "unreadable" in info:
         return str(info["unreadable"])
@@ -412,7 +412,7 @@ def checked_vars(info: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _claim_chunk(
-    ws: Workspace, chunk: Mapping[JobKey, JobInfo], room: Callable[[int], int] | None
+    ws: Project, chunk: Mapping[JobKey, JobInfo], room: Callable[[int], int] | None
 ) -> list[JobSpec]:
     """One transaction: those of `chunk` that are still in `init` become this process's to submit."""
     group = new_token()
@@ -442,7 +442,7 @@ def new_token() -> str:
     return "".join(secrets.choice(alphabet) for _ in range(10))
 
 
-def _prepare(ws: Workspace, info: JobInfo, subtime: int) -> None:
+def _prepare(ws: Project, info: JobInfo, subtime: int) -> None:
     """Brings the metadata to its next attempt: number, time, log paths."""
     info["attempt"] += 1
     info["subtime"] = subtime
@@ -454,7 +454,7 @@ def _prepare(ws: Workspace, info: JobInfo, subtime: int) -> None:
         info[stream] = [*(history if isinstance(history, list) else []), path]
 
 
-def log_paths(ws: Workspace, info: Mapping[str, Any], number: object) -> tuple[str, str]:
+def log_paths(ws: Project, info: Mapping[str, Any], number: object) -> tuple[str, str]:
     """The documented paths of stdout and stderr: the pattern, with .<number> before its extension."""
     fields = _NameParts(info, ws.job_dir)
     paths = []
@@ -491,7 +491,7 @@ def _file_name(text: str) -> str:
     return _UNSAFE_IN_FILE_NAME.sub("_", text)[:100] or "_"
 
 
-def make_spec(ws: Workspace, info: JobInfo, token: str, spawn_id: int | None = None) -> JobSpec:
+def make_spec(ws: Project, info: JobInfo, token: str, spawn_id: int | None = None) -> JobSpec:
     """What the executor is told of a job whose log paths are set."""
     settings = ws.settings
     key = JobKey(info["BatchID"], info["JobIndex"])
@@ -530,7 +530,7 @@ def make_spec(ws: Workspace, info: JobInfo, token: str, spawn_id: int | None = N
     )
 
 
-def submit_claimed(ws: Workspace, specs: Sequence[JobSpec]) -> tuple[list[Outcome], list[Submitted]]:
+def submit_claimed(ws: Project, specs: Sequence[JobSpec]) -> tuple[list[SubmitOutcome], list[SubmitResult]]:
     """Hands claimed jobs to the executor and records what it says. Returns what became of each, and that."""
     results = _submit(ws.executor, specs)
     unwanted = record_submitted(ws, specs, results)
@@ -539,25 +539,25 @@ def submit_claimed(ws: Workspace, specs: Sequence[JobSpec]) -> tuple[list[Outcom
     return [_outcome(spec, result, unwanted) for spec, result in zip(specs, results, strict=True)], results
 
 
-def _outcome(spec: JobSpec, result: Submitted, unwanted: Mapping[str, JobInfo]) -> Outcome:
+def _outcome(spec: JobSpec, result: SubmitResult, unwanted: Mapping[str, JobInfo]) -> SubmitOutcome:
     if result.id in unwanted:
-        return Outcome(spec.key, None, "it was reset while it was being submitted, and taken back")
+        return SubmitOutcome(spec.key, None, "it was reset while it was being submitted, and taken back")
     doubt = "" if result.certain else " (it will be looked for in the queue)"
-    return Outcome(spec.key, result.id, f"{result.error}{doubt}", result.certain)
+    return SubmitOutcome(spec.key, result.id, f"{result.error}{doubt}", result.certain)
 
 
-def _submit(executor: JobExecutor, specs: Sequence[JobSpec]) -> list[Submitted]:
+def _submit(executor: JobExecutor, specs: Sequence[JobSpec]) -> list[SubmitResult]:
     """What the executor says, whatever it does: an error without certainty leaves all in doubt."""
     try:
         results = list(executor.submit_many(specs))
     except (SubmitError, UsageError) as error:
-        return [Submitted(None, str(error)) for _ in specs]
+        return [SubmitResult(None, str(error)) for _ in specs]
     except ParaschutError as error:
-        return [Submitted(None, str(error), certain=False) for _ in specs]
+        return [SubmitResult(None, str(error), certain=False) for _ in specs]
     except Exception as error:  # a user's own executor may raise anything
         log.exception("submit_many of %s", executor.name)
-        return [Submitted(None, f"{type(error).__name__}: {error}", certain=False) for _ in specs]
-    silent = Submitted(None, f"{executor.name} did not say what became of it", certain=False)
+        return [SubmitResult(None, f"{type(error).__name__}: {error}", certain=False) for _ in specs]
+    silent = SubmitResult(None, f"{executor.name} did not say what became of it", certain=False)
     return [*results, *[silent] * len(specs)][: len(specs)]
 
 
@@ -570,7 +570,7 @@ def _take_back(executor: JobExecutor, unwanted: Mapping[str, JobInfo]) -> None:
 
 
 def record_submitted(
-    ws: Workspace, specs: Sequence[JobSpec], results: Sequence[Submitted]
+    ws: Project, specs: Sequence[JobSpec], results: Sequence[SubmitResult]
 ) -> dict[str, JobInfo]:
     """Writes the ids down; jobs that were certainly refused go back.
 
@@ -601,7 +601,7 @@ def record_submitted(
 # ------------------------------------------------------------------------------------ after a crash
 
 
-def settle_claims(ws: Workspace, record: PollRecord) -> int:
+def settle_claims(ws: Project, record: PollState) -> int:
     """Adopts submissions whose id was never recorded, and gives back those that never took place.
 
     What the scheduler shows under a claim's token is adopted, even if its submitter lives: it would
@@ -644,7 +644,7 @@ def settle_claims(ws: Workspace, record: PollRecord) -> int:
     return settled
 
 
-def _is_over(ws: Workspace, c: Claimed) -> bool:
+def _is_over(ws: Project, c: UnresolvedClaim) -> bool:
     """Whether a submission that the scheduler does not know cannot take effect any more."""
     if ws.executor.absence_is_proof and lives(c.claimed_by) is False:
         return True

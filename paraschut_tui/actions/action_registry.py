@@ -8,10 +8,10 @@ from typing import NamedTuple
 from paraschut_core.model import COMPLETE, INIT, state_order
 
 from ..formatting import count, plural
-from .types import Preview, Target, Verdict
+from .types import ActionResult, ActionTarget, PreviewText
 
 
-class Act(NamedTuple):
+class ActionEntry(NamedTuple):
     """One action. `ask` is the question's verb, `past` its participle, `button` the word that says yes,
     `meaning` what will happen. `spares` tells that jobs which are done are left alone unless forced."""
 
@@ -24,11 +24,11 @@ class Act(NamedTuple):
     harsh: bool = False
 
 
-ACTS: dict[str, Act] = {
+ACTIONS: dict[str, ActionEntry] = {
     act.name: act
     for act in (
-        Act("reset", "Reset", "reset", "Reset", "They go back to init.", spares=True),
-        Act(
+        ActionEntry("reset", "Reset", "reset", "Reset", "They go back to init.", spares=True),
+        ActionEntry(
             "resubmit",
             "Resubmit",
             "resubmitted",
@@ -36,7 +36,7 @@ ACTS: dict[str, Act] = {
             "They go back to init and are submitted now.",
             spares=True,
         ),
-        Act(
+        ActionEntry(
             "qdel",
             "Delete from the queue",
             "deleted from the queue",
@@ -44,23 +44,27 @@ ACTS: dict[str, Act] = {
             "The scheduler ends those that run and drops those that wait; they go back to init.",
             harsh=True,
         ),
-        Act(
+        ActionEntry(
             "submit_next",
             "Submit what is next",
             "submitted",
             "Submit",
             "Jobs go out by priority, as many as allowed.",
         ),
-        Act("submit_these", "Submit now", "submitted", "Submit", "They go out now, whatever their priority."),
-        Act(
+        ActionEntry(
+            "submit_these", "Submit now", "submitted", "Submit", "They go out now, whatever their priority."
+        ),
+        ActionEntry(
             "submit_batch",
             "Submit now",
             "submitted",
             "Submit",
             "The jobs of the highest unfinished priority go out now, whatever other batches wait for.",
         ),
-        Act("collect", "Mark as collected", "marked as collected", "Mark", "Only complete jobs are marked."),
-        Act(
+        ActionEntry(
+            "collect", "Mark as collected", "marked as collected", "Mark", "Only complete jobs are marked."
+        ),
+        ActionEntry(
             "clean",
             "Remove the temporary files",
             "removed",
@@ -68,7 +72,7 @@ ACTS: dict[str, Act] = {
             "They cannot be brought back.",
             harsh=True,
         ),
-        Act(
+        ActionEntry(
             "remove",
             "Remove",
             "removed",
@@ -77,25 +81,31 @@ ACTS: dict[str, Act] = {
             spares=True,
             harsh=True,
         ),
-        Act("priority", "Set the priority", "changed", "Set", "It decides who goes first.", spares=True),
-        Act("boost", "Boost the priority", "boosted", "Boost", "It is added to what they have."),
-        Act("edit", "Set a field", "changed", "Set", "It is set in each job's metadata.", spares=True),
-        Act("undo", "Undo", "restored", "Undo", "Jobs that did not change since become what they were."),
+        ActionEntry(
+            "priority", "Set the priority", "changed", "Set", "It decides who goes first.", spares=True
+        ),
+        ActionEntry("boost", "Boost the priority", "boosted", "Boost", "It is added to what they have."),
+        ActionEntry(
+            "edit", "Set a field", "changed", "Set", "It is set in each job's metadata.", spares=True
+        ),
+        ActionEntry(
+            "undo", "Undo", "restored", "Undo", "Jobs that did not change since become what they were."
+        ),
     )
 }
 
 
-def question(act: Act, target: Target) -> str:
+def question(act: ActionEntry, target: ActionTarget) -> str:
     """The dialog's title: "Reset 3 jobs of human/genome_map?"."""
     return f"{act.ask}?" if act.name == "submit_next" else f"{act.ask} {_of(act)}{target.title}?"
 
 
-def _of(act: Act) -> str:
+def _of(act: ActionEntry) -> str:
     """The word between the verb and its object."""
     return "of " if act.name in ("priority", "boost", "edit", "clean") else ""
 
 
-def summary(preview: Preview) -> list[str]:
+def summary(preview: PreviewText) -> list[str]:
     """The counts by state and by liveness, a line each."""
     if preview.lines:
         return list(preview.lines)
@@ -112,7 +122,7 @@ def summary(preview: Preview) -> list[str]:
     return lines
 
 
-def affected(act: Act, preview: Preview, force: bool) -> int:
+def affected(act: ActionEntry, preview: PreviewText, force: bool) -> int:
     """How many jobs the action would change."""
     match act.name:
         case "qdel":
@@ -124,7 +134,7 @@ def affected(act: Act, preview: Preview, force: bool) -> int:
     return preview.total - (0 if force else spared(act, preview))
 
 
-def spared(act: Act, preview: Preview) -> int:
+def spared(act: ActionEntry, preview: PreviewText) -> int:
     """How many jobs it leaves alone unless forced: those that are done, of a reset also the live ones."""
     match act.name:
         case "reset":
@@ -136,7 +146,7 @@ def spared(act: Act, preview: Preview) -> int:
     return preview.done if act.spares else 0
 
 
-def sparing(act: Act, preview: Preview, force: bool) -> list[str]:
+def sparing(act: ActionEntry, preview: PreviewText, force: bool) -> list[str]:
     """Lines about the jobs that are left alone, or, if forced, are not."""
     if not act.spares or not spared(act, preview):
         return []
@@ -161,7 +171,7 @@ def sparing(act: Act, preview: Preview, force: bool) -> list[str]:
     return lines
 
 
-def explanation(act: Act, preview: Preview, force: bool) -> list[str]:
+def explanation(act: ActionEntry, preview: PreviewText, force: bool) -> list[str]:
     """What will happen to what was counted, a line each."""
     n = affected(act, preview, force)
     lines = [act.meaning] if n else ["Nothing to do."]
@@ -185,7 +195,7 @@ def explanation(act: Act, preview: Preview, force: bool) -> list[str]:
     return [*lines, *preview.hints, *sparing(act, preview, force)]
 
 
-def outcome(act: Act, verdict: Verdict) -> str:
+def outcome(act: ActionEntry, verdict: ActionResult) -> str:
     """One line afterwards: "3 resubmitted · z undoes"."""
     if verdict.error:
         return verdict.error
@@ -201,7 +211,7 @@ def outcome(act: Act, verdict: Verdict) -> str:
     return text
 
 
-def _most(verdict: Verdict) -> str:
+def _most(verdict: ActionResult) -> str:
     """Why most of those were left alone."""
     reasons = Counter(failure.message for failure in verdict.left)
     reason, n = reasons.most_common(1)[0]

@@ -1,17 +1,17 @@
-"""AutoSubmit: submits what is next again and again, as long as the dashboard is open."""
+"""AutoSubmitter: submits what is next again and again, as long as the dashboard is open."""
 
 from __future__ import annotations
 
 from textual import work
 
-from ..dialogs.prompt import AskScreen
+from ..dialogs.prompt import PromptScreen
 from ..formatting import count, duration, plural
-from .action_registry import ACTS, outcome
-from .controller import Acting
-from .types import Target
+from .action_registry import ACTIONS, outcome
+from .controller import ActionController
+from .types import ActionTarget
 
 
-class AutoSubmit(Acting):
+class AutoSubmitter(ActionController):
     """The part of the main screen that submits by itself."""
 
     _auto_period = 0.0
@@ -28,7 +28,7 @@ class AutoSubmit(Acting):
     @work(exclusive=True, group="act", exit_on_error=False)
     async def _begin_auto_submit(self) -> None:
         title = "Submit what is next again and again, as long as this screen is open"
-        text = await self.app.push_screen_wait(AskScreen(title, "Minutes between two times:", "10"))
+        text = await self.app.push_screen_wait(PromptScreen(title, "Minutes between two times:", "10"))
         if not text:
             return
         try:
@@ -53,9 +53,9 @@ class AutoSubmit(Acting):
 
     @work(exclusive=True, group="auto", exit_on_error=False)
     async def _submit_again(self) -> None:
-        verdict = await self.gateway.act("auto_submit", Target("what is next"))
+        verdict = await self.gateway.act("auto_submit", ActionTarget("what is next"))
         if verdict.error or verdict.failures:
-            self.say(f"Auto-submit: {outcome(ACTS['submit_next'], verdict)}", "error")
+            self.say(f"Auto-submit: {outcome(ACTIONS['submit_next'], verdict)}", "error")
         elif verdict.done:
             self.say(f"Auto-submit: {plural(verdict.done, 'job')} submitted.")
         if verdict.done:

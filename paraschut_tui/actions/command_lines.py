@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Iterable, Sequence
 
-from .types import Target
+from .types import ActionTarget
 
 LONGEST = 20_000
 """Characters after which the rest of the jobs becomes a remark."""
@@ -22,7 +22,7 @@ _WORDS = {
 }
 
 
-def command_line(verb: str, target: Target, force: bool, value: str) -> str:
+def command_line(verb: str, target: ActionTarget, force: bool, value: str) -> str:
     """The equivalent command, without the program's name at its front, as the command line's own acts are
     kept; jobs of several batches, or with different new resources, take several, one after the other."""
     word = _WORDS.get(verb, verb)
@@ -39,7 +39,7 @@ def command_line(verb: str, target: Target, force: bool, value: str) -> str:
     return f"{text[:LONGEST].rpartition(',')[0]}  # and more: {target.title}"
 
 
-def _groups(target: Target) -> dict[tuple[int, tuple[tuple[str, object], ...]], list[int]]:
+def _groups(target: ActionTarget) -> dict[tuple[int, tuple[tuple[str, object], ...]], list[int]]:
     """The jobs by batch and by the resources that are raised for them."""
     groups: dict[tuple[int, tuple[tuple[str, object], ...]], list[int]] = {}
     for key in target.keys:

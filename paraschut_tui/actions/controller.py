@@ -1,4 +1,4 @@
-"""Acting: the keys that change jobs. Target, question, deed, outcome: the same way for each."""
+"""ActionController: the keys that change jobs. Target, question, deed, outcome: the same way for each."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from paraschut_core.errors import ParaschutError
 from paraschut_core.model import Action, JobKey
 from paraschut_core.sanitize import clean_line
 
-from ..dialogs.action_history import HistoryScreen
-from ..dialogs.action_result import OutcomesScreen
+from ..dialogs.action_history import ActionHistoryScreen
+from ..dialogs.action_result import ActionResultScreen
 from ..dialogs.confirm import ConfirmScreen
-from ..dialogs.prompt import AskScreen
+from ..dialogs.prompt import PromptScreen
 from ..formatting import clock, count, plural
 from ..messages import ActionProgress
 from ..terminal.key_sequencer import forget_typed
-from .action_registry import ACTS, outcome
+from .action_registry import ACTIONS, outcome
 from .runner import wrong_field, wrong_number
-from .target import Targets
-from .types import Target, Verdict
+from .target import TargetSelector
+from .types import ActionResult, ActionTarget
 
 _INSTEAD = {
     "submit": "delete the jobs from the queue instead (d)",
@@ -31,7 +31,7 @@ _INSTEAD = {
 """What to say of acts that cannot be undone."""
 
 
-class Acting(Targets):
+class ActionController(TargetSelector):
     """The part of the main screen that acts upon jobs."""
 
     _busy = ""
@@ -66,7 +66,7 @@ class Acting(Targets):
         self._act("submit_batch" if target.batches and not target.keys else "submit_these", target)
 
     def action_submit_next(self) -> None:
-        self._act("submit_next", Target("what is next"))
+        self._act("submit_next", ActionTarget("what is next"))
 
     def action_collect(self) -> None:
         self._act("collect", self._target())
@@ -95,7 +95,7 @@ class Acting(Targets):
 
     # ------------------------------------------------------------------ the way of an action
 
-    def _act(self, verb: str, target: Target, *, ask: str = "") -> None:
+    def _act(self, verb: str, target: ActionTarget, *, ask: str = "") -> None:
         # Asked before the worker begins: beginning another one would end the one that waits for an action.
         if self._may_not():
             return
@@ -107,11 +107,11 @@ class Acting(Targets):
         self._ask_and_act(verb, target, ask)
 
     @work(exclusive=True, group="act", exit_on_error=False)
-    async def _ask_and_act(self, verb: str, target: Target, ask: str) -> None:
+    async def _ask_and_act(self, verb: str, target: ActionTarget, ask: str) -> None:
         value = ""
         if ask:
-            title = f"{ACTS[verb].ask} of {target.title}"
-            value = await self.app.push_screen_wait(AskScreen(title, ask, check=_CHECKS[verb]))
+            title = f"{ACTIONS[verb].ask} of {target.title}"
+            value = await self.app.push_screen_wait(PromptScreen(title, ask, check=_CHECKS[verb]))
             if not value:
                 return
             if verb == "priority" and value[0] in "+-":
@@ -121,7 +121,7 @@ class Acting(Targets):
         force = False
         while True:
             screen = ConfirmScreen(
-                ACTS[verb], target, preview, force=force, extra=_shown(verb, value) if value else ()
+                ACTIONS[verb], target, preview, force=force, extra=_shown(verb, value) if value else ()
             )
             answer = await self.app.push_screen_wait(screen)
             if answer.yes or not answer.force:
@@ -133,14 +133,14 @@ class Acting(Targets):
                 chosen = chosen._replace(stamps=answer.seen.stamps, signatures=answer.seen.signatures)
             await self._carry_out(verb, chosen, force, value)
 
-    def _reasons(self, target: Target) -> dict[JobKey, str]:
+    def _reasons(self, target: ActionTarget) -> dict[JobKey, str]:
         """Why those of the target that are missing are so."""
         missing = self.snapshot.missing if self.snapshot is not None else {}
         chosen, batches = set(target.keys), set(target.batches)
         return {key: lost.reason for key, lost in missing.items() if key in chosen or key.batch_id in batches}
 
-    async def _carry_out(self, verb: str, target: Target, force: bool, value: str) -> None:
-        self._busy = ACTS[verb].ask
+    async def _carry_out(self, verb: str, target: ActionTarget, force: bool, value: str) -> None:
+        self._busy = ACTIONS[verb].ask
         try:
             verdict = await self.gateway.act(verb, target, force=force, value=value)
         finally:
@@ -206,10 +206,10 @@ class Acting(Targets):
         if action.verb == "qdel":
             extra = (*extra, "What the deletion ended stays ended: its jobs become missing.")
         answer = await self.app.push_screen_wait(
-            ConfirmScreen(ACTS["undo"], Target(words), None, extra=extra)
+            ConfirmScreen(ACTIONS["undo"], ActionTarget(words), None, extra=extra)
         )
         if answer.yes:
-            await self._carry_out("undo", Target(words), False, str(action.id))
+            await self._carry_out("undo", ActionTarget(words), False, str(action.id))
 
     @work(exclusive=True, group="act", exit_on_error=False)
     async def _history(self) -> None:
@@ -219,7 +219,7 @@ class Acting(Targets):
             except ParaschutError as error:
                 self.say(str(error), "error")
                 return
-            chosen = await self.app.push_screen_wait(HistoryScreen(self.palette, actions))
+            chosen = await self.app.push_screen_wait(ActionHistoryScreen(self.palette, actions))
             if chosen is None:
                 return
             action, undo = chosen
@@ -234,14 +234,14 @@ class Acting(Targets):
         title = f"{action.verb} of {plural(action.jobs, 'job')}: paraschut {clean_line(action.command)}"
         for kept in self.verdicts:
             if (kept.command, kept.done) == (action.command, action.jobs):
-                await self.app.push_screen_wait(OutcomesScreen(self.palette, title, kept))
+                await self.app.push_screen_wait(ActionResultScreen(self.palette, title, kept))
                 return
         try:
             verdict = await self.before_keys(self.gateway.outcomes(action))
         except ParaschutError as error:
             self.say(str(error), "error")
             return
-        await self.app.push_screen_wait(OutcomesScreen(self.palette, title, verdict))
+        await self.app.push_screen_wait(ActionResultScreen(self.palette, title, verdict))
 
     # ------------------------------------------------------------------ what is told
 
@@ -255,16 +255,16 @@ class Acting(Targets):
         forget_typed(self.app)
         return True
 
-    def _tell(self, verb: str, verdict: Verdict) -> None:
+    def _tell(self, verb: str, verdict: ActionResult) -> None:
         """One line about what came of it; failures as a list, job by job."""
-        text = outcome(ACTS[verb], verdict)
+        text = outcome(ACTIONS[verb], verdict)
         self.verdicts.appendleft(verdict)
         self.say(text, "error" if verdict.error else "warning" if verdict.failures else "information")
         self.gateway.poll_now()
         if verdict.done and not verdict.failures and verb not in _KEEPING_MARKS:
             self.grid.action_clear()
         if verdict.failures:
-            self.app.push_screen(OutcomesScreen(self.palette, clean_line(text, 200), verdict))
+            self.app.push_screen(ActionResultScreen(self.palette, clean_line(text, 200), verdict))
 
 
 def _shown(verb: str, value: str) -> tuple[str, ...]:

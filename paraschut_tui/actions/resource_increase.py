@@ -18,14 +18,14 @@ _NO_TIME = re.compile(r"time.?(limit|out)|walltime|deadline|h_rt|cput", re.IGNOR
 _NO_MEMORY = re.compile(r"out.of.memory|oom|memory|h_vmem", re.IGNORECASE)
 
 
-class Raises(NamedTuple):
+class ResourceIncrease(NamedTuple):
     """New resources for single jobs, and the same in a line of words ("" if there are none)."""
 
     values: Mapping[JobKey, Mapping[str, Any]] = {}
     words: str = ""
 
 
-def propose(infos: Iterable[JobInfo], reasons: Mapping[JobKey, str]) -> Raises:
+def propose(infos: Iterable[JobInfo], reasons: Mapping[JobKey, str]) -> ResourceIncrease:
     """Twice the time for jobs that ran out of it, twice the memory for those that ran out of that.
 
     Args:
@@ -47,7 +47,7 @@ def propose(infos: Iterable[JobInfo], reasons: Mapping[JobKey, str]) -> Raises:
                 values.setdefault(key, {})[name] = new
                 seen[name, str(old), str(new)] += 1
     parts = [f"{name} from {old} to {new} for {n}" for (name, old, new), n in seen.most_common(4)]
-    return Raises(values, f"Raise {', '.join(parts)}" if parts else "")
+    return ResourceIncrease(values, f"Raise {', '.join(parts)}" if parts else "")
 
 
 def _wanted(reason: str) -> list[tuple[str, Any]]:

@@ -11,21 +11,21 @@ from paraschut_core.database.jobs import OWN_FIELDS, SPAWN_FIELDS, read_info
 from paraschut_core.errors import ParaschutError, UsageError
 from paraschut_core.executors.base import JobExecutor
 from paraschut_core.model import DONE_STATES, INIT, JobKey
-from paraschut_core.project import Workspace
+from paraschut_core.project import Project
 
 if TYPE_CHECKING:
-    from paraschut_core.actions import Outcome, Report, Watcher
+    from paraschut_core.actions import ActionReport, JobResult, ProgressReporter
 
 from ..formatting import count, plural
 from ..job_details.value_format import replaced
 from .command_lines import command_line, setting_of
-from .resource_increase import Raises, propose
-from .types import Failure, Preview, Target, Verdict
+from .resource_increase import ResourceIncrease, propose
+from .types import ActionResult, ActionTarget, JobMessage, PreviewText
 
 Progress = Callable[[int, int], None]
 
 
-class Deeds:
+class ActionRunner:
     """Each deed opens the project anew, in the thread that it runs in, and lets go of it afterwards.
 
     The core's functions are imported where they are used: the screen is to open fast.
@@ -37,9 +37,9 @@ class Deeds:
 
     # ------------------------------------------------------------------ looking
 
-    def preview(self, verb: str, target: Target, reasons: Mapping[JobKey, str]) -> Preview:
+    def preview(self, verb: str, target: ActionTarget, reasons: Mapping[JobKey, str]) -> PreviewText:
         """Counts what an action would meet. Raises ParaschutError."""
-        with Workspace(self._settings, self._executor) as ws:
+        with Project(self._settings, self._executor) as ws:
             if verb == "submit_next":
                 return _plan(ws)
             if verb == "clean":
@@ -51,23 +51,23 @@ class Deeds:
     def act(
         self,
         verb: str,
-        target: Target,
+        target: ActionTarget,
         *,
         force: bool,
         value: str,
         progress: Progress,
         cancelled: Callable[[], bool],
-    ) -> Verdict:
+    ) -> ActionResult:
         """Does it; what went wrong is in the verdict."""
-        from paraschut_core.actions import Watcher
+        from paraschut_core.actions import ProgressReporter
 
         try:
-            with Workspace(self._settings, self._executor) as ws:
-                return self._act(ws, verb, target, force, value, Watcher(progress, cancelled))
+            with Project(self._settings, self._executor) as ws:
+                return self._act(ws, verb, target, force, value, ProgressReporter(progress, cancelled))
         except ParaschutError as error:
-            return Verdict(0, error=str(error))
+            return ActionResult(0, error=str(error))
 
-    def edit(self, key: JobKey, rev: int, path: Sequence[object], value: object) -> Verdict:
+    def edit(self, key: JobKey, rev: int, path: Sequence[object], value: object) -> ActionResult:
         """Sets one field of one job, or an entry within it, as it was at `rev`; what went wrong is in the
         verdict."""
         from paraschut_core import actions
@@ -75,33 +75,33 @@ class Deeds:
         field, *rest = path
         name = str(field)
         if name in OWN_FIELDS or name in SPAWN_FIELDS:
-            return Verdict(0, error=f"{name} is given by the index; nobody sets it.")
+            return ActionResult(0, error=f"{name} is given by the index; nobody sets it.")
         if name == "state" and value == INIT:
-            return Verdict(0, error="A job comes back to init by a reset.")
+            return ActionResult(0, error="A job comes back to init by a reset.")
 
         def fields(info: Mapping[str, Any]) -> dict[str, object]:
             return {name: replaced(info.get(name), rest, value)}
 
         try:
-            with Workspace(self._settings, self._executor) as ws:
+            with Project(self._settings, self._executor) as ws:
                 whole = fields(read_info(ws.reader, key))[name]
                 command = f"set {key.batch_id} {key.job_index} {setting_of(name, rest, value, whole)}"
                 report = actions.edit(ws, key, rev, fields, command=command)
         except ParaschutError as error:
-            return Verdict(0, error=str(error))
-        return Verdict(report.done, (), True, command)
+            return ActionResult(0, error=str(error))
+        return ActionResult(report.done, (), True, command)
 
     def summary(self, id_: str) -> Mapping[str, object]:
         """The scheduler's own record of a job; {} where it has none."""
         try:
-            with Workspace(self._settings, self._executor) as ws:
+            with Project(self._settings, self._executor) as ws:
                 return dict(ws.executor.get_job_summary(id_))
         except ParaschutError:
             return {}
 
     def _act(
-        self, ws: Workspace, verb: str, target: Target, force: bool, value: str, watcher: Watcher
-    ) -> Verdict:
+        self, ws: Project, verb: str, target: ActionTarget, force: bool, value: str, watcher: ProgressReporter
+    ) -> ActionResult:
         from paraschut_core import actions
 
         selection = actions.Selection(target.keys, target.batches)
@@ -154,18 +154,18 @@ class Deeds:
             case "submit_next" | "auto_submit":
                 by_itself = verb == "auto_submit"
                 sent = actions.submit_next(ws, by_itself=by_itself, command=command, watcher=watcher)
-                kinds = {True: actions.Kind.FAILED, False: actions.Kind.DONE}
+                kinds = {True: actions.ResultKind.FAILED, False: actions.ResultKind.DONE}
                 outcomes = [
-                    actions.Outcome(o.key, kinds[o.id is None], o.id or o.error) for o in sent.outcomes
+                    actions.JobResult(o.key, kinds[o.id is None], o.id or o.error) for o in sent.outcomes
                 ]
-                report = actions.Report(verb, outcomes, stopped=watcher.cancelled())
+                report = actions.ActionReport(verb, outcomes, stopped=watcher.cancelled())
             case "clean":
                 cleaned = actions.clean_files(ws, ws.settings.temp_files, target.batches, command=command)
-                left = tuple(Failure(key, held.words) for key, held in cleaned.left.items())
-                return Verdict(sum(cleaned.files.values()), command=command, left=left)
+                left = tuple(JobMessage(key, held.words) for key, held in cleaned.left.items())
+                return ActionResult(sum(cleaned.files.values()), command=command, left=left)
             case _:
                 raise UsageError(f"There is no action {verb}.")
-        return Verdict(
+        return ActionResult(
             report.done,
             _told(report.failed),
             report.action is not None and (report.done > 0 or verb == "resubmit"),
@@ -176,23 +176,23 @@ class Deeds:
         )
 
 
-def _effects(report: Report) -> str:
+def _effects(report: ActionReport) -> str:
     """What a deletion did, in words."""
     return ", ".join(f"{count(n)} {effect.value}" for effect, n in report.effects().items())
 
 
-def _told(outcomes: Iterable[Outcome]) -> tuple[Failure, ...]:
-    return tuple(Failure(outcome.key, outcome.message) for outcome in outcomes)
+def _told(outcomes: Iterable[JobResult]) -> tuple[JobMessage, ...]:
+    return tuple(JobMessage(outcome.key, outcome.message) for outcome in outcomes)
 
 
-def _jobs(ws: Workspace, target: Target, reasons: Mapping[JobKey, str]) -> Preview:
+def _jobs(ws: Project, target: ActionTarget, reasons: Mapping[JobKey, str]) -> PreviewText:
     from paraschut_core import actions
     from paraschut_core.database.jobs import read_infos
 
     found = actions.preview(ws, actions.Selection(target.keys, target.batches))
-    raises = propose(read_infos(ws.reader, reasons), reasons) if reasons else Raises()
+    raises = propose(read_infos(ws.reader, reasons), reasons) if reasons else ResourceIncrease()
     counts = sorted(found.reasons.items(), key=lambda item: -item[1])
-    return Preview(
+    return PreviewText(
         len(found.keys),
         found.states,
         found.live,
@@ -217,7 +217,7 @@ MOST_GROUPS = 6
 """Groups that are named of what would be submitted next."""
 
 
-def _plan(ws: Workspace) -> Preview:
+def _plan(ws: Project) -> PreviewText:
     """What would be submitted next."""
     from paraschut_core.actions import plan_next
     from paraschut_core.database.changes import read_batches
@@ -241,10 +241,10 @@ def _plan(ws: Workspace) -> Preview:
     lines += [f"and {plural(more, 'more batch', 'more batches')}"] if more > 0 else []
     lines += [f"{ws.executor.name} does not answer: {plan.error}"] if plan.error else []
     # A scheduler that is silent is asked once more: the counts may be old.
-    return Preview(plan.jobs or (waiting if plan.error else 0), {"init": waiting}, lines=tuple(lines))
+    return PreviewText(plan.jobs or (waiting if plan.error else 0), {"init": waiting}, lines=tuple(lines))
 
 
-def _files(ws: Workspace, target: Target) -> Preview:
+def _files(ws: Project, target: ActionTarget) -> PreviewText:
     """Which temporary files there are."""
     from paraschut_core.jobs.cleanup import temp_files
 
@@ -257,7 +257,7 @@ def _files(ws: Workspace, target: Target) -> Preview:
         except OSError:
             pass  # gone meanwhile
     head = f"{plural(n, 'file')}, {figure(size)}" if n else "no file"
-    return Preview(n, {}, lines=(f"{head} matching {' '.join(patterns)}",))
+    return PreviewText(n, {}, lines=(f"{head} matching {' '.join(patterns)}",))
 
 
 def figure(size: float) -> str:

@@ -1,4 +1,4 @@
-"""Targets: what an action is done to: marks, else what the cursor is on; with a filter, what matches it."""
+"""TargetSelector: what an action applies to: marks, else the cursor; with a filter, what matches it."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from ..batch_tree.model import BATCH, JOB, STATE, state_label
 from ..dashboard.base import DashboardBase
 from ..dashboard.titles import batch_name
 from ..formatting import plural
-from ..job_grid.model import Group
+from ..job_grid.model import BatchSection
 from ..state_styles import L_MISSING
-from .types import Target
+from .types import ActionTarget
 
 WHOLE = 1000
 """A batch of which more jobs than this, and all, are marked is named whole instead of job by job."""
 
-NOTHING = Target("nothing")
+NOTHING = ActionTarget("nothing")
 
 
-class Targets(DashboardBase):
+class TargetSelector(DashboardBase):
     """The part of the main screen that knows what an action is for."""
 
-    def _target(self) -> Target:
+    def _target(self) -> ActionTarget:
         """The marked jobs, those of a range that is open among them; without marks, what the cursor is on: a
         job, a state's jobs, a batch."""
         self.grid.take_range()
@@ -34,9 +34,9 @@ class Targets(DashboardBase):
         if self.pane == "tree" and self.batch_tree.cursor is not None:
             return self._under_tree_cursor()
         key = self.grid.cursor
-        return NOTHING if key is None else Target(self._job_words(key), (key,))
+        return NOTHING if key is None else ActionTarget(self._job_words(key), (key,))
 
-    def _marked(self) -> Target:
+    def _marked(self) -> ActionTarget:
         batches = self.marks.batches()
         whole: list[int] = []
         keys: list[JobKey] = []
@@ -48,31 +48,31 @@ class Targets(DashboardBase):
             else:
                 keys.extend(JobKey(batch_id, index) for index in sorted(indexes))
         title = f"{plural(len(self.marks), 'marked job')} of {self._where(batches)}"
-        return Target(title, tuple(keys), tuple(whole))
+        return ActionTarget(title, tuple(keys), tuple(whole))
 
-    def _whole(self, batches: list[int]) -> Target:
+    def _whole(self, batches: list[int]) -> ActionTarget:
         """All jobs of these batches; with a filter, those that match it."""
         if self.scope.query is not None:
             return self._matching(batches)
         return self._every_job(batches)
 
-    def _every_job(self, batches: list[int]) -> Target:
+    def _every_job(self, batches: list[int]) -> ActionTarget:
         names = ", ".join(self._batch_words(batch_id) for batch_id in batches[:3])
         more = f" and {len(batches) - 3} more" if len(batches) > 3 else ""
         known = self.snapshot.batches if self.snapshot is not None else {}
         jobs = sum(known[batch_id].total for batch_id in batches if batch_id in known)
-        return Target(f"{names}{more} ({plural(jobs, 'job')})", batches=tuple(batches))
+        return ActionTarget(f"{names}{more} ({plural(jobs, 'job')})", batches=tuple(batches))
 
-    def _matching(self, batches: list[int]) -> Target:
+    def _matching(self, batches: list[int]) -> ActionTarget:
         keys = [
             JobKey(batch_id, index)
             for batch_id in batches
             if (group := self._group(batch_id)) is not None
             for index in group.indexes
         ]
-        return Target(f"{plural(len(keys), 'matching job')} of {self._where(batches)}", tuple(keys))
+        return ActionTarget(f"{plural(len(keys), 'matching job')} of {self._where(batches)}", tuple(keys))
 
-    def _under_tree_cursor(self) -> Target:
+    def _under_tree_cursor(self) -> ActionTarget:
         node = self.batch_tree.cursor
         assert node is not None and self.snapshot is not None  # a tree with a cursor has a snapshot
         if node.kind == BATCH:
@@ -80,9 +80,9 @@ class Targets(DashboardBase):
         if node.kind == STATE:
             return self._in_state(node.batch_id, node.look)
         key = JobKey(node.batch_id, node.job)
-        return Target(self._job_words(key), (key,)) if node.kind >= JOB else NOTHING
+        return ActionTarget(self._job_words(key), (key,)) if node.kind >= JOB else NOTHING
 
-    def _in_state(self, batch_id: int, look: int) -> Target:
+    def _in_state(self, batch_id: int, look: int) -> ActionTarget:
         """A batch's jobs in one state, the missing not among them; or its missing jobs. With a filter, those
         that match it."""
         lost = self._missing_of(batch_id)
@@ -96,22 +96,24 @@ class Targets(DashboardBase):
             indexes = sorted(set(found).difference(lost))
         keys = tuple(JobKey(batch_id, index) for index in indexes)
         words = plural(len(keys), f"{state_label(look, self.looks)} job")
-        return Target(f"{words} of {self._batch_words(batch_id)}", keys)
+        return ActionTarget(f"{words} of {self._batch_words(batch_id)}", keys)
 
-    def _all_missing(self) -> Target:
+    def _all_missing(self) -> ActionTarget:
         """The missing jobs of all batches."""
         lost = sorted(self.snapshot.missing) if self.snapshot is not None else []
         batches = sorted({key.batch_id for key in lost})
         every = "all " if len(lost) > 1 else ""
-        return Target(f"{every}{plural(len(lost), 'missing job')} of {self._where(batches)}", tuple(lost))
+        return ActionTarget(
+            f"{every}{plural(len(lost), 'missing job')} of {self._where(batches)}", tuple(lost)
+        )
 
-    def _batch_target(self) -> Target:
+    def _batch_target(self) -> ActionTarget:
         """The batches of the target, whole: for what is done to batches only."""
         target = self._target()
         batches = sorted({*target.batches, *(key.batch_id for key in target.keys)})
         return self._every_job(batches) if batches else NOTHING
 
-    def _group(self, batch_id: int) -> Group | None:
+    def _group(self, batch_id: int) -> BatchSection | None:
         at = self.grid.board.group_of(batch_id)
         return None if at is None else self.grid.board.groups[at]
 

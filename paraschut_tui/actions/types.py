@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from paraschut_core.model import Ending, Event, JobInfo, JobKey, JobRow, Spawn, Stamp
+from paraschut_core.model import Event, ExitInfo, JobInfo, JobKey, JobRow, Spawn, Stamp
 
-from .resource_increase import Raises
+from .resource_increase import ResourceIncrease
 
 
 class JobRecord(NamedTuple):
@@ -19,10 +19,10 @@ class JobRecord(NamedTuple):
     spawns: Sequence[Spawn] = ()
     row: JobRow | None = None
     error: str = ""
-    ending: Ending | None = None
+    ending: ExitInfo | None = None
 
 
-class Target(NamedTuple):
+class ActionTarget(NamedTuple):
     """What an action is done to: jobs by key, whole batches, or both. `title` says it in words; `raises`
     are resources to be raised first; `stamps` where the jobs stood when the user was asked, `signatures` the
     same of whole batches: what changed since is left alone."""
@@ -30,7 +30,7 @@ class Target(NamedTuple):
     title: str
     keys: tuple[JobKey, ...] = ()
     batches: tuple[int, ...] = ()
-    raises: Raises = Raises()
+    raises: ResourceIncrease = ResourceIncrease()
     stamps: Mapping[JobKey, Stamp] = {}
     signatures: Mapping[int, frozenset[tuple[str, int, int]]] = {}
 
@@ -38,7 +38,7 @@ class Target(NamedTuple):
         return bool(self.keys or self.batches)
 
 
-class Preview(NamedTuple):
+class PreviewText(NamedTuple):
     """What an action would meet.
 
     `counts` are jobs by state, `done` of them finished, `live` known to the scheduler (in so many
@@ -57,7 +57,7 @@ class Preview(NamedTuple):
     done: int = 0
     attempt: int = 0
     hints: tuple[str, ...] = ()
-    raises: Raises = Raises()
+    raises: ResourceIncrease = ResourceIncrease()
     queued: int = 0
     live_batches: int = 0
     halves: int = 0
@@ -70,22 +70,22 @@ class Preview(NamedTuple):
     signatures: Mapping[int, frozenset[tuple[str, int, int]]] = {}
 
 
-class Failure(NamedTuple):
+class JobMessage(NamedTuple):
     """A job for which an action did not work, or was not done, and why."""
 
     key: JobKey
     message: str
 
 
-class Verdict(NamedTuple):
+class ActionResult(NamedTuple):
     """What came of an action: how many jobs it was done to (`made` says what of each), which it failed for
     and which it left alone. `error` says why nothing was done at all."""
 
     done: int
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[JobMessage, ...] = ()
     can_undo: bool = False
     command: str = ""
     note: str = ""
     error: str = ""
-    left: tuple[Failure, ...] = ()
-    made: tuple[Failure, ...] = ()
+    left: tuple[JobMessage, ...] = ()
+    made: tuple[JobMessage, ...] = ()

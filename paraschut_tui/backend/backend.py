@@ -20,21 +20,21 @@ from paraschut_core.errors import ParaschutError, UsageError
 from paraschut_core.executors.base import JobExecutor
 from paraschut_core.exit_kinds import LOST
 from paraschut_core.filtering.language import Query
-from paraschut_core.model import Action, JobInfo, JobKey, JobRow, Missing, Priority, Snapshot
+from paraschut_core.model import Action, JobInfo, JobKey, JobRow, MissingJob, Priority, Snapshot
 
-from ..actions.runner import Deeds
-from ..actions.types import Failure, JobRecord, Preview, Target, Verdict
+from ..actions.runner import ActionRunner
+from ..actions.types import ActionResult, ActionTarget, JobMessage, JobRecord, PreviewText
 from ..job_details.script_text import ScriptText
-from ..job_grid.columns import SortKey, Standing, sort_sql
-from ..job_grid.model import Board
+from ..job_grid.columns import SchedulerRow, SortKey, sort_sql
+from ..job_grid.model import GridModel
 from ..messages import ActionProgress, SnapshotReady
-from ..state_styles import Looks
-from .job_loader import Loading, Request
-from .job_sorter import Sorter
-from .recent_log import Journal
-from .snapshot_worker import Feed, Update
-from .statistics_worker import Surveyor
-from .worker_thread import Lane
+from ..state_styles import StateStyles
+from .job_loader import JobLoader, JobQuery
+from .job_sorter import JobSorter
+from .recent_log import RecentLogHandler
+from .snapshot_worker import SnapshotUpdate, SnapshotWorker
+from .statistics_worker import StatisticsWorker
+from .worker_thread import WorkerThread
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ SAMPLED = 30
 """Batches of which one job tells what fields the metadata has."""
 
 
-class Gateway:
+class ThreadedBackend:
     """One project, as the screen sees it.
 
     Args:
@@ -67,25 +67,25 @@ class Gateway:
         executor: instead of the one that the settings name.
     """
 
-    def __init__(self, settings: Settings, looks: Looks, executor: JobExecutor | None = None) -> None:
+    def __init__(self, settings: Settings, looks: StateStyles, executor: JobExecutor | None = None) -> None:
         self.settings = settings
         self.looks = looks
-        self._deeds = Deeds(settings, executor)
+        self._deeds = ActionRunner(settings, executor)
         self._post: Post = lambda message: None
-        self._feed = Feed(settings, executor, looks, self._announce)
-        self._reader: Lane | None = None
-        self._loading: Loading | None = None
-        self._actor: Lane | None = None
-        self._counter: Lane | None = None
-        self._sorter: Lane | None = None
-        self._asker: Lane | None = None
+        self._feed = SnapshotWorker(settings, executor, looks, self._announce)
+        self._reader: WorkerThread | None = None
+        self._loading: JobLoader | None = None
+        self._actor: WorkerThread | None = None
+        self._counter: WorkerThread | None = None
+        self._sorter: WorkerThread | None = None
+        self._asker: WorkerThread | None = None
         self._sorting: object = None
-        self._surveyor: Surveyor | None = None
-        self._journal = Journal()
+        self._surveyor: StatisticsWorker | None = None
+        self._journal = RecentLogHandler()
         self._reader_db: Database | None = None
         self._cancelled = False
         self._acting = ""
-        self.verdict: Verdict | None = None
+        self.verdict: ActionResult | None = None
         """What came of the last action; None while one is under way."""
 
     # ------------------------------------------------------------------ life
@@ -93,10 +93,10 @@ class Gateway:
     def start(self, post: Post) -> None:
         """Begins to follow the project; messages go to `post`, from any thread."""
         self._post = post
-        self._reader = Lane("paraschut-read")
-        self._loading = Loading(self._open, self.looks, self._tell_of)
-        self._actor, self._counter = Lane("paraschut-act"), Lane("paraschut-count")
-        self._sorter, self._asker = Lane("paraschut-sort"), Lane("paraschut-ask")
+        self._reader = WorkerThread("paraschut-read")
+        self._loading = JobLoader(self._open, self.looks, self._tell_of)
+        self._actor, self._counter = WorkerThread("paraschut-act"), WorkerThread("paraschut-count")
+        self._sorter, self._asker = WorkerThread("paraschut-sort"), WorkerThread("paraschut-ask")
         self._journal.open()
         self._feed.start()
 
@@ -135,7 +135,7 @@ class Gateway:
         """When the database was last looked at (epoch s), whether or not it had changed."""
         return self._feed.seen
 
-    def take(self) -> Update | None:
+    def take(self) -> SnapshotUpdate | None:
         """What is new since the last take."""
         return self._feed.take()
 
@@ -151,7 +151,7 @@ class Gateway:
 
     # ------------------------------------------------------------------ jobs for the grid
 
-    def load(self, request: Request, missing: Collection[JobKey] = ()) -> int:
+    def load(self, request: JobQuery, missing: Collection[JobKey] = ()) -> int:
         """Reads the jobs of a request: see Loading.load."""
         assert self._loading is not None  # started
         return self._loading.load(request, missing)
@@ -187,7 +187,7 @@ class Gateway:
         return await self._read(read)
 
     async def sorted_order(
-        self, board: Board, sorting: Sequence[SortKey], snapshot: Snapshot
+        self, board: GridModel, sorting: Sequence[SortKey], snapshot: Snapshot
     ) -> array[int] | None:
         """The numbers of the board's jobs, sorted; None if another order was asked for meanwhile.
 
@@ -203,10 +203,10 @@ class Gateway:
         future = self._sorter.submit(lambda: self._sort(board, tuple(sorting), snapshot))
         return await asyncio.wrap_future(future)
 
-    def _sort(self, board: Board, sorting: tuple[SortKey, ...], snapshot: Snapshot) -> array[int] | None:
+    def _sort(self, board: GridModel, sorting: tuple[SortKey, ...], snapshot: Snapshot) -> array[int] | None:
         from paraschut_core.database.jobs import read_rows
 
-        sorter = Sorter(sorting)
+        sorter = JobSorter(sorting)
         sql = sort_sql(sorting)
         with self._open() as db:
             for group, start in zip(board.groups, board.starts, strict=False):
@@ -219,7 +219,7 @@ class Gateway:
             for row in read_rows(db, [key for key in known if board.locate(key) is not None]):
                 place = board.locate(row.key)
                 if place is not None:
-                    standing = Standing(row, snapshot.live.get(row.key), snapshot.missing.get(row.key))
+                    standing = SchedulerRow(row, snapshot.live.get(row.key), snapshot.missing.get(row.key))
                     sorter.correct(board.number(*place), standing)
         return sorter.order()
 
@@ -286,16 +286,16 @@ class Gateway:
 
         return await self._read(lambda db: latest_completions(db, since))
 
-    async def outcomes(self, action: Action) -> Verdict:
+    async def outcomes(self, action: Action) -> ActionResult:
         """What an act did to each job, as far as the events tell."""
         from paraschut_core.database.events import read_action_events
 
         events = await self._read(lambda db: read_action_events(db, action.id))
         made = tuple(
-            Failure(e.key, e.why if e.before == e.after else f"{e.before} → {e.after}") for e in events
+            JobMessage(e.key, e.why if e.before == e.after else f"{e.before} → {e.after}") for e in events
         )
         note = "" if made else "Its jobs were not noted one by one; the jobs' own histories tell."
-        return Verdict(len(made), command=action.command, made=made, note=note)
+        return ActionResult(len(made), command=action.command, made=made, note=note)
 
     async def actions(self) -> list[Action]:
         """The latest acts of users, newest first."""
@@ -324,8 +324,8 @@ class Gateway:
 
     # ------------------------------------------------------------------ how the work went
 
-    def survey(self, window: str, batch_id: int | None, missing: Mapping[JobKey, Missing]) -> int:
-        """Reads the overview's numbers. They come as SurveyReady messages with the ticket returned: the
+    def survey(self, window: str, batch_id: int | None, missing: Mapping[JobKey, MissingJob]) -> int:
+        """Reads the overview's numbers. They come as StatisticsReady messages with the ticket returned: the
         latest first, then more of the past. Another survey ends the one before.
 
         Args:
@@ -334,10 +334,10 @@ class Gateway:
             missing: what is missing now.
         """
         if self._surveyor is None:
-            self._surveyor = Surveyor(self._open, lambda message: self._post(message))
+            self._surveyor = StatisticsWorker(self._open, lambda message: self._post(message))
         return self._surveyor.show(window, batch_id, _unexplained(missing))
 
-    def survey_on(self, missing: Mapping[JobKey, Missing]) -> None:
+    def survey_on(self, missing: Mapping[JobKey, MissingJob]) -> None:
         """Reads what is new since the last survey."""
         if self._surveyor is not None:
             self._surveyor.go_on(_unexplained(missing))
@@ -350,7 +350,7 @@ class Gateway:
 
     # ------------------------------------------------------------------ actions
 
-    async def preview(self, verb: str, target: Target, reasons: Mapping[JobKey, str]) -> Preview:
+    async def preview(self, verb: str, target: ActionTarget, reasons: Mapping[JobKey, str]) -> PreviewText:
         """How many jobs of which states an action would meet.
 
         Args:
@@ -364,11 +364,13 @@ class Gateway:
             self._counter.submit(lambda: self._deeds.preview(verb, target, reasons))
         )
 
-    async def act(self, verb: str, target: Target, *, force: bool = False, value: str = "") -> Verdict:
+    async def act(
+        self, verb: str, target: ActionTarget, *, force: bool = False, value: str = ""
+    ) -> ActionResult:
         """Carries an action out; tells its progress by ActionProgress messages."""
         self._cancelled = False
 
-        def run() -> Verdict:
+        def run() -> ActionResult:
             self._acting, self.verdict = verb, None
             try:
                 self.verdict = self._deeds.act(
@@ -387,7 +389,7 @@ class Gateway:
         assert self._actor is not None  # started
         return await asyncio.wrap_future(self._actor.submit(run))
 
-    async def edit(self, key: JobKey, rev: int, path: Sequence[object], value: object) -> Verdict:
+    async def edit(self, key: JobKey, rev: int, path: Sequence[object], value: object) -> ActionResult:
         """Sets one field of a job, or an entry within it, if nobody changed the job since `rev`."""
         assert self._actor is not None  # started
         return await asyncio.wrap_future(self._actor.submit(lambda: self._deeds.edit(key, rev, path, value)))
@@ -400,7 +402,7 @@ class Gateway:
         self._cancelled = True
 
 
-def _in_short(verdict: Verdict) -> str:
+def _in_short(verdict: ActionResult) -> str:
     """An action's end in a line of the log."""
     numbers = f"{verdict.done} done, {len(verdict.failures)} failed, {len(verdict.left)} left alone"
     first = f"; first failure: {verdict.failures[0]}" if verdict.failures else ""
@@ -458,6 +460,6 @@ def _read_record(db: Database, key: JobKey) -> JobRecord:
     )
 
 
-def _unexplained(missing: Mapping[JobKey, Missing]) -> dict[JobKey, str]:
+def _unexplained(missing: Mapping[JobKey, MissingJob]) -> dict[JobKey, str]:
     """The missing jobs of which nobody can tell how they ended; of the others there is an ending."""
     return {key: lost.reason for key, lost in missing.items() if lost.kind in LOST}

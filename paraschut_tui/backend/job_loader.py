@@ -1,4 +1,4 @@
-"""Loading: reads the jobs that the grid is to show, whole batches or what matches a filter, in a thread."""
+"""JobLoader: reads the jobs that the grid is to show, whole batches or what matches a filter, in a thread."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from paraschut_core.database.connection import Database, Row
 from paraschut_core.filtering.language import LogTerm, Query
 from paraschut_core.model import SPAWN, JobKey
 
-from ..job_grid.model import Cells, packed
-from ..messages import CellsReady, MatchesReady
-from ..state_styles import Looks
-from .worker_thread import Lane
+from ..job_grid.model import BatchStates, packed
+from ..messages import JobsLoaded, JobsRechecked
+from ..state_styles import StateStyles
+from .worker_thread import WorkerThread
 
 if TYPE_CHECKING:
-    from .log_matcher import LogHunt, Quarry
+    from .log_matcher import JobLogs, LogMatcher
 
 _CELL = "job.BatchID, job.JobIndex, job.state"
 _FIRST_LOOK = 10_000  # jobs of a large batch that are shown before the rest is read
@@ -30,14 +30,14 @@ _PAUSE = 0.3  # seconds between two reports of a search
 _LOGS = 64  # jobs whose logs are taken up together
 
 
-class Request(NamedTuple):
+class JobQuery(NamedTuple):
     """What the grid is to show: these batches, or, with a query, all jobs that match it."""
 
     batches: tuple[int, ...] = ()
     query: Query | None = None
 
 
-class Loading:
+class JobLoader:
     """One request at a time; a newer one ends an older.
 
     Args:
@@ -47,14 +47,14 @@ class Loading:
     """
 
     def __init__(
-        self, open_database: Callable[[], Database], looks: Looks, post: Callable[[Message], object]
+        self, open_database: Callable[[], Database], looks: StateStyles, post: Callable[[Message], object]
     ) -> None:
         self._open = open_database
         self._looks = looks
         self._post = post
-        self._lane = Lane("paraschut-load")
+        self._lane = WorkerThread("paraschut-load")
         self._db: Database | None = None
-        self._hunt: LogHunt | None = None
+        self._hunt: LogMatcher | None = None
         self.found_in: dict[JobKey, str] = {}
         """Of jobs whose logs hold what the filter wants: which log it is, by the viewer's name for it."""
         self._hunted: tuple[LogTerm, ...] = ()
@@ -68,8 +68,8 @@ class Loading:
         if self._hunt is not None:
             self._hunt.stop()
 
-    def load(self, request: Request, missing: Collection[JobKey]) -> int:
-        """Begins to read; the jobs come as CellsReady messages with the ticket returned.
+    def load(self, request: JobQuery, missing: Collection[JobKey]) -> int:
+        """Begins to read; the jobs come as JobsLoaded messages with the ticket returned.
 
         Args:
             missing: what is missing now, for a query that asks for it.
@@ -78,13 +78,13 @@ class Loading:
 
         def failed(why: str) -> None:
             self._db = None
-            self._post(CellsReady(ticket, [], True, why))
+            self._post(JobsLoaded(ticket, [], True, why))
 
         self._lane.guard(lambda: self._load(ticket, request, missing), failed)
         return ticket
 
     def match(self, ticket: int, query: Query, keys: Collection[JobKey], missing: Collection[JobKey]) -> None:
-        """Holds jobs that changed against the filter; the answer is a MatchesReady message. What it costs
+        """Holds jobs that changed against the filter; the answer is a JobsRechecked message. What it costs
         depends on these jobs alone."""
 
         def failed(_: str) -> None:
@@ -92,7 +92,7 @@ class Loading:
 
         self._lane.guard(lambda: self._match(ticket, query, keys, missing), failed)
 
-    def _load(self, ticket: int, request: Request, missing: Collection[JobKey]) -> None:
+    def _load(self, ticket: int, request: JobQuery, missing: Collection[JobKey]) -> None:
         if ticket != self._wanted:
             return
         if self._db is None:
@@ -106,7 +106,7 @@ class Loading:
         """Sends the first part at once, so that something is there to see, and all of it at the end."""
         from paraschut_core.database.jobs import read_cells
 
-        whole: list[Cells] = []
+        whole: list[BatchStates] = []
         sent = False
         for batch_id in batches:
             indexes, states = array("q"), bytearray()
@@ -117,14 +117,14 @@ class Loading:
                 states.extend(map(self._looks.code, map(itemgetter(1), chunk)))
                 if not sent and len(chunk) >= _FIRST_LOOK:
                     sent = True
-                    first = Cells(batch_id, packed(indexes[:]), bytearray(states))
-                    self._post(CellsReady(ticket, [*whole, first], False))
-            whole.append(Cells(batch_id, packed(indexes), states))
-        self._post(CellsReady(ticket, whole, True))
+                    first = BatchStates(batch_id, packed(indexes[:]), bytearray(states))
+                    self._post(JobsLoaded(ticket, [*whole, first], False))
+            whole.append(BatchStates(batch_id, packed(indexes), states))
+        self._post(JobsLoaded(ticket, whole, True))
 
     def _search(self, db: Database, ticket: int, query: Query, missing: Collection[JobKey]) -> None:
         """Sends what was found so far every now and then, the less often the more that is."""
-        found = _Found(self._looks)
+        found = _Matches(self._looks)
         told, pause = time.monotonic(), _PAUSE / 2
         for rows, searched in self._matching(db, ticket, query, missing):
             if ticket != self._wanted:
@@ -132,10 +132,10 @@ class Loading:
             found.add(rows)
             now = time.monotonic()
             if searched < 1.0 and now - told >= pause:
-                self._post(CellsReady(ticket, found.cells(), False, searched=searched))
+                self._post(JobsLoaded(ticket, found.cells(), False, searched=searched))
                 told = time.monotonic()
                 pause = max(_PAUSE, 5 * (told - now))
-        self._post(CellsReady(ticket, found.cells(), True))
+        self._post(JobsLoaded(ticket, found.cells(), True))
 
     def _match(
         self, ticket: int, query: Query, keys: Collection[JobKey], missing: Collection[JobKey]
@@ -151,7 +151,7 @@ class Loading:
             rows = [row for rest in self._with_logs(self._db, ticket, query, rows) for row in rest]
         found: dict[JobKey, int | None] = dict.fromkeys(keys)
         found.update((JobKey(row[0], row[1]), self._looks.code(row[2])) for row in rows)
-        self._post(MatchesReady(ticket, found))
+        self._post(JobsRechecked(ticket, found))
 
     # ------------------------------------------------------------------ what is in logs
 
@@ -178,10 +178,10 @@ class Loading:
         self, db: Database, ticket: int, query: Query, rows: Sequence[Row]
     ) -> Iterator[Sequence[Row]]:
         """Job by job, those whose logs hold what the query asks for; of each that does not, nothing."""
-        from .log_matcher import LogHunt
+        from .log_matcher import LogMatcher
 
         if self._hunt is None:
-            self._hunt = LogHunt()
+            self._hunt = LogMatcher()
         jobs = {JobKey(row[0], row[1]): row for row in rows}
         quarries = _quarries(db, list(jobs))
         for key, name in self._hunt.search(quarries, query.log, lambda: ticket != self._wanted):
@@ -193,25 +193,25 @@ class Loading:
                 yield (jobs[key],)
 
 
-def _quarries(db: Database, keys: Sequence[JobKey]) -> Iterator[Quarry]:
+def _quarries(db: Database, keys: Sequence[JobKey]) -> Iterator[JobLogs]:
     """The logs of jobs, looked up in the index a few jobs at a time."""
     from paraschut_core.database.jobs import read_infos
     from paraschut_core.database.spawns import read_spawns
 
-    from .log_matcher import Quarry, latest_logs
+    from .log_matcher import JobLogs, latest_logs
 
     for start in range(0, len(keys), _LOGS):
         for info in read_infos(db, keys[start : start + _LOGS]):
             key = JobKey(info["BatchID"], info["JobIndex"])
             # Only a job that multiplied itself has more logs than its own.
             spawns = read_spawns(db, key) if info["state"] == SPAWN else ()
-            yield Quarry(key, latest_logs(info, spawns))
+            yield JobLogs(key, latest_logs(info, spawns))
 
 
-class _Found:
+class _Matches:
     """Jobs by batch, as they are found: mostly, but not surely, in their order."""
 
-    def __init__(self, looks: Looks) -> None:
+    def __init__(self, looks: StateStyles) -> None:
         self._looks = looks
         self._parts: dict[int, tuple[array[int], bytearray]] = {}
 
@@ -229,9 +229,9 @@ class _Found:
                     bytearray(map(itemgetter(1), pairs)),
                 )
 
-    def cells(self) -> list[Cells]:
+    def cells(self) -> list[BatchStates]:
         """All of them, the newest batch first; later finds do not change it."""
         return [
-            Cells(batch_id, packed(indexes[:]), states[:])
+            BatchStates(batch_id, packed(indexes[:]), states[:])
             for batch_id, (indexes, states) in sorted(self._parts.items(), reverse=True)
         ]

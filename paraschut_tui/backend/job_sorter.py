@@ -9,10 +9,10 @@ import sqlite3
 from array import array
 from collections.abc import Iterable, Sequence
 
-from ..job_grid.columns import SortKey, Standing, overlaid
+from ..job_grid.columns import SchedulerRow, SortKey, overlaid
 
 
-class Sorter:
+class JobSorter:
     """Takes jobs by number, with their values, and gives the numbers back in order.
 
     Args:
@@ -35,7 +35,7 @@ class Sorter:
         self._db.executemany(self._insert, jobs)
         self._db.execute("COMMIT")
 
-    def correct(self, n: int, standing: Standing) -> None:
+    def correct(self, n: int, standing: SchedulerRow) -> None:
         """Puts in what the scheduler says of a job that was added."""
         for values in self._db.execute(self._select, (n,)).fetchall():
             told = overlaid(values, standing, self._keys)

@@ -1,4 +1,4 @@
-"""LogHunt: which jobs wrote something, for the filter's `log:` terms: many logs, each read but once.
+"""LogMatcher: which jobs wrote something, for the filter's `log:` terms: many logs, each read but once.
 
 What a log was found to hold, or not to hold up to which byte, is remembered: a filter that stays in force
 reads only what was written since. Several threads read at once, because most of the time over a network file
@@ -16,11 +16,11 @@ from typing import NamedTuple
 from paraschut_core.filtering.language import LogTerm
 from paraschut_core.logs import (
     FILE,
+    ContentProof,
+    FileStatus,
     LogError,
-    Look,
     OpenLog,
     Pattern,
-    Proof,
     find_next,
     look_at,
     open_log,
@@ -28,7 +28,7 @@ from paraschut_core.logs import (
 )
 from paraschut_core.model import JobInfo, JobKey, Spawn
 
-from .worker_thread import Lane
+from .worker_thread import WorkerThread
 
 READERS = 4
 """Threads that read logs at once."""
@@ -42,40 +42,40 @@ _MOST = 200_000  # logs remembered
 Cancelled = Callable[[], bool]
 
 
-class Quarry(NamedTuple):
+class JobLogs(NamedTuple):
     """A job whose logs are to be searched: its latest ones, by the name that the log viewer has for each."""
 
     key: JobKey
     logs: Mapping[str, str]
 
 
-class _Known(NamedTuple):
+class _SearchedLog(NamedTuple):
     """What is known of one log: which file it was, searched up to which byte, and whether it is in it."""
 
-    look: Look
+    look: FileStatus
     found: bool
-    proof: Proof
+    proof: ContentProof
 
 
-class LogHunt:
+class LogMatcher:
     """Searches the logs of many jobs; keeps what it learnt for the next time."""
 
     def __init__(self) -> None:
-        self._lane = Lane("paraschut-logs", READERS)
+        self._lane = WorkerThread("paraschut-logs", READERS)
         self._lock = threading.Lock()
-        self._known: dict[tuple[Pattern, str], _Known] = {}
+        self._known: dict[tuple[Pattern, str], _SearchedLog] = {}
 
     def stop(self) -> None:
         self._lane.stop()
 
     def search(
-        self, quarries: Iterator[Quarry], terms: Sequence[LogTerm], cancelled: Cancelled
+        self, quarries: Iterator[JobLogs], terms: Sequence[LogTerm], cancelled: Cancelled
     ) -> Iterator[tuple[JobKey, str | None]]:
         """Goes through jobs in their order: each with the name of the log that holds the first wanted term,
         "" where none is wanted, or None if the job does not match. Ends early once `cancelled`.
 
         Raises:
-            PatternTooSlowError: an expression takes too long.
+            SearchAbortedError: an expression takes too long.
         """
         patterns = [(term.pattern, term.wanted) for term in terms]
         self._forget_others([pattern for pattern, _ in patterns])
@@ -98,7 +98,7 @@ class LogHunt:
             yield key, found
 
     def _task(
-        self, quarry: Quarry, patterns: Sequence[tuple[Pattern, bool]], cancelled: Cancelled
+        self, quarry: JobLogs, patterns: Sequence[tuple[Pattern, bool]], cancelled: Cancelled
     ) -> Callable[[], str | None]:
         def run() -> str | None:
             first = ""
@@ -131,12 +131,12 @@ class LogHunt:
                     start = _unfinished(log, known.proof.size)
                 found = find_next(log, pattern, start, cancelled) is not None
                 if not cancelled():
-                    self._learn(pattern, path, _Known(log.look, found, log.proof()))
+                    self._learn(pattern, path, _SearchedLog(log.look, found, log.proof()))
                 return found
         except LogError:
             return False
 
-    def _learn(self, pattern: Pattern, path: str, known: _Known) -> None:
+    def _learn(self, pattern: Pattern, path: str, known: _SearchedLog) -> None:
         with self._lock:
             if len(self._known) >= _MOST:
                 self._known.clear()

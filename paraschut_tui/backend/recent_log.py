@@ -1,4 +1,4 @@
-"""Journal: the latest lines of the program's own log, kept for the screen that tells what went wrong."""
+"""RecentLogHandler: the latest lines of the program's own log, kept for the health dialog."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def log_to(path: str) -> None:
         logging.getLogger(name).setLevel(logging.DEBUG)
 
 
-class Journal(logging.Handler):
+class RecentLogHandler(logging.Handler):
     """Listens to what `paraschut_core` and `paraschut_tui` log; writes nothing to the terminal."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Feed: the threads that watch the database and poll the scheduler, and the snapshots that they make."""
+"""SnapshotWorker: watches the database, polls the scheduler, and makes snapshots, in threads."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from paraschut_core.executors.base import JobExecutor
 from paraschut_core.model import DatabaseHealth, JobKey, JobRow, SchedulerHealth, Snapshot
 from paraschut_core.monitoring.file_watcher import changes
 from paraschut_core.monitoring.monitor import Monitor
-from paraschut_core.project import Workspace
+from paraschut_core.project import Project
 
-from ..state_styles import Looks
+from ..state_styles import StateStyles
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ LOOK_AGAIN = 2.0
 """Seconds after which the file is looked at although nothing told of a change."""
 
 
-class Update(NamedTuple):
+class SnapshotUpdate(NamedTuple):
     """A snapshot, and all that changed since the update before, however many snapshots that were."""
 
     snapshot: Snapshot
@@ -43,7 +43,7 @@ class Update(NamedTuple):
     """Whether all is as it was in the update before, but for when the scheduler was polled."""
 
 
-class Feed:
+class SnapshotWorker:
     """Follows one project.
 
     Args:
@@ -54,14 +54,18 @@ class Feed:
     """
 
     def __init__(
-        self, settings: Settings, executor: JobExecutor | None, looks: Looks, ready: Callable[[], object]
+        self,
+        settings: Settings,
+        executor: JobExecutor | None,
+        looks: StateStyles,
+        ready: Callable[[], object],
     ) -> None:
         self._settings = settings
         self._executor = executor
         self._looks = looks
         self._ready = ready
         self._lock = threading.Lock()
-        self._pending: Update | None = None
+        self._pending: SnapshotUpdate | None = None
         self._lost_states: dict[JobKey, int] = {}
         self._last: Snapshot | None = None
         self._closed = threading.Event()
@@ -92,7 +96,7 @@ class Feed:
             if thread.is_alive():
                 thread.join(max(end - time.monotonic(), 0.0))
 
-    def take(self) -> Update | None:
+    def take(self) -> SnapshotUpdate | None:
         """What is new since the last take, None if nothing."""
         with self._lock:
             update, self._pending = self._pending, None
@@ -115,7 +119,7 @@ class Feed:
     async def _watch(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._polled = asyncio.Event()
-        monitor = Monitor(Workspace(self._settings, self._executor))
+        monitor = Monitor(Project(self._settings, self._executor))
         watcher = changes(self._settings.database)
         change = asyncio.ensure_future(anext(watcher))
         polled = asyncio.ensure_future(self._polled.wait())
@@ -169,7 +173,7 @@ class Feed:
         unchanged = self._last is not None and not _differ(self._last, snapshot)
         self._last = snapshot
         with self._lock:
-            fresh = Update(
+            fresh = SnapshotUpdate(
                 snapshot,
                 snapshot.changed,
                 frozenset(snapshot.removed_batches),
@@ -211,7 +215,7 @@ class Feed:
         changes of the file from the screen. The answer goes through the database to the other thread."""
         monitor: Monitor | None = None
         try:
-            workspace = Workspace(self._settings, self._executor)
+            workspace = Project(self._settings, self._executor)
             monitor = Monitor(workspace)
             while not self._closed.is_set():
                 force = self._poll_wanted.is_set()
@@ -247,11 +251,11 @@ class Feed:
             pass  # the loop has ended already: nobody is left to be told
 
 
-def _folded(old: Update, new: Update) -> Update:
+def _folded(old: SnapshotUpdate, new: SnapshotUpdate) -> SnapshotUpdate:
     """Two updates as one."""
     rows = {row.key: row for row in old.rows}
     rows.update((row.key, row) for row in new.rows)
-    return Update(
+    return SnapshotUpdate(
         new.snapshot,
         tuple(rows.values()),
         old.removed | new.removed,

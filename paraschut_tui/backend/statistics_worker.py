@@ -1,4 +1,4 @@
-"""Surveyor: reads the overview's numbers in a thread of its own, the latest first, and goes on as asked."""
+"""StatisticsWorker: reads the overview's numbers in a thread, the latest first, and goes on as asked."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from textual.message import Message
 
 from paraschut_core.database.connection import Database
 from paraschut_core.model import JobKey
-from paraschut_core.reporting.statistics import Survey
+from paraschut_core.reporting.statistics import HistoryAggregator
 
-from ..messages import SurveyReady
-from .worker_thread import Lane
+from ..messages import StatisticsReady
+from .worker_thread import WorkerThread
 
 SLICES = 8
 """Slices of the history between two pictures, while the past is being read."""
 
 
-class Surveyor:
+class StatisticsWorker:
     """One survey at a time: asking for another ends the one before.
 
     Args:
@@ -29,14 +29,15 @@ class Surveyor:
     def __init__(self, open_database: Callable[[], Database], post: Callable[[Message], object]) -> None:
         self._open = open_database
         self._post = post
-        self._lane = Lane("paraschut-survey")
+        self._lane = WorkerThread("paraschut-survey")
         self._db: Database | None = None
-        self._survey: Survey | None = None
+        self._survey: HistoryAggregator | None = None
         self._tickets = itertools.count(1)
         self._wanted = 0
 
     def show(self, window: str, batch_id: int | None, lost: Mapping[JobKey, str]) -> int:
-        """Reads a window of time, of all jobs or of a batch's. The numbers come as SurveyReady messages with
+        """Reads a window of time, of all jobs or of a batch's. The numbers come as StatisticsReady messages
+        with
         the ticket returned, more and more complete."""
         ticket = self._wanted = next(self._tickets)
         self._guard(ticket, lambda: self._begin(ticket, window, batch_id, lost))
@@ -62,7 +63,7 @@ class Surveyor:
 
         def failed(why: str) -> None:
             self._close()
-            self._post(SurveyReady(ticket, None, why))
+            self._post(StatisticsReady(ticket, None, why))
 
         self._lane.guard(run, failed)
 
@@ -78,23 +79,23 @@ class Surveyor:
 
         if self._db is None:
             self._db = self._open()
-        self._survey = Survey(self._db, window, batch_id)
+        self._survey = HistoryAggregator(self._db, window, batch_id)
         self._survey.step()
         plots.load()
-        self._post(SurveyReady(ticket, self._survey.summary(lost)))
+        self._post(StatisticsReady(ticket, self._survey.summary(lost)))
         self._read_on(ticket, self._survey, lost)
 
-    def _read_on(self, ticket: int, survey: Survey, lost: Mapping[JobKey, str]) -> None:
+    def _read_on(self, ticket: int, survey: HistoryAggregator, lost: Mapping[JobKey, str]) -> None:
         for n in itertools.count(1):
             if survey.whole or ticket != self._wanted:
                 return
             survey.step()
             if survey.whole or n % SLICES == 0:
-                self._post(SurveyReady(ticket, survey.summary(lost)))
+                self._post(StatisticsReady(ticket, survey.summary(lost)))
 
     def _catch_up(self, ticket: int, lost: Mapping[JobKey, str]) -> None:
         if self._survey is None:
             return
         self._survey.catch_up()
-        self._post(SurveyReady(ticket, self._survey.summary(lost)))
+        self._post(StatisticsReady(ticket, self._survey.summary(lost)))
         self._read_on(ticket, self._survey, lost)

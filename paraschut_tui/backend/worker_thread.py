@@ -1,4 +1,4 @@
-"""Lane: a thread that does one thing after the other, so that what may block never blocks the screen."""
+"""WorkerThread: a thread that does one thing after the other, so that nothing blocks the screen."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class Lane:
+class WorkerThread:
     """A daemon thread with a queue, or several. (The pools of concurrent.futures are joined at exit: a file
     server that hangs would keep the program from ending.)"""
 

@@ -1,4 +1,4 @@
-"""Measures: how wide the figures of the batches in the tree are, so that they stand in columns. Pure."""
+"""ColumnWidths: how wide the figures of the batches in the tree are, so that they stand in columns. Pure."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from paraschut_core.model import Snapshot
 from ..formatting import short
 from .model import priority_of
 from .short_names import differences, repeated
-from .totals import Tally
+from .totals import JobTotals
 
 _NAME = 34  # columns for names beyond which the bars grow first
 
 
-class Figures(NamedTuple):
+class CountColumns(NamedTuple):
     """What a line of a certain width has room for: columns of the bar; whether the percentage is told."""
 
     bar: int
     percent: bool
 
 
-class Measures:
+class ColumnWidths:
     """Widths in columns; 0: nothing of the kind is to be shown."""
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Measures:
         """Where each name differs from the others."""
         self.repeated: set[str] = set()
         """Names that several batches have."""
-        self._tally = Tally()
+        self._tally = JobTotals()
         self._counts: dict[int, int] = {}
         self._priorities: dict[int, str] = {}
         self._names: dict[int, str] = {}
@@ -59,11 +59,11 @@ class Measures:
             self.repeated = repeated(names)
             self._longest = max(map(len, names.values()), default=0)
 
-    def figures(self, width: int) -> Figures:
+    def figures(self, width: int) -> CountColumns:
         """What fits a line: names come first, then a longer bar, then the percentage."""
         room = width - 4 - self.counts - 1
         room -= self.lost + 1 if self.lost else 0
         room -= self.priority + 1 if self.priority else 0
         room -= min(self._longest + (12 if self.repeated else 0), _NAME)
         bar = max(min(room, 10), 4)
-        return Figures(bar, room - bar >= 5)
+        return CountColumns(bar, room - bar >= 5)

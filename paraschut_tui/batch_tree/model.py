@@ -9,7 +9,7 @@ from typing import NamedTuple
 from paraschut_core.model import DONE_STATES, RUN, Batch, JobKey, Snapshot, Spawn
 from paraschut_core.sanitize import clean_line
 
-from ..state_styles import KNOWN, L_MISSING, L_RUN, Looks
+from ..state_styles import KNOWN, L_MISSING, L_RUN, StateStyles
 
 BATCH, NOTE, STATE, JOB, SPAWN_ROW, MORE, HEADING = range(7)
 """Kinds of rows. NOTE says why a batch does not move, HEADING names a group of batches: the cursor passes
@@ -22,7 +22,7 @@ MOST_LINES = 3
 """Lines that may say why a batch does not move."""
 
 
-class NodeKey(NamedTuple):
+class NodeId(NamedTuple):
     """What identifies a row through all refreshes. -1 stands for "no such part"."""
 
     kind: int
@@ -32,11 +32,11 @@ class NodeKey(NamedTuple):
     spawn: int = -1
 
 
-class Row(NamedTuple):
+class TreeRow(NamedTuple):
     """One row; `number` is its count of jobs, the look of a spawn, or of a NOTE 1 if somebody must mend
     something; `text` what else it says."""
 
-    key: NodeKey
+    key: NodeId
     number: int = 0
     text: str = ""
 
@@ -47,7 +47,7 @@ class Row(NamedTuple):
         )
 
 
-class Branch(NamedTuple):
+class NodePath(NamedTuple):
     """An open branch, or the cursor's row, by names that outlive the program: `state` None is the batch
     itself, "" its missing jobs."""
 
@@ -72,47 +72,47 @@ class StateCount(NamedTuple):
     number: int
 
 
-class Outline:
+class TreeModel:
     """Which branches of the tree are open, and the rows that follow from it and a snapshot."""
 
-    def __init__(self, looks: Looks) -> None:
+    def __init__(self, looks: StateStyles) -> None:
         self.looks = looks
-        self.open: set[NodeKey] = set()
-        self.jobs: dict[NodeKey, list[int]] = {}
+        self.open: set[NodeId] = set()
+        self.jobs: dict[NodeId, list[int]] = {}
         """JobIndexes under each open state, as far as they were loaded."""
-        self.spawns: dict[NodeKey, list[SpawnRow]] = {}
+        self.spawns: dict[NodeId, list[SpawnRow]] = {}
         """The spawns under each open spawn job."""
         self.grouping = "time"
         self.width = 40
         """Columns that a line has."""
-        self.rows: list[Row] = []
+        self.rows: list[TreeRow] = []
         self.batch_ids: list[int] = []
         """The batches in the order in which they are listed."""
-        self._at: dict[NodeKey, int] = {}
-        self._heads: dict[int, tuple[tuple[str, int, bool], tuple[Row, ...]]] = {}
+        self._at: dict[NodeId, int] = {}
+        self._heads: dict[int, tuple[tuple[str, int, bool], tuple[TreeRow, ...]]] = {}
         self._ordered: tuple[object, list[Batch]] = (None, [])
 
-    def row_of(self, key: NodeKey) -> int | None:
+    def row_of(self, key: NodeId) -> int | None:
         return self._at.get(key)
 
-    def branch(self, key: NodeKey) -> Branch:
+    def branch(self, key: NodeId) -> NodePath:
         """The row by names that outlive the program."""
         state = self.looks.states[key.look] if key.look >= 0 else None
-        return Branch(key.batch_id, state, key.job, key.spawn)
+        return NodePath(key.batch_id, state, key.job, key.spawn)
 
-    def node(self, branch: Branch) -> NodeKey:
+    def node(self, branch: NodePath) -> NodeId:
         """The row that a branch was."""
         if branch.state is None:
-            return NodeKey(BATCH, branch.batch_id)
+            return NodeId(BATCH, branch.batch_id)
         look = self.looks.code(branch.state) if branch.state else L_MISSING
         kind = STATE if branch.job < 0 else JOB if branch.spawn < 0 else SPAWN_ROW
-        return NodeKey(kind, branch.batch_id, look, branch.job, branch.spawn)
+        return NodeId(kind, branch.batch_id, look, branch.job, branch.spawn)
 
-    def branches(self) -> tuple[Branch, ...]:
+    def branches(self) -> tuple[NodePath, ...]:
         """All open branches."""
         return tuple(sorted((self.branch(key) for key in self.open), key=repr))
 
-    def toggle(self, key: NodeKey) -> bool:
+    def toggle(self, key: NodeId) -> bool:
         """Opens or closes a branch; returns whether it is open now."""
         if key in self.open:
             self.open.discard(key)
@@ -127,7 +127,7 @@ class Outline:
             missing_states: per batch, how many of each state's jobs (by state code) are missing: they
                 are listed as missing and not under their state.
         """
-        rows: list[Row] = []
+        rows: list[TreeRow] = []
         heading = None
         batches = self._in_order(snapshot)
         for batch in batches:
@@ -135,7 +135,7 @@ class Outline:
                 group = _group_name(batch, self.grouping)
                 if group != heading:
                     heading = group
-                    rows.append(Row(NodeKey(HEADING, batch.batch_id), text=clean_line(group)))
+                    rows.append(TreeRow(NodeId(HEADING, batch.batch_id), text=clean_line(group)))
             self._add_batch(rows, batch, snapshot, missing_states.get(batch.batch_id, {}))
         self.rows = rows
         self.batch_ids = [batch.batch_id for batch in batches]
@@ -148,49 +148,51 @@ class Outline:
             self._ordered = heads, ordered(snapshot.batches.values(), self.grouping)
         return [snapshot.batches[batch.batch_id] for batch in self._ordered[1]]
 
-    def _add_batch(self, rows: list[Row], batch: Batch, snapshot: Snapshot, lost: Mapping[int, int]) -> None:
-        key = NodeKey(BATCH, batch.batch_id)
+    def _add_batch(
+        self, rows: list[TreeRow], batch: Batch, snapshot: Snapshot, lost: Mapping[int, int]
+    ) -> None:
+        key = NodeId(BATCH, batch.batch_id)
         why = snapshot.held_back.get(batch.batch_id, "")
         rows.extend(self._head(key, why, batch.batch_id in snapshot.refused))
         if key not in self.open:
             return
         for state in state_counts(batch, lost, self.looks):
-            node = NodeKey(STATE, batch.batch_id, state.look)
-            rows.append(Row(node, state.number))
+            node = NodeId(STATE, batch.batch_id, state.look)
+            rows.append(TreeRow(node, state.number))
             if node in self.open:
                 self._add_jobs(rows, node, state.number, snapshot)
 
-    def _head(self, key: NodeKey, why: str, refused: bool) -> Sequence[Row]:
+    def _head(self, key: NodeId, why: str, refused: bool) -> Sequence[TreeRow]:
         """A batch's own row and why it does not move: of most batches the same as the time before."""
         known = self._heads.get(key.batch_id)
         look = (why, self.width, refused)
         if known is None or known[0] != look:
             lines = wrap(clean_line(why, 500), max(self.width - 5, 10), max_lines=MOST_LINES, placeholder="…")
             notes = [
-                Row(NodeKey(NOTE, key.batch_id, -1 - n), int(refused), text=text)
+                TreeRow(NodeId(NOTE, key.batch_id, -1 - n), int(refused), text=text)
                 for n, text in enumerate(lines)
             ]
-            known = self._heads[key.batch_id] = (look, (Row(key), *notes))
+            known = self._heads[key.batch_id] = (look, (TreeRow(key), *notes))
         return known[1]
 
-    def _add_jobs(self, rows: list[Row], state: NodeKey, number: int, snapshot: Snapshot) -> None:
+    def _add_jobs(self, rows: list[TreeRow], state: NodeId, number: int, snapshot: Snapshot) -> None:
         indexes = self.jobs.get(state)
         if indexes is None:
-            rows.append(Row(NodeKey(MORE, state.batch_id, state.look), text="loading"))
+            rows.append(TreeRow(NodeId(MORE, state.batch_id, state.look), text="loading"))
             return
         for index in indexes[:MOST_JOBS]:
-            node = NodeKey(JOB, state.batch_id, state.look, index)
-            rows.append(Row(node, text=_about(JobKey(state.batch_id, index), snapshot)))
+            node = NodeId(JOB, state.batch_id, state.look, index)
+            rows.append(TreeRow(node, text=_about(JobKey(state.batch_id, index), snapshot)))
             if node in self.open:
                 for spawn in self.spawns.get(node, ()):
-                    key = NodeKey(SPAWN_ROW, state.batch_id, state.look, index, spawn.spawn_id)
-                    rows.append(Row(key, spawn.look, spawn.text))
+                    key = NodeId(SPAWN_ROW, state.batch_id, state.look, index, spawn.spawn_id)
+                    rows.append(TreeRow(key, spawn.look, spawn.text))
         if number > MOST_JOBS and indexes:
             text = f"{number - MOST_JOBS:,} more in the grid: Enter"
-            rows.append(Row(NodeKey(MORE, state.batch_id, state.look, indexes[:MOST_JOBS][-1]), text=text))
+            rows.append(TreeRow(NodeId(MORE, state.batch_id, state.look, indexes[:MOST_JOBS][-1]), text=text))
 
 
-def state_counts(batch: Batch, lost: Mapping[int, int], looks: Looks) -> list[StateCount]:
+def state_counts(batch: Batch, lost: Mapping[int, int], looks: StateStyles) -> list[StateCount]:
     """A batch's jobs by state in legend order, the missing apart from the states they are lost from."""
     numbers: dict[int, int] = {}
     for state, n in batch.states.items():
@@ -204,7 +206,7 @@ def state_counts(batch: Batch, lost: Mapping[int, int], looks: Looks) -> list[St
     return [StateCount(look, numbers[look]) for look in looks.legend_order() if look in numbers]
 
 
-def state_label(look: int, looks: Looks) -> str:
+def state_label(look: int, looks: StateStyles) -> str:
     """The word for a state's row: here `run` is all that runs, confirmed or not."""
     return looks.states[look] or "missing" if look < len(KNOWN) else looks.looks[look].label
 
@@ -238,7 +240,7 @@ def _about(key: JobKey, snapshot: Snapshot) -> str:
     return clean_line(live.host or live.reason) if live is not None else ""
 
 
-def spawn_row(spawn: Spawn, online: Collection[str], looks: Looks) -> SpawnRow:
+def spawn_row(spawn: Spawn, online: Collection[str], looks: StateStyles) -> SpawnRow:
     """A spawn with its own state.
 
     Args:

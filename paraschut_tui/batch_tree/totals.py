@@ -1,4 +1,4 @@
-"""Tally: how many jobs there are, queued and done, in all batches and in each. Pure.
+"""JobTotals: how many jobs there are, queued and done, in all batches and in each. Pure.
 
 A refresh changes few of perhaps thousands of batches: only these are added up again.
 """
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from paraschut_core.model import SUBMIT, Batch, Snapshot
 
 
-class Sums(NamedTuple):
+class BatchTotals(NamedTuple):
     """One batch, and what its counters add up to."""
 
     batch: Batch
@@ -19,14 +19,14 @@ class Sums(NamedTuple):
     queued: int
 
 
-class Tally:
+class JobTotals:
     """The sums over all batches of the snapshot taken last."""
 
     def __init__(self) -> None:
         self.total = 0
         self.complete = 0
         self.queued = 0
-        self._of: dict[int, Sums] = {}
+        self._of: dict[int, BatchTotals] = {}
 
     def take(self, snapshot: Snapshot) -> list[Batch]:
         """Brings the sums up to a newer snapshot. Returns the batches that are new or different."""
@@ -42,7 +42,7 @@ class Tally:
                 self._add(batch_id, known[batch_id], None)
         return changed
 
-    def _add(self, batch_id: int, before: Sums | None, now: Sums | None) -> None:
+    def _add(self, batch_id: int, before: BatchTotals | None, now: BatchTotals | None) -> None:
         for sums, sign in ((before, -1), (now, 1)):
             if sums is not None:
                 self.total += sign * sums.total
@@ -54,6 +54,6 @@ class Tally:
             self._of[batch_id] = now
 
 
-def _sums(batch: Batch) -> Sums:
+def _sums(batch: Batch) -> BatchTotals:
     queued = sum(n for (_, state), n in batch.counts.items() if state == SUBMIT)
-    return Sums(batch, batch.total, batch.complete, queued)
+    return BatchTotals(batch, batch.total, batch.complete, queued)

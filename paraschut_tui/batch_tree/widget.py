@@ -16,11 +16,11 @@ from paraschut_core.sanitize import clean_line
 
 from .. import keymap
 from ..formatting import bar, count, percent, short
-from ..messages import BatchChosen
-from ..state_styles import L_MISSING, L_RUN, L_SPAWN, L_UNCONFIRMED, Looks, Palette
-from ..widgets.line_list import Pane
+from ..messages import BatchSelected
+from ..state_styles import L_MISSING, L_RUN, L_SPAWN, L_UNCONFIRMED, Palette, StateStyles
+from ..widgets.line_list import LineList
 from ..widgets.styled_line import Part, fit, line, width_of
-from .column_widths import Measures
+from .column_widths import ColumnWidths
 from .model import (
     BATCH,
     HEADING,
@@ -29,53 +29,53 @@ from .model import (
     NOTE,
     SPAWN_ROW,
     STATE,
-    Branch,
-    NodeKey,
-    Outline,
-    Row,
+    NodeId,
+    NodePath,
+    TreeModel,
+    TreeRow,
     priority_of,
     state_label,
 )
 from .short_names import date_of, fold
 
 
-class BatchTree(Pane):
+class BatchTree(LineList):
     """The tree of batches. Its cursor decides what the grid shows."""
 
     BINDINGS: ClassVar[list[BindingType]] = keymap.bindings(keymap.TREE)
 
-    class Opened(Message):
+    class BranchOpened(Message):
         """A branch was opened whose jobs or spawns are to be loaded."""
 
-        def __init__(self, node: NodeKey) -> None:
+        def __init__(self, node: NodeId) -> None:
             super().__init__()
             self.node = node
 
-    class MoreAsked(Message):
+    class ShowMoreRequested(Message):
         """Enter where a list of jobs ends: the grid shows how it goes on."""
 
-        def __init__(self, node: NodeKey) -> None:
+        def __init__(self, node: NodeId) -> None:
             super().__init__()
             self.node = node
 
-    class Drilled(Message):
+    class OpenRequested(Message):
         """Enter upon a job: go where it is shown."""
 
     class Marked(Message):
         """Other batches than before are marked."""
 
-    class Regrouped(Message):
+    class GroupingChanged(Message):
         """The batches are in another order."""
 
-    def __init__(self, palette: Palette, looks: Looks, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own word
+    def __init__(self, palette: Palette, looks: StateStyles, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own word
         super().__init__(palette, id=id)
-        self.outline = Outline(looks)
+        self.outline = TreeModel(looks)
         self._looks = looks
         self._snapshot: Snapshot | None = None
         self._lost: Mapping[int, Mapping[int, int]] = {}
-        self._cursor: NodeKey | None = None
+        self._cursor: NodeId | None = None
         self._row = 0
-        self._measures = Measures()
+        self._measures = ColumnWidths()
         self.marked: set[int] = set()
         """Batches that are to be shown, and acted upon, together."""
         self.matches: Mapping[int, int] | None = None
@@ -84,7 +84,7 @@ class BatchTree(Pane):
     # ------------------------------------------------------------------ content
 
     @property
-    def cursor(self) -> NodeKey | None:
+    def cursor(self) -> NodeId | None:
         """The row under the cursor, None on an empty tree."""
         return self._cursor
 
@@ -133,17 +133,17 @@ class BatchTree(Pane):
         """Puts the cursor on a batch without telling anybody."""
         if self._cursor is not None and self._cursor.batch_id == batch_id:
             return
-        row = self.outline.row_of(NodeKey(BATCH, batch_id))
+        row = self.outline.row_of(NodeId(BATCH, batch_id))
         if row is not None:
             self._place(row, tell=False)
 
     @property
-    def place(self) -> tuple[Branch | None, int]:
+    def place(self) -> tuple[NodePath | None, int]:
         """The cursor's row by names, and how far below the top it stands: to come back to another time."""
         row = None if self._cursor is None else self.outline.branch(self._cursor)
         return row, self._row - self.scroll_offset.y
 
-    def come_back(self, branch: Branch | None, below: int) -> None:
+    def come_back(self, branch: NodePath | None, below: int) -> None:
         """Puts the cursor where it was another time, if that row is there, without telling anybody."""
         row = None if branch is None else self.outline.row_of(self.outline.node(branch))
         if row is not None:
@@ -161,7 +161,7 @@ class BatchTree(Pane):
         if not batches:
             return
         here = batches.index(self._cursor.batch_id) if self._cursor is not None else 0
-        row = self.outline.row_of(NodeKey(BATCH, batches[max(0, min(here + by, len(batches) - 1))]))
+        row = self.outline.row_of(NodeId(BATCH, batches[max(0, min(here + by, len(batches) - 1))]))
         if row is not None:
             self._place(row)
 
@@ -176,7 +176,7 @@ class BatchTree(Pane):
             look = key.look if key.look >= 0 else None
             index = key.job if key.job >= 0 and key.kind != MORE else None
             spawn = key.spawn if key.spawn >= 0 else None
-            self.post_message(BatchChosen(key.batch_id, look, index, spawn))
+            self.post_message(BatchSelected(key.batch_id, look, index, spawn))
 
     def _step(self, by: int) -> None:
         """Moves by rows, over those that cannot be chosen."""
@@ -238,9 +238,9 @@ class BatchTree(Pane):
         if self._can_open(self._cursor):
             self._toggle(self._cursor)
         elif self._cursor.kind == MORE:
-            self.post_message(self.MoreAsked(self._cursor))
+            self.post_message(self.ShowMoreRequested(self._cursor))
         else:
-            self.post_message(self.Drilled())
+            self.post_message(self.OpenRequested())
 
     def action_mark(self) -> None:
         """Marks or unmarks the batch under the cursor and goes on to the next."""
@@ -263,14 +263,14 @@ class BatchTree(Pane):
         self.outline.grouping = turn[self.outline.grouping]
         self.rebuild()
         self.show_row(self._row, context=1)
-        self.post_message(self.Regrouped())
+        self.post_message(self.GroupingChanged())
 
-    def _can_open(self, key: NodeKey) -> bool:
+    def _can_open(self, key: NodeId) -> bool:
         return key.kind in (BATCH, STATE) or (key.kind == JOB and key.look == L_SPAWN)
 
-    def _toggle(self, key: NodeKey) -> None:
+    def _toggle(self, key: NodeId) -> None:
         if self.outline.toggle(key) and key.kind != BATCH:
-            self.post_message(self.Opened(key))
+            self.post_message(self.BranchOpened(key))
         self.rebuild()
 
     async def on_click(self, event: events.Click) -> None:
@@ -301,7 +301,7 @@ class BatchTree(Pane):
                 right = [(text, role) for text, _ in right]
         return line(left, width, self.palette, right)
 
-    def _parts(self, row: Row, width: int) -> tuple[Sequence[Part], Sequence[Part]]:
+    def _parts(self, row: TreeRow, width: int) -> tuple[Sequence[Part], Sequence[Part]]:
         kind = row.key.kind
         if kind == BATCH:
             assert self._snapshot is not None  # there are rows only after a snapshot
@@ -360,7 +360,7 @@ class BatchTree(Pane):
         """Sign and name; of several batches with the same name also when each was made."""
         name = clean_line(batch.name) or "(no name)"
         marked = batch.batch_id in self.marked
-        sign = "●" if marked else self._sign(NodeKey(BATCH, batch.batch_id))
+        sign = "●" if marked else self._sign(NodeId(BATCH, batch.batch_id))
         role = "accent" if marked else "muted" if muted else "text"
         date = f" {date_of(batch.batch_id)}" if batch.name in self._measures.repeated else ""
         shown = fold(name, max(width - 2 - len(date), 4), self._measures.places.get(batch.name, 0))
@@ -369,7 +369,7 @@ class BatchTree(Pane):
             date += " " * max(width - 2 - cell_len(shown) - len(date), 0)
         return [(f"{sign} ", "accent" if marked else "muted"), (shown, role), (date, "muted")]
 
-    def _state_parts(self, row: Row) -> tuple[Sequence[Part], Sequence[Part]]:
+    def _state_parts(self, row: TreeRow) -> tuple[Sequence[Part], Sequence[Part]]:
         code = row.key.look
         glyph = self._looks.glyph(L_RUN if code == L_UNCONFIRMED else code)
         role = self._looks.looks[L_RUN if code == L_UNCONFIRMED else code].role
@@ -382,17 +382,17 @@ class BatchTree(Pane):
         ]
         return left, []
 
-    def _sign(self, key: NodeKey) -> str:
+    def _sign(self, key: NodeId) -> str:
         return "▾" if key in self.outline.open else "▸"
 
 
-def _upwards(key: NodeKey) -> list[NodeKey]:
+def _upwards(key: NodeId) -> list[NodeId]:
     """A row and what it belongs to, innermost first."""
     chain = [key]
     if key.kind == SPAWN_ROW:
-        chain.append(NodeKey(JOB, key.batch_id, key.look, key.job))
+        chain.append(NodeId(JOB, key.batch_id, key.look, key.job))
     if key.kind in (SPAWN_ROW, JOB, MORE):
-        chain.append(NodeKey(STATE, key.batch_id, key.look))
+        chain.append(NodeId(STATE, key.batch_id, key.look))
     if key.kind in (SPAWN_ROW, JOB, MORE, STATE):
-        chain.append(NodeKey(BATCH, key.batch_id))
+        chain.append(NodeId(BATCH, key.batch_id))
     return chain

@@ -15,21 +15,21 @@ from textual.worker import Worker
 from paraschut_core.model import JobKey, Snapshot
 from paraschut_core.sanitize import clean_line
 
-from ..actions.types import Verdict
-from ..backend.backend import Gateway
+from ..actions.types import ActionResult
+from ..backend.backend import ThreadedBackend
 from ..batch_tree.widget import BatchTree
 from ..errors import tell_fault
 from ..filter.bar import FilterBar
 from ..job_details.widget import JobDetails
-from ..job_grid.contents import Scope
-from ..job_grid.marked_jobs import Marks
+from ..job_grid.contents import GridContents
+from ..job_grid.marked_jobs import MarkedJobs
 from ..job_grid.widget import JobGrid
 from ..job_log.view import LogView
-from ..state_styles import Looks, Palette
-from ..terminal.key_sequencer import InTurnApp
-from ..terminal.resize_guard import SteadyScreen
-from ..widgets.key_hints import KeyLine
-from ..widgets.text_line import Line
+from ..state_styles import Palette, StateStyles
+from ..terminal.key_sequencer import KeySequencerApp
+from ..terminal.resize_guard import ResizeGuardScreen
+from ..widgets.key_hints import KeyHints
+from ..widgets.text_line import TextLine
 from .status_bar import StatusBar
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ KEPT = 20
 """Acts of this session of which it is kept what became of each job."""
 
 
-class DashboardBase(SteadyScreen[None]):
+class DashboardBase(ResizeGuardScreen[None]):
     """Widgets and state; what happens with them is in the classes that build upon this one.
 
     Args:
@@ -55,9 +55,9 @@ class DashboardBase(SteadyScreen[None]):
 
     def __init__(
         self,
-        gateway: Gateway,
+        gateway: ThreadedBackend,
         palette: Palette,
-        looks: Looks,
+        looks: StateStyles,
         clock: Callable[[], float],
         *,
         read_only: bool = False,
@@ -73,28 +73,28 @@ class DashboardBase(SteadyScreen[None]):
         self.snapshot: Snapshot | None = None
         self.spawn_wanted: tuple[JobKey, int | None] | None = None
         """Which spawn's log is to be shown of a job (None: the job's own), as the tree's cursor has it."""
-        self.marks = Marks()
-        self.verdicts: deque[Verdict] = deque(maxlen=KEPT)
+        self.marks = MarkedJobs()
+        self.verdicts: deque[ActionResult] = deque(maxlen=KEPT)
         self.status = StatusBar(palette, looks, gateway.settings.poll.interval, id="status")
         self.batch_tree = BatchTree(palette, looks, id="tree")
         self.grid = JobGrid(palette, looks, self.marks, clock, id="grid")
         self.log_view = LogView(id="log")
         self.details = JobDetails(palette, clock, id="details")
         self.filter_bar = FilterBar(palette, id="filter")
-        self.key_line = KeyLine(palette, read_only=read_only, id="keys")
-        self.scope = Scope(gateway, looks, self.grid, self.write_headings)
+        self.key_line = KeyHints(palette, read_only=read_only, id="keys")
+        self.scope = GridContents(gateway, looks, self.grid, self.write_headings)
 
     def compose(self) -> ComposeResult:
         yield self.status
         with Horizontal(id="upper"):
             with Vertical(id="left"):
-                yield Line(self.palette, id="tree-title")
+                yield TextLine(self.palette, id="tree-title")
                 yield self.batch_tree
             with Vertical(id="right"):
-                yield Line(self.palette, id="batch-line")
-                yield Line(self.palette, id="grid-title")
-                yield Line(self.palette, id="legend")
-                yield Line(self.palette, id="ruler")
+                yield TextLine(self.palette, id="batch-line")
+                yield TextLine(self.palette, id="grid-title")
+                yield TextLine(self.palette, id="legend")
+                yield TextLine(self.palette, id="ruler")
                 yield self.grid
         with Vertical(id="lower"):
             yield self.log_view
@@ -134,7 +134,7 @@ class DashboardBase(SteadyScreen[None]):
     async def before_keys(self, reading: Awaitable[T]) -> T:
         """Waits for what decides where the next keys go; these wait, too."""
         app = self.app
-        return await (app.before_keys(reading) if isinstance(app, InTurnApp) else reading)
+        return await (app.before_keys(reading) if isinstance(app, KeySequencerApp) else reading)
 
     def say(self, text: str, severity: str = "information") -> None:
         """One line that comes and goes. The text may be anybody's: it is never taken for markup."""

@@ -1,4 +1,4 @@
-"""Choosing: the keys that open something to choose from: the overview, all commands, other databases."""
+"""Choosers: the keys that open something to choose from: the overview, all commands, other databases."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from paraschut_core.reporting.statistics import WINDOWS
 from paraschut_core.sanitize import clean_line
 
 from .. import keymap
-from ..dialogs.command_palette import Entry, PaletteScreen
+from ..dialogs.command_palette import CommandPaletteScreen, PaletteCommand
 from ..dialogs.help import HelpScreen
-from ..dialogs.prompt import AskScreen
+from ..dialogs.prompt import PromptScreen
 from ..job_log.log_keys import LOG_KEYS
-from ..messages import SurveyReady
-from ..overview.model import WORDS, Target
+from ..messages import StatisticsReady
+from ..overview.model import WORDS, NavigationTarget
 from ..overview.screen import OverviewScreen
-from ..session.store import Recent
-from .navigation import Moving
-from .notifier import Telling
+from ..session.store import RecentDatabase
+from .navigation import Navigator
+from .notifier import Notifier
 
 if TYPE_CHECKING:
     from ..app import ParaschutApp
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _PANES = {"grid": ("jobs", keymap.GRID), "tree": ("batches", keymap.TREE)}
 
 
-class Choosing(Moving, Telling):
+class Choosers(Navigator, Notifier):
     """The part of the main screen that leads elsewhere, and tells what happened elsewhere."""
 
     window = ""
@@ -72,7 +72,7 @@ class Choosing(Moving, Telling):
         if target is not None:
             self._go_to(target)
 
-    def _go_to(self, target: Target) -> None:
+    def _go_to(self, target: NavigationTarget) -> None:
         if target.filter:
             self.scope.set_filter(target.filter)
         elif target.job is not None:
@@ -82,7 +82,7 @@ class Choosing(Moving, Telling):
         self.grid.focus()
         self.write_headings()
 
-    def on_survey_ready(self, message: SurveyReady) -> None:
+    def on_statistics_ready(self, message: StatisticsReady) -> None:
         message.stop()
         if self._overview is not None:
             self._overview.take_survey(message)
@@ -99,14 +99,16 @@ class Choosing(Moving, Telling):
     async def action_palette(self) -> None:
         recent = await self.before_keys(self.dashboard.recent_databases())
         entries = [*self._commands(), *self._views(), *self._settings(), *self._databases(recent)]
-        await self._run(await self.app.push_screen_wait(PaletteScreen(self.palette, entries)))
+        await self._run(await self.app.push_screen_wait(CommandPaletteScreen(self.palette, entries)))
 
     @work(exclusive=True, group="choose", exit_on_error=False)
     async def action_databases(self) -> None:
         recent = await self.before_keys(self.dashboard.recent_databases())
         entries = [*self._databases(recent)]
-        entries.append(Entry("Another database", self._ask_database, "name its file"))
-        await self._run(await self.app.push_screen_wait(PaletteScreen(self.palette, entries, "DATABASES")))
+        entries.append(PaletteCommand("Another database", self._ask_database, "name its file"))
+        await self._run(
+            await self.app.push_screen_wait(CommandPaletteScreen(self.palette, entries, "DATABASES"))
+        )
 
     @staticmethod
     async def _run(run: Callable[[], object] | None) -> None:
@@ -114,12 +116,12 @@ class Choosing(Moving, Telling):
         if inspect.isawaitable(result):
             await result
 
-    def _commands(self) -> Iterator[Entry]:
+    def _commands(self) -> Iterator[PaletteCommand]:
         """Every key by what it does: those of the focused pane first."""
         panes: dict[str, Widget] = {"grid": self.grid, "tree": self.batch_tree}
         order = sorted(_PANES, key=lambda name: name != self.pane)
         tables = [(*_PANES[name], panes[name]) for name in order]
-        main: list[Entry] = []
+        main: list[PaletteCommand] = []
         for key in keymap.MAIN:
             if key.help and key.action != "palette" and not (key.changes and self.read_only):
                 main.append(self._entry(key.help, keymap.name_of(key), key.action, self, ""))
@@ -136,7 +138,7 @@ class Choosing(Moving, Telling):
         for section in first:
             yield from section
 
-    def _entry(self, text: str, key: str, action: str, widget: Widget, where: str) -> Entry:
+    def _entry(self, text: str, key: str, action: str, widget: Widget, where: str) -> PaletteCommand:
         async def run() -> None:
             if widget is not self:
                 if widget is self.log_view:
@@ -144,40 +146,46 @@ class Choosing(Moving, Telling):
                 widget.focus()
             await widget.run_action(action)
 
-        return Entry(f"{text[0].upper()}{text[1:]}", run, where, key)
+        return PaletteCommand(f"{text[0].upper()}{text[1:]}", run, where, key)
 
-    def _views(self) -> Iterator[Entry]:
+    def _views(self) -> Iterator[PaletteCommand]:
         """What can be gone to: spans of time, filters, batches."""
         for name in WINDOWS:
-            yield Entry(f"Overview: {WORDS[name]}", partial(self.action_overview, name))
+            yield PaletteCommand(f"Overview: {WORDS[name]}", partial(self.action_overview, name))
         for name, text in self.filter_bar.saved.items():
-            yield Entry(
-                f"Filter: @{clean_line(name)}", partial(self._go_to, Target(filter=text)), clean_line(text)
+            yield PaletteCommand(
+                f"Filter: @{clean_line(name)}",
+                partial(self._go_to, NavigationTarget(filter=text)),
+                clean_line(text),
             )
         for text in reversed(self.filter_bar.history):
-            yield Entry(f"Filter: {clean_line(text)}", partial(self._go_to, Target(filter=text)))
+            yield PaletteCommand(
+                f"Filter: {clean_line(text)}", partial(self._go_to, NavigationTarget(filter=text))
+            )
         batches = self.snapshot.batches if self.snapshot is not None else {}
         for batch_id in sorted(batches, reverse=True):
             name = clean_line(batches[batch_id].name) or "(no name)"
-            yield Entry(f"Batch: {name}", partial(self._go_to, Target(batch_id=batch_id)), str(batch_id))
+            yield PaletteCommand(
+                f"Batch: {name}", partial(self._go_to, NavigationTarget(batch_id=batch_id)), str(batch_id)
+            )
 
-    def _settings(self) -> Iterator[Entry]:
+    def _settings(self) -> Iterator[PaletteCommand]:
         """What can be set: the theme, how notices are told."""
         for name in self.dashboard.theme_names():
             now = "now" if name == self.app.theme else ""
-            yield Entry(f"Theme: {name}", partial(setattr, self.app, "theme", name), now)
+            yield PaletteCommand(f"Theme: {name}", partial(setattr, self.app, "theme", name), now)
         bell, desktop = self.tells_by_bell, self.tells_by_desktop != "off"
-        yield Entry(f"Notices: {'no bell' if bell else 'ring the bell'}", self.toggle_bell)
-        yield Entry(f"Notices: {'not ' if desktop else ''}on the desktop", self.toggle_desktop)
+        yield PaletteCommand(f"Notices: {'no bell' if bell else 'ring the bell'}", self.toggle_bell)
+        yield PaletteCommand(f"Notices: {'not ' if desktop else ''}on the desktop", self.toggle_desktop)
 
-    def _databases(self, recent: list[Recent]) -> Iterator[Entry]:
+    def _databases(self, recent: list[RecentDatabase]) -> Iterator[PaletteCommand]:
         here = os.path.realpath(self.gateway.settings.database)
         for one in recent:
             if one.database != here:
                 opening = partial(self.dashboard.open_database, one.database, one.config)
-                yield Entry(f"Database: {clean_line(one.database)}", opening)
+                yield PaletteCommand(f"Database: {clean_line(one.database)}", opening)
 
     async def _ask_database(self) -> None:
-        path = await self.app.push_screen_wait(AskScreen("Another database", "The database's file:"))
+        path = await self.app.push_screen_wait(PromptScreen("Another database", "The database's file:"))
         if path:
             self.dashboard.open_database(os.path.abspath(os.path.expanduser(path)), "")

@@ -1,4 +1,4 @@
-"""Detailing: what the details pane asks for: reading a script, asking the scheduler, setting a field."""
+"""DetailLoader: what the details pane asks for: reading a script, asking the scheduler, setting a field."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from textual import work
 from paraschut_core.model import JobKey
 from paraschut_core.sanitize import clean_line
 
-from ..actions.controller import Acting
-from ..dialogs.edit_value import FieldScreen
-from ..job_details.model import Sight
+from ..actions.controller import ActionController
+from ..dialogs.edit_value import EditValueScreen
+from ..job_details.model import JobDetailsData
 from ..job_details.value_format import Path, as_typed
 from ..job_details.widget import JobDetails
 from ..terminal.key_sequencer import forget_typed
 
 
-class Detailing(Acting):
+class DetailLoader(ActionController):
     """The part of the main screen that serves the details of the job under the cursor."""
 
-    def on_job_details_told(self, message: JobDetails.Told) -> None:
+    def on_job_details_status_reported(self, message: JobDetails.StatusReported) -> None:
         message.stop()
         self.say(message.text)
 
-    def on_job_details_opened(self, message: JobDetails.Opened) -> None:
+    def on_job_details_node_opened(self, message: JobDetails.NodeOpened) -> None:
         message.stop()
         self.complete_details()
 
@@ -48,12 +48,12 @@ class Detailing(Acting):
             if sight is not None and summary != sight.summary:
                 self.details.take(sight._replace(summary=summary))
 
-    def _still(self, key: JobKey) -> Sight | None:
+    def _still(self, key: JobKey) -> JobDetailsData | None:
         """What the details show now, if that is still this job."""
         sight = self.details.sight
         return sight if sight is not None and sight.record.key == key else None
 
-    def on_job_details_edit_wanted(self, message: JobDetails.EditWanted) -> None:
+    def on_job_details_edit_requested(self, message: JobDetails.EditRequested) -> None:
         message.stop()
         name = clean_line(".".join(str(step) for step in message.path), 60)
         if self._may_not():
@@ -68,7 +68,7 @@ class Detailing(Acting):
     @work(exclusive=True, group="act", exit_on_error=False)
     async def _edit(self, key: JobKey, name: str, path: Path, old: object, rev: int) -> None:
         """Asks for the value, and sets it if the job is still as it was read."""
-        typed = await self.app.push_screen_wait(FieldScreen(f"Set {name} of {self._job_words(key)}", old))
+        typed = await self.app.push_screen_wait(EditValueScreen(f"Set {name} of {self._job_words(key)}", old))
         if typed is None:
             return
         self._busy = f"Set {name}"

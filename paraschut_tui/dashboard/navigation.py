@@ -1,4 +1,4 @@
-"""Moving: the keys that change what is shown: panes, batches, jobs, filter, columns."""
+"""Navigator: the keys that change what is shown: panes, batches, jobs, filter, columns."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from paraschut_core.model import RUNNING, JobKey
 from paraschut_core.sanitize import clean_line
 
 from ..batch_tree.widget import BatchTree
-from ..dialogs.column_chooser import ColumnsScreen
-from ..dialogs.health import TroubleScreen
+from ..dialogs.column_chooser import ColumnChooserScreen
+from ..dialogs.health import HealthScreen
 from ..filter.completion import known_of
 from ..job_grid.layout import cells_that_fit
 from ..job_grid.widget import JobGrid
 from ..job_log.screen import LogScreen
-from ..job_log.view import LogPlace, LogSources, LogView
-from ..messages import BatchChosen, FilterClosed, FilterEdited
+from ..job_log.view import LogSources, LogView, LogViewState
+from ..messages import BatchSelected, FilterClosed, FilterEdited
 from ..state_styles import L_RUN, L_UNCONFIRMED
 from ..terminal.key_sequencer import forget_typed
-from ..terminal.paced_app import PacedApp
+from ..terminal.paced_app import FlowControlApp
 from . import titles
 from .base import DashboardBase
 
@@ -46,7 +46,7 @@ SLOW_TO_SORT = 20_000
 _ZOOMS = {"tree": "-zoom-tree", "grid": "-zoom-grid", "log": "-zoom-log"}
 
 
-class Moving(DashboardBase):
+class Navigator(DashboardBase):
     """The part of the main screen that moves about."""
 
     left_columns = 0
@@ -170,11 +170,11 @@ class Moving(DashboardBase):
         else:
             self.batch_tree.focus()
 
-    def on_batch_tree_drilled(self) -> None:
+    def on_batch_tree_open_requested(self) -> None:
         self.remove_class("-batches")
         self._lower().focus()
 
-    def on_grid_base_drilled(self) -> None:
+    def on_grid_base_open_requested(self) -> None:
         self._lower().focus()
 
     def action_stream(self) -> None:
@@ -186,7 +186,7 @@ class Moving(DashboardBase):
         self._full_screen(message.sources, message.place)
 
     @work(exclusive=True, group="log", exit_on_error=False)
-    async def _full_screen(self, sources: LogSources, place: LogPlace) -> None:
+    async def _full_screen(self, sources: LogSources, place: LogViewState) -> None:
         """The log on the whole screen; afterwards the pane goes on from where the user was there."""
         back = await self.app.push_screen_wait(LogScreen(sources, place, self.action_help))
         if back is not None:
@@ -209,7 +209,7 @@ class Moving(DashboardBase):
 
     # ------------------------------------------------------------------ batches and jobs
 
-    def on_batch_chosen(self, message: BatchChosen) -> None:
+    def on_batch_selected(self, message: BatchSelected) -> None:
         message.stop()
         look = message.look
         if look == L_UNCONFIRMED and message.index is None and self._has_look(message.batch_id, L_RUN):
@@ -298,20 +298,20 @@ class Moving(DashboardBase):
     def action_refresh(self) -> None:
         self.gateway.poll_now()
         self.scope.reload()
-        if isinstance(self.app, PacedApp):
+        if isinstance(self.app, FlowControlApp):
             self.app.paint_anew()
 
     def action_trouble(self) -> None:
         """All that is known of how the database and the scheduler are, and what is wrong with the filter."""
         journal = self.gateway.journal()
         self.app.push_screen(
-            TroubleScreen(self.palette, self.snapshot, journal, self.clock(), self.scope.error)
+            HealthScreen(self.palette, self.snapshot, journal, self.clock(), self.scope.error)
         )
 
     # ------------------------------------------------------------------ rows and columns
 
     @work(exclusive=True, group="rows", exit_on_error=False)
-    async def on_job_grid_rows_wanted(self, message: JobGrid.RowsWanted) -> None:
+    async def on_job_grid_row_data_requested(self, message: JobGrid.RowDataRequested) -> None:
         message.stop()
         try:
             rows, fields = await self.gateway.rows_and_fields(message.keys, message.fields)
@@ -321,7 +321,7 @@ class Moving(DashboardBase):
             self.grid.take_rows(rows, fields)
 
     @work(exclusive=True, group="sort", exit_on_error=False)
-    async def on_job_grid_sort_wanted(self, message: JobGrid.SortWanted) -> None:
+    async def on_job_grid_sort_requested(self, message: JobGrid.SortRequested) -> None:
         message.stop()
         board, sorting, snapshot = self.grid.board, self.grid.sorting, self.snapshot
         if snapshot is None or not sorting:
@@ -340,14 +340,14 @@ class Moving(DashboardBase):
         if order is not None and same and self.grid.density == "rows":
             self.grid.set_order(order)
 
-    def on_job_grid_columns_asked(self, message: JobGrid.ColumnsAsked) -> None:
+    def on_job_grid_column_chooser_requested(self, message: JobGrid.ColumnChooserRequested) -> None:
         message.stop()
         self._choose_columns()
 
     @work(exclusive=True, group="columns", exit_on_error=False)
     async def _choose_columns(self) -> None:
         chosen = await self.app.push_screen_wait(
-            ColumnsScreen(self.palette, self.grid.columns, self.grid.sorting)
+            ColumnChooserScreen(self.palette, self.grid.columns, self.grid.sorting)
         )
         if chosen is not None:
             self.grid.set_columns(chosen.columns, chosen.sorting)

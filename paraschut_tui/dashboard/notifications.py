@@ -1,4 +1,4 @@
-"""Notices: what happened that somebody may wait for, a thousand things told as one. Pure."""
+"""NotificationCollector: what happened that somebody may wait for, a thousand things told as one. Pure."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ LOST_AFTER = 30.0
 _NAMED = 3
 
 
-class Notice(NamedTuple):
+class Notification(NamedTuple):
     """One thing to tell. `lines` are clean; `grave` if it needs a person."""
 
     lines: tuple[str, ...]
     grave: bool
 
 
-class Notices:
+class NotificationCollector:
     """Compares each snapshot with the one before. What was so at the first is no news."""
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class Notices:
             self._latest = now
             self._since = now if self._since is None else self._since
 
-    def due(self, now: float) -> Notice | None:
+    def due(self, now: float) -> Notification | None:
         """What is to be told now, None if nothing is."""
         lost = self._newly_lost(now)
         waited = self._since is not None and (now - self._latest >= SETTLE or now - self._since >= LONGEST)
@@ -95,7 +95,7 @@ class Notices:
         if not lines:
             return None
         self._quiet_until = now + REST
-        return Notice(tuple(lines), grave)
+        return Notification(tuple(lines), grave)
 
     def _newly_lost(self, now: float) -> bool:
         if self._last is None or self._lost_told:

@@ -1,4 +1,4 @@
-"""Telling: notices of what happened, by a message, the bell, or a notification of the desktop."""
+"""Notifier: notices of what happened, by a message, the bell, or a notification of the desktop."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from paraschut_core.model import Snapshot
 
 from ..terminal.textual_compat import driver_of
 from .base import DashboardBase
-from .notifications import Notice, Notices, desktop_sequence
+from .notifications import Notification, NotificationCollector, desktop_sequence
 
 
-class Telling(DashboardBase):
+class Notifier(DashboardBase):
     """The part of the main screen that tells what became complete, missing, lost or back."""
 
     tells_by_bell = False
     tells_by_desktop = "off"
 
-    _notices: Notices | None = None
+    _notices: NotificationCollector | None = None
 
     def begin_telling(self, settings: DashboardSettings) -> None:
         """Tells from now on, in the ways that the settings say."""
-        self._notices = Notices() if settings.notices else None
+        self._notices = NotificationCollector() if settings.notices else None
         self.tells_by_bell = settings.bell
         self.tells_by_desktop = settings.desktop
 
@@ -37,7 +37,7 @@ class Telling(DashboardBase):
         if notice is not None:
             self._tell_of(notice)
 
-    def _tell_of(self, notice: Notice) -> None:
+    def _tell_of(self, notice: Notification) -> None:
         self.say(" · ".join(notice.lines), "error" if notice.grave else "information")
         if self.tells_by_bell:
             self.app.bell()
@@ -59,7 +59,7 @@ class Telling(DashboardBase):
 
     def _said(self, what: str, on: bool) -> None:
         if self._notices is None:
-            self._notices = Notices()
+            self._notices = NotificationCollector()
             if self.snapshot is not None:
                 self.note(self.snapshot)
         self.say(f"Notices: {what} {'on' if on else 'off'}.")

@@ -15,25 +15,25 @@ from paraschut_core.filtering.language import LogTerm
 from paraschut_core.model import DONE_STATES, JobKey, Priority, Snapshot
 
 from .. import keymap
-from ..actions.auto_submit import AutoSubmit
-from ..backend.backend import Gateway
-from ..backend.snapshot_worker import Update
-from ..batch_tree.model import BATCH, MOST_JOBS, Branch, NodeKey, ordered, spawn_row
+from ..actions.auto_submit import AutoSubmitter
+from ..backend.backend import ThreadedBackend
+from ..backend.snapshot_worker import SnapshotUpdate
+from ..batch_tree.model import BATCH, MOST_JOBS, NodeId, NodePath, ordered, spawn_row
 from ..batch_tree.widget import BatchTree
 from ..formatting import clock
-from ..job_details.model import Sight
+from ..job_details.model import JobDetailsData
 from ..job_log.screen import LogScreen
-from ..job_log.view import LogPlace, LogSources
-from ..messages import CellsReady, JobChosen, MatchesReady, SnapshotReady
-from ..session.session_state import Memory
-from ..state_styles import L_MISSING, L_QUEUED, L_RUN, Looks, Palette
+from ..job_log.view import LogSources, LogViewState
+from ..messages import JobSelected, JobsLoaded, JobsRechecked, SnapshotReady
+from ..session.session_state import SessionState
+from ..state_styles import L_MISSING, L_QUEUED, L_RUN, Palette, StateStyles
 from ..terminal.key_sequencer import PATIENCE
-from ..widgets.line_list import Pane
-from ..widgets.text_line import Line
+from ..widgets.line_list import LineList
+from ..widgets.text_line import TextLine
 from . import titles
-from .choosing import Choosing
-from .detailing import Detailing
-from .status_text import Pace
+from .choosing import Choosers
+from .detailing import DetailLoader
+from .status_text import ThroughputEstimator
 
 REST = 0.12
 """Seconds that the cursor stays on a job before its log is opened."""
@@ -58,7 +58,7 @@ TIMED = 60
 """Seconds between two looks at which jobs match a filter that asks for ages."""
 
 
-class MainScreen(Detailing, AutoSubmit, Choosing):
+class MainScreen(DetailLoader, AutoSubmitter, Choosers):
     """The dashboard's one screen.
 
     Args:
@@ -76,23 +76,23 @@ class MainScreen(Detailing, AutoSubmit, Choosing):
 
     def __init__(
         self,
-        gateway: Gateway,
+        gateway: ThreadedBackend,
         palette: Palette,
-        looks: Looks,
+        looks: StateStyles,
         clock: Callable[[], float],
         *,
         filter_text: str = "",
         batch: int | None = None,
         read_only: bool = False,
-        memory: Memory | None = None,
-        keep: Callable[[Memory], object] = lambda memory: None,
+        memory: SessionState | None = None,
+        keep: Callable[[SessionState], object] = lambda memory: None,
     ) -> None:
         super().__init__(gateway, palette, looks, clock, read_only=read_only)
-        memory = memory or Memory()
+        memory = memory or SessionState()
         self._keep = keep
         self._last_job = memory.cursor
         self.batch_tree.outline.open.update(map(self.batch_tree.outline.node, memory.open))
-        self._last_row: tuple[Branch, int] | None = (memory.row, memory.row_below) if memory.row else None
+        self._last_row: tuple[NodePath, int] | None = (memory.row, memory.row_below) if memory.row else None
         self._job_below: int | None = memory.job_below if memory.cursor else None
         self.batch_tree.outline.grouping = memory.grouping
         self.grid.density = memory.density
@@ -104,7 +104,7 @@ class MainScreen(Detailing, AutoSubmit, Choosing):
         self.window = memory.window
         self.set_class(memory.details, "-details")
         self.log_view.take_taste(
-            LogPlace(
+            LogViewState(
                 wrap=memory.log_wrap,
                 numbers=memory.log_numbers,
                 split=memory.log_split,
@@ -141,9 +141,9 @@ class MainScreen(Detailing, AutoSubmit, Choosing):
     def use(self, palette: Palette) -> None:
         """Takes the styles of another theme."""
         self.palette = palette
-        for widget in self.query(Line):
+        for widget in self.query(TextLine):
             widget.use(palette)
-        for pane in self.query(Pane):
+        for pane in self.query(LineList):
             pane.use(palette)
         if self._overview is not None:
             self._overview.use(palette)
@@ -157,10 +157,10 @@ class MainScreen(Detailing, AutoSubmit, Choosing):
         if self.snapshot is not None:
             self._keep(self.to_remember())
 
-    def to_remember(self) -> Memory:
+    def to_remember(self) -> SessionState:
         """What is worth remembering for the next time."""
         log = self.log_view.place
-        return Memory(
+        return SessionState(
             self.batch_tree.outline.branches(),
             self.grid.cursor or self._last_job,
             self.batch_tree.outline.grouping,
@@ -215,7 +215,7 @@ class MainScreen(Detailing, AutoSubmit, Choosing):
         if update is not None and self.query("#upper"):  # it may just be leaving
             self._show(update)
 
-    def _show(self, update: Update) -> None:
+    def _show(self, update: SnapshotUpdate) -> None:
         snapshot = update.snapshot
         first = self.snapshot is None or not self.snapshot.batches
         self.snapshot = snapshot
@@ -248,7 +248,7 @@ class MainScreen(Detailing, AutoSubmit, Choosing):
     async def _learn_pace(self, complete: int) -> None:
         """How fast jobs became complete before anybody looked on."""
         try:
-            times = await self.gateway.latest_completions(self.clock() - Pace.WINDOW)
+            times = await self.gateway.latest_completions(self.clock() - ThroughputEstimator.WINDOW)
         except ParaschutError:
             return  # it will be seen as it goes on
         self.status.seed(times, complete)
@@ -267,7 +267,7 @@ class MainScreen(Detailing, AutoSubmit, Choosing):
             wanted += [b for b in batches if b in group]
         batch_id = wanted[0]
         look = L_MISSING if batch_id in lost else L_RUN if batch_id in running else None
-        self.batch_tree.outline.open.add(NodeKey(BATCH, batch_id))
+        self.batch_tree.outline.open.add(NodeId(BATCH, batch_id))
         self.batch_tree.rebuild()
         self.batch_tree.go_to_batch(batch_id)
         if last is None or last.batch_id != batch_id:
@@ -280,7 +280,7 @@ class MainScreen(Detailing, AutoSubmit, Choosing):
             text, self._filter_text = self._filter_text, ""
             self.scope.set_filter(text)
 
-    def on_cells_ready(self, message: CellsReady) -> None:
+    def on_jobs_loaded(self, message: JobsLoaded) -> None:
         message.stop()
         self.scope.take_cells(message)
         self._first_jobs.set()
@@ -289,13 +289,13 @@ class MainScreen(Detailing, AutoSubmit, Choosing):
             self.grid.come_back(self._job_below)
             self._job_below = None
 
-    def on_matches_ready(self, message: MatchesReady) -> None:
+    def on_jobs_rechecked(self, message: JobsRechecked) -> None:
         message.stop()
         self.scope.take_matches(message)
 
     # ------------------------------------------------------------------ open branches of the tree
 
-    def _load_open_branches(self, update: Update) -> None:
+    def _load_open_branches(self, update: SnapshotUpdate) -> None:
         """Lists the jobs under open states anew where their batch changed."""
         outline = self.batch_tree.outline
         for node in outline.open:
@@ -311,12 +311,12 @@ class MainScreen(Detailing, AutoSubmit, Choosing):
             if self.batch_tree.place[0] == row:
                 self._last_row = None
 
-    def on_batch_tree_opened(self, message: BatchTree.Opened) -> None:
+    def on_batch_tree_branch_opened(self, message: BatchTree.BranchOpened) -> None:
         message.stop()
         self._load_branch(message.node)
 
     @work(exit_on_error=False)
-    async def _load_branch(self, node: NodeKey) -> None:
+    async def _load_branch(self, node: NodeId) -> None:
         """Reads the jobs under a state, or the spawns under a job, into the tree."""
         outline = self.batch_tree.outline
         if node.job >= 0:
@@ -344,13 +344,13 @@ class MainScreen(Detailing, AutoSubmit, Choosing):
                 outline.spawns[job] = []  # being read
                 self._load_branch(job)
 
-    def _priorities(self, node: NodeKey) -> list[Priority]:
+    def _priorities(self, node: NodeId) -> list[Priority]:
         """The priorities that a batch's jobs in one state have."""
         batch = self.snapshot.batches.get(node.batch_id) if self.snapshot is not None else None
         state = self.looks.states[node.look]
         return [] if batch is None else [p for (p, s), n in batch.counts.items() if s == state and n]
 
-    def on_batch_tree_more_asked(self, message: BatchTree.MoreAsked) -> None:
+    def on_batch_tree_show_more_requested(self, message: BatchTree.ShowMoreRequested) -> None:
         """Goes on in the grid, at the last job that the tree lists."""
         message.stop()
         node = message.node
@@ -404,8 +404,8 @@ class MainScreen(Detailing, AutoSubmit, Choosing):
         if self.filter_bar.is_open:
             self.say_matches()
 
-    def _line(self, name: str) -> Line:
-        return self.query_one(f"#{name}", Line)
+    def _line(self, name: str) -> TextLine:
+        return self.query_one(f"#{name}", TextLine)
 
     def _explain_empty(self, snapshot: Snapshot) -> None:
         note = titles.no_batches(snapshot)
@@ -418,10 +418,10 @@ class MainScreen(Detailing, AutoSubmit, Choosing):
         assert self.snapshot is not None  # there are no jobs to be headed before
         return titles.group_heading(self.snapshot, batch_id, jobs, self.scope.query is not None)
 
-    def on_grid_base_rescaled(self) -> None:
+    def on_grid_base_layout_changed(self) -> None:
         self.write_headings()
 
-    def on_batch_tree_regrouped(self) -> None:
+    def on_batch_tree_grouping_changed(self) -> None:
         self.write_headings()
 
     def on_job_grid_marks_changed(self) -> None:
@@ -429,7 +429,7 @@ class MainScreen(Detailing, AutoSubmit, Choosing):
 
     # ------------------------------------------------------------------ the job under the cursor
 
-    def on_job_chosen(self, message: JobChosen) -> None:
+    def on_job_selected(self, message: JobSelected) -> None:
         message.stop()
         if message.key is not None and self.batch_tree.cursor is not None:
             self.batch_tree.go_to_batch(message.key.batch_id)
@@ -456,7 +456,7 @@ class MainScreen(Detailing, AutoSubmit, Choosing):
         title = titles.job_title(self.snapshot, record, self.looks)
         snapshot = self.snapshot
         held = snapshot.held_back.get(key.batch_id, "")
-        sight = Sight(record, snapshot.live.get(key), snapshot.missing.get(key), held)
+        sight = JobDetailsData(record, snapshot.live.get(key), snapshot.missing.get(key), held)
         sight = sight._replace(refused=key.batch_id in snapshot.refused)
         self.details.show(title, sight)
         self.complete_details()

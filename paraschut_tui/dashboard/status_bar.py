@@ -6,22 +6,29 @@ from collections.abc import Sequence
 
 from paraschut_core.model import Snapshot
 
-from ..batch_tree.totals import Tally
-from ..state_styles import Looks, Palette
+from ..batch_tree.totals import JobTotals
+from ..state_styles import Palette, StateStyles
 from ..widgets.styled_line import Part, width_of
-from ..widgets.text_line import Line
-from .status_text import Pace, database_parts, is_stale, scheduler_parts, tally_parts
+from ..widgets.text_line import TextLine
+from .status_text import ThroughputEstimator, database_parts, is_stale, scheduler_parts, tally_parts
 
 
-class StatusBar(Line):
+class StatusBar(TextLine):
     """Shows ages as bounds, so that nothing is sent to the terminal while nothing happens."""
 
-    def __init__(self, palette: Palette, looks: Looks, interval: float, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own word
+    def __init__(
+        self,
+        palette: Palette,
+        looks: StateStyles,
+        interval: float,
+        *,
+        id: str | None = None,  # noqa: A002 - Textual's own word
+    ) -> None:
         super().__init__(palette, id=id)
         self._looks = looks
         self._interval = interval
-        self._pace = Pace()
-        self.tally = Tally()
+        self._pace = ThroughputEstimator()
+        self.tally = JobTotals()
         self._lost = 0
         self._snapshot: Snapshot | None = None
         self.stale = False

@@ -10,9 +10,9 @@ from itertools import pairwise
 from paraschut_core.model import DatabaseHealth, SchedulerHealth, Snapshot
 from paraschut_core.sanitize import clean_line
 
-from ..batch_tree.totals import Tally
+from ..batch_tree.totals import JobTotals
 from ..formatting import clock, coarse, count, duration, within
-from ..state_styles import L_COMPLETE, L_MISSING, L_QUEUED, L_RUN, Looks
+from ..state_styles import L_COMPLETE, L_MISSING, L_QUEUED, L_RUN, StateStyles
 from ..widgets.styled_line import Part
 
 STALE_AFTER = 10.0
@@ -65,7 +65,7 @@ def scheduler_parts(
 
 
 def tally_parts(
-    snapshot: Snapshot, tally: Tally, lost: int, looks: Looks, *, short: bool = False
+    snapshot: Snapshot, tally: JobTotals, lost: int, looks: StateStyles, *, short: bool = False
 ) -> list[Part]:
     """Running, queued, complete of all, missing; `short` with less space between them.
 
@@ -94,7 +94,7 @@ def is_stale(snapshot: Snapshot, seen: float, now: float) -> bool:
     return bool(snapshot.database.error) or bool(seen and now - seen > STALE_AFTER)
 
 
-class Pace:
+class ThroughputEstimator:
     """How fast jobs complete, from the last ten minutes."""
 
     WINDOW = 600.0

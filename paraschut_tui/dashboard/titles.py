@@ -14,13 +14,13 @@ from ..actions.types import JobRecord
 from ..batch_tree.model import priority_of
 from ..batch_tree.short_names import fold
 from ..formatting import count, percent, plural, short
-from ..job_grid.marked_jobs import Marks
-from ..job_grid.model import Board
-from ..state_styles import L_MISSING, Looks
+from ..job_grid.marked_jobs import MarkedJobs
+from ..job_grid.model import GridModel
+from ..state_styles import L_MISSING, StateStyles
 from ..widgets.styled_line import Part, width_of
 
 if TYPE_CHECKING:
-    from ..job_grid.contents import Scope
+    from ..job_grid.contents import GridContents
     from ..job_grid.widget import JobGrid
 
 Sides = tuple[list[Part], list[Part]]
@@ -40,7 +40,13 @@ def tree_title(snapshot: Snapshot, focused: bool, grouping: str, marked: int) ->
 
 
 def grid_title(
-    snapshot: Snapshot, jobs: int, scope: Scope, grid: JobGrid, focused: bool, error: str, as_of: str = ""
+    snapshot: Snapshot,
+    jobs: int,
+    scope: GridContents,
+    grid: JobGrid,
+    focused: bool,
+    error: str,
+    as_of: str = "",
 ) -> Sides:
     """Above the grid: what it shows, how many are marked, which filter is in force.
 
@@ -83,14 +89,14 @@ def grid_title(
     return left, right
 
 
-def search_parts(scope: Scope) -> list[Part]:
+def search_parts(scope: GridContents) -> list[Part]:
     """How far a search is, and what it has found so far."""
     if not scope.searched:
         return [("looking", "muted")]
     return [(f"{count(scope.found)} so far, {scope.searched:.0%}", "muted")]
 
 
-def marked_parts(marks: Marks, board: Board, ranged: int = 0) -> list[Part]:
+def marked_parts(marks: MarkedJobs, board: GridModel, ranged: int = 0) -> list[Part]:
     """How many jobs are marked, and, where not all of them are among those shown, how many of these are.
 
     Args:
@@ -124,7 +130,7 @@ def batch_line(
     batches: Sequence[int],
     batch_id: int | None,
     lost: Mapping[int, Mapping[int, int]],
-    looks: Looks,
+    looks: StateStyles,
     marked: Sequence[Part],
     width: int,
     place: int = 0,
@@ -167,7 +173,7 @@ def _role(snapshot: Snapshot, batch_id: int) -> str:
     return "error" if batch_id in snapshot.refused else "warning"
 
 
-def legend(board: Board, looks: Looks, indent: int, width: int) -> list[Part]:
+def legend(board: GridModel, looks: StateStyles, indent: int, width: int) -> list[Part]:
     """The states on the board with their counts, what needs a person first; without the states' names if
     they do not fit."""
     counts = board.counts()
@@ -185,7 +191,7 @@ def legend(board: Board, looks: Looks, indent: int, width: int) -> list[Part]:
     return parts
 
 
-def job_title(snapshot: Snapshot, record: JobRecord, looks: Looks) -> list[Part]:
+def job_title(snapshot: Snapshot, record: JobRecord, looks: StateStyles) -> list[Part]:
     """Which job the log is of, and how it is: "JOB 24  ✗ missing: time limit  attempt 2"."""
     key, row = record.key, record.row
     parts: list[Part] = [(f"JOB {key.job_index}", "bold"), ("  ", "base")]

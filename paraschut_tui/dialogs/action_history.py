@@ -1,4 +1,4 @@
-"""HistoryScreen: what was done, by whom, and the command line that does the same."""
+"""ActionHistoryScreen: what was done, by whom, and the command line that does the same."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from paraschut_core.sanitize import clean_line
 from .. import keymap
 from ..formatting import count
 from ..state_styles import Palette
-from ..widgets.line_list import Pane
+from ..widgets.line_list import LineList
 from ..widgets.styled_line import Part, fit, line
-from ..widgets.text_line import Line
+from ..widgets.text_line import TextLine
 
 MOST_COPIED = 50_000
 """Characters; terminals cut off or refuse longer ones."""
 
 
-class HistoryScreen(ModalScreen[tuple[Action, bool] | None]):
+class ActionHistoryScreen(ModalScreen[tuple[Action, bool] | None]):
     """Returns the action that was chosen, and whether to undo it (else: to show its jobs); or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -40,12 +40,12 @@ class HistoryScreen(ModalScreen[tuple[Action, bool] | None]):
     def __init__(self, palette: Palette, actions: Sequence[Action]) -> None:
         super().__init__()
         self._palette = palette
-        self._command = Line(palette)
+        self._command = TextLine(palette)
         self._list = ActionList(palette, actions, self._show_command)
 
     def compose(self) -> ComposeResult:
         with Vertical(id="sheet"):
-            title = Line(self._palette)
+            title = TextLine(self._palette)
             title.show(
                 [
                     (" ACTIONS", "accent-bold"),
@@ -92,7 +92,7 @@ class HistoryScreen(ModalScreen[tuple[Action, bool] | None]):
         self.notify("The command is copied.", markup=False)
 
 
-class ActionList(Pane):
+class ActionList(LineList):
     """The actions, one a row."""
 
     BINDINGS: ClassVar[list[BindingType]] = keymap.bindings(keymap.MOVE)

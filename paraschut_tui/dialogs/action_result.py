@@ -1,4 +1,4 @@
-"""OutcomesScreen: what became of each job of an action: what failed first, each with its reason."""
+"""ActionResultScreen: what became of each job of an action: what failed first, each with its reason."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from textual.screen import ModalScreen
 
 from paraschut_core.sanitize import clean_line
 
-from ..actions.types import Failure, Verdict
+from ..actions.types import ActionResult, JobMessage
 from ..formatting import count
 from ..state_styles import Palette
 from ..widgets.styled_line import Part
-from ..widgets.text_view import TextPane
+from ..widgets.text_view import TextView
 
 MOST = 5000
 """Lines of one kind."""
 
 
-class OutcomesScreen(ModalScreen[None]):
+class ActionResultScreen(ModalScreen[None]):
     """Closed by Esc, Enter or q."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter,q", "dismiss", "close", show=False)]
 
-    def __init__(self, palette: Palette, title: str, verdict: Verdict) -> None:
+    def __init__(self, palette: Palette, title: str, verdict: ActionResult) -> None:
         super().__init__()
         self._palette = palette
         self._lines: list[list[Part]] = [[(clean_line(title), "bold"), ("   Esc closes", "muted")]]
@@ -42,10 +42,10 @@ class OutcomesScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="sheet"):
-            yield TextPane(self._palette, self._lines)
+            yield TextView(self._palette, self._lines)
 
 
-def _section(heading: str, role: str, jobs: Sequence[Failure]) -> list[list[Part]]:
+def _section(heading: str, role: str, jobs: Sequence[JobMessage]) -> list[list[Part]]:
     if not jobs:
         return []
     lines: list[list[Part]] = [[], [(heading, role), (f"  {count(len(jobs))}", "muted")]]

@@ -1,4 +1,4 @@
-"""ColumnsScreen: which columns the rows show, how wide, in which order, and what they are sorted by."""
+"""ColumnChooserScreen: which columns the rows show, how wide, in which order, and what they are sorted by."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from textual.strip import Strip
 from paraschut_core.sanitize import clean_line
 
 from .. import keymap
-from ..job_grid.columns import COLUMNS, DEFAULT, META, Chosen, SortKey, column_of
+from ..job_grid.columns import COLUMNS, DEFAULT, META, ColumnSetting, SortKey, column_of
 from ..state_styles import Palette
-from ..widgets.line_list import Pane
+from ..widgets.line_list import LineList
 from ..widgets.styled_line import Part, fit, line
-from ..widgets.text_line import Line
-from .prompt import AskScreen
+from ..widgets.text_line import TextLine
+from .prompt import PromptScreen
 
 
-class Choice(NamedTuple):
+class ColumnChoice(NamedTuple):
     """What was chosen."""
 
-    columns: tuple[Chosen, ...]
+    columns: tuple[ColumnSetting, ...]
     sorting: tuple[SortKey, ...]
 
 
-class ColumnsScreen(ModalScreen[Choice | None]):
+class ColumnChooserScreen(ModalScreen[ColumnChoice | None]):
     """Returns the choice, None if it was left by Escape."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -40,19 +40,19 @@ class ColumnsScreen(ModalScreen[Choice | None]):
         Binding("m", "add", "a field of the metadata", show=False),
     ]
 
-    def __init__(self, palette: Palette, chosen: Sequence[Chosen], sorting: Sequence[SortKey]) -> None:
+    def __init__(self, palette: Palette, chosen: Sequence[ColumnSetting], sorting: Sequence[SortKey]) -> None:
         super().__init__()
         self._palette = palette
         self._list = ColumnList(palette, chosen, sorting)
 
     def compose(self) -> ComposeResult:
         with Vertical(id="sheet"):
-            title = Line(self._palette)
+            title = TextLine(self._palette)
             title.show(
                 [(" COLUMNS", "accent-bold"), ("   Enter takes them, Esc leaves all as it was", "muted")]
             )
             yield title
-            hints = Line(self._palette)
+            hints = TextLine(self._palette)
             hints.show(
                 [
                     (" Space", "accent-bold"), (" show  ", "muted"),
@@ -75,13 +75,13 @@ class ColumnsScreen(ModalScreen[Choice | None]):
     @work(exclusive=True, exit_on_error=False)
     async def action_add(self) -> None:
         name = await self.app.push_screen_wait(
-            AskScreen("A column for a field of the metadata", "field, or field.part:")
+            PromptScreen("A column for a field of the metadata", "field, or field.part:")
         )
         if name:
             self._list.add(META + name)
 
 
-class ColumnList(Pane):
+class ColumnList(LineList):
     """All columns, the shown ones first."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -95,23 +95,23 @@ class ColumnList(Pane):
         Binding("0", "restore", "as at first", show=False),
     ]
 
-    def __init__(self, palette: Palette, chosen: Sequence[Chosen], sorting: Sequence[SortKey]) -> None:
+    def __init__(self, palette: Palette, chosen: Sequence[ColumnSetting], sorting: Sequence[SortKey]) -> None:
         super().__init__(palette)
         self._sorting = list(sorting)
         self._fill(chosen)
         self._row = 0
 
-    def _fill(self, chosen: Sequence[Chosen]) -> None:
+    def _fill(self, chosen: Sequence[ColumnSetting]) -> None:
         self._shown = {one.name for one in chosen}
         self._wider = {one.name: one.wider for one in chosen}
         self._names = [one.name for one in chosen] + [name for name in COLUMNS if name not in self._shown]
 
     @property
-    def choice(self) -> Choice:
+    def choice(self) -> ColumnChoice:
         """What is chosen now; the job's number is always the first column."""
         names = [name for name in self._names if name in self._shown and name != "index"]
-        chosen = tuple(Chosen(name, self._wider.get(name, 0)) for name in ("index", *names))
-        return Choice(chosen, tuple(self._sorting))
+        chosen = tuple(ColumnSetting(name, self._wider.get(name, 0)) for name in ("index", *names))
+        return ColumnChoice(chosen, tuple(self._sorting))
 
     def add(self, name: str) -> None:
         """Adds a column and shows it."""

@@ -1,4 +1,4 @@
-"""PaletteScreen: everything that can be done or gone to, found by typing some letters of it."""
+"""CommandPaletteScreen: everything that can be done or gone to, found by typing some letters of it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from ..state_styles import Palette
-from ..widgets.select_list import ListPane
+from ..widgets.select_list import SelectList
 from ..widgets.styled_line import Part
-from ..widgets.text_line import Line
+from ..widgets.text_line import TextLine
 
 MOST = 200
 """Entries listed, and entries weighed against what was typed."""
 
 
-class Entry(NamedTuple):
+class PaletteCommand(NamedTuple):
     """Something to do. `text` and `hint` are clean; `key` is what does the same."""
 
     text: str
@@ -31,7 +31,7 @@ class Entry(NamedTuple):
     key: str = ""
 
 
-class PaletteScreen(ModalScreen[Callable[[], object] | None]):
+class CommandPaletteScreen(ModalScreen[Callable[[], object] | None]):
     """Returns what to run, None if it was left.
 
     Args:
@@ -48,19 +48,19 @@ class PaletteScreen(ModalScreen[Callable[[], object] | None]):
         Binding("pageup", "step(-10)", "a page up", show=False),
     ]
 
-    def __init__(self, palette: Palette, entries: Iterable[Entry], title: str = "COMMANDS") -> None:
+    def __init__(self, palette: Palette, entries: Iterable[PaletteCommand], title: str = "COMMANDS") -> None:
         super().__init__()
         self._palette = palette
         self._title = title
         self._all = list(entries)
-        self.found: Sequence[Entry] = self._all[:MOST]
-        self._list = ListPane(palette, "nothing is called so", always=True)
+        self.found: Sequence[PaletteCommand] = self._all[:MOST]
+        self._list = SelectList(palette, "nothing is called so", always=True)
         self._list.can_focus = False
         self._search = FuzzySearch()
 
     def compose(self) -> ComposeResult:
         with Vertical(id="sheet", classes="palette"):
-            title = Line(self._palette)
+            title = TextLine(self._palette)
             title.show(
                 [(f" {self._title}", "accent-bold"), ("   type some letters · Enter · Esc closes", "muted")]
             )
@@ -78,7 +78,7 @@ class PaletteScreen(ModalScreen[Callable[[], object] | None]):
         self.found = self._matching(event.value.strip())
         self._list.show([_parts(entry) for entry in self.found], row=0)
 
-    def _matching(self, typed: str) -> Sequence[Entry]:
+    def _matching(self, typed: str) -> Sequence[PaletteCommand]:
         """What holds the letters in their order, the best first."""
         if not typed:
             return self._all[:MOST]
@@ -88,7 +88,7 @@ class PaletteScreen(ModalScreen[Callable[[], object] | None]):
         scored.sort(key=lambda pair: -pair[0])
         return [entry for _, entry in scored]
 
-    def _score(self, typed: str, entry: Entry) -> float:
+    def _score(self, typed: str, entry: PaletteCommand) -> float:
         score, _ = self._search.match(typed, entry.text)
         if typed.casefold() in entry.text.casefold():
             score += 100.0
@@ -102,7 +102,7 @@ class PaletteScreen(ModalScreen[Callable[[], object] | None]):
         if self.found:
             self.dismiss(self.found[self._list.row].run)
 
-    def on_list_pane_chosen(self, message: ListPane.Chosen) -> None:
+    def on_select_list_chosen(self, message: SelectList.Chosen) -> None:
         message.stop()
         self.dismiss(self.found[message.row].run)
 
@@ -121,7 +121,7 @@ def _holds(text: str, letters: str) -> bool:
     return all(letter in rest for letter in letters)
 
 
-def _parts(entry: Entry) -> list[Part]:
+def _parts(entry: PaletteCommand) -> list[Part]:
     return [
         (f" {entry.key:>9}  ", "accent-bold"),
         (entry.text, "text"),

@@ -15,24 +15,24 @@ from textual.worker import Worker
 from paraschut_core.errors import ParaschutError
 from paraschut_core.sanitize import clean_line
 
-from ..actions.action_registry import Act, affected, explanation, question, spared, summary
-from ..actions.resource_increase import Raises
-from ..actions.types import Preview, Target
+from ..actions.action_registry import ActionEntry, affected, explanation, question, spared, summary
+from ..actions.resource_increase import ResourceIncrease
+from ..actions.types import ActionTarget, PreviewText
 from ..errors import tell_fault
-from ..terminal.key_sequencer import Question
+from ..terminal.key_sequencer import GuardedDialog
 
 
-class Answer(NamedTuple):
+class Confirmation(NamedTuple):
     """What was answered: yes or no; with `force` also what is done; with these resources raised; upon what
     was seen when it was asked."""
 
     yes: bool = False
     force: bool = False
-    raises: Raises = Raises()
-    seen: Preview | None = None
+    raises: ResourceIncrease = ResourceIncrease()
+    seen: PreviewText | None = None
 
 
-class ConfirmScreen(Question[Answer]):
+class ConfirmScreen(GuardedDialog[Confirmation]):
     """Asks; the answer is an Answer.
 
     Enter alone cancels: the focus is on Cancel. `y` says yes, once the counts are painted.
@@ -57,9 +57,9 @@ class ConfirmScreen(Question[Answer]):
 
     def __init__(
         self,
-        act: Act,
-        target: Target,
-        preview: Callable[[], Awaitable[Preview]] | None,
+        act: ActionEntry,
+        target: ActionTarget,
+        preview: Callable[[], Awaitable[PreviewText]] | None,
         *,
         force: bool = False,
         extra: tuple[str, ...] = (),
@@ -70,7 +70,7 @@ class ConfirmScreen(Question[Answer]):
         self._count = preview
         self._force = force
         self._extra = extra
-        self._preview: Preview | None = None
+        self._preview: PreviewText | None = None
         self._ready = preview is None
         self._more = True
 
@@ -89,7 +89,7 @@ class ConfirmScreen(Question[Answer]):
         if self._count is not None:
             self.run_worker(self._show_counts(self._count), exit_on_error=False)
 
-    async def _show_counts(self, count: Callable[[], Awaitable[Preview]]) -> None:
+    async def _show_counts(self, count: Callable[[], Awaitable[PreviewText]]) -> None:
         counts = self.query_one("#dialog-counts", Static)
         try:
             preview = await count()
@@ -127,15 +127,15 @@ class ConfirmScreen(Question[Answer]):
         return key in self.active_bindings
 
     def cancel(self) -> None:
-        self.dismiss(Answer())
+        self.dismiss(Confirmation())
 
     def action_yes(self) -> None:
         if self._ready:
-            offered = self._preview.raises if self._preview is not None and self._more else Raises()
-            self.dismiss(Answer(True, self._force, offered, self._preview))
+            offered = self._preview.raises if self._preview is not None and self._more else ResourceIncrease()
+            self.dismiss(Confirmation(True, self._force, offered, self._preview))
 
     def action_no(self) -> None:
-        self.dismiss(Answer())
+        self.dismiss(Confirmation())
 
     def action_force(self) -> None:
         if (
@@ -144,7 +144,7 @@ class ConfirmScreen(Question[Answer]):
             and self._preview is not None
             and spared(self._act, self._preview)
         ):
-            self.dismiss(Answer(force=True))
+            self.dismiss(Confirmation(force=True))
 
     def action_more(self) -> None:
         self._more = not self._more

@@ -1,4 +1,4 @@
-"""FieldScreen: one value to type, of the type that the field has; what is not is refused on the spot."""
+"""EditValueScreen: one value to type, of the type that the field has; what is not is refused on the spot."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from ..job_details.value_format import as_typed, kind_of, read_typed
 from ..terminal.key_sequencer import LOW, SLIM
 
 
-class Typed(NamedTuple):
+class EditedValue(NamedTuple):
     """The new value."""
 
     value: object
 
 
-class FieldScreen(ModalScreen[Typed | None]):
+class EditValueScreen(ModalScreen[EditedValue | None]):
     """Returns the value typed; None if it was cancelled or is what it was.
 
     Args:
@@ -67,7 +67,7 @@ class FieldScreen(ModalScreen[Typed | None]):
         except UsageError as error:
             self._say(str(error))
         else:
-            self.dismiss(Typed(value))
+            self.dismiss(EditedValue(value))
 
     def _say(self, text: str) -> None:
         self.query_one("#dialog-meaning", Static).update(Content(clean_line(text)))

@@ -1,4 +1,4 @@
-"""TroubleScreen: how the database and the scheduler are, in full; and what went wrong lately."""
+"""HealthScreen: how the database and the scheduler are, in full; and what went wrong lately."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from paraschut_core.sanitize import clean, clean_line
 from ..formatting import duration
 from ..state_styles import Palette
 from ..widgets.styled_line import Part
-from ..widgets.text_view import TextPane
+from ..widgets.text_view import TextView
 
 
-class TroubleScreen(ModalScreen[None]):
+class HealthScreen(ModalScreen[None]):
     """Closed by Esc, Enter or q.
 
     Args:
@@ -58,10 +58,10 @@ class TroubleScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="sheet"):
-            yield TextPane(self._palette)
+            yield TextView(self._palette)
 
     def on_resize(self) -> None:
-        pane = self.query_one(TextPane)
+        pane = self.query_one(TextView)
         self.call_after_refresh(lambda: pane.set_lines(_wrapped(self._lines, pane.size.width - 2)))
 
 

@@ -14,9 +14,9 @@ from paraschut_core.filtering.language import FIELDS
 
 from .. import keymap
 from ..job_log.log_keys import LOG_KEYS
-from ..state_styles import Looks, Palette
+from ..state_styles import Palette, StateStyles
 from ..widgets.styled_line import Part
-from ..widgets.text_view import TextPane
+from ..widgets.text_view import TextView
 
 _TITLES = {
     "grid": "jobs",
@@ -49,14 +49,14 @@ class HelpScreen(ModalScreen[None]):
         Binding("escape,q,question_mark,enter", "dismiss", "close", show=False)
     ]
 
-    def __init__(self, palette: Palette, looks: Looks, pane: str, *, read_only: bool = False) -> None:
+    def __init__(self, palette: Palette, looks: StateStyles, pane: str, *, read_only: bool = False) -> None:
         super().__init__()
         self._palette = palette
         self._lines = _lines(looks, pane, read_only)
 
     def compose(self) -> ComposeResult:
         with Vertical(id="sheet"):
-            yield TextPane(self._palette, self._lines)
+            yield TextView(self._palette, self._lines)
 
 
 _FILTER = (
@@ -72,7 +72,7 @@ _FILTER = (
 """The language of the filter, in short."""
 
 
-def _lines(looks: Looks, pane: str, read_only: bool) -> list[list[Part]]:
+def _lines(looks: StateStyles, pane: str, read_only: bool) -> list[list[Part]]:
     first = "log" if pane == "log screen" else pane
     lines: list[list[Part]] = [
         [

@@ -1,4 +1,4 @@
-"""AskScreen: one line of text from the user."""
+"""PromptScreen: one line of text from the user."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from textual.widgets import Input, Static
 
 from paraschut_core.sanitize import clean_line
 
-from ..terminal.key_sequencer import Question
+from ..terminal.key_sequencer import GuardedDialog
 
 
-class AskScreen(Question[str]):
+class PromptScreen(GuardedDialog[str]):
     """Returns the text, "" if it was cancelled.
 
     Args:

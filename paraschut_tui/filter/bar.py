@@ -15,8 +15,8 @@ from textual.widgets import Input
 from ..messages import FilterClosed, FilterEdited
 from ..state_styles import Palette
 from ..widgets.styled_line import Part, width_of
-from ..widgets.text_line import Line
-from .completion import Candidate, Completion, Known
+from ..widgets.text_line import TextLine
+from .completion import Candidate, Completion, CompletionData
 
 HINT = 'text  field:value  |  !not  (  )  -host:n1  age:>2h  log:"CUDA error"  resources.mem:4gb  sql: ...'
 
@@ -26,7 +26,7 @@ KEPT = 50
 _NAME = re.compile(r"[\w.-]+$")
 
 
-class _Ghost(Suggester):
+class FilterSuggester(Suggester):
     """Shows behind what was typed how it probably goes on."""
 
     def __init__(self, completion: Completion) -> None:
@@ -71,7 +71,7 @@ class FilterBar(Vertical):
         """Filters used before, the latest last."""
         self.saved: dict[str, str] = {}
         """Filters by the names that they were saved under."""
-        self._known = Known()
+        self._known = CompletionData()
         self._completion = Completion(self._known, self.saved, self.history)
         self._at = 0
         self._draft = ""
@@ -82,13 +82,13 @@ class FilterBar(Vertical):
         self._error = ""
 
     def compose(self) -> ComposeResult:
-        yield Line(self._palette, id="filter-hints")
+        yield TextLine(self._palette, id="filter-hints")
         with Horizontal():
-            yield Line(self._palette, id="filter-mark")
+            yield TextLine(self._palette, id="filter-mark")
             box = Input(select_on_focus=False, compact=True)
             box.cursor_blink = False  # a blinking cursor sends 2.6 KB/s
             yield box
-            yield Line(self._palette, id="filter-count")
+            yield TextLine(self._palette, id="filter-count")
 
     @property
     def is_open(self) -> bool:
@@ -98,7 +98,7 @@ class FilterBar(Vertical):
     def _box(self) -> Input:
         return self.query_one(Input)
 
-    def open(self, text: str, known: Known) -> None:
+    def open(self, text: str, known: CompletionData) -> None:
         """Opens the bar upon the filter in force; what is known completes what is typed."""
         self._before = self._draft = self._own = text
         self._at = len(self.history)
@@ -112,23 +112,23 @@ class FilterBar(Vertical):
         self._box.focus()
         self.call_after_refresh(self._write_hints)
 
-    def learn(self, known: Known) -> None:
+    def learn(self, known: CompletionData) -> None:
         """Takes in what there is to name."""
         self._known = known
         self._completion = Completion(known, self.saved, self.history)
-        self._box.suggester = _Ghost(self._completion)
+        self._box.suggester = FilterSuggester(self._completion)
         self._cycle = []
         if self.is_open:
             self._write_hints()
 
     @property
-    def known(self) -> Known:
+    def known(self) -> CompletionData:
         """What there is to name, as far as it is known."""
         return self._known
 
     def say(self, parts: list[Part], error: str = "") -> None:
         """Shows the match count beside the text, and above it what is wrong with it."""
-        self.query_one("#filter-count", Line).show([], [*parts, (" ", "base")])
+        self.query_one("#filter-count", TextLine).show([], [*parts, (" ", "base")])
         if error != self._error:
             self._error = error
             self._write_hints()
@@ -136,11 +136,11 @@ class FilterBar(Vertical):
     # ------------------------------------------------------------------ hints
 
     def _show_mark(self, parts: list[Part]) -> None:
-        self.query_one("#filter-mark", Line).show(parts)
+        self.query_one("#filter-mark", TextLine).show(parts)
 
     def _write_hints(self) -> None:
         """What is wrong, else how the text may go on, else what there is to write."""
-        hints = self.query_one("#filter-hints", Line)
+        hints = self.query_one("#filter-hints", TextLine)
         if self._to_name:
             hints.show([(" Enter saves it: @name calls it, and Ctrl+S upon @name forgets it", "muted")])
         elif self._error:

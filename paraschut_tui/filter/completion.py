@@ -28,7 +28,7 @@ class Candidate(NamedTuple):
     help: str = ""
 
 
-class Known(NamedTuple):
+class CompletionData(NamedTuple):
     """What there is to name: jobs by state, batches' names and types, hosts, fields of the metadata."""
 
     states: Mapping[str, int] = {}
@@ -38,7 +38,7 @@ class Known(NamedTuple):
     fields: Sequence[str] = ()
 
 
-def known_of(snapshot: Snapshot, fields: Sequence[str]) -> Known:
+def known_of(snapshot: Snapshot, fields: Sequence[str]) -> CompletionData:
     """What a project has to name.
 
     Args:
@@ -51,7 +51,7 @@ def known_of(snapshot: Snapshot, fields: Sequence[str]) -> Known:
             states[state] = states.get(state, 0) + n
     order = sorted(states, key=lambda state: (state != "missing", state_order(state)))
     hosts = {job.host for job in snapshot.live.values() if job.host}
-    return Known(
+    return CompletionData(
         {state: states[state] for state in order},
         tuple(dict.fromkeys(batch.name for batch in batches)),
         tuple(sorted({batch.batch_type for batch in batches if batch.batch_type})),
@@ -69,7 +69,7 @@ class Completion:
         history: filters used before, the latest last.
     """
 
-    def __init__(self, known: Known, saved: Mapping[str, str], history: Sequence[str]) -> None:
+    def __init__(self, known: CompletionData, saved: Mapping[str, str], history: Sequence[str]) -> None:
         self._known = known
         self._saved = saved
         self._history = history

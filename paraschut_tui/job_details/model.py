@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from paraschut_core.model import Event, LiveJob, Missing, Spawn
+from paraschut_core.model import Event, LiveJob, MissingJob, Spawn
 from paraschut_core.sanitize import clean_line
 
 from ..actions.types import JobRecord
 from ..formatting import duration, plural
 from ..widgets.styled_line import Part, width_of
 from .script_text import ScriptText
-from .value_format import Inner, Path, has_inside, inside, shown
+from .value_format import ChildValue, Path, has_inside, inside, shown
 
 _FIRST = ("name", "batch_type", "state", "priority", "attempt", "queue", "script")
 _OURS = frozenset(
@@ -35,7 +35,7 @@ _APART = frozenset({"resources", "qstat", "rev", "SpawnID", "spawn_state", "unre
 _NAME = 24  # columns of a field's name at most
 
 
-class Node(NamedTuple):
+class DetailNode(NamedTuple):
     """One line, with what is under it.
 
     `key` identifies it through all refreshes; `inner` makes what is under it (None: nothing), once it is
@@ -45,13 +45,13 @@ class Node(NamedTuple):
 
     key: tuple[object, ...]
     parts: tuple[Part, ...]
-    inner: Callable[[], list[Node]] | None = None
+    inner: Callable[[], list[DetailNode]] | None = None
     opened: bool = False
     value: object = None
     path: Path | None = None
 
 
-class Sight(NamedTuple):
+class JobDetailsData(NamedTuple):
     """What the details show: a job's record, what scheduler and monitor say, and what was read for it.
 
     `refused`: it is held back because the scheduler refused jobs of its batch. `script` and `summary` (the
@@ -60,20 +60,20 @@ class Sight(NamedTuple):
 
     record: JobRecord
     live: LiveJob | None = None
-    missing: Missing | None = None
+    missing: MissingJob | None = None
     held_back: str = ""
     script: ScriptText | None = None
     summary: Mapping[str, object] | None = None
     refused: bool = False
 
 
-def dossier(sight: Sight, now: float) -> list[Node]:
+def dossier(sight: JobDetailsData, now: float) -> list[DetailNode]:
     """The tree's first level."""
     record = sight.record
     info = record.info
     nodes = list(_reason(sight, now))
     if "unreadable" in info:
-        nodes.append(Node(("unreadable",), ((clean_line(info["unreadable"]), "error"),)))
+        nodes.append(DetailNode(("unreadable",), ((clean_line(info["unreadable"]), "error"),)))
     nodes += _fields("job", _ordered(info), opened=True, script=sight.script)
     if info.get("resources") is not None:
         nodes.append(_field("resources", info["resources"], ("resources",), 0, opened=True))
@@ -88,8 +88,8 @@ def dossier(sight: Sight, now: float) -> list[Node]:
 
 
 def flat(
-    nodes: Sequence[Node], is_open: Callable[[Node], bool], depth: int = 0
-) -> Iterator[tuple[int, Node]]:
+    nodes: Sequence[DetailNode], is_open: Callable[[DetailNode], bool], depth: int = 0
+) -> Iterator[tuple[int, DetailNode]]:
     """The lines that are to be seen, with their depths."""
     for node in nodes:
         yield depth, node
@@ -100,7 +100,7 @@ def flat(
 # --------------------------------------------------------------------------- why
 
 
-def _reason(sight: Sight, now: float) -> Iterator[Node]:
+def _reason(sight: JobDetailsData, now: float) -> Iterator[DetailNode]:
     missing, live = sight.missing, sight.live
     if missing is not None:
         facts = []
@@ -113,15 +113,15 @@ def _reason(sight: Sight, now: float) -> Iterator[Node]:
             facts.append(f"last heard of {_moment(missing.since)} ({duration(now - missing.since)} ago)")
         reason = clean_line(missing.reason, 400) or "nobody knows why"
         parts = [("missing  ", "error"), (reason, "error"), ("  " + ", ".join(facts), "muted")]
-        yield Node(("reason",), tuple(parts), value=reason)
+        yield DetailNode(("reason",), tuple(parts), value=reason)
     elif live is not None and live.reason:
         parts = [("waits  ", "warning"), (clean_line(live.reason, 400), "warning")]
-        yield Node(("reason",), tuple(parts), value=live.reason)
+        yield DetailNode(("reason",), tuple(parts), value=live.reason)
     elif sight.held_back and sight.record.info.get("state") == "init":
         role = "error" if sight.refused else "warning"
         words = "" if sight.refused else "held back  "
         parts = [(words, role), (clean_line(sight.held_back, 400), role)]
-        yield Node(("reason",), tuple(parts), value=sight.held_back)
+        yield DetailNode(("reason",), tuple(parts), value=sight.held_back)
 
 
 # --------------------------------------------------------------------------- fields
@@ -134,11 +134,11 @@ def _ordered(info: Mapping[str, object]) -> dict[str, object]:
 
 def _fields(
     name: str, values: Mapping[str, object], *, opened: bool, script: ScriptText | None = None
-) -> list[Node]:
+) -> list[DetailNode]:
     if not values:
         return []
 
-    def inner() -> list[Node]:
+    def inner() -> list[DetailNode]:
         width = min(max(len(clean_line(field, _NAME)) for field in values), _NAME)
         return [
             _script(values[field], script, width)
@@ -147,10 +147,10 @@ def _fields(
             for field in values
         ]
 
-    return [Node((name,), ((name, "bold"),), inner, opened)]
+    return [DetailNode((name,), ((name, "bold"),), inner, opened)]
 
 
-def _field(name: str, value: object, path: Path | None, width: int, *, opened: bool = False) -> Node:
+def _field(name: str, value: object, path: Path | None, width: int, *, opened: bool = False) -> DetailNode:
     """A value with its name; what is inside it is made when it is opened."""
     label = clean_line(name, _NAME)
     head = (label.ljust(width) + "  ", "muted") if width else (label + "  ", "bold")
@@ -161,16 +161,16 @@ def _field(name: str, value: object, path: Path | None, width: int, *, opened: b
     if kind:
         parts.append((f"  {kind}" if text else kind, "muted"))
     key = ("value", *(path or (name,)))
-    return Node(key, tuple(parts), _opener(value, path, key), opened, value, path)
+    return DetailNode(key, tuple(parts), _opener(value, path, key), opened, value, path)
 
 
 def _opener(
     value: object, path: Path | None, key: tuple[object, ...], page: int | None = None
-) -> Callable[[], list[Node]] | None:
+) -> Callable[[], list[DetailNode]] | None:
     if not has_inside(value):
         return None
 
-    def inner() -> list[Node]:
+    def inner() -> list[DetailNode]:
         parts = inside(value, path or (), page)
         width = min(max((len(part.name) for part in parts), default=0), _NAME)
         return [_part(part, value, path, key, place, width) for place, part in enumerate(parts)]
@@ -179,31 +179,31 @@ def _opener(
 
 
 def _part(
-    part: Inner, whole: object, path: Path | None, key: tuple[object, ...], place: int, width: int
-) -> Node:
+    part: ChildValue, whole: object, path: Path | None, key: tuple[object, ...], place: int, width: int
+) -> DetailNode:
     if part.value is whole and part.path is None:  # a page of it
         own = (*key, "page", part.start)
-        return Node(own, ((part.name, "muted"),), _opener(whole, path, own, part.start))
+        return DetailNode(own, ((part.name, "muted"),), _opener(whole, path, own, part.start))
     if isinstance(whole, str):
-        return Node((*key, place), ((clean_line(part.value), "text"),), value=part.value)
+        return DetailNode((*key, place), ((clean_line(part.value), "text"),), value=part.value)
     node = _field(part.name, part.value, part.path if path is not None else None, width or 1)
     return node._replace(key=(*key, part.path[-1] if part.path else place))
 
 
-def _script(value: object, script: ScriptText | None, width: int) -> Node:
+def _script(value: object, script: ScriptText | None, width: int) -> DetailNode:
     """The command line, and under it the file's text."""
     node = _field("script", value, ("script",), width)
     if script is None or not script.path:
         return node
 
-    def inner() -> list[Node]:
-        nodes = [Node(("script", "path"), ((clean_line(script.path), "muted"),), value=script.path)]
+    def inner() -> list[DetailNode]:
+        nodes = [DetailNode(("script", "path"), ((clean_line(script.path), "muted"),), value=script.path)]
         digits = len(str(len(script.lines)))
         for number, parts in enumerate(script.lines, 1):
             line = ((f"{number:>{digits}}  ", "muted"), *parts)
-            nodes.append(Node(("script", number), line, value="".join(text for text, _ in parts)))
+            nodes.append(DetailNode(("script", number), line, value="".join(text for text, _ in parts)))
         if script.note:
-            nodes.append(Node(("script", "note"), ((clean_line(script.note), "warning"),)))
+            nodes.append(DetailNode(("script", "note"), ((clean_line(script.note), "warning"),)))
         return nodes
 
     size = plural(len(script.lines), "line") if script.lines else ""
@@ -213,7 +213,7 @@ def _script(value: object, script: ScriptText | None, width: int) -> Node:
 # --------------------------------------------------------------------------- the scheduler's record
 
 
-def _scheduler(sight: Sight) -> Node:
+def _scheduler(sight: JobDetailsData) -> DetailNode:
     record, live, info = sight.record, sight.live, sight.record.info
     known: dict[str, object] = {}
     if live is not None:
@@ -230,19 +230,19 @@ def _scheduler(sight: Sight) -> Node:
     if info.get("qstat"):
         known["qstat"] = info["qstat"]
 
-    def inner() -> list[Node]:
+    def inner() -> list[DetailNode]:
         nodes = [
             _field(_SCHEDULER[name], value, None, 0, opened=True)._replace(key=("scheduler", name))
             for name, value in known.items()
         ]
         if sight.summary is None:
-            nodes.append(Node(("scheduler", "asking"), (("asking the scheduler", "muted"),)))
+            nodes.append(DetailNode(("scheduler", "asking"), (("asking the scheduler", "muted"),)))
         elif not nodes:
-            nodes.append(Node(("scheduler", "none"), (("the scheduler knows nothing of it", "muted"),)))
+            nodes.append(DetailNode(("scheduler", "none"), (("the scheduler knows nothing of it", "muted"),)))
         return nodes
 
     words = clean_line(f"{live.state} as {live.id}" if live is not None else "not in the queue")
-    return Node(("scheduler",), (("scheduler  ", "bold"), (words, "muted")), inner)
+    return DetailNode(("scheduler",), (("scheduler  ", "bold"), (words, "muted")), inner)
 
 
 _SCHEDULER = {
@@ -256,19 +256,19 @@ _SCHEDULER = {
 # --------------------------------------------------------------------------- spawns
 
 
-def _spawns(spawns: Sequence[Spawn]) -> Node:
+def _spawns(spawns: Sequence[Spawn]) -> DetailNode:
     states: dict[str, int] = {}
     for spawn in spawns:
         states[spawn.state] = states.get(spawn.state, 0) + 1
     words = ", ".join(f"{n} {clean_line(state)}" for state, n in states.items())
 
-    def inner() -> list[Node]:
+    def inner() -> list[DetailNode]:
         return [_spawn(spawn, max(len(str(spawn.spawn_id)) for spawn in spawns)) for spawn in spawns]
 
-    return Node(("spawns",), (("spawns  ", "bold"), (f"{len(spawns)}: {words}", "muted")), inner, True)
+    return DetailNode(("spawns",), (("spawns  ", "bold"), (f"{len(spawns)}: {words}", "muted")), inner, True)
 
 
-def _spawn(spawn: Spawn, width: int) -> Node:
+def _spawn(spawn: Spawn, width: int) -> DetailNode:
     parts: list[Part] = [(f"{spawn.spawn_id:>{width}}  ", "secondary"), (clean_line(spawn.state), "text")]
     if spawn.cluster_id or spawn.submit_id:
         parts.append((f"  as {clean_line(spawn.cluster_id or spawn.submit_id)}", "muted"))
@@ -276,21 +276,21 @@ def _spawn(spawn: Spawn, width: int) -> Node:
         parts.append((f"  attempt {spawn.attempt}", "muted"))
     logs = {name: path for name, path in (("stdout", spawn.stdout), ("stderr", spawn.stderr)) if path}
 
-    def inner() -> list[Node]:
+    def inner() -> list[DetailNode]:
         return [
             _field(name, path, None, 6)._replace(key=("spawns", spawn.spawn_id, name))
             for name, path in logs.items()
         ]
 
-    return Node(("spawns", spawn.spawn_id), tuple(parts), inner if logs else None)
+    return DetailNode(("spawns", spawn.spawn_id), tuple(parts), inner if logs else None)
 
 
 # --------------------------------------------------------------------------- history
 
 
-def _history(events: Sequence[Event]) -> Node:
-    def inner() -> list[Node]:
-        nodes: list[Node] = []
+def _history(events: Sequence[Event]) -> DetailNode:
+    def inner() -> list[DetailNode]:
+        nodes: list[DetailNode] = []
         numbers = itertools.count()
         before: Event | None = None
         # What fits most lines; a longer one moves its neighbours only.
@@ -300,10 +300,12 @@ def _history(events: Sequence[Event]) -> Node:
             before = event
         return nodes
 
-    return Node(("history",), (("history  ", "bold"), (plural(len(events), "event"), "muted")), inner, True)
+    return DetailNode(
+        ("history",), (("history  ", "bold"), (plural(len(events), "event"), "muted")), inner, True
+    )
 
 
-def _event(event: Event, before: Event | None, number: int, width: int) -> Node:
+def _event(event: Event, before: Event | None, number: int, width: int) -> DetailNode:
     """When, how long after the event before, what became of the job, why, and by whom."""
     first = before is None or before.attempt != event.attempt
     gap = f"+{duration(event.at - before.at)}" if before is not None else ""
@@ -322,7 +324,7 @@ def _event(event: Event, before: Event | None, number: int, width: int) -> Node:
     inner = None
     if isinstance(changed, Mapping) and changed:
         inner = _changes(changed, ("history", number))
-    return Node(("history", number), tuple(parts), inner, value="".join(text for text, _ in parts))
+    return DetailNode(("history", number), tuple(parts), inner, value="".join(text for text, _ in parts))
 
 
 def _change(event: Event) -> str:
@@ -331,16 +333,16 @@ def _change(event: Event) -> str:
     return clean_line(f"{event.before} → {event.after}" if event.before else event.after, 40)
 
 
-def _changes(changed: Mapping[str, object], key: tuple[object, ...]) -> Callable[[], list[Node]]:
+def _changes(changed: Mapping[str, object], key: tuple[object, ...]) -> Callable[[], list[DetailNode]]:
     """What an event changed: each field before and after."""
 
-    def inner() -> list[Node]:
+    def inner() -> list[DetailNode]:
         nodes = []
         for name, pair in changed.items():
             old, new = pair if isinstance(pair, (list, tuple)) and len(pair) == 2 else (None, pair)
             texts = [shown(value).text or shown(value).kind for value in (old, new)]
             parts = ((clean_line(name, _NAME) + "  ", "muted"), (f"{texts[0]} → {texts[1]}", "text"))
-            nodes.append(Node((*key, name), parts))
+            nodes.append(DetailNode((*key, name), parts))
         return nodes
 
     return inner
@@ -350,11 +352,11 @@ def _moment(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
-def text_of(node: Node) -> str:
+def text_of(node: DetailNode) -> str:
     """A line without its colours."""
     return "".join(text for text, _ in node.parts)
 
 
-def width_of_node(node: Node) -> int:
+def width_of_node(node: DetailNode) -> int:
     """Columns that a line takes."""
     return width_of(node.parts)

@@ -22,7 +22,7 @@ Path = tuple[object, ...]
 """The way to a value: the field's name, then keys and places within it."""
 
 
-class Shown(NamedTuple):
+class FormattedValue(NamedTuple):
     """A value in one line. `kind` names its type where the text does not tell it; `role` is its colour."""
 
     text: str
@@ -30,28 +30,28 @@ class Shown(NamedTuple):
     role: str
 
 
-def shown(value: object) -> Shown:
+def shown(value: object) -> FormattedValue:
     """A value of any type in one line of clean text, in bounded time whatever its size."""
     if value is None:
-        return Shown("none", "", "muted")
+        return FormattedValue("none", "", "muted")
     if isinstance(value, bool):
-        return Shown("true" if value else "false", "", "secondary")
+        return FormattedValue("true" if value else "false", "", "secondary")
     if isinstance(value, int):
-        return Shown(_short_int(value), "", "secondary")
+        return FormattedValue(_short_int(value), "", "secondary")
     if isinstance(value, float):
-        return Shown(repr(value), "", "secondary")
+        return FormattedValue(repr(value), "", "secondary")
     if isinstance(value, str):
-        return Shown(_first_line(value), _text_kind(value), "text")
+        return FormattedValue(_first_line(value), _text_kind(value), "text")
     if isinstance(value, (bytes, bytearray)):
-        return Shown(_cut(repr(bytes(value[:LINE]))), f"{len(value):,} bytes", "text")
+        return FormattedValue(_cut(repr(bytes(value[:LINE]))), f"{len(value):,} bytes", "text")
     if isinstance(value, Mapping):
-        return Shown("", f"{len(value):,} {'entry' if len(value) == 1 else 'entries'}", "muted")
+        return FormattedValue("", f"{len(value):,} {'entry' if len(value) == 1 else 'entries'}", "muted")
     if isinstance(value, (list, tuple, AbstractSet)):
         return _sequence(value)
     shape = getattr(value, "shape", None)
     if isinstance(shape, tuple):
         return _array(value, shape)
-    return Shown(_cut(str(value)), clean_line(type(value).__name__, 30), "text")
+    return FormattedValue(_cut(str(value)), clean_line(type(value).__name__, 30), "text")
 
 
 def _short_int(value: int) -> str:
@@ -59,10 +59,10 @@ def _short_int(value: int) -> str:
     return str(value) if value.bit_length() < 700 else f"an integer of {value.bit_length():,} bits"
 
 
-def _sequence(value: list[object] | tuple[object, ...] | AbstractSet[object]) -> Shown:
+def _sequence(value: list[object] | tuple[object, ...] | AbstractSet[object]) -> FormattedValue:
     kind = {list: "list", tuple: "tuple"}.get(type(value), "set")
     if not value:
-        return Shown("empty", kind, "muted")
+        return FormattedValue("empty", kind, "muted")
     first = list(itertools.islice(value, 12))
     if any(isinstance(item, (Mapping, list, tuple, AbstractSet)) for item in first):
         text = ""
@@ -70,19 +70,19 @@ def _sequence(value: list[object] | tuple[object, ...] | AbstractSet[object]) ->
         text = _cut(", ".join(shown(item).text for item in first), 60)
         if len(first) < len(value) and not text.endswith("…"):
             text += ", …"
-    return Shown(text, f"{kind} of {len(value):,}", "secondary" if _all_numbers(first) else "text")
+    return FormattedValue(text, f"{kind} of {len(value):,}", "secondary" if _all_numbers(first) else "text")
 
 
 def _all_numbers(items: Sequence[object]) -> bool:
     return all(isinstance(item, (int, float)) for item in items)
 
 
-def _array(value: object, shape: tuple[object, ...]) -> Shown:
+def _array(value: object, shape: tuple[object, ...]) -> FormattedValue:
     size = " x ".join(str(n) for n in shape)
     flat = getattr(value, "flat", None)
     text = "" if flat is None else _cut(", ".join(str(item) for item in itertools.islice(flat, 12)), 60)
     kind = f"array of {size}, " if shape else ""
-    return Shown(text, f"{kind}{clean_line(getattr(value, 'dtype', '?'), 30)}", "secondary")
+    return FormattedValue(text, f"{kind}{clean_line(getattr(value, 'dtype', '?'), 30)}", "secondary")
 
 
 def _text_kind(text: str) -> str:
@@ -118,7 +118,7 @@ def _cut(text: str, most: int = LINE) -> str:
 # --------------------------------------------------------------------------- what is inside
 
 
-class Inner(NamedTuple):
+class ChildValue(NamedTuple):
     """One part of a value: an entry, a line of a text, or a page of `PAGE` of them (`path` None)."""
 
     name: str
@@ -134,7 +134,7 @@ def has_inside(value: object) -> bool:
     return isinstance(value, (Mapping, list, tuple, AbstractSet)) and bool(value)
 
 
-def inside(value: object, path: Path, page: int | None = None) -> list[Inner]:
+def inside(value: object, path: Path, page: int | None = None) -> list[ChildValue]:
     """The parts of a value; of one with more than PAGE parts, pages, or the parts of one page."""
     if isinstance(value, str):
         parts: Sequence[tuple[str, object]] = [("", line) for line in _lines(value)]
@@ -154,13 +154,13 @@ def inside(value: object, path: Path, page: int | None = None) -> list[Inner]:
         return list(_pages(len(parts), value))
     low = (page or 0) * PAGE
     chosen = zip(parts[low : low + PAGE], addresses[low : low + PAGE], strict=True)
-    return [Inner(name, entry, address) for (name, entry), address in chosen]
+    return [ChildValue(name, entry, address) for (name, entry), address in chosen]
 
 
-def _pages(count: int, value: object) -> Iterator[Inner]:
+def _pages(count: int, value: object) -> Iterator[ChildValue]:
     for page in range(math.ceil(count / PAGE)):
         last = min((page + 1) * PAGE, count) - 1
-        yield Inner(f"{page * PAGE:,} to {last:,}", value, None, page)
+        yield ChildValue(f"{page * PAGE:,} to {last:,}", value, None, page)
 
 
 def _lines(text: str) -> list[str]:

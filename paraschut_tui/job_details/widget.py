@@ -16,35 +16,35 @@ from paraschut_core.sanitize import clean_line
 
 from .. import keymap
 from ..state_styles import Palette
-from ..widgets.line_list import Pane
+from ..widgets.line_list import LineList
 from ..widgets.styled_line import Part, line
-from .model import Node, Sight, dossier, flat, text_of, width_of_node
+from .model import DetailNode, JobDetailsData, dossier, flat, text_of, width_of_node
 from .value_format import Path, as_typed
 
 _INDENT = 2
 _MOST_COPIED = 74_994  # bytes, as much as terminals take in one OSC 52 sequence
 
 
-class JobDetails(Pane):
+class JobDetails(LineList):
     """Takes the log's place on a key. What is open, and the cursor, stay from job to job."""
 
     BINDINGS: ClassVar[list[BindingType]] = keymap.bindings(keymap.DETAILS)
 
-    class EditWanted(Message):
+    class EditRequested(Message):
         """A field is to be set: the one at `path`, whose value is `value`, of the job as it was read."""
 
         def __init__(self, key: JobKey, path: Path, value: object, rev: int) -> None:
             super().__init__()
             self.key, self.path, self.value, self.rev = key, path, value, rev
 
-    class Opened(Message):
+    class NodeOpened(Message):
         """A section was opened for which something is to be read: "script" or "scheduler"."""
 
         def __init__(self, section: str) -> None:
             super().__init__()
             self.section = section
 
-    class Told(Message):
+    class StatusReported(Message):
         """One line for the user."""
 
         def __init__(self, text: str) -> None:
@@ -62,19 +62,19 @@ class JobDetails(Pane):
         self._clock = clock
         self._title: Sequence[Part] = ()
         self._note = ""
-        self._sight: Sight | None = None
-        self._rows: list[tuple[int, Node]] = []
+        self._sight: JobDetailsData | None = None
+        self._rows: list[tuple[int, DetailNode]] = []
         self._cursor = 0
         self._toggled: set[tuple[object, ...]] = set()
 
     # ------------------------------------------------------------------ what is shown
 
     @property
-    def sight(self) -> Sight | None:
+    def sight(self) -> JobDetailsData | None:
         """What is shown, None where there is no job."""
         return self._sight
 
-    def show(self, title: Sequence[Part], sight: Sight | None, note: str = "") -> None:
+    def show(self, title: Sequence[Part], sight: JobDetailsData | None, note: str = "") -> None:
         """Shows a job, or `note` where there is none. Of the same job, what was read for it stays."""
         before = self._sight
         if sight is not None and before is not None and before.record.key == sight.record.key:
@@ -84,7 +84,7 @@ class JobDetails(Pane):
         self._title, self._sight, self._note = title, sight, note
         self._rebuild()
 
-    def take(self, sight: Sight) -> None:
+    def take(self, sight: JobDetailsData) -> None:
         """Takes what was read later for the job that is shown."""
         self._sight = sight
         self._rebuild()
@@ -105,34 +105,34 @@ class JobDetails(Pane):
             self.scroll_to(y=max(self._cursor - offset, 0), animate=False, force=True)
         self.repaint_changed()
 
-    def _all_rows(self) -> list[tuple[int, Node]]:
+    def _all_rows(self) -> list[tuple[int, DetailNode]]:
         sight = self._sight
         if sight is None or sight.record.error:
             note = sight.record.error if sight is not None else self._note
-            return [(0, Node(("note",), ((clean_line(note), "warning"),)))] if note else []
-        rows: list[tuple[int, Node]] = []
+            return [(0, DetailNode(("note",), ((clean_line(note), "warning"),)))] if note else []
+        rows: list[tuple[int, DetailNode]] = []
         for depth, node in flat(dossier(sight, self._clock()), self._is_open):
             rows.append((depth, node))
             if node.inner is None and node.key in self._toggled:
                 rows += self._wrapped(depth, node)
         return rows
 
-    def _is_open(self, node: Node) -> bool:
+    def _is_open(self, node: DetailNode) -> bool:
         return node.opened != (node.key in self._toggled)
 
     def _room(self, depth: int) -> int:
         return max(self.scrollable_content_region.width - _INDENT * depth - 4, 8)
 
-    def _is_cut(self, depth: int, node: Node) -> bool:
+    def _is_cut(self, depth: int, node: DetailNode) -> bool:
         """Whether the line is longer than the screen is wide, so that it can be opened to be read."""
         return node.inner is None and width_of_node(node) > self._room(depth)
 
-    def _wrapped(self, depth: int, node: Node) -> list[tuple[int, Node]]:
+    def _wrapped(self, depth: int, node: DetailNode) -> list[tuple[int, DetailNode]]:
         """A line that is too long for the screen, once more in pieces that are not."""
         text, room = text_of(node), self._room(depth + 1)
         pieces = [text[at : at + room] for at in range(0, len(text), room)]
         return [
-            (depth + 1, Node((*node.key, "piece", at), ((piece, "text"),), value=node.value))
+            (depth + 1, DetailNode((*node.key, "piece", at), ((piece, "text"),), value=node.value))
             for at, piece in enumerate(pieces)
         ]
 
@@ -187,10 +187,10 @@ class JobDetails(Pane):
     # ------------------------------------------------------------------ opening
 
     @property
-    def _here(self) -> tuple[int, Node] | None:
+    def _here(self) -> tuple[int, DetailNode] | None:
         return self._rows[self._cursor] if self._cursor < len(self._rows) else None
 
-    def _can_open(self, depth: int, node: Node) -> bool:
+    def _can_open(self, depth: int, node: DetailNode) -> bool:
         return node.inner is not None or self._is_cut(depth, node)
 
     def action_open(self) -> None:
@@ -220,10 +220,10 @@ class JobDetails(Pane):
         if self._here is not None and self._can_open(*self._here):
             self._toggle(self._here[1])
 
-    def _toggle(self, node: Node) -> None:
+    def _toggle(self, node: DetailNode) -> None:
         self._toggled ^= {node.key}
         if self._is_open(node) and node.key[-1] in ("script", "scheduler"):
-            self.post_message(self.Opened(str(node.key[-1])))
+            self.post_message(self.NodeOpened(str(node.key[-1])))
         self._rebuild()
 
     async def on_click(self, event: events.Click) -> None:
@@ -247,7 +247,7 @@ class JobDetails(Pane):
         node = self._here[1]
         text = node.value if isinstance(node.value, str) else as_typed(node.value) or text_of(node).strip()
         self.app.copy_to_clipboard(text.encode("utf-8", "replace")[:_MOST_COPIED].decode("utf-8", "ignore"))
-        self.post_message(self.Told(f"Copied: {clean_line(text, 60)}"))
+        self.post_message(self.StatusReported(f"Copied: {clean_line(text, 60)}"))
 
     def action_edit(self) -> None:
         """Asks for another value of the field under the cursor."""
@@ -255,7 +255,9 @@ class JobDetails(Pane):
             return
         node = self._here[1]
         if node.path is None:
-            self.post_message(self.Told("Only fields of the job's metadata can be set."))
+            self.post_message(self.StatusReported("Only fields of the job's metadata can be set."))
             return
         record = self._sight.record
-        self.post_message(self.EditWanted(record.key, node.path, node.value, int(record.info.get("rev", -1))))
+        self.post_message(
+            self.EditRequested(record.key, node.path, node.value, int(record.info.get("rev", -1)))
+        )

@@ -8,7 +8,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from ..state_styles import HOLE, Looks, Palette
+from ..state_styles import HOLE, Palette, StateStyles
 from .layout import BLOCK
 
 PLAIN, MARKED, RANGE, CURSOR, CURSOR_AWAY = range(5)
@@ -22,7 +22,7 @@ def paint(
     label_role: str,
     looks: bytearray,
     overlay: bytearray,
-    book: Looks,
+    book: StateStyles,
     palette: Palette,
     width: int,
 ) -> Strip:

@@ -6,26 +6,26 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from paraschut_core.model import DONE_STATES, RUNNING, STATES, JobKey, JobRow, LiveJob, Missing
+from paraschut_core.model import DONE_STATES, RUNNING, STATES, JobKey, JobRow, LiveJob, MissingJob
 from paraschut_core.sanitize import clean_line
 
 from ..formatting import span
-from ..state_styles import Look
+from ..state_styles import StateStyle
 from ..widgets.styled_line import Part, fit
 
 META = "meta."
 """What the name of a column for a metadata field begins with."""
 
 
-class Facts(NamedTuple):
+class RowData(NamedTuple):
     """All that a column may tell of one job. `row` is None while it is being read."""
 
     key: JobKey
-    look: Look
+    look: StateStyle
     glyph: str
     row: JobRow | None
     live: LiveJob | None
-    missing: Missing | None
+    missing: MissingJob | None
     spawns: tuple[int, int] | None
     fields: Mapping[str, object]
     now: float
@@ -35,12 +35,12 @@ AS_READ = object()
 """Says that the row has it right."""
 
 
-class Standing(NamedTuple):
+class SchedulerRow(NamedTuple):
     """A job's row, and what the scheduler says of the job."""
 
     row: JobRow
     live: LiveJob | None = None
-    missing: Missing | None = None
+    missing: MissingJob | None = None
 
 
 class Column(NamedTuple):
@@ -51,13 +51,13 @@ class Column(NamedTuple):
     title: str
     least: int
     right: bool
-    text: Callable[[Facts], str]
+    text: Callable[[RowData], str]
     sql: str
     help: str = ""
-    overlay: Callable[[Standing], object] = lambda standing: AS_READ
+    overlay: Callable[[SchedulerRow], object] = lambda standing: AS_READ
 
 
-class Chosen(NamedTuple):
+class ColumnSetting(NamedTuple):
     """A column that is shown; `wider` is by how many columns the user made it wider."""
 
     name: str
@@ -71,12 +71,12 @@ class SortKey(NamedTuple):
     down: bool = False
 
 
-def _state(facts: Facts) -> str:
+def _state(facts: RowData) -> str:
     words = clean_line(facts.row.state) if facts.row is not None else facts.look.label
     return f"{facts.glyph} {words}"
 
 
-def _online(facts: Facts) -> str:
+def _online(facts: RowData) -> str:
     if facts.spawns is not None:
         return f"{facts.spawns[0]}/{facts.spawns[1]}"
     if facts.live is None:
@@ -84,7 +84,7 @@ def _online(facts: Facts) -> str:
     return "*" if facts.live.state == RUNNING else clean_line(facts.live.state)
 
 
-def _reason(facts: Facts) -> str:
+def _reason(facts: RowData) -> str:
     if facts.missing is not None:
         return clean_line(facts.missing.reason, 500)
     if facts.live is not None and facts.live.reason:
@@ -92,7 +92,7 @@ def _reason(facts: Facts) -> str:
     return clean_line(facts.row.ending, 500) if facts.row is not None and facts.row.ending else ""
 
 
-def _elapsed(facts: Facts) -> str:
+def _elapsed(facts: RowData) -> str:
     row = facts.row
     if row is None or row.started_at is None or row.state in ("init", "submit"):
         return ""
@@ -100,8 +100,8 @@ def _elapsed(facts: Facts) -> str:
     return span(end - row.started_at)
 
 
-def _of_row(get: Callable[[JobRow], object]) -> Callable[[Facts], str]:
-    def text(facts: Facts) -> str:
+def _of_row(get: Callable[[JobRow], object]) -> Callable[[RowData], str]:
+    def text(facts: RowData) -> str:
         value = get(facts.row) if facts.row is not None else None
         return "" if value is None else clean_line(value, 500)
 
@@ -116,29 +116,29 @@ def _priority(row: JobRow) -> str:
     return f"{row.priority:g}"
 
 
-def _missing_first(standing: Standing) -> object:
+def _missing_first(standing: SchedulerRow) -> object:
     return "0" if standing.missing is not None else AS_READ
 
 
-def _online_state(standing: Standing) -> object:
+def _online_state(standing: SchedulerRow) -> object:
     return standing.live.state if standing.live is not None else AS_READ
 
 
-def _reason_now(standing: Standing) -> object:
+def _reason_now(standing: SchedulerRow) -> object:
     if standing.missing is not None:
         return standing.missing.reason
     return (standing.live.reason if standing.live is not None else "") or AS_READ
 
 
-def _time_until_lost(standing: Standing) -> object:
+def _time_until_lost(standing: SchedulerRow) -> object:
     row = standing.row
     return row.changed_at - row.started_at if standing.missing is not None and row.started_at else AS_READ
 
 
-def _ago(get: Callable[[JobRow], float | None]) -> Callable[[Facts], str]:
+def _ago(get: Callable[[JobRow], float | None]) -> Callable[[RowData], str]:
     """How long ago that moment of the row was."""
 
-    def text(facts: Facts) -> str:
+    def text(facts: RowData) -> str:
         at = get(facts.row) if facts.row is not None else None
         return "" if at is None else span(facts.now - at)
 
@@ -185,7 +185,7 @@ _ALL = (
 COLUMNS: Mapping[str, Column] = {column.name: column for column in _ALL}
 
 DEFAULT = tuple(
-    Chosen(name)
+    ColumnSetting(name)
     for name in (
         "index",
         "state",
@@ -219,7 +219,7 @@ def _looked_up(fields: Mapping[str, object], path: str) -> object:
     return value
 
 
-def _field(facts: Facts, field: str) -> str:
+def _field(facts: RowData, field: str) -> str:
     value = _looked_up(facts.fields, field)
     if value is None:
         return ""
@@ -227,33 +227,33 @@ def _field(facts: Facts, field: str) -> str:
     return clean_line(text, 500)
 
 
-class Place(NamedTuple):
+class PlacedColumn(NamedTuple):
     """A column with the width that it has on the screen."""
 
     column: Column
     width: int
 
 
-def place(chosen: Sequence[Chosen], width: int) -> list[Place]:
+def place(chosen: Sequence[ColumnSetting], width: int) -> list[PlacedColumn]:
     """The columns that fit `width`, each with its width; the one that takes what is left is always there."""
     wanted = [(column_of(one.name), one.wider) for one in chosen]
     greedy = any(column.least == 0 for column, _ in wanted)
     room = width - (12 if greedy else 0)
-    places: list[Place] = []
+    places: list[PlacedColumn] = []
     for column, wider in wanted:
         if column.least == 0:
-            places.append(Place(column, 0))
+            places.append(PlacedColumn(column, 0))
             continue
         size = max(column.least + wider, 1)
         if size + 2 > room and places:
             continue
-        places.append(Place(column, min(size, max(room, 1))))
+        places.append(PlacedColumn(column, min(size, max(room, 1))))
         room -= size + 2
     rest = max(room + 12, 8) if greedy else 0
-    return [one if one.width else Place(one.column, rest) for one in places]
+    return [one if one.width else PlacedColumn(one.column, rest) for one in places]
 
 
-def heading(places: Sequence[Place], sorting: Sequence[SortKey], current: str = "") -> list[Part]:
+def heading(places: Sequence[PlacedColumn], sorting: Sequence[SortKey], current: str = "") -> list[Part]:
     """The titles above the columns; a sorted one carries an arrow, and its rank if there are several.
 
     Args:
@@ -273,7 +273,7 @@ def heading(places: Sequence[Place], sorting: Sequence[SortKey], current: str = 
     return parts[:-1]
 
 
-def row_parts(places: Sequence[Place], facts: Facts) -> list[Part]:
+def row_parts(places: Sequence[PlacedColumn], facts: RowData) -> list[Part]:
     """One job's row."""
     parts: list[Part] = []
     for column, width in places:
@@ -307,7 +307,7 @@ def _field_sql(field: str) -> str:
     return f"CASE WHEN json_valid(j.metadata) THEN json_extract(j.metadata, '{quoted}') END"
 
 
-def overlaid(values: Sequence[object], standing: Standing, keys: Sequence[SortKey]) -> list[object]:
+def overlaid(values: Sequence[object], standing: SchedulerRow, keys: Sequence[SortKey]) -> list[object]:
     """A job's values, where the scheduler knows better than its row."""
     told = [column_of(key.name).overlay(standing) for key in keys]
     return [value if now is AS_READ else now for value, now in zip(values, told, strict=True)]

@@ -1,4 +1,4 @@
-"""Scope: which jobs the grid shows, and keeping them up to date with the snapshots."""
+"""GridContents: which jobs the grid shows, and keeping them up to date with the snapshots."""
 
 from __future__ import annotations
 
@@ -11,28 +11,30 @@ from paraschut_core.filtering.language import Query, parse
 from paraschut_core.model import JobKey, Snapshot
 from paraschut_core.sanitize import clean_line
 
-from ..backend.backend import Gateway
-from ..backend.job_loader import Request
-from ..backend.snapshot_worker import Update
+from ..backend.backend import ThreadedBackend
+from ..backend.job_loader import JobQuery
+from ..backend.snapshot_worker import SnapshotUpdate
 from ..formatting import count
-from ..messages import CellsReady, MatchesReady
-from ..state_styles import Looks
+from ..messages import JobsLoaded, JobsRechecked
+from ..state_styles import StateStyles
 from ..widgets.styled_line import Part
-from .model import Board
+from .model import GridModel
 from .widget import JobGrid
 
 MOST_KEPT_IN_ORDER = 20_000
 """Jobs up to which those that are sorted stay so while some come or go."""
 
 
-class Scope:
+class GridContents:
     """Feeds the grid with a batch, several batches, or what matches the filter.
 
     Args:
         changed: called when what is shown, or how much of it, is different.
     """
 
-    def __init__(self, gateway: Gateway, looks: Looks, grid: JobGrid, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, gateway: ThreadedBackend, looks: StateStyles, grid: JobGrid, changed: Callable[[], None]
+    ) -> None:
         self._gateway = gateway
         self._looks = looks
         self._grid = grid
@@ -158,11 +160,11 @@ class Scope:
         self.searched = 0.0 if self.query is not None else 1.0
         self.found = 0
         missing = tuple(self._snapshot.missing) if self.query is not None else ()
-        self._ticket = self._gateway.load(Request(self.batches, self.query), missing)
+        self._ticket = self._gateway.load(JobQuery(self.batches, self.query), missing)
 
     # ------------------------------------------------------------------ what came
 
-    def take_cells(self, message: CellsReady) -> None:
+    def take_cells(self, message: JobsLoaded) -> None:
         """Shows jobs that were read, unless something else was asked for meanwhile."""
         if message.ticket != self._ticket or self._snapshot is None:
             return
@@ -174,7 +176,7 @@ class Scope:
         if wrong or (self.loading and (self._anew or not message.cells)):
             self._changed()
             return
-        board = Board(message.cells, self._looks, matching=self.query is not None)
+        board = GridModel(message.cells, self._looks, matching=self.query is not None)
         board.dress(self._snapshot)
         old = self._grid.board
         same = [(g.batch_id, len(g)) for g in old.groups] == [(g.batch_id, len(g)) for g in board.groups]
@@ -185,7 +187,7 @@ class Scope:
                 self._grid.go_to(self._wish)
             self._led = self._grid.cursor
         if message.done and self._grid.density == "rows" and self._grid.sorting:
-            self._grid.post_message(self._grid.SortWanted())
+            self._grid.post_message(self._grid.SortRequested())
         if message.done:
             self._arrive()
             if self._stale:
@@ -194,7 +196,7 @@ class Scope:
                 self._check_doubtful()
         self._changed()
 
-    def take_matches(self, message: MatchesReady) -> None:
+    def take_matches(self, message: JobsRechecked) -> None:
         """Takes jobs in or out that changed so that they match the filter now, or no longer do."""
         if message.ticket == self._ticket and self._snapshot is not None and not self.loading:
             board = self._grid.board
@@ -222,10 +224,10 @@ class Scope:
         else:
             self._grid.show(board, self._note() if not board.total else (), self._order_for(board))
             if self._grid.density == "rows" and self._grid.sorting:
-                self._grid.post_message(self._grid.SortWanted())
+                self._grid.post_message(self._grid.SortRequested())
         self._changed()
 
-    def _order_for(self, board: Board) -> array[int] | None:
+    def _order_for(self, board: GridModel) -> array[int] | None:
         """The order of the jobs shown so far, with new ones at its end, until they are sorted anew."""
         order, old = self._grid.order, self._grid.board
         if order is None or board.total > MOST_KEPT_IN_ORDER:
@@ -234,7 +236,7 @@ class Scope:
         kept = [board.number(*place) for place in places if place is not None]
         return array("q", [*kept, *sorted(set(range(board.total)).difference(kept))])
 
-    def take_update(self, update: Update) -> None:
+    def take_update(self, update: SnapshotUpdate) -> None:
         """Brings the shown jobs up to a newer snapshot."""
         old, self._snapshot = self._snapshot, update.snapshot
         board = self._grid.board
@@ -245,7 +247,9 @@ class Scope:
             self.batches = tuple(batch_id for batch_id in self.batches if batch_id not in gone)
         if not self.batches and self.query is None:
             self.loading = False
-            self._grid.show(Board((), self._looks), [[("The batch was removed.", "muted")]] if gone else ())
+            self._grid.show(
+                GridModel((), self._looks), [[("The batch was removed.", "muted")]] if gone else ()
+            )
             return
         if update.reload or change.stale or gone or old is None:
             self.reload()

@@ -11,34 +11,34 @@ from textual.message import Message
 
 from paraschut_core.model import JobKey
 
-from ..messages import JobChosen
-from ..state_styles import Looks, Palette
-from ..widgets.line_list import Pane
+from ..messages import JobSelected
+from ..state_styles import Palette, StateStyles
+from ..widgets.line_list import LineList
 from ..widgets.styled_line import Part
-from .layout import BLOCK, Layout, Rows
-from .model import Board
+from .layout import BLOCK, CellLayout, RowLayout
+from .model import GridModel
 
 
-class GridBase(Pane):
+class GridBase(LineList):
     """What both densities share: "cells" shows a glyph a job, "rows" a line a job."""
 
-    class Rescaled(Message):
+    class LayoutChanged(Message):
         """Ruler or legend may have to be drawn anew."""
 
-    class Drilled(Message):
+    class OpenRequested(Message):
         """Enter: go to the log of the job under the cursor."""
 
     def __init__(
         self,
         palette: Palette,
-        looks: Looks,
+        looks: StateStyles,
         *,
         id: str | None = None,  # noqa: A002 - Textual's own word
     ) -> None:
         super().__init__(palette, id=id)
         self.looks = looks
-        self.board = Board((), looks)
-        self.plan = Layout(self.board, 80)
+        self.board = GridModel((), looks)
+        self.plan = CellLayout(self.board, 80)
         self.density = "cells"
         self.order: array[int] | None = None
         """The jobs' numbers in the order of the rows, where they are sorted."""
@@ -57,7 +57,7 @@ class GridBase(Pane):
         return self._cursor
 
     def show(
-        self, board: Board, note: Sequence[Sequence[Part]] = (), order: array[int] | None = None
+        self, board: GridModel, note: Sequence[Sequence[Part]] = (), order: array[int] | None = None
     ) -> None:
         """Shows other jobs, or the same ones read anew; the cursor stays on its job if it is there.
 
@@ -86,7 +86,7 @@ class GridBase(Pane):
         self.repaint_changed()
         self.view_changed()
         if before != self._cursor:
-            self.post_message(JobChosen(self._cursor))
+            self.post_message(JobSelected(self._cursor))
 
     def set_order(self, order: array[int] | None) -> None:
         """Sorts the rows of the jobs that are shown."""
@@ -112,11 +112,13 @@ class GridBase(Pane):
 
     def _lay_out(self) -> None:
         width = max(self.scrollable_content_region.width, 20)
-        self.plan = Rows(self.board, self.order) if self.density == "rows" else Layout(self.board, width)
+        self.plan = (
+            RowLayout(self.board, self.order) if self.density == "rows" else CellLayout(self.board, width)
+        )
         size = Size(width, self.plan.rows)
         if size != self.virtual_size:
             self.virtual_size = size
-        self.post_message(self.Rescaled())
+        self.post_message(self.LayoutChanged())
 
     def on_resize(self, event: events.Resize) -> None:
         self._painted.clear()
@@ -184,7 +186,7 @@ class GridBase(Pane):
                     self._repaint_label(before[0])
                     self._repaint_label(row)
             self._repaint_cell(row, column)
-        self.post_message(JobChosen(key))
+        self.post_message(JobSelected(key))
 
     def cursor_moved(self) -> None:
         if self._cursor is not None and self.board.total:
@@ -248,7 +250,7 @@ class GridBase(Pane):
         self._by_jobs(self.plan.rows if self.density == "rows" else self.board.total)
 
     def action_drill(self) -> None:
-        self.post_message(self.Drilled())
+        self.post_message(self.OpenRequested())
 
     def on_click(self, event: events.Click) -> None:
         x = event.x - self.plan.label_width

@@ -6,7 +6,7 @@ from array import array
 from bisect import bisect_right
 from typing import NamedTuple
 
-from .model import Board
+from .model import GridModel
 
 BLOCK = 10
 """Cells between two gaps."""
@@ -14,7 +14,7 @@ BLOCK = 10
 _NICE = (10, 20, 50, 100, 200, 500, 1000)
 
 
-class Slot(NamedTuple):
+class GridRow(NamedTuple):
     """What one row of the grid shows: places `first` up to (without) `last` of a group, beginning in
     column `column`; a heading has no places."""
 
@@ -25,7 +25,7 @@ class Slot(NamedTuple):
     last: int
 
 
-class Layout:
+class CellLayout:
     """The rows of a board at one width.
 
     A group whose JobIndexes have few gaps is laid out by JobIndex, so that a row of 100 begins with 0,
@@ -36,7 +36,7 @@ class Layout:
         per_row: jobs in a row, 0: as many as fit.
     """
 
-    def __init__(self, board: Board, width: int, per_row: int = 0) -> None:
+    def __init__(self, board: GridModel, width: int, per_row: int = 0) -> None:
         self.board = board
         self.label_width = max((len(f"{group.indexes[-1]}") for group in board.groups), default=1) + 3
         self.per_row = per_row or cells_that_fit(width - self.label_width)
@@ -53,7 +53,7 @@ class Layout:
             top += (span if aligned else rows) + self.headings
         self.rows = top
 
-    def slot(self, row: int) -> Slot | None:
+    def slot(self, row: int) -> GridRow | None:
         """What row `row` shows; None below the last."""
         if not 0 <= row < self.rows:
             return None
@@ -61,13 +61,13 @@ class Layout:
         group = self.board.groups[at]
         within = row - self.tops[at] - self.headings
         if within < 0:
-            return Slot(at, True, 0, 0, 0)
+            return GridRow(at, True, 0, 0, 0)
         if self.by_index[at]:
             low = (group.indexes[0] // self.per_row + within) * self.per_row
             first, last = group.span(low, low + self.per_row)
-            return Slot(at, False, low, first, last)
+            return GridRow(at, False, low, first, last)
         first = within * self.per_row
-        return Slot(at, False, group.indexes[first], first, min(first + self.per_row, len(group)))
+        return GridRow(at, False, group.indexes[first], first, min(first + self.per_row, len(group)))
 
     def row_and_column(self, group: int, place: int) -> tuple[int, int]:
         """Row of the grid and cell in it where a job stands."""
@@ -78,7 +78,7 @@ class Layout:
             return top + index // self.per_row - first, index % self.per_row
         return top + place // self.per_row, place % self.per_row
 
-    def column_of(self, slot: Slot, place: int) -> int:
+    def column_of(self, slot: GridRow, place: int) -> int:
         """The cell of a place within its row."""
         if self.by_index[slot.group]:
             return self.board.groups[slot.group].indexes[place] - slot.label
@@ -95,14 +95,14 @@ class Layout:
         return slot.group, max(slot.first, min(low, slot.last - 1))
 
 
-class Rows(Layout):
+class RowLayout(CellLayout):
     """One job a row; in the order given, or in the board's with a heading for each batch.
 
     Args:
-        order: numbers of jobs on the board (see Board.at), in the order of their rows.
+        order: numbers of jobs on the board (see GridModel.at), in the order of their rows.
     """
 
-    def __init__(self, board: Board, order: array[int] | None = None) -> None:
+    def __init__(self, board: GridModel, order: array[int] | None = None) -> None:
         super().__init__(board, 0, 1)
         self.label_width = 2
         self.order = order
@@ -113,13 +113,13 @@ class Rows(Layout):
             for row, n in enumerate(order):
                 self._row_of[n] = row
 
-    def slot(self, row: int) -> Slot | None:
+    def slot(self, row: int) -> GridRow | None:
         if self.order is None:
             return super().slot(row)
         if not 0 <= row < self.rows:
             return None
         group, place = self.board.at(self.order[row])
-        return Slot(group, False, self.board.groups[group].indexes[place], place, place + 1)
+        return GridRow(group, False, self.board.groups[group].indexes[place], place, place + 1)
 
     def row_and_column(self, group: int, place: int) -> tuple[int, int]:
         if self.order is None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from paraschut_core.model import JobKey
 
 
-class Marks:
+class MarkedJobs:
     """A set of jobs that costs little for whole batches."""
 
     def __init__(self) -> None:

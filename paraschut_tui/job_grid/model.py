@@ -11,14 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from paraschut_core.model import JobKey, JobRow, LiveJob, Missing, Snapshot
+from paraschut_core.model import JobKey, JobRow, LiveJob, MissingJob, Snapshot
 
-from ..state_styles import Looks
+from ..state_styles import StateStyles
 
 Indexes = Sequence[int]
 
 
-class Cells(NamedTuple):
+class BatchStates(NamedTuple):
     """The jobs of one batch, as read: JobIndexes ascending, and the code of each one's state."""
 
     batch_id: int
@@ -33,10 +33,10 @@ def packed(indexes: array[int]) -> Indexes:
     return indexes
 
 
-class Group:
+class BatchSection:
     """The jobs of one batch on the board, and how each looks."""
 
-    def __init__(self, cells: Cells, looks: Looks) -> None:
+    def __init__(self, cells: BatchStates, looks: StateStyles) -> None:
         self.batch_id = cells.batch_id
         self.indexes = cells.indexes
         self.states = cells.states
@@ -61,7 +61,7 @@ class Group:
         return bisect_left(self.indexes, low), bisect_left(self.indexes, high)
 
     def look(
-        self, index: int, live: Mapping[JobKey, LiveJob], missing: Mapping[JobKey, Missing]
+        self, index: int, live: Mapping[JobKey, LiveJob], missing: Mapping[JobKey, MissingJob]
     ) -> int | None:
         """Works the look of one job out again. Returns its place if the look changed."""
         at = self.position(index)
@@ -89,7 +89,7 @@ class Group:
             self._tally = {look: self.looks.count(look) for look in set(self.looks)}
         return self._tally
 
-    def merged(self, found: Mapping[int, int | None]) -> Group | None:
+    def merged(self, found: Mapping[int, int | None]) -> BatchSection | None:
         """The group with some jobs added, in another state or, where the state is None, taken out; None if
         nothing is left. It costs little beyond copying what stays.
 
@@ -109,7 +109,7 @@ class Group:
         indexes = self._indexes_with(edges)
         if not indexes:
             return None
-        group = Group(Cells(self.batch_id, indexes, _woven(self.states, edges)), self._book)
+        group = BatchSection(BatchStates(self.batch_id, indexes, _woven(self.states, edges)), self._book)
         group.looks = _woven(self.looks, edges)
         return group
 
@@ -151,7 +151,7 @@ def _woven(codes: bytearray, edges: Sequence[tuple[int, int, int | None]]) -> by
     return woven + codes[start:]
 
 
-class Change(NamedTuple):
+class ModelChange(NamedTuple):
     """What an update did to the board: places whose look changed, jobs of shown batches that it does not
     have, jobs that may match or no longer match the filter, and whether it must be read anew."""
 
@@ -161,7 +161,7 @@ class Change(NamedTuple):
     doubtful: set[JobKey]
 
 
-class Board:
+class GridModel:
     """All jobs in the grid's scope, group by group.
 
     Args:
@@ -170,12 +170,12 @@ class Board:
         matching: whether it holds what matches a filter (not whole batches).
     """
 
-    def __init__(self, cells: Iterable[Cells], looks: Looks, *, matching: bool = False) -> None:
+    def __init__(self, cells: Iterable[BatchStates], looks: StateStyles, *, matching: bool = False) -> None:
         self.matching = matching
         self.book = looks
-        self._take([Group(part, looks) for part in cells if len(part.states)])
+        self._take([BatchSection(part, looks) for part in cells if len(part.states)])
 
-    def _take(self, groups: list[Group]) -> None:
+    def _take(self, groups: list[BatchSection]) -> None:
         self.groups = groups
         self.starts = [0, *accumulate(len(group) for group in groups)]
         self._by_batch = {group.batch_id: at for at, group in enumerate(groups)}
@@ -226,7 +226,7 @@ class Board:
                     sums[look] = sums.get(look, 0) + n
         return sums
 
-    def merged(self, found: Mapping[JobKey, int | None], snapshot: Snapshot) -> Board:
+    def merged(self, found: Mapping[JobKey, int | None], snapshot: Snapshot) -> GridModel:
         """The board with some jobs added, changed or, where their state's code is None, taken out."""
         by_batch: dict[int, dict[int, int | None]] = {}
         for key, code in found.items():
@@ -240,9 +240,9 @@ class Board:
         for batch_id, part in by_batch.items():
             new = {index: code for index, code in sorted(part.items()) if code is not None}
             if new:
-                cells = Cells(batch_id, packed(array("q", new)), bytearray(new.values()))
-                groups.append(Group(cells, self.book))
-        board = Board((), self.book, matching=self.matching)
+                cells = BatchStates(batch_id, packed(array("q", new)), bytearray(new.values()))
+                groups.append(BatchSection(cells, self.book))
+        board = GridModel((), self.book, matching=self.matching)
         board._take(sorted(groups, key=lambda group: -group.batch_id))
         for key in found:
             at = board._by_batch.get(key.batch_id)
@@ -261,7 +261,7 @@ class Board:
 
     def update(
         self, old: Snapshot | None, new: Snapshot, rows: Sequence[JobRow], removed: Iterable[int]
-    ) -> Change:
+    ) -> ModelChange:
         """Takes a newer snapshot in.
 
         Args:
@@ -290,7 +290,7 @@ class Board:
                 place = self.groups[at].look(key.job_index, new.live, new.missing)
                 if place is not None:
                     places.append((at, place))
-        return Change(places, stale, strangers, doubtful)
+        return ModelChange(places, stale, strangers, doubtful)
 
 
 def _differing(old: Mapping[JobKey, object], new: Mapping[JobKey, object]) -> set[JobKey]:

@@ -14,13 +14,13 @@ from textual.strip import Strip
 from paraschut_core.model import JobKey, JobRow, Snapshot
 
 from .. import keymap
-from ..state_styles import HOLE, L_MISSING, Looks, Palette
+from ..state_styles import HOLE, L_MISSING, Palette, StateStyles
 from ..widgets.styled_line import Part, fit, line
 from . import cells, columns
-from .columns import META, Chosen, Facts, SortKey
+from .columns import META, ColumnSetting, RowData, SortKey
 from .grid_base import GridBase
-from .layout import BLOCK, Slot
-from .marked_jobs import Marks
+from .layout import BLOCK, GridRow
+from .marked_jobs import MarkedJobs
 
 _KEPT = 20_000
 """Rows kept at most for the row density."""
@@ -34,7 +34,7 @@ class JobGrid(GridBase):
     class MarksChanged(Message):
         """Jobs were marked or unmarked."""
 
-    class RowsWanted(Message):
+    class RowDataRequested(Message):
         """Rows are in view of which more is to be read; also these fields of their metadata."""
 
         def __init__(self, keys: list[JobKey], fields: tuple[str, ...]) -> None:
@@ -42,24 +42,24 @@ class JobGrid(GridBase):
             self.keys = keys
             self.fields = fields
 
-    class SortWanted(Message):
+    class SortRequested(Message):
         """The rows are to be sorted (anew)."""
 
-    class ColumnsAsked(Message):
+    class ColumnChooserRequested(Message):
         """The user wants to choose columns."""
 
     def __init__(
         self,
         palette: Palette,
-        looks: Looks,
-        marks: Marks,
+        looks: StateStyles,
+        marks: MarkedJobs,
         clock: Callable[[], float] = time.time,
         *,
         id: str | None = None,  # noqa: A002 - Textual's own word
     ) -> None:
         super().__init__(palette, looks, id=id)
         self.marks = marks
-        self.columns: tuple[Chosen, ...] = columns.DEFAULT
+        self.columns: tuple[ColumnSetting, ...] = columns.DEFAULT
         self.sorting: tuple[SortKey, ...] = ()
         self.snapshot: Snapshot | None = None
         self._clock = clock
@@ -83,9 +83,9 @@ class JobGrid(GridBase):
         self.show(self.board, self.note, None)
         self.refresh()
         if density == "rows" and self.sorting:
-            self.post_message(self.SortWanted())
+            self.post_message(self.SortRequested())
 
-    def set_columns(self, chosen: Sequence[Chosen], sorting: Sequence[SortKey]) -> None:
+    def set_columns(self, chosen: Sequence[ColumnSetting], sorting: Sequence[SortKey]) -> None:
         """Shows other columns, or sorts by others."""
         resort = tuple(sorting) != self.sorting
         if {one.name for one in chosen} != {one.name for one in self.columns}:
@@ -96,13 +96,13 @@ class JobGrid(GridBase):
         if resort and not sorting:
             self.set_order(None)
         elif resort:
-            self.post_message(self.SortWanted())
+            self.post_message(self.SortRequested())
         self.repaint_changed()
         self.view_changed()
-        self.post_message(self.Rescaled())
+        self.post_message(self.LayoutChanged())
 
     def action_columns(self) -> None:
-        self.post_message(self.ColumnsAsked())
+        self.post_message(self.ColumnChooserRequested())
 
     def action_left(self) -> None:
         if self.density == "rows":
@@ -130,7 +130,7 @@ class JobGrid(GridBase):
             self._shift += 1
         if self._shift != before:
             self.repaint_changed()
-        self.post_message(self.Rescaled())
+        self.post_message(self.LayoutChanged())
 
     def _is_there(self, name: str, width: int) -> bool:
         return any(place.column.name == name for place in self._places(width))
@@ -161,12 +161,12 @@ class JobGrid(GridBase):
         least = columns.column_of(self.column).least
         if least:
             changed = [
-                Chosen(one.name, max(one.wider + by, 2 - least)) if one.name == self.column else one
+                ColumnSetting(one.name, max(one.wider + by, 2 - least)) if one.name == self.column else one
                 for one in self.columns
             ]
             self.set_columns(changed, self.sorting)
 
-    def _places(self, width: int) -> list[columns.Place]:
+    def _places(self, width: int) -> list[columns.PlacedColumn]:
         shown = (*self.columns[:1], *self.columns[1 + self._shift :])
         return columns.place(shown, width - self.plan.label_width)
 
@@ -201,7 +201,7 @@ class JobGrid(GridBase):
         """Has the rows sorted anew if some changed since they were, unless there are more than `most`."""
         if self._changed and self.order is not None and self.density == "rows" and self.board.total <= most:
             self._changed = False
-            self.post_message(self.SortWanted())
+            self.post_message(self.SortRequested())
 
     def repaint_ages(self) -> None:
         """Repaints those visible rows whose times read otherwise by now."""
@@ -227,13 +227,13 @@ class JobGrid(GridBase):
                 if key not in self._known or (fields and key not in self._fields):
                     wanted.append(key)
         if wanted:
-            self.post_message(self.RowsWanted(wanted, fields))
+            self.post_message(self.RowDataRequested(wanted, fields))
 
-    def _facts(self, group: int, place: int) -> Facts:
+    def _facts(self, group: int, place: int) -> RowData:
         key = self.board.key(group, place)
         code = self.board.groups[group].looks[place]
         snapshot = self.snapshot
-        return Facts(
+        return RowData(
             key,
             self.looks.looks[code],
             self.looks.glyph(code),
@@ -387,7 +387,7 @@ class JobGrid(GridBase):
             return line(self.heading(group.batch_id, len(group)), width, self.palette)
         return self._row(slot, width) if self.density == "rows" else self._cells(slot, row, width)
 
-    def _row(self, slot: Slot, width: int) -> Strip:
+    def _row(self, slot: GridRow, width: int) -> Strip:
         facts = self._facts(slot.group, slot.first)
         marked = facts.key in self.marks
         parts = columns.row_parts(self._places(width), facts)
@@ -400,7 +400,7 @@ class JobGrid(GridBase):
                 left[1] = (left[1][0], "cursor-away")
         return line(left, width, self.palette)
 
-    def _cells(self, slot: Slot, row: int, width: int) -> Strip:
+    def _cells(self, slot: GridRow, row: int, width: int) -> Strip:
         looks = self.board.groups[slot.group].looks[slot.first : slot.last]
         if self.plan.by_index[slot.group]:
             looks = self._with_holes(slot, looks)
@@ -411,7 +411,7 @@ class JobGrid(GridBase):
             label, "accent-bold" if here else "muted", looks, overlay, self.looks, self.palette, width
         )
 
-    def _with_holes(self, slot: Slot, looks: bytearray) -> bytearray:
+    def _with_holes(self, slot: GridRow, looks: bytearray) -> bytearray:
         group = self.board.groups[slot.group]
         if slot.first == slot.last:
             return bytearray()
@@ -423,7 +423,7 @@ class JobGrid(GridBase):
             filled[group.indexes[place] - slot.label] = look
         return filled
 
-    def _overlay(self, slot: Slot, row: int, n: int) -> bytearray:
+    def _overlay(self, slot: GridRow, row: int, n: int) -> bytearray:
         """For each cell, whether it is marked, in the range, or under the cursor."""
         overlay = bytearray(n)
         group = self.board.groups[slot.group]

@@ -13,9 +13,9 @@ from textual.strip import Strip
 
 from paraschut_core.logs import Pattern, Row
 
-from .marked_ranges import Ranges
-from .render import Inks, Look, Renderer, changed_columns, gutter, wrap_points
-from .viewport import Window
+from .marked_ranges import MarkedRanges
+from .render import LogStyles, Renderer, RenderOptions, changed_columns, gutter, wrap_points
+from .viewport import LogViewport
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -60,7 +60,7 @@ class LogCanvas(ScrollView, can_focus=True):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own word
         super().__init__(id=id)
         self._renderer = Renderer()
-        self.window = Window(self._lines_of)
+        self.window = LogViewport(self._lines_of)
         self.note = ""
         """What is shown when there are no rows."""
         self.left = 0
@@ -69,8 +69,8 @@ class LogCanvas(ScrollView, can_focus=True):
         self.pattern: Pattern | None = None
         self.current: int | None = None
         """The offset of the row that a search or a jump led to."""
-        self.marks = Ranges()
-        self._inks: Inks | None = None
+        self.marks = MarkedRanges()
+        self._inks: LogStyles | None = None
         self._strips: list[Strip] = []
         self._ready = False
 
@@ -146,8 +146,8 @@ class LogCanvas(ScrollView, can_focus=True):
         strips.extend([Strip([])] * (height - len(strips)))
         return [strip.adjust_cell_length(width, style) for strip in strips]
 
-    def _use_look(self, inks: Inks) -> None:
-        self._renderer.use(Look(self.size.width, self.wrap, self.gutter_width, self.pattern, inks))
+    def _use_look(self, inks: LogStyles) -> None:
+        self._renderer.use(RenderOptions(self.size.width, self.wrap, self.gutter_width, self.pattern, inks))
 
     def _lines_of(self, row: Row) -> int:
         if not self.wrap:
@@ -155,15 +155,15 @@ class LogCanvas(ScrollView, can_focus=True):
         self._use_look(self._styles())
         return len(self._renderer.lines(row))
 
-    def _styles(self) -> Inks:
+    def _styles(self) -> LogStyles:
         if self._inks is None:
             self._inks = self._read_styles()
         return self._inks
 
-    def _read_styles(self) -> Inks:
+    def _read_styles(self) -> LogStyles:
         base = self.rich_style
         part = self.get_component_rich_style
-        return Inks(
+        return LogStyles(
             base,
             part("log--number"),
             part("log--match", partial=True),

@@ -22,7 +22,7 @@ _TMUX_SECONDS = 5
 _LINE_EDITORS = frozenset({"vi", "vim", "nvim", "view", "nano", "emacs", "emacsclient", "micro", "ne", "joe"})
 
 
-class Spot(NamedTuple):
+class FilePosition(NamedTuple):
     """Where in the file to begin: the byte `offset`, line `line` (0: not known); or at its end."""
 
     offset: int = 0
@@ -52,7 +52,7 @@ def _command(environment: Mapping[str, str], names: tuple[str, ...], default: li
     return default
 
 
-def arguments(command: list[str], path: str, spot: Spot) -> list[str]:
+def arguments(command: list[str], path: str, spot: FilePosition) -> list[str]:
     """The whole argument list: in programs that are known to do so, the log opens at the same place."""
     # An absolute path begins with a slash, and so is never taken for an option; not all programs know `--`.
     path = os.path.abspath(found(path))
@@ -64,7 +64,7 @@ def arguments(command: list[str], path: str, spot: Spot) -> list[str]:
     return [*command, path]
 
 
-def open_with(app: App[object], command: list[str], path: str, spot: Spot = Spot()) -> str:  # noqa: B008 - immutable
+def open_with(app: App[object], command: list[str], path: str, spot: FilePosition = FilePosition()) -> str:  # noqa: B008 - immutable
     """Runs `command` on a log until it ends; returns what went wrong, "" if nothing did."""
     if shutil.which(command[0]) is None:
         return clean_line(f"{command[0]} is not installed, or not in PATH")

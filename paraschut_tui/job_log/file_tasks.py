@@ -10,14 +10,14 @@ from typing import BinaryIO, NamedTuple
 from paraschut_core.errors import ParaschutError
 from paraschut_core.logs import (
     FILE,
+    ContentProof,
     FileChange,
-    Found,
+    FileStatus,
     LineIndex,
     LogError,
-    Look,
+    MatchChunk,
     OpenLog,
     Pattern,
-    Proof,
     Row,
     find_time,
     look_at,
@@ -49,7 +49,7 @@ PLAIN_BYTES = 1 << 20
 """As many as anybody would select by hand."""
 
 
-class Wanted(NamedTuple):
+class PageRequest(NamedTuple):
     """Which rows are wanted: the last ones, or `span` on either side of a place.
 
     The place is the row that holds the byte `value` (AT), the line of number `value` (LINE), or the first
@@ -69,53 +69,57 @@ class Wanted(NamedTuple):
     mark: bool = False
 
 
-class Page(NamedTuple):
+class LogPage(NamedTuple):
     """The rows that were wanted. `anchor` is the byte where the wanted place is; `trouble` says why it
     could not be found, or why there are no rows; `stopped` that nobody wants them any more."""
 
-    look: Look
+    look: FileStatus
     rows: list[Row]
     at_start: bool
     at_end: bool
     anchor: int
     trouble: str = ""
     stopped: bool = False
-    proof: Proof | None = None
+    proof: ContentProof | None = None
 
 
 def read_page(
     path: str,
-    wanted: Wanted,
+    wanted: PageRequest,
     index: LineIndex,
     cancelled: Cancelled,
     progress: Callable[[int], object] = lambda covered: None,
-) -> Page:
+) -> LogPage:
     """Reads rows; never raises for what is wrong with the file."""
     look = look_at(path)
     if look.kind != FILE:
-        return Page(look, [], True, True, 0, look.why)
+        return LogPage(look, [], True, True, 0, look.why)
     try:
         with open_log(path) as log:
             page = _read(log, wanted, index, cancelled, progress)
             return page if page.stopped else page._replace(proof=log.proof())
     except LogError as error:
-        return Page(look_at(path), [], True, True, 0, str(error))
+        return LogPage(look_at(path), [], True, True, 0, str(error))
 
 
 def _read(
-    log: OpenLog, wanted: Wanted, index: LineIndex, cancelled: Cancelled, progress: Callable[[int], object]
-) -> Page:
+    log: OpenLog,
+    wanted: PageRequest,
+    index: LineIndex,
+    cancelled: Cancelled,
+    progress: Callable[[int], object],
+) -> LogPage:
     if wanted.starts is not None:
         rows = _numbered(log, rows_at(log, wanted.starts), index, apart=True)
         at_end = wanted.edges[1]
         anchor = log.size if wanted.kind == TAIL else wanted.value
-        return Page(log.look, rows, wanted.edges[0], at_end, anchor)
+        return LogPage(log.look, rows, wanted.edges[0], at_end, anchor)
     anchor, trouble = log.size, ""
     if wanted.kind == AT:
         anchor = row_start(log, wanted.value)
     elif wanted.kind == LINE:
         if not index.extend(log, cancelled, progress):
-            return Page(log.look, [], True, True, 0, stopped=True)
+            return LogPage(log.look, [], True, True, 0, stopped=True)
         found = index.start_of(log, wanted.value)
         if found is None:
             trouble = f"there is no line {wanted.value:,}: the last is {index.lines(log):,}"
@@ -130,7 +134,7 @@ def _read(
     rows = [*above, *below]
     at_start = not rows or rows[0].start == 0
     at_end = not rows or rows[-1].end >= log.size
-    return Page(log.look, _numbered(log, rows, index), at_start, at_end, anchor, trouble)
+    return LogPage(log.look, _numbered(log, rows, index), at_start, at_end, anchor, trouble)
 
 
 def _numbered(log: OpenLog, rows: list[Row], index: LineIndex, *, apart: bool = False) -> list[Row]:
@@ -146,24 +150,24 @@ def _numbered(log: OpenLog, rows: list[Row], index: LineIndex, *, apart: bool = 
     return done
 
 
-class Change(NamedTuple):
+class FileUpdate(NamedTuple):
     """What happened to a file since the last look.
 
     If it grew, `rows` are those from the last known one on, and `at_end` tells whether they are all. `proven`
     tells of a file that was rewritten that other text stands in it now, not only another time.
     """
 
-    look: Look
+    look: FileStatus
     what: FileChange
     rows: list[Row]
     at_end: bool
     proven: bool = False
-    proof: Proof | None = None
+    proof: ContentProof | None = None
 
 
 def read_change(
-    path: str, before: Look, proof: Proof | None, last: Row | None, limit: int, index: LineIndex
-) -> Change | None:
+    path: str, before: FileStatus, proof: ContentProof | None, last: Row | None, limit: int, index: LineIndex
+) -> FileUpdate | None:
     """Looks whether a file changed; None if it did not. Costs a few system calls then.
 
     `proof` is what the file was at the last look; `last` the last row known, from which on rows are read if
@@ -174,25 +178,25 @@ def read_change(
     if what is FileChange.NONE:
         return None
     if what not in (FileChange.GREW, FileChange.REWRITTEN):
-        return Change(look, what, [], False)
+        return FileUpdate(look, what, [], False)
     try:
         with open_log(path) as log:
             now = log.proof()
             if proof is not None and not log.continues(proof):
-                return Change(log.look, FileChange.REWRITTEN, [], False, True, now)
+                return FileUpdate(log.look, FileChange.REWRITTEN, [], False, True, now)
             if what is FileChange.REWRITTEN or last is None:
-                return Change(log.look, what, [], False, False, now)
+                return FileUpdate(log.look, what, [], False, False, now)
             if index.ready(before.size):
                 index.extend(log)
             rows = rows_after(log, last.start, limit)
             at_end = bool(rows) and rows[-1].end >= log.size
-            return Change(log.look, what, _numbered(log, rows, index), at_end, False, now)
+            return FileUpdate(log.look, what, _numbered(log, rows, index), at_end, False, now)
     except LogError:
         # It went away between look and reading: the next look says how.
         return None
 
 
-class Part(NamedTuple):
+class SearchChunk(NamedTuple):
     """What a search has found in bytes `start` to `stop`; `ahead` of where it began, or behind. `given_up`
     rows took the expression too long."""
 
@@ -205,14 +209,14 @@ class Part(NamedTuple):
 
 def search_parts(
     path: str, pattern: Pattern, origin: int, cancelled: Cancelled, *, only_ahead: bool = False
-) -> Iterator[Part]:
+) -> Iterator[SearchChunk]:
     """Searches from `origin` to the end, then back to the begin, and reports now and then.
 
     The first hit in either direction is reported at once.
 
     Raises:
         LogError: the file cannot be read (any more).
-        PatternTooSlowError: the expression takes too long.
+        SearchAbortedError: the expression takes too long.
     """
     with open_log(path) as log:
         origin = row_start(log, origin)
@@ -224,7 +228,7 @@ def search_parts(
                 found = scan(log, pattern, origin, None, cancelled)
             else:
                 found = scan_back(log, pattern, origin, cancelled)
-            held: list[Found] = []
+            held: list[MatchChunk] = []
             reported = 0.0
             for part in found:
                 if cancelled():
@@ -242,10 +246,10 @@ def search_parts(
                 yield _joined(held, ahead)
 
 
-def _joined(held: Sequence[Found], ahead: bool) -> Part:
+def _joined(held: Sequence[MatchChunk], ahead: bool) -> SearchChunk:
     parts = held if ahead else held[::-1]
     offsets = [offset for part in parts for offset in part.offsets]
-    return Part(offsets, parts[0].start, parts[-1].stop, ahead, sum(part.given_up for part in parts))
+    return SearchChunk(offsets, parts[0].start, parts[-1].stop, ahead, sum(part.given_up for part in parts))
 
 
 # --------------------------------------------------------------------------- copying and saving

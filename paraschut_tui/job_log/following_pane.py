@@ -7,12 +7,12 @@ import re
 from textual.message import Message
 
 from paraschut_core.errors import UsageError
-from paraschut_core.logs import FILE, FileChange, Look, Row, change_words, describe, parse_time
+from paraschut_core.logs import FILE, FileChange, FileStatus, Row, change_words, describe, parse_time
 from paraschut_core.sanitize import clean_line
 
 from .canvas import LogCanvas
-from .file_tasks import AT, LINE, TAIL, TIME, Page, Wanted
-from .reader import FileChanged, LinesCounted, LogFeed, PageRead, Told
+from .file_tasks import AT, LINE, TAIL, TIME, LogPage, PageRequest
+from .reader import FileChanged, LinesCounted, LogReader, PageRead, StatusMessage
 
 POLL_SECONDS = 0.7
 COUNT_UNASKED = 256 << 20
@@ -34,7 +34,7 @@ class FollowingPane(LogCanvas):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own word
         super().__init__(id=id)
-        self.feed = LogFeed(self)
+        self.feed = LogReader(self)
         self.label = ""
         """What the log is called: "stderr"."""
         self.over = False
@@ -55,7 +55,7 @@ class FollowingPane(LogCanvas):
         self.feed.open(path)
         self.label, self.note, self.left = clean_line(label), "", left
         self.following = offset is None
-        self._load(Wanted(TAIL) if offset is None else Wanted(AT, offset))
+        self._load(PageRequest(TAIL) if offset is None else PageRequest(AT, offset))
         self.post_message(self.Changed())
 
     def close(self, note: str) -> None:
@@ -92,20 +92,20 @@ class FollowingPane(LogCanvas):
 
     # ------------------------------------------------------------------ pages
 
-    def _load(self, wanted: Wanted) -> None:
+    def _load(self, wanted: PageRequest) -> None:
         self.feed.load(wanted._replace(span=max(_SPAN, 4 * self.height)))
 
     def _load_here(self) -> None:
         """Reads the rows around the present position anew; the current row stays where it is."""
         row = self.window.top_row
         if row is None or self.following:
-            self._load(Wanted(TAIL))
+            self._load(PageRequest(TAIL))
             return
         for line, (at, _) in enumerate(self.window.lines(self.height)):
             if self.window.rows[at].start == self.current:
-                self._load(Wanted(AT, self.current, above=line))
+                self._load(PageRequest(AT, self.current, above=line))
                 return
-        self._load(Wanted(AT, row.start, sub=self.window.sub))
+        self._load(PageRequest(AT, row.start, sub=self.window.sub))
 
     def on_page_read(self, message: PageRead) -> None:
         if not self.feed.loaded(message):
@@ -121,7 +121,7 @@ class FollowingPane(LogCanvas):
         self._count_if_cheap()
         self._show()
 
-    def _no_file(self, look: Look) -> None:
+    def _no_file(self, look: FileStatus) -> None:
         if self.window.rows:
             # What was read stays on the screen: it may be all that is left of the log.
             self.window.at_start = self.window.at_end = True
@@ -129,7 +129,7 @@ class FollowingPane(LogCanvas):
         else:
             self.note = describe(self.label, look, self.path, over=self.over)
 
-    def _place(self, page: Page, wanted: Wanted) -> None:
+    def _place(self, page: LogPage, wanted: PageRequest) -> None:
         self.window.load(page.rows, page.at_start, page.at_end)
         self.note = "" if page.rows else describe(self.label, page.look, self.path)
         if wanted.kind == TAIL:
@@ -211,12 +211,12 @@ class FollowingPane(LogCanvas):
             if self.following and at_end:
                 self.window.to_end(self.height)
             elif self.following:
-                self._load(Wanted(TAIL))
+                self._load(PageRequest(TAIL))
         elif not self.window.rows or self.following:
-            self._load(Wanted(TAIL))
+            self._load(PageRequest(TAIL))
         self._count_if_cheap()
 
-    def _lost(self, look: Look, what: FileChange) -> None:
+    def _lost(self, look: FileStatus, what: FileChange) -> None:
         self.notice = f"{self.label} {change_words(what, look)}" if self.window.rows else ""
         if self.window.rows:
             self.window.at_start = self.window.at_end = True
@@ -262,7 +262,7 @@ class FollowingPane(LogCanvas):
         if self.window.at_start:
             self.window.to_start()
         else:
-            self._load(Wanted(AT, 0))
+            self._load(PageRequest(AT, 0))
         self._show()
 
     def to_end(self) -> None:
@@ -271,7 +271,7 @@ class FollowingPane(LogCanvas):
         if self.window.at_end:
             self.window.to_end(self.height)
         else:
-            self._load(Wanted(TAIL))
+            self._load(PageRequest(TAIL))
         self._show()
 
     def follow(self, on: bool) -> None:
@@ -289,7 +289,7 @@ class FollowingPane(LogCanvas):
             UsageError: `text` is none of these.
         """
         text = text.strip()
-        place = Wanted(AT, above=self.height // 3, mark=True)
+        place = PageRequest(AT, above=self.height // 3, mark=True)
         if re.fullmatch(r"[0-9][0-9,_ ]{0,15}", text):
             number = int(re.sub("[^0-9]", "", text))
             place = place._replace(kind=LINE, value=max(number, 1))
@@ -307,7 +307,7 @@ class FollowingPane(LogCanvas):
         self.following = False
         self.current = offset
         if not self.window.holds(offset):
-            self._load(Wanted(AT, offset, above=self.height // 3))
+            self._load(PageRequest(AT, offset, above=self.height // 3))
         elif not self.window.shows(offset, self.height):
             self.window.to_offset(offset, self.height, self.height // 3)
             if self.window.short_of_rows(self.height):
@@ -353,7 +353,7 @@ class FollowingPane(LogCanvas):
             self.notice = clean_line(text)
             self.post_message(self.Changed())
 
-    def on_told(self, message: Told) -> None:
+    def on_status_message(self, message: StatusMessage) -> None:
         if message.epoch == self.feed.epoch:
             self.progress = ""
             self.tell(message.text)

@@ -1,4 +1,4 @@
-"""LogPrompt: one line to type a search, a filter, a place or a file name into."""
+"""LogInput: one line to type a search, a filter, a place or a file name into."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from paraschut_core.sanitize import clean_line
 SEARCH, FILTER, GO_TO, SAVE = "search", "only lines with", "go to", "save as"
 
 
-class Answer(NamedTuple):
+class LogInputAnswer(NamedTuple):
     """What was typed, after which question; `literal`: take it as it stands, not as an expression."""
 
     question: str
@@ -25,7 +25,7 @@ class Answer(NamedTuple):
     literal: bool
 
 
-class LogPrompt(Horizontal):
+class LogInput(Horizontal):
     """Asks one question at a time. Stands in the place of the status line, so that nothing moves."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -35,7 +35,7 @@ class LogPrompt(Horizontal):
         Binding("down", "recall(-1)", "and after", show=False),
     ]
     DEFAULT_CSS = """
-    LogPrompt {
+    LogInput {
         height: 1;
         display: none;
         & > #log-question { width: auto; padding: 0 1; color: $accent; text-style: bold; }
@@ -49,7 +49,7 @@ class LogPrompt(Horizontal):
     class Answered(Message):
         """Enter was pressed."""
 
-        def __init__(self, answer: Answer) -> None:
+        def __init__(self, answer: LogInputAnswer) -> None:
             super().__init__()
             self.answer = answer
 
@@ -119,7 +119,7 @@ class LogPrompt(Horizontal):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        self.post_message(self.Answered(Answer(self.question, event.value, self._literal)))
+        self.post_message(self.Answered(LogInputAnswer(self.question, event.value, self._literal)))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()

@@ -1,4 +1,4 @@
-"""Ranges: the marked bytes of a log, as few stretches. Pure."""
+"""MarkedRanges: the marked bytes of a log, as few stretches. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from bisect import bisect_right
 Range = tuple[int, int]
 
 
-class Ranges:
+class MarkedRanges:
     """Stretches of bytes, in order, that neither overlap nor touch."""
 
     def __init__(self) -> None:

@@ -8,18 +8,18 @@ from typing import NamedTuple
 
 from rich.cells import cell_len
 
-from paraschut_core.logs import ERRORS, FILE, FileChange, Pattern, Row, TooSlowError
+from paraschut_core.logs import ERRORS, FILE, FileChange, Pattern, RegexTimeoutError, Row
 from paraschut_core.sanitize import clean_line
 
 from ..formatting import duration, plural
 from ..terminal.ansi import parse
-from .external_programs import Spot, print_plainly
-from .file_tasks import AT, TAIL, Page, Wanted
+from .external_programs import FilePosition, print_plainly
+from .file_tasks import AT, TAIL, LogPage, PageRequest
 from .following_pane import FollowingPane
 from .marked_ranges import Range
-from .reader import PlaceFound, SearchPart, TextRead
+from .reader import MatchFound, SearchChunkFound, TextCopied
 from .render import wrap_points
-from .search_matches import Hits
+from .search_matches import SearchMatches
 
 _END = 1 << 62  # an offset past the end of any file
 
@@ -37,7 +37,7 @@ class LogPane(FollowingPane):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own word
         super().__init__(id=id)
-        self.hits: Hits | None = None
+        self.hits: SearchMatches | None = None
         self.filtering = False
         self._jump_on_open = False
         self._jump = 0  # +1 or -1: go to the first place found that way, as soon as there is one
@@ -108,7 +108,7 @@ class LogPane(FollowingPane):
         if origin is None:
             origin = _END if self.following or row is None else row.start
         self.pattern = pattern
-        self.hits = Hits(pattern, origin)
+        self.hits = SearchMatches(pattern, origin)
         self._more = False
         if self.path:
             self.feed.search(pattern, origin)
@@ -119,7 +119,7 @@ class LogPane(FollowingPane):
         self.pattern = None
         self.filtering = False
 
-    def on_search_part(self, message: SearchPart) -> None:
+    def on_search_chunk_found(self, message: SearchChunkFound) -> None:
         hits, part = self.hits, message.part
         if hits is None or not self.feed.is_of_search(message):
             return
@@ -156,7 +156,7 @@ class LogPane(FollowingPane):
             self._more = True
             self.feed.search(hits.pattern, max(hits.searched_to - 1, 0), only_ahead=True)
 
-    def _jump_if_found(self, hits: Hits) -> None:
+    def _jump_if_found(self, hits: SearchMatches) -> None:
         if not self._jump:
             return
         forward = self._jump > 0
@@ -204,7 +204,7 @@ class LogPane(FollowingPane):
         row = self.window.rows[self.window.index_at(offset)]
         try:
             return self.pattern.spans(parse(row.text).text)
-        except TooSlowError:
+        except RegexTimeoutError:
             return []
 
     def _reveal(self) -> None:
@@ -231,7 +231,7 @@ class LogPane(FollowingPane):
                 self.left = 0 if last <= width else max(first - width // 3, 0)
         self._show()
 
-    def _place(self, page: Page, wanted: Wanted) -> None:
+    def _place(self, page: LogPage, wanted: PageRequest) -> None:
         super()._place(page, wanted)
         self._reveal()
 
@@ -246,7 +246,7 @@ class LogPane(FollowingPane):
         self.feed.find(ERRORS, here, forward=forward)
         self._show()
 
-    def on_place_found(self, message: PlaceFound) -> None:
+    def on_match_found(self, message: MatchFound) -> None:
         if message.epoch != self.feed.epoch:
             return
         self.progress = ""
@@ -276,7 +276,7 @@ class LogPane(FollowingPane):
 
     # ------------------------------------------------------------------ the filter's rows
 
-    def _load(self, wanted: Wanted) -> None:
+    def _load(self, wanted: PageRequest) -> None:
         hits = self.hits
         if self.filtering and hits is not None and wanted.kind in (AT, TAIL):
             end = wanted.kind == TAIL
@@ -288,7 +288,7 @@ class LogPane(FollowingPane):
             self.filtering = False  # a line or a time is looked for among all rows
         super()._load(wanted)
 
-    def _refilter(self, hits: Hits) -> None:
+    def _refilter(self, hits: SearchMatches) -> None:
         """More has been found: the view goes on with it, if it is near enough to matter."""
         near_end = self.window.at_end and self.window.short_of_rows(self.height)
         few = len(self.window.rows) < 2 * self.height
@@ -398,7 +398,7 @@ class LogPane(FollowingPane):
         shown = dict.fromkeys(at for at, _ in self.window.lines(self.height))
         return [(self.window.rows[at].start, self.window.rows[at].end) for at in shown]
 
-    def on_text_read(self, message: TextRead) -> None:
+    def on_text_copied(self, message: TextCopied) -> None:
         if message.epoch != self.feed.epoch:
             return
         if message.plainly:
@@ -419,12 +419,12 @@ class LogPane(FollowingPane):
         self._show()
 
     @property
-    def spot(self) -> Spot:
+    def spot(self) -> FilePosition:
         """Where in the file the screen is, for another program to begin there."""
         row = self.window.top_row
         if row is None or self.following:
-            return Spot(end=True)
-        return Spot(row.start, row.number)
+            return FilePosition(end=True)
+        return FilePosition(row.start, row.number)
 
     def tell_facts(self) -> None:
         """Tells the file's size, age and path, which may take several lines."""

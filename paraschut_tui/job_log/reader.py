@@ -1,4 +1,4 @@
-"""LogFeed: the file behind a log pane; every touch of it is in a thread, every answer a message."""
+"""LogReader: the file behind a log pane; every touch of it is in a thread, every answer a message."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from textual.worker import Worker
 
 from paraschut_core.errors import ParaschutError
 from paraschut_core.logs import (
+    ContentProof,
+    FileStatus,
     LineIndex,
     LogError,
-    Look,
     Pattern,
-    Proof,
     Row,
     find_next,
     find_previous,
@@ -28,10 +28,10 @@ from .external_programs import to_tmux
 from .file_tasks import (
     CLIPBOARD_BYTES,
     PLAIN_BYTES,
-    Change,
-    Page,
-    Part,
-    Wanted,
+    FileUpdate,
+    LogPage,
+    PageRequest,
+    SearchChunk,
     read_change,
     read_page,
     read_text,
@@ -44,7 +44,7 @@ _PATIENCE = 7  # polls without an answer after which the file system is said not
 
 
 class FeedMessage(Message, bubble=False):
-    """An answer of a LogFeed; it is stale unless `epoch` is still the feed's."""
+    """An answer of a LogReader; it is stale unless `epoch` is still the feed's."""
 
     def __init__(self, epoch: int) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class FeedMessage(Message, bubble=False):
 class PageRead(FeedMessage):
     """The rows that were asked for."""
 
-    def __init__(self, epoch: int, wanted: Wanted, page: Page) -> None:
+    def __init__(self, epoch: int, wanted: PageRequest, page: LogPage) -> None:
         super().__init__(epoch)
         self.wanted, self.page = wanted, page
 
@@ -62,7 +62,7 @@ class PageRead(FeedMessage):
 class FileChanged(FeedMessage):
     """The file is not what it was at the last look."""
 
-    def __init__(self, epoch: int, change: Change) -> None:
+    def __init__(self, epoch: int, change: FileUpdate) -> None:
         super().__init__(epoch)
         self.change = change
 
@@ -78,15 +78,15 @@ class LinesCounted(FeedMessage):
         return isinstance(message, LinesCounted) and not message.done
 
 
-class SearchPart(FeedMessage):
+class SearchChunkFound(FeedMessage):
     """What a search has found in one part of the file; `part` None: it is over (or failed: `trouble`)."""
 
-    def __init__(self, epoch: int, search: int, part: Part | None, trouble: str = "") -> None:
+    def __init__(self, epoch: int, search: int, part: SearchChunk | None, trouble: str = "") -> None:
         super().__init__(epoch)
         self.search, self.part, self.trouble = search, part, trouble
 
 
-class PlaceFound(FeedMessage):
+class MatchFound(FeedMessage):
     """Where the next or previous match is; None: there is none, or `trouble`."""
 
     def __init__(self, epoch: int, offset: int | None, trouble: str = "") -> None:
@@ -94,7 +94,7 @@ class PlaceFound(FeedMessage):
         self.offset, self.trouble = offset, trouble
 
 
-class TextRead(FeedMessage):
+class TextCopied(FeedMessage):
     """Text for the clipboard, or to be shown `plainly`; `tmux`: it is in tmux's buffer already."""
 
     def __init__(self, epoch: int, text: str, cut: bool, *, plainly: bool, tmux: bool) -> None:
@@ -102,7 +102,7 @@ class TextRead(FeedMessage):
         self.text, self.cut, self.plainly, self.tmux = text, cut, plainly, tmux
 
 
-class Told(FeedMessage):
+class StatusMessage(FeedMessage):
     """One line for the user: what came of something that was asked for."""
 
     def __init__(self, epoch: int, text: str, failed: bool = False) -> None:
@@ -110,7 +110,7 @@ class Told(FeedMessage):
         self.text, self.failed = text, failed
 
 
-class LogFeed:
+class LogReader:
     """Reads one file at a time for `host`, which gets the answers as messages.
 
     Of page requests only one is under way: of those that come meanwhile the last one counts.
@@ -120,8 +120,8 @@ class LogFeed:
         self._host = host
         self.epoch = 0
         self.path = ""
-        self.look: Look | None = None
-        self._proof: Proof | None = None
+        self.look: FileStatus | None = None
+        self._proof: ContentProof | None = None
         self.index = LineIndex()
         self._closed = threading.Event()
         self._search_stopped = threading.Event()
@@ -131,7 +131,7 @@ class LogFeed:
         self._saving_stopped = threading.Event()
         self._loading: Worker[None] | None = None
         self._loading_stopped = threading.Event()
-        self._next: Wanted | None = None
+        self._next: PageRequest | None = None
         self._polling: Worker[None] | None = None
         self._unanswered = 0
 
@@ -160,7 +160,7 @@ class LogFeed:
 
     # ------------------------------------------------------------------ pages
 
-    def load(self, wanted: Wanted) -> None:
+    def load(self, wanted: PageRequest) -> None:
         """Asks for rows; answered by PageRead."""
         if self._loading is not None:
             self._next = wanted
@@ -241,7 +241,7 @@ class LogFeed:
                     if index.extend(log, stopped.is_set, report):
                         self._host.post_message(LinesCounted(epoch, log.size, True))
             except LogError as error:
-                self._host.post_message(Told(epoch, str(error), failed=True))
+                self._host.post_message(StatusMessage(epoch, str(error), failed=True))
 
         self._run(count, "count")
 
@@ -281,10 +281,10 @@ class LogFeed:
                     lambda: stopped.is_set() or closed.is_set(),
                     only_ahead=only_ahead,
                 ):
-                    self._host.post_message(SearchPart(epoch, number, part))
+                    self._host.post_message(SearchChunkFound(epoch, number, part))
             except ParaschutError as error:
                 trouble = str(error)
-            self._host.post_message(SearchPart(epoch, number, None, trouble))
+            self._host.post_message(SearchChunkFound(epoch, number, None, trouble))
 
         self._run(seek, "search")
 
@@ -292,12 +292,12 @@ class LogFeed:
         self._search_stopped.set()
         self._search_number += 1
 
-    def is_of_search(self, message: SearchPart) -> bool:
+    def is_of_search(self, message: SearchChunkFound) -> bool:
         """Whether a part belongs to the search that is under way."""
         return (message.epoch, message.search) == (self.epoch, self._search_number)
 
     def find(self, pattern: Pattern, offset: int, *, forward: bool) -> None:
-        """Looks for one match from a row on, or before it; answered by PlaceFound, unless it is stopped."""
+        """Looks for one match from a row on, or before it; answered by MatchFound, unless it is stopped."""
         self._find_stopped.set()
         stopped = self._find_stopped = threading.Event()
         epoch, path = self.epoch, self.path
@@ -309,26 +309,26 @@ class LogFeed:
                     at = offset if offset >= log.size else row_start(log, offset)
                     found = find(log, pattern, at, stopped.is_set)
                 if not stopped.is_set():
-                    self._host.post_message(PlaceFound(epoch, found))
+                    self._host.post_message(MatchFound(epoch, found))
             except ParaschutError as error:
-                self._host.post_message(PlaceFound(epoch, None, str(error)))
+                self._host.post_message(MatchFound(epoch, None, str(error)))
 
         self._run(seek, "find")
 
     # ------------------------------------------------------------------ taking away
 
     def copy(self, ranges: Sequence[tuple[int, int]], *, plainly: bool = False) -> None:
-        """Reads text for the clipboard, or to be shown plainly; answered by TextRead or Told."""
+        """Reads text for the clipboard, or to be shown plainly; answered by TextCopied or Told."""
         epoch, path = self.epoch, self.path
 
         def read() -> None:
             try:
                 text, cut = read_text(path, ranges, PLAIN_BYTES if plainly else CLIPBOARD_BYTES)
             except LogError as error:
-                self._host.post_message(Told(epoch, str(error), failed=True))
+                self._host.post_message(StatusMessage(epoch, str(error), failed=True))
             else:
                 tmux = not plainly and to_tmux(text)
-                self._host.post_message(TextRead(epoch, text, cut, plainly=plainly, tmux=tmux))
+                self._host.post_message(TextCopied(epoch, text, cut, plainly=plainly, tmux=tmux))
 
         self._run(read, "copy")
 
@@ -341,9 +341,9 @@ class LogFeed:
             try:
                 name, size = save(path, target, starts, lambda: closed.is_set() or stopped.is_set())
             except ParaschutError as error:
-                self._host.post_message(Told(epoch, str(error), failed=True))
+                self._host.post_message(StatusMessage(epoch, str(error), failed=True))
             else:
-                self._host.post_message(Told(epoch, f"saved {size:,} bytes to {name}"))
+                self._host.post_message(StatusMessage(epoch, f"saved {size:,} bytes to {name}"))
 
         self._run(write, "save")
 

@@ -12,15 +12,15 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from paraschut_core.logs import Pattern, Row, TooSlowError
+from paraschut_core.logs import Pattern, RegexTimeoutError, Row
 
-from ..terminal.ansi import Span, Styled, parse
+from ..terminal.ansi import AnsiSpan, StyledText, parse
 
 CONTINUED = "…"
 """Stands for a number where a row goes on with a line that began before."""
 
 
-class Inks(NamedTuple):
+class LogStyles(NamedTuple):
     """The styles of a log's parts, from the theme."""
 
     text: Style
@@ -31,14 +31,14 @@ class Inks(NamedTuple):
     note: Style
 
 
-class Look(NamedTuple):
+class RenderOptions(NamedTuple):
     """How rows are shown: all that a row's strips depend upon besides the row."""
 
     width: int
     wrap: bool
     gutter: int
     pattern: Pattern | None
-    inks: Inks
+    inks: LogStyles
 
 
 class Renderer:
@@ -47,11 +47,11 @@ class Renderer:
     _MOST = 512
 
     def __init__(self) -> None:
-        self._look: Look | None = None
+        self._look: RenderOptions | None = None
         self._slow: Pattern | None = None  # took too long to be looked for while somebody waits
         self._lines: dict[tuple[int, int, str], list[Strip]] = {}
 
-    def use(self, look: Look) -> None:
+    def use(self, look: RenderOptions) -> None:
         """Takes another look; what was remembered is forgotten if it differs."""
         if look.pattern is not None and look.pattern == self._slow:
             look = look._replace(pattern=None)
@@ -71,7 +71,7 @@ class Renderer:
                 self._lines.clear()
             try:
                 found = list(_lines(row, look))
-            except TooSlowError:
+            except RegexTimeoutError:
                 # Its matches are not painted any more; the search itself goes on in its thread.
                 self._slow = look.pattern
                 self._look = look = look._replace(pattern=None)
@@ -80,7 +80,7 @@ class Renderer:
         return found
 
 
-def gutter(row: Row, sub: int, width: int, current: bool, marked: bool, inks: Inks) -> list[Segment]:
+def gutter(row: Row, sub: int, width: int, current: bool, marked: bool, inks: LogStyles) -> list[Segment]:
     """What stands before a line: whether it is the current one, whether it is marked, its number."""
     sign = "▸" if current and sub == 0 else "▌" if marked else " "
     style = inks.current if current and sub == 0 else inks.marked if marked else inks.number
@@ -95,11 +95,13 @@ def gutter(row: Row, sub: int, width: int, current: bool, marked: bool, inks: In
     return segments
 
 
-def _lines(row: Row, look: Look) -> Iterator[Strip]:
+def _lines(row: Row, look: RenderOptions) -> Iterator[Strip]:
     styled = parse(row.text)
     if row.cut:
         end = len(styled.text)
-        styled = Styled(styled.text + CONTINUED, (*styled.spans, Span(end, end + 1, look.inks.number)))
+        styled = StyledText(
+            styled.text + CONTINUED, (*styled.spans, AnsiSpan(end, end + 1, look.inks.number))
+        )
     runs = _runs(styled, look)
     room = max(look.width - look.gutter, 1)
     points = wrap_points(styled.text, room) if look.wrap else [0]
@@ -135,36 +137,38 @@ def wrap_points(text: str, width: int) -> list[int]:
     return points
 
 
-def _runs(styled: Styled, look: Look) -> list[Span]:
+def _runs(styled: StyledText, look: RenderOptions) -> list[AnsiSpan]:
     """The whole text in stretches of one style, matches laid over the colours of the log."""
     plain, length = look.inks.text, len(styled.text)
-    runs = _covering([Span(span.start, span.end, plain + span.style) for span in styled.spans], plain, length)
+    runs = _covering(
+        [AnsiSpan(span.start, span.end, plain + span.style) for span in styled.spans], plain, length
+    )
     if look.pattern is None:
         return runs
-    matches = [Span(start, end, look.inks.match) for start, end in look.pattern.spans(styled.text)]
-    laid: list[Span] = []
+    matches = [AnsiSpan(start, end, look.inks.match) for start, end in look.pattern.spans(styled.text)]
+    laid: list[AnsiSpan] = []
     place = 0
     for start, end, style in _covering(matches, Style.null(), length):
         while place < len(runs) and runs[place].start < end:
             run = runs[place]
-            laid.append(Span(max(run.start, start), min(run.end, end), run.style + style))
+            laid.append(AnsiSpan(max(run.start, start), min(run.end, end), run.style + style))
             if run.end > end:
                 break  # the rest of it lies under the next match, or the gap after this one
             place += 1
     return laid
 
 
-def _covering(spans: Sequence[Span], gap: Style, length: int) -> list[Span]:
+def _covering(spans: Sequence[AnsiSpan], gap: Style, length: int) -> list[AnsiSpan]:
     """Ordered spans with the stretches between them filled, so that they cover all `length` characters."""
-    covered: list[Span] = []
+    covered: list[AnsiSpan] = []
     at = 0
     for span in spans:
         if span.start > at:
-            covered.append(Span(at, span.start, gap))
+            covered.append(AnsiSpan(at, span.start, gap))
         covered.append(span)
         at = span.end
     if at < length:
-        covered.append(Span(at, length, gap))
+        covered.append(AnsiSpan(at, length, gap))
     return covered
 
 

@@ -12,15 +12,15 @@ from textual.reactive import Reactive
 from textual.widget import Widget
 from textual.widgets import Static
 
-from ..terminal.resize_guard import SteadyScreen
-from .view import LogPlace, LogSources, LogView
+from ..terminal.resize_guard import ResizeGuardScreen
+from .view import LogSources, LogView, LogViewState
 
 _HINTS = (
     "Esc back   o out/err   O both   / search   & filter   e error   F follow   ? help   w wrap   : go to"
 )
 
 
-class LogScreen(SteadyScreen[LogPlace]):
+class LogScreen(ResizeGuardScreen[LogViewState]):
     """Shows one job's logs until Escape; its result is where the user was then.
 
     Args:
@@ -47,7 +47,7 @@ class LogScreen(SteadyScreen[LogPlace]):
     def __init__(
         self,
         sources: LogSources,
-        place: LogPlace | None = None,
+        place: LogViewState | None = None,
         show_help: Callable[[], object] = lambda: None,
     ) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Hits: where a search has found something so far, in the order of the file. Pure."""
+"""SearchMatches: where a search has found something so far, in the order of the file. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST = 1_000_000
 """Matching rows remembered; the search ends there."""
 
 
-class Hits:
+class SearchMatches:
     """Offsets of the matching rows of one search, which goes from a place to the end, then back to the begin.
 
     Args:

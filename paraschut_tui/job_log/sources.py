@@ -23,7 +23,7 @@ class LogSources(NamedTuple):
     over: bool = False
 
 
-class LogPlace(NamedTuple):
+class LogViewState(NamedTuple):
     """Where the user is in a job's logs, to be carried from one view to another.
 
     `attempt` counts from 0, or is LATEST; `offset` is the byte at the top of the view, None to follow
@@ -45,7 +45,7 @@ class LogPlace(NamedTuple):
     searches: tuple[str, ...] = ()
 
 
-class Selection:
+class StreamSelection:
     """Which stream and attempt of the present sources are chosen; the choice outlives the sources."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""LogStatus: the line above a log: whose it is, which stream, where in it; repaints only what changed."""
+"""LogStatusLine: the line above a log: whose it is, which stream, where in it; repaints only what changed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Part = tuple[str, str]
 """Clean text and the component class of its style."""
 
 
-class Heading(NamedTuple):
+class LogTitle(NamedTuple):
     """What stands above one pane: a title that gives way, streams to choose from (what each is called by its
     name), and how it is."""
 
@@ -28,7 +28,7 @@ class Heading(NamedTuple):
     parts: Sequence[Part]
 
 
-class LogStatus(Widget):
+class LogStatusLine(Widget):
     """One line, in as many equal columns as there are panes."""
 
     ALLOW_SELECT = False
@@ -40,7 +40,7 @@ class LogStatus(Widget):
         "log--notice",
     }
     DEFAULT_CSS = """
-    LogStatus {
+    LogStatusLine {
         height: 1;
         width: 1fr;
         & > .log--title { text-style: bold; }
@@ -49,7 +49,7 @@ class LogStatus(Widget):
         & > .log--found { color: $accent; }
         & > .log--notice { color: $warning; }
     }
-    LogStatus:ansi > .log--quiet { color: ansi_bright_black; }
+    LogStatusLine:ansi > .log--quiet { color: ansi_bright_black; }
     """
 
     class StreamChosen(Message):
@@ -61,11 +61,11 @@ class LogStatus(Widget):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own word
         super().__init__(id=id)
-        self._headings: Sequence[Heading] = ()
+        self._headings: Sequence[LogTitle] = ()
         self._painted: list[tuple[str, Style]] = []
         self._places: list[tuple[int, int, str]] = []  # columns where each stream's name stands
 
-    def show(self, headings: Sequence[Heading]) -> None:
+    def show(self, headings: Sequence[LogTitle]) -> None:
         """Shows these headings, side by side."""
         self._headings = headings
         if not self.is_mounted or not self.size.width:
@@ -104,7 +104,7 @@ class LogStatus(Widget):
             segments.extend(self._column(heading, start, width * (number + 1) // count - start))
         return Strip(segments).adjust_cell_length(width, self.rich_style)
 
-    def _column(self, heading: Heading, start: int, width: int) -> list[Segment]:
+    def _column(self, heading: LogTitle, start: int, width: int) -> list[Segment]:
         right = [part for part in heading.parts if part[0]]
         streams = dict(heading.streams)
         room = width - 2 - sum(cell_len(text) + 2 for text, _ in right)

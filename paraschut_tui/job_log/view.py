@@ -15,12 +15,12 @@ from paraschut_core.logs import Pattern
 
 from ..terminal.key_sequencer import forget_typed
 from .external_programs import editor, open_with, pager
-from .input_line import FILTER, GO_TO, SAVE, SEARCH, Answer, LogPrompt
+from .input_line import FILTER, GO_TO, SAVE, SEARCH, LogInput, LogInputAnswer
 from .log_keys import LOG_KEYS, bindings
-from .sources import LogPlace, LogSources
+from .sources import LogSources, LogViewState
 from .view_base import LogBase
 
-__all__ = ["LogPlace", "LogSources", "LogView"]
+__all__ = ["LogSources", "LogView", "LogViewState"]
 
 _STEP = 8  # columns of one step to the side
 
@@ -152,7 +152,7 @@ class LogView(LogBase):
         self._status.display = False
         self._prompt.ask(question, value, literal=literal, history=self._searches)
 
-    def on_log_prompt_closed(self, message: LogPrompt.Closed) -> None:
+    def on_log_input_closed(self, message: LogInput.Closed) -> None:
         message.stop()
         self._close_prompt()
 
@@ -162,11 +162,11 @@ class LogView(LogBase):
         self.pane.focus()
         self._refresh_status()
 
-    def on_log_prompt_answered(self, message: LogPrompt.Answered) -> None:
+    def on_log_input_answered(self, message: LogInput.Answered) -> None:
         message.stop()
         answer = message.answer
         if answer.text:
-            answers: dict[str, Callable[[Answer], None]] = {
+            answers: dict[str, Callable[[LogInputAnswer], None]] = {
                 SEARCH: self._search,
                 FILTER: self._filter,
                 GO_TO: lambda answer: self.pane.go_to(answer.text),
@@ -179,15 +179,15 @@ class LogView(LogBase):
                 return
         self._close_prompt()
 
-    def _search(self, answer: Answer) -> None:
+    def _search(self, answer: LogInputAnswer) -> None:
         self.pane.search(Pattern(answer.text, literal=answer.literal))
         self._remember(answer)
 
-    def _filter(self, answer: Answer) -> None:
+    def _filter(self, answer: LogInputAnswer) -> None:
         self.pane.filter(Pattern(answer.text, literal=answer.literal))
         self._remember(answer)
 
-    def _remember(self, answer: Answer) -> None:
+    def _remember(self, answer: LogInputAnswer) -> None:
         self._last_search = (answer.text, answer.literal)
         others = [text for text in self._searches if text != answer.text]
         self._searches = (answer.text, *others)[:MOST_SEARCHES]

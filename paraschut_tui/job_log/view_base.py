@@ -12,10 +12,10 @@ from textual.containers import Horizontal, Vertical
 from paraschut_core.sanitize import clean_line
 
 from .following_pane import FollowingPane
-from .input_line import LogPrompt
+from .input_line import LogInput
 from .pane import LogPane
-from .sources import LATEST, LogPlace, LogSources, Selection
-from .status_line import Heading, LogStatus, Part
+from .sources import LATEST, LogSources, LogViewState, StreamSelection
+from .status_line import LogStatusLine, LogTitle, Part
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -29,10 +29,10 @@ class LogBase(Vertical):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own word
         super().__init__(id=id)
-        self._selection = Selection()
+        self._selection = StreamSelection()
         self._note = _NO_JOB
-        self._status = LogStatus()
-        self._prompt = LogPrompt()
+        self._status = LogStatusLine()
+        self._prompt = LogInput()
         self._first = LogPane(id="log-first")
         self._second = LogPane(id="log-second")
         self._first.note = _NO_JOB
@@ -41,7 +41,7 @@ class LogBase(Vertical):
         self._last_search = ("", False)
         self._searches: tuple[str, ...] = ()
         self._has_panes = False
-        self._first_place: LogPlace | None = None  # of sources given before there was a screen
+        self._first_place: LogViewState | None = None  # of sources given before there was a screen
 
     def compose(self) -> ComposeResult:
         yield self._status
@@ -58,10 +58,10 @@ class LogBase(Vertical):
         return self._selection.sources
 
     @property
-    def place(self) -> LogPlace:
+    def place(self) -> LogViewState:
         """Where the user is, for another view to go on from there."""
         row = self._first.window.top_row
-        return LogPlace(
+        return LogViewState(
             self._selection.stream,
             self._selection.wanted_attempt,
             None if self._first.following or row is None else row.start,
@@ -73,7 +73,7 @@ class LogBase(Vertical):
             searches=self._searches,
         )
 
-    def show(self, sources: LogSources, place: LogPlace | None = None) -> None:
+    def show(self, sources: LogSources, place: LogViewState | None = None) -> None:
         """Shows the logs of a job, from the end, or from `place`.
 
         The same sources again change nothing; other attempts of the same job leave the view where it is,
@@ -85,7 +85,7 @@ class LogBase(Vertical):
             self._take(place)
         self._open(place)
 
-    def take_taste(self, place: LogPlace) -> None:
+    def take_taste(self, place: LogViewState) -> None:
         """Takes how a log is shown (wrap, numbers, both streams) and what was searched for: before `show`."""
         self._searches = place.searches
         self._split = place.split
@@ -124,7 +124,7 @@ class LogBase(Vertical):
         self._selection.use(LogSources("", {}))
         self._open()
 
-    def _take(self, place: LogPlace) -> None:
+    def _take(self, place: LogViewState) -> None:
         self._selection.choose(place.stream, place.attempt)
         self._last_search = (place.search, place.literal)
         self._searches = place.searches
@@ -139,7 +139,7 @@ class LogBase(Vertical):
         self._has_panes = True
         self._open(self._first_place)
 
-    def _open(self, place: LogPlace | None = None) -> None:
+    def _open(self, place: LogViewState | None = None) -> None:
         if not self._has_panes:
             self._first_place = place
             return
@@ -151,7 +151,7 @@ class LogBase(Vertical):
             self._second.close("")
         self._refresh_status()
 
-    def _open_pane(self, pane: LogPane, stream: str, place: LogPlace | None) -> None:
+    def _open_pane(self, pane: LogPane, stream: str, place: LogViewState | None) -> None:
         path = self._selection.path(stream)
         pane.over = self.sources.over
         if path is None:
@@ -173,7 +173,7 @@ class LogBase(Vertical):
         message.stop()
         self._refresh_status()
 
-    def on_log_status_stream_chosen(self, message: LogStatus.StreamChosen) -> None:
+    def on_log_status_line_stream_chosen(self, message: LogStatusLine.StreamChosen) -> None:
         message.stop()
         self._choose(message.stream)
 
@@ -182,7 +182,7 @@ class LogBase(Vertical):
 
     def _refresh_status(self) -> None:
         if not self.sources.streams:
-            self._status.show([Heading(clean_line(self.sources.title), {}, "", ())])
+            self._status.show([LogTitle(clean_line(self.sources.title), {}, "", ())])
             return
         selection = self._selection
         names = {name: clean_line(called) for name, called in selection.shown_names().items()}
@@ -208,7 +208,7 @@ class LogBase(Vertical):
     @staticmethod
     def _heading(
         pane: LogPane, title: str, names: Mapping[str, str], chosen: str, which: list[Part]
-    ) -> Heading:
+    ) -> LogTitle:
         status = pane.status
         parts: list[Part] = [
             *which,
@@ -216,7 +216,7 @@ class LogBase(Vertical):
             (status.search, "log--found"),
             (status.state, "log--quiet"),
         ]
-        return Heading(title, names, chosen, parts)
+        return LogTitle(title, names, chosen, parts)
 
     @property
     def status_text(self) -> str:

@@ -1,4 +1,4 @@
-"""Window: the rows of a log around what is on the screen, and moving through them. Pure."""
+"""LogViewport: the rows of a log around what is on the screen, and moving through them. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MOST_ROWS = 3000
 """Rows kept when more are appended: the oldest go."""
 
 
-class Window:
+class LogViewport:
     """A stretch of rows, of which some lines are on the screen.
 
     A row takes one line, or several when long rows are wrapped. The position is the row at the top and

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from paraschut_core.filtering.sql_terms import quote
 from paraschut_core.model import Batch, JobKey
-from paraschut_core.reporting.statistics import WINDOWS, Forecast, Point, Slow, Summary
+from paraschut_core.reporting.statistics import WINDOWS, Forecast, SlowJob, StatisticsSummary, TimeBucket
 from paraschut_core.sanitize import clean_line
 
 from ..formatting import bar, count, duration, percent
-from ..state_styles import L_COMPLETE, L_RUN, Looks
+from ..state_styles import L_COMPLETE, L_RUN, StateStyles
 from ..widgets.styled_line import Part, fit
 
 _PLAIN = re.compile(r"[\w.-]+")
@@ -22,7 +22,7 @@ WORDS = {"1h": "last hour", "6h": "last 6 hours", "1d": "last day", "all": "all 
 """The windows of time in words."""
 
 
-class Target(NamedTuple):
+class NavigationTarget(NamedTuple):
     """Where a line leads to: a batch, a job, or a filter."""
 
     batch_id: int | None = None
@@ -30,31 +30,31 @@ class Target(NamedTuple):
     filter: str = ""
 
 
-class Entry(NamedTuple):
+class OverviewLine(NamedTuple):
     """A line of a list, and where it leads to."""
 
     parts: Sequence[Part]
-    target: Target
+    target: NavigationTarget
 
 
-class Lists(NamedTuple):
+class OverviewLists(NamedTuple):
     """The lists of the overview."""
 
-    forecasts: Sequence[Entry]
-    reasons: Sequence[Entry]
-    slowest: Sequence[Entry]
-    hosts: Sequence[Entry]
+    forecasts: Sequence[OverviewLine]
+    reasons: Sequence[OverviewLine]
+    slowest: Sequence[OverviewLine]
+    hosts: Sequence[OverviewLine]
 
 
 def lists(
-    summary: Summary, batches: Mapping[int, Batch], held_back: Mapping[int, str], looks: Looks
-) -> Lists:
+    summary: StatisticsSummary, batches: Mapping[int, Batch], held_back: Mapping[int, str], looks: StateStyles
+) -> OverviewLists:
     """The four lists.
 
     Args:
         held_back: why a batch does not move.
     """
-    return Lists(
+    return OverviewLists(
         [_forecast(one, held_back.get(one.batch_id, "")) for one in summary.forecasts],
         _reasons(summary),
         [_slow(one, batches, looks) for one in summary.slowest],
@@ -62,7 +62,7 @@ def lists(
     )
 
 
-def _forecast(one: Forecast, why: str) -> Entry:
+def _forecast(one: Forecast, why: str) -> OverviewLine:
     left = "" if one.seconds is None else f"~{duration(one.seconds)}"
     parts: list[Part] = [
         (f"{left or '?':>7} ", "accent" if left else "muted"),
@@ -75,10 +75,10 @@ def _forecast(one: Forecast, why: str) -> Entry:
         parts.append((f"  {clean_line(why)}", "warning"))
     if one.per_minute and one.seconds is not None:
         parts.append((f"  {rate(one.per_minute)}", "muted"))
-    return Entry(parts, Target(batch_id=one.batch_id))
+    return OverviewLine(parts, NavigationTarget(batch_id=one.batch_id))
 
 
-def _reasons(summary: Summary) -> list[Entry]:
+def _reasons(summary: StatisticsSummary) -> list[OverviewLine]:
     most = max((reason.failed for reason in summary.reasons), default=1)
     entries = []
     for reason in summary.reasons:
@@ -89,11 +89,13 @@ def _reasons(summary: Summary) -> list[Entry]:
             (empty, "line"),
             (f"  {clean_line(reason.reason)}", "text"),
         ]
-        entries.append(Entry(parts, Target(filter=_scoped(summary, reason_filter(reason.reason)))))
+        entries.append(
+            OverviewLine(parts, NavigationTarget(filter=_scoped(summary, reason_filter(reason.reason))))
+        )
     return entries
 
 
-def _hosts(summary: Summary) -> list[Entry]:
+def _hosts(summary: StatisticsSummary) -> list[OverviewLine]:
     entries = []
     for host in summary.hosts:
         whole = host.failed + host.completed
@@ -103,11 +105,11 @@ def _hosts(summary: Summary) -> list[Entry]:
             (f"  {clean_line(host.host)}", "text"),
             (f"  of {count(whole)}", "muted"),
         ]
-        entries.append(Entry(parts, Target(filter=host_filter(host.host, summary.batch_id))))
+        entries.append(OverviewLine(parts, NavigationTarget(filter=host_filter(host.host, summary.batch_id))))
     return entries
 
 
-def _slow(one: Slow, batches: Mapping[int, Batch], looks: Looks) -> Entry:
+def _slow(one: SlowJob, batches: Mapping[int, Batch], looks: StateStyles) -> OverviewLine:
     code = L_RUN if one.running else L_COMPLETE
     batch = batches.get(one.key.batch_id)
     name = clean_line(batch.name) if batch is not None else ""
@@ -118,7 +120,7 @@ def _slow(one: Slow, batches: Mapping[int, Batch], looks: Looks) -> Entry:
         (f"  {name or one.key.batch_id}", "muted"),
         (f"  {clean_line(one.host)}" if one.host else "", "muted"),
     ]
-    return Entry(parts, Target(job=one.key))
+    return OverviewLine(parts, NavigationTarget(job=one.key))
 
 
 def reason_filter(reason: str) -> str:
@@ -134,7 +136,7 @@ def host_filter(host: str, batch_id: int | None) -> str:
     return f"sql: hostname = {quote(host)} AND reason IS NOT NULL{of}"
 
 
-def _scoped(summary: Summary, text: str) -> str:
+def _scoped(summary: StatisticsSummary, text: str) -> str:
     return text if summary.batch_id is None else f"{text} batch:{summary.batch_id}"
 
 
@@ -148,14 +150,14 @@ def rate(per_minute: float) -> str:
 # ------------------------------------------------------------------------------------ the curves
 
 
-def spread(summary: Summary, field: str) -> list[float]:
+def spread(summary: StatisticsSummary, field: str) -> list[float]:
     """A field of the points over all of the window: what was not read yet, or was before everything, is 0."""
     values = [float(getattr(point, field)) for point in summary.points]
     length, width = WINDOWS[summary.window]
     return [0.0] * (round(length / width) - len(values) if length else 0) + values
 
 
-def ticks(summary: Summary, columns: int) -> list[tuple[int, str]]:
+def ticks(summary: StatisticsSummary, columns: int) -> list[tuple[int, str]]:
     """Points to name below a curve of so many columns, with their times; the last is now."""
     points = summary.points
     length, width = WINDOWS[summary.window]
@@ -171,7 +173,7 @@ def ticks(summary: Summary, columns: int) -> list[tuple[int, str]]:
     return [*zip(places, named, strict=True), (n - 1, "now")]
 
 
-def heading(summary: Summary, batches: Mapping[int, Batch], *, narrow: bool) -> list[Part]:
+def heading(summary: StatisticsSummary, batches: Mapping[int, Batch], *, narrow: bool) -> list[Part]:
     """The first line: of what, since when, how many."""
     batch = batches.get(summary.batch_id) if summary.batch_id is not None else None
     what = "all batches" if summary.batch_id is None else (clean_line(batch.name) if batch else "")
@@ -185,7 +187,7 @@ def heading(summary: Summary, batches: Mapping[int, Batch], *, narrow: bool) -> 
     return parts if summary.whole else [*parts, ("  reading", "muted")]
 
 
-def throughput_title(points: Sequence[Point], width: int) -> list[Part]:
+def throughput_title(points: Sequence[TimeBucket], width: int) -> list[Part]:
     """Above the left curve."""
     now = points[-1].per_minute if points else 0.0
     most = max((point.per_minute for point in points), default=0.0)
@@ -193,7 +195,7 @@ def throughput_title(points: Sequence[Point], width: int) -> list[Part]:
     return [(" completed ", "success"), (fit(text, max(width - 13, 0)).rstrip(), "muted")]
 
 
-def load_title(summary: Summary) -> list[Part]:
+def load_title(summary: StatisticsSummary) -> list[Part]:
     """Above the right curve."""
     last = summary.points[-1] if summary.points else None
     parts: list[Part] = [

@@ -11,23 +11,23 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 
 from paraschut_core.model import Snapshot
-from paraschut_core.reporting.statistics import WINDOWS, Summary
+from paraschut_core.reporting.statistics import WINDOWS, StatisticsSummary
 from paraschut_core.sanitize import clean_line
 
 from .. import keymap
-from ..backend.backend import Gateway
+from ..backend.backend import ThreadedBackend
 from ..dialogs.help import HelpScreen
-from ..messages import SurveyReady
-from ..state_styles import Looks, Palette
-from ..terminal.resize_guard import SteadyScreen
-from ..widgets.key_hints import KeyLine
-from ..widgets.line_list import Pane
-from ..widgets.select_list import ListPane
+from ..messages import StatisticsReady
+from ..state_styles import Palette, StateStyles
+from ..terminal.resize_guard import ResizeGuardScreen
+from ..widgets.key_hints import KeyHints
+from ..widgets.line_list import LineList
+from ..widgets.select_list import SelectList
 from ..widgets.styled_line import Part
-from ..widgets.text_line import Line
-from ..widgets.text_view import TextPane
+from ..widgets.text_line import TextLine
+from ..widgets.text_view import TextView
 from . import model, plots
-from .model import Entry, Target
+from .model import NavigationTarget, OverviewLine
 
 AGAIN = 2.0
 """Least seconds between two readings of what is new."""
@@ -47,7 +47,7 @@ _NOTES = {
 }
 
 
-class OverviewScreen(SteadyScreen[Target | None]):
+class OverviewScreen(ResizeGuardScreen[NavigationTarget | None]):
     """Returns where to go, None if it was left as it came.
 
     Args:
@@ -65,9 +65,9 @@ class OverviewScreen(SteadyScreen[Target | None]):
 
     def __init__(
         self,
-        gateway: Gateway,
+        gateway: ThreadedBackend,
         palette: Palette,
-        looks: Looks,
+        looks: StateStyles,
         snapshot: Snapshot,
         clock: Callable[[], float],
         *,
@@ -85,33 +85,33 @@ class OverviewScreen(SteadyScreen[Target | None]):
         self.window = window if window in WINDOWS else "1d"
         self._batch_id = batch_id
         self.scope: int | None = None
-        self.summary: Summary | None = None
+        self.summary: StatisticsSummary | None = None
         self._error = ""
         self._ticket = 0
         self._stale = False
         self._due = 0.0
-        self._entries: dict[str, Sequence[Entry]] = {}
-        self._lists = {name: ListPane(palette, "reading", id=name) for name in _LISTS}
+        self._entries: dict[str, Sequence[OverviewLine]] = {}
+        self._lists = {name: SelectList(palette, "reading", id=name) for name in _LISTS}
 
     def compose(self) -> ComposeResult:
-        yield Line(self._palette, id="overview-title")
+        yield TextLine(self._palette, id="overview-title")
         with Horizontal(id="curves"):
             for name in ("throughput", "load"):
                 with Vertical():
-                    yield Line(self._palette, id=f"{name}-title")
-                    yield TextPane(self._palette, id=name)
+                    yield TextLine(self._palette, id=f"{name}-title")
+                    yield TextView(self._palette, id=name)
         for pair in (_LISTS[:2], _LISTS[2:]):
             with Horizontal(classes="lists"):
                 for name in pair:
                     with Vertical():
-                        yield Line(self._palette, id=f"{name}-title")
+                        yield TextLine(self._palette, id=f"{name}-title")
                         yield self._lists[name]
-        yield KeyLine(self._palette, read_only=self._read_only, id="keys")
+        yield KeyHints(self._palette, read_only=self._read_only, id="keys")
 
     def on_mount(self) -> None:
         for name in ("throughput", "load"):
             self.query_one(f"#{name}").can_focus = False
-        self.query_one(KeyLine).show_pane("overview")
+        self.query_one(KeyHints).show_pane("overview")
         self._ask()
         self.set_interval(1.0, self._tick)
 
@@ -122,9 +122,9 @@ class OverviewScreen(SteadyScreen[Target | None]):
     def use(self, palette: Palette) -> None:
         """Takes the styles of another theme."""
         self._palette = palette
-        for widget in self.query(Line):
+        for widget in self.query(TextLine):
             widget.use(palette)
-        for pane in self.query(Pane):
+        for pane in self.query(LineList):
             pane.use(palette)
 
     # ------------------------------------------------------------------ numbers
@@ -160,7 +160,7 @@ class OverviewScreen(SteadyScreen[Target | None]):
             self._due = now + AGAIN
             self._gateway.survey_on(self._snapshot.missing)
 
-    def take_survey(self, message: SurveyReady) -> None:
+    def take_survey(self, message: StatisticsReady) -> None:
         """Shows newer numbers."""
         if message.ticket != self._ticket:
             return
@@ -171,8 +171,8 @@ class OverviewScreen(SteadyScreen[Target | None]):
 
     # ------------------------------------------------------------------ painting
 
-    def _line(self, name: str) -> Line:
-        return self.query_one(f"#{name}-title", Line)
+    def _line(self, name: str) -> TextLine:
+        return self.query_one(f"#{name}-title", TextLine)
 
     def _title(self) -> None:
         windows: list[Part] = []
@@ -207,7 +207,7 @@ class OverviewScreen(SteadyScreen[Target | None]):
             ],
         }
         for name, drawn in curves.items():
-            pane = self.query_one(f"#{name}", TextPane)
+            pane = self.query_one(f"#{name}", TextView)
             width, height = pane.size.width - 2, pane.size.height
             if width > 20 and height > 2:
                 pane.set_lines(plots.draw(drawn, width, height, model.ticks(summary, width)))
@@ -215,7 +215,7 @@ class OverviewScreen(SteadyScreen[Target | None]):
         self._line("load").show(model.load_title(summary))
         found = model.lists(summary, self._snapshot.batches, self._snapshot.held_back, self._looks)
         for name in _LISTS:
-            entries: Sequence[Entry] = getattr(found, name)
+            entries: Sequence[OverviewLine] = getattr(found, name)
             self._entries[name] = entries
             self._lists[name].show([entry.parts for entry in entries], note=_NOTES[name])
         self._list_titles()
@@ -272,7 +272,7 @@ class OverviewScreen(SteadyScreen[Target | None]):
     def action_leave(self) -> None:
         self.dismiss(None)
 
-    def on_list_pane_chosen(self, message: ListPane.Chosen) -> None:
+    def on_select_list_chosen(self, message: SelectList.Chosen) -> None:
         message.stop()
         name = message.pane.id or ""
         self.dismiss(self._entries[name][message.row].target)

@@ -7,23 +7,23 @@ from typing import Any, NamedTuple, TypeVar
 
 from paraschut_core.model import JobKey
 
-from ..batch_tree.model import Branch
-from ..job_grid.columns import DEFAULT, Chosen, SortKey
+from ..batch_tree.model import NodePath
+from ..job_grid.columns import DEFAULT, ColumnSetting, SortKey
 
 T = TypeVar("T")
 
 
-class Memory(NamedTuple):
+class SessionState(NamedTuple):
     """What is remembered of one database. `saved` are filters with a name, `filter` is the one in force;
     `left` the columns that the batches take and `upper` the share of the lines above the log (0: as it
     comes); `window` the overview's; `log_*` how a log is shown, `searches` what was searched for in one;
     `row` is the cursor of the batches: it and the job's stood so many lines `_below` the top."""
 
-    open: tuple[Branch, ...] = ()
+    open: tuple[NodePath, ...] = ()
     cursor: JobKey | None = None
     grouping: str = "time"
     density: str = "cells"
-    columns: tuple[Chosen, ...] = DEFAULT
+    columns: tuple[ColumnSetting, ...] = DEFAULT
     sorting: tuple[SortKey, ...] = ()
     filters: tuple[str, ...] = ()
     saved: tuple[tuple[str, str], ...] = ()
@@ -37,25 +37,25 @@ class Memory(NamedTuple):
     log_numbers: bool = True
     log_split: bool = False
     searches: tuple[str, ...] = ()
-    row: Branch | None = None
+    row: NodePath | None = None
     row_below: int = 0
     job_below: int = 0
 
 
-def encoded(memory: Memory) -> dict[str, Any]:
+def encoded(memory: SessionState) -> dict[str, Any]:
     """As JSON can hold it."""
     return memory._asdict()
 
 
-def decoded(entry: Mapping[str, Any]) -> Memory:
+def decoded(entry: Mapping[str, Any]) -> SessionState:
     """What was encoded; what a field lacks is as at first.
 
     Raises:
         TypeError, ValueError, AttributeError: it is not what `encoded` made.
     """
-    entry = {**encoded(Memory()), **entry}
-    columns = tuple(Chosen(str(name), int(wider)) for name, wider in entry["columns"])
-    return Memory(
+    entry = {**encoded(SessionState()), **entry}
+    columns = tuple(ColumnSetting(str(name), int(wider)) for name, wider in entry["columns"])
+    return SessionState(
         tuple(_branch(one) for one in entry["open"]),
         JobKey(*map(int, entry["cursor"])) if entry["cursor"] else None,
         str(entry["grouping"]) if entry["grouping"] in ("time", "name", "type") else "time",
@@ -80,12 +80,12 @@ def decoded(entry: Mapping[str, Any]) -> Memory:
     )
 
 
-def _branch(entry: Sequence[Any]) -> Branch:
+def _branch(entry: Sequence[Any]) -> NodePath:
     batch_id, state, job, spawn = entry
-    return Branch(int(batch_id), None if state is None else str(state), int(job), int(spawn))
+    return NodePath(int(batch_id), None if state is None else str(state), int(job), int(spawn))
 
 
-def merged(mine: Memory, base: Memory, theirs: Memory) -> Memory:
+def merged(mine: SessionState, base: SessionState, theirs: SessionState) -> SessionState:
     """Mine, with the filters that another dashboard on the same database has added since `base` was read."""
 
     def with_added(own: tuple[T, ...], before: tuple[T, ...], other: tuple[T, ...]) -> tuple[T, ...]:

@@ -1,4 +1,4 @@
-"""Shelf: keeps what is remembered, a small file for each database, in the user's state directory.
+"""SessionStore: keeps what is remembered, a small file for each database, in the user's state directory.
 
 Nothing depends on it: a file that cannot be read or written costs nothing but the convenience.
 """
@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
-from ..backend.worker_thread import Lane
-from .session_state import Memory, decoded, encoded, merged
+from ..backend.worker_thread import WorkerThread
+from .session_state import SessionState, decoded, encoded, merged
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ LOCK = "lock"
 """The file that is locked by who writes."""
 
 
-class Recent(NamedTuple):
+class RecentDatabase(NamedTuple):
     """A database that was opened before: its file, the configuration it was named by, and when (epoch s)."""
 
     database: str
@@ -52,7 +52,7 @@ def state_folder() -> str:
         return folder
 
 
-class Shelf:
+class SessionStore:
     """All that is kept. Reading and writing may wait for a file server: write with `Keeper`.
 
     Args:
@@ -62,18 +62,18 @@ class Shelf:
     def __init__(self, folder: str = "") -> None:
         self.folder = folder or state_folder()
 
-    def recall(self, database: str) -> tuple[Memory, str]:
+    def recall(self, database: str) -> tuple[SessionState, str]:
         """What is remembered of a database; and what is wrong with it, if it cannot be used."""
         path = self._path(database)
         try:
             return decoded(_read(path)["memory"]), ""
         except FileNotFoundError:
-            return Memory(), ""
+            return SessionState(), ""
         except (OSError, TypeError, ValueError, KeyError, AttributeError) as error:
             log.info("what was remembered of %s cannot be used: %s", database, error)
-            return Memory(), f"The screen is as at first: what was remembered in {path} cannot be read."
+            return SessionState(), f"The screen is as at first: what was remembered in {path} cannot be read."
 
-    def remember(self, database: str, config: str, memory: Memory) -> None:
+    def remember(self, database: str, config: str, memory: SessionState) -> None:
         """Writes down what to remember of a database: all of it or, at a kill, what was there before."""
         path = self._path(database)
         entry = {
@@ -106,13 +106,13 @@ class Shelf:
                 log.info("cannot lock %s: %s", self.folder, error)
             yield
 
-    def recent(self) -> list[Recent]:
+    def recent(self) -> list[RecentDatabase]:
         """The databases that are remembered, the latest used first."""
         found = []
         for path in self._files():
             try:
                 entry = _read(path)
-                found.append(Recent(str(entry["database"]), str(entry["config"]), float(entry["at"])))
+                found.append(RecentDatabase(str(entry["database"]), str(entry["config"]), float(entry["at"])))
             except (OSError, TypeError, ValueError, KeyError) as error:
                 log.info("cannot read %s: %s", path, error)
         return sorted(found, key=lambda entry: -entry.at)
@@ -140,37 +140,37 @@ class Shelf:
             return []
 
 
-class Keeper:
+class SessionSaver:
     """Keeps the memory of one database up to date, from a thread of its own.
 
     Args:
         base: what was recalled; what others add to it meanwhile stays.
     """
 
-    def __init__(self, shelf: Shelf, database: str, config: str, base: Memory) -> None:
+    def __init__(self, shelf: SessionStore, database: str, config: str, base: SessionState) -> None:
         self._shelf = shelf
         self._database = database
         self._config = config
         self._last = base
         self._known = base
         """All filters that were ever ours: another dashboard's are the others that are there."""
-        self._lane = Lane("paraschut-keep")
+        self._lane = WorkerThread("paraschut-keep")
         self._lane.submit(shelf.tidy)
         self._lane.submit(lambda: self._write(base))  # it is one of the recent databases from now on
 
-    def keep(self, memory: Memory) -> None:
+    def keep(self, memory: SessionState) -> None:
         """Has `memory` written, if it is another than before."""
         if memory != self._last:
             self._last = memory
             self._lane.submit(lambda: self._write(memory))
 
-    def _write(self, memory: Memory) -> None:
+    def _write(self, memory: SessionState) -> None:
         if memory is not self._last:
             return  # a newer one waits behind it
         with self._shelf.alone():
             theirs, _ = self._shelf.recall(self._database)
             self._shelf.remember(self._database, self._config, merged(memory, self._known, theirs))
-        self._known = merged(self._known, Memory(), memory)
+        self._known = merged(self._known, SessionState(), memory)
 
     def end(self) -> None:
         """Has the thread end when all is written, without waiting for it."""

@@ -16,7 +16,7 @@ TAB = 8
 _MOST_PARAMETERS = 64  # of one colour sequence; what follows is ignored
 
 
-class Span(NamedTuple):
+class AnsiSpan(NamedTuple):
     """Characters `start` up to (without) `end` have `style`."""
 
     start: int
@@ -24,14 +24,14 @@ class Span(NamedTuple):
     style: Style
 
 
-class Styled(NamedTuple):
+class StyledText(NamedTuple):
     """One line of printable text and its styles, in order and without overlap."""
 
     text: str
-    spans: tuple[Span, ...] = ()
+    spans: tuple[AnsiSpan, ...] = ()
 
 
-class _Pen(NamedTuple):
+class _AnsiReader(NamedTuple):
     """What the colour sequences so far ask for. Blinking and concealing are left out on purpose."""
 
     front: Color | None = None
@@ -40,7 +40,7 @@ class _Pen(NamedTuple):
     """Which of bold, dim, italic, underline, reverse and strike are on."""
 
 
-_PLAIN = _Pen()
+_PLAIN = _AnsiReader()
 
 _SWITCHES: dict[int, tuple[str, bool]] = {
     1: ("bold", True),
@@ -57,7 +57,7 @@ _SWITCHES: dict[int, tuple[str, bool]] = {
 }
 
 
-def parse(text: str) -> Styled:
+def parse(text: str) -> StyledText:
     """One line of untrusted text as printable characters and styles.
 
     Colour sequences (SGR) become styles. Other escape sequences are dropped; an ESC or C1 that is part of
@@ -65,7 +65,7 @@ def parse(text: str) -> Styled:
     to the next column that is a multiple of 8. Colours do not run on into the next line.
     """
     parts: list[str] = []
-    spans: list[Span] = []
+    spans: list[AnsiSpan] = []
     pen = _PLAIN
     at = length = column = 0
     for match in ESCAPE.finditer(text):
@@ -74,7 +74,7 @@ def parse(text: str) -> Styled:
         if piece:
             parts.append(piece)
             if pen != _PLAIN:
-                spans.append(Span(length, length + len(piece), _style(pen)))
+                spans.append(AnsiSpan(length, length + len(piece), _style(pen)))
             length += len(piece)
             column += cell_len(piece)
         sequence = match["csi"]
@@ -82,9 +82,9 @@ def parse(text: str) -> Styled:
             pen = _apply(pen, sequence[:-1])
     piece = _printable(text[at:], column)
     if piece and pen != _PLAIN:
-        spans.append(Span(length, length + len(piece), _style(pen)))
+        spans.append(AnsiSpan(length, length + len(piece), _style(pen)))
     parts.append(piece)
-    return Styled("".join(parts), tuple(spans))
+    return StyledText("".join(parts), tuple(spans))
 
 
 def _printable(text: str, column: int) -> str:
@@ -105,7 +105,7 @@ def _printable(text: str, column: int) -> str:
 # --------------------------------------------------------------------------- colours
 
 
-def _apply(pen: _Pen, parameters: str) -> _Pen:
+def _apply(pen: _AnsiReader, parameters: str) -> _AnsiReader:
     """The pen after one colour sequence; parameters that are not understood change nothing."""
     codes = parameters.split(";")[:_MOST_PARAMETERS]
     at = 0
@@ -131,7 +131,7 @@ def _apply(pen: _Pen, parameters: str) -> _Pen:
     return pen
 
 
-def _switch(pen: _Pen, number: int) -> _Pen:
+def _switch(pen: _AnsiReader, number: int) -> _AnsiReader:
     if number == 0:
         return _PLAIN
     if number == 22:
@@ -173,7 +173,7 @@ def _ansi_colour(number: int) -> Color:
 
 
 @lru_cache(maxsize=1024)
-def _style(pen: _Pen) -> Style:
+def _style(pen: _AnsiReader) -> Style:
     on = pen.switches
     return Style(
         color=pen.front,

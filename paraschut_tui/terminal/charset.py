@@ -20,7 +20,7 @@ _PLAIN: dict[int, str] = {
 }
 
 
-class Alphabet(NamedTuple):
+class Charset(NamedTuple):
     """What can be shown.
 
     `letters`: states are letters, bars are ASCII; `encoding`: characters beyond it are replaced ("": all are
@@ -44,7 +44,7 @@ class Alphabet(NamedTuple):
         )
 
 
-def alphabet(wanted: bool | str, environment: Mapping[str, str]) -> Alphabet:
+def alphabet(wanted: bool | str, environment: Mapping[str, str]) -> Charset:
     """The alphabet of this terminal.
 
     Args:
@@ -54,7 +54,7 @@ def alphabet(wanted: bool | str, environment: Mapping[str, str]) -> Alphabet:
     sent = getattr(sys.__stderr__, "encoding", None) or "utf-8"
     encoding = "" if codeset is None else "ascii" if _is_utf8(sent) else sent
     letters = wanted is True or encoding != "" or (wanted == "auto" and environment.get("TERM") == "linux")
-    return Alphabet(letters, encoding)
+    return Charset(letters, encoding)
 
 
 def _codeset(environment: Mapping[str, str]) -> str | None:

@@ -14,12 +14,12 @@ from textual.strip import Strip
 
 from paraschut_core.sanitize import clean_line
 
-from .charset import Alphabet
+from .charset import Charset
 
-UNICODE = Alphabet()
+UNICODE = Charset()
 
 
-def fitted(strip: Strip, alphabet: Alphabet = UNICODE) -> Strip:
+def fitted(strip: Strip, alphabet: Charset = UNICODE) -> Strip:
     """The same columns, of characters only of which every terminal knows the width and that act on none."""
     if all(text.isascii() and text.isprintable() for text, _, _ in strip):
         return strip

@@ -1,4 +1,4 @@
-"""Wire: how fast the terminal's line is, and whether it has taken what it was sent. Pure.
+"""FlowController: how fast the terminal's line is, and whether it has taken what it was sent. Pure.
 
 What is written for a slow line piles up in buffers on the way (ssh's, TCP's): nothing blocks, and the screen
 falls ever further behind the truth. So now and then the terminal is asked where its cursor is; it answers
@@ -33,7 +33,7 @@ EVERY = 16_000
 """Bytes after which a fast line is asked."""
 
 
-class Wire:
+class FlowController:
     """The line to one terminal.
 
     Args:

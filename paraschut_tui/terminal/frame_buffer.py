@@ -1,4 +1,4 @@
-"""Glass: what the terminal shows, so that nothing is sent twice.
+"""FrameBuffer: what the terminal shows, so that nothing is sent twice.
 
 Textual paints a whole screen when one opens over another, often several times until it has come to rest. Of
 each paint only the columns are sent that look otherwise than what is there. Pure.
@@ -23,7 +23,7 @@ Stretch = tuple[int, int]
 """Columns: the first, and the one after the last."""
 
 
-class Glass:
+class FrameBuffer:
     """The rows of a terminal, column by column; None where it is not known what is there."""
 
     def __init__(self) -> None:

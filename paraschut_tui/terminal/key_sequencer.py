@@ -1,4 +1,4 @@
-"""InTurnApp: takes one key after the other, each where the keys before it lead.
+"""KeySequencerApp: takes one key after the other, each where the keys before it lead.
 
 Over a slow line several keys arrive in one packet. Textual gives each to the widget that has the focus when
 it arrives, and moves the focus later: what was typed behind `/` would be taken for commands. Here a key waits
@@ -21,7 +21,7 @@ from textual.message_pump import MessagePump
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Input
 
-from .paced_app import PacedApp
+from .paced_app import FlowControlApp
 from .textual_compat import UNREADABLE
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ T = TypeVar("T")
 Result = TypeVar("Result")
 
 
-class Question(ModalScreen[Result], Generic[Result]):
+class GuardedDialog(ModalScreen[Result], Generic[Result]):
     """A dialog that no key answers that was sent before the dialog could be seen."""
 
     VERTICAL_BREAKPOINTS = LOW
@@ -79,7 +79,7 @@ class Question(ModalScreen[Result], Generic[Result]):
         return at >= (self.painted_at + PATIENCE if self.seen_at is None else self.seen_at)
 
 
-class InTurnApp(PacedApp):
+class KeySequencerApp(FlowControlApp):
     """Keys and pasted text take their turns."""
 
     def __init__(self) -> None:
@@ -113,7 +113,7 @@ class InTurnApp(PacedApp):
         if self._readings:  # what is being read is for this key, too: the first jobs, say
             await self._settled()
         screen = self.screen
-        if isinstance(screen, Question):
+        if isinstance(screen, GuardedDialog):
             if _cancels(screen, event):
                 self.forget_typed()  # what came together with it may be the rest of the same
                 screen.cancel()
@@ -123,7 +123,7 @@ class InTurnApp(PacedApp):
                 return
         await super().on_event(event)
         letter = isinstance(event, events.Key) and event.is_printable and isinstance(self.focused, Input)
-        if letter and not isinstance(screen, Question):
+        if letter and not isinstance(screen, GuardedDialog):
             return  # it leads nowhere; a question however is asked what was typed into it so far
         if not await self._settled():
             if self._typed:
@@ -177,13 +177,13 @@ class InTurnApp(PacedApp):
     # ------------------------------------------------------------------ questions
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
-        if isinstance(screen, Question) and screen.painted_at is None and renderable and self.paints:
+        if isinstance(screen, GuardedDialog) and screen.painted_at is None and renderable and self.paints:
             screen.painted_at = time.monotonic()
             self.tell_when_taken(screen.now_seen)
         super()._display(screen, renderable)
 
 
-def _cancels(question: Question[object], event: events.Key | events.Paste) -> bool:
+def _cancels(question: GuardedDialog[object], event: events.Key | events.Paste) -> bool:
     """Whether what came is nothing that the question understands."""
     if isinstance(event, events.Paste):
         return not question.understands("paste")
@@ -203,5 +203,5 @@ async def _reached(pump: MessagePump) -> None:
 
 def forget_typed(app: App[object]) -> None:
     """Has an app forget what was typed ahead for a prompt that does not open."""
-    if isinstance(app, InTurnApp):
+    if isinstance(app, KeySequencerApp):
         app.forget_typed()

@@ -15,10 +15,10 @@ from rich.segment import Segment
 from textual.geometry import Region
 from textual.strip import Strip
 
-from .charset import Alphabet
+from .charset import Charset
 from .fit_text import UNICODE, fitted
-from .frame_buffer import Glass
-from .style_encoding import Ink, Look
+from .frame_buffer import FrameBuffer
+from .style_encoding import Look, StyleEncoder
 from .textual_compat import ChopsUpdate, LayoutUpdate
 
 Sent = Callable[[int], object]
@@ -26,10 +26,10 @@ Sent = Callable[[int], object]
 _UNKNOWN: Look = ("?", "?", "?")
 
 
-class Pen:
+class AnsiWriter:
     """Writes styled text, telling the terminal of a style only what differs from the one before."""
 
-    def __init__(self, system: ColorSystem, ink: Ink) -> None:
+    def __init__(self, system: ColorSystem, ink: StyleEncoder) -> None:
         self._system = system
         self._ink = ink
         self._out: list[str] = []
@@ -71,10 +71,10 @@ class Pen:
 
 def tightened(
     update: object,
-    glass: Glass,
+    glass: FrameBuffer,
     sent: Sent = lambda n: None,
-    ink: Ink | None = None,
-    alphabet: Alphabet = UNICODE,
+    ink: StyleEncoder | None = None,
+    alphabet: Charset = UNICODE,
 ) -> object:
     """The same update of the screen in fewer bytes, if it is of the kind that we know.
 
@@ -93,7 +93,7 @@ def tightened(
         if update is not None:
             glass.forget()
         return update
-    tight.sent, tight.glass, tight.ink, tight.alphabet = sent, glass, ink or Ink(), alphabet
+    tight.sent, tight.glass, tight.ink, tight.alphabet = sent, glass, ink or StyleEncoder(), alphabet
     return tight
 
 
@@ -104,11 +104,11 @@ def regions_of(update: object) -> list[Region] | None:
     return None
 
 
-def _pen(console: Console, ink: Ink) -> Pen:
-    return Pen(COLOR_SYSTEMS.get(console.color_system or "", ColorSystem.TRUECOLOR), ink)
+def _pen(console: Console, ink: StyleEncoder) -> AnsiWriter:
+    return AnsiWriter(COLOR_SYSTEMS.get(console.color_system or "", ColorSystem.TRUECOLOR), ink)
 
 
-def _put(pen: Pen, glass: Glass, alphabet: Alphabet, x: int, y: int, strip: Strip) -> None:
+def _put(pen: AnsiWriter, glass: FrameBuffer, alphabet: Charset, x: int, y: int, strip: Strip) -> None:
     """Writes what of a strip is not there yet."""
     strip = fitted(strip, alphabet)
     for first, last in glass.put(x, y, strip):
@@ -127,9 +127,9 @@ if ChopsUpdate is not None:
         """All lines of the screen."""
 
         sent: Sent
-        glass: Glass
-        ink: Ink
-        alphabet: Alphabet
+        glass: FrameBuffer
+        ink: StyleEncoder
+        alphabet: Charset
 
         def render_segments(self, console: Console) -> str:
             pen = _pen(console, self.ink)
@@ -144,9 +144,9 @@ if ChopsUpdate is not None:
         """Crops each piece of a line to the columns that changed."""
 
         sent: Sent
-        glass: Glass
-        ink: Ink
-        alphabet: Alphabet
+        glass: FrameBuffer
+        ink: StyleEncoder
+        alphabet: Charset
 
         def render_segments(self, console: Console) -> str:
             pen = _pen(console, self.ink)

@@ -1,4 +1,4 @@
-"""PacedApp: an app that sends its terminal few bytes, and no more of them than the terminal takes."""
+"""FlowControlApp: an app that sends its terminal few bytes, and no more of them than the terminal takes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from textual.geometry import Region
 from textual.screen import Screen
 
 from .fit_text import UNICODE
-from .flow_control import ASK, Wire
-from .frame_buffer import Glass
+from .flow_control import ASK, FlowController
+from .frame_buffer import FrameBuffer
 from .minimal_updates import regions_of, tightened
 from .terminal_app import TerminalApp
 from .textual_compat import driver_of, is_batching, is_on_terminal
@@ -35,13 +35,13 @@ FEW = 3
 """Looks that are too few to tell that there is no answer."""
 
 
-class PacedApp(TerminalApp[None]):
+class FlowControlApp(TerminalApp[None]):
     """While the terminal is behind, changes gather and are painted at once afterwards, as they are then."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.wire = Wire(time.monotonic)
-        self.glass = Glass()
+        self.wire = FlowController(time.monotonic)
+        self.glass = FrameBuffer()
         self.alphabet = UNICODE
         self._ask = self._known = False
         self._missed: list[Region] = []

@@ -1,4 +1,4 @@
-"""SteadyScreen: a screen that is laid out for the size that the terminal has, and for no other."""
+"""ResizeGuardScreen: a screen that is laid out for the size that the terminal has, and for no other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from textual.screen import Screen
 Result = TypeVar("Result")
 
 
-class SteadyScreen(Screen[Result], Generic[Result]):
+class ResizeGuardScreen(Screen[Result], Generic[Result]):
     """Textual's screen tells itself each size that it was laid out for, and is laid out for each that it is
     told: two sizes under way at once, as from a terminal that does not know its own, chase each other for
     ever."""

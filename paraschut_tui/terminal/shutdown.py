@@ -56,7 +56,7 @@ def _leave(app: App[Any], number: int) -> None:
     app.exit(return_code=128 + number)
 
 
-class _Patient:
+class _LossTolerantStream:
     """A terminal that may go away: what is written to it then is lost, and nobody fails for it."""
 
     def __init__(self, file: IO[str]) -> None:
@@ -84,7 +84,7 @@ def patient_terminal() -> Iterator[None]:
     up, and the app wait for ever to put in what restores the terminal."""
     file = sys.__stderr__
     # By name, for typeshed calls it final: it is where Textual's driver takes the terminal from.
-    setattr(sys, "__stderr__", cast(Any, _Patient(file)) if file is not None else None)  # noqa: B010
+    setattr(sys, "__stderr__", cast(Any, _LossTolerantStream(file)) if file is not None else None)  # noqa: B010
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Ink: as which codes and letters a styled text is sent, so that it can be read on this terminal.
+"""StyleEncoder: as which codes and letters a styled text is sent, so that it can be read on this terminal.
 
 Colours come from themes, logs and the library. Here, behind all of them, a text that would not stand out
 against its background is made lighter or darker; without colours, attributes take their place.
@@ -42,14 +42,14 @@ _EXTREMES = (0, 7, 15)  # black and the whites: on a background that is not know
 _BLACK, _WHITE = ColorTriplet(0, 0, 0), ColorTriplet(255, 255, 255)
 
 
-class Pair(NamedTuple):
+class ColorPair(NamedTuple):
     """A style's colours."""
 
     front: Color | None
     back: Color | None
 
 
-class Ink:
+class StyleEncoder:
     """What makes SGR codes of styles.
 
     Args:
@@ -90,7 +90,7 @@ class Ink:
         switches = {name for name, _ in _ATTRIBUTES if getattr(style, name)}
         if not self.colours:
             return (_codes(self._without_colours(switches, style)), "39", "49")
-        pair = Pair(style.color, style.bgcolor)
+        pair = ColorPair(style.color, style.bgcolor)
         if self.contrast and reads:
             pair = self._readable(pair, switches, system)
         front, back = pair
@@ -112,29 +112,29 @@ class Ink:
             return switches | {"reverse"}
         return switches | {"underline"} if apart >= DIFFERENT else switches
 
-    def _readable(self, pair: Pair, switches: set[str], system: ColorSystem) -> Pair:
+    def _readable(self, pair: ColorPair, switches: set[str], system: ColorSystem) -> ColorPair:
         front, back = pair
         if back is None or back.is_default:
             if front is not None and front.type is ColorType.STANDARD and front.number in _EXTREMES:
-                return Pair(None, back)
+                return ColorPair(None, back)
             return pair
         ground = _sent(back, system)
         if front is None or front.is_default:
             lighter = _contrast(_WHITE, ground) >= _contrast(_BLACK, ground)
-            return Pair(Color.from_triplet(_WHITE if lighter else _BLACK), back)
+            return ColorPair(Color.from_triplet(_WHITE if lighter else _BLACK), back)
         wanted = front.get_truecolor()
         if "dim" in switches:  # how much dimmer terminals make it differs
             switches.discard("dim")
             wanted = _mixed(wanted, back.get_truecolor(), _DIMMED)
             front = Color.from_triplet(wanted)
         if _contrast(_sent(front, system), ground) >= self.contrast:
-            return Pair(front, back)
+            return ColorPair(front, back)
         goal = _WHITE if _contrast(_WHITE, ground) >= _contrast(_BLACK, ground) else _BLACK
         for step in range(1, _STEPS + 1):
             front = Color.from_triplet(_mixed(wanted, goal, step / _STEPS))
             if _contrast(_sent(front, system), ground) >= self.contrast:
                 break
-        return Pair(front, back)
+        return ColorPair(front, back)
 
 
 def _codes(switches: set[str]) -> str:

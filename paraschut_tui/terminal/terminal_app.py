@@ -13,7 +13,7 @@ from textual.app import App
 from textual.driver import Driver
 
 from .shutdown import heed_signals, patient_terminal, watch_terminal
-from .style_encoding import CONTRAST, Ink
+from .style_encoding import CONTRAST, StyleEncoder
 from .textual_compat import driver_class
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ class TerminalApp(App[Result], Generic[Result]):
     def __init__(self) -> None:
         with _without("NO_COLOR"):  # Textual would send shades of grey
             super().__init__()
-        self.ink = Ink(colours=not os.environ.get("NO_COLOR"), contrast=CONTRAST)
+        self.ink = StyleEncoder(colours=not os.environ.get("NO_COLOR"), contrast=CONTRAST)
 
     fault: BaseException | None = None
     """The error that ended it."""

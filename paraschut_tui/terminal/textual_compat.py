@@ -23,7 +23,7 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 from textual.screen import Screen
 
-from .tokenizer import Kind, Token, Tokenizer
+from .tokenizer import Token, Tokenizer, TokenKind
 
 try:  # to send only the columns that changed (`tight`)
     from textual._compositor import ChopsUpdate as ChopsUpdate
@@ -90,7 +90,7 @@ def take_first_place(screen: Screen[object]) -> None:
         push(screen, None)
 
 
-class Reader:
+class TerminalReader:
     """Makes Textual's messages of a terminal's bytes."""
 
     def __init__(self) -> None:
@@ -117,14 +117,14 @@ class Reader:
         ]
 
     def _messages(self, token: Token) -> list[Message]:
-        if token.kind is Kind.ESCAPE:
+        if token.kind is TokenKind.ESCAPE:
             return [events.Key("escape", "\x1b")]
-        if token.kind is Kind.PASTE:
+        if token.kind is TokenKind.PASTE:
             return [events.Paste(token.text)]
-        if token.kind is Kind.UNREADABLE:
+        if token.kind is TokenKind.UNREADABLE:
             return [events.Key(UNREADABLE, None)]
         found = list(self._parsed(token.text))
-        if token.kind is Kind.CHARACTER:
+        if token.kind is TokenKind.CHARACTER:
             return found or [events.Key(UNREADABLE, None)]
         if not found:
             # It knows no such sequence and may wait for more of it: here there is no more.
@@ -151,7 +151,7 @@ class BrowserParser:
     """Stands in for Textual's parser where a browser is the terminal."""
 
     def __init__(self, debug: bool = False) -> None:
-        self._reader = Reader()
+        self._reader = TerminalReader()
 
     def feed(self, data: str) -> Iterable[Message]:
         """Take text in; return what it is."""
@@ -250,7 +250,7 @@ class TerminalDriver(LinuxDriver):
         if XTermParser is None or not all(hasattr(self, name) for name in ("fileno", "exit_event")):
             super().run_input_thread()
             return
-        reader = Reader()
+        reader = TerminalReader()
         poll = select.poll()
         poll.register(self.fileno, select.POLLIN)
         while not self.exit_event.is_set():

@@ -55,7 +55,7 @@ _PASTE_END = b"\x1b[201~"
 _PRIVATE = "<=>?"
 
 
-class Kind(Enum):
+class TokenKind(Enum):
     """What a token is."""
 
     CHARACTER = auto()
@@ -72,12 +72,12 @@ class Kind(Enum):
 class Token(NamedTuple):
     """One thing that a terminal sent."""
 
-    kind: Kind
+    kind: TokenKind
     text: str = ""
 
 
-UNREADABLE = Token(Kind.UNREADABLE)
-ESCAPE = Token(Kind.ESCAPE, "\x1b")
+UNREADABLE = Token(TokenKind.UNREADABLE)
+ESCAPE = Token(TokenKind.ESCAPE, "\x1b")
 
 
 class Tokenizer:
@@ -178,7 +178,7 @@ class Tokenizer:
             self._began = self._last
             self._state = self._after_escape
         elif byte < 0x80:
-            self._emit(Token(Kind.CHARACTER, chr(byte)))
+            self._emit(Token(TokenKind.CHARACTER, chr(byte)))
         elif byte in _C1:
             self._begin(_C1[byte])
             self._eight_bit = True
@@ -289,7 +289,7 @@ class Tokenizer:
         elif 0x80 <= ord(text) <= 0x9F:
             self._emit(UNREADABLE)
         else:
-            self._emit(Token(Kind.CHARACTER, text))
+            self._emit(Token(TokenKind.CHARACTER, text))
 
     def _paste(self, byte: int) -> None:
         if len(self._held) < MOST_PASTED or byte in _PASTE_END:
@@ -320,13 +320,13 @@ class Tokenizer:
 
     def _complete(self, text: str) -> None:
         if not self._silent:
-            self._emit(Token(Kind.SEQUENCE, text))
+            self._emit(Token(TokenKind.SEQUENCE, text))
         self._to_ground()
 
     def _end_paste(self) -> None:
         text = self._held.decode("utf-8", "replace").replace("\0", "")
         self._to_ground()
-        self._emit(Token(Kind.PASTE, text))
+        self._emit(Token(TokenKind.PASTE, text))
 
     def _broken(self, byte: int) -> None:
         """A sequence or a character has no end; another one begins with `byte`."""
@@ -349,7 +349,7 @@ class Tokenizer:
             rest, data = data, b""
         else:
             return data
-        self._emit(Token(Kind.PASTE, rest.decode("utf-8", "replace").replace("\0", "")))
+        self._emit(Token(TokenKind.PASTE, rest.decode("utf-8", "replace").replace("\0", "")))
         return data
 
 

@@ -44,7 +44,7 @@ _LOST = (
 )
 
 
-class Place(NamedTuple):
+class ListenAddress(NamedTuple):
     """Where the server listens."""
 
     listener: socket.socket
@@ -62,7 +62,7 @@ class Place(NamedTuple):
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/{secret}/"
 
 
-def listen(host: str, port: int | None) -> Place:
+def listen(host: str, port: int | None) -> ListenAddress:
     """Takes a port of `host`.
 
     Args:
@@ -84,7 +84,7 @@ def listen(host: str, port: int | None) -> Place:
         except OSError as error:
             problem = error
             continue
-        return Place(listener, host, listener.getsockname()[1])
+        return ListenAddress(listener, host, listener.getsockname()[1])
     assert problem is not None
     why = os.strerror(problem.errno) if problem.errno else str(problem)
     which = f"{wanted[0]}" if len(wanted) == 1 else f"{wanted[0]}-{wanted[-1]}"
@@ -196,7 +196,7 @@ def run(
 
 
 async def _serve(
-    server: DashboardServer, place: Place, secret: str, say: Callable[[str], None], read_only: bool
+    server: DashboardServer, place: ListenAddress, secret: str, say: Callable[[str], None], read_only: bool
 ) -> int:
     told: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -218,7 +218,7 @@ def _tell(told: asyncio.Future[int], number: int) -> None:
         told.set_result(number)
 
 
-def _announce(place: Place, address: str, say: Callable[[str], None], *, read_only: bool) -> None:
+def _announce(place: ListenAddress, address: str, say: Callable[[str], None], *, read_only: bool) -> None:
     can = (
         "see the jobs and their logs"
         if read_only

@@ -1,14 +1,14 @@
-"""KeyLine: the bottom line. The most useful keys of the pane that has the focus."""
+"""KeyHints: the bottom line. The most useful keys of the pane that has the focus."""
 
 from __future__ import annotations
 
 from .. import keymap
 from ..state_styles import Palette
 from .styled_line import Part, width_of
-from .text_line import Line
+from .text_line import TextLine
 
 
-class KeyLine(Line):
+class KeyHints(TextLine):
     """Shows as many keys as fit, the most useful first; `?` always."""
 
     def __init__(self, palette: Palette, *, read_only: bool, id: str | None = None) -> None:  # noqa: A002 - Textual's own word

@@ -1,4 +1,4 @@
-"""Pane: what our scrolling Line API widgets share."""
+"""LineList: what our scrolling Line API widgets share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..state_styles import Palette
 from ..terminal.frame_buffer import differences
 
 
-class Pane(ScrollView, can_focus=True):
+class LineList(ScrollView, can_focus=True):
     """A scrolling list of lines that repaints as little as it can.
 
     Textual repaints a whole widget when it gets or loses the focus; here only the cursor's line changes.
@@ -20,7 +20,9 @@ class Pane(ScrollView, can_focus=True):
     ALLOW_SELECT = False
     ALLOW_MAXIMIZE = False
     DEFAULT_CSS = """
-    Pane { scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; overflow-x: hidden; overflow-y: scroll; }
+    LineList {
+        scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; overflow-x: hidden; overflow-y: scroll;
+    }
     """
 
     def __init__(self, palette: Palette, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own word
@@ -74,7 +76,7 @@ class Pane(ScrollView, can_focus=True):
         if self.styles.scrollbar_size_vertical:
             self.virtual_size = size
         else:
-            self.set_reactive(Pane.virtual_size, size)
+            self.set_reactive(LineList.virtual_size, size)
 
     def repaint_row(self, row: int) -> None:
         """Repaints one row, if it is visible."""

@@ -1,4 +1,4 @@
-"""ListPane: lines of which one is under a cursor."""
+"""SelectList: lines of which one is under a cursor."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from textual.strip import Strip
 
 from .. import keymap
 from ..state_styles import Palette
-from .line_list import Pane
+from .line_list import LineList
 from .styled_line import Part, fit, line
 
 
-class ListPane(Pane):
+class SelectList(LineList):
     """A list to choose from. The cursor shows while the list has the focus, or always.
 
     Args:
@@ -36,7 +36,7 @@ class ListPane(Pane):
     class Chosen(Message):
         """A line was chosen."""
 
-        def __init__(self, pane: ListPane, row: int) -> None:
+        def __init__(self, pane: SelectList, row: int) -> None:
             super().__init__()
             self.pane = pane
             self.row = row

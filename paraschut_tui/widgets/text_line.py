@@ -1,4 +1,4 @@
-"""Line: one row of text parts that repaints only the columns that changed."""
+"""TextLine: one row of text parts that repaints only the columns that changed."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..terminal.frame_buffer import differences
 from .styled_line import Part, line
 
 
-class Line(Widget):
+class TextLine(Widget):
     """A title, ruler, status or key line."""
 
     ALLOW_SELECT = False
     DEFAULT_CSS = """
-    Line { height: 1; width: 1fr; }
+    TextLine { height: 1; width: 1fr; }
     """
 
     def __init__(self, palette: Palette, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own word

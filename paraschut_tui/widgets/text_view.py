@@ -1,4 +1,4 @@
-"""TextPane: styled lines to read and scroll."""
+"""TextView: styled lines to read and scroll."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from textual.strip import Strip
 
 from .. import keymap
 from ..state_styles import Palette
-from .line_list import Pane
+from .line_list import LineList
 from .styled_line import Part, line
 
 
-class TextPane(Pane):
+class TextView(LineList):
     """Lines of parts; the keys that move a cursor elsewhere scroll here."""
 
     BINDINGS: ClassVar[list[BindingType]] = keymap.bindings(keymap.MOVE)

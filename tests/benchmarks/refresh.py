@@ -10,7 +10,7 @@ from collections.abc import Callable
 from paraschut_core import config
 from paraschut_core.model import QUEUED, LiveJob
 from paraschut_core.monitoring.monitor import Monitor
-from paraschut_core.project import Workspace
+from paraschut_core.project import Project
 from tests.helpers import Scheduler
 from tests.terminal.screen import paraschut
 
@@ -51,7 +51,7 @@ def _measure(table: Table, n: int, online: int, *, rounds: int, last: bool) -> f
     scheduler = Scheduler()
     for index in range(1, online + 1):
         scheduler.live[f"{ID_PREFIX}{index}"] = LiveJob(f"{ID_PREFIX}{index}", QUEUED)
-    monitor = Monitor(Workspace(config.load(), scheduler))
+    monitor = Monitor(Project(config.load(), scheduler))
     monitor.poll()
     changer = Changer()
     rival = sqlite3.connect(os.environ["PARASCHUT_DB"])

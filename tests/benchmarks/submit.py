@@ -12,7 +12,7 @@ from io import StringIO
 
 import paraschut_core as psu
 from paraschut_core import config
-from paraschut_core.project import Workspace
+from paraschut_core.project import Project
 from tests.clusters.clusters import GridEngine, OwnCluster, Slurm
 
 from .measure import Cost, Spread, cost_of, cost_of_command, ratios, turns
@@ -111,7 +111,7 @@ def _ours(cluster: OwnCluster, n: int, commands: list[str]) -> Cost:
 
 def _poll(table: Table, cluster: OwnCluster, n: int, *, rounds: int) -> None:
     """One look at the queue with `n` of our jobs in it (the array and the loop's are there as well)."""
-    with Workspace(config.load()) as ws:
+    with Project(config.load()) as ws:
         table.race(
             f"{cluster.name}: poll with {n:,} queued",
             lambda: cost_of(ws.executor.poll),

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from paraschut_core.config import PollSettings, Settings, SubmitSettings
-from paraschut_core.executors.batch.base import ClusterExecutor
+from paraschut_core.executors.batch.base import BatchExecutor
 from paraschut_core.executors.batch.pbs import PBSJobExecutor
 from paraschut_core.executors.batch.sge import SGEJobExecutor
 from paraschut_core.executors.batch.slurm import SlurmJobExecutor
@@ -34,7 +34,7 @@ class Cluster:
     """A scheduler that tests may submit to; those of this machine they may break as well."""
 
     name = ""
-    executor_class: type[ClusterExecutor] = ClusterExecutor
+    executor_class: type[BatchExecutor] = BatchExecutor
     commands: tuple[str, ...] = ()
     search: tuple[str, ...] = ()
 
@@ -58,7 +58,7 @@ class Cluster:
     def clean(self) -> None:
         """Ends all jobs and mends what a test broke, for the next one; does nothing to other people's."""
 
-    def executor(self, job_dir: object, **changes: Any) -> ClusterExecutor:
+    def executor(self, job_dir: object, **changes: Any) -> BatchExecutor:
         """An executor with its scripts in `job_dir`; changes: submit={...}, poll={...}, other settings."""
         poll = msgspec.structs.replace(PollSettings(timeout=60.0), **changes.pop("poll", {}))
         submit = msgspec.structs.replace(SubmitSettings(timeout=60.0), **changes.pop("submit", {}))

@@ -7,17 +7,17 @@ import re
 from collections.abc import Sequence
 
 from paraschut_core.errors import SchedulerError
-from paraschut_core.executors.batch.base import TASK, ClusterExecutor, Submission
-from paraschut_core.executors.batch.run_command import Answer
-from paraschut_core.executors.batch.script import Dialect
+from paraschut_core.executors.batch.base import TASK, BatchExecutor, SubmitRequest
+from paraschut_core.executors.batch.run_command import CommandResult
+from paraschut_core.executors.batch.script import JobIdVariables
 from paraschut_core.executors.exit_info import task_of, token_of
-from paraschut_core.executors.resources import Request, clock, mebibytes
-from paraschut_core.model import ENDING, HELD, QUEUED, RUNNING, Deleted, LiveJob
+from paraschut_core.executors.resources import ResourceRequest, clock, mebibytes
+from paraschut_core.model import ENDING, HELD, QUEUED, RUNNING, DeleteResult, LiveJob
 
 STATES = {"PD": QUEUED, "CF": QUEUED, "R": RUNNING, "CG": ENDING, "S": HELD}
 
 
-class LabJobExecutor(ClusterExecutor):
+class LabJobExecutor(BatchExecutor):
     """What a new scheduler takes; all else is the base class's work."""
 
     name = "lab"
@@ -30,11 +30,11 @@ class LabJobExecutor(ClusterExecutor):
         return f"{array}_{task}" if array else os.environ.get("SLURM_JOB_ID")
 
     @property
-    def dialect(self) -> Dialect:
+    def dialect(self) -> JobIdVariables:
         task = "$SLURM_ARRAY_TASK_ID"
-        return Dialect(self.name, "$SLURM_JOB_ID", f"${{SLURM_ARRAY_JOB_ID}}_{task}", task, bare=False)
+        return JobIdVariables(self.name, "$SLURM_JOB_ID", f"${{SLURM_ARRAY_JOB_ID}}_{task}", task, bare=False)
 
-    def options(self, request: Request, queue: str | None) -> list[str]:
+    def options(self, request: ResourceRequest, queue: str | None) -> list[str]:
         asked = {
             "partition": queue,
             "cpus-per-task": request.cpus,
@@ -44,12 +44,12 @@ class LabJobExecutor(ClusterExecutor):
         }
         return [f"--{name}={value}" for name, value in asked.items() if value is not None]
 
-    def submit_command(self, submission: Submission) -> list[str]:
+    def submit_command(self, submission: SubmitRequest) -> list[str]:
         tasks = [f"--array=1-{submission.tasks}"] if submission.is_array else []
         log = submission.log.replace(TASK, "%a")
         return ["sbatch", *submission.options, *tasks, "-J", submission.name, "-o", log, submission.script]
 
-    def submitted_id(self, answer: Answer) -> str | None:
+    def submitted_id(self, answer: CommandResult) -> str | None:
         found = re.fullmatch(r"Submitted batch job ([0-9]+)\n", answer.stdout)
         return found[1] if found else None
 
@@ -59,8 +59,8 @@ class LabJobExecutor(ClusterExecutor):
     def delete_command(self, ids: Sequence[str]) -> list[str]:
         return ["scancel", *ids]
 
-    def read_deleted(self, answer: Answer, ids: Sequence[str]) -> dict[str, Deleted]:
-        return dict.fromkeys(ids, Deleted(answer.status == 0, answer.message if answer.status else ""))
+    def read_deleted(self, answer: CommandResult, ids: Sequence[str]) -> dict[str, DeleteResult]:
+        return dict.fromkeys(ids, DeleteResult(answer.status == 0, answer.message if answer.status else ""))
 
     def read_queue(self) -> dict[str, LiveJob]:
         jobs: dict[str, LiveJob] = {}

@@ -12,8 +12,8 @@ import pytest
 
 from paraschut_core.errors import SchedulerError
 from paraschut_core.executors.batch import run_command
-from paraschut_core.executors.batch.base import ClusterExecutor
-from paraschut_core.model import ENDED, HELD, LIVE_STATES, QUEUED, RUNNING, Ending, JobSpec, LiveJob
+from paraschut_core.executors.batch.base import BatchExecutor
+from paraschut_core.model import ENDED, HELD, LIVE_STATES, QUEUED, RUNNING, ExitInfo, JobSpec, LiveJob
 from tests.clusters.clusters import Cluster, OwnCluster, is_alive
 from tests.clusters.tools import NASTY, environment_in, read, spec, specs
 from tests.helpers import wait_until
@@ -25,11 +25,11 @@ WAIT = "while [ ! -e go ]; do sleep 0.1; done"
 
 
 @pytest.fixture
-def executor(in_cluster: Cluster, work: Path) -> ClusterExecutor:
+def executor(in_cluster: Cluster, work: Path) -> BatchExecutor:
     return in_cluster.executor(work)
 
 
-def submit(executor: ClusterExecutor, jobs: Sequence[JobSpec]) -> list[str]:
+def submit(executor: BatchExecutor, jobs: Sequence[JobSpec]) -> list[str]:
     """Submits jobs that must be taken, as many at once as the cluster takes; returns their ids."""
     size = executor.chunk_limit()
     chunks = [jobs[start : start + size] for start in range(0, len(jobs), size)]
@@ -38,18 +38,18 @@ def submit(executor: ClusterExecutor, jobs: Sequence[JobSpec]) -> list[str]:
     return [outcome.id or "" for outcome in outcomes]
 
 
-def live(executor: ClusterExecutor) -> dict[str, LiveJob]:
+def live(executor: BatchExecutor) -> dict[str, LiveJob]:
     return {id_: job for id_, job in executor.poll().items() if job.state != ENDED}
 
 
-def wait_for_end(executor: ClusterExecutor, ids: Sequence[str]) -> None:
+def wait_for_end(executor: BatchExecutor, ids: Sequence[str]) -> None:
     wait_until(lambda: not set(ids) & set(live(executor)), f"jobs {ids} have left the queue", 120)
 
 
-def explained(executor: ClusterExecutor, ids: Sequence[str]) -> dict[str, Ending]:
+def explained(executor: BatchExecutor, ids: Sequence[str]) -> dict[str, ExitInfo]:
     """The endings of all these jobs; accounts may lag a little."""
 
-    def all_told() -> dict[str, Ending] | None:
+    def all_told() -> dict[str, ExitInfo] | None:
         found = executor.explain(ids, time.time() - 3600)
         return found if len(found) == len(ids) else None
 
@@ -71,7 +71,7 @@ class ClusterSuite:
     """What must hold wherever jobs can be submitted."""
 
     def test_a_job_is_listed_until_it_ends_and_then_explained(
-        self, executor: ClusterExecutor, work: Path
+        self, executor: BatchExecutor, work: Path
     ) -> None:
         job = spec(work, f"echo out; echo err >&2; {WAIT}")
         (id_,) = submit(executor, [job])
@@ -85,7 +85,7 @@ class ClusterSuite:
         assert (read(job.stdout), read(job.stderr)) == ("out\n", "err\n")
 
     def test_jobs_know_their_ids_and_get_their_own_values_byte_for_byte(
-        self, executor: ClusterExecutor, work: Path
+        self, executor: BatchExecutor, work: Path
     ) -> None:
         kind = type(executor)
         ask = f"from {kind.__module__} import {kind.__name__} as Executor; print(Executor().get_job_id())"
@@ -103,7 +103,7 @@ class ClusterSuite:
             wanted = dict(job.environment)
             assert {name: found.get(name) for name in wanted} == wanted
 
-    def test_endings_tell_success_failure_and_signal(self, executor: ClusterExecutor, work: Path) -> None:
+    def test_endings_tell_success_failure_and_signal(self, executor: BatchExecutor, work: Path) -> None:
         ids = submit(executor, specs(work, ["exit 0", "exit 3", "kill -9 $$", "exit 255"]))
         wait_for_end(executor, ids)
         endings = explained(executor, ids)
@@ -123,7 +123,7 @@ class ClusterSuite:
         assert executor.explain(ids, time.time() + 30 * 86400) == {}  # other jobs, of a later time
 
     def test_strange_names_of_directories_and_logs_are_no_obstacle(
-        self, executor: ClusterExecutor, work: Path
+        self, executor: BatchExecutor, work: Path
     ) -> None:
         folder = work / "-a:b,c %j $HOME {task} \"x\" \\ 'y' 日本"
         folder.mkdir()
@@ -137,14 +137,14 @@ class ClusterSuite:
             wait_until(lambda job=job: read(job.stdout) == f"{folder}\n", "it ran where it should")
             assert read(job.stderr) == "oh\n"
 
-    def test_a_missing_program_is_explained(self, executor: ClusterExecutor, work: Path) -> None:
+    def test_a_missing_program_is_explained(self, executor: BatchExecutor, work: Path) -> None:
         job = spec(work, "no-such-program")
         (id_,) = submit(executor, [job])
         wait_for_end(executor, [id_])
         assert explained(executor, [id_])[id_].exit_status == 127
         assert "no-such-program" in read(job.stderr)
 
-    def test_a_log_that_cannot_be_written_is_explained(self, executor: ClusterExecutor, work: Path) -> None:
+    def test_a_log_that_cannot_be_written_is_explained(self, executor: BatchExecutor, work: Path) -> None:
         (work / "file").touch()
         (id_,) = submit(executor, [spec(work / "file" / "below", "true", cwd=work)])
         wait_for_end(executor, [id_])
@@ -154,13 +154,13 @@ class ClusterSuite:
         )
         assert ending.reason.startswith(f"could not write its log {work}/file/below/")
 
-    def test_a_held_job_is_held(self, executor: ClusterExecutor, in_cluster: Cluster, work: Path) -> None:
+    def test_a_held_job_is_held(self, executor: BatchExecutor, in_cluster: Cluster, work: Path) -> None:
         (id_,) = submit(executor, [spec(work, "true", directives=in_cluster.held)])
         assert executor.poll()[id_].state == HELD
         assert executor.delete_many({id_: {}})[id_].gone
 
     def test_deleting_ends_queued_and_running_jobs_and_takes_the_unknown_for_gone(
-        self, executor: ClusterExecutor, in_cluster: Cluster, work: Path
+        self, executor: BatchExecutor, in_cluster: Cluster, work: Path
     ) -> None:
         running = submit(executor, [spec(work, "echo $$ > pid; exec sleep 600")])
         queued = submit(executor, specs(work, ["touch ran"] * 3, directives=in_cluster.held))
@@ -179,7 +179,7 @@ class ClusterSuite:
         assert not (work / "ran").exists()
 
     def test_what_the_scheduler_refuses_is_told_and_certain(
-        self, executor: ClusterExecutor, in_cluster: Cluster, work: Path
+        self, executor: BatchExecutor, in_cluster: Cluster, work: Path
     ) -> None:
         jobs = specs(work, ["true", "true"], queue="nosuch.queue")
         refused = executor.submit_many(jobs)
@@ -192,7 +192,7 @@ class ClusterSuite:
         assert [path for path in folder.iterdir() if path.suffix in (".sh", ".tasks")] == []
 
     def test_a_thousand_jobs_take_one_command(
-        self, executor: ClusterExecutor, in_cluster: Cluster, work: Path
+        self, executor: BatchExecutor, in_cluster: Cluster, work: Path
     ) -> None:
         if executor.chunk_limit() < 1000:
             pytest.skip("this cluster takes no arrays of a thousand")
@@ -208,7 +208,7 @@ class ClusterSuite:
         wait_until(lambda: not set(ids) & set(live(executor)), "all are gone", 120)
 
     def test_jobs_are_found_by_their_tokens_in_the_queue_and_after_it(
-        self, executor: ClusterExecutor, in_cluster: Cluster, work: Path
+        self, executor: BatchExecutor, in_cluster: Cluster, work: Path
     ) -> None:
         waiting = specs(work, ["true"] * 3, directives=in_cluster.held)
         ended = [*specs(work, ["true"] * 2)]
@@ -219,7 +219,7 @@ class ClusterSuite:
         assert all(outcome.gone for outcome in executor.delete_many({id_: {} for id_ in ids[0]}).values())
 
     def test_the_scheduler_describes_a_job_and_itself(
-        self, executor: ClusterExecutor, in_cluster: Cluster, work: Path
+        self, executor: BatchExecutor, in_cluster: Cluster, work: Path
     ) -> None:
         (id_,) = submit(executor, [spec(work, "true", directives=in_cluster.held)])
         assert id_ in executor.get_job_summary(id_).values() or executor.get_job_summary(id_)["Job_Name"]
@@ -231,7 +231,7 @@ class ClusterSuite:
         assert executor.delete_many({id_: {}})[id_].gone
 
     def test_a_job_that_submits_another_keeps_its_variables_to_itself(
-        self, executor: ClusterExecutor, in_cluster: Cluster, work: Path
+        self, executor: BatchExecutor, in_cluster: Cluster, work: Path
     ) -> None:
         kind = type(executor)
         code = f"""
@@ -262,7 +262,7 @@ print(executor.submit_many([spec({str(work)!r}, "env -0 > second", environment={
         assert "SECRET" not in found
 
     def test_a_job_can_be_submitted_and_deleted_by_its_metadata_alone(
-        self, executor: ClusterExecutor, in_cluster: Cluster, work: Path
+        self, executor: BatchExecutor, in_cluster: Cluster, work: Path
     ) -> None:
         info = {
             "BatchID": 1,
@@ -285,7 +285,7 @@ class OwnClusterSuite(ClusterSuite):
     """What must hold when the daemons fail: only for clusters of our own."""
 
     def test_jobs_that_do_not_fit_wait(
-        self, executor: ClusterExecutor, in_cluster: OwnCluster, work: Path
+        self, executor: BatchExecutor, in_cluster: OwnCluster, work: Path
     ) -> None:
         ids = submit(executor, specs(work, [WAIT] * 3, resources=in_cluster.too_much))
         wait_until(lambda: [live(executor)[i].state for i in ids].count(RUNNING) == 1, "one runs")
@@ -298,7 +298,7 @@ class OwnClusterSuite(ClusterSuite):
         wait_for_end(executor, ids)
 
     def test_a_dead_controller_is_an_error_and_jobs_survive_it(
-        self, executor: ClusterExecutor, in_cluster: OwnCluster, work: Path
+        self, executor: BatchExecutor, in_cluster: OwnCluster, work: Path
     ) -> None:
         (id_,) = submit(executor, [spec(work, WAIT)])
         wait_until(lambda: executor.poll()[id_].state == RUNNING, "it runs")

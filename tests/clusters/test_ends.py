@@ -14,7 +14,7 @@ import pytest
 
 from paraschut_core import exit_kinds
 from paraschut_core.identity import user_name
-from paraschut_core.model import JobKey, Missing
+from paraschut_core.model import JobKey, MissingJob
 from paraschut_core.monitoring.monitor import Monitor
 from tests.clusters.clusters import Cluster, SlurmWithAccounts
 from tests.clusters.tools import read
@@ -98,14 +98,14 @@ class Jobs:
     def state(self, name: str) -> str:
         return self.place.states(self.keys[name].batch_id)[0]
 
-    def missing(self) -> Mapping[str, Missing]:
+    def missing(self) -> Mapping[str, MissingJob]:
         lost = self.monitor.poll().missing
         return {name: lost[key] for name, key in self.keys.items() if key in lost}
 
-    def wait_for_kinds(self, wanted: Mapping[str, str]) -> Mapping[str, Missing]:
+    def wait_for_kinds(self, wanted: Mapping[str, str]) -> Mapping[str, MissingJob]:
         """Waits until these jobs have failed, for these reasons."""
 
-        def told() -> Mapping[str, Missing] | None:
+        def told() -> Mapping[str, MissingJob] | None:
             lost = self.missing()
             return lost if {name: lost[name].kind for name in wanted if name in lost} == wanted else None
 

@@ -12,7 +12,7 @@ from paraschut_core.executors.batch import script
 from paraschut_core.executors.batch.pbs import PBSJobExecutor
 from paraschut_core.executors.batch.sge import SGEJobExecutor
 from paraschut_core.executors.batch.slurm import SlurmJobExecutor
-from paraschut_core.model import Deleted, Submitted
+from paraschut_core.model import DeleteResult, SubmitResult
 from tests.clusters.stand_ins import (
     NO_JOBS,
     NO_SUCH_OPTION,
@@ -79,11 +79,11 @@ def test_where_the_answer_leaves_a_doubt_the_token_in_the_queue_tells_the_id(
     commands.play("sbatch", said)
     row = "{}|RUNNING|n1|None|p{}_x\n"
     commands.play("squeue", Says(out=row.format("101", "abcdefghij-1") + row.format("48210", "other-1")))
-    assert slurm.submit_many([spec(tmp_path, "true", token="abcdefghij-1")]) == [Submitted("101")]
+    assert slurm.submit_many([spec(tmp_path, "true", token="abcdefghij-1")]) == [SubmitResult("101")]
     tasks = "".join(row.format(f"101_{n}", "abcdefghij") for n in (1, 2))
     commands.play("squeue", Says(out=tasks))
     both = [spec(tmp_path, "true", token=f"abcdefghij-{n}") for n in (1, 2)]
-    assert slurm.submit_many(both) == [Submitted("101_1"), Submitted("101_2")]
+    assert slurm.submit_many(both) == [SubmitResult("101_1"), SubmitResult("101_2")]
 
 
 def test_a_failed_command_with_a_number_in_its_answer_is_a_refusal_only_if_the_queue_says_so(
@@ -98,7 +98,7 @@ def test_a_warning_before_the_id_does_not_matter(
     slurm: SlurmJobExecutor, commands: Commands, tmp_path: Path
 ) -> None:
     commands.play("sbatch", Says(out="sbatch: lua: welcome\n17;ci\n", err="sbatch: note\n"))
-    assert slurm.submit_many([spec(tmp_path, "true")]) == [Submitted("17")]
+    assert slurm.submit_many([spec(tmp_path, "true")]) == [SubmitResult("17")]
 
 
 def test_no_command_is_a_certain_refusal(slurm: SlurmJobExecutor, tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_what_pbss_qsub_is_told(pbs: PBSJobExecutor, commands: Commands, tmp_pat
         *("-o", f"{folder}/{group}-^array_index^.log", "-J", "1-2", f"{folder}/{group}.sh"),
     ]
     lone = spec(tmp_path, "true", token="abcdefghij-1")
-    assert pbs.submit_many([lone]) == [Submitted("26")]
+    assert pbs.submit_many([lone]) == [SubmitResult("26")]
     assert f"{folder}/abcdefghij-1.log" in commands.arguments("qsub", 2)
     assert "-J" not in commands.arguments("qsub", 2)
 
@@ -259,11 +259,11 @@ def test_pbs_deletes_one_by_one_and_tells_which_failed(pbs: PBSJobExecutor, comm
     unknown = Says(err="qdel: Unknown Job Id 2.pbshost\n", status=153)
     refused = Says(err="qdel: Unauthorized Request  3.pbshost\n", status=159)
     commands.play("qdel", Says(), unknown, refused, Says())
-    tasks = {f"4[{n}]": Deleted(True) for n in range(1, 1001)}
+    tasks = {f"4[{n}]": DeleteResult(True) for n in range(1, 1001)}
     assert pbs.delete_many({id_: {} for id_ in ("1", "2", "3", *tasks)}) == {
-        "1": Deleted(True),
-        "2": Deleted(True),
-        "3": Deleted(False, "Unauthorized Request"),
+        "1": DeleteResult(True),
+        "2": DeleteResult(True),
+        "3": DeleteResult(False, "Unauthorized Request"),
         **tasks,
     }
     assert [commands.arguments("qdel", n) for n in range(1, 5)] == [["1"], ["2"], ["3"], ["4[1-1000]"]]

@@ -18,7 +18,7 @@ from paraschut_core.executors.batch.pbs import PBSJobExecutor
 from paraschut_core.executors.batch.sge import SGEJobExecutor
 from paraschut_core.executors.batch.slurm import SlurmJobExecutor
 from paraschut_core.identity import user_name
-from paraschut_core.model import HELD, QUEUED, RUNNING, STUCK, Ending
+from paraschut_core.model import HELD, QUEUED, RUNNING, STUCK, ExitInfo
 from tests.clusters.stand_ins import NO_JOBS, NO_SUCH_OPTION, Commands, Says, commands, pbs, sge, slurm
 from tests.samples import sample
 
@@ -262,7 +262,7 @@ def test_without_accounts_and_record_the_schedulers_own_words_are_all_there_is(
     (folder / "abc-1.log").write_text(f"{said}\n")
     (folder / "abc-2.log").write_text("module: command not found\n")
     told = slurm.last_words(["abc-1", "abc-2", "abc-3"])
-    wanted = Ending("out of memory", record={"log": said}, kind=exit_kinds.MEMORY, source=exit_kinds.LOG)
+    wanted = ExitInfo("out of memory", record={"log": said}, kind=exit_kinds.MEMORY, source=exit_kinds.LOG)
     assert told == {"abc-1": wanted}
 
 

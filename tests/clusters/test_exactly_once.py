@@ -149,7 +149,7 @@ def test_a_submitter_that_dies_at_a_step_leaves_each_job_to_run_once(place: Plac
 TRACED = """
     import os, sys
     import paraschut_core as psu
-    from paraschut_core import submission
+    from paraschut_core.scheduling import submission
 
     left = int(sys.argv[1])
     lines = 0

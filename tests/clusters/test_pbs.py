@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from paraschut_core.executors.batch.base import ClusterExecutor
+from paraschut_core.executors.batch.base import BatchExecutor
 from paraschut_core.model import HELD, STUCK
 from tests.clusters.clusters import Cluster
 from tests.clusters.suite import ClusterSuite, executor, explained, submit, wait_for_end
@@ -26,20 +26,20 @@ def cluster(pbs_cluster: Cluster) -> Cluster:
 class TestPBS(ClusterSuite):
     """What holds everywhere must hold there; and what PBS alone says."""
 
-    def test_the_time_limit_is_told(self, executor: ClusterExecutor, work: Path) -> None:
+    def test_the_time_limit_is_told(self, executor: BatchExecutor, work: Path) -> None:
         ids = submit(executor, specs(work, ["sleep 600"] * 2, resources={"walltime": 2}))
         wait_for_end(executor, ids)
         assert {ending.reason for ending in explained(executor, ids).values()} == {"time limit 00:00:02"}
 
     def test_the_tasks_of_a_held_array_are_held(
-        self, executor: ClusterExecutor, in_cluster: Cluster, work: Path
+        self, executor: BatchExecutor, in_cluster: Cluster, work: Path
     ) -> None:
         ids = submit(executor, specs(work, ["true"] * 3, directives=in_cluster.held))
         queue = executor.poll()
         assert [queue[id_].state for id_ in ids] == [HELD] * 3
         assert all(outcome.gone for outcome in executor.delete_many({id_: {} for id_ in ids}).values())
 
-    def test_what_can_never_run_is_stuck_and_says_why(self, executor: ClusterExecutor, work: Path) -> None:
+    def test_what_can_never_run_is_stuck_and_says_why(self, executor: BatchExecutor, work: Path) -> None:
         (id_,) = submit(executor, [spec(work, "true", resources={"cpus": 100_000})])
         job = wait_until(lambda: (j := executor.poll()[id_]).state == STUCK and j, "it is stuck", 120)
         assert "ncpus" in job.reason

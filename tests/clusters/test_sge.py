@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from paraschut_core.executors.batch import run_command
-from paraschut_core.executors.batch.base import ClusterExecutor
+from paraschut_core.executors.batch.base import BatchExecutor
 from paraschut_core.model import HELD, QUEUED, RUNNING, STUCK
 from tests.clusters.clusters import GridEngine
 from tests.clusters.suite import (
@@ -38,13 +38,13 @@ class TestGridEngine(OwnClusterSuite):
     def test_the_clusters_limit_on_arrays_is_kept(self, in_cluster: GridEngine, work: Path) -> None:
         assert in_cluster.executor(work, submit={"array_size": 1_000_000}).chunk_limit() == 75_000
 
-    def test_the_time_limit_is_told(self, executor: ClusterExecutor, work: Path) -> None:
+    def test_the_time_limit_is_told(self, executor: BatchExecutor, work: Path) -> None:
         ids = [*submit(executor, specs(work, ["sleep 600"] * 2, resources={"walltime": 2}))]
         wait_for_end(executor, ids)
         assert {ending.reason for ending in explained(executor, ids).values()} == {"time limit 00:00:02"}
 
     def test_jobs_in_error_state_are_stuck_and_say_why(
-        self, executor: ClusterExecutor, in_cluster: GridEngine, work: Path
+        self, executor: BatchExecutor, in_cluster: GridEngine, work: Path
     ) -> None:
         bad = ["-b", "y", "-j", "y", "-o", "/nowhere/out.$TASK_ID"]
         in_cluster.run("qsub", "-terse", "-N", "pab12cd34ef_x", "-t", "1-2", *bad, "true")
@@ -66,7 +66,7 @@ class TestGridEngine(OwnClusterSuite):
         wait_for_end(executor, list(jobs))
 
     def test_what_an_operator_does_to_a_job_is_seen(
-        self, executor: ClusterExecutor, in_cluster: GridEngine, work: Path
+        self, executor: BatchExecutor, in_cluster: GridEngine, work: Path
     ) -> None:
         (id_,) = submit(executor, [spec(work, "sleep 600", directives=["-r", "y"])])
 
@@ -92,7 +92,7 @@ class TestGridEngine(OwnClusterSuite):
         assert executor.delete_many({id_: {}})[id_].gone
 
     def test_a_dead_node_daemon_does_not_end_its_jobs(
-        self, executor: ClusterExecutor, in_cluster: GridEngine, work: Path
+        self, executor: BatchExecutor, in_cluster: GridEngine, work: Path
     ) -> None:
         (id_,) = submit(executor, [spec(work, f"{WAIT}; exit 3")])
         wait_until(lambda: executor.poll()[id_].state == RUNNING, "it runs")
@@ -111,7 +111,7 @@ class TestGridEngine(OwnClusterSuite):
         assert explained(executor, [id_])[id_].exit_status == 3
 
     def test_the_submitters_search_path_is_carried_over(
-        self, executor: ClusterExecutor, work: Path, monkeypatch: pytest.MonkeyPatch
+        self, executor: BatchExecutor, work: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (work / "bin").mkdir()
         program = work / "bin" / "only-here"
@@ -124,7 +124,7 @@ class TestGridEngine(OwnClusterSuite):
         wait_until(lambda: read(job.stdout) == "found\n", "the program was found")
 
     def test_lines_of_the_script_that_look_like_directives_are_none(
-        self, executor: ClusterExecutor, work: Path
+        self, executor: BatchExecutor, work: Path
     ) -> None:
         job = spec(work, WAIT, environment={"TEXT": "\n#$ -N other\n#$ -h\n"})
         (id_,) = submit(executor, [job])
@@ -134,7 +134,7 @@ class TestGridEngine(OwnClusterSuite):
         wait_for_end(executor, [id_])
 
     def test_several_ended_jobs_are_explained_by_one_reading_of_the_accounts(
-        self, executor: ClusterExecutor, work: Path
+        self, executor: BatchExecutor, work: Path
     ) -> None:
         ids = [id_ for n in range(4) for id_ in submit(executor, [spec(work, f"exit {n}")])]
         wait_for_end(executor, ids)
@@ -145,7 +145,7 @@ class TestGridEngine(OwnClusterSuite):
         assert [endings[id_].exit_status for id_ in ids] == [0, 1, 2, 3]
 
     def test_several_submissions_are_looked_up_in_one_reading_of_the_accounts(
-        self, executor: ClusterExecutor, work: Path
+        self, executor: BatchExecutor, work: Path
     ) -> None:
         jobs = [spec(work, "true") for _ in range(3)]
         ids = [id_ for job in jobs for id_ in submit(executor, [job])]
@@ -159,7 +159,7 @@ class TestGridEngine(OwnClusterSuite):
         assert dict(run_command.COUNTS) == {"qstat": 1, "qacct": 1}
 
     def test_defaults_in_the_users_files_change_nothing(
-        self, executor: ClusterExecutor, in_cluster: GridEngine, work: Path
+        self, executor: BatchExecutor, in_cluster: GridEngine, work: Path
     ) -> None:
         """~/.sge_request and ~/.sge_qstat cannot be written here; the cluster's own files mean the same."""
         common = Path(in_cluster.folder) / "default" / "common"
@@ -177,7 +177,7 @@ class TestGridEngine(OwnClusterSuite):
             (common / "sge_qstat").unlink()
 
     def test_what_a_job_asks_for_arrives(
-        self, executor: ClusterExecutor, in_cluster: GridEngine, work: Path
+        self, executor: BatchExecutor, in_cluster: GridEngine, work: Path
     ) -> None:
         """Neutral names, v0.6's, the site's own, raw directives, and a default that is dropped."""
         executor.resources = {"walltime": "00:05:00", "no_such_complex": 1}
@@ -213,7 +213,7 @@ class TestGridEngine(OwnClusterSuite):
             for name in lists:
                 assert sorted(shown[name].split(",")) == sorted(wanted[name].split(","))
 
-    def test_limits_are_for_the_whole_job(self, executor: ClusterExecutor, work: Path) -> None:
+    def test_limits_are_for_the_whole_job(self, executor: BatchExecutor, work: Path) -> None:
         wanted = {"cpus": 4, "vmem": "2000mb", "cput": "01:00:00"}
         job = spec(work, "ulimit -v; ulimit -t; echo $NSLOTS", resources=wanted)
         wait_for_end(executor, submit(executor, [job]))
@@ -221,7 +221,7 @@ class TestGridEngine(OwnClusterSuite):
         assert (int(size), int(seconds), int(slots)) == (2000 * 1024, 3600, 4)
 
     def test_memory_that_the_site_counts_is_for_the_whole_job(
-        self, executor: ClusterExecutor, in_cluster: GridEngine, work: Path
+        self, executor: BatchExecutor, in_cluster: GridEngine, work: Path
     ) -> None:
         job = spec(work, "echo $NSLOTS", resources={"cpus": 4, "mem": "4gb"})
         with in_cluster.consumable("mem_free", "8G"):
@@ -230,7 +230,7 @@ class TestGridEngine(OwnClusterSuite):
             wait_for_end(executor, [id_])
         assert read(job.stdout) == "4\n"
 
-    def test_directives_of_a_jobs_own_script_count(self, executor: ClusterExecutor, work: Path) -> None:
+    def test_directives_of_a_jobs_own_script_count(self, executor: BatchExecutor, work: Path) -> None:
         path = work / "own.sh"
         path.write_text("#!/bin/bash\n#$ -pe smp 2\n#$ -N mine -l h_rt=240,h_vmem=1G\necho $NSLOTS\n")
         path.chmod(0o755)
@@ -249,7 +249,7 @@ class TestGridEngine(OwnClusterSuite):
             )
 
     def test_the_clusters_limit_on_jobs_is_told(
-        self, executor: ClusterExecutor, in_cluster: GridEngine, work: Path
+        self, executor: BatchExecutor, in_cluster: GridEngine, work: Path
     ) -> None:
         with in_cluster.configured("max_u_jobs", "1"):
             submit(executor, [spec(work, "true", directives=in_cluster.held)])
@@ -258,7 +258,7 @@ class TestGridEngine(OwnClusterSuite):
         assert "only 1 jobs are allowed per user" in refused.error
 
     def test_an_array_that_is_too_large_is_submitted_in_part(
-        self, executor: ClusterExecutor, in_cluster: GridEngine, work: Path
+        self, executor: BatchExecutor, in_cluster: GridEngine, work: Path
     ) -> None:
         with in_cluster.configured("max_aj_tasks", "20"):
             jobs = specs(work, ["true"] * 100, directives=in_cluster.held)

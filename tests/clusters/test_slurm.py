@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from paraschut_core.executors.batch.base import ClusterExecutor
+from paraschut_core.executors.batch.base import BatchExecutor
 from paraschut_core.model import ENDED, HELD, QUEUED, RUNNING, STUCK
 from tests.clusters.clusters import Slurm
 from tests.clusters.suite import (
@@ -41,7 +41,7 @@ class TestSlurm(OwnClusterSuite):
         assert in_cluster.executor(work, submit={"arrays": False}).chunk_limit() == 1
 
     def test_the_time_limit_is_told_in_the_log_and_as_the_reason(
-        self, executor: ClusterExecutor, in_cluster: Slurm, work: Path
+        self, executor: BatchExecutor, in_cluster: Slurm, work: Path
     ) -> None:
         jobs = [spec(work, "sleep 600", resources={"walltime": 60}), *specs(work, ["sleep 600"] * 2)]
         ids = [*submit(executor, jobs[:1]), *submit(executor, jobs[1:])]
@@ -56,7 +56,7 @@ class TestSlurm(OwnClusterSuite):
         assert all("DUE TO TIME LIMIT" in read(job.stderr) for job in jobs)
 
     def test_directives_of_a_jobs_own_script_count(
-        self, executor: ClusterExecutor, in_cluster: Slurm, work: Path
+        self, executor: BatchExecutor, in_cluster: Slurm, work: Path
     ) -> None:
         path = work / "own.sh"
         path.write_text(
@@ -76,7 +76,7 @@ class TestSlurm(OwnClusterSuite):
         assert executor.delete_many({id_: {} for id_ in ids})[ids[0]].gone
 
     def test_the_users_defaults_of_sbatch_count(
-        self, executor: ClusterExecutor, in_cluster: Slurm, work: Path, monkeypatch: pytest.MonkeyPatch
+        self, executor: BatchExecutor, in_cluster: Slurm, work: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         given = {
             "PARTITION": "short",
@@ -97,14 +97,14 @@ class TestSlurm(OwnClusterSuite):
             assert (shown["Partition"], shown["TimeLimit"]) == wanted
             assert executor.delete_many({id_: {}})[id_].gone
 
-    def test_too_much_memory_is_told(self, executor: ClusterExecutor, work: Path) -> None:
+    def test_too_much_memory_is_told(self, executor: BatchExecutor, work: Path) -> None:
         eat = f"{sys.executable} -c 'import time; x = b\"x\" * 400_000_000; time.sleep(600)'"
         (id_,) = submit(executor, [spec(work, eat, resources={"mem": "100mb"})])
         wait_for_end(executor, [id_])
         assert explained(executor, [id_])[id_].reason.startswith("out of memory")
 
     def test_a_lost_node_is_told_and_a_requeued_job_knows(
-        self, executor: ClusterExecutor, in_cluster: Slurm, work: Path
+        self, executor: BatchExecutor, in_cluster: Slurm, work: Path
     ) -> None:
         tell = (
             f"{sys.executable} -c "
@@ -130,7 +130,7 @@ class TestSlurm(OwnClusterSuite):
         assert explained(executor, ids[1:])[ids[1]].exit_status == 0
 
     def test_a_dead_node_daemon_does_not_end_its_jobs(
-        self, executor: ClusterExecutor, in_cluster: Slurm, work: Path
+        self, executor: BatchExecutor, in_cluster: Slurm, work: Path
     ) -> None:
         (id_,) = submit(executor, [spec(work, f"{WAIT}; exit 3", directives=["-w", "n1"])])
         wait_until(lambda: executor.poll()[id_].state == RUNNING, "it runs")
@@ -148,7 +148,7 @@ class TestSlurm(OwnClusterSuite):
         assert explained(executor, [id_])[id_].exit_status == 3
 
     def test_what_can_never_start_is_stuck_and_says_why(
-        self, executor: ClusterExecutor, in_cluster: Slurm, work: Path
+        self, executor: BatchExecutor, in_cluster: Slurm, work: Path
     ) -> None:
         (failed,) = submit(executor, [spec(work, "exit 1")])
         after = [f"--dependency=afterok:{failed}", "--kill-on-invalid-dep=no"]
@@ -162,7 +162,7 @@ class TestSlurm(OwnClusterSuite):
         assert [executor.poll()[id_].state for id_ in ids] == [STUCK] * 2
 
     def test_what_an_operator_does_to_a_job_is_seen(
-        self, executor: ClusterExecutor, in_cluster: Slurm, work: Path
+        self, executor: BatchExecutor, in_cluster: Slurm, work: Path
     ) -> None:
         (id_,) = submit(executor, [spec(work, "sleep 600", directives=["--requeue"])])
 
@@ -182,7 +182,7 @@ class TestSlurm(OwnClusterSuite):
         assert executor.delete_many({id_: {}})[id_].gone
 
     def test_an_impossible_request_is_refused_and_its_remains_are_not_taken_for_a_job(
-        self, executor: ClusterExecutor, work: Path
+        self, executor: BatchExecutor, work: Path
     ) -> None:
         job = spec(work, "true", resources={"mem": "999gb"})
         (refused,) = executor.submit_many([job])
@@ -192,7 +192,7 @@ class TestSlurm(OwnClusterSuite):
         assert [j.state for j in left] in ([], [ENDED])
 
     def test_defaults_in_the_users_environment_change_nothing(
-        self, executor: ClusterExecutor, work: Path, monkeypatch: pytest.MonkeyPatch
+        self, executor: BatchExecutor, work: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for name, value in {
             "SQUEUE_FORMAT": "%j",
@@ -213,7 +213,7 @@ class TestSlurm(OwnClusterSuite):
         assert explained(executor, [id_])[id_].exit_status == 0
 
     def test_what_a_job_asks_for_arrives(
-        self, executor: ClusterExecutor, in_cluster: Slurm, work: Path
+        self, executor: BatchExecutor, in_cluster: Slurm, work: Path
     ) -> None:
         """Neutral names, v0.6's, Slurm's own, raw directives, and a default that is dropped."""
         executor.resources = {"walltime": "00:04:00", "constraint": "no-such-feature"}

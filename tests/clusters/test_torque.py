@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from paraschut_core.executors.batch import run_command
-from paraschut_core.executors.batch.base import ClusterExecutor
+from paraschut_core.executors.batch.base import BatchExecutor
 from paraschut_core.model import QUEUED
 from tests.clusters.clusters import Cluster
 from tests.clusters.suite import ClusterSuite, executor, explained, live, submit, wait_for_end
@@ -31,14 +31,14 @@ def cluster(torque_cluster: Cluster) -> Cluster:
 class TestTorque(ClusterSuite):
     """What holds everywhere, but for arrays and holds, which cannot be seen through these commands."""
 
-    def test_a_held_job_is_held(self, executor: ClusterExecutor, in_cluster: Cluster, work: Path) -> None:
+    def test_a_held_job_is_held(self, executor: BatchExecutor, in_cluster: Cluster, work: Path) -> None:
         """They show it as waiting."""
         (id_,) = submit(executor, [spec(work, "true", directives=in_cluster.held)])
         assert executor.poll()[id_].state == QUEUED
         assert executor.delete_many({id_: {}})[id_].gone
 
     def test_a_thousand_jobs_take_one_command(
-        self, executor: ClusterExecutor, in_cluster: Cluster, work: Path
+        self, executor: BatchExecutor, in_cluster: Cluster, work: Path
     ) -> None:
         """They list the tasks of arrays under numbers that nobody was told: each job goes out by itself."""
         assert executor.chunk_limit() == 1
@@ -49,7 +49,7 @@ class TestTorque(ClusterSuite):
         assert all(outcome.gone for outcome in executor.delete_many({id_: {} for id_ in ids}).values())
         wait_until(lambda: not set(ids) & set(live(executor)), "all are gone")
 
-    def test_resources_arrive(self, executor: ClusterExecutor, in_cluster: Cluster, work: Path) -> None:
+    def test_resources_arrive(self, executor: BatchExecutor, in_cluster: Cluster, work: Path) -> None:
         wanted = {"cpus": 2, "mem": "100mb", "walltime": 240}
         (id_,) = submit(executor, [spec(work, "true", queue="short", resources=wanted)])
         shown = executor.get_job_summary(id_)
@@ -58,7 +58,7 @@ class TestTorque(ClusterSuite):
         assert explained(executor, [id_])[id_].exit_status == 0
 
     def test_directives_of_a_jobs_own_script_count(
-        self, executor: ClusterExecutor, in_cluster: Cluster, work: Path
+        self, executor: BatchExecutor, in_cluster: Cluster, work: Path
     ) -> None:
         path = work / "own.sh"
         path.write_text("#!/bin/bash\n#PBS -q short -l walltime=00:04:00\n#PBS -N mine -j oe\necho ran\n")
@@ -68,6 +68,6 @@ class TestTorque(ClusterSuite):
         assert (shown["queue"], shown["Resource_List.walltime"]) == ("short", "00:04:00")
         wait_for_end(executor, [id_])
 
-    def test_doctor_is_told_the_queues(self, executor: ClusterExecutor) -> None:
+    def test_doctor_is_told_the_queues(self, executor: BatchExecutor) -> None:
         told = ["PBS (version unknown)", "queue main: open", "queue short: open"]
         assert executor.health().splitlines() == told

@@ -22,7 +22,7 @@ from paraschut_core.executors.batch import run_command
 from paraschut_core.model import ENDED, QUEUED, JobKey, LiveJob
 from paraschut_core.monitoring.liveness import ONLINE
 from paraschut_core.monitoring.monitor import Monitor
-from paraschut_core.project import Workspace
+from paraschut_core.project import Project
 from tests.clusters.clusters import Cluster, GridEngine, OverSlurm, OwnCluster, Slurm, is_alive
 from tests.clusters.tools import read
 from tests.core.cli import CommandLine
@@ -165,8 +165,8 @@ class Place(CommandLine):
 
     # ------------------------------------------------------------------ looking
 
-    def workspace(self) -> Workspace:
-        return Workspace(config.load())
+    def workspace(self) -> Project:
+        return Project(config.load())
 
     def monitor(self) -> Monitor:
         """What a dashboard has; the caller closes it."""

@@ -132,12 +132,12 @@ class CommandLine:
         """Ends what a failed test may have left running, and waits until the project's runners are gone."""
         from paraschut_core import config
         from paraschut_core.executors.local import LocalJobExecutor
-        from paraschut_core.executors.local.queue_store import Queue
+        from paraschut_core.executors.local.queue_store import LocalQueue
 
         executor = LocalJobExecutor(settings=config.Settings(job_dir=str(self.folder)))
         executor.delete_many({id_: {} for id_, job in executor.poll().items() if job.state != "ended"})
         for folder in self.folder.glob("**/.paraschut/local/*"):
-            queue = Queue(str(folder))
+            queue = LocalQueue(str(folder))
             wait_until(lambda queue=queue: not queue.serving().lives, f"the runner of {folder} has ended")
 
 

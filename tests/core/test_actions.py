@@ -11,7 +11,7 @@ import pytest
 
 import paraschut_core as psu
 from paraschut_core import actions
-from paraschut_core.actions import Selection, Watcher
+from paraschut_core.actions import ProgressReporter, Selection
 from paraschut_core.database.events import read_actions
 from paraschut_core.errors import (
     DatabaseBusyError,
@@ -22,15 +22,15 @@ from paraschut_core.errors import (
     UsageError,
 )
 from paraschut_core.jobs import cleanup
-from paraschut_core.model import Deleted, Ending, JobInfo, JobKey
-from tests.helpers import BATCH, Project, Scheduler
+from paraschut_core.model import DeleteResult, ExitInfo, JobInfo, JobKey
+from tests.helpers import BATCH, ProjectDir, Scheduler
 
 OTHER = BATCH + 1
 WHOLE = Selection(batches=(BATCH,))
 
 
 @pytest.fixture
-def busy(project: Project, scheduler: Scheduler) -> Scheduler:
+def busy(project: ProjectDir, scheduler: Scheduler) -> Scheduler:
     """0 init, 1 queued, 2 runs, 3 complete, 4 gone from the queue."""
     project.configure("[poll]\ninterval = 0\ngrace = 0\n")
     project.add_many(5)
@@ -41,12 +41,12 @@ def busy(project: Project, scheduler: Scheduler) -> Scheduler:
     psu.set_complete(BATCH, 3)
     psu.get_queue(Verbose=False, Executor=scheduler)
     scheduler.lose_sight("1003")
-    scheduler.endings["1003"] = Ending("out of memory", 137, 9)
+    scheduler.endings["1003"] = ExitInfo("out of memory", 137, 9)
     psu.get_queue(Verbose=False, Executor=scheduler)
     return scheduler
 
 
-def messages(report: actions.Report) -> dict[int, str]:
+def messages(report: actions.ActionReport) -> dict[int, str]:
     return {outcome.key.job_index: outcome.message for outcome in report.outcomes if not outcome.ok}
 
 
@@ -54,7 +54,7 @@ def messages(report: actions.Report) -> dict[int, str]:
 
 
 def test_a_selection_names_jobs_batches_and_a_condition_and_holds_each_once(
-    project: Project, scheduler: Scheduler
+    project: ProjectDir, scheduler: Scheduler
 ) -> None:
     project.add_many(4)
     project.add_many(2, OTHER)
@@ -67,7 +67,7 @@ def test_a_selection_names_jobs_batches_and_a_condition_and_holds_each_once(
             Selection(condition="1 = ").resolve(ws)
 
 
-def test_a_preview_counts_what_an_action_would_touch(busy: Scheduler, project: Project) -> None:
+def test_a_preview_counts_what_an_action_would_touch(busy: Scheduler, project: ProjectDir) -> None:
     with project.workspace(busy) as ws:
         seen = actions.preview(ws, WHOLE)
     assert seen.states == {"init": 1, "submit": 1, "run": 2, "complete": 1}
@@ -79,7 +79,7 @@ def test_a_preview_counts_what_an_action_would_touch(busy: Scheduler, project: P
 
 
 def test_a_reset_leaves_alone_what_is_done_and_what_the_queue_holds(
-    busy: Scheduler, project: Project
+    busy: Scheduler, project: ProjectDir
 ) -> None:
     with project.workspace(busy) as ws:
         report = actions.reset(ws, WHOLE)
@@ -91,7 +91,7 @@ def test_a_reset_leaves_alone_what_is_done_and_what_the_queue_holds(
     assert project.states() == {0: "init", 1: "submit", 2: "run", 3: "complete", 4: "init"}
 
 
-def test_a_job_submitted_after_the_last_poll_is_looked_for_before_it_is_reset(project: Project) -> None:
+def test_a_job_submitted_after_the_last_poll_is_looked_for_before_it_is_reset(project: ProjectDir) -> None:
     project.configure("[poll]\ninterval = 1000\n")
     project.add_many(1)
     scheduler = Scheduler(shared_poll=True)
@@ -104,7 +104,7 @@ def test_a_job_submitted_after_the_last_poll_is_looked_for_before_it_is_reset(pr
 
 
 def test_while_the_scheduler_is_silent_only_what_was_missing_before_is_reset(
-    busy: Scheduler, project: Project
+    busy: Scheduler, project: ProjectDir
 ) -> None:
     psu.get_queue(Verbose=False, Executor=busy)  # the second in a row without job 4
     psu.submit_one_job(BATCH, 0, Executor=busy)
@@ -117,7 +117,7 @@ def test_while_the_scheduler_is_silent_only_what_was_missing_before_is_reset(
     assert "it has jobs in the queue" in kept.message
 
 
-def test_a_batch_is_not_removed_while_nobody_ever_answered_whether_its_jobs_run(project: Project) -> None:
+def test_a_batch_is_not_removed_while_nobody_ever_answered_whether_its_jobs_run(project: ProjectDir) -> None:
     project.add_many(1)
     psu.submit_one_batch(BATCH, Executor=Scheduler())
     project.sql("DELETE FROM poll")
@@ -129,13 +129,13 @@ def test_a_batch_is_not_removed_while_nobody_ever_answered_whether_its_jobs_run(
         assert actions.remove_batches(ws, [BATCH], force=True).done == 1
 
 
-def test_a_forced_reset_takes_all(busy: Scheduler, project: Project) -> None:
+def test_a_forced_reset_takes_all(busy: Scheduler, project: ProjectDir) -> None:
     with project.workspace(busy) as ws:
         assert actions.reset(ws, WHOLE, force=True).done == 5
     assert set(project.states().values()) == {"init"}
 
 
-def test_a_resubmit_resets_and_submits_what_can_be(busy: Scheduler, project: Project) -> None:
+def test_a_resubmit_resets_and_submits_what_can_be(busy: Scheduler, project: ProjectDir) -> None:
     with project.workspace(busy) as ws:
         report = actions.resubmit(ws, WHOLE)
     assert report.done == 2
@@ -146,7 +146,7 @@ def test_a_resubmit_resets_and_submits_what_can_be(busy: Scheduler, project: Pro
 
 @pytest.mark.parametrize("act", [actions.resubmit, actions.submit_now])
 def test_a_job_that_somebody_else_submits_meanwhile_is_told_as_that(
-    busy: Scheduler, project: Project, act: Callable[..., actions.Report]
+    busy: Scheduler, project: ProjectDir, act: Callable[..., actions.ActionReport]
 ) -> None:
     """As a job does that ends just then, and submits what is next."""
     key = JobKey(BATCH, 4 if act is actions.resubmit else 0)
@@ -158,14 +158,14 @@ def test_a_job_that_somebody_else_submits_meanwhile_is_told_as_that(
         return False
 
     with project.workspace(busy) as ws:
-        report = act(ws, Selection((key,)), watcher=Watcher(None, somebody_else))
+        report = act(ws, Selection((key,)), watcher=ProgressReporter(None, somebody_else))
     assert [outcome.message for outcome in report.outcomes] == ["submitted by another process meanwhile"]
     assert (report.done, len(report.failed)) == ((1, 0) if act is actions.resubmit else (0, 0))
     assert report.action is None, "there is nothing to undo"
     assert len(busy.specs) == before + 1, "it was submitted once"
 
 
-def test_a_resubmit_may_raise_the_resources_of_single_jobs(busy: Scheduler, project: Project) -> None:
+def test_a_resubmit_may_raise_the_resources_of_single_jobs(busy: Scheduler, project: ProjectDir) -> None:
     psu.set_job_field(BATCH, 4, {"resources": {"mem": "1gb", "cput": "1:00:00"}}, {})
     with project.workspace(busy) as ws:
         actions.resubmit(
@@ -174,7 +174,9 @@ def test_a_resubmit_may_raise_the_resources_of_single_jobs(busy: Scheduler, proj
     assert busy.specs[-1].resources == {"mem": "2gb", "cput": "1:00:00"}
 
 
-def test_a_resubmit_of_a_spawn_job_submits_its_missing_spawns(project: Project, scheduler: Scheduler) -> None:
+def test_a_resubmit_of_a_spawn_job_submits_its_missing_spawns(
+    project: ProjectDir, scheduler: Scheduler
+) -> None:
     project.configure("[poll]\ninterval = 0\ngrace = 0\n")
     project.add(project.job())
     psu.submit_one_job(BATCH, 0, Executor=scheduler)
@@ -187,7 +189,7 @@ def test_a_resubmit_of_a_spawn_job_submits_its_missing_spawns(project: Project, 
     assert project.state() == "spawn"
 
 
-def test_submit_now_takes_init_jobs_and_says_why_not_the_others(busy: Scheduler, project: Project) -> None:
+def test_submit_now_takes_init_jobs_and_says_why_not_the_others(busy: Scheduler, project: ProjectDir) -> None:
     with project.workspace(busy) as ws:
         report = actions.submit_now(ws, Selection((JobKey(BATCH, 9),), (BATCH,)))
     assert report.done == 1
@@ -203,11 +205,11 @@ def test_submit_now_takes_init_jobs_and_says_why_not_the_others(busy: Scheduler,
 # ------------------------------------------------------------------------------------ watching and stopping
 
 
-def test_progress_is_told_and_a_stop_leaves_the_rest(project: Project, scheduler: Scheduler) -> None:
+def test_progress_is_told_and_a_stop_leaves_the_rest(project: ProjectDir, scheduler: Scheduler) -> None:
     n = 2 * actions.CHUNK + 1
     project.add_many(n)
     told: list[tuple[int, int]] = []
-    watcher = Watcher(lambda *numbers: told.append(numbers), lambda: len(told) == 2)
+    watcher = ProgressReporter(lambda *numbers: told.append(numbers), lambda: len(told) == 2)
     with project.workspace(scheduler) as ws:
         report = actions.boost(ws, WHOLE, 1, watcher=watcher)
     assert told == [(1000, n), (2000, n)]
@@ -220,7 +222,7 @@ def test_progress_is_told_and_a_stop_leaves_the_rest(project: Project, scheduler
 # ------------------------------------------------------------------------------------ qdel
 
 
-def test_qdel_says_why_jobs_are_left_alone(busy: Scheduler, project: Project) -> None:
+def test_qdel_says_why_jobs_are_left_alone(busy: Scheduler, project: ProjectDir) -> None:
     with project.workspace(busy) as ws:
         report = actions.qdel(ws, WHOLE)
     out = "it is not in the queue"
@@ -230,7 +232,7 @@ def test_qdel_says_why_jobs_are_left_alone(busy: Scheduler, project: Project) ->
     assert project.states() == {0: "init", 1: "init", 2: "init", 3: "complete", 4: "run"}
 
 
-def test_qdel_of_a_claim_without_an_id_says_to_try_again(project: Project, scheduler: Scheduler) -> None:
+def test_qdel_of_a_claim_without_an_id_says_to_try_again(project: ProjectDir, scheduler: Scheduler) -> None:
     project.add(project.job())
     scheduler.lose = True
     psu.submit_one_job(BATCH, 0, Executor=scheduler)
@@ -239,9 +241,9 @@ def test_qdel_of_a_claim_without_an_id_says_to_try_again(project: Project, sched
         assert "try again in a moment" in messages(actions.qdel(ws, WHOLE))[0]
 
 
-def test_what_was_deleted_before_the_scheduler_fell_silent_is_put_down(project: Project) -> None:
+def test_what_was_deleted_before_the_scheduler_fell_silent_is_put_down(project: ProjectDir) -> None:
     class Falling(Scheduler):
-        def delete_many(self, jobs: Mapping[str, JobInfo]) -> dict[str, Deleted]:
+        def delete_many(self, jobs: Mapping[str, JobInfo]) -> dict[str, DeleteResult]:
             if self.deleted:
                 raise SchedulerError("timed out")
             return super().delete_many(jobs)
@@ -259,9 +261,9 @@ def test_what_was_deleted_before_the_scheduler_fell_silent_is_put_down(project: 
     assert (states.count("init"), states.count("submit")) == (actions.CHUNK, 2)
 
 
-def test_a_job_that_completed_while_it_was_deleted_stays_complete(project: Project) -> None:
+def test_a_job_that_completed_while_it_was_deleted_stays_complete(project: ProjectDir) -> None:
     class Late(Scheduler):
-        def delete_many(self, jobs: Mapping[str, JobInfo]) -> dict[str, Deleted]:
+        def delete_many(self, jobs: Mapping[str, JobInfo]) -> dict[str, DeleteResult]:
             psu.set_complete(BATCH, 0)
             return super().delete_many(jobs)
 
@@ -276,7 +278,7 @@ def test_a_job_that_completed_while_it_was_deleted_stays_complete(project: Proje
 # ------------------------------------------------------------------------------------ collect, remove, clean
 
 
-def test_only_complete_jobs_are_collected(busy: Scheduler, project: Project) -> None:
+def test_only_complete_jobs_are_collected(busy: Scheduler, project: ProjectDir) -> None:
     with project.workspace(busy) as ws:
         report = actions.mark_collected(ws, WHOLE)
     assert report.done == 1
@@ -284,7 +286,9 @@ def test_only_complete_jobs_are_collected(busy: Scheduler, project: Project) -> 
     assert messages(report)[2] == "not complete"
 
 
-def test_a_batch_with_jobs_in_the_queue_is_removed_only_by_force(busy: Scheduler, project: Project) -> None:
+def test_a_batch_with_jobs_in_the_queue_is_removed_only_by_force(
+    busy: Scheduler, project: ProjectDir
+) -> None:
     with project.workspace(busy) as ws:
         report = actions.remove_batches(ws, [BATCH], force=False)
         assert [o.message for o in report.failed] == ["it has jobs in the queue: delete them first"]
@@ -294,7 +298,7 @@ def test_a_batch_with_jobs_in_the_queue_is_removed_only_by_force(busy: Scheduler
 
 
 def test_a_folder_that_cannot_be_removed_is_said_and_the_rows_go(
-    project: Project, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+    project: ProjectDir, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(path: Any) -> None:
         raise PermissionError(13, "Permission denied")
@@ -310,7 +314,7 @@ def test_a_folder_that_cannot_be_removed_is_said_and_the_rows_go(
 
 
 def test_a_jobs_folder_that_is_a_link_is_not_cleaned(
-    project: Project, scheduler: Scheduler, tmp_path: Path
+    project: ProjectDir, scheduler: Scheduler, tmp_path: Path
 ) -> None:
     precious = tmp_path / "precious"
     precious.mkdir()
@@ -323,7 +327,7 @@ def test_a_jobs_folder_that_is_a_link_is_not_cleaned(
 
 
 def test_a_file_that_cannot_be_removed_is_an_error_that_names_it(
-    project: Project, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+    project: ProjectDir, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(path: Any) -> None:
         raise PermissionError(13, "Permission denied")
@@ -342,14 +346,14 @@ def test_a_file_that_cannot_be_removed_is_an_error_that_names_it(
 # ------------------------------------------------------------------------------------ what is told
 
 
-def history(project: Project, scheduler: Scheduler) -> list[tuple[str, int, str, bool]]:
+def history(project: ProjectDir, scheduler: Scheduler) -> list[tuple[str, int, str, bool]]:
     """(verb, jobs, command, can_undo) of the acts so far, newest first."""
     with project.workspace(scheduler) as ws:
         return [(a.verb, a.jobs, a.command, a.can_undo) for a in read_actions(ws.reader)]
 
 
 def test_what_an_action_is_not_for_is_left_alone_and_has_not_failed(
-    busy: Scheduler, project: Project
+    busy: Scheduler, project: ProjectDir
 ) -> None:
     with project.workspace(busy) as ws:
         for act, left in (
@@ -363,7 +367,7 @@ def test_what_an_action_is_not_for_is_left_alone_and_has_not_failed(
             assert left <= {outcome.key.job_index for outcome in report.left}, act
 
 
-def test_a_resubmit_is_one_act_that_nobody_can_undo(busy: Scheduler, project: Project) -> None:
+def test_a_resubmit_is_one_act_that_nobody_can_undo(busy: Scheduler, project: ProjectDir) -> None:
     key = JobKey(BATCH, 4)
     with project.workspace(busy) as ws:
         report = actions.resubmit(
@@ -374,7 +378,7 @@ def test_a_resubmit_is_one_act_that_nobody_can_undo(busy: Scheduler, project: Pr
     assert [verb for verb, *_ in history(project, busy)] == ["resubmit", "submit"]
 
 
-def test_a_resubmit_while_the_scheduler_is_down_loses_nothing(busy: Scheduler, project: Project) -> None:
+def test_a_resubmit_while_the_scheduler_is_down_loses_nothing(busy: Scheduler, project: ProjectDir) -> None:
     busy.refuse = "sbatch: error: Unable to contact slurm controller"
     with project.workspace(busy) as ws:
         report = actions.resubmit(ws, Selection((JobKey(BATCH, 4),)))
@@ -387,7 +391,7 @@ def test_a_resubmit_while_the_scheduler_is_down_loses_nothing(busy: Scheduler, p
 
 
 def test_a_resubmit_whose_database_fails_says_so_of_each_job(
-    busy: Scheduler, project: Project, monkeypatch: pytest.MonkeyPatch
+    busy: Scheduler, project: ProjectDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def locked(*_: object, **__: object) -> None:
         raise DatabaseBusyError("jobs.db is locked")
@@ -401,7 +405,7 @@ def test_a_resubmit_whose_database_fails_says_so_of_each_job(
 
 
 def test_a_database_that_fails_midway_leaves_a_report_of_what_is_done(
-    project: Project, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+    project: ProjectDir, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("paraschut_core.actions.fields.CHUNK", 2)
     keys = project.add_many(5)
@@ -424,7 +428,7 @@ def test_a_database_that_fails_midway_leaves_a_report_of_what_is_done(
 
 
 def test_a_job_that_somebody_resubmits_after_the_look_is_left_alone(
-    busy: Scheduler, project: Project
+    busy: Scheduler, project: ProjectDir
 ) -> None:
     chosen = Selection((JobKey(BATCH, 4),))
     with project.workspace(busy) as ws:
@@ -436,7 +440,7 @@ def test_a_job_that_somebody_resubmits_after_the_look_is_left_alone(
 
 
 def test_spawns_that_all_live_are_left_alone_and_forced_ones_start_over(
-    project: Project, scheduler: Scheduler
+    project: ProjectDir, scheduler: Scheduler
 ) -> None:
     project.configure("[poll]\ninterval = 0\ngrace = 0\n")
     project.add(project.job())
@@ -457,7 +461,7 @@ def test_spawns_that_all_live_are_left_alone_and_forced_ones_start_over(
     assert project.state() == "submit"
 
 
-def test_submissions_and_cleanings_are_in_the_history(project: Project, scheduler: Scheduler) -> None:
+def test_submissions_and_cleanings_are_in_the_history(project: ProjectDir, scheduler: Scheduler) -> None:
     project.add_many(3)
     project.add_many(2, OTHER)
     folder = project.folder / str(BATCH)
@@ -475,7 +479,7 @@ def test_submissions_and_cleanings_are_in_the_history(project: Project, schedule
     ]
 
 
-def test_a_plan_tells_what_would_be_submitted_next(busy: Scheduler, project: Project) -> None:
+def test_a_plan_tells_what_would_be_submitted_next(busy: Scheduler, project: ProjectDir) -> None:
     project.add(*(project.job(index, OTHER, priority=index // 2) for index in range(4)))
     with project.workspace(busy, submit={"max_jobs": 4}) as ws:
         plan = actions.plan_next(ws)

@@ -19,7 +19,7 @@ from paraschut_core.database.connection import Database
 from paraschut_core.maintenance.backup import recover
 from tests.conftest import Tally
 from tests.earlier import as_job, run_earlier
-from tests.helpers import Project, Script, assert_sound, run_script
+from tests.helpers import ProjectDir, Script, assert_sound, run_script
 
 ROUNDS = int(os.environ.get("PARASCHUT_TEST_ROUNDS", "12"))
 
@@ -164,7 +164,7 @@ def test_a_file_of_a_version_to_come_is_left_as_it_is(old: Path, more: Path) -> 
 
 
 def test_jobs_of_the_earlier_version_start_and_end_in_a_file_that_grew(
-    project: Project, old: Path, earlier: Path, more: Path
+    project: ProjectDir, old: Path, earlier: Path, more: Path
 ) -> None:
     with Database(old) as db, db.transaction():
         pass
@@ -191,7 +191,7 @@ def test_jobs_of_the_earlier_version_start_and_end_in_a_file_that_grew(
 
 
 def test_a_job_that_the_earlier_version_started_before_the_file_grew_ends_after_it(
-    project: Project, old: Path, earlier: Path, more: Path
+    project: ProjectDir, old: Path, earlier: Path, more: Path
 ) -> None:
     code = """
         import sys
@@ -240,7 +240,7 @@ WRITER = """
 
 
 def test_two_versions_that_write_at_once_lose_nothing(
-    project: Project, old: Path, earlier: Path, more: Path
+    project: ProjectDir, old: Path, earlier: Path, more: Path
 ) -> None:
     (project.folder / "additions").write_text(str(more))
     scripts = [
@@ -259,7 +259,7 @@ def test_two_versions_that_write_at_once_lose_nothing(
 
 
 def test_a_process_that_is_killed_while_it_adds_leaves_a_whole_file(
-    project: Project, old: Path, more: Path, tally: Tally
+    project: ProjectDir, old: Path, more: Path, tally: Tally
 ) -> None:
     (project.folder / "additions").write_text(str(more))
     (project.folder / "go").touch()
@@ -288,7 +288,7 @@ def test_a_process_that_is_killed_while_it_adds_leaves_a_whole_file(
 
 @pytest.mark.parametrize("grown", [True, False])
 def test_recover_saves_what_the_added_tables_hold(
-    project: Project, old: Path, more: Path, grown: bool
+    project: ProjectDir, old: Path, more: Path, grown: bool
 ) -> None:
     if grown:
         with Database(old) as db, db.transaction() as tx:

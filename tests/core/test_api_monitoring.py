@@ -11,8 +11,8 @@ import pytest
 
 import paraschut_core as psu
 from paraschut_core.errors import FilterError, StaleJobError, UnknownJobError, UsageError
-from paraschut_core.model import ENDED, ENDING, RUNNING, Ending, LiveJob
-from tests.helpers import BATCH, Project, Scheduler, SchedulerDownError
+from paraschut_core.model import ENDED, ENDING, RUNNING, ExitInfo, LiveJob
+from tests.helpers import BATCH, ProjectDir, Scheduler, SchedulerDownError
 
 OTHER = BATCH + 1
 
@@ -30,7 +30,7 @@ def report(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
 
 
 @pytest.fixture
-def pipeline(project: Project, scheduler: Scheduler) -> Scheduler:
+def pipeline(project: ProjectDir, scheduler: Scheduler) -> Scheduler:
     """A batch with a job in each state, one missing, and a second batch."""
     project.configure('executor = "file"\n[poll]\ngrace = 0\ninterval = 0\n')
     states = ["init", "submit", "run", "run", "complete", "collected", "needs_review"]
@@ -71,7 +71,9 @@ running/complete/total: 1/2/9
     )
 
 
-def test_an_empty_index_is_reported_with_all_its_lines(project: Project, report: Callable[..., str]) -> None:
+def test_an_empty_index_is_reported_with_all_its_lines(
+    project: ProjectDir, report: Callable[..., str]
+) -> None:
     project.workspace().db.connection.close()
     assert report(Executor=Scheduler()) == (
         "\nmissing jobs: {}\n\ntotal jobs on server queue: 0\nrunning/complete/total: 0/0/0\n"
@@ -81,13 +83,13 @@ def test_an_empty_index_is_reported_with_all_its_lines(project: Project, report:
 def test_the_reason_of_a_missing_job_is_printed_after_the_report(
     pipeline: Scheduler, report: Callable[..., str]
 ) -> None:
-    pipeline.endings["lost"] = Ending("out of memory on n12", 137, 9)
+    pipeline.endings["lost"] = ExitInfo("out of memory on n12", 137, 9)
     report(Executor=pipeline)
     assert f"  {BATCH}/3: out of memory on n12\n" in report(Executor=pipeline)
 
 
 def test_a_spawn_job_shows_one_star_for_each_online_spawn(
-    project: Project, scheduler: Scheduler, report: Callable[..., str]
+    project: ProjectDir, scheduler: Scheduler, report: Callable[..., str]
 ) -> None:
     project.add(project.job(6, state="spawn"))
     for spawn_id, id_ in enumerate(("s0", "s1", "s2", "s3")):
@@ -172,7 +174,7 @@ def test_without_verbose_the_jobs_are_returned_and_nothing_is_printed(
     }
 
 
-def test_what_get_queue_returns_serves_as_B(pipeline: Scheduler, project: Project) -> None:
+def test_what_get_queue_returns_serves_as_B(pipeline: Scheduler, project: ProjectDir) -> None:
     chosen = psu.get_queue(Verbose=False, Executor=pipeline, Filter=f"BatchID = {OTHER}")
     psu.set_batch_field(chosen, {"note": "x"})
     psu.boost_batch_priority(chosen, 5)
@@ -188,7 +190,7 @@ def test_what_get_queue_returns_serves_as_B(pipeline: Scheduler, project: Projec
 
 
 def test_reset_missing_puts_the_missing_back_and_clears_their_temporary_folders(
-    pipeline: Scheduler, project: Project, report: Callable[..., str]
+    pipeline: Scheduler, project: ProjectDir, report: Callable[..., str]
 ) -> None:
     folders = {index: project.folder / str(BATCH) / str(index) for index in (2, 3)}
     for folder in folders.values():
@@ -206,7 +208,7 @@ def test_reset_missing_puts_the_missing_back_and_clears_their_temporary_folders(
 
 
 def test_reset_missing_leaves_alone_what_was_submitted_again_meanwhile(
-    pipeline: Scheduler, project: Project
+    pipeline: Scheduler, project: ProjectDir
 ) -> None:
     from paraschut_core.actions import reset_missing
     from paraschut_core.reporting.queue_report import read_queue
@@ -226,7 +228,7 @@ def test_reset_missing_leaves_alone_what_was_submitted_again_meanwhile(
 
 
 def test_report_missing_prints_their_stderr(
-    pipeline: Scheduler, project: Project, report: Callable[..., str]
+    pipeline: Scheduler, project: ProjectDir, report: Callable[..., str]
 ) -> None:
     log = project.folder / "lost.err"
     log.write_text("Traceback\nValueError: no genome\n")
@@ -251,7 +253,7 @@ def test_a_silent_scheduler_is_said_and_the_index_shown_all_the_same(
 
 
 def test_a_damaged_row_is_shown_as_such_and_all_others_work(
-    pipeline: Scheduler, project: Project, report: Callable[..., str]
+    pipeline: Scheduler, project: ProjectDir, report: Callable[..., str]
 ) -> None:
     project.set_columns(0, metadata='{"name": ["human", "geno')
     printed = report(Executor=pipeline)
@@ -261,7 +263,7 @@ def test_a_damaged_row_is_shown_as_such_and_all_others_work(
 
 
 def test_names_from_outside_cannot_act_upon_the_terminal(
-    project: Project, scheduler: Scheduler, report: Callable[..., str]
+    project: ProjectDir, scheduler: Scheduler, report: Callable[..., str]
 ) -> None:
     project.add(project.job(name="a\x1b[2Jb\nc"))
     printed = report(Executor=scheduler)
@@ -273,7 +275,7 @@ def test_names_from_outside_cannot_act_upon_the_terminal(
 
 
 @pytest.fixture
-def logged(project: Project) -> Path:
+def logged(project: ProjectDir) -> Path:
     """Two jobs; the first was submitted three times, its second log is gone."""
     project.configure('executor = "file"\n')
     paths = [project.folder / f"job_0.{n}.out" for n in range(3)]
@@ -329,7 +331,7 @@ def test_a_missing_log_is_said_with_its_path(logged: Path, capsys: pytest.Captur
 
 
 def test_batches_jobs_and_log_indices_may_be_iterables(
-    logged: Path, project: Project, capsys: pytest.CaptureFixture[str]
+    logged: Path, project: ProjectDir, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project.add(project.job(0, OTHER), project.job(1, OTHER))
     printed = log(capsys, [BATCH, OTHER], range(2), LogIndex=[0, -1])
@@ -355,7 +357,7 @@ def test_a_log_cannot_act_upon_the_terminal(logged: Path, capsys: pytest.Capture
 # ------------------------------------------------------------------------------------ get_job_info
 
 
-def test_get_job_info_returns_all_metadata(project: Project) -> None:
+def test_get_job_info_returns_all_metadata(project: ProjectDir) -> None:
     project.add(project.job(4, result={"score": 1.5}, tags=("a", "b")))
     info = psu.get_job_info(BATCH, 4)
     assert info["result"] == {"score": 1.5}
@@ -363,7 +365,7 @@ def test_get_job_info_returns_all_metadata(project: Project) -> None:
     assert (info["BatchID"], info["JobIndex"], info["state"], info["priority"]) == (BATCH, 4, "init", 1)
 
 
-def test_an_unknown_job_is_an_error_that_says_what_there_is(project: Project) -> None:
+def test_an_unknown_job_is_an_error_that_says_what_there_is(project: ProjectDir) -> None:
     project.add(project.job(2), project.job(5))
     with pytest.raises(UnknownJobError, match=f"no job 3 in batch {BATCH}: its jobs are 2 to 5"):
         psu.get_job_info(BATCH, 3)
@@ -373,7 +375,7 @@ def test_an_unknown_job_is_an_error_that_says_what_there_is(project: Project) ->
         psu.get_job_info("1 OR 1=1", 0)
 
 
-def test_set_id_records_id_host_and_state(project: Project) -> None:
+def test_set_id_records_id_host_and_state(project: ProjectDir) -> None:
     import os
 
     project.add(project.job())
@@ -387,7 +389,7 @@ def test_set_id_records_id_host_and_state(project: Project) -> None:
     assert {field: again[field] for field in info} == info
 
 
-def test_set_id_refuses_another_id_than_the_submitted_one(project: Project, scheduler: Scheduler) -> None:
+def test_set_id_refuses_another_id_than_the_submitted_one(project: ProjectDir, scheduler: Scheduler) -> None:
     project.add(project.job())
     psu.submit_one_job(BATCH, 0, Executor=scheduler)
     with pytest.raises(StaleJobError, match="submitted as 1001"):
@@ -396,7 +398,7 @@ def test_set_id_refuses_another_id_than_the_submitted_one(project: Project, sche
     assert psu.get_job_info(BATCH, 0, SetID=True, ClusterID="1001")["state"] == "run"
 
 
-def test_set_id_refuses_a_second_process_and_a_finished_job(project: Project) -> None:
+def test_set_id_refuses_a_second_process_and_a_finished_job(project: ProjectDir) -> None:
     project.add(project.job())
     psu.get_job_info(BATCH, 0, SetID=True, ClusterID="5")
     project.set_columns(submit_id=None)
@@ -407,14 +409,14 @@ def test_set_id_refuses_a_second_process_and_a_finished_job(project: Project) ->
         psu.get_job_info(BATCH, 0, SetID=True, ClusterID="6")
 
 
-def test_set_id_asked_twice_by_the_same_job_is_no_matter(project: Project) -> None:
+def test_set_id_asked_twice_by_the_same_job_is_no_matter(project: ProjectDir) -> None:
     project.add(project.job())
     first = psu.get_job_info(BATCH, 0, SetID=True, ClusterID="5")
     assert psu.get_job_info(BATCH, 0, SetID=True, ClusterID="5") == first
 
 
 def test_inside_a_job_the_environment_tells_which_it_is(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: ProjectDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.add(project.job(0), project.job(1))
     with pytest.raises(UsageError, match="Which job"):
@@ -426,7 +428,7 @@ def test_inside_a_job_the_environment_tells_which_it_is(
     assert psu.get_job_info(JobIndex=0)["JobIndex"] == 0
 
 
-def test_a_damaged_row_is_not_overwritten_by_the_job_that_starts(project: Project) -> None:
+def test_a_damaged_row_is_not_overwritten_by_the_job_that_starts(project: ProjectDir) -> None:
     from paraschut_core.errors import MetadataError
 
     project.add(project.job())
@@ -440,18 +442,18 @@ def test_a_damaged_row_is_not_overwritten_by_the_job_that_starts(project: Projec
 # ------------------------------------------------------------------------------------ get_qstat
 
 
-def test_get_qstat_outside_of_a_job_is_empty(project: Project) -> None:
+def test_get_qstat_outside_of_a_job_is_empty(project: ProjectDir) -> None:
     assert psu.get_qstat() == {}
 
 
-def test_get_qstat_inside_a_job_is_its_record(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_get_qstat_inside_a_job_is_its_record(project: ProjectDir, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARASCHUT_JOB_ID", "12")
     record = psu.get_qstat()
     assert record["job_id"] == "12"
     assert record["max_rss"] > 0
 
 
-def test_get_qstat_of_another_job_asks_the_executor(project: Project, scheduler: Scheduler) -> None:
+def test_get_qstat_of_another_job_asks_the_executor(project: ProjectDir, scheduler: Scheduler) -> None:
     class Accounting(Scheduler):
         def get_job_summary(self, ClusterID: str | None = None) -> dict[str, Any]:
             return {"asked for": ClusterID}

@@ -11,14 +11,14 @@ import pytest
 import paraschut_core as psu
 from paraschut_core import exit_kinds
 from paraschut_core.errors import ConflictError, StaleJobError, UsageError
-from paraschut_core.model import Ending, JobKey
-from tests.helpers import BATCH, Project, Scheduler, Script, assert_sound, run_script
+from paraschut_core.model import ExitInfo, JobKey
+from tests.helpers import BATCH, ProjectDir, Scheduler, Script, assert_sound, run_script
 
 Enter = Callable[..., None]
 
 
 @pytest.fixture
-def inside(monkeypatch: pytest.MonkeyPatch, project: Project) -> Enter:
+def inside(monkeypatch: pytest.MonkeyPatch, project: ProjectDir) -> Enter:
     """Makes this process the current submission of a job."""
 
     def enter(index: int = 0, job_id: str = "1001", **variables: str) -> None:
@@ -44,7 +44,7 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 
 @pytest.fixture
-def submitted(project: Project, scheduler: Scheduler) -> Scheduler:
+def submitted(project: ProjectDir, scheduler: Scheduler) -> Scheduler:
     """One job, submitted as 1001."""
     project.add(project.job(count=1, tags=["a"]))
     psu.submit_one_job(BATCH, 0, Executor=scheduler)
@@ -54,7 +54,7 @@ def submitted(project: Project, scheduler: Scheduler) -> Scheduler:
 # ------------------------------------------------------------------------------------ set_complete
 
 
-def test_a_job_goes_its_whole_way(submitted: Scheduler, inside: Enter, project: Project) -> None:
+def test_a_job_goes_its_whole_way(submitted: Scheduler, inside: Enter, project: ProjectDir) -> None:
     inside()
     info = psu.get_job_info(SetID=True)
     assert info["ClusterID"] == info["submit_id"] == "1001"
@@ -74,7 +74,7 @@ def test_a_job_goes_its_whole_way(submitted: Scheduler, inside: Enter, project: 
     assert_sound(project.database)
 
 
-def test_set_complete_without_metadata_takes_what_is_stored(project: Project) -> None:
+def test_set_complete_without_metadata_takes_what_is_stored(project: ProjectDir) -> None:
     project.add(project.job(count=1))
     psu.set_complete(BATCH, 0)
     assert psu.get_job_info(BATCH, 0)["count"] == 1
@@ -82,7 +82,7 @@ def test_set_complete_without_metadata_takes_what_is_stored(project: Project) ->
 
 
 def test_set_complete_takes_the_job_from_its_metadata_or_the_environment(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: ProjectDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.add_many(3)
     psu.set_complete(JobInfo=psu.get_job_info(BATCH, 1))
@@ -96,7 +96,7 @@ def test_set_complete_takes_the_job_from_its_metadata_or_the_environment(
 
 
 def test_what_others_changed_while_the_job_ran_survives_its_completion(
-    submitted: Scheduler, inside: Enter, outside: Callable[[], None], project: Project
+    submitted: Scheduler, inside: Enter, outside: Callable[[], None], project: ProjectDir
 ) -> None:
     inside()
     info = psu.get_job_info(SetID=True)
@@ -121,7 +121,7 @@ def test_what_others_changed_while_the_job_ran_survives_its_completion(
 
 
 def test_where_both_changed_a_field_the_jobs_own_word_wins(
-    submitted: Scheduler, inside: Enter, outside: Callable[[], None], project: Project
+    submitted: Scheduler, inside: Enter, outside: Callable[[], None], project: ProjectDir
 ) -> None:
     inside()
     info = psu.get_job_info(SetID=True)
@@ -148,7 +148,7 @@ def test_arrays_in_the_metadata_merge_too(
     assert list(psu.get_job_info(BATCH, 0)["matrix"]) == [1, 2, 3, 4]
 
 
-def test_a_boost_during_a_real_job_survives_it(project: Project, scheduler: Scheduler) -> None:
+def test_a_boost_during_a_real_job_survives_it(project: ProjectDir, scheduler: Scheduler) -> None:
     project.add(project.job())
     psu.submit_one_job(BATCH, 0, Executor=scheduler)
     code = """
@@ -173,7 +173,7 @@ def test_a_boost_during_a_real_job_survives_it(project: Project, scheduler: Sche
 
 @pytest.mark.parametrize(("field", "value"), [("priority", "high"), ("priority", None)])
 def test_a_job_that_stores_nonsense_fails_and_its_row_stays(
-    submitted: Scheduler, inside: Enter, project: Project, field: str, value: Any
+    submitted: Scheduler, inside: Enter, project: ProjectDir, field: str, value: Any
 ) -> None:
     inside()
     info = psu.get_job_info(SetID=True)
@@ -183,7 +183,7 @@ def test_a_job_that_stores_nonsense_fails_and_its_row_stays(
     assert project.column("priority") == 1
 
 
-def test_set_complete_submits_what_is_next(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_set_complete_submits_what_is_next(project: ProjectDir, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a real job of the local executor, by the documents' two lines."""
     project.configure('executor = "file"\n')
     project.add(project.job(0, priority=2), project.job(1, priority=1))
@@ -197,7 +197,7 @@ def test_set_complete_submits_what_is_next(project: Project, monkeypatch: pytest
 
 
 def test_a_job_completes_even_if_what_is_next_cannot_be_submitted(
-    project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    project: ProjectDir, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PARASCHUT_EXECUTOR", "nobody")
     project.add_many(2)
@@ -210,7 +210,7 @@ def test_a_job_completes_even_if_what_is_next_cannot_be_submitted(
 
 
 def test_a_stale_duplicate_stops_at_the_start_gate(
-    submitted: Scheduler, inside: Enter, outside: Callable[[], None], project: Project
+    submitted: Scheduler, inside: Enter, outside: Callable[[], None], project: ProjectDir
 ) -> None:
     inside(job_id="1001")
     old = os.environ["PARASCHUT_TOKEN"]
@@ -229,7 +229,7 @@ def test_a_stale_duplicate_stops_at_the_start_gate(
 
 
 def test_an_attempt_that_was_reset_while_it_ran_cannot_complete_nor_record_its_exit(
-    submitted: Scheduler, inside: Enter, outside: Callable[[], None], project: Project
+    submitted: Scheduler, inside: Enter, outside: Callable[[], None], project: ProjectDir
 ) -> None:
     from paraschut_core import in_job
 
@@ -253,7 +253,7 @@ def test_an_attempt_that_was_reset_while_it_ran_cannot_complete_nor_record_its_e
 
 
 def test_without_a_token_an_older_attempt_cannot_complete_either(
-    submitted: Scheduler, project: Project
+    submitted: Scheduler, project: ProjectDir
 ) -> None:
     info = psu.get_job_info(BATCH, 0, SetID=True, ClusterID="1001")
     project.reset_by_force()
@@ -264,17 +264,17 @@ def test_without_a_token_an_older_attempt_cannot_complete_either(
 
 
 def test_a_requeue_by_the_scheduler_is_a_new_attempt_into_the_same_logs(
-    submitted: Scheduler, project: Project, monkeypatch: pytest.MonkeyPatch
+    submitted: Scheduler, project: ProjectDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from paraschut_core.database.connection import Database
-    from paraschut_core.database.lifecycle import Running, start
+    from paraschut_core.database.lifecycle import JobProcess, start
 
     key = JobKey(BATCH, 0)
     token = project.column("token")
     with Database(project.database) as db:
         for restarts in (0, 1, 1):
             with db.transaction() as tx:
-                info = start(tx, db, key, Running("1001", "n1", token, restarts))
+                info = start(tx, db, key, JobProcess("1001", "n1", token, restarts))
     assert info["attempt"] == 2
     assert info["stdout"] == [submitted.specs[0].stdout] * 2
     assert project.column("restarts") == 1
@@ -296,7 +296,7 @@ def test_a_completed_job_that_the_scheduler_requeues_stops_before_users_code(
 
 
 def test_a_job_updates_its_own_metadata_while_it_runs(
-    submitted: Scheduler, inside: Enter, project: Project
+    submitted: Scheduler, inside: Enter, project: ProjectDir
 ) -> None:
     inside()
     info = psu.get_job_info(SetID=True)
@@ -312,7 +312,7 @@ def test_a_job_updates_its_own_metadata_while_it_runs(
 
 
 def test_an_exit_status_is_kept_for_whoever_finds_the_job_missing(
-    submitted: Scheduler, inside: Enter, project: Project
+    submitted: Scheduler, inside: Enter, project: ProjectDir
 ) -> None:
     from paraschut_core import in_job
     from paraschut_core.database.events import read_ending
@@ -322,13 +322,13 @@ def test_an_exit_status_is_kept_for_whoever_finds_the_job_missing(
         in_job.record_exit(db, JobKey(BATCH, 0), 1, -9, 9)
         ending = read_ending(db, JobKey(BATCH, 0), 1)
     words = "killed by signal 9 (SIGKILL)"
-    assert ending == Ending(
+    assert ending == ExitInfo(
         words, None, 9, os.uname().nodename, kind=exit_kinds.SIGNAL, source=exit_kinds.WRAPPER
     )
 
 
 def test_events_name_the_process_and_inside_a_job_its_id(
-    submitted: Scheduler, inside: Enter, project: Project
+    submitted: Scheduler, inside: Enter, project: ProjectDir
 ) -> None:
     inside()
     psu.get_job_info(SetID=True)
@@ -337,7 +337,7 @@ def test_events_name_the_process_and_inside_a_job_its_id(
 
 
 def test_a_process_whose_environment_is_anothers_junk_is_no_job(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: ProjectDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.add(project.job())
     monkeypatch.setenv("PARASCHUT_BATCH_ID", "x")
@@ -348,7 +348,7 @@ def test_a_process_whose_environment_is_anothers_junk_is_no_job(
     assert psu.ClusterID is None
 
 
-def test_a_job_leaves_the_journal_as_its_submitter_chose_it(project: Project) -> None:
+def test_a_job_leaves_the_journal_as_its_submitter_chose_it(project: ProjectDir) -> None:
     from paraschut_core.database.connection import on_network
 
     if on_network(str(project.folder)):

@@ -13,20 +13,20 @@ from paraschut_core.errors import ConflictError, SchedulerError, StaleJobError, 
 from paraschut_core.model import JobInfo, JobKey
 from paraschut_tui.actions.types import JobRecord
 from paraschut_tui.dashboard.titles import log_streams
-from tests.helpers import BATCH, Project, Scheduler, SchedulerDownError, Script, assert_sound
+from tests.helpers import BATCH, ProjectDir, Scheduler, SchedulerDownError, Script, assert_sound
 
 from .cli import CommandLine
 
 
 @pytest.fixture(autouse=True)
-def polls_always(project: Project) -> None:
+def polls_always(project: ProjectDir) -> None:
     project.configure("[poll]\ninterval = 0\ngrace = 0\n")
 
 
 class Job:
     """One job of which this process can play any spawn: it enters their environments in turn."""
 
-    def __init__(self, project: Project, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, project: ProjectDir, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
         self.project = project
         self.scheduler = scheduler
         self._monkeypatch = monkeypatch
@@ -58,7 +58,7 @@ class Job:
 
 
 @pytest.fixture
-def job(project: Project, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> Job:
+def job(project: ProjectDir, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> Job:
     return Job(project, scheduler, monkeypatch)
 
 
@@ -70,7 +70,7 @@ def finish() -> JobInfo:
     return info
 
 
-def test_a_job_that_multiplies_itself_is_spawn_zero_and_submits_n_more(job: Job, project: Project) -> None:
+def test_a_job_that_multiplies_itself_is_spawn_zero_and_submits_n_more(job: Job, project: ProjectDir) -> None:
     info = job.multiply(3)
     assert (info["state"], info["SpawnID"], info["ClusterID"], info["spawn_state"]) == (
         "spawn",
@@ -123,7 +123,9 @@ def test_each_spawn_sees_its_own_fields_and_outsiders_see_all(job: Job) -> None:
     assert psu.spawn_get_info(BATCH, 0, ClusterID="1003")["spawn_state"] == ["run"]
 
 
-def test_all_but_the_last_complete_as_spawn_and_the_last_finishes_the_job(job: Job, project: Project) -> None:
+def test_all_but_the_last_complete_as_spawn_and_the_last_finishes_the_job(
+    job: Job, project: ProjectDir
+) -> None:
     info = job.multiply(2)
     assert job.spawn(1, finish)["state"] == "spawn"
     assert psu.spawn_get_info(BATCH, 0)["spawn_state"] == ["run", "complete", "submit"]
@@ -138,7 +140,7 @@ def test_all_but_the_last_complete_as_spawn_and_the_last_finishes_the_job(job: J
     assert_sound(project.database)
 
 
-def test_a_spawn_that_completes_twice_counts_once(job: Job, project: Project) -> None:
+def test_a_spawn_that_completes_twice_counts_once(job: Job, project: ProjectDir) -> None:
     info = job.multiply(2)
     for _ in range(3):
         assert job.spawn(1, finish_only)["state"] == "spawn"
@@ -150,7 +152,7 @@ def finish_only() -> JobInfo:
     return psu.spawn_complete(psu.get_job_info())
 
 
-def test_ids_stay_unique_after_a_gap(job: Job, project: Project) -> None:
+def test_ids_stay_unique_after_a_gap(job: Job, project: ProjectDir) -> None:
     job.multiply(3)
     project.sql("DELETE FROM spawn WHERE SpawnID = 2")
     assert psu.spawn_resubmit(BATCH, 0, Executor=job.scheduler, SpawnCount=6) == 3
@@ -177,7 +179,7 @@ def test_resubmit_submits_the_missing_ones_and_returns_how_many(job: Job) -> Non
 
 
 def test_a_replaced_spawn_that_lives_after_all_can_neither_start_nor_complete(
-    job: Job, project: Project
+    job: Job, project: ProjectDir
 ) -> None:
     job.multiply(1)
     stale = job.spawn(1, lambda: psu.get_job_info(SetID=True))
@@ -191,7 +193,7 @@ def test_a_replaced_spawn_that_lives_after_all_can_neither_start_nor_complete(
     assert project.state() == "spawn"
 
 
-def test_a_spawn_that_was_submitted_after_the_last_poll_is_not_missing(job: Job, project: Project) -> None:
+def test_a_spawn_that_was_submitted_after_the_last_poll_is_not_missing(job: Job, project: ProjectDir) -> None:
     project.configure("[poll]\ninterval = 3600\n")
     job.scheduler.shared_poll = True
     job.multiply(1)
@@ -203,7 +205,7 @@ def test_a_spawn_that_was_submitted_after_the_last_poll_is_not_missing(job: Job,
 
 
 def test_resubmit_with_fewer_spawns_than_are_missing_leaves_somebody_to_finish_the_job(
-    job: Job, project: Project
+    job: Job, project: ProjectDir
 ) -> None:
     info = job.multiply(2)
     job.act(job.parent, "1001", lambda: psu.spawn_complete(info))
@@ -215,7 +217,7 @@ def test_resubmit_with_fewer_spawns_than_are_missing_leaves_somebody_to_finish_t
 
 
 def test_resubmit_of_what_is_no_spawn_job_or_with_a_silent_scheduler_changes_nothing(
-    job: Job, project: Project
+    job: Job, project: ProjectDir
 ) -> None:
     with pytest.raises(UsageError, match="its state is 'submit'"):
         psu.spawn_resubmit(BATCH, 0, Executor=job.scheduler, SpawnCount=3)
@@ -254,7 +256,7 @@ def test_a_spawn_may_multiply_the_job_further_and_the_others_stay(job: Job) -> N
     assert psu.spawn_get_info(BATCH, 0)["spawn_state"] == ["run", "run", "submit", "submit"]
 
 
-def test_a_stale_attempt_cannot_multiply_the_job(job: Job, project: Project) -> None:
+def test_a_stale_attempt_cannot_multiply_the_job(job: Job, project: ProjectDir) -> None:
     project.reset_by_force()
     psu.submit_one_job(BATCH, 0, Executor=job.scheduler)
     info = psu.get_job_info(BATCH, 0)
@@ -264,7 +266,7 @@ def test_a_stale_attempt_cannot_multiply_the_job(job: Job, project: Project) -> 
     assert psu.spawn_get_info(BATCH, 0)["SpawnID"] == []
 
 
-def test_a_finished_job_cannot_multiply_itself_nor_a_number_be_negative(project: Project) -> None:
+def test_a_finished_job_cannot_multiply_itself_nor_a_number_be_negative(project: ProjectDir) -> None:
     project.add(project.job(state="complete"))
     with pytest.raises(ConflictError, match="it cannot multiply itself"):
         psu.spawn_submit(psu.get_job_info(BATCH, 0), 2, Executor=Scheduler())
@@ -272,7 +274,7 @@ def test_a_finished_job_cannot_multiply_itself_nor_a_number_be_negative(project:
         psu.spawn_submit(psu.get_job_info(BATCH, 0), -1, Executor=Scheduler())
 
 
-def test_a_reset_takes_the_spawns_away_and_none_of_them_can_complete(job: Job, project: Project) -> None:
+def test_a_reset_takes_the_spawns_away_and_none_of_them_can_complete(job: Job, project: ProjectDir) -> None:
     info = job.multiply(2)
     spawn = job.spawn(1, lambda: psu.get_job_info(SetID=True))
     project.reset_by_force()
@@ -289,14 +291,15 @@ def test_a_reset_takes_the_spawns_away_and_none_of_them_can_complete(job: Job, p
 
 
 def test_of_forty_real_processes_that_complete_at_once_exactly_one_finishes_the_job(
-    job: Job, project: Project
+    job: Job, project: ProjectDir
 ) -> None:
     n = 39
     info = job.multiply(n)
     code = """
         import os, sys, time
         import paraschut_core as psu
-        from paraschut_core import runtime, spawns, api
+        from paraschut_core import in_job, api
+        from paraschut_core.scheduling import spawns
 
         jobs = [line.rstrip("\\n").split(" ") for line in sys.stdin]
         go = os.path.abspath("go")
@@ -350,7 +353,7 @@ def write_logs(found: dict[str, list[Any]]) -> None:
 
 
 def test_the_logs_of_all_spawns_are_printed_while_they_run_and_afterwards(
-    job: Job, project: Project, capsys: pytest.CaptureFixture[str]
+    job: Job, project: ProjectDir, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cli = CommandLine(project.folder)
     info = job.multiply(2)
@@ -406,7 +409,7 @@ def test_the_logs_of_spawns_are_named_if_the_last_one_completes_the_job_with_met
 
 @pytest.mark.parametrize("own", [1, "x", [], {"SpawnID": 1}, {"SpawnID": [1], "stdout": "x", "stderr": []}])
 def test_a_users_own_field_of_that_name_is_nothing_to_stumble_over(
-    project: Project, own: object, capsys: pytest.CaptureFixture[str]
+    project: ProjectDir, own: object, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project.add(project.job(spawn_logs=own))
     psu.print_log(BATCH, 0)

@@ -12,19 +12,19 @@ import pytest
 
 import paraschut_core as psu
 from paraschut_core.errors import ConfigError, FilterError, SchedulerError, UnknownJobError, UsageError
-from paraschut_core.model import RUNNING, Deleted, JobInfo, JobSpec, LiveJob, Submitted
-from tests.helpers import BATCH, FileQueue, Project, Scheduler, SchedulerDownError, Script, assert_sound
+from paraschut_core.model import RUNNING, DeleteResult, JobInfo, JobSpec, LiveJob, SubmitResult
+from tests.helpers import BATCH, FileQueue, ProjectDir, Scheduler, SchedulerDownError, Script, assert_sound
 
 OTHER = BATCH + 1
 THIRD = BATCH + 2
 
 
 @pytest.fixture(autouse=True)
-def polls_always(project: Project) -> None:
+def polls_always(project: ProjectDir) -> None:
     project.configure("[poll]\ninterval = 0\ngrace = 0\n")
 
 
-def submitted(project: Project) -> dict[int, list[int]]:
+def submitted(project: ProjectDir) -> dict[int, list[int]]:
     rows = project.sql("SELECT BatchID, JobIndex FROM job WHERE state = 'submit' ORDER BY 1, 2")
     return {batch: [index for b, index in rows if b == batch] for batch, _ in rows}
 
@@ -48,7 +48,7 @@ def submit(scheduler: Scheduler, capsys: pytest.CaptureFixture[str]) -> Callable
 
 
 def test_submit_jobs_prints_max_jobs_in_queue_and_submitted(
-    project: Project, scheduler: Scheduler, submit: Callable[..., dict[str, int]]
+    project: ProjectDir, scheduler: Scheduler, submit: Callable[..., dict[str, int]]
 ) -> None:
     project.add_many(3)
     scheduler.live["elsewhere"] = LiveJob("elsewhere", RUNNING)
@@ -59,7 +59,7 @@ def test_submit_jobs_prints_max_jobs_in_queue_and_submitted(
 
 
 def test_the_highest_group_goes_first_and_the_next_once_all_of_it_is_complete(
-    project: Project, submit: Callable[..., dict[str, int]]
+    project: ProjectDir, submit: Callable[..., dict[str, int]]
 ) -> None:
     project.add(*(project.job(index, priority=priority) for index, priority in enumerate([2, 2, 1, 1, 3])))
     submit()
@@ -80,7 +80,7 @@ def test_the_highest_group_goes_first_and_the_next_once_all_of_it_is_complete(
 
 @pytest.mark.parametrize("state", ["run", "submit", "spawn", "needs_review", ""])
 def test_any_unfinished_state_above_holds_back_the_groups_below(
-    project: Project, submit: Callable[..., dict[str, int]], state: str
+    project: ProjectDir, submit: Callable[..., dict[str, int]], state: str
 ) -> None:
     project.add(project.job(0, priority=2, state=state), project.job(1, priority=1))
     assert submit()["submitted"] == 0
@@ -88,7 +88,7 @@ def test_any_unfinished_state_above_holds_back_the_groups_below(
 
 
 def test_below_100_batches_do_not_wait_for_one_another(
-    project: Project, submit: Callable[..., dict[str, int]]
+    project: ProjectDir, submit: Callable[..., dict[str, int]]
 ) -> None:
     project.add(project.job(0, BATCH, priority=99), project.job(0, OTHER, priority=1))
     submit()
@@ -96,7 +96,7 @@ def test_below_100_batches_do_not_wait_for_one_another(
 
 
 def test_from_100_up_only_the_batches_at_the_overall_maximum_submit(
-    project: Project, submit: Callable[..., dict[str, int]]
+    project: ProjectDir, submit: Callable[..., dict[str, int]]
 ) -> None:
     project.add(
         project.job(0, BATCH, priority=100),
@@ -115,14 +115,14 @@ def test_from_100_up_only_the_batches_at_the_overall_maximum_submit(
 
 
 def test_min_prior_leaves_out_batches_below_it(
-    project: Project, submit: Callable[..., dict[str, int]]
+    project: ProjectDir, submit: Callable[..., dict[str, int]]
 ) -> None:
     project.add(project.job(0, BATCH, priority=5), project.job(0, OTHER, priority=4.5))
     submit(MinPrior=5)
     assert submitted(project) == {BATCH: [0]}
 
 
-def test_negative_priorities_run(project: Project, submit: Callable[..., dict[str, int]]) -> None:
+def test_negative_priorities_run(project: ProjectDir, submit: Callable[..., dict[str, int]]) -> None:
     project.add(project.job(0, priority=-1), project.job(1, priority=-2.5))
     submit()
     assert submitted(project) == {BATCH: [0]}
@@ -131,7 +131,7 @@ def test_negative_priorities_run(project: Project, submit: Callable[..., dict[st
     assert submitted(project) == {BATCH: [1]}
 
 
-def test_filter_submits_only_what_matches(project: Project, submit: Callable[..., dict[str, int]]) -> None:
+def test_filter_submits_only_what_matches(project: ProjectDir, submit: Callable[..., dict[str, int]]) -> None:
     project.add(*(project.job(index) for index in range(4)))
     project.add(project.job(0, OTHER, name="other"))
     submit(Filter='name LIKE "%genome%" AND JobIndex >= 2')
@@ -144,7 +144,7 @@ def test_filter_submits_only_what_matches(project: Project, submit: Callable[...
 
 
 def test_max_jobs_counts_what_is_queued_already(
-    project: Project, scheduler: Scheduler, submit: Callable[..., dict[str, int]]
+    project: ProjectDir, scheduler: Scheduler, submit: Callable[..., dict[str, int]]
 ) -> None:
     project.add_many(10)
     scheduler.live = {"x": LiveJob("x", RUNNING), "y": LiveJob("y", "queued")}
@@ -155,7 +155,7 @@ def test_max_jobs_counts_what_is_queued_already(
 
 
 def test_max_jobs_comes_from_the_first_line_of_the_maxjobs_file(
-    project: Project, submit: Callable[..., dict[str, int]]
+    project: ProjectDir, submit: Callable[..., dict[str, int]]
 ) -> None:
     project.add_many(5)
     (project.folder / "maxjobs").write_text(" 2 \nnot read\n")
@@ -166,7 +166,7 @@ def test_max_jobs_comes_from_the_first_line_of_the_maxjobs_file(
 
 
 def test_max_jobs_cuts_a_group_short_and_goes_on_with_it_next_time(
-    project: Project, scheduler: Scheduler, submit: Callable[..., dict[str, int]]
+    project: ProjectDir, scheduler: Scheduler, submit: Callable[..., dict[str, int]]
 ) -> None:
     project.add(*(project.job(index, priority=2) for index in range(4)), project.job(4))
     submit(MaxJobs=3)
@@ -179,7 +179,7 @@ def test_max_jobs_cuts_a_group_short_and_goes_on_with_it_next_time(
 
 
 def test_max_jobs_does_not_count_jobs_that_completed_since_the_last_poll(
-    project: Project, submit: Callable[..., dict[str, int]]
+    project: ProjectDir, submit: Callable[..., dict[str, int]]
 ) -> None:
     """Else the last of a few short jobs finds no room for what is next, and nothing runs any more."""
     project.configure("[poll]\ninterval = 3600\n")
@@ -200,7 +200,7 @@ def test_max_jobs_does_not_count_jobs_that_completed_since_the_last_poll(
 
 
 def test_the_last_job_of_a_chain_finds_room_though_it_is_in_the_queue_itself(
-    project: Project,
+    project: ProjectDir,
     scheduler: Scheduler,
     submit: Callable[..., dict[str, int]],
     monkeypatch: pytest.MonkeyPatch,
@@ -215,7 +215,7 @@ def test_the_last_job_of_a_chain_finds_room_though_it_is_in_the_queue_itself(
 
 
 def test_max_jobs_counts_claims_whose_id_is_not_known_yet(
-    project: Project, scheduler: Scheduler, submit: Callable[..., dict[str, int]]
+    project: ProjectDir, scheduler: Scheduler, submit: Callable[..., dict[str, int]]
 ) -> None:
     project.add_many(4)
     scheduler.lose = True
@@ -227,7 +227,7 @@ def test_max_jobs_counts_claims_whose_id_is_not_known_yet(
 
 
 def test_max_jobs_counts_each_spawn(
-    project: Project, scheduler: Scheduler, submit: Callable[..., dict[str, int]]
+    project: ProjectDir, scheduler: Scheduler, submit: Callable[..., dict[str, int]]
 ) -> None:
     project.add_many(3)
     psu.submit_one_job(BATCH, 0, Executor=scheduler)
@@ -236,7 +236,7 @@ def test_max_jobs_counts_each_spawn(
     assert submit(MaxJobs=5) == {"max jobs": 5, "in queue": 4, "submitted": 1}
 
 
-def test_submitters_at_once_keep_to_max_jobs_together_and_submit_each_job_once(project: Project) -> None:
+def test_submitters_at_once_keep_to_max_jobs_together_and_submit_each_job_once(project: ProjectDir) -> None:
     project.add_many(400)
     queue = FileQueue(str(project.folder / "queue"))
     code = """
@@ -259,7 +259,7 @@ def test_submitters_at_once_keep_to_max_jobs_together_and_submit_each_job_once(p
 
 
 def test_a_job_gets_its_variables_logs_and_a_way_back(
-    project: Project, scheduler: Scheduler, submit: Callable[..., dict[str, int]]
+    project: ProjectDir, scheduler: Scheduler, submit: Callable[..., dict[str, int]]
 ) -> None:
     value = "a,b 'c' \"d\" $HOME\n`e` \\ ü"
     project.add(project.job(12, vars={"GENOME": value, "N": 3}, queue="long", resources={"mem": "2gb"}))
@@ -288,7 +288,7 @@ def test_a_job_gets_its_variables_logs_and_a_way_back(
 
 
 def test_each_submission_adds_a_log_to_the_history(
-    project: Project, scheduler: Scheduler, submit: Callable[..., dict[str, int]]
+    project: ProjectDir, scheduler: Scheduler, submit: Callable[..., dict[str, int]]
 ) -> None:
     project.add(project.job())
     for _ in range(3):
@@ -300,7 +300,7 @@ def test_each_submission_adds_a_log_to_the_history(
 
 
 def test_an_executor_of_ones_own_does_not_name_the_executor_of_the_jobs_children(
-    project: Project, submit: Callable[..., dict[str, int]], scheduler: Scheduler
+    project: ProjectDir, submit: Callable[..., dict[str, int]], scheduler: Scheduler
 ) -> None:
     """A job that submits others reads this variable: it must name one that a configuration can name."""
     project.configure('executor = "slurm"\n')
@@ -328,7 +328,7 @@ def test_an_executor_of_ones_own_does_not_name_the_executor_of_the_jobs_children
     ],
 )
 def test_a_job_that_cannot_run_is_said_and_stays_and_the_others_go(
-    project: Project,
+    project: ProjectDir,
     scheduler: Scheduler,
     capsys: pytest.CaptureFixture[str],
     fields: dict[str, Any],
@@ -344,7 +344,7 @@ def test_a_job_that_cannot_run_is_said_and_stays_and_the_others_go(
 
 
 def test_directives_are_words_or_a_text_of_words_and_the_projects_come_first(
-    project: Project, scheduler: Scheduler
+    project: ProjectDir, scheduler: Scheduler
 ) -> None:
     project.configure('[submit]\ndirectives = ["-A", "lab"]\n')
     project.add(
@@ -358,7 +358,7 @@ def test_directives_are_words_or_a_text_of_words_and_the_projects_come_first(
 
 
 def test_a_refused_job_goes_back_as_if_nothing_had_been(
-    project: Project, scheduler: Scheduler, capsys: pytest.CaptureFixture[str]
+    project: ProjectDir, scheduler: Scheduler, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project.add(project.job(stdout=["before"], stderr=["before"]))
     scheduler.refuse = "no such partition: short"
@@ -374,7 +374,7 @@ def test_a_refused_job_goes_back_as_if_nothing_had_been(
 
 
 def test_a_scheduler_that_never_answered_gets_nothing_submitted(
-    project: Project, scheduler: Scheduler
+    project: ProjectDir, scheduler: Scheduler
 ) -> None:
     project.add(project.job())
     scheduler.fault = SchedulerDownError("squeue: timed out")
@@ -387,7 +387,7 @@ def test_a_scheduler_that_never_answered_gets_nothing_submitted(
 
 
 def test_a_scheduler_that_is_back_is_asked_at_once_although_its_next_poll_is_not_due(
-    project: Project, submit: Callable[..., dict[str, int]]
+    project: ProjectDir, submit: Callable[..., dict[str, int]]
 ) -> None:
     project.configure("[poll]\ninterval = 600\n")
     project.add(project.job())
@@ -399,7 +399,7 @@ def test_a_scheduler_that_is_back_is_asked_at_once_although_its_next_poll_is_not
     assert submit(Executor=shared)["submitted"] == 1
 
 
-def test_an_executor_that_is_not_connected_gets_nothing_submitted(project: Project) -> None:
+def test_an_executor_that_is_not_connected_gets_nothing_submitted(project: ProjectDir) -> None:
     class Elsewhere(Scheduler):
         def isconnected(self) -> bool:
             return False
@@ -412,7 +412,9 @@ def test_an_executor_that_is_not_connected_gets_nothing_submitted(project: Proje
 # ------------------------------------------------------------------------------------ one batch, one job
 
 
-def test_submit_one_batch_takes_its_highest_group_and_counts(project: Project, scheduler: Scheduler) -> None:
+def test_submit_one_batch_takes_its_highest_group_and_counts(
+    project: ProjectDir, scheduler: Scheduler
+) -> None:
     project.add(*(project.job(index, priority=index // 2) for index in range(6)))
     project.add(project.job(0, OTHER, priority=100))
     assert psu.submit_one_batch(BATCH, Executor=scheduler) == 2
@@ -420,7 +422,9 @@ def test_submit_one_batch_takes_its_highest_group_and_counts(project: Project, s
     assert psu.submit_one_batch(BATCH, Executor=scheduler, SubCount=7) == 7
 
 
-def test_submit_one_batch_takes_many_and_keeps_to_its_limit(project: Project, scheduler: Scheduler) -> None:
+def test_submit_one_batch_takes_many_and_keeps_to_its_limit(
+    project: ProjectDir, scheduler: Scheduler
+) -> None:
     project.add_many(3, BATCH)
     project.add_many(3, OTHER)
     assert psu.submit_one_batch([BATCH, OTHER], Executor=scheduler, SubCount=1, MaxJobs=5) == 5
@@ -430,7 +434,7 @@ def test_submit_one_batch_takes_many_and_keeps_to_its_limit(project: Project, sc
 
 
 def test_submit_one_job_takes_one_or_many_whatever_their_priority(
-    project: Project, scheduler: Scheduler, capsys: pytest.CaptureFixture[str]
+    project: ProjectDir, scheduler: Scheduler, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project.add(*(project.job(index, priority=index) for index in range(5)))
     psu.submit_one_job(BATCH, 1, Executor=scheduler)
@@ -445,7 +449,7 @@ def test_submit_one_job_takes_one_or_many_whatever_their_priority(
 
 
 def test_periodic_submitter_submits_n_times_and_outlives_a_failure(
-    project: Project, scheduler: Scheduler, capsys: pytest.CaptureFixture[str]
+    project: ProjectDir, scheduler: Scheduler, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project.add_many(4)
     answers = iter([SchedulerDownError("down"), SchedulerDownError("down"), None, None])
@@ -472,7 +476,7 @@ def test_periodic_submitter_submits_n_times_and_outlives_a_failure(
 
 
 def test_set_batch_field_resets_what_is_not_complete_and_drops_the_ids(
-    project: Project, scheduler: Scheduler
+    project: ProjectDir, scheduler: Scheduler
 ) -> None:
     states = ["init", "submit", "run", "complete", "collected", "needs_review"]
     project.add(
@@ -484,7 +488,7 @@ def test_set_batch_field_resets_what_is_not_complete_and_drops_the_ids(
     assert [project.column("ClusterID", index) for index in range(6)] == [None, None, None, "5", "5", None]
 
 
-def test_unless_protects_and_empty_forces(project: Project) -> None:
+def test_unless_protects_and_empty_forces(project: ProjectDir) -> None:
     project.add(*(project.job(index, state=state) for index, state in enumerate(["complete", "run", "init"])))
     psu.set_batch_field(BATCH, {"note": 1}, {"state": "run", "JobIndex": [2]})
     assert ["note" in psu.get_job_info(BATCH, index) for index in range(3)] == [True, False, False]
@@ -492,7 +496,7 @@ def test_unless_protects_and_empty_forces(project: Project) -> None:
     assert set(project.states().values()) == {"init"}
 
 
-def test_set_job_field_takes_one_or_many_and_any_fields(project: Project) -> None:
+def test_set_job_field_takes_one_or_many_and_any_fields(project: ProjectDir) -> None:
     project.add_many(5)
     psu.set_job_field(BATCH, 1, {"priority": 3, "resources": {"mem": "4gb"}, "phase": 2})
     psu.set_job_field(BATCH, range(3, 5), Fields={"state": "collected"})
@@ -502,7 +506,7 @@ def test_set_job_field_takes_one_or_many_and_any_fields(project: Project) -> Non
     assert_sound(project.database)
 
 
-def test_set_batch_field_takes_one_or_many_batches(project: Project) -> None:
+def test_set_batch_field_takes_one_or_many_batches(project: ProjectDir) -> None:
     for batch in (BATCH, OTHER, THIRD):
         project.add(project.job(0, batch))
     psu.set_batch_field([BATCH, THIRD], {"state": "held"})
@@ -510,20 +514,20 @@ def test_set_batch_field_takes_one_or_many_batches(project: Project) -> None:
 
 
 @pytest.mark.parametrize("field", ["BatchID", "JobIndex", "attempt", "rev"])
-def test_fields_that_the_index_gives_cannot_be_set(project: Project, field: str) -> None:
+def test_fields_that_the_index_gives_cannot_be_set(project: ProjectDir, field: str) -> None:
     project.add(project.job())
     with pytest.raises(UsageError, match=f"The field {field} cannot be set"):
         psu.set_job_field(BATCH, 0, {field: 5})
 
 
-def test_a_value_that_a_field_cannot_have_changes_nothing(project: Project) -> None:
+def test_a_value_that_a_field_cannot_have_changes_nothing(project: ProjectDir) -> None:
     project.add_many(3)
     with pytest.raises(UsageError, match="priority must be a finite number"):
         psu.set_batch_field(BATCH, {"priority": "high"})
     assert [project.column("priority", index) for index in range(3)] == [1, 1, 1]
 
 
-def test_a_damaged_row_keeps_no_other_from_being_reset(project: Project) -> None:
+def test_a_damaged_row_keeps_no_other_from_being_reset(project: ProjectDir) -> None:
     project.add(*(project.job(index, state="run") for index in range(3)))
     project.set_columns(1, metadata="{broken")
     psu.set_batch_field(BATCH)
@@ -534,7 +538,7 @@ def test_a_damaged_row_keeps_no_other_from_being_reset(project: Project) -> None
     assert project.sql("SELECT name FROM batch") == [("human/genome_map",)]
 
 
-def test_renaming_jobs_renames_their_batch_and_nothing_else_does(project: Project) -> None:
+def test_renaming_jobs_renames_their_batch_and_nothing_else_does(project: ProjectDir) -> None:
     project.add(project.job(0, name="a"), project.job(1, name="b"))
     psu.set_job_field(BATCH, 1)
     info = psu.get_job_info(BATCH, 1)
@@ -544,7 +548,7 @@ def test_renaming_jobs_renames_their_batch_and_nothing_else_does(project: Projec
     assert project.sql("SELECT name FROM batch") == [("c/d",)]
 
 
-def test_boost_raises_the_priority_of_all_jobs(project: Project, scheduler: Scheduler) -> None:
+def test_boost_raises_the_priority_of_all_jobs(project: ProjectDir, scheduler: Scheduler) -> None:
     project.add(project.job(0, priority=1), project.job(1, priority=2.5), project.job(0, OTHER))
     psu.boost_batch_priority(BATCH)
     assert [project.column("priority", index) for index in range(2)] == [101, 102.5]
@@ -553,7 +557,7 @@ def test_boost_raises_the_priority_of_all_jobs(project: Project, scheduler: Sche
     assert_sound(project.database)
 
 
-def test_boosts_at_once_all_count(project: Project) -> None:
+def test_boosts_at_once_all_count(project: ProjectDir) -> None:
     project.add_many(50)
     code = "import paraschut_core as psu, sys; psu.boost_batch_priority(int(sys.argv[1]), 10)"
     scripts = [Script(code, BATCH) for _ in range(5)]
@@ -565,7 +569,7 @@ def test_boosts_at_once_all_count(project: Project) -> None:
 # ------------------------------------------------------------------------------------ qdel
 
 
-def test_qdel_batch_deletes_from_the_queue_and_puts_back(project: Project, scheduler: Scheduler) -> None:
+def test_qdel_batch_deletes_from_the_queue_and_puts_back(project: ProjectDir, scheduler: Scheduler) -> None:
     project.add_many(3)
     project.add(project.job(3, state="complete"))
     psu.submit_one_job(BATCH, [0, 1], Executor=scheduler)
@@ -577,7 +581,7 @@ def test_qdel_batch_deletes_from_the_queue_and_puts_back(project: Project, sched
     assert project.column("token", 0) is None
 
 
-def test_qdel_job_takes_one_many_or_its_metadata(project: Project, scheduler: Scheduler) -> None:
+def test_qdel_job_takes_one_many_or_its_metadata(project: ProjectDir, scheduler: Scheduler) -> None:
     project.add_many(4)
     psu.submit_one_job(BATCH, range(4), Executor=scheduler)
     psu.qdel_job(BATCH, 0, Executor=scheduler)
@@ -588,11 +592,11 @@ def test_qdel_job_takes_one_many_or_its_metadata(project: Project, scheduler: Sc
 
 
 def test_qdel_says_what_could_not_be_deleted_and_leaves_it(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectDir, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Owned(Scheduler):
-        def delete_many(self, jobs: Mapping[str, JobInfo]) -> dict[str, Deleted]:
-            return {id_: Deleted(id_ == "1001", "" if id_ == "1001" else "not yours") for id_ in jobs}
+        def delete_many(self, jobs: Mapping[str, JobInfo]) -> dict[str, DeleteResult]:
+            return {id_: DeleteResult(id_ == "1001", "" if id_ == "1001" else "not yours") for id_ in jobs}
 
     owned = Owned()
     project.add_many(2)
@@ -604,7 +608,7 @@ def test_qdel_says_what_could_not_be_deleted_and_leaves_it(
     assert project.column("submit_id", 1) == "1002"
 
 
-def test_qdel_with_a_silent_scheduler_changes_nothing(project: Project, scheduler: Scheduler) -> None:
+def test_qdel_with_a_silent_scheduler_changes_nothing(project: ProjectDir, scheduler: Scheduler) -> None:
     project.add_many(2)
     psu.submit_one_job(BATCH, range(2), Executor=scheduler)
     scheduler.fault = SchedulerDownError("timed out")
@@ -613,7 +617,7 @@ def test_qdel_with_a_silent_scheduler_changes_nothing(project: Project, schedule
     assert project.states() == {0: "submit", 1: "submit"}
 
 
-def test_qdel_of_a_spawn_job_deletes_all_its_spawns(project: Project, scheduler: Scheduler) -> None:
+def test_qdel_of_a_spawn_job_deletes_all_its_spawns(project: ProjectDir, scheduler: Scheduler) -> None:
     project.add(project.job())
     psu.submit_one_job(BATCH, 0, Executor=scheduler)
     info = psu.get_job_info(BATCH, 0, SetID=True, ClusterID="1001")
@@ -624,9 +628,9 @@ def test_qdel_of_a_spawn_job_deletes_all_its_spawns(project: Project, scheduler:
     assert psu.spawn_get_info(BATCH, 0)["SpawnID"] == []
 
 
-def test_qdel_leaves_alone_what_was_submitted_again_while_it_deleted(project: Project) -> None:
+def test_qdel_leaves_alone_what_was_submitted_again_while_it_deleted(project: ProjectDir) -> None:
     class Slow(Scheduler):
-        def delete_many(self, jobs: Mapping[str, JobInfo]) -> dict[str, Deleted]:
+        def delete_many(self, jobs: Mapping[str, JobInfo]) -> dict[str, DeleteResult]:
             outcome = super().delete_many(jobs)
             project.reset_by_force()
             psu.submit_one_job(BATCH, 0, Executor=self)
@@ -643,14 +647,14 @@ def test_qdel_leaves_alone_what_was_submitted_again_while_it_deleted(project: Pr
 # ------------------------------------------------------------------------------------ remove, clean
 
 
-def batch_folder(project: Project, batch: int = BATCH) -> Path:
+def batch_folder(project: ProjectDir, batch: int = BATCH) -> Path:
     folder = project.folder / str(batch)
     (folder / "logs").mkdir(parents=True)
     (folder / "logs" / "x.out").write_text("x")
     return folder
 
 
-def test_remove_batch_removes_rows_and_folder(project: Project) -> None:
+def test_remove_batch_removes_rows_and_folder(project: ProjectDir) -> None:
     project.add_many(3)
     project.add(project.job(0, OTHER))
     folder, other = batch_folder(project), batch_folder(project, OTHER)
@@ -667,7 +671,7 @@ def test_remove_batch_removes_rows_and_folder(project: Project) -> None:
 @pytest.mark.parametrize(
     "value", ["1 OR 1=1", "", "20210101120000;", b"", None, 1.5, True, [""], ["1;", 2], "."]
 )
-def test_remove_batch_takes_integers_only_and_else_removes_nothing(project: Project, value: Any) -> None:
+def test_remove_batch_takes_integers_only_and_else_removes_nothing(project: ProjectDir, value: Any) -> None:
     project.add_many(2)
     folder = batch_folder(project)
     with pytest.raises(UsageError, match="must be an integer"):
@@ -676,21 +680,21 @@ def test_remove_batch_takes_integers_only_and_else_removes_nothing(project: Proj
     assert folder.exists()
 
 
-def test_remove_batch_with_one_unknown_among_them_removes_nothing(project: Project) -> None:
+def test_remove_batch_with_one_unknown_among_them_removes_nothing(project: ProjectDir) -> None:
     project.add_many(2)
     with pytest.raises(UnknownJobError):
         psu.remove_batch([BATCH, 77])
     assert len(project.states()) == 2
 
 
-def test_remove_batch_named_twice_removes_it_once(project: Project) -> None:
+def test_remove_batch_named_twice_removes_it_once(project: ProjectDir) -> None:
     project.add_many(2)
     psu.remove_batch([BATCH, BATCH])
     assert project.states() == {}
 
 
 def test_remove_batch_never_follows_a_symbolic_link(
-    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    project: ProjectDir, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     precious = tmp_path / "precious"
     precious.mkdir()
@@ -706,7 +710,7 @@ def test_remove_batch_never_follows_a_symbolic_link(
     assert "is a symbolic link and was left" in capsys.readouterr().out
 
 
-def test_remove_batch_by_state_takes_batches_all_of_whose_jobs_are_in_it(project: Project) -> None:
+def test_remove_batch_by_state_takes_batches_all_of_whose_jobs_are_in_it(project: ProjectDir) -> None:
     project.add(project.job(0, BATCH, state="complete"), project.job(1, BATCH, state="complete"))
     project.add(project.job(0, OTHER, state="complete"), project.job(1, OTHER, state="collected"))
     psu.remove_batch_by_state("complete")
@@ -716,7 +720,7 @@ def test_remove_batch_by_state_takes_batches_all_of_whose_jobs_are_in_it(project
 
 
 def test_clean_temp_files_removes_the_configured_patterns_from_batch_folders(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectDir, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project.configure('temp_files = ["*.genes.*", "*.tmp"]\n')
     project.add(project.job(0, BATCH), project.job(0, OTHER))
@@ -734,7 +738,7 @@ def test_clean_temp_files_removes_the_configured_patterns_from_batch_folders(
     assert not (project.folder / str(OTHER) / "logs" / "c.tmp").exists()
 
 
-def test_clean_temp_files_stays_inside_the_batches_folders(project: Project, tmp_path: Path) -> None:
+def test_clean_temp_files_stays_inside_the_batches_folders(project: ProjectDir, tmp_path: Path) -> None:
     elsewhere = project.folder / f"{BATCH}0"
     elsewhere.mkdir()
     (elsewhere / "a.tmp").write_text("x")
@@ -751,7 +755,7 @@ def test_clean_temp_files_stays_inside_the_batches_folders(project: Project, tmp
 
 
 def test_clean_temp_folders_removes_the_jobs_folders_and_returns_their_paths(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectDir, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project.add_many(3)
     folder = batch_folder(project)
@@ -769,7 +773,7 @@ def test_clean_temp_folders_removes_the_jobs_folders_and_returns_their_paths(
 # ------------------------------------------------------------------------------------ executors of users
 
 
-def test_a_users_subclass_in_v06s_form_submits_deletes_and_lists(project: Project) -> None:
+def test_a_users_subclass_in_v06s_form_submits_deletes_and_lists(project: ProjectDir) -> None:
     class Bench(psu.JobExecutor):
         """One job at a time, as v0.6's users wrote them."""
 
@@ -819,7 +823,7 @@ def test_a_users_subclass_in_v06s_form_submits_deletes_and_lists(project: Projec
     ],
 )
 def test_a_users_executor_that_raises_leaves_in_doubt_what_is_in_doubt(
-    project: Project, raised: Exception, state: str
+    project: ProjectDir, raised: Exception, state: str
 ) -> None:
     class Raising(psu.JobExecutor):
         def submit(self, JobInfo: JobInfo, Spawn: bool = False) -> str:
@@ -833,9 +837,9 @@ def test_a_users_executor_that_raises_leaves_in_doubt_what_is_in_doubt(
     assert project.state() == state
 
 
-def test_an_executor_that_answers_for_too_few_jobs_leaves_the_rest_in_doubt(project: Project) -> None:
+def test_an_executor_that_answers_for_too_few_jobs_leaves_the_rest_in_doubt(project: ProjectDir) -> None:
     class Short(Scheduler):
-        def submit_many(self, jobs: Sequence[JobSpec]) -> list[Submitted]:
+        def submit_many(self, jobs: Sequence[JobSpec]) -> list[SubmitResult]:
             return super().submit_many(jobs)[:1]
 
     project.add_many(3)
@@ -848,7 +852,7 @@ def test_an_executor_that_answers_for_too_few_jobs_leaves_the_rest_in_doubt(proj
 
 
 def test_a_job_reset_while_it_is_being_submitted_is_taken_back_from_the_queue(
-    project: Project, scheduler: Scheduler, capsys: pytest.CaptureFixture[str]
+    project: ProjectDir, scheduler: Scheduler, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project.add_many(2)
     scheduler.during_submit = project.reset_by_force
@@ -862,7 +866,7 @@ def test_a_job_reset_while_it_is_being_submitted_is_taken_back_from_the_queue(
 
 
 def test_a_job_that_completes_before_its_id_is_recorded_stays_complete_without_ids(
-    project: Project, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+    project: ProjectDir, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def finish() -> None:
         token = project.column("token")
@@ -880,7 +884,7 @@ def test_a_job_that_completes_before_its_id_is_recorded_stays_complete_without_i
 
 
 def test_ten_thousand_jobs_are_reset_in_little_more_than_ten_times_the_time_of_a_thousand(
-    project: Project,
+    project: ProjectDir,
 ) -> None:
     def seconds(batch: int, n: int) -> float:
         project.add_many(n, batch, state="run", payload="x" * 200)

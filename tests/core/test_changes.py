@@ -19,7 +19,7 @@ from paraschut_core.database.jobs import insert_jobs
 from paraschut_core.errors import ParaschutError
 from paraschut_core.model import JobKey
 from paraschut_core.monitoring.monitor import Monitor
-from tests.helpers import BATCH, Project, Scheduler, assert_sound
+from tests.helpers import BATCH, ProjectDir, Scheduler, assert_sound
 
 
 class Work:
@@ -88,7 +88,7 @@ def test_the_work_of_reading_changes_does_not_grow_with_the_file(tmp_path: Path)
 
 
 def test_the_work_of_a_refresh_and_of_a_poll_does_not_grow_with_the_file(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: ProjectDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work = {}
     for n in (1_000, 30_000):
@@ -107,7 +107,7 @@ def test_the_work_of_a_refresh_and_of_a_poll_does_not_grow_with_the_file(
     assert work[30_000][1] <= work[1_000][1] * 1.2
 
 
-def test_changes_are_listed_with_their_batches_counters(project: Project) -> None:
+def test_changes_are_listed_with_their_batches_counters(project: ProjectDir) -> None:
     project.add_many(3)
     project.add_many(2, BATCH + 1)
     with Database(project.database) as db:
@@ -121,22 +121,22 @@ def test_changes_are_listed_with_their_batches_counters(project: Project) -> Non
     assert found.rev > since
 
 
-def test_an_ending_and_a_spawn_are_changes_of_their_job(project: Project) -> None:
+def test_an_ending_and_a_spawn_are_changes_of_their_job(project: ProjectDir) -> None:
     from paraschut_core.database.events import record_ending
     from paraschut_core.database.spawns import NewSpawn, insert_spawn
-    from paraschut_core.model import Ending
+    from paraschut_core.model import ExitInfo
 
     project.add_many(3)
     with Database(project.database) as db:
         since = read_revision(db)
         with db.transaction() as tx:
-            record_ending(tx, JobKey(BATCH, 0), 0, Ending("exit status 3", 3))
+            record_ending(tx, JobKey(BATCH, 0), 0, ExitInfo("exit status 3", 3))
             insert_spawn(tx, JobKey(BATCH, 2), NewSpawn(0, "o", "e", None, 1))
         found = read_changes(db, since)
     assert [(row.key.job_index, row.ending) for row in found.jobs] == [(0, "exit status 3"), (2, None)]
 
 
-def test_a_removed_batch_leaves_a_tombstone(project: Project) -> None:
+def test_a_removed_batch_leaves_a_tombstone(project: ProjectDir) -> None:
     project.add_many(3)
     with Database(project.database) as db:
         since = read_revision(db)
@@ -147,7 +147,7 @@ def test_a_removed_batch_leaves_a_tombstone(project: Project) -> None:
 
 
 @pytest.mark.parametrize("n", [MANY, MANY + 1])
-def test_up_to_many_changes_are_listed_and_more_are_not(project: Project, n: int) -> None:
+def test_up_to_many_changes_are_listed_and_more_are_not(project: ProjectDir, n: int) -> None:
     with Database(project.database, create=True) as db:
         since = read_revision(db)
         project.add_many(n)
@@ -157,7 +157,7 @@ def test_up_to_many_changes_are_listed_and_more_are_not(project: Project, n: int
     assert found.batches[BATCH].total == n
 
 
-def test_anybodys_own_sql_gets_a_new_revision(project: Project) -> None:
+def test_anybodys_own_sql_gets_a_new_revision(project: ProjectDir) -> None:
     project.add_many(5)
     with Database(project.database) as db:
         since = read_revision(db)
@@ -169,7 +169,7 @@ def test_anybodys_own_sql_gets_a_new_revision(project: Project) -> None:
     assert_sound(project.database)
 
 
-def test_anybodys_own_sql_that_moves_a_job_to_another_batch_is_counted(project: Project) -> None:
+def test_anybodys_own_sql_that_moves_a_job_to_another_batch_is_counted(project: ProjectDir) -> None:
     project.add_many(3)
     project.add_many(1, BATCH + 1)
     project.sql(
@@ -178,7 +178,7 @@ def test_anybodys_own_sql_that_moves_a_job_to_another_batch_is_counted(project: 
     assert_sound(project.database)
 
 
-def test_our_own_writes_carry_their_transactions_revision(project: Project, scheduler: Scheduler) -> None:
+def test_our_own_writes_carry_their_transactions_revision(project: ProjectDir, scheduler: Scheduler) -> None:
     """A second statement on the same row would look like anybody's own SQL, and an undo be refused."""
     project.add_many(2)
     project.configure("[poll]\ninterval = 0\n")
@@ -202,7 +202,7 @@ def test_our_own_writes_carry_their_transactions_revision(project: Project, sche
             assert all(rev == read_rev(project) for (rev,) in rows)
 
 
-def read_rev(project: Project) -> int:
+def read_rev(project: ProjectDir) -> int:
     return int(project.sql("SELECT rev FROM revision")[0][0])
 
 
@@ -226,7 +226,7 @@ STEP = st.one_of(
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEP, max_size=25))
 def test_counters_and_changes_are_right_after_any_run_of_writes(
-    project: Project, tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, str, Any]]
+    project: ProjectDir, tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, str, Any]]
 ) -> None:
     """Somebody who only ever reads what changed ends up with what reading everything gives."""
     path = tmp_path_factory.mktemp("counters") / "jobs.db"

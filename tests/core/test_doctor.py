@@ -15,12 +15,12 @@ import pytest
 
 from paraschut_core import config
 from paraschut_core.database import connection, kept_endings
-from paraschut_core.executors.local.queue_store import Queue
+from paraschut_core.executors.local.queue_store import LocalQueue
 from paraschut_core.identity import user_folder, user_name
 from paraschut_core.maintenance import doctor
-from paraschut_core.maintenance.doctor import FAIL, OK, WARN, Finding, LockTest, try_to_write
+from paraschut_core.maintenance.doctor import FAIL, OK, WARN, CheckResult, LockTest, try_to_write
 from paraschut_core.maintenance.node_probe import probe
-from paraschut_core.project import Workspace
+from paraschut_core.project import Project
 from tests.core.cli import TOML, CommandLine
 
 
@@ -30,11 +30,11 @@ def cli(tmp_path: Path, clean_environment: None) -> Iterator[CommandLine]:
         yield command_line
 
 
-def _examine(cli: CommandLine) -> list[Finding]:
+def _examine(cli: CommandLine) -> list[CheckResult]:
     return list(doctor.examine(lambda: config.load(cwd=str(cli.folder)), "0.0"))
 
 
-def _about(cli: CommandLine, what: str) -> Finding:
+def _about(cli: CommandLine, what: str) -> CheckResult:
     """The worst finding of one check."""
     found = [finding for finding in _examine(cli) if finding.what == what]
     return max(found, key=lambda finding: [OK, WARN, FAIL].index(finding.verdict))
@@ -149,7 +149,7 @@ def test_a_job_directory_that_is_not_there_fails(cli: CommandLine) -> None:
     assert "does not exist" in _about(cli, "job directory").detail
 
 
-def _all_about(cli: CommandLine, what: str) -> list[Finding]:
+def _all_about(cli: CommandLine, what: str) -> list[CheckResult]:
     return [finding for finding in _examine(cli) if finding.what == what]
 
 
@@ -158,7 +158,7 @@ def test_every_check_names_what_it_is_about_where_it_cannot_be_done(
 ) -> None:
     cli.add("true")
 
-    def fails(settings: config.Settings) -> Iterator[Finding]:
+    def fails(settings: config.Settings) -> Iterator[CheckResult]:
         raise PermissionError(13, "Permission denied", "/there")
         yield
 
@@ -298,7 +298,7 @@ def test_jobs_of_a_local_queue_that_was_deleted_are_warned_of(cli: CommandLine) 
 def test_a_local_runner_that_is_stopped_is_warned_of(cli: CommandLine) -> None:
     batch = cli.add("--range", "0-1", "sleep 60")
     cli("submit")
-    queue = Queue(str(cli.folder / ".paraschut" / "local" / f"{user_folder()}@{os.uname().nodename}"))
+    queue = LocalQueue(str(cli.folder / ".paraschut" / "local" / f"{user_folder()}@{os.uname().nodename}"))
     _, serving = queue.jobs()
     assert serving.pid is not None
     os.kill(serving.pid, signal.SIGSTOP)
@@ -331,7 +331,7 @@ def test_the_probe_job_sees_the_lock_of_this_process_and_leaves_nothing_behind(c
 def test_a_probe_job_that_fails_says_why(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     cli.add("true")
     monkeypatch.setattr(LockTest, "__enter__", lambda self: self)  # nobody holds it: the job can write
-    with Workspace(config.load(cwd=str(cli.folder))) as ws:
+    with Project(config.load(cwd=str(cli.folder))) as ws:
         (found,) = probe(ws)
     assert found.verdict == FAIL
     assert "the job failed: exit status 1" in found.detail

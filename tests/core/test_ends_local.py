@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from paraschut_core import exit_kinds
-from paraschut_core.model import Missing
+from paraschut_core.model import MissingJob
 from paraschut_core.monitoring.monitor import Monitor
-from paraschut_core.project import Workspace
+from paraschut_core.project import Project
 from tests.core.cli import CommandLine
 from tests.helpers import wait_until
 
@@ -34,13 +34,13 @@ def test_a_local_job_that_was_ended_is_not_complete_and_the_runner_is_believed_a
     cli("submit")
     for name in ("limit", "gone"):
         wait_until((cli.folder / f"started-{name}").exists, f"{name} runs", 60)
-    ws = Workspace(config.load())
+    ws = Project(config.load())
     monitor = Monitor(ws)
     try:
         ((id_,),) = cli.sql("SELECT submit_id FROM job WHERE BatchID = ?", gone)
         assert ws.executor.delete_many({id_: {}})[id_].gone
 
-        def told() -> dict[int, Missing] | None:
+        def told() -> dict[int, MissingJob] | None:
             lost = {key.batch_id: lost for key, lost in monitor.poll().missing.items()}
             kinds = {batch: one.kind for batch, one in lost.items()}
             return lost if kinds == {limit: exit_kinds.TIME_LIMIT, gone: exit_kinds.CANCELLED} else None

@@ -22,7 +22,7 @@ import pytest
 from paraschut_core import config
 from paraschut_core.cli.group import SECTIONS, paraschut
 from paraschut_core.jobs.builder import add_jobs, template
-from paraschut_core.project import Workspace
+from paraschut_core.project import Project
 from tests.core.cli import CommandLine
 from tests.helpers import ROOT, wait_until
 
@@ -72,7 +72,7 @@ def example_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with what the examples name: a batch with logs, old and damaged databases, input files."""
     folder = tmp_path_factory.mktemp("example") / "project"
     with CommandLine(folder) as cli:
-        with Workspace(config.read(str(folder / "paraschut.toml")), create=True) as ws:
+        with Project(config.read(str(folder / "paraschut.toml")), create=True) as ws:
             common = {**template(ws), "BatchID": BATCH, "name": ["human", "map"], "resources": {}}
             log = str(folder / "job.log")
             job = {**common, "script": "true", "stdout": [log], "stderr": [log]}

@@ -14,7 +14,7 @@ from paraschut_core.actions import Selection
 from paraschut_core.database.events import read_actions, read_events
 from paraschut_core.errors import UsageError
 from paraschut_core.model import JobKey
-from tests.helpers import BATCH, Project, Scheduler, assert_sound
+from tests.helpers import BATCH, ProjectDir, Scheduler, assert_sound
 
 WHOLE = Selection(batches=(BATCH,))
 
@@ -24,7 +24,7 @@ COLUMNS = (
 )
 
 
-def picture(project: Project) -> dict[str, Any]:
+def picture(project: ProjectDir) -> dict[str, Any]:
     """All that an undo must bring back."""
     return {
         "jobs": project.sql(f"SELECT BatchID, JobIndex, {COLUMNS} FROM job ORDER BY 1, 2"),
@@ -37,7 +37,7 @@ def picture(project: Project) -> dict[str, Any]:
 
 
 @pytest.fixture
-def busy(project: Project, scheduler: Scheduler) -> Scheduler:
+def busy(project: ProjectDir, scheduler: Scheduler) -> Scheduler:
     """A batch with jobs in all states: 0 init, 1 submitted, 2 runs, 3 complete, 4 multiplied itself."""
     project.configure("[poll]\ninterval = 0\ngrace = 0\n")
     project.add(*(project.job(index, note=f"n{index}") for index in range(5)))
@@ -53,7 +53,7 @@ def busy(project: Project, scheduler: Scheduler) -> Scheduler:
 
 
 def test_every_change_of_state_is_an_event_with_when_who_from_to_and_why(
-    busy: Scheduler, project: Project
+    busy: Scheduler, project: ProjectDir
 ) -> None:
     project.reset_by_force(2)
     with project.workspace(busy) as ws:
@@ -68,7 +68,7 @@ def test_every_change_of_state_is_an_event_with_when_who_from_to_and_why(
     assert [e.at for e in events] == sorted(e.at for e in events)
 
 
-def test_the_ids_of_a_finished_job_are_in_its_history(project: Project, scheduler: Scheduler) -> None:
+def test_the_ids_of_a_finished_job_are_in_its_history(project: ProjectDir, scheduler: Scheduler) -> None:
     project.add(project.job())
     psu.submit_one_job(BATCH, 0, Executor=scheduler)
     psu.get_job_info(BATCH, 0, SetID=True, ClusterID="1001")
@@ -78,7 +78,7 @@ def test_the_ids_of_a_finished_job_are_in_its_history(project: Project, schedule
     assert last.detail["ids"] == {"submit_id": "1001", "ClusterID": "1001"}
 
 
-def test_a_reset_keeps_the_dropped_ids_in_the_history(busy: Scheduler, project: Project) -> None:
+def test_a_reset_keeps_the_dropped_ids_in_the_history(busy: Scheduler, project: ProjectDir) -> None:
     project.reset_by_force(2)
     with project.workspace(busy) as ws:
         last = read_events(ws.reader, BATCH, 2)[-1]
@@ -86,13 +86,13 @@ def test_a_reset_keeps_the_dropped_ids_in_the_history(busy: Scheduler, project: 
     assert last.detail["changed"] == {"state": ["run", "init"]}
 
 
-def test_the_latest_events_can_be_asked_for_alone(busy: Scheduler, project: Project) -> None:
+def test_the_latest_events_can_be_asked_for_alone(busy: Scheduler, project: ProjectDir) -> None:
     with project.workspace(busy) as ws:
         assert [e.why for e in read_events(ws.reader, BATCH, 2, limit=1)] == ["started"]
         assert len(read_events(ws.reader, BATCH)) > 6
 
 
-def test_nothing_deletes_events_but_removing_the_batch(busy: Scheduler, project: Project) -> None:
+def test_nothing_deletes_events_but_removing_the_batch(busy: Scheduler, project: ProjectDir) -> None:
     for index in range(5):
         project.reset_by_force(index)
     before = project.sql("SELECT count(*) FROM event")[0][0]
@@ -123,7 +123,7 @@ ACTS: dict[str, Act] = {
 
 
 @pytest.mark.parametrize("name", ACTS)
-def test_an_undo_brings_back_exactly_what_was(name: str, busy: Scheduler, project: Project) -> None:
+def test_an_undo_brings_back_exactly_what_was(name: str, busy: Scheduler, project: ProjectDir) -> None:
     before = picture(project)
     with project.workspace(busy) as ws:
         report = ACTS[name](ws)
@@ -138,7 +138,7 @@ def test_an_undo_brings_back_exactly_what_was(name: str, busy: Scheduler, projec
 
 
 def test_the_history_keeps_the_fields_that_changed_and_not_the_whole_job(
-    project: Project, scheduler: Scheduler
+    project: ProjectDir, scheduler: Scheduler
 ) -> None:
     project.add(*(project.job(index, payload="x" * 100_000, note="a") for index in range(20)))
     size = project.database.stat().st_size
@@ -150,7 +150,9 @@ def test_the_history_keeps_the_fields_that_changed_and_not_the_whole_job(
     assert psu.get_job_info(BATCH, 1)["note"] == "a"
 
 
-def test_an_undo_brings_back_arrays_and_takes_new_fields_away(project: Project, scheduler: Scheduler) -> None:
+def test_an_undo_brings_back_arrays_and_takes_new_fields_away(
+    project: ProjectDir, scheduler: Scheduler
+) -> None:
     numpy = pytest.importorskip("numpy")
     project.add(project.job(matrix=numpy.arange(3.0), note=(1, {2})))
     before = project.column("metadata")
@@ -161,7 +163,7 @@ def test_an_undo_brings_back_arrays_and_takes_new_fields_away(project: Project, 
 
 
 def test_a_running_job_reports_as_ever_after_its_reset_was_undone(
-    busy: Scheduler, project: Project, monkeypatch: pytest.MonkeyPatch
+    busy: Scheduler, project: ProjectDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = project.column("token", 2)
     with project.workspace(busy) as ws:
@@ -173,7 +175,7 @@ def test_a_running_job_reports_as_ever_after_its_reset_was_undone(
     assert project.states()[2] == "complete"
 
 
-def test_an_undo_of_many_jobs_spans_all_their_transactions(project: Project, scheduler: Scheduler) -> None:
+def test_an_undo_of_many_jobs_spans_all_their_transactions(project: ProjectDir, scheduler: Scheduler) -> None:
     n = actions.CHUNK + 5
     project.add_many(n)
     with project.workspace(scheduler) as ws:
@@ -182,7 +184,7 @@ def test_an_undo_of_many_jobs_spans_all_their_transactions(project: Project, sch
     assert project.sql("SELECT DISTINCT priority FROM job") == [(1,)]
 
 
-def test_what_changed_since_is_left_and_said_with_whom(busy: Scheduler, project: Project) -> None:
+def test_what_changed_since_is_left_and_said_with_whom(busy: Scheduler, project: ProjectDir) -> None:
     with project.workspace(busy) as ws:
         actions.boost(ws, WHOLE, 10)
         info = psu.get_job_info(BATCH, 1)
@@ -195,14 +197,14 @@ def test_what_changed_since_is_left_and_said_with_whom(busy: Scheduler, project:
     assert psu.get_job_info(BATCH, 1)["note"] == "mine"
 
 
-def test_what_was_removed_since_is_said(busy: Scheduler, project: Project) -> None:
+def test_what_was_removed_since_is_said(busy: Scheduler, project: ProjectDir) -> None:
     with project.workspace(busy) as ws:
         actions.boost(ws, WHOLE, 10)
         project.sql("DELETE FROM job WHERE JobIndex = 0")
         assert [o.message for o in actions.undo(ws).failed] == ["removed since"]
 
 
-def test_undos_go_back_one_act_at_a_time_and_not_twice(busy: Scheduler, project: Project) -> None:
+def test_undos_go_back_one_act_at_a_time_and_not_twice(busy: Scheduler, project: ProjectDir) -> None:
     with project.workspace(busy) as ws:
         actions.boost(ws, WHOLE, 1)
         actions.boost(ws, WHOLE, 10)
@@ -214,7 +216,7 @@ def test_undos_go_back_one_act_at_a_time_and_not_twice(busy: Scheduler, project:
             actions.undo(ws)
 
 
-def test_only_the_same_user_undoes_on_whatever_host(busy: Scheduler, project: Project) -> None:
+def test_only_the_same_user_undoes_on_whatever_host(busy: Scheduler, project: ProjectDir) -> None:
     with project.workspace(busy, who="ana@n1:5") as ws:
         actions.boost(ws, WHOLE, 10)
         (act,) = [a for a in read_actions(ws.reader) if a.verb == "boost"]
@@ -228,7 +230,7 @@ def test_only_the_same_user_undoes_on_whatever_host(busy: Scheduler, project: Pr
 
 
 def test_an_act_named_by_its_number_is_undone_and_one_that_cannot_be_is_refused(
-    busy: Scheduler, project: Project
+    busy: Scheduler, project: ProjectDir
 ) -> None:
     with project.workspace(busy) as ws:
         first = actions.boost(ws, Selection((JobKey(BATCH, 0),)), 1)
@@ -245,7 +247,9 @@ def test_an_act_named_by_its_number_is_undone_and_one_that_cannot_be_is_refused(
             actions.undo(ws, submitted[0].id)
 
 
-def test_an_act_that_changed_nothing_is_not_the_one_that_is_undone(busy: Scheduler, project: Project) -> None:
+def test_an_act_that_changed_nothing_is_not_the_one_that_is_undone(
+    busy: Scheduler, project: ProjectDir
+) -> None:
     with project.workspace(busy) as ws:
         actions.boost(ws, WHOLE, 10)
         report = actions.set_fields(ws, [JobKey(BATCH, 3)], {"state": "init"}, actions.PROTECTED)
@@ -255,7 +259,7 @@ def test_an_act_that_changed_nothing_is_not_the_one_that_is_undone(busy: Schedul
 
 
 def test_an_old_act_can_be_undone_however_many_others_came_after_it(
-    busy: Scheduler, project: Project
+    busy: Scheduler, project: ProjectDir
 ) -> None:
     with project.workspace(busy) as ws:
         actions.boost(ws, WHOLE, 10)
@@ -267,7 +271,7 @@ def test_an_old_act_can_be_undone_however_many_others_came_after_it(
         assert actions.undo(ws).done == 5
 
 
-def test_acts_are_listed_newest_first_with_their_command(busy: Scheduler, project: Project) -> None:
+def test_acts_are_listed_newest_first_with_their_command(busy: Scheduler, project: ProjectDir) -> None:
     with project.workspace(busy) as ws:
         actions.boost(ws, WHOLE, 10, command=f"boost {BATCH} --by 10")
         actions.undo(ws)

@@ -13,7 +13,7 @@ import pytest
 import paraschut_core as psu
 from paraschut_core.cli import main
 from paraschut_core.errors import ParaschutError, UntrustedError, UsageError
-from tests.helpers import BATCH, ROOT, Project, Script, assert_sound, run_script
+from tests.helpers import BATCH, ROOT, ProjectDir, Script, assert_sound, run_script
 
 TYPES = """
 import collections, enum, os
@@ -35,7 +35,7 @@ class Trap:
 
 
 @pytest.fixture
-def job(project: Project) -> dict[str, str]:
+def job(project: ProjectDir) -> dict[str, str]:
     """The environment of a job that was submitted."""
     (project.folder / "things.py").write_text(TYPES)
     project.add(project.job(stdout=[], stderr=[]))
@@ -50,7 +50,7 @@ def job(project: Project) -> dict[str, str]:
     }
 
 
-def stored(project: Project) -> dict[str, object]:
+def stored(project: ProjectDir) -> dict[str, object]:
     found: dict[str, object] = json.loads(project.column("metadata"))
     return found
 
@@ -78,7 +78,7 @@ VALUES = [
 @pytest.mark.parametrize("end", ["set_complete(JobInfo=info)", "update_job(info)"])
 @pytest.mark.parametrize("value", VALUES)
 def test_a_value_that_metadata_cannot_hold_is_stored_beside_it_and_read_back(
-    project: Project, job: dict[str, str], value: str, end: str
+    project: ProjectDir, job: dict[str, str], value: str, end: str
 ) -> None:
     code = f"""
         import paraschut_core as psu
@@ -108,7 +108,7 @@ def test_a_value_that_metadata_cannot_hold_is_stored_beside_it_and_read_back(
         assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_what_stands_for_a_value_can_be_looked_for(project: Project, job: dict[str, str]) -> None:
+def test_what_stands_for_a_value_can_be_looked_for(project: ProjectDir, job: dict[str, str]) -> None:
     code = """
         import paraschut_core as psu
         from things import *
@@ -134,7 +134,7 @@ def test_what_stands_for_a_value_can_be_looked_for(project: Project, job: dict[s
 
 
 def test_no_stored_value_is_read_by_looking_nor_from_a_file_that_others_may_have_written(
-    project: Project, job: dict[str, str], capsys: pytest.CaptureFixture[str]
+    project: ProjectDir, job: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     code = """
         import paraschut_core as psu
@@ -184,8 +184,8 @@ TROUBLES: dict[str, Callable[[Path], object]] = {
 END = """
     import sys
     import paraschut_core as psu
-    from paraschut_core import runtime
-    runtime.PAUSES = (float(sys.argv[1]),)
+    from paraschut_core import in_job
+    in_job.PAUSES = (float(sys.argv[1]),)
     info = psu.get_job_info(SetID=True)
     print("runs", flush=True)
     sys.stdin.readline()
@@ -196,7 +196,7 @@ END = """
 
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_a_job_that_ends_while_the_database_cannot_take_it_is_taken_in_later(
-    project: Project, job: dict[str, str], trouble: str, tmp_path: Path
+    project: ProjectDir, job: dict[str, str], trouble: str, tmp_path: Path
 ) -> None:
     whole = tmp_path / "whole.db"
     with Script(END, 0.05, **job) as script:
@@ -225,7 +225,7 @@ def test_a_job_that_ends_while_the_database_cannot_take_it_is_taken_in_later(
     assert_sound(project.database)
 
 
-def test_a_database_that_is_back_in_time_takes_it_at_once(project: Project, job: dict[str, str]) -> None:
+def test_a_database_that_is_back_in_time_takes_it_at_once(project: ProjectDir, job: dict[str, str]) -> None:
     with Script(END, 3, **job) as script:
         assert script.line() == "runs"
         whole = project.database.read_bytes()
@@ -239,7 +239,9 @@ def test_a_database_that_is_back_in_time_takes_it_at_once(project: Project, job:
     assert project.state() == "complete"
 
 
-def test_a_kept_end_of_an_attempt_that_was_replaced_is_refused(project: Project, job: dict[str, str]) -> None:
+def test_a_kept_end_of_an_attempt_that_was_replaced_is_refused(
+    project: ProjectDir, job: dict[str, str]
+) -> None:
     with Script(END, 0.01, **job) as script:
         assert script.line() == "runs"
         whole = project.database.read_bytes()
@@ -253,7 +255,7 @@ def test_a_kept_end_of_an_attempt_that_was_replaced_is_refused(project: Project,
     assert left.name.endswith(".refused")
 
 
-def test_kept_ends_that_others_put_there_or_that_are_broken_do_no_harm(project: Project) -> None:
+def test_kept_ends_that_others_put_there_or_that_are_broken_do_no_harm(project: ProjectDir) -> None:
     project.add(project.job())
     folder = Path(f"{project.database}.results-{os.getuid()}")
     folder.mkdir(mode=0o700)
@@ -272,7 +274,7 @@ def test_kept_ends_that_others_put_there_or_that_are_broken_do_no_harm(project: 
 
 @pytest.mark.parametrize("nonsense", ["None", "'high'", "object()"])
 def test_a_job_that_sets_a_priority_that_is_none_fails_and_loses_nothing(
-    project: Project, job: dict[str, str], nonsense: str
+    project: ProjectDir, job: dict[str, str], nonsense: str
 ) -> None:
     code = f"""
         import paraschut_core as psu
@@ -288,13 +290,13 @@ def test_a_job_that_sets_a_priority_that_is_none_fails_and_loses_nothing(
 
 @pytest.mark.parametrize(("command", "state"), [("true", "complete"), ("false", "run")])
 def test_the_end_of_a_command_is_kept_too(
-    project: Project, job: dict[str, str], command: str, state: str
+    project: ProjectDir, job: dict[str, str], command: str, state: str
 ) -> None:
     code = f"""
         import sys
-        from paraschut_core import runtime
+        from paraschut_core import in_job
         from paraschut_core.cli import main
-        runtime.PAUSES = (0.01,)
+        in_job.PAUSES = (0.01,)
         sys.exit(main(["run", "--", "sh", "-c", "cp jobs.db whole; : >jobs.db; {command}"]))
     """
     with Script(code, **job) as script:
@@ -312,7 +314,7 @@ def test_the_end_of_a_command_is_kept_too(
 @pytest.mark.parametrize("fate", ["removed", "broken", "unreadable parts"])
 @pytest.mark.parametrize("executor", ["local", "slurm"])
 def test_a_job_ends_well_though_its_package_was_replaced_while_it_ran(
-    project: Project, job: dict[str, str], tmp_path: Path, fate: str, executor: str
+    project: ProjectDir, job: dict[str, str], tmp_path: Path, fate: str, executor: str
 ) -> None:
     package = tmp_path / "site" / "paraschut_core"
     ignore = shutil.ignore_patterns("__pycache__")

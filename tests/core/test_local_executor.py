@@ -21,8 +21,8 @@ from paraschut_core.config import LocalSettings, Settings, SubmitSettings
 from paraschut_core.errors import SchedulerError, SubmitError
 from paraschut_core.executors.local import LocalJobExecutor
 from paraschut_core.executors.local.process import alive, look, table
-from paraschut_core.executors.local.queue_store import Limits, Queue, Task
-from paraschut_core.model import ENDED, QUEUED, RUNNING, Deleted, Ending, JobKey, JobSpec
+from paraschut_core.executors.local.queue_store import DaemonSettings, LocalQueue, NewJob
+from paraschut_core.model import ENDED, QUEUED, RUNNING, DeleteResult, ExitInfo, JobKey, JobSpec
 
 WITH_TESTS = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]).rstrip(":")
 """A module path on which a job finds this package of tests."""
@@ -76,16 +76,16 @@ class Machine:
         assert [outcome.error for outcome in outcomes] == [""] * len(scripts)
         return [str(outcome.id) for outcome in outcomes]
 
-    def endings(self, ids: Sequence[str], seconds: float = 60.0) -> dict[str, Ending]:
+    def endings(self, ids: Sequence[str], seconds: float = 60.0) -> dict[str, ExitInfo]:
         """How the jobs ended, once all have."""
 
-        def all_ended() -> Mapping[str, Ending]:
+        def all_ended() -> Mapping[str, ExitInfo]:
             found = self.executor.explain(ids, 0.0)
             return found if len(found) == len(set(ids)) else {}
 
         return dict(until(all_ended, f"{len(ids)} jobs ended", seconds))
 
-    def ending(self, script: str, **fields: Any) -> Ending:
+    def ending(self, script: str, **fields: Any) -> ExitInfo:
         """How one job ends that is submitted now."""
         (id_,) = self.submit(script, **fields)
         return self.endings([id_])[id_]
@@ -94,7 +94,7 @@ class Machine:
         return {id_: job.state for id_, job in self.executor.poll().items()}
 
     @property
-    def queue(self) -> Queue:
+    def queue(self) -> LocalQueue:
         return self.executor._queue()
 
     def runner(self) -> int:
@@ -447,7 +447,7 @@ def test_a_queued_job_that_is_deleted_never_runs(machine: Machine) -> None:
     script, gate = machine.gate()
     blockers = machine.submit(script, script)
     queued = machine.submit("touch ran")
-    assert machine.executor.delete_many({queued[0]: {}}) == {queued[0]: Deleted(True)}
+    assert machine.executor.delete_many({queued[0]: {}}) == {queued[0]: DeleteResult(True)}
     ending = machine.executor.explain(queued, 0)[queued[0]]
     assert (ending.reason, ending.exit_status, ending.host) == ("deleted", None, "")
     gate.touch()
@@ -539,9 +539,9 @@ def test_the_queue_of_another_host_is_shown_and_left_alone(machine: Machine) -> 
     (own,) = machine.submit("true")
     machine.endings([own])
     folder = Path(machine.queue.folder)
-    other = Queue(str(folder.with_name(folder.name.rpartition("@")[0] + "@elsewhere")))
-    task = Task("token-x", "x", b"true", b"", b"/", b"/dev/null", b"/dev/null", 0o22, None, None)
-    (id_,), _ = other.add([task], b"", Limits(1, 1.0, 1.0))
+    other = LocalQueue(str(folder.with_name(folder.name.rpartition("@")[0] + "@elsewhere")))
+    task = NewJob("token-x", "x", b"true", b"", b"/", b"/dev/null", b"/dev/null", 0o22, None, None)
+    (id_,), _ = other.add([task], b"", DaemonSettings(1, 1.0, 1.0))
     assert machine.states() == {own: ENDED, id_: QUEUED}
     deleted = machine.executor.delete_many({id_: {}})[id_]
     assert not deleted.gone

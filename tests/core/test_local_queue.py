@@ -16,25 +16,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paraschut_core.errors import SchedulerError, ScriptError, UsageError
-from paraschut_core.executors.local.daemon_store import KEPT_DAYS, Ended, Ledger
-from paraschut_core.executors.local.journal import Exit, Journal, Start
+from paraschut_core.executors.local.daemon_store import KEPT_DAYS, DaemonStore, EndRecord
+from paraschut_core.executors.local.journal import Journal, ProcessExit, ProcessStart
 from paraschut_core.executors.local.launch_command import arguments, clock, encoded, packed, seconds, unpacked
 from paraschut_core.executors.local.process import alive, look, members, send, start_of, table
-from paraschut_core.executors.local.queue_store import Limits, Queue, Task
+from paraschut_core.executors.local.queue_store import DaemonSettings, LocalQueue, NewJob
 from paraschut_core.executors.shell import shell
 
 from .test_local_executor import Machine, until
 
-LIMITS = Limits(2, 1.0, 1.0)
+LIMITS = DaemonSettings(2, 1.0, 1.0)
 
 
-def task(token: str = "t") -> Task:
-    return Task(token, "name", b"true", b"", b"/", b"/dev/null", b"/dev/null", 0o22, None, None)
+def task(token: str = "t") -> NewJob:
+    return NewJob(token, "name", b"true", b"", b"/", b"/dev/null", b"/dev/null", 0o22, None, None)
 
 
 @pytest.fixture
-def queue(tmp_path: Path) -> Queue:
-    return Queue(str(tmp_path / "queue"), timeout=0.2)
+def queue(tmp_path: Path) -> LocalQueue:
+    return LocalQueue(str(tmp_path / "queue"), timeout=0.2)
 
 
 @pytest.fixture
@@ -166,18 +166,18 @@ def test_clock_shows_long_times() -> None:
 # ----------------------------------------------------------------------------- the file
 
 
-def test_ids_are_in_order_and_of_this_queue_alone(queue: Queue, tmp_path: Path) -> None:
+def test_ids_are_in_order_and_of_this_queue_alone(queue: LocalQueue, tmp_path: Path) -> None:
     first, _ = queue.add([task(), task()], b"A=1", LIMITS)
     second, _ = queue.add([task()], b"A=1", LIMITS)
     numbers = [int(id_.partition(".")[2]) for id_ in first + second]
     assert numbers == sorted(set(numbers))
-    elsewhere, _ = Queue(str(tmp_path / "other")).add([task()], b"", LIMITS)
+    elsewhere, _ = LocalQueue(str(tmp_path / "other")).add([task()], b"", LIMITS)
     assert elsewhere[0] not in first + second
     assert set(queue.jobs()[0]) == {*first, *second}
     assert queue.live([*first, elsewhere[0], "x"]) == set(first)
 
 
-def test_a_number_is_not_given_out_again_after_its_job_was_forgotten(queue: Queue) -> None:
+def test_a_number_is_not_given_out_again_after_its_job_was_forgotten(queue: LocalQueue) -> None:
     (first,), _ = queue.add([task()], b"", LIMITS)
     queue.withdraw([first])
     (second,), _ = queue.add([task()], b"", LIMITS)
@@ -185,7 +185,7 @@ def test_a_number_is_not_given_out_again_after_its_job_was_forgotten(queue: Queu
     assert set(queue.jobs()[0]) == {second}
 
 
-def test_many_processes_add_at_once_and_nothing_is_lost(queue: Queue) -> None:
+def test_many_processes_add_at_once_and_nothing_is_lost(queue: LocalQueue) -> None:
     code = (
         "import sys; from paraschut_core.executors.local.queue_store import *;"
         f"t = {tuple(task())!r}; q = Queue({queue.folder!r});"
@@ -197,7 +197,7 @@ def test_many_processes_add_at_once_and_nothing_is_lost(queue: Queue) -> None:
     assert set(ids) == set(queue.jobs()[0])
 
 
-def test_a_locked_file_is_named_and_nothing_is_added(queue: Queue) -> None:
+def test_a_locked_file_is_named_and_nothing_is_added(queue: LocalQueue) -> None:
     queue.add([task()], b"", LIMITS)
     other = sqlite3.connect(queue.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -208,7 +208,7 @@ def test_a_locked_file_is_named_and_nothing_is_added(queue: Queue) -> None:
     assert len(queue.jobs()[0]) == 1
 
 
-def test_a_file_of_something_else_is_left_alone(queue: Queue) -> None:
+def test_a_file_of_something_else_is_left_alone(queue: LocalQueue) -> None:
     os.makedirs(queue.folder)
     Path(queue.path).write_text("these are notes of mine, not a database\n" * 40)
     with pytest.raises(SchedulerError, match="damaged"):
@@ -220,29 +220,29 @@ def test_a_file_of_something_else_is_left_alone(queue: Queue) -> None:
         queue.add([task()], b"", LIMITS)
 
 
-def test_reading_before_the_first_job_makes_nothing(queue: Queue) -> None:
+def test_reading_before_the_first_job_makes_nothing(queue: LocalQueue) -> None:
     assert not queue
     with pytest.raises(SchedulerError, match="cannot be opened"):
         queue.jobs()
     assert not os.path.exists(queue.folder)
 
 
-def test_what_ended_long_ago_is_forgotten_with_its_environment(queue: Queue) -> None:
+def test_what_ended_long_ago_is_forgotten_with_its_environment(queue: LocalQueue) -> None:
     ids, _ = queue.add([task("old"), task("new")], b"OLD=1", LIMITS)
     queue.add([task("later")], b"NEW=1", LIMITS)
-    ledger = Ledger(queue.folder)
+    ledger = DaemonStore(queue.folder)
     old, new, later = (entry.number for entry in ledger.waiting(0, 10))
     long_ago = time.time() - (KEPT_DAYS + 1) * 86400
     nothing = (None, None, None, None)
     ended = [
-        Ended("exit status 0", 0, None, 0.1, 1, long_ago, *nothing, old),
-        Ended("exit status 0", 0, None, 0.1, 1, time.time(), *nothing, new),
+        EndRecord("exit status 0", 0, None, 0.1, 1, long_ago, *nothing, old),
+        EndRecord("exit status 0", 0, None, 0.1, 1, time.time(), *nothing, new),
     ]
     ledger.record([], ended)
     ledger.prune()
     assert set(queue.endings(ids)) == {ids[1]}
     ledger.record(
-        [], [Ended("exit status 0", 0, None, 0.1, 1, long_ago, *nothing, number) for number in (new,)]
+        [], [EndRecord("exit status 0", 0, None, 0.1, 1, long_ago, *nothing, number) for number in (new,)]
     )
     ledger.prune()
     assert queue.endings(ids) == {}
@@ -252,10 +252,10 @@ def test_what_ended_long_ago_is_forgotten_with_its_environment(queue: Queue) -> 
     ledger.close()
 
 
-def test_a_runner_does_not_retire_while_jobs_wait(queue: Queue) -> None:
+def test_a_runner_does_not_retire_while_jobs_wait(queue: LocalQueue) -> None:
     (id_,), serving = queue.add([task()], b"", LIMITS)
     assert serving.pid is None
-    ledger = Ledger(queue.folder)
+    ledger = DaemonStore(queue.folder)
     ledger.register(os.getpid(), start_of(os.getpid()), "boot")
     assert not ledger.retire()
     assert queue.serving().pid == os.getpid()
@@ -265,9 +265,9 @@ def test_a_runner_does_not_retire_while_jobs_wait(queue: Queue) -> None:
     ledger.close()
 
 
-def test_only_one_that_lives_counts_as_the_runner(queue: Queue) -> None:
+def test_only_one_that_lives_counts_as_the_runner(queue: LocalQueue) -> None:
     queue.add([task()], b"", LIMITS)
-    ledger = Ledger(queue.folder)
+    ledger = DaemonStore(queue.folder)
     me, start = os.getpid(), start_of(os.getpid())
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     for pid, since, booted, lives in [
@@ -300,10 +300,10 @@ def test_the_journal_tells_what_happened(tmp_path: Path) -> None:
         Path(journal.marker(number)).touch()
     journal.started(1, 100, 5000)
     journal.started(2, 101, 5001)
-    journal.ended(1, Exit(256, 1.5, 0.25, 4096))
+    journal.ended(1, ProcessExit(256, 1.5, 0.25, 4096))
     noted = Journal(str(tmp_path), "boot-2").read()
-    assert noted.starts == {1: Start(100, 5000, "boot-1"), 2: Start(101, 5001, "boot-1")}
-    assert noted.exits == {1: Exit(256, 1.5, 0.25, 4096)}
+    assert noted.starts == {1: ProcessStart(100, 5000, "boot-1"), 2: ProcessStart(101, 5001, "boot-1")}
+    assert noted.exits == {1: ProcessExit(256, 1.5, 0.25, 4096)}
     assert noted.markers == {3}
 
 
@@ -315,7 +315,7 @@ def test_a_line_that_was_cut_short_spoils_no_other(tmp_path: Path, cut: int) -> 
     file = tmp_path / "journal"
     file.write_bytes(file.read_bytes()[:-cut])
     journal.started(2, 101, 5001)
-    assert journal.read().starts == {2: Start(101, 5001, "b")}
+    assert journal.read().starts == {2: ProcessStart(101, 5001, "b")}
 
 
 # ----------------------------------------------------------------------------- processes

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 import paraschut_core as psu
 from paraschut_core import exit_kinds
-from paraschut_core.database.poll_state import LEASE, PollRecord, read_poll
+from paraschut_core.database.poll_state import LEASE, PollState, read_poll
 from paraschut_core.model import (
     ENDED,
     HELD,
     QUEUED,
     RUNNING,
-    Ending,
+    ExitInfo,
     JobKey,
     JobRow,
     LiveJob,
@@ -29,10 +29,10 @@ from paraschut_core.model import (
     Spawn,
 )
 from paraschut_core.monitoring import monitor, polling
-from paraschut_core.monitoring.liveness import WORDS, Inquiries, observe
+from paraschut_core.monitoring.liveness import WORDS, AccountingBackoff, observe
 from paraschut_core.monitoring.monitor import Monitor
 from paraschut_core.monitoring.polling import absent_now
-from tests.helpers import BATCH, Project, Scheduler, SchedulerDownError, Script
+from tests.helpers import BATCH, ProjectDir, Scheduler, SchedulerDownError, Script
 
 KEY = JobKey(BATCH, 0)
 T = 1_000_000.0
@@ -58,13 +58,13 @@ def row(state: str = "run", **fields: Any) -> JobRow:
     return whole._replace(**fields)
 
 
-def record(polls: int, seen: float = T - 500, at: float = T, **fields: Any) -> PollRecord:
+def record(polls: int, seen: float = T - 500, at: float = T, **fields: Any) -> PollState:
     """At `at` job 5 was looked for: `polls` polls in a row did not show it, it was last seen at `seen`."""
-    return PollRecord(at, {}, {"5": (seen, polls)}, rev=1, **fields)
+    return PollState(at, {}, {"5": (seen, polls)}, rev=1, **fields)
 
 
 def missing(
-    row: JobRow, record: PollRecord, *, proof: bool = False, now: float = T + 5, **options: Any
+    row: JobRow, record: PollState, *, proof: bool = False, now: float = T + 5, **options: Any
 ) -> bool:
     observed = observe([row], {}, record, grace=GRACE, proof=proof, now=now, **options)
     assert not (KEY in observed.live and KEY in observed.missing)
@@ -82,7 +82,7 @@ def test_two_polls_without_it_and_the_grace_make_a_job_missing() -> None:
     ("what", "job", "polled"),
     [
         ("one poll only", row(), record(1)),
-        ("never polled", row(), PollRecord()),
+        ("never polled", row(), PollState()),
         ("seen within the grace", row(), record(2, seen=T - 29)),
         ("submitted within the grace", row(submitted_at=T - 29), record(2)),
         ("changed after the poll", row(rev=2), record(9)),
@@ -92,7 +92,7 @@ def test_two_polls_without_it_and_the_grace_make_a_job_missing() -> None:
         ("it was shown", row(), record(0)),
     ],
 )
-def test_nothing_less_does(what: str, job: JobRow, polled: PollRecord) -> None:
+def test_nothing_less_does(what: str, job: JobRow, polled: PollState) -> None:
     assert not missing(job, polled, now=T + 1e6), what
 
 
@@ -131,8 +131,8 @@ def test_where_absence_is_proof_one_look_is_enough_and_no_grace_passes() -> None
 
 
 def test_a_job_that_the_queue_shows_as_ended_is_missing_at_once_with_its_reason() -> None:
-    ended = LiveJob("5", ENDED, ending=Ending("exit status 3", 3, None, "n7"))
-    polled = PollRecord(T, {"5": ended}, {"5": (T, 1)}, rev=1)
+    ended = LiveJob("5", ENDED, ending=ExitInfo("exit status 3", 3, None, "n7"))
+    polled = PollState(T, {"5": ended}, {"5": (T, 1)}, rev=1)
     observed = observe([row()], {}, polled, grace=GRACE, proof=False, now=T)
     lost = observed.missing[KEY]
     assert (lost.reason, lost.exit_status, lost.signal, lost.kind) == (
@@ -145,7 +145,7 @@ def test_a_job_that_the_queue_shows_as_ended_is_missing_at_once_with_its_reason(
 
 
 def test_an_ending_that_nobody_explains_yet_is_no_ending() -> None:
-    polled = PollRecord(T, {"5": LiveJob("5", ENDED)}, {"5": (T, 1)}, rev=1)
+    polled = PollState(T, {"5": LiveJob("5", ENDED)}, {"5": (T, 1)}, rev=1)
     assert not missing(row(), polled)
 
 
@@ -157,18 +157,18 @@ def test_a_missing_job_was_heard_of_when_it_started_whoever_edits_it_since() -> 
 
 def test_a_submission_without_id_is_missing_only_where_nobody_could_look_it_up() -> None:
     claimed = row("submit", submit_id=None, cluster_id=None, claimed_by="me@n1:5")
-    assert not missing(claimed, PollRecord(T), now=T + 1e6)
-    assert missing(claimed, PollRecord(T), now=T, claim_lasts=150.0)
-    assert not missing(claimed._replace(submitted_at=T - 10), PollRecord(T), now=T, claim_lasts=150.0)
-    observed = observe([claimed], {}, PollRecord(T), grace=GRACE, proof=False, now=T, claim_lasts=150.0)
+    assert not missing(claimed, PollState(T), now=T + 1e6)
+    assert missing(claimed, PollState(T), now=T, claim_lasts=150.0)
+    assert not missing(claimed._replace(submitted_at=T - 10), PollState(T), now=T, claim_lasts=150.0)
+    observed = observe([claimed], {}, PollState(T), grace=GRACE, proof=False, now=T, claim_lasts=150.0)
     assert observed.missing[KEY].kind == exit_kinds.CUT_SHORT
 
 
 def test_a_submission_that_nobody_made_here_is_missing_after_the_grace() -> None:
     """A job that came into the index as submitted, or that somebody's own SQL made so."""
     strange = row("submit", submit_id=None, cluster_id=None)
-    assert missing(strange, PollRecord(T), now=T)
-    assert not missing(strange._replace(submitted_at=T - GRACE + 1), PollRecord(T), now=T)
+    assert missing(strange, PollState(T), now=T)
+    assert not missing(strange._replace(submitted_at=T - GRACE + 1), PollState(T), now=T)
 
 
 def test_a_spawn_job_is_live_as_long_as_one_of_its_spawns_is() -> None:
@@ -178,16 +178,14 @@ def test_a_spawn_job_is_live_as_long_as_one_of_its_spawns_is() -> None:
         Spawn(2, "c", "run", "", ""),
     ]
     parent = row("spawn")
-    polled = PollRecord(
-        T, {"b": LiveJob("b", QUEUED), "c": LiveJob("c", RUNNING)}, {"a": (T - 500, 9)}, rev=1
-    )
+    polled = PollState(T, {"b": LiveJob("b", QUEUED), "c": LiveJob("c", RUNNING)}, {"a": (T - 500, 9)}, rev=1)
     observed = observe([parent], {KEY: spawns}, polled, grace=GRACE, proof=False, now=T)
     assert observed.live[KEY].id == "c"
     assert observed.live_spawns[KEY] == (1, 3)
     assert observed.missing == {}
-    gone = PollRecord(T, {}, dict.fromkeys("abc", (T - 500, 2)), rev=1)
+    gone = PollState(T, {}, dict.fromkeys("abc", (T - 500, 2)), rev=1)
     assert KEY in observe([parent], {KEY: spawns}, gone, grace=GRACE, proof=False, now=T).missing
-    one_is_new = PollRecord(T, {}, dict.fromkeys("ab", (T - 500, 2)), rev=1)
+    one_is_new = PollState(T, {}, dict.fromkeys("ab", (T - 500, 2)), rev=1)
     assert observe([parent], {KEY: spawns}, one_is_new, grace=GRACE, proof=False, now=T).missing == {}
 
 
@@ -204,7 +202,7 @@ def test_missing_after_any_run_of_polls_is_what_the_rule_says(
 ) -> None:
     """Against an account of its own: when it was last seen, and how many polls in a row did not show it."""
     now = T
-    known = PollRecord()
+    known = PollState()
     last_seen: float | None = None
     in_a_row = 0
     job = row(submitted_at=T - submitted, changed_at=T - submitted)
@@ -215,7 +213,7 @@ def test_missing_after_any_run_of_polls_is_what_the_rule_says(
             known = known._replace(failing_since=known.failing_since or now, failures=known.failures + 1)
             continue
         answer = {"5": LiveJob("5", RUNNING if what == "shown" else ENDED)} if what != "not shown" else {}
-        known = PollRecord(now, answer, absent_now(known.absent, {"5"}, answer, now), rev=1)
+        known = PollState(now, answer, absent_now(known.absent, {"5"}, answer, now), rev=1)
         if what == "shown":
             last_seen, in_a_row = now, 0
         else:
@@ -248,7 +246,7 @@ def test_a_poll_knows_of_each_id_that_was_expected_and_of_no_other(
 
 
 @pytest.fixture
-def running(project: Project, scheduler: Scheduler) -> Scheduler:
+def running(project: ProjectDir, scheduler: Scheduler) -> Scheduler:
     """Two jobs that run as 1001 and 1002; every poll is due, and no grace passes."""
     project.configure("[poll]\ninterval = 0\ngrace = 0\n")
     project.add_many(2)
@@ -260,14 +258,14 @@ def running(project: Project, scheduler: Scheduler) -> Scheduler:
 
 
 @pytest.fixture
-def watched(project: Project, running: Scheduler) -> Any:
+def watched(project: ProjectDir, running: Scheduler) -> Any:
     made = Monitor(project.workspace(running))
     yield made
     made.close()
 
 
 @contextmanager
-def watching(project: Project, scheduler: Scheduler, jobs: int) -> Iterator[Monitor]:
+def watching(project: ProjectDir, scheduler: Scheduler, jobs: int) -> Iterator[Monitor]:
     """A dashboard's monitor that has seen so many submitted jobs in the scheduler's queue."""
     project.configure("[poll]\ninterval = 0\ngrace = 0\n")
     project.add_many(jobs)
@@ -294,7 +292,7 @@ def test_a_job_gone_from_the_queue_is_missing_after_the_second_poll(
 
 
 def test_what_other_users_submitted_is_not_judged_by_ones_own_list(
-    watched: Monitor, running: Scheduler, project: Project
+    watched: Monitor, running: Scheduler, project: ProjectDir
 ) -> None:
     watched.poll()
     project.set_columns(0, claimed_by="somebody.else@n1:5")
@@ -347,7 +345,9 @@ def test_a_failed_poll_proves_nothing_however_often(watched: Monitor, running: S
 
 
 @pytest.mark.parametrize("answer", [None, [], {"1001": ["x"]}, {"1001": None}, {1: LiveJob("1", "R")}, "x"])
-def test_garbage_from_an_executor_proves_nothing(project: Project, running: Scheduler, answer: Any) -> None:
+def test_garbage_from_an_executor_proves_nothing(
+    project: ProjectDir, running: Scheduler, answer: Any
+) -> None:
     class Garbage(Scheduler):
         def poll(self) -> dict[str, LiveJob]:
             return answer  # type: ignore[no-any-return]  # which is what a user's own code may do
@@ -380,7 +380,7 @@ def test_a_suddenly_empty_list_proves_nothing_until_it_has_come_often(
 
 @pytest.mark.parametrize("kept", [0, 1, 4])
 def test_a_list_that_lost_most_jobs_at_once_is_doubted_as_an_empty_one_is(
-    project: Project, kept: int
+    project: ProjectDir, kept: int
 ) -> None:
     running = Scheduler()
     with watching(project, running, 10) as watched:
@@ -395,7 +395,7 @@ def test_a_list_that_lost_most_jobs_at_once_is_doubted_as_an_empty_one_is(
         running.live |= jobs
         assert (len(watched.poll(force=True).live), watched.poll().scheduler.error) == (10, "")
         running.lose_sight(*sorted(jobs)[kept:])
-        running.endings = {id_: Ending("time limit") for id_ in jobs}
+        running.endings = {id_: ExitInfo("time limit") for id_ in jobs}
         watched.poll(force=True)
         assert lost(watched.poll(force=True)) == dict.fromkeys(range(kept, 10), "time limit")
 
@@ -405,7 +405,7 @@ def test_an_empty_list_is_believed_when_the_accounts_know_that_a_job_ended(
 ) -> None:
     watched.poll()
     running.live = {}
-    running.endings = {"1001": Ending("exit status 1", 1), "1002": Ending("time limit")}
+    running.endings = {"1001": ExitInfo("exit status 1", 1), "1002": ExitInfo("time limit")}
     watched.poll()
     assert lost(watched.poll()) == {0: "exit status 1", 1: "time limit"}
 
@@ -420,11 +420,11 @@ def test_an_outage_does_not_hide_what_was_missing_before_it(watched: Monitor, ru
 
 
 def test_a_reason_is_asked_for_once_written_down_and_shown_to_all(
-    watched: Monitor, running: Scheduler, project: Project
+    watched: Monitor, running: Scheduler, project: ProjectDir
 ) -> None:
     watched.poll()
     running.lose_sight("1001")
-    running.endings["1001"] = Ending("out of memory on n1", 137, 9, "n1")
+    running.endings["1001"] = ExitInfo("out of memory on n1", 137, 9, "n1")
     watched.poll()
     assert lost(watched.poll()) == {0: "out of memory on n1"}
     assert running.explained == [("1001",)]
@@ -446,10 +446,10 @@ def test_a_reason_is_asked_for_once_written_down_and_shown_to_all(
 
 
 def test_what_the_queue_itself_tells_of_an_end_is_written_down_before_it_forgets(
-    watched: Monitor, running: Scheduler, project: Project
+    watched: Monitor, running: Scheduler, project: ProjectDir
 ) -> None:
     watched.poll()
-    running.end("1001", Ending("exit status 3", 3, None, "n7"))
+    running.end("1001", ExitInfo("exit status 3", 3, None, "n7"))
     assert lost(watched.poll()) == {0: "exit status 3"}
     running.lose_sight("1001")
     for _ in range(3):
@@ -465,21 +465,21 @@ def test_of_a_job_that_ended_well_and_is_not_complete_it_is_said_what_it_left_ou
 ) -> None:
     watched.poll()
     if told_by == "the queue":
-        running.end("1001", Ending("exit status 0", 0, None, "n7"))
+        running.end("1001", ExitInfo("exit status 0", 0, None, "n7"))
     else:
         running.lose_sight("1001")
-        running.endings["1001"] = Ending("exit status 0", 0, None, "n7")
+        running.endings["1001"] = ExitInfo("exit status 0", 0, None, "n7")
         watched.poll()
     (gone,) = watched.poll().missing.values()
     assert (gone.reason, gone.exit_status) == ("exit status 0 without set_complete", 0)
 
 
 def test_the_schedulers_last_record_of_a_lost_job_is_its_qstat(
-    watched: Monitor, running: Scheduler, project: Project
+    watched: Monitor, running: Scheduler, project: ProjectDir
 ) -> None:
     watched.poll()
     running.lose_sight("1001")
-    running.endings["1001"] = Ending("time limit 00:01:00", record={"State": "TIMEOUT", "NodeList": "n1"})
+    running.endings["1001"] = ExitInfo("time limit 00:01:00", record={"State": "TIMEOUT", "NodeList": "n1"})
     watched.poll()
     watched.poll()
     assert psu.get_job_info(BATCH, 0)["qstat"] == {"State": "TIMEOUT", "NodeList": "n1"}
@@ -498,13 +498,13 @@ def test_accounts_that_know_nothing_are_asked_seldom(watched: Monitor, running: 
 
 
 def test_what_the_jobs_own_wrapper_said_is_nearer_to_the_truth_than_the_accounts(
-    watched: Monitor, running: Scheduler, project: Project
+    watched: Monitor, running: Scheduler, project: ProjectDir
 ) -> None:
     from paraschut_core import in_job
 
     with in_job.database() as db:
         in_job.record_exit(db, KEY, 1, 3, None)
-    running.endings["1001"] = Ending("FAILED")
+    running.endings["1001"] = ExitInfo("FAILED")
     watched.poll()
     running.lose_sight("1001")
     watched.poll()
@@ -513,17 +513,19 @@ def test_what_the_jobs_own_wrapper_said_is_nearer_to_the_truth_than_the_accounts
     assert running.explained == [("1001",)], "they may know why, and are asked once"
 
 
-def test_of_what_nobody_else_tells_the_schedulers_words_in_the_log_are_the_reason(project: Project) -> None:
+def test_of_what_nobody_else_tells_the_schedulers_words_in_the_log_are_the_reason(
+    project: ProjectDir,
+) -> None:
     class Talkative(Scheduler):
-        def last_words(self, tokens: Sequence[str]) -> dict[str, Ending]:
+        def last_words(self, tokens: Sequence[str]) -> dict[str, ExitInfo]:
             heard.extend(tokens)
-            return {tokens[0]: Ending("out of memory", record={"log": "killed"})}
+            return {tokens[0]: ExitInfo("out of memory", record={"log": "killed"})}
 
     heard: list[str] = []
     with watching(project, talkative := Talkative(), 3) as watched:
         talkative.lose_sight("1001")
         talkative.lose_sight("1002")
-        talkative.endings["1002"] = Ending("exit status 3", 3)
+        talkative.endings["1002"] = ExitInfo("exit status 3", 3)
         watched.poll()
         assert lost(watched.poll()) == {0: "out of memory", 1: "exit status 3"}
         watched.poll()
@@ -531,9 +533,9 @@ def test_of_what_nobody_else_tells_the_schedulers_words_in_the_log_are_the_reaso
     assert psu.get_job_info(BATCH, 0)["qstat"] == {"log": "killed"}
 
 
-def test_an_explanation_that_fails_leaves_the_job_missing_without_reason(project: Project) -> None:
+def test_an_explanation_that_fails_leaves_the_job_missing_without_reason(project: ProjectDir) -> None:
     class Raising(Scheduler):
-        def explain(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
+        def explain(self, ids: Sequence[str], since: float) -> dict[str, ExitInfo]:
             raise KeyError("parser")
 
     with watching(project, raising := Raising(), 2) as watched:
@@ -543,7 +545,7 @@ def test_an_explanation_that_fails_leaves_the_job_missing_without_reason(project
 
 
 def test_an_id_recorded_between_the_poll_and_the_look_is_not_missing_even_where_absence_is_proof(
-    project: Project,
+    project: ProjectDir,
 ) -> None:
     """The local executor: another process queues the job while this one's poll is under way."""
     local = Scheduler(absence_is_proof=True)
@@ -583,12 +585,12 @@ def test_a_row_changed_after_the_poll_is_not_missing_on_a_refresh(
 # ------------------------------------------------------------------------------------ polling
 
 
-def poll_once(project: Project, executor: Scheduler, *, force: bool = False, **changes: Any) -> PollRecord:
+def poll_once(project: ProjectDir, executor: Scheduler, *, force: bool = False, **changes: Any) -> PollState:
     with project.workspace(executor, **changes) as ws:
         return polling.ask(ws, force=force)
 
 
-def test_within_an_interval_the_scheduler_is_asked_once_for_all(project: Project) -> None:
+def test_within_an_interval_the_scheduler_is_asked_once_for_all(project: ProjectDir) -> None:
     project.configure("[poll]\ninterval = 3600\n")
     shared = Scheduler(shared_poll=True)
     shared.live = {"1": LiveJob("1", RUNNING, token="t-1", name="n", reason="r", host="h")}
@@ -601,13 +603,14 @@ def test_within_an_interval_the_scheduler_is_asked_once_for_all(project: Project
     assert shared.polls == 2
 
 
-def test_ten_real_processes_that_poll_at_once_ask_the_scheduler_once(project: Project) -> None:
+def test_ten_real_processes_that_poll_at_once_ask_the_scheduler_once(project: ProjectDir) -> None:
     project.configure("[poll]\ninterval = 3600\n")
     project.add(project.job())
     code = """
         import os, sys, time
-        from paraschut_core import config, polling
-        from paraschut_core.project import Workspace
+        from paraschut_core import config
+        from paraschut_core.monitoring import polling
+        from paraschut_core.project import Project
         from tests.helpers import Scheduler
 
         class Asked(Scheduler):
@@ -620,7 +623,7 @@ def test_ten_real_processes_that_poll_at_once_ask_the_scheduler_once(project: Pr
         print("ready", flush=True)
         while not os.path.exists("go"):
             time.sleep(0.005)
-        with Workspace(config.load(), Asked(shared_poll=True)) as ws:
+        with Project(config.load(), Asked(shared_poll=True)) as ws:
             for _ in range(20):
                 polling.ask(ws)
     """
@@ -633,14 +636,14 @@ def test_ten_real_processes_that_poll_at_once_ask_the_scheduler_once(project: Pr
     assert (project.folder / "asked").read_text() == "x"
 
 
-def test_of_those_that_all_found_the_lease_free_one_gets_it(project: Project) -> None:
+def test_of_those_that_all_found_the_lease_free_one_gets_it(project: ProjectDir) -> None:
     """They have looked, and wait for the lock of a writer; the second and third must look again."""
     project.add(project.job())
     writer = sqlite3.connect(project.database, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
     code = """
         import sys
-        from paraschut_core.database import connection, poll
+        from paraschut_core.database import connection, poll_state
         with connection.Database(sys.argv[1]) as db:
             before = db.transaction
 
@@ -649,7 +652,7 @@ def test_of_those_that_all_found_the_lease_free_one_gets_it(project: Project) ->
                 return before()
 
             db.transaction = transaction
-            print(poll.take_lease(db, "s", 3600.0))
+            print(poll_state.take_lease(db, "s", 3600.0))
     """
     scripts = [Script(code, project.database) for _ in range(3)]
     for script in scripts:
@@ -660,7 +663,7 @@ def test_of_those_that_all_found_the_lease_free_one_gets_it(project: Project) ->
 
 
 @pytest.mark.parametrize("skew", [3600.0, -3600.0])
-def test_another_hosts_clock_an_hour_off_does_not_block_polling(project: Project, skew: float) -> None:
+def test_another_hosts_clock_an_hour_off_does_not_block_polling(project: ProjectDir, skew: float) -> None:
     project.configure("[poll]\ninterval = 15\ngrace = 0\n")
     shared = Scheduler(shared_poll=True)
     project.add(project.job())
@@ -674,7 +677,7 @@ def test_another_hosts_clock_an_hour_off_does_not_block_polling(project: Project
 
 @pytest.mark.parametrize("skew", [3600.0, -3600.0])
 def test_another_hosts_clock_an_hour_off_delays_missing_by_one_grace_at_most(
-    project: Project, running: Scheduler, skew: float
+    project: ProjectDir, running: Scheduler, skew: float
 ) -> None:
     with project.workspace(running) as ws:
         watched = Monitor(ws)
@@ -691,7 +694,7 @@ def test_another_hosts_clock_an_hour_off_delays_missing_by_one_grace_at_most(
         assert lost(watched.poll()) == {0: WORDS[exit_kinds.GONE]}
 
 
-def test_the_lease_of_a_process_that_died_while_it_polled_is_taken_over(project: Project) -> None:
+def test_the_lease_of_a_process_that_died_while_it_polled_is_taken_over(project: ProjectDir) -> None:
     import os
 
     pid = os.fork()
@@ -714,7 +717,7 @@ def test_the_lease_of_a_process_that_died_while_it_polled_is_taken_over(project:
         assert (shared.polls > before) == asked, holder
 
 
-def test_a_forced_poll_waits_for_the_one_under_way(project: Project) -> None:
+def test_a_forced_poll_waits_for_the_one_under_way(project: ProjectDir) -> None:
     project.configure("[poll]\ninterval = 3600\n")
     shared = Scheduler(shared_poll=True)
     project.add(project.job())
@@ -724,14 +727,14 @@ def test_a_forced_poll_waits_for_the_one_under_way(project: Project) -> None:
     code = """
         import sys, time
         from paraschut_core.database.connection import Database
-        from paraschut_core.database.poll_state import PollRecord, store_poll, take_lease
+        from paraschut_core.database.poll_state import PollState, store_poll, take_lease
         from paraschut_core.model import LiveJob
         with Database(sys.argv[1]) as db:
             assert take_lease(db, sys.argv[2], 0.0)
             print("asking", flush=True)
             time.sleep(0.5)
             answer = {"9": LiveJob("9", "running")}
-            store_poll(db, sys.argv[2], PollRecord(time.time(), answer), answered=True)
+            store_poll(db, sys.argv[2], PollState(time.time(), answer), answered=True)
             time.sleep(5)
     """
     with Script(code, project.database, key) as other:
@@ -740,7 +743,7 @@ def test_a_forced_poll_waits_for_the_one_under_way(project: Project) -> None:
     assert shared.polls == 1
 
 
-def test_a_failing_scheduler_is_asked_more_and_more_seldom(project: Project) -> None:
+def test_a_failing_scheduler_is_asked_more_and_more_seldom(project: ProjectDir) -> None:
     settings: dict[str, Any] = {"poll": {"interval": 10.0, "backoff": 100.0}}
     shared = Scheduler(shared_poll=True)
     shared.fault = SchedulerDownError("down")
@@ -755,7 +758,7 @@ def test_a_failing_scheduler_is_asked_more_and_more_seldom(project: Project) -> 
     assert poll_once(project, shared, force=True, **settings).failures == 0
 
 
-def test_a_damaged_answer_in_the_database_is_as_good_as_none(project: Project) -> None:
+def test_a_damaged_answer_in_the_database_is_as_good_as_none(project: ProjectDir) -> None:
     shared = Scheduler(shared_poll=True)
     project.add(project.job())
     poll_once(project, shared)
@@ -764,7 +767,7 @@ def test_a_damaged_answer_in_the_database_is_as_good_as_none(project: Project) -
         assert poll_once(project, shared).polled_at > 0
 
 
-def test_two_executors_of_ones_own_do_not_share_their_answers(project: Project) -> None:
+def test_two_executors_of_ones_own_do_not_share_their_answers(project: ProjectDir) -> None:
     class First(psu.JobExecutor):
         def qstat(self) -> dict[str, list[Any]]:
             return {"a": ["x", "R"]}
@@ -792,7 +795,7 @@ def test_a_snapshot_shows_what_the_file_and_the_scheduler_say(watched: Monitor, 
     assert [changed.key.job_index for changed in snapshot.changed] == [0]
 
 
-def test_jobs_that_run_and_have_not_said_so_are_told_apart(project: Project, scheduler: Scheduler) -> None:
+def test_jobs_that_run_and_have_not_said_so_are_told_apart(project: ProjectDir, scheduler: Scheduler) -> None:
     project.add_many(3)
     psu.submit_one_job(BATCH, range(3), Executor=scheduler)
     with project.workspace(scheduler) as ws:
@@ -807,7 +810,7 @@ def test_jobs_that_run_and_have_not_said_so_are_told_apart(project: Project, sch
 
 
 def test_a_spawn_that_goes_changes_the_job_though_others_of_it_run(
-    project: Project, scheduler: Scheduler
+    project: ProjectDir, scheduler: Scheduler
 ) -> None:
     project.configure("[poll]\ninterval = 0\n")
     project.add(project.job(0, state="spawn"))
@@ -837,7 +840,7 @@ def test_a_refresh_without_news_brings_none(watched: Monitor) -> None:
     )
 
 
-def test_a_removed_batch_goes_from_the_snapshot(watched: Monitor, project: Project) -> None:
+def test_a_removed_batch_goes_from_the_snapshot(watched: Monitor, project: ProjectDir) -> None:
     watched.poll()
     project.remove_by_force()
     snapshot = watched.refresh()
@@ -849,7 +852,7 @@ def test_a_removed_batch_goes_from_the_snapshot(watched: Monitor, project: Proje
 
 
 def test_a_batch_removed_and_added_again_between_two_looks_is_there(
-    watched: Monitor, project: Project
+    watched: Monitor, project: ProjectDir
 ) -> None:
     watched.poll()
     project.remove_by_force()
@@ -859,7 +862,7 @@ def test_a_batch_removed_and_added_again_between_two_looks_is_there(
     assert snapshot.batches[BATCH].states == {"init": 3}
 
 
-def test_more_changes_than_anybody_lists_are_a_reload(watched: Monitor, project: Project) -> None:
+def test_more_changes_than_anybody_lists_are_a_reload(watched: Monitor, project: ProjectDir) -> None:
     from paraschut_core.database.changes import MANY
 
     watched.refresh()
@@ -871,7 +874,7 @@ def test_more_changes_than_anybody_lists_are_a_reload(watched: Monitor, project:
     assert snapshot.batches[BATCH].states == {"run": 2}
 
 
-def test_the_reason_why_a_batch_does_not_move_is_given(project: Project, scheduler: Scheduler) -> None:
+def test_the_reason_why_a_batch_does_not_move_is_given(project: ProjectDir, scheduler: Scheduler) -> None:
     project.configure("[poll]\ninterval = 0\ngrace = 0\n")
     project.add(project.job(0, BATCH, priority=100, name="first"), project.job(0, BATCH + 1))
     project.add(project.job(0, BATCH + 2, state="complete"))
@@ -890,7 +893,7 @@ def test_the_reason_why_a_batch_does_not_move_is_given(project: Project, schedul
         assert watched.poll().held_back[BATCH] == "1 missing"
 
 
-def test_an_unknown_executor_is_said_and_the_file_shown(project: Project) -> None:
+def test_an_unknown_executor_is_said_and_the_file_shown(project: ProjectDir) -> None:
     project.configure('executor = "nobody"\n')
     project.add(project.job())
     with project.workspace() as ws:
@@ -901,12 +904,12 @@ def test_an_unknown_executor_is_said_and_the_file_shown(project: Project) -> Non
             assert snapshot.scheduler.executor == "nobody"
 
 
-def test_with_an_unknown_executor_and_no_database_a_refresh_still_raises_nothing(project: Project) -> None:
+def test_with_an_unknown_executor_and_no_database_a_refresh_still_raises_nothing(project: ProjectDir) -> None:
     project.configure('executor = "nobody"\n')
     from paraschut_core import config
-    from paraschut_core.project import Workspace
+    from paraschut_core.project import Project
 
-    with Workspace(config.load()) as ws:
+    with Project(config.load()) as ws:
         snapshot = Monitor(ws).refresh()
     assert "There is no database" in snapshot.database.error
 
@@ -914,7 +917,7 @@ def test_with_an_unknown_executor_and_no_database_a_refresh_still_raises_nothing
 # ------------------------------------------------------------------------------------ who is believed
 
 
-def doubtful(project: Project, *, chain: bool = False) -> None:
+def doubtful(project: ProjectDir, *, chain: bool = False) -> None:
     """Its wrapper saw job 0 leave with exit status 0 after TERM."""
     from paraschut_core import in_job
 
@@ -923,7 +926,7 @@ def doubtful(project: Project, *, chain: bool = False) -> None:
         in_job.record_exit(db, KEY, 1, 0, None, 15, chain=chain)
 
 
-def standing(project: Project) -> tuple[str, str, int]:
+def standing(project: ProjectDir) -> tuple[str, str, int]:
     """(state, kind of the end, whether it is confirmed) of job 0."""
     rows = project.sql(
         "SELECT state, coalesce(kind, ''), coalesce(confirmed, 1) FROM job"
@@ -935,24 +938,24 @@ def standing(project: Project) -> tuple[str, str, int]:
 @pytest.mark.parametrize(
     ("account", "stands"),
     [
-        (Ending("exit status 0", 0, kind=exit_kinds.COMPLETED), ("complete", "", 1)),
+        (ExitInfo("exit status 0", 0, kind=exit_kinds.COMPLETED), ("complete", "", 1)),
         (
-            Ending("exit status 0", 0, kind=exit_kinds.EXIT),
+            ExitInfo("exit status 0", 0, kind=exit_kinds.EXIT),
             ("run", "signal", 0),
         ),  # no verdict: it knows no signal
-        (Ending("exit status 0", 0), ("run", "signal", 0)),
-        (Ending("time limit 00:01:00", kind=exit_kinds.TIME_LIMIT), ("run", "time-limit", 1)),
-        (Ending("cancelled by root", 0, kind=exit_kinds.CANCELLED), ("run", "cancelled", 1)),
-        (Ending("preempted on n1", None, 15, kind=exit_kinds.PREEMPTED), ("run", "preempted", 1)),
-        (Ending("out of memory", kind=exit_kinds.MEMORY), ("run", "memory", 1)),
+        (ExitInfo("exit status 0", 0), ("run", "signal", 0)),
+        (ExitInfo("time limit 00:01:00", kind=exit_kinds.TIME_LIMIT), ("run", "time-limit", 1)),
+        (ExitInfo("cancelled by root", 0, kind=exit_kinds.CANCELLED), ("run", "cancelled", 1)),
+        (ExitInfo("preempted on n1", None, 15, kind=exit_kinds.PREEMPTED), ("run", "preempted", 1)),
+        (ExitInfo("out of memory", kind=exit_kinds.MEMORY), ("run", "memory", 1)),
         (None, ("run", "signal", 0)),
     ],
 )
 def test_of_an_exit_status_0_after_a_signal_the_account_decides(
     watched: Monitor,
     running: Scheduler,
-    project: Project,
-    account: Ending | None,
+    project: ProjectDir,
+    account: ExitInfo | None,
     stands: tuple[str, str, int],
 ) -> None:
     doubtful(project)
@@ -966,7 +969,7 @@ def test_of_an_exit_status_0_after_a_signal_the_account_decides(
 
 
 def test_what_comes_next_is_submitted_once_the_account_says_that_a_chained_job_is_complete(
-    watched: Monitor, running: Scheduler, project: Project, monkeypatch: pytest.MonkeyPatch
+    watched: Monitor, running: Scheduler, project: ProjectDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submitted: list[object] = []
     monkeypatch.setattr(
@@ -975,15 +978,15 @@ def test_what_comes_next_is_submitted_once_the_account_says_that_a_chained_job_i
     doubtful(project, chain=True)
     watched.poll()
     assert submitted == []
-    watched._inquiries = Inquiries()  # as after the pause
-    running.endings["1001"] = Ending("exit status 0", 0, kind=exit_kinds.COMPLETED)
+    watched._inquiries = AccountingBackoff()  # as after the pause
+    running.endings["1001"] = ExitInfo("exit status 0", 0, kind=exit_kinds.COMPLETED)
     watched.poll()
     assert len(submitted) == 1
 
 
 @pytest.mark.parametrize("status", [3, 0])
 def test_what_a_wrapper_said_is_shown_at_once_though_the_queue_still_shows_the_job(
-    watched: Monitor, running: Scheduler, project: Project, status: int
+    watched: Monitor, running: Scheduler, project: ProjectDir, status: int
 ) -> None:
     from paraschut_core import in_job
 
@@ -997,7 +1000,7 @@ def test_what_a_wrapper_said_is_shown_at_once_though_the_queue_still_shows_the_j
 
 
 def test_a_job_that_is_back_in_the_queue_is_not_missing_whatever_was_said_of_its_last_run(
-    watched: Monitor, running: Scheduler, project: Project
+    watched: Monitor, running: Scheduler, project: ProjectDir
 ) -> None:
     doubtful(project)
     watched.poll()
@@ -1008,7 +1011,7 @@ def test_a_job_that_is_back_in_the_queue_is_not_missing_whatever_was_said_of_its
 
 
 def test_accounts_that_give_no_answer_are_asked_again_for_as_long_as_it_takes() -> None:
-    inquiries = Inquiries()
+    inquiries = AccountingBackoff()
     now = 1000.0
     asked = []
     for _ in range(100):
@@ -1021,7 +1024,7 @@ def test_accounts_that_give_no_answer_are_asked_again_for_as_long_as_it_takes() 
 
 
 def test_a_spawn_job_whose_last_spawn_was_lost_gives_that_ones_reason_and_not_its_parents(
-    project: Project,
+    project: ProjectDir,
 ) -> None:
     scheduler = Scheduler()
     project.configure("[poll]\ninterval = 0\ngrace = 0\n")
@@ -1032,8 +1035,8 @@ def test_a_spawn_job_whose_last_spawn_was_lost_gives_that_ones_reason_and_not_it
             "INSERT INTO spawn (BatchID, JobIndex, SpawnID, spawn_state, submit_id) VALUES (?, ?, ?, ?, ?)",
             (BATCH, 0, spawn_id, state, f"s{spawn_id}"),
         )
-    well = Ending("exit status 0", 0, kind=exit_kinds.EXIT)
-    scheduler.endings = {"parent": well, "s0": well, "s1": well, "s2": Ending("killed", None, 9)}
+    well = ExitInfo("exit status 0", 0, kind=exit_kinds.EXIT)
+    scheduler.endings = {"parent": well, "s0": well, "s1": well, "s2": ExitInfo("killed", None, 9)}
     with project.workspace(scheduler) as ws:
         monitor = Monitor(ws)
         for _ in range(3):

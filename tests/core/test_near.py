@@ -7,11 +7,11 @@ import pytest
 from paraschut_core.cli import suggestions
 from tests.core.cli import CommandLine
 from tests.core.test_cli import _on_terminal
-from tests.helpers import BATCH, Project
+from tests.helpers import BATCH, ProjectDir
 
 
 @pytest.fixture
-def cli(project: Project) -> CommandLine:
+def cli(project: ProjectDir) -> CommandLine:
     return CommandLine(project.folder)
 
 
@@ -47,7 +47,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     ],
 )
 def test_set_asks_about_what_looks_like_another_word(
-    project: Project, cli: CommandLine, asked: list[str], word: str, meant: str
+    project: ProjectDir, cli: CommandLine, asked: list[str], word: str, meant: str
 ) -> None:
     project.add_many(2)
     before = project.sql("SELECT state, priority, metadata FROM job")
@@ -63,7 +63,7 @@ def test_set_asks_about_what_looks_like_another_word(
     "word", ["state=checked", "state=foo", "threshold=0.5", "state=complete", "queue=long"]
 )
 def test_own_words_and_known_ones_are_not_asked_about_but_new_ones_are_said(
-    project: Project, cli: CommandLine, asked: list[str], word: str
+    project: ProjectDir, cli: CommandLine, asked: list[str], word: str
 ) -> None:
     project.add_many(2)
     said = cli("set", BATCH, 0, word).err
@@ -95,7 +95,7 @@ def test_own_words_and_known_ones_are_not_asked_about_but_new_ones_are_said(
     ],
 )
 def test_resources_that_look_like_others_are_asked_about_and_schedulers_own_pass(
-    project: Project, cli: CommandLine, asked: list[str], executor: str, word: str, meant: str
+    project: ProjectDir, cli: CommandLine, asked: list[str], executor: str, word: str, meant: str
 ) -> None:
     (project.folder / "paraschut.toml").write_text(f'executor = "{executor}"\n')
     cli("add", "--name", "a", "--resource", word, "true", status=1 if meant else 0)
@@ -113,7 +113,7 @@ def test_resources_that_look_like_others_are_asked_about_and_schedulers_own_pass
 @pytest.mark.parametrize("word", ["mem=abc", "mem=foo", "walltime=soon", "cpus=many"])
 @pytest.mark.parametrize("command", ["add", "set", "resubmit"])
 def test_a_wrong_size_or_time_changes_nothing(
-    project: Project, cli: CommandLine, command: str, word: str
+    project: ProjectDir, cli: CommandLine, command: str, word: str
 ) -> None:
     project.add_many(1)
     project.set_columns(state="complete")
@@ -128,7 +128,7 @@ def test_a_wrong_size_or_time_changes_nothing(
     assert project.sql("SELECT * FROM job") == before
 
 
-def test_it_is_asked_at_a_real_terminal(project: Project, cli: CommandLine) -> None:
+def test_it_is_asked_at_a_real_terminal(project: ProjectDir, cli: CommandLine) -> None:
     project.add_many(1)
     status, shown = _on_terminal(cli, "set", BATCH, 0, "state=completed", keys="n\r", prompt="[y/N]")
     assert status == 1 and "did you mean complete?" in shown

@@ -19,12 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import paraschut_core as psu
-from paraschut_core.model import JobKey, Missing
-from paraschut_core.monitoring.liveness import Observed
+from paraschut_core.model import JobKey, MissingJob
+from paraschut_core.monitoring.liveness import Liveness
 from paraschut_core.reporting import notebook
-from paraschut_core.reporting.queue_report import Queue
+from paraschut_core.reporting.queue_report import QueueReport
 from tests.core.cli import CommandLine
-from tests.helpers import BATCH, ROOT, Project, Scheduler, run_script
+from tests.helpers import BATCH, ROOT, ProjectDir, Scheduler, run_script
 
 EXAMPLE = Path(ROOT) / "paraschut_core" / "demo" / "map_reduce.ipynb"
 TAGS = {"table", "thead", "tbody", "tr", "th", "td", "b", "br", "span", "progress", "pre"}
@@ -62,17 +62,17 @@ def displayed(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
     return shown
 
 
-def queue_of(info: dict[str, Any], missing: dict[JobKey, Missing]) -> Queue:
+def queue_of(info: dict[str, Any], missing: dict[JobKey, MissingJob]) -> QueueReport:
     """A report of one job."""
-    nothing: dict[str, Any] = {field: {} for field in Observed._fields}
-    return Queue({BATCH: [info]}, Observed(**{**nothing, "missing": missing}), {}, "slurm", True, "", 0)
+    nothing: dict[str, Any] = {field: {} for field in Liveness._fields}
+    return QueueReport({BATCH: [info]}, Liveness(**{**nothing, "missing": missing}), {}, "slurm", True, "", 0)
 
 
 # ------------------------------------------------------------------------------------ the table
 
 
 def test_in_a_kernel_the_report_is_a_table_with_the_missing_marked(
-    project: Project,
+    project: ProjectDir,
     scheduler: Scheduler,
     displayed: list[dict[str, str]],
     capsys: pytest.CaptureFixture[str],
@@ -103,7 +103,7 @@ def test_in_a_kernel_the_report_is_a_table_with_the_missing_marked(
 def test_no_name_state_or_reason_becomes_markup(name: str, state: str, reason: str) -> None:
     key = JobKey(BATCH, 0)
     info = {"BatchID": BATCH, "JobIndex": 0, "name": name, "state": state, "attempt": 1}
-    html = notebook.table(queue_of(info, {key: Missing(reason, 0.0)}))
+    html = notebook.table(queue_of(info, {key: MissingJob(reason, 0.0)}))
     page = Page(html)
     assert set(page.tags) <= TAGS
     assert page.tags.count("td") == 4
@@ -117,14 +117,14 @@ def test_a_hostile_name_is_shown_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("before", ["", "import IPython"])
-def test_outside_a_kernel_the_report_is_printed(project: Project, before: str) -> None:
+def test_outside_a_kernel_the_report_is_printed(project: ProjectDir, before: str) -> None:
     project.configure('executor = "file"\n')
     project.add(project.job())
     out = run_script(f"{before}\nimport paraschut_core as psu\npsu.get_queue()")
     assert f"{BATCH}: human/genome_map\n{{'init': [0]}}" in out
 
 
-def test_the_core_never_imports_ipython(project: Project) -> None:
+def test_the_core_never_imports_ipython(project: ProjectDir) -> None:
     project.configure('executor = "file"\n')
     project.add(project.job())
     out = run_script("import sys, paraschut_core as psu\npsu.get_queue()\nprint('IPython' in sys.modules)")

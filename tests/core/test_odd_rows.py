@@ -12,7 +12,7 @@ from paraschut_core.maintenance.doctor import examine
 from paraschut_core.model import JobKey
 from paraschut_core.monitoring.monitor import Monitor
 from tests.core.cli import CommandLine
-from tests.helpers import BATCH, Project, Scheduler, assert_sound
+from tests.helpers import BATCH, ProjectDir, Scheduler, assert_sound
 
 ODD: dict[str, tuple[str, str]] = {
     "text as priority": ("priority = 'high'", "priority"),
@@ -34,19 +34,19 @@ ODD: dict[str, tuple[str, str]] = {
 
 
 @pytest.fixture
-def cli(project: Project) -> CommandLine:
+def cli(project: ProjectDir) -> CommandLine:
     return CommandLine(project.folder)
 
 
 @pytest.fixture(params=ODD, ids=str)
-def kind(request: pytest.FixtureRequest, project: Project) -> Iterator[str]:
+def kind(request: pytest.FixtureRequest, project: ProjectDir) -> Iterator[str]:
     """The name of what is odd: job 0 of three has it."""
     project.add_many(3)
     project.sql(f"UPDATE job SET {ODD[request.param][0]} WHERE JobIndex = 0")
     yield request.param
 
 
-def test_it_stops_no_other(kind: str, project: Project, scheduler: Scheduler, cli: CommandLine) -> None:
+def test_it_stops_no_other(kind: str, project: ProjectDir, scheduler: Scheduler, cli: CommandLine) -> None:
     psu.submit_jobs(Executor=scheduler)
     assert {spec.key.job_index for spec in scheduler.specs} >= {1, 2}
     with project.workspace(scheduler) as ws:
@@ -65,14 +65,14 @@ def test_it_stops_no_other(kind: str, project: Project, scheduler: Scheduler, cl
     assert psu.get_job_info(BATCH, 2)["note"] == 1
 
 
-def test_doctor_names_it(kind: str, project: Project) -> None:
+def test_doctor_names_it(kind: str, project: ProjectDir) -> None:
     words = ODD[kind][1]
     told = [finding.detail for finding in examine(project.settings, "1") if finding.what == "contents"]
     assert any(words in text and f"{BATCH}/" in text for text in told) or not words, told
 
 
 def test_a_priority_that_is_none_is_said_and_mended_by_setting_it(
-    project: Project, scheduler: Scheduler, cli: CommandLine
+    project: ProjectDir, scheduler: Scheduler, cli: CommandLine
 ) -> None:
     project.add_many(3)
     project.sql("UPDATE job SET priority = 'high' WHERE JobIndex = 0")
@@ -89,7 +89,7 @@ def test_a_priority_that_is_none_is_said_and_mended_by_setting_it(
 
 @pytest.mark.parametrize("wrong", ["DELETE FROM revision", "UPDATE revision SET rev = 'x'"])
 def test_an_empty_table_of_the_revision_is_read_and_mended(
-    project: Project, scheduler: Scheduler, cli: CommandLine, wrong: str
+    project: ProjectDir, scheduler: Scheduler, cli: CommandLine, wrong: str
 ) -> None:
     project.add_many(2)
     project.sql(wrong)
@@ -105,7 +105,9 @@ def test_an_empty_table_of_the_revision_is_read_and_mended(
 
 
 @pytest.mark.parametrize("priority", ["9e999", "-9e999"])
-def test_a_stored_infinite_priority_is_valid_json(project: Project, cli: CommandLine, priority: str) -> None:
+def test_a_stored_infinite_priority_is_valid_json(
+    project: ProjectDir, cli: CommandLine, priority: str
+) -> None:
     project.add_many(2)
     project.sql(f"UPDATE job SET priority = {priority} WHERE JobIndex = 0")
 

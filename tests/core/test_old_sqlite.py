@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.earlier import as_job, run_earlier
-from tests.helpers import BATCH, ROOT, Project, assert_sound, run_script
+from tests.helpers import BATCH, ROOT, ProjectDir, assert_sound, run_script
 
 PACKAGE = "better-sqlite3@5.2.1"
 """A package of npm's that holds the sources of SQLite 3.26.0."""
@@ -96,7 +96,7 @@ WRITE = f"""
 
 
 def test_it_reads_a_file_of_an_earlier_version_and_mends_its_triggers_when_it_writes(
-    project: Project, old: Path, old_library: dict[str, str]
+    project: ProjectDir, old: Path, old_library: dict[str, str]
 ) -> None:
     before = old.read_bytes()
     code = """
@@ -117,7 +117,7 @@ def test_it_reads_a_file_of_an_earlier_version_and_mends_its_triggers_when_it_wr
 
 
 def test_a_job_of_the_earlier_version_ends_in_a_file_whose_triggers_it_mended(
-    project: Project, old: Path, earlier: Path, old_library: dict[str, str]
+    project: ProjectDir, old: Path, earlier: Path, old_library: dict[str, str]
 ) -> None:
     run_script(WRITE, **old_library)
     project.sql("UPDATE job SET state = 'submit'")
@@ -126,7 +126,7 @@ def test_a_job_of_the_earlier_version_ends_in_a_file_whose_triggers_it_mended(
     assert_sound(old)
 
 
-def test_what_no_old_sqlite_knows_is_explained(project: Project, old_library: dict[str, str]) -> None:
+def test_what_no_old_sqlite_knows_is_explained(project: ProjectDir, old_library: dict[str, str]) -> None:
     project.add(project.job())
     code = """
         import paraschut_core as psu
@@ -146,14 +146,14 @@ def test_what_no_old_sqlite_knows_is_explained(project: Project, old_library: di
     ],
 )
 def test_a_library_that_cannot_be_used_is_said_first_and_leaves_no_file(
-    project: Project, lie: str, said: str
+    project: ProjectDir, lie: str, said: str
 ) -> None:
     project.database.write_bytes(b"no database at all")
     commands = (["init"], ["add", "--name", "a", "true"], ["queue"], ["doctor"])
     code = f"""
         import sqlite3
         from paraschut_core.cli import main
-        from paraschut_core.database import library
+        from paraschut_core.database import sqlite_library
         connect = sqlite3.connect
         def no_json(*a, **k):
             connection = connect(*a, **k)

@@ -12,10 +12,10 @@ from paraschut_core.actions.orphans import end_orphans
 from paraschut_core.errors import SchedulerError
 from paraschut_core.maintenance import doctor
 from paraschut_core.reporting.queue_report import lines_of, read_queue
-from tests.helpers import BATCH, Project, Scheduler, SchedulerDownError
+from tests.helpers import BATCH, ProjectDir, Scheduler, SchedulerDownError
 
 
-def removed(project: Project, scheduler: Scheduler) -> None:
+def removed(project: ProjectDir, scheduler: Scheduler) -> None:
     """Two jobs were submitted; the scheduler is silent while their batch is removed by force."""
     project.add_many(2)
     psu.submit_jobs(Executor=scheduler)
@@ -25,11 +25,11 @@ def removed(project: Project, scheduler: Scheduler) -> None:
     scheduler.fault = None
 
 
-def kept(project: Project) -> list[str]:
+def kept(project: ProjectDir) -> list[str]:
     return [row[0] for row in project.sql("SELECT submit_id FROM orphan ORDER BY 1")]
 
 
-def test_it_is_shown_until_it_was_ended(project: Project, scheduler: Scheduler) -> None:
+def test_it_is_shown_until_it_was_ended(project: ProjectDir, scheduler: Scheduler) -> None:
     removed(project, scheduler)
     assert kept(project) == ["1001", "1002"]
     with project.workspace(scheduler) as ws:
@@ -45,7 +45,7 @@ def test_it_is_shown_until_it_was_ended(project: Project, scheduler: Scheduler) 
     assert kept(project) == []
 
 
-def test_a_scheduler_that_is_silent_still_ends_nothing(project: Project, scheduler: Scheduler) -> None:
+def test_a_scheduler_that_is_silent_still_ends_nothing(project: ProjectDir, scheduler: Scheduler) -> None:
     removed(project, scheduler)
     scheduler.fault = SchedulerDownError("down")
     with project.workspace(scheduler) as ws, pytest.raises(SchedulerError, match="nothing was deleted"):
@@ -54,7 +54,7 @@ def test_a_scheduler_that_is_silent_still_ends_nothing(project: Project, schedul
 
 
 def test_what_the_queue_does_not_show_is_over_after_the_grace_alone(
-    project: Project, scheduler: Scheduler
+    project: ProjectDir, scheduler: Scheduler
 ) -> None:
     removed(project, scheduler)
     scheduler.lose_sight()
@@ -65,7 +65,7 @@ def test_what_the_queue_does_not_show_is_over_after_the_grace_alone(
     assert (kept(project), scheduler.deleted) == ([], [])
 
 
-def test_another_job_with_the_id_is_not_deleted(project: Project, scheduler: Scheduler) -> None:
+def test_another_job_with_the_id_is_not_deleted(project: ProjectDir, scheduler: Scheduler) -> None:
     removed(project, scheduler)
     project.sql("UPDATE orphan SET at = 0")
     scheduler.live["1001"] = scheduler.live["1001"]._replace(token="another-1")
@@ -74,7 +74,7 @@ def test_another_job_with_the_id_is_not_deleted(project: Project, scheduler: Sch
     assert scheduler.deleted == ["1002"]
 
 
-def test_of_a_queue_elsewhere_nothing_is_forgotten(project: Project, scheduler: Scheduler) -> None:
+def test_of_a_queue_elsewhere_nothing_is_forgotten(project: ProjectDir, scheduler: Scheduler) -> None:
     removed(project, scheduler)
     project.sql("UPDATE orphan SET executor = 'slurm@north#1'")
     with project.workspace(scheduler) as ws:
@@ -83,7 +83,7 @@ def test_of_a_queue_elsewhere_nothing_is_forgotten(project: Project, scheduler: 
     assert kept(project) == ["1001", "1002"]
 
 
-def test_a_removal_that_ended_all_keeps_nothing(project: Project, scheduler: Scheduler) -> None:
+def test_a_removal_that_ended_all_keeps_nothing(project: ProjectDir, scheduler: Scheduler) -> None:
     project.add_many(2)
     psu.submit_jobs(Executor=scheduler)
     with project.workspace(scheduler) as ws:

@@ -14,10 +14,10 @@ import pytest
 import paraschut_core as psu
 from paraschut_core.errors import SchedulerError, SubmitError
 from paraschut_core.executors.base import JobExecutor
-from paraschut_core.executors.batch.base import ClusterExecutor
+from paraschut_core.executors.batch.base import BatchExecutor
 from paraschut_core.model import JobInfo
 
-from ..helpers import BATCH, ROOT, Project, run_script, wait_until
+from ..helpers import BATCH, ROOT, ProjectDir, run_script, wait_until
 
 JOB = """
 import os, sys
@@ -56,7 +56,7 @@ class Mine(psu.JobExecutor):
 
 
 @pytest.fixture
-def chain(project: Project) -> Project:
+def chain(project: ProjectDir) -> ProjectDir:
     """Two jobs, and one of lower priority that the last of them submits. The default executor is `local`."""
     project.configure('executor = "local"\n[poll]\ninterval = 0\ngrace = 0\n')
     (project.folder / "job.py").write_text(JOB)
@@ -72,7 +72,7 @@ def chain(project: Project) -> Project:
     return project
 
 
-def state_of_all(project: Project) -> list[str]:
+def state_of_all(project: ProjectDir) -> list[str]:
     return list(project.states().values())
 
 
@@ -80,7 +80,7 @@ def state_of_all(project: Project) -> list[str]:
 
 
 @pytest.mark.parametrize("default", ["local", "file"])
-def test_jobs_of_a_script_file_submit_others_into_the_same_file(chain: Project, default: str) -> None:
+def test_jobs_of_a_script_file_submit_others_into_the_same_file(chain: ProjectDir, default: str) -> None:
     chain.configure(f'executor = "{default}"\n')
     run_script("import paraschut_core as psu; psu.submit_jobs(Executor=psu.FileJobExecutor('run.sh'))")
     assert state_of_all(chain) == ["submit", "submit", "init"]
@@ -90,7 +90,7 @@ def test_jobs_of_a_script_file_submit_others_into_the_same_file(chain: Project, 
     assert not (chain.folder / ".paraschut" / "local").exists(), "nothing went to another executor"
 
 
-def test_what_a_job_of_a_script_file_submitted_can_be_deleted_and_submitted_again(chain: Project) -> None:
+def test_what_a_job_of_a_script_file_submitted_can_be_deleted_and_submitted_again(chain: ProjectDir) -> None:
     executor = psu.FileJobExecutor("run.sh")
     psu.submit_jobs(executor)
     psu.set_job_field(BATCH, 2, {"script": "true"})
@@ -103,7 +103,7 @@ def test_what_a_job_of_a_script_file_submitted_can_be_deleted_and_submitted_agai
     assert state_of_all(chain) == ["complete", "complete", "init"]
 
 
-def test_jobs_of_an_own_executor_leave_the_next_ones_to_the_process_that_has_it(chain: Project) -> None:
+def test_jobs_of_an_own_executor_leave_the_next_ones_to_the_process_that_has_it(chain: ProjectDir) -> None:
     run = """
     E = Mine()
     psu.submit_jobs(Executor=E)
@@ -134,7 +134,7 @@ if job['state'] == 'complete':
 """
 
 
-def test_spawns_of_an_own_executor_wait_for_it_too(chain: Project) -> None:
+def test_spawns_of_an_own_executor_wait_for_it_too(chain: ProjectDir) -> None:
     (chain.folder / "job.py").write_text(SPAWNER)
     run = """
     E = Mine()
@@ -163,7 +163,7 @@ def test_spawns_of_an_own_executor_wait_for_it_too(chain: Project) -> None:
     ],
 )
 def test_a_job_is_told_how_its_executor_was_made(
-    chain: Project, monkeypatch: pytest.MonkeyPatch, made: str, name: str, arguments: str
+    chain: ProjectDir, monkeypatch: pytest.MonkeyPatch, made: str, name: str, arguments: str
 ) -> None:
     from paraschut_core import config, executors
 
@@ -186,7 +186,7 @@ def test_a_job_is_told_how_its_executor_was_made(
 
 
 @pytest.mark.parametrize("base", ["PBSJobExecutor", "SGEJobExecutor", "SlurmJobExecutor", "FileJobExecutor"])
-def test_the_methods_that_a_subclass_overrides_are_called(chain: Project, base: str) -> None:
+def test_the_methods_that_a_subclass_overrides_are_called(chain: ProjectDir, base: str) -> None:
     calls: list[str] = []
     queue: dict[str, list[str]] = {}
 
@@ -218,7 +218,7 @@ def test_the_methods_that_a_subclass_overrides_are_called(chain: Project, base: 
     assert "Own" in executor.identity or base == "FileJobExecutor"
 
 
-def test_an_overridden_method_may_call_the_built_in_one(chain: Project) -> None:
+def test_an_overridden_method_may_call_the_built_in_one(chain: ProjectDir) -> None:
     calls: list[str] = []
 
     class Own(psu.LocalJobExecutor):
@@ -250,9 +250,9 @@ def test_what_is_not_overridden_stays(method: str) -> None:
     Own = type("Own", (psu.SlurmJobExecutor,), {method: lambda self, *_, **__: None})
     many = {"submit": "submit_many", "qstat": "poll", "delete": "delete_many"}
     for one, name in many.items():
-        kept = inspect.getattr_static(Own, name) is inspect.getattr_static(ClusterExecutor, name)
+        kept = inspect.getattr_static(Own, name) is inspect.getattr_static(BatchExecutor, name)
         assert kept == (one != method), name
-    assert (Own.chunk_limit is ClusterExecutor.chunk_limit) == (method != "submit"), "arrays stay"
+    assert (Own.chunk_limit is BatchExecutor.chunk_limit) == (method != "submit"), "arrays stay"
     Further = type("Further", (Own,), {})
     assert all(getattr(Further, name) is getattr(Own, name) for name in many.values())
     both = {"submit": lambda self, info: "1", "submit_many": lambda self, jobs: []}
@@ -265,7 +265,7 @@ def test_what_is_not_overridden_stays(method: str) -> None:
 
 
 def test_an_executor_with_submit_alone_works_and_judges_nothing_missing(
-    chain: Project, capsys: pytest.CaptureFixture[str]
+    chain: ProjectDir, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Alone(psu.JobExecutor):
         def submit(self, JobInfo: JobInfo, Spawn: bool = False) -> str:
@@ -288,7 +288,7 @@ def test_an_executor_with_submit_alone_works_and_judges_nothing_missing(
     assert state_of_all(chain) == ["submit", "submit", "init"]
 
 
-def test_the_base_class_itself_takes_no_job(chain: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_base_class_itself_takes_no_job(chain: ProjectDir, capsys: pytest.CaptureFixture[str]) -> None:
     executor = psu.JobExecutor()
     assert executor.submit({}) == "failed"
     psu.submit_jobs(Executor=executor)
@@ -323,7 +323,7 @@ class Updating(psu.JobExecutor):
 
 
 def test_a_submit_that_updates_the_job_itself_works(
-    chain: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    chain: ProjectDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     psu.set_job_field(BATCH, 1, {"vars": {"MINE": "1"}})
     executor = Updating()
@@ -345,7 +345,7 @@ def test_a_submit_that_updates_the_job_itself_works(
 
 
 def test_a_delete_that_updates_the_job_itself_works(
-    chain: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    chain: ProjectDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Deleting(Updating):
         def delete(self, JobInfo: JobInfo) -> object:
@@ -371,7 +371,7 @@ def test_a_delete_that_updates_the_job_itself_works(
 @pytest.mark.parametrize(
     ("raised", "state"), [(SubmitError("full"), "init"), (psu.ParaschutError("who knows"), "submit")]
 )
-def test_only_a_refusal_gives_a_job_back(chain: Project, raised: Exception, state: str) -> None:
+def test_only_a_refusal_gives_a_job_back(chain: ProjectDir, raised: Exception, state: str) -> None:
     class Raising(psu.JobExecutor):
         def submit(self, JobInfo: JobInfo, Spawn: bool = False) -> str:
             raise raised
@@ -380,7 +380,7 @@ def test_only_a_refusal_gives_a_job_back(chain: Project, raised: Exception, stat
     assert state_of_all(chain) == [state, state, "init"]
 
 
-def test_what_fails_after_the_job_was_taken_leaves_it_in_doubt(chain: Project) -> None:
+def test_what_fails_after_the_job_was_taken_leaves_it_in_doubt(chain: ProjectDir) -> None:
     class Failing(psu.JobExecutor):
         def submit(self, JobInfo: JobInfo, Spawn: bool = False) -> str:
             JobInfo["result"] = lambda: 0

@@ -11,7 +11,7 @@ import paraschut_core as psu
 from paraschut_core import executors
 from paraschut_core.config import load
 from paraschut_core.errors import UsageError
-from tests.helpers import BATCH, Project, run_script
+from tests.helpers import BATCH, ProjectDir, run_script
 
 MODULE = '''
 """A lab's own scheduler: a directory with a file for each job."""
@@ -75,7 +75,7 @@ no_name = lab_bench:NoSuchClass
 
 
 @pytest.fixture
-def lab(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+def lab(project: ProjectDir, monkeypatch: pytest.MonkeyPatch) -> ProjectDir:
     """An installed distribution, as pip leaves it: a module and its dist-info, found along sys.path."""
     site = project.folder / "site-packages"
     info = site / "lab_bench-1.0.dist-info"
@@ -90,11 +90,11 @@ def lab(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     sys.modules.pop("lab_bench", None)
 
 
-def use(project: Project, name: str) -> None:
+def use(project: ProjectDir, name: str) -> None:
     project.configure(f'executor = "{name}"\n[poll]\ninterval = 0\ngrace = 0\n')
 
 
-def test_a_registered_executor_is_found_by_its_name_and_does_all_the_work(lab: Project) -> None:
+def test_a_registered_executor_is_found_by_its_name_and_does_all_the_work(lab: ProjectDir) -> None:
     use(lab, "bench")
     lab.add_many(2)
     psu.submit_jobs()
@@ -107,12 +107,12 @@ def test_a_registered_executor_is_found_by_its_name_and_does_all_the_work(lab: P
     assert [path.name for path in (lab.folder / "bench").iterdir()] == [f"bench-{BATCH}-0"]
 
 
-def job_environment(lab: Project, index: int) -> dict[str, str]:
+def job_environment(lab: ProjectDir, index: int) -> dict[str, str]:
     text = (lab.folder / "bench" / f"bench-{BATCH}-{index}").read_text()
     return dict(line.split("=", 1) for line in text.splitlines())
 
 
-def test_a_job_of_it_knows_itself_by_the_plug_in_and_submits_others_with_it(lab: Project) -> None:
+def test_a_job_of_it_knows_itself_by_the_plug_in_and_submits_others_with_it(lab: ProjectDir) -> None:
     use(lab, "bench")
     lab.add(lab.job(0, priority=2), lab.job(1, priority=1))
     psu.submit_jobs()
@@ -130,7 +130,9 @@ def test_a_job_of_it_knows_itself_by_the_plug_in_and_submits_others_with_it(lab:
     assert psu.get_job_info(BATCH, 0)["qstat"] == {"bench": f"bench-{BATCH}-0"}
 
 
-def test_jobs_submitted_by_the_object_that_the_settings_name_submit_others_with_it_too(lab: Project) -> None:
+def test_jobs_submitted_by_the_object_that_the_settings_name_submit_others_with_it_too(
+    lab: ProjectDir,
+) -> None:
     """Of a module that only hands the class on, the entry point does not tell the class's own module."""
     (lab.folder / "site-packages" / "lab_front.py").write_text("from lab_bench import Plain as Front\n")
     points = lab.folder / "site-packages" / "lab_bench-1.0.dist-info" / "entry_points.txt"
@@ -146,7 +148,7 @@ def test_jobs_submitted_by_the_object_that_the_settings_name_submit_others_with_
     assert again == {"PARASCHUT_EXECUTOR": "plain", "PARASCHUT_EXECUTOR_ARGUMENTS": ""}
 
 
-def test_a_plug_in_whose_accounting_fails_does_not_fail_the_job_that_is_done(lab: Project) -> None:
+def test_a_plug_in_whose_accounting_fails_does_not_fail_the_job_that_is_done(lab: ProjectDir) -> None:
     use(lab, "bench")
     lab.add_many(1)
     psu.submit_jobs()
@@ -156,7 +158,7 @@ def test_a_plug_in_whose_accounting_fails_does_not_fail_the_job_that_is_done(lab
     assert psu.get_job_info(BATCH, 0)["qstat"] == {"error": "accounting is down"}
 
 
-def test_a_plug_in_that_takes_no_settings_is_made_without(lab: Project) -> None:
+def test_a_plug_in_that_takes_no_settings_is_made_without(lab: ProjectDir) -> None:
     use(lab, "plain")
     assert type(executors.make(load())).__name__ == "Plain"
 
@@ -172,7 +174,7 @@ def test_a_plug_in_that_takes_no_settings_is_made_without(lab: Project) -> None:
     ],
 )
 def test_a_broken_plug_in_is_logged_and_an_error_of_the_house(
-    lab: Project, caplog: pytest.LogCaptureFixture, name: str, complaint: str
+    lab: ProjectDir, caplog: pytest.LogCaptureFixture, name: str, complaint: str
 ) -> None:
     use(lab, name)
     lab.add_many(1)
@@ -184,14 +186,14 @@ def test_a_broken_plug_in_is_logged_and_an_error_of_the_house(
         assert caplog.records[0].exc_info
 
 
-def test_a_broken_plug_in_does_not_keep_the_index_from_being_read(lab: Project) -> None:
+def test_a_broken_plug_in_does_not_keep_the_index_from_being_read(lab: ProjectDir) -> None:
     use(lab, "broken")
     lab.add_many(1)
     assert psu.get_job_info(BATCH, 0)["state"] == "init"
     psu.set_complete(BATCH, 0)
 
 
-def test_a_name_that_nobody_provides_is_an_error_that_names_all_there_are(lab: Project) -> None:
+def test_a_name_that_nobody_provides_is_an_error_that_names_all_there_are(lab: ProjectDir) -> None:
     use(lab, "torque")
     with pytest.raises(
         UsageError, match=r"no executor 'torque'. Known: local, slurm, .*bench, broken"
@@ -201,14 +203,14 @@ def test_a_name_that_nobody_provides_is_an_error_that_names_all_there_are(lab: P
 
 
 @pytest.mark.parametrize("name", ["local", "slurm", "sge", "pbs", "file"])
-def test_the_five_executors_are_made_by_their_names(project: Project, name: str) -> None:
+def test_the_five_executors_are_made_by_their_names(project: ProjectDir, name: str) -> None:
     use(project, name)
     made = executors.make(load())
     assert isinstance(made, psu.JobExecutor)
     assert made.name == name
 
 
-def test_the_documented_classes_are_exported(project: Project) -> None:
+def test_the_documented_classes_are_exported(project: ProjectDir) -> None:
     for name in ("PBS", "SGE", "Slurm", "Local"):
         assert issubclass(getattr(psu, f"{name}JobExecutor"), psu.JobExecutor)
     assert issubclass(psu.FileJobExecutor, psu.JobExecutor)

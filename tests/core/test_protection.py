@@ -20,7 +20,7 @@ from paraschut_core.errors import SchedulerError, UsageError
 from paraschut_core.executors.base import JobExecutor
 from paraschut_core.model import JobInfo, JobKey
 from tests.core.cli import COMMAND, CommandLine
-from tests.helpers import BATCH, Project, Scheduler, wait_until
+from tests.helpers import BATCH, ProjectDir, Scheduler, wait_until
 
 KEY = JobKey(BATCH, 0)
 WHOLE = Selection((KEY,))
@@ -29,52 +29,52 @@ WHOLE = Selection((KEY,))
 # ------------------------------------------------------------------------------------ who is held, by codes
 
 
-def submitted(project: Project, scheduler: Scheduler) -> None:
+def submitted(project: ProjectDir, scheduler: Scheduler) -> None:
     project.configure("[poll]\ninterval = 1000\ngrace = 30\n")
     project.add_many(1)
     psu.get_queue(Verbose=False, Executor=scheduler)  # the last poll knows nothing of the job
     psu.submit_one_job(BATCH, 0, Executor=scheduler)
 
 
-def runs(project: Project, scheduler: Scheduler) -> None:
+def runs(project: ProjectDir, scheduler: Scheduler) -> None:
     submitted(project, scheduler)
     scheduler.run("1001")
     psu.get_job_info(BATCH, 0, SetID=True, ClusterID="1001")
 
 
-def not_shown_yet(project: Project, scheduler: Scheduler) -> None:
+def not_shown_yet(project: ProjectDir, scheduler: Scheduler) -> None:
     submitted(project, scheduler)
     scheduler.lose_sight("1001")
 
 
-def being_submitted(project: Project, scheduler: Scheduler) -> None:
+def being_submitted(project: ProjectDir, scheduler: Scheduler) -> None:
     scheduler.lose = True
     submitted(project, scheduler)
     scheduler.lose_sight("1001")
 
 
-def silent(project: Project, scheduler: Scheduler) -> None:
+def silent(project: ProjectDir, scheduler: Scheduler) -> None:
     runs(project, scheduler)
     scheduler.fault = SchedulerError("down")
 
 
-def elsewhere(project: Project, scheduler: Scheduler) -> None:
+def elsewhere(project: ProjectDir, scheduler: Scheduler) -> None:
     submitted(project, scheduler)
     project.set_columns(executor="another cluster")
 
 
-def by_hand(project: Project, scheduler: Scheduler) -> None:
+def by_hand(project: ProjectDir, scheduler: Scheduler) -> None:
     project.add_many(1)
     psu.get_job_info(BATCH, 0, SetID=True)
 
 
-def called_otherwise(project: Project, scheduler: Scheduler) -> None:
+def called_otherwise(project: ProjectDir, scheduler: Scheduler) -> None:
     """Somebody set a queued job to a state of their own: it will start all the same."""
     submitted(project, scheduler)
     project.set_columns(state="held by me")
 
 
-HELD: list[tuple[Callable[[Project, Scheduler], None], Hold]] = [
+HELD: list[tuple[Callable[[ProjectDir, Scheduler], None], Hold]] = [
     (submitted, Hold.QUEUED),
     (runs, Hold.RUNNING),
     (not_shown_yet, Hold.UNSEEN),
@@ -92,7 +92,7 @@ def shared() -> Scheduler:
 
 @pytest.mark.parametrize(("case", "code"), HELD, ids=[case.__name__ for case, _ in HELD])
 def test_each_job_that_may_run_is_held_by_its_code(
-    project: Project, case: Callable[[Project, Scheduler], None], code: Hold
+    project: ProjectDir, case: Callable[[ProjectDir, Scheduler], None], code: Hold
 ) -> None:
     scheduler = shared()
     case(project, scheduler)
@@ -101,7 +101,7 @@ def test_each_job_that_may_run_is_held_by_its_code(
         assert actions.protect_batches(ws, [BATCH])[BATCH].held[KEY].code is code
 
 
-def test_what_is_in_no_queue_is_free(project: Project) -> None:
+def test_what_is_in_no_queue_is_free(project: ProjectDir) -> None:
     scheduler = Scheduler()
     project.configure("[poll]\ninterval = 0\ngrace = 0\n")
     project.add_many(4)
@@ -117,11 +117,11 @@ def test_what_is_in_no_queue_is_free(project: Project) -> None:
 
 # ------------------------------------------------------------------------------------ every door
 
-Door = Callable[[Project, JobExecutor], object]
+Door = Callable[[ProjectDir, JobExecutor], object]
 
 
 def _open(act: Callable[[Any], object]) -> Door:
-    def door(project: Project, executor: JobExecutor) -> object:
+    def door(project: ProjectDir, executor: JobExecutor) -> object:
         with project.workspace(executor) as ws:
             return act(ws)
 
@@ -158,7 +158,7 @@ DOORS: dict[str, Door] = {
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("case", [case for case, _ in HELD], ids=[case.__name__ for case, _ in HELD])
 def test_no_door_touches_a_job_that_may_run(
-    project: Project, case: Callable[[Project, Scheduler], None], door: str
+    project: ProjectDir, case: Callable[[ProjectDir, Scheduler], None], door: str
 ) -> None:
     scheduler = shared()
     case(project, scheduler)
@@ -174,7 +174,7 @@ def test_no_door_touches_a_job_that_may_run(
 
 
 def test_inside_a_job_a_reset_of_itself_is_a_warning_and_never_an_error(
-    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    project: ProjectDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scheduler = shared()
     runs(project, scheduler)
@@ -190,16 +190,16 @@ def test_inside_a_job_a_reset_of_itself_is_a_warning_and_never_an_error(
 # ------------------------------------------------------------------------------------ asked again inside
 
 
-def _submit_and_complete(project: Project, scheduler: Scheduler) -> None:
+def _submit_and_complete(project: ProjectDir, scheduler: Scheduler) -> None:
     psu.submit_one_job(BATCH, 0, Executor=scheduler)
     psu.set_complete(BATCH, 0)
 
 
-def _submit(project: Project, scheduler: Scheduler) -> None:
+def _submit(project: ProjectDir, scheduler: Scheduler) -> None:
     psu.submit_one_job(BATCH, 0, Executor=scheduler)
 
 
-def _start_by_hand(project: Project, scheduler: Scheduler) -> None:
+def _start_by_hand(project: ProjectDir, scheduler: Scheduler) -> None:
     psu.get_job_info(BATCH, 0, SetID=True)
 
 
@@ -208,7 +208,7 @@ MEANWHILE = [_submit, _submit_and_complete, _start_by_hand]
 
 @pytest.mark.parametrize("meanwhile", MEANWHILE)
 def test_a_batch_that_changes_between_the_question_and_the_removal_stays(
-    project: Project, scheduler: Scheduler, meanwhile: Callable[[Project, Scheduler], None]
+    project: ProjectDir, scheduler: Scheduler, meanwhile: Callable[[ProjectDir, Scheduler], None]
 ) -> None:
     project.add_many(2)
     with project.workspace(scheduler) as ws:
@@ -222,10 +222,10 @@ def test_a_batch_that_changes_between_the_question_and_the_removal_stays(
 @pytest.mark.parametrize("meanwhile", MEANWHILE)
 @pytest.mark.parametrize("door", ["remove", "reset", "set", "folders", "files"])
 def test_what_changes_after_the_guard_looked_is_seen_inside_the_transaction(
-    project: Project,
+    project: ProjectDir,
     scheduler: Scheduler,
     monkeypatch: pytest.MonkeyPatch,
-    meanwhile: Callable[[Project, Scheduler], None],
+    meanwhile: Callable[[ProjectDir, Scheduler], None],
     door: str,
 ) -> None:
     """Another process is as fast as can be: it acts between the guard's look and the lock."""
@@ -273,7 +273,7 @@ def test_what_changes_after_the_guard_looked_is_seen_inside_the_transaction(
 
 
 def test_a_job_that_is_collected_must_still_be_complete(
-    project: Project, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+    project: ProjectDir, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from paraschut_core.actions import fields
 
@@ -295,7 +295,7 @@ def test_a_job_that_is_collected_must_still_be_complete(
 # ------------------------------------------------------------------------------------ delete, remove by force
 
 
-def test_a_deletion_takes_what_is_in_the_queue_and_counts_it(project: Project) -> None:
+def test_a_deletion_takes_what_is_in_the_queue_and_counts_it(project: ProjectDir) -> None:
     project.configure("[poll]\ninterval = 0\ngrace = 0\n")
     scheduler = Scheduler()
     project.add_many(6)
@@ -314,7 +314,7 @@ def test_a_deletion_takes_what_is_in_the_queue_and_counts_it(project: Project) -
     assert project.states() == {0: "init", 1: "init", 2: "init", 3: "run", 4: "init", 5: "init"}
 
 
-def test_a_removal_by_force_leaves_no_task_in_the_queue(project: Project, scheduler: Scheduler) -> None:
+def test_a_removal_by_force_leaves_no_task_in_the_queue(project: ProjectDir, scheduler: Scheduler) -> None:
     project.add_many(3)
     psu.submit_one_job(BATCH, [0, 1], Executor=scheduler)
     scheduler.run("1001")
@@ -325,7 +325,7 @@ def test_a_removal_by_force_leaves_no_task_in_the_queue(project: Project, schedu
     assert project.states() == {}
 
 
-def test_a_removal_by_force_names_what_it_cannot_end(project: Project, scheduler: Scheduler) -> None:
+def test_a_removal_by_force_names_what_it_cannot_end(project: ProjectDir, scheduler: Scheduler) -> None:
     project.add_many(1)
     psu.submit_one_job(BATCH, 0, Executor=scheduler)
     scheduler.fault = SchedulerError("down")
@@ -336,14 +336,16 @@ def test_a_removal_by_force_names_what_it_cannot_end(project: Project, scheduler
 
 
 def test_a_batch_whose_tasks_cannot_be_deleted_is_kept_even_by_force(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: ProjectDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from paraschut_core.model import Deleted
+    from paraschut_core.model import DeleteResult
 
     scheduler = Scheduler()
     project.add_many(1)
     psu.submit_one_job(BATCH, 0, Executor=scheduler)
-    monkeypatch.setattr(scheduler, "delete_many", lambda jobs: {i: Deleted(False, "not yours") for i in jobs})
+    monkeypatch.setattr(
+        scheduler, "delete_many", lambda jobs: {i: DeleteResult(False, "not yours") for i in jobs}
+    )
     with project.workspace(scheduler) as ws:
         (kept,) = actions.remove_batches(ws, [BATCH], force=True).outcomes
     assert not kept.ok and "not yours" in kept.message
@@ -528,7 +530,7 @@ def test_by_hand_a_job_is_not_started_beside_its_submission(cli: CommandLine, mo
 
 
 @pytest.mark.parametrize("priority", [float("inf"), float("-inf"), float("nan")])
-def test_a_priority_is_finite(project: Project, priority: float) -> None:
+def test_a_priority_is_finite(project: ProjectDir, priority: float) -> None:
     project.add_many(1)
     with pytest.raises(UsageError, match="finite"):
         psu.set_job_field(BATCH, 0, {"priority": priority})
@@ -538,7 +540,7 @@ def test_a_priority_is_finite(project: Project, priority: float) -> None:
         project.add(project.job(1, priority=priority))
 
 
-def test_a_wrong_resource_is_found_before_anything_is_reset(project: Project) -> None:
+def test_a_wrong_resource_is_found_before_anything_is_reset(project: ProjectDir) -> None:
     class Careful(Scheduler):
         def check(self, JobInfo: JobInfo) -> str:
             mem = (JobInfo.get("resources") or {}).get("mem", "1gb")

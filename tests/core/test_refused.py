@@ -11,12 +11,12 @@ import pytest
 
 import paraschut_core as psu
 from paraschut_core.executors.batch.slurm import SlurmJobExecutor
-from paraschut_core.model import AS_ASKED, TOO_MANY, JobInfo, JobSpec, Submitted
+from paraschut_core.model import AS_ASKED, TOO_MANY, JobInfo, JobSpec, SubmitResult
 from paraschut_core.monitoring.monitor import Monitor
 from paraschut_core.reporting.queue_report import lines_of, read_queue
 from paraschut_core.scheduling import refusals
 from paraschut_core.scheduling.submission import submit_next
-from tests.helpers import BATCH, Project, Scheduler, assert_sound
+from tests.helpers import BATCH, ProjectDir, Scheduler, assert_sound
 
 LIMIT = "sbatch: error: AssocMaxSubmitJobLimit"
 NO_PARTITION = "invalid partition nosuch"
@@ -36,31 +36,34 @@ class Site(Scheduler):
     def group_key(self, JobInfo: JobInfo) -> object:
         return JobInfo.get("queue")
 
-    def submit_many(self, jobs: Sequence[JobSpec]) -> list[Submitted]:
+    def submit_many(self, jobs: Sequence[JobSpec]) -> list[SubmitResult]:
         self.tries.append(len(jobs))
         if jobs[0].queue in self.refuses:
-            return [Submitted(None, NO_PARTITION, refusal=AS_ASKED)] * len(jobs)
+            return [SubmitResult(None, NO_PARTITION, refusal=AS_ASKED)] * len(jobs)
         n = len(jobs)
         while n and len(self.live) + n > self.most:
             n = n // 4 or n - 1
-        return [*super().submit_many(jobs[:n]), *[Submitted(None, LIMIT, refusal=TOO_MANY)] * (len(jobs) - n)]
+        return [
+            *super().submit_many(jobs[:n]),
+            *[SubmitResult(None, LIMIT, refusal=TOO_MANY)] * (len(jobs) - n),
+        ]
 
 
-def sent(project: Project, site: Site, **arguments: Any) -> int:
+def sent(project: ProjectDir, site: Site, **arguments: Any) -> int:
     """How many jobs one act of submitting submits."""
     with project.workspace(site) as ws:
         return submit_next(ws, **arguments).submitted
 
 
-def events(project: Project) -> int:
+def events(project: ProjectDir) -> int:
     return int(project.sql("SELECT count(*) FROM event")[0][0])
 
 
-def pass_time(project: Project, seconds: float) -> None:
+def pass_time(project: ProjectDir, seconds: float) -> None:
     project.sql("UPDATE refused SET at = at - ?", (seconds,))
 
 
-def test_what_fits_is_submitted_and_the_rest_is_one_entry_of_the_history(project: Project) -> None:
+def test_what_fits_is_submitted_and_the_rest_is_one_entry_of_the_history(project: ProjectDir) -> None:
     project.add_many(3000)
     site = Site(most=100)
     before = events(project)
@@ -77,7 +80,7 @@ def test_what_fits_is_submitted_and_the_rest_is_one_entry_of_the_history(project
 
 
 @pytest.mark.parametrize("most", [0, 100])
-def test_at_the_limit_nothing_is_tried_until_something_changes(project: Project, most: int) -> None:
+def test_at_the_limit_nothing_is_tried_until_something_changes(project: ProjectDir, most: int) -> None:
     project.add_many(400)
     site = Site(most=most)
     assert sent(project, site) == most
@@ -102,7 +105,7 @@ def test_at_the_limit_nothing_is_tried_until_something_changes(project: Project,
     assert sent(project, site) == 400 - most - (3 if most else 0), "who asks for it, tries"
 
 
-def test_jobs_that_cannot_be_taken_keep_no_room_from_others(project: Project) -> None:
+def test_jobs_that_cannot_be_taken_keep_no_room_from_others(project: ProjectDir) -> None:
     project.add_many(30, queue="nosuch")
     project.add_many(5, batch=BATCH + 1, queue="good")
     site = Site(refuses=["nosuch"])
@@ -115,7 +118,7 @@ def test_jobs_that_cannot_be_taken_keep_no_room_from_others(project: Project) ->
     assert site.tries[2:] == [1]
 
 
-def test_a_change_of_the_settings_is_tried_at_once(project: Project) -> None:
+def test_a_change_of_the_settings_is_tried_at_once(project: ProjectDir) -> None:
     project.add_many(3, queue="nosuch")
     site = Site(refuses=["nosuch"])
     assert sent(project, site) == 0
@@ -130,13 +133,13 @@ def test_a_change_of_the_settings_is_tried_at_once(project: Project) -> None:
 class Alone(Site):
     """Refuses one job, for itself."""
 
-    def submit_many(self, jobs: Sequence[JobSpec]) -> list[Submitted]:
+    def submit_many(self, jobs: Sequence[JobSpec]) -> list[SubmitResult]:
         self.tries.append(len(jobs))
         told = Scheduler.submit_many(self, [job for job in jobs if job.key.job_index])
-        return [told.pop(0) if job.key.job_index else Submitted(None, "not this one") for job in jobs]
+        return [told.pop(0) if job.key.job_index else SubmitResult(None, "not this one") for job in jobs]
 
 
-def test_one_jobs_own_refusal_is_no_others(project: Project) -> None:
+def test_one_jobs_own_refusal_is_no_others(project: ProjectDir) -> None:
     project.add_many(3)
     site = Alone()
     assert sent(project, site) == 2
@@ -150,7 +153,7 @@ def test_one_jobs_own_refusal_is_no_others(project: Project) -> None:
     assert site.tries == [3, 1, 1]
 
 
-def test_it_is_shown_where_the_batch_is_until_such_jobs_are_taken(project: Project) -> None:
+def test_it_is_shown_where_the_batch_is_until_such_jobs_are_taken(project: ProjectDir) -> None:
     project.add_many(3, queue="nosuch")
     site = Site(refuses=["nosuch"])
     words = f"refused by Slurm: {NO_PARTITION}"
@@ -172,7 +175,7 @@ def test_it_is_shown_where_the_batch_is_until_such_jobs_are_taken(project: Proje
         assert read_queue(ws).refused == {}
 
 
-def test_a_batch_that_runs_at_the_limit_is_as_it_should_be(project: Project) -> None:
+def test_a_batch_that_runs_at_the_limit_is_as_it_should_be(project: ProjectDir) -> None:
     project.add_many(40)
     with project.workspace(Site(most=10)) as ws:
         assert submit_next(ws).submitted == 10
@@ -184,14 +187,14 @@ def test_a_batch_that_runs_at_the_limit_is_as_it_should_be(project: Project) -> 
 
 
 def test_who_submits_reads_one_line_for_jobs_alike(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectDir, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project.add_many(30, queue="nosuch")
     psu.submit_jobs(Executor=Site(refuses=["nosuch"]))
     assert capsys.readouterr().out.splitlines()[:-3] == [f"not submitted: {BATCH} 0-29: {NO_PARTITION}"]
 
 
-def test_a_removed_batch_takes_what_was_refused_of_it_along(project: Project) -> None:
+def test_a_removed_batch_takes_what_was_refused_of_it_along(project: ProjectDir) -> None:
     project.add_many(3, queue="nosuch")
     sent(project, Site(refuses=["nosuch"]))
     project.remove_by_force()

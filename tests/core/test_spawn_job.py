@@ -9,7 +9,7 @@ import pytest
 
 import paraschut_core as psu
 
-from ..helpers import BATCH, ROOT, Project, wait_until
+from ..helpers import BATCH, ROOT, ProjectDir, wait_until
 
 N = 50
 KILLED = [3, 13, 23, 33, 43]
@@ -43,7 +43,7 @@ if job["state"] == "complete":
 
 @pytest.mark.timeout(180)
 def test_fifty_spawns_of_which_some_are_killed_and_resubmitted_finish_their_job_once(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: ProjectDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", ROOT)
     (project.folder / "job.py").write_text(SCRIPT)

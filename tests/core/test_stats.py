@@ -15,7 +15,13 @@ from hypothesis import strategies as st
 from paraschut_core.database.connection import Database
 from paraschut_core.model import JobKey
 from paraschut_core.reporting import statistics
-from paraschut_core.reporting.statistics import WINDOWS, Point, Reason, Summary, Survey
+from paraschut_core.reporting.statistics import (
+    WINDOWS,
+    FailureReason,
+    HistoryAggregator,
+    StatisticsSummary,
+    TimeBucket,
+)
 from tests.helpers import wait_until
 
 from .cli import CommandLine
@@ -105,7 +111,9 @@ class History:
             batch, index, attempt, at, reason, host, rev,
         )  # fmt: skip
 
-    def counted(self, points: Sequence[Point], width: float, batch: int | None) -> list[tuple[int, int, int]]:
+    def counted(
+        self, points: Sequence[TimeBucket], width: float, batch: int | None
+    ) -> list[tuple[int, int, int]]:
         """Completed, running and queued at each point, by going through all events."""
         found = []
         for point in points:
@@ -126,8 +134,8 @@ def history(tmp_path: Path) -> Iterator[History]:
     made.db.close()
 
 
-def survey(history: History, window: str = "1h", batch: int | None = None) -> Survey:
-    return Survey(history.db, window, batch, clock=lambda: NOW)
+def survey(history: History, window: str = "1h", batch: int | None = None) -> HistoryAggregator:
+    return HistoryAggregator(history.db, window, batch, clock=lambda: NOW)
 
 
 JOBS = st.lists(
@@ -176,7 +184,9 @@ def test_every_point_is_what_the_events_say(
         history.db.close()
 
 
-def assert_right(history: History, found: Summary, batch: int | None, *, whole: bool = True) -> None:
+def assert_right(
+    history: History, found: StatisticsSummary, batch: int | None, *, whole: bool = True
+) -> None:
     shown = [(point.completed, point.running, point.queued) for point in found.points]
     assert shown == history.counted(found.points, found.width, batch)
     assert found.whole is whole
@@ -208,7 +218,7 @@ def test_reasons_are_ranked_without_host_and_duration_and_hosts_by_failures(hist
     history.fail(A, 2, NOW - 80, "exit status 3", None)
     history.fail(A, 2, NOW - 4000, "long ago", "n9", attempt=0)
     found = survey(history).read()
-    assert found.reasons == (Reason("time limit", 2), Reason("exit status 3", 1))
+    assert found.reasons == (FailureReason("time limit", 2), FailureReason("exit status 3", 1))
     assert [(host.host, host.failed, host.completed) for host in found.hosts] == [("n12", 2, 0), ("n3", 1, 1)]
 
 
@@ -220,7 +230,7 @@ def test_many_failures_of_other_batches_hide_none_of_a_batchs_own(
     history.fail(A, 0, NOW - 300, "time limit", "n1")
     for index in range(9):
         history.fail(B, index, NOW - 200 + index, "exit status 3", "n2")
-    assert survey(history, batch=A).read().reasons == (Reason("time limit", 1),)
+    assert survey(history, batch=A).read().reasons == (FailureReason("time limit", 1),)
 
 
 def test_a_failure_whose_reason_becomes_better_known_counts_once(history: History) -> None:
@@ -230,7 +240,7 @@ def test_a_failure_whose_reason_becomes_better_known_counts_once(history: Histor
     reading.read()
     history.fail(A, 0, NOW - 40, "out of memory on n1", "n1")
     reading.catch_up()
-    assert reading.summary().reasons == (Reason("out of memory", 1),)
+    assert reading.summary().reasons == (FailureReason("out of memory", 1),)
 
 
 def test_missing_jobs_of_which_nobody_knows_more_are_failures_now(history: History) -> None:
@@ -241,7 +251,7 @@ def test_missing_jobs_of_which_nobody_knows_more_are_failures_now(history: Histo
     now = survey(history)
     now.read()
     found = now.summary(lost)
-    assert found.reasons == (Reason("gone from the queue", 1),)
+    assert found.reasons == (FailureReason("gone from the queue", 1),)
     assert [(host.host, host.failed) for host in found.hosts] == [("n1", 1)]
     assert [slow.key for slow in found.slowest] == [JobKey(B, 0)]
 

@@ -16,12 +16,12 @@ import paraschut_core as psu
 from paraschut_core.config import Settings
 from paraschut_core.database.connection import Database, who_am_i
 from paraschut_core.errors import ConfigError, DatabaseError, SchedulerError, SubmitError
-from paraschut_core.model import JobInfo, JobKey, JobSpec, LiveJob, Submitted
+from paraschut_core.model import JobInfo, JobKey, JobSpec, LiveJob, SubmitResult
 from paraschut_core.monitoring import polling
-from paraschut_core.project import Workspace
+from paraschut_core.project import Project
 from paraschut_core.scheduling import submission
 from paraschut_core.scheduling.submission import log_paths, settle_claims, submit_keys, submit_next
-from tests.helpers import BATCH, Project, Scheduler, SchedulerDownError, assert_sound
+from tests.helpers import BATCH, ProjectDir, Scheduler, SchedulerDownError, assert_sound
 
 ME = who_am_i().partition("@")[0]
 
@@ -35,11 +35,11 @@ def dead_process() -> str:
     return f"{ME}@{os.uname().nodename}:{pid}"
 
 
-def claim_by(project: Project, who: str, keys: Sequence[JobKey], age: float = 0.0) -> list[str]:
+def claim_by(project: ProjectDir, who: str, keys: Sequence[JobKey], age: float = 0.0) -> list[str]:
     """Claims jobs as another process did that never came to record their ids; returns the tokens."""
 
     class Dying(Scheduler):
-        def submit_many(self, jobs: Sequence[JobSpec]) -> list[Submitted]:
+        def submit_many(self, jobs: Sequence[JobSpec]) -> list[SubmitResult]:
             raise KeyboardInterrupt
 
     with project.workspace(Dying(), who=who) as ws, pytest.raises(KeyboardInterrupt):
@@ -49,7 +49,7 @@ def claim_by(project: Project, who: str, keys: Sequence[JobKey], age: float = 0.
     return [project.column("token", index) for _, index in keys]
 
 
-def settle(project: Project, scheduler: Scheduler, **changes: Any) -> int:
+def settle(project: ProjectDir, scheduler: Scheduler, **changes: Any) -> int:
     with project.workspace(scheduler, **changes) as ws:
         return settle_claims(ws, polling.ask(ws, force=True))
 
@@ -58,7 +58,7 @@ def settle(project: Project, scheduler: Scheduler, **changes: Any) -> int:
 
 
 def test_a_job_is_claimed_with_a_token_before_the_scheduler_is_asked(
-    project: Project, scheduler: Scheduler
+    project: ProjectDir, scheduler: Scheduler
 ) -> None:
     keys = project.add_many(3)
     seen: list[Any] = []
@@ -75,7 +75,7 @@ def test_a_job_is_claimed_with_a_token_before_the_scheduler_is_asked(
     assert re.fullmatch(r"[a-z0-9]{10}", groups.pop())
 
 
-def test_two_submitters_never_claim_the_same_job(project: Project) -> None:
+def test_two_submitters_never_claim_the_same_job(project: ProjectDir) -> None:
     keys = project.add_many(5)
     first, second = Scheduler(), Scheduler()
 
@@ -105,7 +105,7 @@ def between_look_and_claim(monkeypatch: pytest.MonkeyPatch, act: Callable[[], ob
 
 
 def test_a_job_that_another_submitter_claims_at_the_last_moment_is_left_to_it(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: ProjectDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = project.add_many(4)
     first, second = Scheduler(), Scheduler()
@@ -117,7 +117,7 @@ def test_a_job_that_another_submitter_claims_at_the_last_moment_is_left_to_it(
 
 
 def test_what_is_changed_at_a_job_at_the_last_moment_is_what_is_submitted(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: ProjectDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = project.add_many(3)
     scheduler = Scheduler()
@@ -130,7 +130,7 @@ def test_what_is_changed_at_a_job_at_the_last_moment_is_what_is_submitted(
 
 
 def test_the_limit_holds_although_another_submitter_fills_the_queue_at_the_last_moment(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: ProjectDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.add_many(6)
     first, second = Scheduler(), Scheduler()
@@ -141,7 +141,7 @@ def test_the_limit_holds_although_another_submitter_fills_the_queue_at_the_last_
     assert list(project.states().values()).count("submit") == 4
 
 
-def test_jobs_go_out_in_chunks_of_one_group(project: Project) -> None:
+def test_jobs_go_out_in_chunks_of_one_group(project: ProjectDir) -> None:
     class Grouping(Scheduler):
         def __init__(self) -> None:
             super().__init__()
@@ -150,7 +150,7 @@ def test_jobs_go_out_in_chunks_of_one_group(project: Project) -> None:
         def group_key(self, JobInfo: JobInfo) -> object:
             return JobInfo["queue"]
 
-        def submit_many(self, jobs: Sequence[JobSpec]) -> list[Submitted]:
+        def submit_many(self, jobs: Sequence[JobSpec]) -> list[SubmitResult]:
             self.calls.append([job.key.job_index for job in jobs])
             return super().submit_many(jobs)
 
@@ -161,7 +161,9 @@ def test_jobs_go_out_in_chunks_of_one_group(project: Project) -> None:
     assert grouping.calls == [[0, 2], [4], [1, 3], [5]]
 
 
-def test_progress_is_told_and_a_cancel_stops_between_chunks(project: Project, scheduler: Scheduler) -> None:
+def test_progress_is_told_and_a_cancel_stops_between_chunks(
+    project: ProjectDir, scheduler: Scheduler
+) -> None:
     keys = project.add_many(6)
     scheduler.chunk = 2
     told: list[tuple[int, int]] = []
@@ -174,7 +176,7 @@ def test_progress_is_told_and_a_cancel_stops_between_chunks(project: Project, sc
 
 
 def test_an_executor_that_surely_submitted_nothing_gives_all_back(
-    project: Project, scheduler: Scheduler
+    project: ProjectDir, scheduler: Scheduler
 ) -> None:
     project.add_many(2)
     scheduler.fault = SubmitError("no runner can be started")
@@ -185,7 +187,7 @@ def test_an_executor_that_surely_submitted_nothing_gives_all_back(
     assert project.column("attempt") == 0
 
 
-def test_an_uncertain_submission_is_never_repeated_blindly(project: Project, scheduler: Scheduler) -> None:
+def test_an_uncertain_submission_is_never_repeated_blindly(project: ProjectDir, scheduler: Scheduler) -> None:
     project.add(project.job())
     for fault in (SchedulerError("timed out"), OSError("broken pipe")):
         scheduler.fault = fault
@@ -205,7 +207,9 @@ def test_an_uncertain_submission_is_never_repeated_blindly(project: Project, sch
 # ------------------------------------------------------------------------------------ settling
 
 
-def test_what_the_queue_shows_under_a_claims_token_is_adopted(project: Project, scheduler: Scheduler) -> None:
+def test_what_the_queue_shows_under_a_claims_token_is_adopted(
+    project: ProjectDir, scheduler: Scheduler
+) -> None:
     keys = project.add_many(2)
     tokens = claim_by(project, dead_process(), keys)
     scheduler.live = {"77": LiveJob("77", "queued", token=tokens[1])}
@@ -215,7 +219,7 @@ def test_what_the_queue_shows_under_a_claims_token_is_adopted(project: Project, 
 
 
 def test_claims_that_may_still_take_effect_cost_no_look_at_the_queue_beyond_the_poll_of_all(
-    project: Project, scheduler: Scheduler
+    project: ProjectDir, scheduler: Scheduler
 ) -> None:
     keys = project.add_many(3)
     tokens = claim_by(project, dead_process(), keys)
@@ -226,7 +230,7 @@ def test_claims_that_may_still_take_effect_cost_no_look_at_the_queue_beyond_the_
 
 
 def test_before_a_claim_goes_back_the_queue_is_looked_at_once_more(
-    project: Project, scheduler: Scheduler
+    project: ProjectDir, scheduler: Scheduler
 ) -> None:
     keys = project.add_many(2)
     tokens = claim_by(project, dead_process(), keys, age=1000)
@@ -241,7 +245,7 @@ def test_before_a_claim_goes_back_the_queue_is_looked_at_once_more(
 
 
 def test_a_claim_that_is_nowhere_goes_back_only_when_it_can_take_effect_no_more(
-    project: Project, scheduler: Scheduler
+    project: ProjectDir, scheduler: Scheduler
 ) -> None:
     keys = project.add_many(1)
     claim_by(project, dead_process(), keys, age=100)
@@ -256,7 +260,7 @@ def test_a_claim_that_is_nowhere_goes_back_only_when_it_can_take_effect_no_more(
 
 
 def test_where_absence_is_proof_a_dead_submitters_claim_goes_back_at_once_and_a_living_ones_does_not(
-    project: Project,
+    project: ProjectDir,
 ) -> None:
     keys = project.add_many(3)
     local = Scheduler(absence_is_proof=True)
@@ -267,7 +271,9 @@ def test_where_absence_is_proof_a_dead_submitters_claim_goes_back_at_once_and_a_
     assert project.states() == {0: "init", 1: "submit", 2: "submit"}
 
 
-def test_a_change_by_a_process_that_has_ended_does_not_make_the_submitter_look_dead(project: Project) -> None:
+def test_a_change_by_a_process_that_has_ended_does_not_make_the_submitter_look_dead(
+    project: ProjectDir,
+) -> None:
     local = Scheduler(absence_is_proof=True)
     keys = project.add_many(1)
     claim_by(project, f"{ME}@{os.uname().nodename}:{os.getpid()}", keys)
@@ -280,7 +286,7 @@ def test_a_change_by_a_process_that_has_ended_does_not_make_the_submitter_look_d
 
 
 def test_another_users_claims_are_not_judged_by_ones_own_queue(
-    project: Project, scheduler: Scheduler
+    project: ProjectDir, scheduler: Scheduler
 ) -> None:
     keys = project.add_many(1)
     claim_by(project, "somebody.else@elsewhere:5", keys, age=1e6)
@@ -289,7 +295,7 @@ def test_another_users_claims_are_not_judged_by_ones_own_queue(
 
 
 def test_nothing_is_settled_while_the_scheduler_does_not_answer(
-    project: Project, scheduler: Scheduler
+    project: ProjectDir, scheduler: Scheduler
 ) -> None:
     keys = project.add_many(1)
     claim_by(project, dead_process(), keys, age=1e6)
@@ -298,7 +304,7 @@ def test_nothing_is_settled_while_the_scheduler_does_not_answer(
     assert project.state() == "submit"
 
 
-def test_spawns_are_adopted_and_given_back_likewise(project: Project, scheduler: Scheduler) -> None:
+def test_spawns_are_adopted_and_given_back_likewise(project: ProjectDir, scheduler: Scheduler) -> None:
     project.add(project.job(state="spawn"))
     for spawn_id, token in enumerate(("tok-1", "tok-2")):
         project.sql(
@@ -313,7 +319,7 @@ def test_spawns_are_adopted_and_given_back_likewise(project: Project, scheduler:
     assert found["ClusterID"] == ["5", None]
 
 
-def test_a_users_executor_that_fails_to_find_leaves_claims_alone(project: Project) -> None:
+def test_a_users_executor_that_fails_to_find_leaves_claims_alone(project: ProjectDir) -> None:
     class Raising(Scheduler):
         def find(self, tokens: Sequence[str]) -> dict[str, str]:
             raise ZeroDivisionError
@@ -324,7 +330,7 @@ def test_a_users_executor_that_fails_to_find_leaves_claims_alone(project: Projec
     assert project.state() == "submit"
 
 
-def test_the_next_submission_starts_by_settling(project: Project, scheduler: Scheduler) -> None:
+def test_the_next_submission_starts_by_settling(project: ProjectDir, scheduler: Scheduler) -> None:
     keys = project.add_many(2)
     claim_by(project, dead_process(), keys[:1], age=1e6)
     psu.submit_jobs(Executor=scheduler)
@@ -334,7 +340,7 @@ def test_the_next_submission_starts_by_settling(project: Project, scheduler: Sch
 
 
 def test_an_adopted_job_starts_with_the_token_of_its_claim(
-    project: Project, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+    project: ProjectDir, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = project.add_many(1)
     (token,) = claim_by(project, dead_process(), keys)
@@ -347,7 +353,9 @@ def test_an_adopted_job_starts_with_the_token_of_its_claim(
     assert psu.get_job_info(SetID=True)["state"] == "run"
 
 
-def test_a_job_may_start_before_its_id_is_recorded(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_may_start_before_its_id_is_recorded(
+    project: ProjectDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project.add(project.job())
     scheduler = Scheduler()
 
@@ -367,7 +375,7 @@ def test_a_job_may_start_before_its_id_is_recorded(project: Project, monkeypatch
 
 
 def test_a_database_that_fails_after_the_submission_costs_no_job(
-    project: Project, scheduler: Scheduler
+    project: ProjectDir, scheduler: Scheduler
 ) -> None:
     """The ids could not be recorded: they are found in the queue by their tokens."""
     keys = project.add_many(3)
@@ -383,7 +391,7 @@ def test_a_database_that_fails_after_the_submission_costs_no_job(
 
 
 def test_a_claims_attempt_and_log_are_taken_back_only_if_nothing_can_have_been_submitted(
-    project: Project, scheduler: Scheduler
+    project: ProjectDir, scheduler: Scheduler
 ) -> None:
     project.add(project.job(stdout=["old.out"], stderr=["old.err"]))
     scheduler.refuse = "no"
@@ -397,7 +405,7 @@ def test_a_claims_attempt_and_log_are_taken_back_only_if_nothing_can_have_been_s
 
 
 def test_a_claim_whose_metadata_was_damaged_meanwhile_goes_back_as_it_is(
-    project: Project, scheduler: Scheduler
+    project: ProjectDir, scheduler: Scheduler
 ) -> None:
     keys = project.add_many(2)
     claim_by(project, dead_process(), keys, age=1e6)
@@ -410,8 +418,8 @@ def test_a_claim_whose_metadata_was_damaged_meanwhile_goes_back_as_it_is(
 # ------------------------------------------------------------------------------------ log paths
 
 
-def in_memory(settings: Settings) -> Workspace:
-    return Workspace(settings, Scheduler())
+def in_memory(settings: Settings) -> Project:
+    return Project(settings, Scheduler())
 
 
 @given(name=st.one_of(st.text(), st.lists(st.text(), max_size=4)), batch=st.integers(0, 2**60))
@@ -447,7 +455,7 @@ def test_tokens_are_never_the_same() -> None:
     assert len({submission.new_token() for _ in range(10_000)}) == 10_000
 
 
-def test_submit_next_tells_what_it_did(project: Project, scheduler: Scheduler) -> None:
+def test_submit_next_tells_what_it_did(project: ProjectDir, scheduler: Scheduler) -> None:
     project.add(project.job(0), project.job(1, script=""))
     with project.workspace(scheduler) as ws:
         report = submit_next(ws, max_jobs=5)

@@ -19,14 +19,14 @@ from paraschut_core.errors import SchedulerError
 from paraschut_core.executors.base import JobExecutor
 from paraschut_core.executors.file import FileJobExecutor
 from paraschut_core.exit_kinds import GONE
-from paraschut_core.filtering.sql_condition import Filter, matching_keys
+from paraschut_core.filtering.sql_condition import SqlCondition, matching_keys
 from paraschut_core.identity import queue_name
 from paraschut_core.model import RUNNING, JobInfo, JobKey, LiveJob, Snapshot
 from paraschut_core.monitoring import polling
 from paraschut_core.monitoring.monitor import Monitor
 from paraschut_core.reporting import queue_report
 from paraschut_core.scheduling.submission import settle_claims, submit_next
-from tests.helpers import BATCH, Project, Scheduler, run_script
+from tests.helpers import BATCH, ProjectDir, Scheduler, run_script
 
 
 class North(Scheduler):
@@ -40,13 +40,13 @@ class South(Scheduler):
 
 
 @pytest.fixture
-def project(project: Project) -> Project:
+def project(project: ProjectDir) -> ProjectDir:
     project.configure("[poll]\ninterval = 0\ngrace = 0\n[submit]\ntimeout = 0.1\n")
     return project
 
 
 @pytest.fixture
-def north(project: Project) -> North:
+def north(project: ProjectDir) -> North:
     """Jobs 0 and 1 run there as 1001 and 1002."""
     found = North()
     project.add_many(4)
@@ -66,7 +66,7 @@ def south(north: North) -> South:
     return found
 
 
-def polled(project: Project, executor: JobExecutor, times: int = 3) -> Snapshot:
+def polled(project: ProjectDir, executor: JobExecutor, times: int = 3) -> Snapshot:
     """What a dashboard shows that asks this scheduler alone."""
     watching = Monitor(project.workspace(executor))
     try:
@@ -79,7 +79,9 @@ def indexes(keys: Any) -> list[int]:
     return sorted(key.job_index for key in keys)
 
 
-def test_only_jobs_of_the_polled_scheduler_are_judged(project: Project, north: North, south: South) -> None:
+def test_only_jobs_of_the_polled_scheduler_are_judged(
+    project: ProjectDir, north: North, south: South
+) -> None:
     north.lose_sight()
     assert indexes(polled(project, south).missing) == []
     assert indexes(polled(project, south).live) == [2, 3]
@@ -88,7 +90,7 @@ def test_only_jobs_of_the_polled_scheduler_are_judged(project: Project, north: N
     assert indexes(snapshot.live) == []
 
 
-def test_the_snapshot_says_in_whose_queue_the_others_are(project: Project, north: North) -> None:
+def test_the_snapshot_says_in_whose_queue_the_others_are(project: ProjectDir, north: North) -> None:
     snapshot = polled(project, South())
     assert snapshot.elsewhere == {JobKey(BATCH, 0): "north", JobKey(BATCH, 1): "north"}
     assert snapshot.held_back == {BATCH: "2 in north, which is not asked here"}
@@ -96,7 +98,7 @@ def test_the_snapshot_says_in_whose_queue_the_others_are(project: Project, north
     assert polled(project, north).elsewhere == {}
 
 
-def test_other_users_jobs_are_said_to_be_in_their_queue(project: Project, north: North) -> None:
+def test_other_users_jobs_are_said_to_be_in_their_queue(project: ProjectDir, north: North) -> None:
     project.set_columns(0, claimed_by="anna@n1:5")
     project.set_columns(1, claimed_by="anna@n1:5", executor=None)
     north.lose_sight()
@@ -106,7 +108,7 @@ def test_other_users_jobs_are_said_to_be_in_their_queue(project: Project, north:
 
 
 def test_a_job_of_which_nobody_noted_the_executor_is_judged_by_whoever_is_asked(
-    project: Project, north: North
+    project: ProjectDir, north: North
 ) -> None:
     project.set_columns(0, executor=None)
     snapshot = polled(project, South())
@@ -115,7 +117,7 @@ def test_a_job_of_which_nobody_noted_the_executor_is_judged_by_whoever_is_asked(
 
 
 def test_the_report_stars_no_job_for_the_same_number_elsewhere(
-    project: Project, north: North, south: South
+    project: ProjectDir, north: North, south: South
 ) -> None:
     with project.workspace(south) as ws:
         queue = queue_report.read_queue(ws, force_poll=True)
@@ -123,7 +125,7 @@ def test_the_report_stars_no_job_for_the_same_number_elsewhere(
     assert "\n2 submitted to north, of which south cannot tell" in list(queue_report.lines_of(queue))
 
 
-def test_jobs_elsewhere_take_no_room_here(project: Project, north: North) -> None:
+def test_jobs_elsewhere_take_no_room_here(project: ProjectDir, north: North) -> None:
     with project.workspace(South()) as ws:
         found = submit_next(ws, max_jobs=2)
         assert (found.in_queue, found.submitted) == (0, 2)
@@ -131,7 +133,7 @@ def test_jobs_elsewhere_take_no_room_here(project: Project, north: North) -> Non
 
 
 def test_a_deletion_leaves_the_same_number_elsewhere_alone_and_says_so(
-    project: Project, north: North, south: South
+    project: ProjectDir, north: North, south: South
 ) -> None:
     with project.workspace(south) as ws:
         told = actions.qdel(ws, Selection(batches=(BATCH,)))
@@ -143,7 +145,7 @@ def test_a_deletion_leaves_the_same_number_elsewhere_alone_and_says_so(
     assert project.states() == {0: "run", 1: "run", 2: "init", 3: "init"}
 
 
-def test_a_reset_leaves_jobs_elsewhere_alone_unless_forced(project: Project, north: North) -> None:
+def test_a_reset_leaves_jobs_elsewhere_alone_unless_forced(project: ProjectDir, north: North) -> None:
     with project.workspace(South()) as ws:
         told = actions.reset(ws, Selection(keys=(JobKey(BATCH, 0),)))
         assert [o.message for o in told.left] == [
@@ -156,14 +158,14 @@ def test_a_reset_leaves_jobs_elsewhere_alone_unless_forced(project: Project, nor
     assert (project.state(0), project.column("executor")) == ("run", "north")
 
 
-def test_a_batch_with_jobs_elsewhere_is_removed_only_by_force(project: Project, north: North) -> None:
+def test_a_batch_with_jobs_elsewhere_is_removed_only_by_force(project: ProjectDir, north: North) -> None:
     with project.workspace(South()) as ws:
         (kept,) = actions.remove_batches(ws, [BATCH], force=False).outcomes
         assert "nobody can tell here whether its jobs run: it was submitted to north" in kept.message
         assert actions.remove_batches(ws, [BATCH], force=True).done == 1
 
 
-def test_a_lost_claim_is_adopted_and_given_back_by_its_own_scheduler_alone(project: Project) -> None:
+def test_a_lost_claim_is_adopted_and_given_back_by_its_own_scheduler_alone(project: ProjectDir) -> None:
     north, south = North(), South()
     north.lose = True
     project.add_many(2)
@@ -183,7 +185,7 @@ def test_a_lost_claim_is_adopted_and_given_back_by_its_own_scheduler_alone(proje
     assert project.column("executor", 1) is None
 
 
-def test_a_spawn_job_is_judged_where_its_spawns_are(project: Project, north: North) -> None:
+def test_a_spawn_job_is_judged_where_its_spawns_are(project: ProjectDir, north: North) -> None:
     info: JobInfo = psu.get_job_info(BATCH, 0)
     psu.spawn_submit(info, 1, Executor=north)
     ids = project.sql("SELECT executor, ClusterID, submit_id FROM spawn ORDER BY SpawnID")
@@ -204,7 +206,7 @@ def test_a_spawn_job_is_judged_where_its_spawns_are(project: Project, north: Nor
     assert psu.spawn_resubmit(BATCH, 0, Executor=north) == 1
 
 
-def test_scripts_of_the_file_executor_are_queues_of_their_own(project: Project) -> None:
+def test_scripts_of_the_file_executor_are_queues_of_their_own(project: ProjectDir) -> None:
     usual = FileJobExecutor()
     other = FileJobExecutor(str(project.folder / "other.sh"))
     places = [queue_name(executor.identity).place for executor in (usual, other)]
@@ -234,7 +236,7 @@ def test_executors_of_ones_own_are_told_apart_by_their_class_or_their_name() -> 
 
 
 @pytest.fixture
-def first(project: Project) -> Path:
+def first(project: ProjectDir) -> Path:
     """A file as version 1 made it, with a job that runs and a spawn."""
     schema = Path(__file__).parents[1] / "samples" / "schema_version_1.sql"
     with sqlite3.connect(project.database) as made:
@@ -261,7 +263,7 @@ def format_of(path: Path) -> int:
 
 @pytest.mark.parametrize("writable", [True, False])
 def test_looking_at_a_file_of_version_1_leaves_it_as_it_is(
-    project: Project, first: Path, monkeypatch: pytest.MonkeyPatch, writable: bool
+    project: ProjectDir, first: Path, monkeypatch: pytest.MonkeyPatch, writable: bool
 ) -> None:
     before = first.read_bytes()
     if not writable:
@@ -275,13 +277,13 @@ def test_looking_at_a_file_of_version_1_leaves_it_as_it_is(
             assert len(read_rows(db, [JobKey(BATCH, 0)])) == 1
     assert matching_keys(Database(first, read_only=True), "state = 'run' AND executor IS NULL")
     with Database(first, read_only=True) as db:
-        lost = Filter(db, "missing AND state = 'run'", 2.0, [JobKey(BATCH, 0)])
+        lost = SqlCondition(db, "missing AND state = 'run'", 2.0, [JobKey(BATCH, 0)])
         assert lost.rows("job.JobIndex", None) == [(0,)]
     assert first.read_bytes() == before
 
 
 def test_a_file_of_version_1_keeps_its_number_while_its_jobs_wait_or_run(
-    project: Project, first: Path
+    project: ProjectDir, first: Path
 ) -> None:
     with Database(first, read_only=True) as reader:
         assert reader.rows("SELECT executor FROM job") == [(None,)]
@@ -317,14 +319,14 @@ def test_processes_that_write_to_a_file_of_version_1_at_once_all_find_it_up_to_d
     assert run_script(code, first).count("[('x',)]") == 8
 
 
-def test_an_undo_of_what_version_1_reset_restores_its_spawns(project: Project, first: Path) -> None:
+def test_an_undo_of_what_version_1_reset_restores_its_spawns(project: ProjectDir, first: Path) -> None:
     with Database(first) as db, db.transaction() as tx:
         row = [BATCH, 0, 3, "run", 1, "t-1", "9", "9", None, 0.0, "o", "e"]
         restore_spawns(tx, [row])
     assert project.sql("SELECT submit_id, executor FROM spawn WHERE SpawnID = 3") == [("9", None)]
 
 
-def test_a_scheduler_that_cannot_be_asked_deletes_nothing(project: Project, north: North) -> None:
+def test_a_scheduler_that_cannot_be_asked_deletes_nothing(project: ProjectDir, north: North) -> None:
     north.fault = SchedulerError("down")
     with project.workspace(north) as ws, pytest.raises(SchedulerError):
         actions.qdel(ws, Selection(batches=(BATCH,)))

@@ -14,7 +14,7 @@ from paraschut_core.errors import DuplicateJobError, UnknownJobError, UsageError
 from paraschut_core.executors.base import JobExecutor
 from paraschut_core.in_job import settings
 
-from ..helpers import BATCH, ROOT, Project, Scheduler, run_script, wait_until
+from ..helpers import BATCH, ROOT, ProjectDir, Scheduler, run_script, wait_until
 
 Names = tuple[str, ...]
 
@@ -24,7 +24,7 @@ def job(index: int = 0, batch: object = BATCH, **fields: object) -> dict[str, An
 
 
 @pytest.fixture
-def index(project: Project) -> Project:
+def index(project: ProjectDir) -> ProjectDir:
     """A batch of three jobs."""
     project.configure('executor = "file"\n')
     psu.add_batch_to_queue(BATCH, [job(i) for i in range(3)])
@@ -56,7 +56,7 @@ NEED_THE_JOB = [
 
 @pytest.mark.parametrize(("function", "needed", "old"), WITHOUT_EFFECT)
 def test_an_argument_without_effect_gives_one_warning_and_the_call_works(
-    index: Project, function: str, needed: dict[str, object], old: Names
+    index: ProjectDir, function: str, needed: dict[str, object], old: Names
 ) -> None:
     with pytest.warns(DeprecationWarning) as caught:
         call(function, **needed, **dict.fromkeys(old, None))
@@ -67,7 +67,7 @@ def test_an_argument_without_effect_gives_one_warning_and_the_call_works(
 
 @pytest.mark.parametrize("function", [name for name, _ in NEED_THE_JOB])
 def test_what_a_running_job_calls_takes_them_too(
-    index: Project, monkeypatch: pytest.MonkeyPatch, function: str
+    index: ProjectDir, monkeypatch: pytest.MonkeyPatch, function: str
 ) -> None:
     monkeypatch.setenv("PARASCHUT_JOB_ID", "7")
     executor = Scheduler()
@@ -86,7 +86,7 @@ def test_what_a_running_job_calls_takes_them_too(
     assert caught[0].filename == __file__
 
 
-def test_arguments_by_position_mean_what_they_meant(index: Project) -> None:
+def test_arguments_by_position_mean_what_they_meant(index: ProjectDir) -> None:
     info = psu.get_job_info(BATCH, 0)
     with pytest.warns(DeprecationWarning):
         call("update_job", info, True)
@@ -102,7 +102,7 @@ def test_arguments_by_position_mean_what_they_meant(index: Project) -> None:
     JobExecutor().shutdown(True)
 
 
-def test_what_was_never_an_argument_is_an_error_still(index: Project) -> None:
+def test_what_was_never_an_argument_is_an_error_still(index: ProjectDir) -> None:
     for arguments in ((BATCH, 0, False, None, None, True, False, False, 1), (BATCH,) * 9):
         with pytest.raises(TypeError):
             call("get_job_info", *arguments)
@@ -112,7 +112,7 @@ def test_what_was_never_an_argument_is_an_error_still(index: Project) -> None:
         call("update_job", psu.get_job_info(BATCH, 0), True, JobInfo={})
 
 
-def test_a_call_of_today_gives_no_warning(index: Project) -> None:
+def test_a_call_of_today_gives_no_warning(index: ProjectDir) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         psu.update_job(psu.get_job_info(BATCH, 0, SetID=False, ClusterID=None, ignore_spawn=True))
@@ -120,13 +120,13 @@ def test_a_call_of_today_gives_no_warning(index: Project) -> None:
         psu.submit_jobs(MaxJobs=0)
 
 
-def test_jobs_are_the_list_of_a_batch(index: Project) -> None:
+def test_jobs_are_the_list_of_a_batch(index: ProjectDir) -> None:
     call("add_batch_to_queue", BATCH + 1, Jobs=[job(0, BATCH + 1)])
     call("add_batch_to_queue", BATCH + 2, job(0, BATCH + 2))
     assert psu.get_job_info(BATCH + 1, 0)["state"] == psu.get_job_info(BATCH + 2, 0)["state"] == "init"
 
 
-def test_one_more_spawn_is_submitted_of_a_job(index: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_more_spawn_is_submitted_of_a_job(index: ProjectDir, monkeypatch: pytest.MonkeyPatch) -> None:
     executor = Scheduler()
     monkeypatch.setenv("PARASCHUT_JOB_ID", "7")
     psu.get_job_info(BATCH, 0, SetID=True, ClusterID="7")
@@ -151,7 +151,7 @@ psu.update_job(job, Release=True)
 """
 
 
-def test_a_job_of_v06_that_releases_itself_ends_well(project: Project) -> None:
+def test_a_job_of_v06_that_releases_itself_ends_well(project: ProjectDir) -> None:
     (project.folder / "job.py").write_text(OLD_JOB)
     script = f"env PYTHONPATH={ROOT} {sys.executable} job.py {BATCH} 0"
     psu.add_job_to_queue(job(script=script))
@@ -196,7 +196,7 @@ BY_TEXT: dict[str, Callable[[], object]] = {
 
 @pytest.mark.parametrize("function", BY_TEXT)
 def test_digits_as_text_are_ids(
-    index: Project, function: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    index: ProjectDir, function: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     BY_TEXT[function]()
     if function == "set_job_field":
@@ -211,7 +211,7 @@ def test_digits_as_text_are_ids(
         assert sorted(index.states()) == [0, 1, 2, 3]
 
 
-def test_spawns_are_named_by_digits_as_text(index: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spawns_are_named_by_digits_as_text(index: ProjectDir, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARASCHUT_JOB_ID", "7")
     info = psu.get_job_info(B, J, SetID=True, ClusterID="7")
     executor = Scheduler()
@@ -224,7 +224,7 @@ def test_spawns_are_named_by_digits_as_text(index: Project, monkeypatch: pytest.
 @pytest.mark.parametrize(
     "value", ["", "x", "1 OR 1=1", "-1", "1.0", "0x1", "١", "9" * 30, "9" * 5000, b"1", 1.0, True, None]
 )
-def test_anything_else_is_no_id(index: Project, value: Any) -> None:
+def test_anything_else_is_no_id(index: ProjectDir, value: Any) -> None:
     for function in (psu.remove_batch, psu.set_batch_field, psu.qdel_batch, psu.submit_one_batch):
         with pytest.raises(UsageError, match="BatchID"):
             function(value)
@@ -260,7 +260,7 @@ UNKNOWN: dict[str, Callable[[], object]] = {
 
 
 @pytest.mark.parametrize("function", UNKNOWN)
-def test_an_unknown_job_or_batch_is_an_error_and_nothing_is_done(index: Project, function: str) -> None:
+def test_an_unknown_job_or_batch_is_an_error_and_nothing_is_done(index: ProjectDir, function: str) -> None:
     with pytest.raises(UnknownJobError, match="99"):
         UNKNOWN[function]()
     assert index.states() == {0: "init", 1: "init", 2: "init"}
@@ -286,7 +286,7 @@ MADE: dict[str, Callable[[int], Any]] = {
 
 @pytest.mark.parametrize("kind", MADE)
 def test_jobs_are_added_from_any_iterable(
-    index: Project, kind: str, capsys: pytest.CaptureFixture[str]
+    index: ProjectDir, kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     psu.add_batch_to_queue(BATCH + 1, MADE[kind](BATCH + 1))
     assert "(size 3)" in capsys.readouterr().out
@@ -296,7 +296,7 @@ def test_jobs_are_added_from_any_iterable(
         psu.add_job_to_queue(MADE[kind](BATCH + 2))
 
 
-def test_batches_and_jobs_are_chosen_by_any_iterable(index: Project) -> None:
+def test_batches_and_jobs_are_chosen_by_any_iterable(index: ProjectDir) -> None:
     psu.set_job_field(BATCH, (i for i in (0, "1")), {"x": 1})
     psu.set_batch_field((b for b in [BATCH]), {"y": 1})
     psu.submit_one_batch(psu.get_queue(Verbose=False) or {})
@@ -313,7 +313,7 @@ def test_batches_and_jobs_are_chosen_by_any_iterable(index: Project) -> None:
 # ------------------------------------------------------------------------------------ JobDir
 
 
-def test_what_is_added_to_the_job_directory_is_a_path_in_it(project: Project) -> None:
+def test_what_is_added_to_the_job_directory_is_a_path_in_it(project: ProjectDir) -> None:
     assert psu.JobDir == f"{project.folder}/"
     assert settings().job_dir == str(project.folder), "the setting itself stays as it is"
     code = "import paraschut_core as psu; print(psu.JobDir + '5/results')"

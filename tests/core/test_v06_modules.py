@@ -14,14 +14,14 @@ import pytest
 import paraschut_core as psu
 from paraschut_core import compat, config
 
-from ..helpers import BATCH, ROOT, Project, run_script
+from ..helpers import BATCH, ROOT, ProjectDir, run_script
 
 MODULES = ("config", "dal", "executor", "job_factory", "manage", "utils")
 NAMES = [(module, name) for module in MODULES for name in compat.names(module)]
 
 
 @pytest.fixture
-def index(project: Project) -> Project:
+def index(project: ProjectDir) -> ProjectDir:
     project.configure('executor = "file"\nqueue = "long"\n')
     psu.add_batch_to_queue(
         BATCH, [{**psu.get_job_template(), "BatchID": BATCH, "JobIndex": i} for i in (0, 1)]
@@ -30,7 +30,9 @@ def index(project: Project) -> Project:
 
 
 @pytest.mark.parametrize(("module", "name"), NAMES)
-def test_each_name_is_there_and_warns_at_the_line_that_asks(index: Project, module: str, name: str) -> None:
+def test_each_name_is_there_and_warns_at_the_line_that_asks(
+    index: ProjectDir, module: str, name: str
+) -> None:
     with pytest.warns(DeprecationWarning, match=name) as caught:
         value = getattr(importlib.import_module(f"paraschut_core.{module}"), name)
     assert len(caught) == 1
@@ -42,7 +44,7 @@ def test_each_name_is_there_and_warns_at_the_line_that_asks(index: Project, modu
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_what_v06_had_not_or_is_of_no_use_is_an_attribute_error(index: Project, module: str) -> None:
+def test_what_v06_had_not_or_is_of_no_use_is_an_attribute_error(index: ProjectDir, module: str) -> None:
     for name in ("unpack_job", "nothing", "__wrapped__"):
         with pytest.raises(AttributeError, match=name):
             getattr(importlib.import_module(f"paraschut_core.{module}"), name)
@@ -53,7 +55,7 @@ def test_what_v06_had_not_or_is_of_no_use_is_an_attribute_error(index: Project, 
         psu.nothing  # type: ignore[attr-defined]  # that is what is tested
 
 
-def test_the_settings_are_found_in_the_module_of_that_name(index: Project) -> None:
+def test_the_settings_are_found_in_the_module_of_that_name(index: ProjectDir) -> None:
     with pytest.warns(DeprecationWarning):
         assert psu.config.QFile == str(index.database)  # type: ignore[attr-defined]  # v0.6's
         assert psu.config.JobDir == f"{index.folder}/"  # type: ignore[attr-defined]  # v0.6's
@@ -97,7 +99,7 @@ manage.submit_jobs(Executor=manage.DefaultJobExecutor)
 """
 
 
-def test_a_script_that_uses_the_modules_runs(index: Project) -> None:
+def test_a_script_that_uses_the_modules_runs(index: ProjectDir) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "always", "-c", SCRIPT.format(batch=BATCH)],
         env={**os.environ, "PYTHONPATH": ROOT},
@@ -131,7 +133,7 @@ psu.submit_one_job(%d, 0, Executor=Own())
 """
 
 
-def test_an_executor_of_v06_with_its_helpers_submits(index: Project) -> None:
+def test_an_executor_of_v06_with_its_helpers_submits(index: ProjectDir) -> None:
     psu.set_job_field(BATCH, 0, {"script": "true"})
     run_script(textwrap.dedent(OWN) % BATCH)
     info = psu.get_job_info(BATCH, 0)

@@ -11,7 +11,7 @@ import pytest
 
 import paraschut_core as psu
 
-from ..helpers import BATCH, ROOT, Project, wait_until
+from ..helpers import BATCH, ROOT, ProjectDir, wait_until
 
 MAP = """
 import pickle as pkl
@@ -70,7 +70,7 @@ N = 6
 
 
 @pytest.fixture
-def batch(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+def batch(project: ProjectDir, monkeypatch: pytest.MonkeyPatch) -> ProjectDir:
     """The example of v0.6: map jobs over data files, and a job that collects their results."""
     for name, text in (("job.py", MAP), ("collect_job.py", COLLECT), ("template.sh", TEMPLATE)):
         (project.folder / name).write_text(text)
@@ -101,14 +101,14 @@ def results() -> list[object]:
 EXPECTED = [*(index + 1.0 for index in range(N)), (N + 1) / 2]
 
 
-def test_a_map_and_a_collect_job_of_v06_run_on_the_local_executor(batch: Project) -> None:
+def test_a_map_and_a_collect_job_of_v06_run_on_the_local_executor(batch: ProjectDir) -> None:
     psu.submit_jobs()  # the last map job submits the one that collects
     wait_until(lambda: results() == EXPECTED, "all results are there")
     psu.print_log(BATCH, N)
 
 
 def test_a_map_and_a_collect_job_of_v06_run_from_a_script_file(
-    batch: Project, capfd: pytest.CaptureFixture[str]
+    batch: ProjectDir, capfd: pytest.CaptureFixture[str]
 ) -> None:
     batch.configure('executor = "file"\ndatabase = "jobs.db"\nscript_file = "run.sh"\n')
     psu.submit_jobs()

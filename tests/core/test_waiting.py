@@ -16,7 +16,7 @@ import pytest
 import paraschut_core as psu
 from paraschut_core.errors import UnknownJobError, UsageError
 
-from ..helpers import BATCH, ROOT, Project, Scheduler, Script, run_script, wait_until
+from ..helpers import BATCH, ROOT, ProjectDir, Scheduler, Script, run_script, wait_until
 from .cli import CommandLine
 
 JOB = """
@@ -34,7 +34,7 @@ SETTINGS = 'executor = "local"\n[local]\nidle_timeout = 1\n[poll]\ninterval = 0.
 class Made:
     """A project whose jobs sleep, and then complete or not."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: ProjectDir) -> None:
         self.project = project
         self.cli = CommandLine(project.folder, SETTINGS)
         (project.folder / "job.py").write_text(JOB)
@@ -50,7 +50,7 @@ class Made:
 
 
 @pytest.fixture
-def made(project: Project) -> Made:
+def made(project: ProjectDir) -> Made:
     return Made(project)
 
 

@@ -16,7 +16,7 @@ from paraschut_core.database.connection import group_advice
 from paraschut_core.errors import DatabaseError
 from tests.core.cli import COMMAND
 from tests.faults.test_away import mount
-from tests.helpers import Project, Scheduler, run_script
+from tests.helpers import ProjectDir, Scheduler, run_script
 from tests.security.strangers import NAMES, User, python
 
 
@@ -30,9 +30,9 @@ def small(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_no_inodes_are_said_to_be_that(
-    project: Project, small: Path, monkeypatch: pytest.MonkeyPatch
+    project: ProjectDir, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project = Project(small)
+    project = ProjectDir(small)
     monkeypatch.setenv("PARASCHUT_DB", str(small / "jobs.db"))
     project.add(project.job())
     try:
@@ -49,7 +49,7 @@ def test_no_inodes_are_said_to_be_that(
 
 
 def test_a_path_too_long_for_sqlite_is_said_to_be_that(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: ProjectDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path
     while len(str(folder)) < 505:
@@ -57,10 +57,10 @@ def test_a_path_too_long_for_sqlite_is_said_to_be_that(
     folder.mkdir(parents=True)
     monkeypatch.setenv("PARASCHUT_DB", str(folder / "jobs.db"))
     with pytest.raises(DatabaseError, match="its path has more than 504 bytes"):
-        Project(folder).add(project.job())
+        ProjectDir(folder).add(project.job())
 
 
-def test_a_limit_on_the_size_of_files_is_said_to_be_that(project: Project) -> None:
+def test_a_limit_on_the_size_of_files_is_said_to_be_that(project: ProjectDir) -> None:
     project.add_many(50, payload="x" * 500)
     code = """
         import resource, sys

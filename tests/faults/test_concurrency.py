@@ -14,7 +14,7 @@ import paraschut_core as psu
 from paraschut_core.actions import Selection, undo
 from paraschut_core.errors import ConflictError
 from tests.conftest import Tally
-from tests.helpers import BATCH, FileQueue, Project, Scheduler, Script, assert_sound
+from tests.helpers import BATCH, FileQueue, ProjectDir, Scheduler, Script, assert_sound
 
 FINISHERS = 200
 SUBMITTERS = 8
@@ -24,9 +24,9 @@ JOBS = 10_000
 CROWD = """
     import json, os, sys, time
     import paraschut_core as psu
-    from paraschut_core import api, runtime
+    from paraschut_core import api, in_job
     from paraschut_core.errors import ConflictError
-    from tests.helpers import Project
+    from tests.helpers import ProjectDir
     batch, n = int(sys.argv[1]), int(sys.argv[2])
 
     def act(i):
@@ -67,7 +67,7 @@ def crowd(n: int, act: str, seconds: float = 280) -> list[object]:
 
 
 def test_two_hundred_jobs_that_finish_at_once_all_are_complete_with_their_results(
-    project: Project, tally: Tally
+    project: ProjectDir, tally: Tally
 ) -> None:
     project.add(*(project.job(index, state="run") for index in range(FINISHERS)))
     waits = crowd(
@@ -89,7 +89,7 @@ return time.monotonic() - began
     tally(FINISHERS, lost, f"processes that end at once; {waited}")
 
 
-def test_two_hundred_jobs_that_start_at_once_all_run(project: Project) -> None:
+def test_two_hundred_jobs_that_start_at_once_all_run(project: ProjectDir) -> None:
     project.add(*(project.job(index) for index in range(FINISHERS)))
     answers = crowd(FINISHERS, "return psu.get_job_info(batch, i, SetID=True, ClusterID=str(i))['ClusterID']")
     assert answers == [str(index) for index in range(FINISHERS)]
@@ -98,7 +98,7 @@ def test_two_hundred_jobs_that_start_at_once_all_run(project: Project) -> None:
 
 
 def test_eight_submitters_on_ten_thousand_jobs_submit_each_exactly_once_within_max_jobs(
-    project: Project, tally: Tally
+    project: ProjectDir, tally: Tally
 ) -> None:
     project.configure("[poll]\ninterval = 0\n")
     project.add_many(JOBS)
@@ -128,7 +128,7 @@ def test_eight_submitters_on_ten_thousand_jobs_submit_each_exactly_once_within_m
     tally(JOBS, wrong, f"jobs that {SUBMITTERS} submitters went for, lost or doubled; {took:.1f} s")
 
 
-def test_of_many_that_update_the_same_copy_one_wins_and_the_others_are_told(project: Project) -> None:
+def test_of_many_that_update_the_same_copy_one_wins_and_the_others_are_told(project: ProjectDir) -> None:
     project.add(project.job())
     info = psu.get_job_info(BATCH, 0)
     answers = crowd(
@@ -144,7 +144,7 @@ return "won"
     assert psu.get_job_info(BATCH, 0)["winner"] == answers.index("won")
 
 
-def test_updates_that_read_again_after_each_conflict_all_count(project: Project) -> None:
+def test_updates_that_read_again_after_each_conflict_all_count(project: ProjectDir) -> None:
     project.add(project.job(count=0))
     answers = crowd(
         12,
@@ -164,7 +164,7 @@ while True:
     assert psu.get_job_info(BATCH, 0)["count"] == 12
 
 
-def test_of_many_that_start_the_same_job_exactly_one_runs_it(project: Project) -> None:
+def test_of_many_that_start_the_same_job_exactly_one_runs_it(project: ProjectDir) -> None:
     project.add(project.job())
     answers = crowd(20, "return psu.get_job_info(batch, 0, SetID=True, ClusterID=str(i))['ClusterID']")
     winners = [answer for answer in answers if not str(answer).startswith("StaleJobError")]
@@ -172,7 +172,7 @@ def test_of_many_that_start_the_same_job_exactly_one_runs_it(project: Project) -
     assert project.column("ClusterID") == winners[0]
 
 
-def test_a_change_of_everything_and_everybodys_finishing_both_survive(project: Project) -> None:
+def test_a_change_of_everything_and_everybodys_finishing_both_survive(project: ProjectDir) -> None:
     """Somebody boosts the batch again and again while all its jobs complete with their own metadata."""
     n, boosts = 60, 15
     project.add(*(project.job(index, state="run") for index in range(n)))
@@ -197,7 +197,7 @@ return "done"
     assert_sound(project.database)
 
 
-def test_a_long_write_does_not_keep_readers_waiting_nor_readers_a_writer(project: Project) -> None:
+def test_a_long_write_does_not_keep_readers_waiting_nor_readers_a_writer(project: ProjectDir) -> None:
     """Readers look on while a transaction is open for seconds; a commit waits for reads of milliseconds."""
     project.add_many(2000)
     code = """
@@ -229,7 +229,7 @@ def test_a_long_write_does_not_keep_readers_waiting_nor_readers_a_writer(project
     assert longest < 5.0
 
 
-def test_writers_and_readers_in_a_crowd_see_whole_transactions_only(project: Project) -> None:
+def test_writers_and_readers_in_a_crowd_see_whole_transactions_only(project: ProjectDir) -> None:
     """Each writer sets all jobs to one value in a transaction: no reader ever sees two."""
     project.add_many(200)
     code = """
@@ -257,7 +257,7 @@ def test_writers_and_readers_in_a_crowd_see_whole_transactions_only(project: Pro
     assert_sound(project.database)
 
 
-def test_an_undo_beside_changes_by_others_takes_back_only_what_nobody_touched(project: Project) -> None:
+def test_an_undo_beside_changes_by_others_takes_back_only_what_nobody_touched(project: ProjectDir) -> None:
     n = 300
     project.add_many(n)
     with project.workspace(Scheduler()) as ws:
@@ -290,7 +290,7 @@ def test_an_undo_beside_changes_by_others_takes_back_only_what_nobody_touched(pr
     assert_sound(project.database)
 
 
-def test_a_stale_copy_never_overwrites_however_the_two_meet(project: Project) -> None:
+def test_a_stale_copy_never_overwrites_however_the_two_meet(project: ProjectDir) -> None:
     project.add(project.job(log=[]))
     for n in range(20):
         stale = psu.get_job_info(BATCH, 0)

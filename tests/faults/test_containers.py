@@ -24,7 +24,7 @@ from paraschut_core.model import QUEUED, RUNNING, JobKey
 from paraschut_core.monitoring.monitor import Monitor
 from paraschut_core.scheduling.submission import submit_next
 from tests.faults.test_two_of_everything import LOCAL, demand
-from tests.helpers import BATCH, Project, wait_until
+from tests.helpers import BATCH, ProjectDir, wait_until
 
 ONCE = "echo ran >>ran; while [ ! -e go ]; do sleep 0.05; done"
 
@@ -106,7 +106,7 @@ def boxed() -> Iterator[Callable[[str], Box]]:
 
 
 @pytest.fixture
-def twins(project: Project) -> Iterator[Project]:
+def twins(project: ProjectDir) -> Iterator[ProjectDir]:
     """A project with two jobs, of which one runs at a time."""
     project.configure(f"{LOCAL}slots = 1\n")
     for index in range(2):
@@ -115,18 +115,18 @@ def twins(project: Project) -> Iterator[Project]:
     (project.folder / "go").touch()
 
 
-def ran(project: Project) -> int:
+def ran(project: ProjectDir) -> int:
     path = project.folder / "ran"
     return path.read_text().count("ran") if path.exists() else 0
 
 
-def look(project: Project) -> Any:
+def look(project: ProjectDir) -> Any:
     with project.workspace() as ws:
         watched = Monitor(ws)
         return [watched.poll(force=True) for _ in range(2)][-1]
 
 
-def try_all(project: Project) -> None:
+def try_all(project: ProjectDir) -> None:
     """All that could start jobs again, from the machine itself."""
     with project.workspace() as ws:
         whole = Selection(batches=(BATCH,))
@@ -138,7 +138,7 @@ def try_all(project: Project) -> None:
 
 @pytest.mark.parametrize("name", ["", "elsewhere"])
 def test_a_containers_jobs_are_its_own_until_it_is_gone(
-    twins: Project, boxed: Callable[[str], Box], name: str
+    twins: ProjectDir, boxed: Callable[[str], Box], name: str
 ) -> None:
     box = boxed(name)
     box.paraschut(twins.folder, "submit")
@@ -171,7 +171,7 @@ def test_a_containers_jobs_are_its_own_until_it_is_gone(
     wait_until(lambda: ran(twins) == 3, "and then the other, that never ran")
 
 
-def test_from_another_container_nothing_is_certain(twins: Project, boxed: Callable[[str], Box]) -> None:
+def test_from_another_container_nothing_is_certain(twins: ProjectDir, boxed: Callable[[str], Box]) -> None:
     """Two with the same name, as one that was started again has it."""
     one, two = boxed("same"), boxed("same")
     one.paraschut(twins.folder, "submit")
@@ -188,7 +188,7 @@ def test_from_another_container_nothing_is_certain(twins: Project, boxed: Callab
 
 
 def test_a_job_in_a_container_of_its_own_submits_to_the_queue_that_runs_it(
-    project: Project, boxed: Callable[[str], Box]
+    project: ProjectDir, boxed: Callable[[str], Box]
 ) -> None:
     """The container ends with the job: what it started there would end with it."""
     project.configure(LOCAL)
@@ -208,7 +208,7 @@ def test_a_job_in_a_container_of_its_own_submits_to_the_queue_that_runs_it(
 
 
 def test_a_container_goes_on_with_the_queue_that_an_earlier_version_made(
-    twins: Project, boxed: Callable[[str], Box]
+    twins: ProjectDir, boxed: Callable[[str], Box]
 ) -> None:
     """Those named it as a machine's."""
     box = boxed("box")
@@ -228,7 +228,7 @@ def test_a_container_goes_on_with_the_queue_that_an_earlier_version_made(
 
 
 def test_a_script_that_runs_in_a_container_is_not_run_beside_it(
-    project: Project, boxed: Callable[[str], Box]
+    project: ProjectDir, boxed: Callable[[str], Box]
 ) -> None:
     project.configure(LOCAL.replace('"local"', '"file"', 1))
     project.add(project.job(script=ONCE))

@@ -18,10 +18,10 @@ from paraschut_core.errors import DatabaseError, ParaschutError, UsageError
 from paraschut_core.maintenance.backup import recover
 from paraschut_core.maintenance.doctor import FAIL, examine
 from paraschut_core.monitoring.monitor import Monitor
-from paraschut_core.project import Workspace
+from paraschut_core.project import Project
 from tests.conftest import Tally
 from tests.core.cli import CommandLine
-from tests.helpers import BATCH, Project, Scheduler, assert_sound
+from tests.helpers import BATCH, ProjectDir, Scheduler, assert_sound
 
 DAMAGES = int(os.environ.get("PARASCHUT_TEST_DAMAGES", "120"))
 """How many damaged copies are tried (the environment may ask for more)."""
@@ -30,29 +30,29 @@ JOBS = 40
 
 
 @pytest.fixture
-def whole(project: Project) -> bytes:
+def whole(project: ProjectDir) -> bytes:
     """The bytes of a database with something in every table."""
     project.add_many(JOBS, payload="x" * 150)
     scheduler = Scheduler()
     psu.submit_jobs(Executor=scheduler, MaxJobs=5)
     psu.set_complete(BATCH, 1)
     psu.set_batch_field(BATCH, {"priority": 2})
-    with Workspace(config.load(), scheduler) as ws:
+    with Project(config.load(), scheduler) as ws:
         Monitor(ws).poll()
     return project.database.read_bytes()
 
 
-def _look(project: Project) -> object:
-    with Workspace(config.load(), Scheduler()) as ws:
+def _look(project: ProjectDir) -> object:
+    with Project(config.load(), Scheduler()) as ws:
         watched = Monitor(ws)
         return watched.refresh(), watched.poll()
 
 
-def _examine(project: Project) -> object:
+def _examine(project: ProjectDir) -> object:
     return list(examine(config.load, "test"))
 
 
-def _recover(project: Project) -> object:
+def _recover(project: ProjectDir) -> object:
     target = project.folder / "saved.db"
     target.unlink(missing_ok=True)
     saved = recover(str(project.database), str(target))
@@ -60,7 +60,7 @@ def _recover(project: Project) -> object:
     return saved
 
 
-USES: dict[str, Callable[[Project], object]] = {
+USES: dict[str, Callable[[ProjectDir], object]] = {
     "a dashboard": _look,
     "get_queue": lambda project: psu.get_queue(Verbose=False, Executor=Scheduler()),
     "a filter": lambda project: psu.get_queue(Verbose=False, Filter="state = 'init'", Executor=Scheduler()),
@@ -91,7 +91,7 @@ def damaged(whole: bytes, chance: random.Random) -> tuple[bytes, str]:
 
 
 def test_no_damage_to_the_file_brings_anything_down(
-    project: Project, whole: bytes, tally: Tally, capsys: pytest.CaptureFixture[str]
+    project: ProjectDir, whole: bytes, tally: Tally, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seed = random.randrange(10**9)
     print(f"seed {seed}")
@@ -118,7 +118,7 @@ def test_no_damage_to_the_file_brings_anything_down(
 @pytest.mark.parametrize("rubbish", ["text", b"bytes", -5, 2**62, 1e300])
 @pytest.mark.parametrize("table", ["batch", "job", "event"])
 def test_a_damaged_revision_is_not_taken_for_the_databases_own(
-    project: Project, whole: bytes, table: str, rubbish: object
+    project: ProjectDir, whole: bytes, table: str, rubbish: object
 ) -> None:
     connection = sqlite3.connect(project.database)
     with connection:
@@ -137,7 +137,7 @@ def test_a_damaged_revision_is_not_taken_for_the_databases_own(
 
 
 def test_one_lost_page_costs_only_the_jobs_on_it_and_the_rest_is_saved(
-    project: Project, whole: bytes, tally: Tally
+    project: ProjectDir, whole: bytes, tally: Tally
 ) -> None:
     """A page of rows is gone: all others come out of `recover` as they were."""
     states, saved_at_least, tries = project.states(), JOBS, 0
@@ -154,7 +154,7 @@ def test_one_lost_page_costs_only_the_jobs_on_it_and_the_rest_is_saved(
             continue  # it was the table of tables
         tries += 1
         assert_sound(target)
-        rescued = Project(project.folder)
+        rescued = ProjectDir(project.folder)
         rescued.database = target
         kept = rescued.states()
         assert kept.items() <= states.items(), f"page {page}: a job came out other than it was"
@@ -164,7 +164,7 @@ def test_one_lost_page_costs_only_the_jobs_on_it_and_the_rest_is_saved(
     tally(tries, 0, f"pages of rows lost one at a time; at least {saved_at_least} of {JOBS} jobs were saved")
 
 
-def test_a_damaged_file_leads_from_the_complaint_to_a_database_that_works(project: Project) -> None:
+def test_a_damaged_file_leads_from_the_complaint_to_a_database_that_works(project: ProjectDir) -> None:
     """What a user does: the queue complains, doctor names recover, recover saves, the saved one works."""
     cli = CommandLine(project.folder)
     project.add_many(30, payload="x" * 500)
@@ -182,13 +182,13 @@ def test_a_damaged_file_leads_from_the_complaint_to_a_database_that_works(projec
 
 
 def test_a_directory_that_is_removed_while_it_is_watched_is_said_and_found_again(
-    project: Project, tally: Tally
+    project: ProjectDir, tally: Tally
 ) -> None:
     project.add_many(3)
     away = project.folder.with_name("away")
     home = project.folder
     os.chdir("/")
-    with Workspace(config.load(), Scheduler()) as ws:
+    with Project(config.load(), Scheduler()) as ws:
         watched = Monitor(ws)
         assert watched.poll().total == 3
         os.rename(home, away)
@@ -208,7 +208,7 @@ def test_a_directory_that_is_removed_while_it_is_watched_is_said_and_found_again
 
 
 def test_a_job_whose_directory_is_away_for_a_moment_still_says_its_end(
-    project: Project, tally: Tally, monkeypatch: pytest.MonkeyPatch
+    project: ProjectDir, tally: Tally, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file server that is away while a job ends."""
     from tests.helpers import Script
@@ -217,8 +217,8 @@ def test_a_job_whose_directory_is_away_for_a_moment_still_says_its_end(
     code = """
         import sys
         import paraschut_core as psu
-        from paraschut_core import runtime
-        runtime.PAUSES = (0.2,) * 100
+        from paraschut_core import in_job
+        in_job.PAUSES = (0.2,) * 100
         info = psu.get_job_info()
         print("ready", flush=True)
         sys.stdin.readline()
@@ -242,9 +242,9 @@ def test_a_job_whose_directory_is_away_for_a_moment_still_says_its_end(
     tally(1, int(result != 42), "directory away while a job says that it is complete")
 
 
-def test_a_path_that_is_no_file_any_more_is_no_reason_to_die(project: Project) -> None:
+def test_a_path_that_is_no_file_any_more_is_no_reason_to_die(project: ProjectDir) -> None:
     project.add_many(2)
-    with Workspace(config.load(), Scheduler()) as ws:
+    with Project(config.load(), Scheduler()) as ws:
         watched = Monitor(ws)
         watched.refresh()
         project.database.unlink()

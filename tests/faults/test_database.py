@@ -24,10 +24,10 @@ from paraschut_core.jobs import builder
 from paraschut_core.monitoring import monitor, polling
 from paraschut_core.monitoring.file_watcher import ChangeDetector
 from paraschut_core.monitoring.monitor import Monitor
-from paraschut_core.project import Workspace
+from paraschut_core.project import Project
 from paraschut_core.reporting import queue_report
 from paraschut_core.scheduling import spawns, submission
-from tests.helpers import BATCH, Project, Scheduler, Script, assert_sound
+from tests.helpers import BATCH, ProjectDir, Scheduler, Script, assert_sound
 
 # Loaded here, for a child that gives up its rights may not be able to read them any more.
 PRELOADED = (
@@ -124,7 +124,7 @@ def content(path: Path) -> bytes | None:
 
 
 @pytest.mark.parametrize("name", TROUBLES)
-def test_each_kind_of_file_is_told_apart_and_left_as_it_is(project: Project, name: str) -> None:
+def test_each_kind_of_file_is_told_apart_and_left_as_it_is(project: ProjectDir, name: str) -> None:
     make, complaint = TROUBLES[name]
     make(project.database)
     before = content(project.database)
@@ -148,7 +148,7 @@ def test_each_kind_of_file_is_told_apart_and_left_as_it_is(project: Project, nam
 
 
 @pytest.mark.parametrize("name", [name for name in TROUBLES if name not in ("nothing", "an empty file")])
-def test_adding_jobs_never_makes_a_database_of_what_is_none(project: Project, name: str) -> None:
+def test_adding_jobs_never_makes_a_database_of_what_is_none(project: ProjectDir, name: str) -> None:
     make, complaint = TROUBLES[name]
     make(project.database)
     before = content(project.database)
@@ -158,9 +158,11 @@ def test_adding_jobs_never_makes_a_database_of_what_is_none(project: Project, na
 
 
 @pytest.mark.parametrize("name", TROUBLES)
-def test_a_monitor_shows_the_trouble_and_recovers_when_the_file_is_there(project: Project, name: str) -> None:
+def test_a_monitor_shows_the_trouble_and_recovers_when_the_file_is_there(
+    project: ProjectDir, name: str
+) -> None:
     TROUBLES[name][0](project.database)
-    with Workspace(config.load(), Scheduler()) as ws:
+    with Project(config.load(), Scheduler()) as ws:
         watched = Monitor(ws)
         for look in (watched.refresh, watched.poll, watched.refresh):
             snapshot = look()
@@ -179,9 +181,9 @@ def test_a_monitor_shows_the_trouble_and_recovers_when_the_file_is_there(project
 
 
 @pytest.fixture
-def watched(project: Project) -> Iterator[Monitor]:
+def watched(project: ProjectDir) -> Iterator[Monitor]:
     project.add_many(3)
-    with Workspace(config.load(), Scheduler()) as ws:
+    with Project(config.load(), Scheduler()) as ws:
         made = Monitor(ws)
         assert made.poll().total == 3
         yield made
@@ -189,7 +191,7 @@ def watched(project: Project) -> Iterator[Monitor]:
 
 @pytest.mark.parametrize("name", TROUBLES)
 def test_whatever_takes_the_files_place_the_last_picture_stays_and_the_trouble_is_said(
-    project: Project, watched: Monitor, name: str
+    project: ProjectDir, watched: Monitor, name: str
 ) -> None:
     detector = ChangeDetector(str(project.database))
     detector.changed()
@@ -216,7 +218,7 @@ def test_whatever_takes_the_files_place_the_last_picture_stays_and_the_trouble_i
 
 
 def test_a_file_restored_from_a_backup_by_rename_is_shown_and_written_to(
-    project: Project, watched: Monitor
+    project: ProjectDir, watched: Monitor
 ) -> None:
     backup = project.folder / "backup.db"
     shutil.copy(project.database, backup)
@@ -233,8 +235,8 @@ def test_a_file_restored_from_a_backup_by_rename_is_shown_and_written_to(
     assert watched.refresh().batches[BATCH].states == {"held": 3}
 
 
-def test_a_replacement_with_a_higher_revision_is_noticed_too(project: Project, watched: Monitor) -> None:
-    other = Project(project.folder / "other")
+def test_a_replacement_with_a_higher_revision_is_noticed_too(project: ProjectDir, watched: Monitor) -> None:
+    other = ProjectDir(project.folder / "other")
     other.folder.mkdir()
     with Database(other.database, create=True) as db:
         from paraschut_core.database.jobs import insert_jobs
@@ -286,22 +288,22 @@ def without_rights(act: Callable[[], Any]) -> str:
 
 
 @pytest.fixture
-def shared(open_folder: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: None) -> Project:
+def shared(open_folder: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: None) -> ProjectDir:
     """A project whose files another user may reach; one job in it."""
     monkeypatch.setenv("PARASCHUT_DB", str(open_folder / "jobs.db"))
     monkeypatch.chdir(open_folder)
-    project = Project(open_folder)
+    project = ProjectDir(open_folder)
     project.add(project.job())
     return project
 
 
-def test_a_file_that_may_not_be_read_is_said_so(shared: Project) -> None:
+def test_a_file_that_may_not_be_read_is_said_so(shared: ProjectDir) -> None:
     shared.database.chmod(0)
     assert "DatabaseError: No permission to read" in without_rights(lambda: psu.get_job_info(BATCH, 0))
     assert "No permission to read" in without_rights(lambda: look(shared).database.error)
 
 
-def test_a_file_that_may_only_be_read_is_shown_and_a_write_says_what_works(shared: Project) -> None:
+def test_a_file_that_may_only_be_read_is_shown_and_a_write_says_what_works(shared: ProjectDir) -> None:
     shared.database.chmod(0o444)
     assert without_rights(lambda: look(shared).total) == "1"
     assert without_rights(lambda: poll(shared).total) == "1"
@@ -313,7 +315,7 @@ def test_a_file_that_may_only_be_read_is_shown_and_a_write_says_what_works(share
 
 
 def test_a_directory_that_may_only_be_read_lets_read_and_says_why_nothing_can_be_written(
-    shared: Project,
+    shared: ProjectDir,
 ) -> None:
     shared.database.chmod(0o666)
     shared.folder.chmod(0o555)
@@ -326,7 +328,7 @@ def test_a_directory_that_may_only_be_read_lets_read_and_says_why_nothing_can_be
 
 
 def test_a_database_cannot_be_made_where_nothing_may_be_written(
-    shared: Project, monkeypatch: pytest.MonkeyPatch
+    shared: ProjectDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared.folder.chmod(0o555)
     monkeypatch.setenv("PARASCHUT_DB", str(shared.folder / "new.db"))
@@ -336,13 +338,13 @@ def test_a_database_cannot_be_made_where_nothing_may_be_written(
     assert "there is no directory" in without_rights(lambda: psu.add_batch_to_queue(BATCH, [shared.job()]))
 
 
-def test_who_may_only_read_polls_no_more_often_than_others(shared: Project) -> None:
+def test_who_may_only_read_polls_no_more_often_than_others(shared: ProjectDir) -> None:
     shared.configure("[poll]\ninterval = 3600\n")
     shared.database.chmod(0o444)
 
     def polls() -> int:
         scheduler = Scheduler(shared_poll=True)
-        with Workspace(config.load(), scheduler) as ws:
+        with Project(config.load(), scheduler) as ws:
             for _ in range(5):
                 assert polling.ask(ws).polled_at > 0
         return scheduler.polls
@@ -350,13 +352,13 @@ def test_who_may_only_read_polls_no_more_often_than_others(shared: Project) -> N
     assert without_rights(polls) == "1"
 
 
-def look(project: Project) -> Any:
-    with Workspace(config.load(), Scheduler()) as ws:
+def look(project: ProjectDir) -> Any:
+    with Project(config.load(), Scheduler()) as ws:
         return Monitor(ws).refresh()
 
 
-def poll(project: Project) -> Any:
-    with Workspace(config.load(), Scheduler()) as ws:
+def poll(project: ProjectDir) -> Any:
+    with Project(config.load(), Scheduler()) as ws:
         return Monitor(ws).poll()
 
 
@@ -364,7 +366,7 @@ def poll(project: Project) -> Any:
 
 
 def test_a_file_that_stays_locked_is_an_error_after_the_configured_time_and_loses_nothing(
-    project: Project,
+    project: ProjectDir,
 ) -> None:
     project.configure("write_timeout = 0.3\n")
     project.add_many(2)
@@ -382,7 +384,7 @@ def test_a_file_that_stays_locked_is_an_error_after_the_configured_time_and_lose
         began = time.monotonic()
         with pytest.raises(DatabaseBusyError, match=r"stayed locked by another process for 0\.3 s"):
             psu.set_batch_field(BATCH, {"state": "held"})
-        with Workspace(config.load(), Scheduler()) as ws:
+        with Project(config.load(), Scheduler()) as ws:
             watched = Monitor(ws)
             assert "stayed locked" in watched.refresh().database.error
             assert time.monotonic() - began < 60
@@ -410,11 +412,11 @@ def damage(path: Path, every: int) -> None:
 
 
 @pytest.mark.parametrize("every", [1, 3])
-def test_damaged_pages_are_an_error_that_says_so_and_nothing_dies(project: Project, every: int) -> None:
+def test_damaged_pages_are_an_error_that_says_so_and_nothing_dies(project: ProjectDir, every: int) -> None:
     project.add_many(500, payload="x" * 300)
     damage(project.database, every)
     failures = 0
-    with Workspace(config.load(), Scheduler()) as ws:
+    with Project(config.load(), Scheduler()) as ws:
         watched = Monitor(ws)
         for look in (watched.refresh, watched.poll):
             assert look().database.error
@@ -432,7 +434,7 @@ def test_damaged_pages_are_an_error_that_says_so_and_nothing_dies(project: Proje
     assert failures
 
 
-def test_a_header_that_is_damaged_makes_it_no_database(project: Project) -> None:
+def test_a_header_that_is_damaged_makes_it_no_database(project: ProjectDir) -> None:
     project.add_many(3)
     with open(project.database, "r+b") as file:
         file.write(b"SQLyte")
@@ -440,16 +442,16 @@ def test_a_header_that_is_damaged_makes_it_no_database(project: Project) -> None
         psu.get_job_info(BATCH, 0)
 
 
-def test_a_truncated_file_is_an_error(project: Project) -> None:
+def test_a_truncated_file_is_an_error(project: ProjectDir) -> None:
     project.add_many(500)
     os.truncate(project.database, 3 * 4096)
-    with Workspace(config.load(), Scheduler()) as ws:
+    with Project(config.load(), Scheduler()) as ws:
         assert Monitor(ws).refresh().database.error
     with pytest.raises(DatabaseError, match=str(project.database)):
         psu.get_queue(Verbose=False, Executor=Scheduler())
 
 
-def crash_half_way(project: Project) -> None:
+def crash_half_way(project: ProjectDir) -> None:
     """A writer is killed after it has written to the file itself: its journal must be rolled back."""
     code = """
         import os, signal, sys
@@ -467,7 +469,7 @@ def crash_half_way(project: Project) -> None:
     assert Path(f"{project.database}-journal").stat().st_size > 0
 
 
-READS: dict[str, Callable[[Project], int]] = {
+READS: dict[str, Callable[[ProjectDir], int]] = {
     "a refresh": lambda project: look(project).total,
     "a report": lambda project: len(psu.get_queue(Verbose=False, Executor=Scheduler())[BATCH]),
     "a filter": lambda project: len(
@@ -478,7 +480,7 @@ READS: dict[str, Callable[[Project], int]] = {
 
 
 @pytest.mark.parametrize("who", READS)
-def test_what_a_killed_writer_left_is_undone_by_whoever_comes_next(project: Project, who: str) -> None:
+def test_what_a_killed_writer_left_is_undone_by_whoever_comes_next(project: ProjectDir, who: str) -> None:
     project.add_many(2000, payload="x" * 200)
     crash_half_way(project)
     assert READS[who](project) == 2000
@@ -487,7 +489,7 @@ def test_what_a_killed_writer_left_is_undone_by_whoever_comes_next(project: Proj
 
 
 def test_what_a_killed_writer_left_is_undone_for_one_who_has_the_file_open(
-    project: Project, watched: Monitor
+    project: ProjectDir, watched: Monitor
 ) -> None:
     project.add_many(2000, BATCH + 1, payload="x" * 200)
     assert watched.refresh().total == 2003
@@ -498,7 +500,7 @@ def test_what_a_killed_writer_left_is_undone_for_one_who_has_the_file_open(
     assert_sound(project.database)
 
 
-def test_who_may_not_write_is_told_what_a_killed_writer_left(shared: Project) -> None:
+def test_who_may_not_write_is_told_what_a_killed_writer_left(shared: ProjectDir) -> None:
     shared.add_many(2000, BATCH + 1, payload="x" * 200)
     crash_half_way(shared)
     shared.database.chmod(0o444)
@@ -507,7 +509,7 @@ def test_who_may_not_write_is_told_what_a_killed_writer_left(shared: Project) ->
     assert without_rights(lambda: look(shared).total) == "2001"
 
 
-def test_one_damaged_row_makes_no_other_unreadable(project: Project) -> None:
+def test_one_damaged_row_makes_no_other_unreadable(project: ProjectDir) -> None:
     project.add_many(5)
     for index, text in enumerate(["", "null", '{"$": "x"', "[]"]):
         project.set_columns(index, metadata=text)
@@ -518,7 +520,7 @@ def test_one_damaged_row_makes_no_other_unreadable(project: Project) -> None:
     assert list(project.states().values()) == ["init"] * 4 + ["submit"]
 
 
-def test_the_file_says_whose_it_is_in_its_header(project: Project) -> None:
+def test_the_file_says_whose_it_is_in_its_header(project: ProjectDir) -> None:
     project.add(project.job())
     header = project.database.read_bytes()[:100]
     assert int.from_bytes(header[68:72], "big") == APPLICATION_ID == int.from_bytes(b"PSCT", "big")

@@ -13,12 +13,12 @@ import paraschut_core as psu
 from paraschut_core import config
 from paraschut_core.errors import DatabaseError
 from paraschut_core.monitoring.monitor import Monitor
-from paraschut_core.project import Workspace
-from tests.helpers import BATCH, Project, Scheduler, assert_sound, run_script
+from paraschut_core.project import Project
+from tests.helpers import BATCH, ProjectDir, Scheduler, assert_sound, run_script
 from tests.terminal.screen import Terminal, paraschut
 
 
-def test_a_file_that_may_not_grow_is_an_error_and_loses_nothing(project: Project) -> None:
+def test_a_file_that_may_not_grow_is_an_error_and_loses_nothing(project: ProjectDir) -> None:
     """A quota, as the kernel's own limit on a file's size plays it."""
     project.add_many(50, payload="x" * 500)
     before = project.database.read_bytes()
@@ -84,19 +84,21 @@ def test_a_dashboard_on_a_file_that_cannot_be_written_shows_it_and_offers_no_cha
 @pytest.fixture
 def project_on_it(
     small_disk: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: None
-) -> Iterator[Project]:
+) -> Iterator[ProjectDir]:
     monkeypatch.setenv("PARASCHUT_DB", str(small_disk / "jobs.db"))
-    yield Project(small_disk)
+    yield ProjectDir(small_disk)
 
 
-def test_a_full_disk_is_said_so_loses_nothing_and_is_over_when_there_is_room(project_on_it: Project) -> None:
+def test_a_full_disk_is_said_so_loses_nothing_and_is_over_when_there_is_room(
+    project_on_it: ProjectDir,
+) -> None:
     project = project_on_it
     project.add_many(20)
     filler = project.folder / "filler"
     with pytest.raises(OSError, match="No space"), open(filler, "wb", buffering=0) as file:
         while True:
             file.write(b"x" * 4096)
-    with Workspace(config.load(), Scheduler()) as ws:
+    with Project(config.load(), Scheduler()) as ws:
         watched = Monitor(ws)
         with pytest.raises(DatabaseError, match=r"No space left for .*; nothing was written"):
             psu.set_complete(BATCH, 0, psu.get_job_info(BATCH, 0) | {"payload": "y" * 100_000})
@@ -118,7 +120,7 @@ def test_a_full_disk_is_said_so_loses_nothing_and_is_over_when_there_is_room(pro
 
 
 def test_a_database_that_cannot_be_made_for_want_of_room_leaves_no_jobs_behind(
-    project_on_it: Project,
+    project_on_it: ProjectDir,
 ) -> None:
     project = project_on_it
     filler = project.folder / "filler"
@@ -133,7 +135,9 @@ def test_a_database_that_cannot_be_made_for_want_of_room_leaves_no_jobs_behind(
     assert_sound(project.database)
 
 
-def test_ids_that_could_not_be_recorded_on_a_full_disk_are_found_in_the_queue(project_on_it: Project) -> None:
+def test_ids_that_could_not_be_recorded_on_a_full_disk_are_found_in_the_queue(
+    project_on_it: ProjectDir,
+) -> None:
     project = project_on_it
     project.configure("[poll]\ninterval = 0\ngrace = 0\n")
     project.add_many(3)
@@ -147,7 +151,7 @@ def test_ids_that_could_not_be_recorded_on_a_full_disk_are_found_in_the_queue(pr
                 file.write(b"x" * 4096)
 
     scheduler.during_submit = fill
-    with Workspace(project.settings(), scheduler) as ws:
+    with Project(project.settings(), scheduler) as ws:
         from paraschut_core.scheduling.submission import submit_next
 
         with pytest.raises(DatabaseError, match="No space"):

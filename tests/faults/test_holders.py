@@ -17,7 +17,7 @@ from paraschut_core.cli import main
 from paraschut_core.database.connection import Database
 from paraschut_core.database.lock_holders import holders
 from paraschut_core.errors import DatabaseBusyError
-from tests.helpers import BATCH, Project, Script, wait_until
+from tests.helpers import BATCH, ProjectDir, Script, wait_until
 
 HOLD = """
     import sqlite3, sys
@@ -36,7 +36,7 @@ HOLD = """
 )
 @pytest.mark.parametrize("linked", [False, True])
 def test_the_process_that_keeps_the_file_locked_is_named(
-    project: Project, begin: str, wal: list[str], linked: bool, capsys: pytest.CaptureFixture[str]
+    project: ProjectDir, begin: str, wal: list[str], linked: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project.add(project.job())
     path = project.database
@@ -68,7 +68,7 @@ def test_the_process_that_keeps_the_file_locked_is_named(
 
 
 def test_a_lock_that_nobody_here_holds_is_said_to_be_anothers(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: ProjectDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.add(project.job())
     monkeypatch.setattr("paraschut_core.database.lock_holders.holders", lambda path: [])
@@ -84,7 +84,7 @@ def test_a_lock_that_nobody_here_holds_is_said_to_be_anothers(
 
 
 def test_doctor_tests_locks_where_the_file_lies_not_where_a_link_to_it_does(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectDir, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project.add(project.job())
     (project.folder / "elsewhere").mkdir()
@@ -95,7 +95,7 @@ def test_doctor_tests_locks_where_the_file_lies_not_where_a_link_to_it_does(
 
 
 @pytest.mark.parametrize("ahead", ["210001010000", "99991231"])
-def test_a_clock_that_was_wrong_once_does_not_date_all_later_batches(project: Project, ahead: str) -> None:
+def test_a_clock_that_was_wrong_once_does_not_date_all_later_batches(project: ProjectDir, ahead: str) -> None:
     project.add(project.job())
     future = time.mktime(time.strptime(ahead[:4], "%Y")) if ahead[:4] == "2100" else 253e9
     project.sql("UPDATE issued SET BatchID = ?, at = ?", (int(ahead.ljust(14, "0")), future))
@@ -113,7 +113,7 @@ def test_a_clock_that_was_wrong_once_does_not_date_all_later_batches(project: Pr
         "CREATE VIRTUAL TABLE job USING fts4 (BatchID, JobIndex, state, priority, metadata, md5)",
     ],
 )
-def test_an_import_of_what_is_computed_ends_at_once(project: Project, made: str) -> None:
+def test_an_import_of_what_is_computed_ends_at_once(project: ProjectDir, made: str) -> None:
     with sqlite3.connect("old.db") as old:
         for name, columns in (("batch", "BatchID, name"), ("spawn", "BatchID, JobIndex, SpawnID")):
             old.execute(f"CREATE TABLE {name} ({columns})")
@@ -131,7 +131,7 @@ def test_an_import_of_what_is_computed_ends_at_once(project: Project, made: str)
 
 @pytest.mark.parametrize("odd", [{"a": 1}, 7, {}, True])
 def test_logs_that_are_no_list_are_unknown_and_no_crash(
-    project: Project, odd: object, capsys: pytest.CaptureFixture[str]
+    project: ProjectDir, odd: object, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project.add(project.job(stdout=odd, stderr=odd))
     psu.print_log(BATCH, 0)

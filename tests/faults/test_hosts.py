@@ -14,9 +14,9 @@ import pytest
 import paraschut_core as psu
 from paraschut_core import config
 from paraschut_core.monitoring.monitor import Monitor
-from paraschut_core.project import Workspace
+from paraschut_core.project import Project
 from tests.conftest import Tally
-from tests.helpers import BATCH, FileQueue, Project, Script, assert_sound, wait_until
+from tests.helpers import BATCH, FileQueue, ProjectDir, Script, assert_sound, wait_until
 
 SKEWS = ("+1h", "-1h")
 """How the clock of the other host differs from ours."""
@@ -59,7 +59,7 @@ START = """
 
 @pytest.mark.parametrize("skew", SKEWS)
 def test_jobs_submitted_and_started_under_another_clock_are_judged_by_the_polls_alone(
-    project: Project, elsewhere: dict[str, str], skew: str, tally: Tally
+    project: ProjectDir, elsewhere: dict[str, str], skew: str, tally: Tally
 ) -> None:
     project.configure("[poll]\ninterval = 0\ngrace = 1.5\n")
     project.add_many(4)
@@ -68,7 +68,7 @@ def test_jobs_submitted_and_started_under_another_clock_are_judged_by_the_polls_
     clock = float(Script(START, BATCH, 0, 1, FAKETIME=skew, **elsewhere).output().split()[-1])
     assert abs(abs(clock - time.time()) - 3600) < 300, "the other clock is no other clock"
     assert project.states() == {0: "run", 1: "run", 2: "submit", 3: "submit"}
-    with Workspace(config.load(), queue) as ws:
+    with Project(config.load(), queue) as ws:
         watched = Monitor(ws)
         wrong = 0
         for _ in range(4):
@@ -88,22 +88,23 @@ def test_jobs_submitted_and_started_under_another_clock_are_judged_by_the_polls_
 
 @pytest.mark.parametrize("skew", SKEWS)
 def test_the_lease_of_a_host_with_another_clock_stops_no_poll(
-    project: Project, elsewhere: dict[str, str], skew: str, tally: Tally
+    project: ProjectDir, elsewhere: dict[str, str], skew: str, tally: Tally
 ) -> None:
     project.configure("[poll]\ninterval = 2\n")
     project.add_many(2)
     queue = FileQueue(str(project.folder / "queue"), shared_poll=True)
     poll = """
         import sys
-        from paraschut_core import config, polling
-        from paraschut_core.project import Workspace
+        from paraschut_core import config
+        from paraschut_core.monitoring import polling
+        from paraschut_core.project import Project
         from tests.helpers import FileQueue
-        with Workspace(config.load(), FileQueue(sys.argv[1], shared_poll=True)) as ws:
+        with Project(config.load(), FileQueue(sys.argv[1], shared_poll=True)) as ws:
             print(polling.ask(ws).polled_at)
     """
     psu.submit_jobs(Executor=queue)
     Script(poll, queue.path, FAKETIME=skew, **elsewhere).output()
-    with Workspace(config.load(), queue) as ws:
+    with Project(config.load(), queue) as ws:
         watched = Monitor(ws)
         began = time.monotonic()
         wait_until(
@@ -118,7 +119,7 @@ def test_the_lease_of_a_host_with_another_clock_stops_no_poll(
 
 
 def test_a_claim_from_a_clock_ahead_is_neither_dropped_early_nor_kept_for_ever(
-    project: Project, elsewhere: dict[str, str], tally: Tally
+    project: ProjectDir, elsewhere: dict[str, str], tally: Tally
 ) -> None:
     """A submitter of another host dies between claim and queue: its jobs come back and are submitted once."""
     project.configure("[poll]\ninterval = 0\ngrace = 0\n[submit]\ntimeout = 2\n")
@@ -184,7 +185,7 @@ COMMAND = """
 
 
 def test_the_local_jobs_of_another_host_are_neither_missing_nor_touched(
-    project: Project, host_names: None, tally: Tally
+    project: ProjectDir, host_names: None, tally: Tally
 ) -> None:
     project.configure(LOCAL)
     project.add(project.job(0, script="touch started; while [ ! -e go ]; do sleep 0.05; done; touch done"))
@@ -206,7 +207,7 @@ def test_the_local_jobs_of_another_host_are_neither_missing_nor_touched(
 
 
 def test_two_hosts_that_submit_local_jobs_from_one_file_run_each_once(
-    project: Project, host_names: None, tally: Tally
+    project: ProjectDir, host_names: None, tally: Tally
 ) -> None:
     jobs = 60
     project.configure(LOCAL)

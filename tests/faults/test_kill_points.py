@@ -17,7 +17,7 @@ from paraschut_core.model import JobInfo, LiveJob
 from paraschut_core.monitoring import polling
 from paraschut_core.scheduling.submission import settle_claims
 from tests.conftest import Tally
-from tests.helpers import BATCH, FileQueue, Project, Script, assert_sound, wait_until
+from tests.helpers import BATCH, FileQueue, ProjectDir, Script, assert_sound, wait_until
 
 KILLS = int(os.environ.get("PARASCHUT_TEST_KILLS", "200"))
 """How many processes are killed while they write (the environment may ask for more)."""
@@ -26,8 +26,9 @@ KILLS = int(os.environ.get("PARASCHUT_TEST_KILLS", "200"))
 
 SUBMITTER = """
     import os, signal, sys, time
-    from paraschut_core import config, submission
-    from paraschut_core.project import Workspace
+    from paraschut_core import config
+    from paraschut_core.scheduling import submission
+    from paraschut_core.project import Project
     from tests.helpers import FileQueue
 
     where, queue = sys.argv[1:]
@@ -49,8 +50,8 @@ SUBMITTER = """
             return outcome
 
     if where == "during the claim":
-        from paraschut_core.database import submitting
-        def claim(*arguments, then=submitting.claim):
+        from paraschut_core.database import lifecycle
+        def claim(*arguments, then=lifecycle.claim):
             then(*arguments)
             if arguments[1].job_index == 2:
                 die()
@@ -62,7 +63,7 @@ SUBMITTER = """
                 die()
             return True
         submission.record_id = record_id
-    with Workspace(config.load(), Dying(queue)) as ws:
+    with Project(config.load(), Dying(queue)) as ws:
         submission.submit_next(ws)
 """
 
@@ -78,7 +79,7 @@ SUBMITTER = """
     ],
 )
 def test_a_submitter_killed_anywhere_costs_no_job_and_submits_none_twice(
-    project: Project, where: str, in_queue: int
+    project: ProjectDir, where: str, in_queue: int
 ) -> None:
     project.configure("[poll]\ninterval = 0\ngrace = 0\n[submit]\ntimeout = 0.1\n")
     project.add_many(4)
@@ -103,7 +104,7 @@ def test_a_submitter_killed_anywhere_costs_no_job_and_submits_none_twice(
 
 
 def test_where_nobody_can_look_a_lost_submission_up_it_is_missing_and_never_repeated_blindly(
-    project: Project,
+    project: ProjectDir,
 ) -> None:
     project.configure("[poll]\ninterval = 0\ngrace = 0\n[submit]\ntimeout = 0.1\n")
     project.add_many(4)
@@ -128,7 +129,7 @@ def test_where_nobody_can_look_a_lost_submission_up_it_is_missing_and_never_repe
     assert lost == ["submit"] * 4
 
 
-def missing(project: Project, queue: FileQueue) -> list[JobInfo]:
+def missing(project: ProjectDir, queue: FileQueue) -> list[JobInfo]:
     from paraschut_core.reporting.queue_report import read_queue
 
     with project.workspace(queue) as ws:
@@ -136,7 +137,7 @@ def missing(project: Project, queue: FileQueue) -> list[JobInfo]:
 
 
 def test_the_stale_duplicate_of_a_released_claim_stops_at_the_start_gate(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: ProjectDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The claim was given back, the job submitted anew; then the first submission comes to life after all."""
     project.configure("[poll]\ninterval = 0\ngrace = 0\n[submit]\ntimeout = 0.1\n")
@@ -163,12 +164,13 @@ def test_the_stale_duplicate_of_a_released_claim_stops_at_the_start_gate(
 WRITER = """
     import os, random, sys, time
     import paraschut_core as psu
-    from paraschut_core import actions, config, polling
-    from paraschut_core.database import history
-    from paraschut_core.database.poll_state import PollRecord, store_poll
-    from paraschut_core.model import Ending, JobKey, LiveJob
-    from paraschut_core.project import Workspace
-    from tests.helpers import FileQueue, Project
+    from paraschut_core import actions, config
+    from paraschut_core.monitoring import polling
+    from paraschut_core.database import events
+    from paraschut_core.database.poll_state import PollState, store_poll
+    from paraschut_core.model import ExitInfo, JobKey, LiveJob
+    from paraschut_core.project import Project
+    from tests.helpers import FileQueue, ProjectDir
     import pathlib
 
     batch, seed, folder = int(sys.argv[1]), int(sys.argv[2]), pathlib.Path(sys.argv[3])
@@ -209,7 +211,7 @@ WRITER = """
         psu.boost_batch_priority(batch, 1)
 
     def undo():
-        with Workspace(config.load(), queue) as ws:
+        with Project(config.load(), queue) as ws:
             actions.undo(ws)
 
     def spawn():
@@ -225,14 +227,14 @@ WRITER = """
         psu.remove_batch(batch)
 
     def poll():
-        with Workspace(config.load(), queue) as ws:
+        with Project(config.load(), queue) as ws:
             answer = {str(n): LiveJob(str(n), "running", name="n" * 50) for n in range(random.randrange(500))}
-            store_poll(ws.db, "killed", PollRecord(time.time(), answer, {}), answered=True)
+            store_poll(ws.db, "killed", PollState(time.time(), answer, {}), answered=True)
             polling.ask(ws, force=True)
 
     def ending():
-        with Workspace(config.load(), queue) as ws, ws.db.transaction() as tx:
-            history.record_ending(tx, JobKey(batch, chosen()), 1, Ending("r" * 500, 3))
+        with Project(config.load(), queue) as ws, ws.db.transaction() as tx:
+            events.record_ending(tx, JobKey(batch, chosen()), 1, ExitInfo("r" * 500, 3))
 
     writes = [add, submit, start, complete, update, fields, reset, boost, undo, spawn, delete, poll, ending]
     weights = [4, 4, 2, 4, 4, 2, 2, 2, 2, 4, 1, 2, 2]
@@ -250,7 +252,10 @@ WRITER = """
 NURSERY = """
     import os, sys, textwrap
     import paraschut_core as psu
-    from paraschut_core import actions, api, config, monitor, polling, prepare, runtime, spawns, submission
+    from paraschut_core import actions, api, config, in_job
+    from paraschut_core.monitoring import monitor, polling
+    from paraschut_core.jobs import builder
+    from paraschut_core.scheduling import spawns, submission
     from tests import helpers
     code = compile(open("writer.py").read(), "writer.py", "exec")
     for line in sys.stdin:
@@ -265,7 +270,7 @@ NURSERY = """
 
 
 def test_two_hundred_kills_at_random_moments_of_all_writes_leave_the_file_whole(
-    project: Project, tally: Tally
+    project: ProjectDir, tally: Tally
 ) -> None:
     project.configure("[poll]\ninterval = 0\ngrace = 0\n[submit]\ntimeout = 0.1\n")
     project.add_many(6)

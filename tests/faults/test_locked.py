@@ -7,7 +7,7 @@ import time
 
 import paraschut_core as psu
 from tests.conftest import Tally
-from tests.helpers import BATCH, Project, Script, assert_sound, wait_until
+from tests.helpers import BATCH, ProjectDir, Script, assert_sound, wait_until
 
 LOCKED = float(os.environ.get("PARASCHUT_TEST_LOCKED", "6"))
 """Seconds for which the file is locked; with 120 or more the default time-outs are what is tested."""
@@ -26,17 +26,17 @@ BLOCKER = """
 JOB = """
     import sys
     import paraschut_core as psu
-    from paraschut_core import runtime
+    from paraschut_core import in_job
     from paraschut_core.database import connection
     short = float(sys.argv[1]) < 120
     if short:
-        runtime.PAUSES = (0.1, 0.2, 0.5, 1, 2, 4, 8)
-        opened = runtime.database
+        in_job.PAUSES = (0.1, 0.2, 0.5, 1, 2, 4, 8)
+        opened = in_job.database
         def database():
             db = opened()
             db.timeout = 0.5
             return db
-        runtime.database = database
+        in_job.database = database
     print("ready", flush=True)
     sys.stdin.readline()
     info = psu.get_job_info(SetID=True)
@@ -49,7 +49,7 @@ JOB = """
 
 
 def test_jobs_that_start_and_finish_while_the_file_is_locked_lose_nothing(
-    project: Project, tally: Tally
+    project: ProjectDir, tally: Tally
 ) -> None:
     jobs = 6
     project.add_many(jobs)
@@ -91,7 +91,7 @@ def test_jobs_that_start_and_finish_while_the_file_is_locked_lose_nothing(
     )
 
 
-def test_one_who_writes_in_a_loop_keeps_nobody_out(project: Project, tally: Tally) -> None:
+def test_one_who_writes_in_a_loop_keeps_nobody_out(project: ProjectDir, tally: Tally) -> None:
     finishers = 20
     project.add(*(project.job(index, state="run") for index in range(finishers)))
     greedy = """
@@ -123,7 +123,7 @@ def test_one_who_writes_in_a_loop_keeps_nobody_out(project: Project, tally: Tall
 
 
 def test_a_command_that_cannot_write_says_who_is_in_the_way_and_nothing_is_half_done(
-    project: Project, tally: Tally
+    project: ProjectDir, tally: Tally
 ) -> None:
     project.configure("write_timeout = 0.3\n")
     project.add_many(5)

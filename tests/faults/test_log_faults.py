@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from paraschut_core.errors import ParaschutError
-from paraschut_core.logs import FileChange, Look, open_log
+from paraschut_core.logs import FileChange, FileStatus, open_log
 from paraschut_tui.job_log import file_tasks, following_pane, reader
-from paraschut_tui.job_log.file_tasks import Page, Wanted
+from paraschut_tui.job_log.file_tasks import LogPage, PageRequest
 from paraschut_tui.job_log.view import LogSources
 from tests.tui.log_app import append, numbered, one, viewing
 
@@ -153,7 +153,7 @@ async def test_a_file_system_that_does_not_answer_is_told_and_waited_for(
     path = numbered(tmp_path / "a", 100)
     answers = threading.Event()
 
-    def hanging_read(*arguments: object) -> Page:
+    def hanging_read(*arguments: object) -> LogPage:
         # As over NFS while the server is away: the thread stands, and nothing can end it.
         answers.wait(60)
         return file_tasks.read_page(*arguments)  # type: ignore[arg-type]  # handed on
@@ -174,7 +174,7 @@ def test_a_log_that_shrinks_between_look_and_read_gives_what_is_there(tmp_path: 
     path = numbered(tmp_path / "a", 100_000)
     with open_log(path) as log:
         os.truncate(path, 20)
-        for wanted in (Wanted("tail"), Wanted("at", 10), Wanted("at", 500_000)):
+        for wanted in (PageRequest("tail"), PageRequest("at", 10), PageRequest("at", 500_000)):
             page = file_tasks._read(log, wanted, reader.LineIndex(), lambda: False, print)
             assert [row.text for row in page.rows] == ["line 1", "line 2", "line 3"]
             assert not page.at_end
@@ -220,11 +220,11 @@ def test_what_cannot_be_saved_is_told(tmp_path: Path) -> None:
 def test_a_look_that_is_no_file_never_reads(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "f")
     assert (
-        file_tasks.read_page(str(tmp_path / "f"), Wanted("tail"), reader.LineIndex(), lambda: False).rows
+        file_tasks.read_page(str(tmp_path / "f"), PageRequest("tail"), reader.LineIndex(), lambda: False).rows
         == []
     )
     index = reader.LineIndex()
-    change = file_tasks.read_change(str(tmp_path / "f"), Look("file", "", 10), None, None, 10, index)
+    change = file_tasks.read_change(str(tmp_path / "f"), FileStatus("file", "", 10), None, None, 10, index)
     assert change is not None and change.what is FileChange.BLOCKED
 
 

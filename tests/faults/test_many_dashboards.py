@@ -8,7 +8,7 @@ import time
 
 import paraschut_core as psu
 from tests.conftest import Tally
-from tests.helpers import BATCH, FileQueue, Project, Script, assert_sound
+from tests.helpers import BATCH, FileQueue, ProjectDir, Script, assert_sound
 
 DASHBOARDS = 100
 JOBS = 40
@@ -17,10 +17,11 @@ JOBS = 40
 # the file changed, and the monitor. Each goes on until it sees the end, and prints how late it saw it.
 WATCHERS = """
     import json, os, sys, time
-    from paraschut_core import config, polling
+    from paraschut_core import config
+    from paraschut_core.monitoring import polling
     from paraschut_core.monitoring.monitor import Monitor
     from paraschut_core.monitoring.file_watcher import ChangeDetector
-    from paraschut_core.project import Workspace
+    from paraschut_core.project import Project
     from tests.helpers import FileQueue
 
     class Counted(FileQueue):
@@ -33,7 +34,7 @@ WATCHERS = """
     parent = os.getpid()
 
     def watch():
-        with Workspace(config.load(), Counted(queue, shared_poll=True)) as ws:
+        with Project(config.load(), Counted(queue, shared_poll=True)) as ws:
             monitor = Monitor(ws)
             detector = ChangeDetector(ws.db.path)
             looks, errors = 0, 0
@@ -67,7 +68,7 @@ WATCHERS = """
 
 
 def test_a_hundred_dashboards_on_one_file_all_see_the_end_and_disturb_nobody(
-    project: Project, tally: Tally
+    project: ProjectDir, tally: Tally
 ) -> None:
     project.configure("[poll]\ninterval = 3\n")
     project.add_many(JOBS)

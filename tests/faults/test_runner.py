@@ -23,7 +23,7 @@ from paraschut_core.executors.local import daemon_control, queue_database
 from paraschut_core.executors.local import daemon_main as runner_module
 from paraschut_core.executors.local.process import look, start_of, table
 from paraschut_core.executors.local.running_job import REBOOTED, UNCERTAIN, UNSEEN
-from paraschut_core.model import ENDED, ENDING, QUEUED, RUNNING, Deleted
+from paraschut_core.model import ENDED, ENDING, QUEUED, RUNNING, DeleteResult
 from tests.conftest import Tally
 from tests.core.test_local_executor import WITH_TESTS, Machine, until
 
@@ -202,7 +202,7 @@ def test_adopted_jobs_can_be_deleted_and_have_time_limits(machine: Machine) -> N
     until(lambda: set(machine.states().values()) == {RUNNING}, "both run")
     pids = [process.pid for process in table().values() if process.job in ids]
     kill(machine.runner())
-    assert machine.executor.delete_many({ids[0]: {}})[ids[0]] == Deleted(True)
+    assert machine.executor.delete_many({ids[0]: {}})[ids[0]] == DeleteResult(True)
     endings = machine.endings(ids)
     assert [endings[id_].reason for id_ in ids] == ["deleted", "time limit 00:00:03"]
     assert [pid for pid in pids if look(pid)] == []
@@ -212,13 +212,13 @@ def test_a_deletion_outlives_the_runner_that_began_it(tmp_path: Path) -> None:
     machine = Machine(tmp_path, kill_grace=2.0)
     (id_,) = machine.submit("trap : TERM; touch here; while :; do sleep 0.05; done")
     until((tmp_path / "here").exists, "the job ignores TERM")
-    outcome: dict[str, Deleted] = {}
+    outcome: dict[str, DeleteResult] = {}
     deleting = threading.Thread(target=lambda: outcome.update(machine.executor.delete_many({id_: {}})))
     deleting.start()
     until(lambda: machine.executor.poll()[id_].state == ENDING, "the deletion has begun")
     kill(machine.runner())
     deleting.join(60)
-    assert outcome == {id_: Deleted(True)}
+    assert outcome == {id_: DeleteResult(True)}
     assert not [process for process in table().values() if process.job == id_]
     machine.close()
 

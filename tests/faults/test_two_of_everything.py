@@ -27,7 +27,7 @@ from paraschut_core.identity import same_user, user_name
 from paraschut_core.model import JobKey, Snapshot
 from paraschut_core.monitoring.monitor import Monitor
 from paraschut_core.scheduling.submission import submit_next
-from tests.helpers import BATCH, Project, wait_until
+from tests.helpers import BATCH, ProjectDir, wait_until
 
 NOBODY_THERE = 54321
 """A user's number that no file knows."""
@@ -88,7 +88,7 @@ def homeless(folder: Path, *command: str, **environment: str) -> subprocess.Comp
 
 @pytest.mark.parametrize("inside", [True, False])
 def test_a_user_without_name_and_home_is_no_reason_to_crash(
-    project: Project, users: None, tmp_path: Path, inside: bool
+    project: ProjectDir, users: None, tmp_path: Path, inside: bool
 ) -> None:
     folder = project.folder if inside else tmp_path / "outside"
     folder.mkdir(exist_ok=True)
@@ -106,7 +106,7 @@ def test_a_user_without_name_and_home_is_no_reason_to_crash(
         done = homeless(folder, sys.executable, "-m", "paraschut_core.cli", *command)
         assert "Traceback" not in done.stderr + done.stdout
         assert "This is a fault of Paraschut" not in done.stderr, done.stderr
-    code = "from paraschut_tui.session.store import Shelf; print(Shelf().recall('x')[1])"
+    code = "from paraschut_tui.session.store import SessionStore; print(SessionStore().recall('x')[1])"
     assert homeless(folder, sys.executable, "-c", code).stdout == "\n"
 
 
@@ -187,12 +187,12 @@ class Site:
 
 
 @pytest.fixture
-def site(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+def site(project: ProjectDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     project.configure('executor = "slurm"\n[poll]\ninterval = 0\ngrace = 0\n[submit]\ntimeout = 20\n')
     return Site(tmp_path / "site", monkeypatch)
 
 
-def look(project: Project, times: int = 4) -> Snapshot:
+def look(project: ProjectDir, times: int = 4) -> Snapshot:
     """What a dashboard shows that is opened here and now."""
     with project.workspace() as ws:
         watched = Monitor(ws)
@@ -200,7 +200,7 @@ def look(project: Project, times: int = 4) -> Snapshot:
 
 
 def test_jobs_of_another_cluster_are_elsewhere_whatever_the_list_of_this_one_shows(
-    project: Project, site: Site
+    project: ProjectDir, site: Site
 ) -> None:
     site.log_in("amber")
     project.add_many(10)
@@ -230,7 +230,7 @@ def test_jobs_of_another_cluster_are_elsewhere_whatever_the_list_of_this_one_sho
 
 
 def test_two_clusters_give_out_the_same_ids_and_each_answers_for_its_own(
-    project: Project, site: Site
+    project: ProjectDir, site: Site
 ) -> None:
     for index, name in enumerate(("amber", "beryl")):
         site.log_in(name)
@@ -253,7 +253,7 @@ def test_two_clusters_give_out_the_same_ids_and_each_answers_for_its_own(
 @pytest.mark.parametrize("option", ["--clusters=beryl", "-Mberyl"])
 @pytest.mark.parametrize("whose", ["all", "job"])
 def test_jobs_sent_to_another_cluster_by_a_directive_are_asked_for_and_deleted_there(
-    project: Project, site: Site, whose: str, option: str
+    project: ProjectDir, site: Site, whose: str, option: str
 ) -> None:
     site.log_in("amber")
     fields = {"directives": [option]} if whose == "job" else {}
@@ -284,7 +284,7 @@ def test_jobs_sent_to_another_cluster_by_a_directive_are_asked_for_and_deleted_t
     assert project.states() == dict.fromkeys(range(3), "init")
 
 
-def test_a_live_job_with_another_token_is_not_ours_whatever_its_id(project: Project, site: Site) -> None:
+def test_a_live_job_with_another_token_is_not_ours_whatever_its_id(project: ProjectDir, site: Site) -> None:
     """A controller that lost its state gives out the same ids anew."""
     site.log_in("amber")
     project.add_many(2)
@@ -302,7 +302,7 @@ def test_a_live_job_with_another_token_is_not_ours_whatever_its_id(project: Proj
 
 @pytest.mark.parametrize("id_", ["12", "15", "12_3"])
 def test_a_task_that_knows_a_part_of_its_id_starts_by_its_token(
-    project: Project, monkeypatch: pytest.MonkeyPatch, id_: str
+    project: ProjectDir, monkeypatch: pytest.MonkeyPatch, id_: str
 ) -> None:
     """SLURM_JOBID is another number in each task of an array; its base id is the first one's."""
     project.add(project.job())
@@ -324,7 +324,7 @@ def test_a_task_that_knows_a_part_of_its_id_starts_by_its_token(
 
 
 def test_inside_a_job_of_this_scheduler_one_is_connected_to_it(
-    project: Project, site: Site, monkeypatch: pytest.MonkeyPatch
+    project: ProjectDir, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.log_in("amber")
     executor = psu.SlurmJobExecutor(settings=Settings(submit_host="no.such.host"))
@@ -339,7 +339,7 @@ LOCAL = 'executor = "local"\n[poll]\ninterval = 0\ngrace = 0\n[local]\nidle_time
 ONCE = "echo ran >>ran; while [ ! -e go ]; do sleep 0.05; done"
 
 
-def command(project: Project, *words: str, under: list[str] | None = None, **environment: str) -> Any:
+def command(project: ProjectDir, *words: str, under: list[str] | None = None, **environment: str) -> Any:
     """What a command line comes to; in JSON, if it says so."""
     done = subprocess.run(
         [*(under or []), sys.executable, "-m", "paraschut_core.cli", *words],
@@ -353,14 +353,14 @@ def command(project: Project, *words: str, under: list[str] | None = None, **env
     return done
 
 
-def ran(project: Project) -> int:
+def ran(project: ProjectDir) -> int:
     """How often the job itself says that it was started."""
     path = project.folder / "ran"
     return path.read_text().count("ran") if path.exists() else 0
 
 
 @pytest.fixture
-def running(project: Project) -> Iterator[Project]:
+def running(project: ProjectDir) -> Iterator[ProjectDir]:
     """A project with a local job that runs until it is told to end."""
     project.configure(LOCAL)
     project.add(project.job(script=ONCE))
@@ -373,7 +373,7 @@ def running(project: Project) -> Iterator[Project]:
 
 @pytest.mark.parametrize("act", [("resubmit", "--missing", "--yes"), ("qdel", str(BATCH), "--yes")])
 def test_another_directory_proves_nothing_of_a_local_job(
-    running: Project, tmp_path: Path, act: tuple[str, ...]
+    running: ProjectDir, tmp_path: Path, act: tuple[str, ...]
 ) -> None:
     other = tmp_path / "another project"
     other.mkdir()
@@ -385,7 +385,7 @@ def test_another_directory_proves_nothing_of_a_local_job(
     assert ran(running) == 1
 
 
-def test_where_the_queue_was_deleted_a_process_with_the_jobs_token_is_the_job(running: Project) -> None:
+def test_where_the_queue_was_deleted_a_process_with_the_jobs_token_is_the_job(running: ProjectDir) -> None:
     """`git clean -fdx` while it runs."""
     shutil.rmtree(running.folder / ".paraschut")
     for _ in range(2):
@@ -401,7 +401,7 @@ def test_where_the_queue_was_deleted_a_process_with_the_jobs_token_is_the_job(ru
     wait_until(lambda: ran(running) == 2, "it runs again")
 
 
-def test_a_claim_whose_queue_was_deleted_is_kept_as_long_as_it_runs(running: Project) -> None:
+def test_a_claim_whose_queue_was_deleted_is_kept_as_long_as_it_runs(running: ProjectDir) -> None:
     """Its submitter was killed before it noted the id."""
     (row,) = running.sql("SELECT submit_id FROM job")
     dead = f"{who_am_i().rpartition(':')[0]}:4194303"
@@ -431,7 +431,7 @@ else:
 """
 
 
-def test_a_spawn_whose_queue_was_deleted_is_kept_as_long_as_it_runs(project: Project) -> None:
+def test_a_spawn_whose_queue_was_deleted_is_kept_as_long_as_it_runs(project: ProjectDir) -> None:
     project.configure(LOCAL)
     script = project.folder / "multiplies"
     script.write_text(MULTIPLIES)
@@ -453,15 +453,15 @@ def test_a_spawn_whose_queue_was_deleted_is_kept_as_long_as_it_runs(project: Pro
 COUNTS = """
 from paraschut_core import config
 from paraschut_core.monitoring.monitor import Monitor
-from paraschut_core.project import Workspace
-watched = Monitor(Workspace(config.load()))
+from paraschut_core.project import Project
+watched = Monitor(Project(config.load()))
 seen = [watched.poll(force=True) for _ in range(4)][-1]
 print(len(seen.live), len(seen.missing), len(seen.elsewhere))
 """
 
 
 @pytest.fixture
-def collected(project: Project) -> Project:
+def collected(project: ProjectDir) -> ProjectDir:
     """A project with a job in the script of the file executor."""
     project.configure(LOCAL.replace('"local"', '"file"', 1))
     project.add(project.job(script=ONCE))
@@ -470,7 +470,7 @@ def collected(project: Project) -> Project:
     return project
 
 
-def test_another_directory_proves_nothing_of_a_job_in_a_script(collected: Project, tmp_path: Path) -> None:
+def test_another_directory_proves_nothing_of_a_job_in_a_script(collected: ProjectDir, tmp_path: Path) -> None:
     other = tmp_path / "another project"
     other.mkdir()
     for act in (("queue", "--poll"), ("resubmit", "--missing", "--yes"), ("reset", str(BATCH), "--yes")):
@@ -482,7 +482,7 @@ def test_another_directory_proves_nothing_of_a_job_in_a_script(collected: Projec
     assert len(look(collected).live) == 1
 
 
-def test_a_script_may_move_with_its_project(collected: Project, tmp_path: Path) -> None:
+def test_a_script_may_move_with_its_project(collected: ProjectDir, tmp_path: Path) -> None:
     moved = tmp_path / "moved"
     collected.folder.rename(moved)
     known = {name: value for name, value in os.environ.items() if not name.startswith("PARASCHUT_")}
@@ -493,7 +493,7 @@ def test_a_script_may_move_with_its_project(collected: Project, tmp_path: Path) 
 
 
 def test_a_script_that_was_deleted_while_it_runs_is_looked_for_among_the_processes(
-    collected: Project,
+    collected: ProjectDir,
 ) -> None:
     (script,) = collected.folder.glob("*.sh")
     process = subprocess.Popen(["sh", str(script)], cwd=collected.folder, stderr=subprocess.DEVNULL)
@@ -510,7 +510,7 @@ def test_a_script_that_was_deleted_while_it_runs_is_looked_for_among_the_process
 
 
 def test_the_limit_of_arrays_is_each_clusters_own(
-    project: Project, site: Site, monkeypatch: pytest.MonkeyPatch
+    project: ProjectDir, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits = {"amber": 7, "beryl": 5}
     monkeypatch.setattr(psu.SlurmJobExecutor, "array_limit", lambda self: limits[self.home])
@@ -520,7 +520,7 @@ def test_the_limit_of_arrays_is_each_clusters_own(
             assert ws.executor.chunk_limit() == limits[name]
 
 
-def test_a_colleagues_local_job_is_neither_deleted_nor_run_again(running: Project, users: None) -> None:
+def test_a_colleagues_local_job_is_neither_deleted_nor_run_again(running: ProjectDir, users: None) -> None:
     for act in (("qdel", str(BATCH), "--yes"), ("resubmit", str(BATCH), "--yes"), ("submit",)):
         done = command(running, *act, under=as_user(NOBODY_THERE))
         assert "1 deleted" not in done.stdout
@@ -530,7 +530,7 @@ def test_a_colleagues_local_job_is_neither_deleted_nor_run_again(running: Projec
 
 @pytest.mark.parametrize("noted", ["by number", "by name"])
 def test_a_colleagues_job_on_a_cluster_is_neither_deleted_nor_submitted_again(
-    project: Project, site: Site, users: None, noted: str
+    project: ProjectDir, site: Site, users: None, noted: str
 ) -> None:
     site.log_in("amber")
     project.add_many(3)

@@ -64,16 +64,16 @@ def half_an_answer_is_believed(patch: pytest.MonkeyPatch, in_jobs: Path) -> None
 
 def _nothing_is_held(patch: pytest.MonkeyPatch, module: object, *names: str) -> None:
     from paraschut_core.actions.protection import Protection
-    from paraschut_core.database.poll_state import PollRecord
+    from paraschut_core.database.poll_state import PollState
 
     def of_jobs(ws: Any, keys: Any, *arguments: object, **options: object) -> Protection:
         from paraschut_core.database.jobs import read_rows
 
         rows = {row.key: row for row in read_rows(ws.reader, list(keys))}
-        return Protection({}, {key: row.stamp for key, row in rows.items()}, rows, PollRecord())
+        return Protection({}, {key: row.stamp for key, row in rows.items()}, rows, PollState())
 
     def of_batches(ws: Any, batch_ids: Any) -> dict[int, Protection]:
-        return {batch_id: Protection({}, {}, {}, PollRecord()) for batch_id in batch_ids}
+        return {batch_id: Protection({}, {}, {}, PollState()) for batch_id in batch_ids}
 
     for name in names:
         patch.setattr(module, name, of_batches if name == "protect_batches" else of_jobs)

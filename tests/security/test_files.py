@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 import paraschut_core as psu
 from paraschut_core import config
 from paraschut_core.errors import ConfigError, ParaschutError
-from paraschut_core.project import Workspace
+from paraschut_core.project import Project
 from paraschut_core.scheduling.submission import log_paths
 from tests.core.cli import COMMAND
-from tests.helpers import BATCH, Project, Scheduler, Script, run_script, wait_until
+from tests.helpers import BATCH, ProjectDir, Scheduler, Script, run_script, wait_until
 
 WHOLE_LIFE = """
     import os, subprocess, sys, time
@@ -126,7 +126,7 @@ def test_no_name_leads_a_log_out_of_its_batchs_folder(
     folder = tmp_path_factory.getbasetemp() / "logs of names"
     folder.mkdir(exist_ok=True)
     settings = config.Settings(database=str(folder / "jobs.db"), job_dir=str(folder))
-    with Workspace(settings, Scheduler()) as ws:
+    with Project(settings, Scheduler()) as ws:
         info = {"BatchID": BATCH, "JobIndex": 3, "name": name, "batch_type": kind, "subtime": 20260101000000}
         for path in log_paths(ws, info, 0):
             assert inside(path, folder / str(BATCH))
@@ -136,7 +136,7 @@ def test_no_name_leads_a_log_out_of_its_batchs_folder(
 
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
-def test_a_script_made_from_a_template_stays_in_its_batchs_folder(project: Project, name: str) -> None:
+def test_a_script_made_from_a_template_stays_in_its_batchs_folder(project: ProjectDir, name: str) -> None:
     """A template's own name is a path of the user's; what is made of it is not where that points."""
     elsewhere = project.folder.parent / "elsewhere"
     elsewhere.mkdir()
@@ -150,7 +150,7 @@ def test_a_script_made_from_a_template_stays_in_its_batchs_folder(project: Proje
 
 
 @pytest.mark.parametrize("batch_id", ["1 OR 1=1", "../x", "", "1/../2", "0x10", None, 1.5, -1, True, "１"])
-def test_what_is_no_batch_id_removes_nothing(project: Project, batch_id: object) -> None:
+def test_what_is_no_batch_id_removes_nothing(project: ProjectDir, batch_id: object) -> None:
     project.add(project.job())
     (project.folder / str(BATCH)).mkdir()
     (project.folder / "precious").mkdir()
@@ -161,7 +161,7 @@ def test_what_is_no_batch_id_removes_nothing(project: Project, batch_id: object)
     assert (project.folder / str(BATCH)).is_dir()
 
 
-def test_a_folder_swapped_for_a_link_while_it_is_removed_costs_nothing_outside(project: Project) -> None:
+def test_a_folder_swapped_for_a_link_while_it_is_removed_costs_nothing_outside(project: ProjectDir) -> None:
     """An attacker puts a link to precious files in the place of a batch's folder, again and again."""
     assert shutil.rmtree.avoids_symlink_attacks
     precious = project.folder.parent / "precious"
@@ -233,7 +233,7 @@ def test_a_strangers_configuration_where_everybody_may_write_is_not_used_unasked
     assert config.load().config_file == str(planted)
 
 
-def test_the_editor_of_scripts_sees_a_warning_where_everybody_may_write(project: Project) -> None:
+def test_the_editor_of_scripts_sees_a_warning_where_everybody_may_write(project: ProjectDir) -> None:
     project.add(project.job())
     project.folder.chmod(0o777)
     script = Script(

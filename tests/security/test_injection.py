@@ -19,7 +19,7 @@ from paraschut_core.executors.batch.pbs import PBSJobExecutor
 from paraschut_core.executors.batch.sge import SGEJobExecutor
 from paraschut_core.executors.batch.slurm import SlurmJobExecutor
 from tests.core.cli import CommandLine
-from tests.helpers import BATCH, Project, Scheduler, Script, wait_until
+from tests.helpers import BATCH, ProjectDir, Scheduler, Script, wait_until
 
 ATTACKS = [
     "$(touch pwned)",
@@ -41,7 +41,7 @@ ATTACKS = [
 FIELDS = ["name", "batch_type", "note", "queue", "vars", "resources", "resource name", "directives", "cwd"]
 
 
-def attacked(project: Project, field: str, attack: str) -> dict[str, object]:
+def attacked(project: ProjectDir, field: str, attack: str) -> dict[str, object]:
     """A job that says a word, and has the attack in one field."""
     info: dict[str, object] = project.job(script="echo hello", note="x")
     values: dict[str, object] = {
@@ -57,7 +57,7 @@ def attacked(project: Project, field: str, attack: str) -> dict[str, object]:
 
 @pytest.mark.parametrize("executor", ["local", "file"])
 @pytest.mark.parametrize("field", FIELDS)
-def test_no_field_of_a_job_reaches_a_shell_as_words(project: Project, field: str, executor: str) -> None:
+def test_no_field_of_a_job_reaches_a_shell_as_words(project: ProjectDir, field: str, executor: str) -> None:
     project.configure("[local]\nidle_timeout = 1\n")
     jobs = []
     for index, attack in enumerate(ATTACKS):
@@ -86,7 +86,7 @@ echo 12345
 )
 @pytest.mark.parametrize("field", FIELDS)
 def test_no_field_of_a_job_becomes_an_option_of_the_scheduler_or_a_word_of_its_script(
-    project: Project,
+    project: ProjectDir,
     monkeypatch: pytest.MonkeyPatch,
     kind: type[SlurmJobExecutor | SGEJobExecutor | PBSJobExecutor],
     command: str,
@@ -169,7 +169,7 @@ READS = [
 
 
 @pytest.fixture
-def hostile(project: Project) -> CommandLine:
+def hostile(project: ProjectDir) -> CommandLine:
     """A project of which every text that comes from outside is an attack upon the terminal."""
     cli = CommandLine(project.folder)
     log = project.folder / "log"
@@ -226,7 +226,7 @@ SQL = [
 
 
 @pytest.mark.parametrize("name", SQL)
-def test_names_of_fields_and_states_are_never_sql(project: Project, name: str) -> None:
+def test_names_of_fields_and_states_are_never_sql(project: ProjectDir, name: str) -> None:
     project.add_many(3)
     calls = [
         lambda: psu.set_batch_field(BATCH, {name: 1}),
@@ -247,7 +247,7 @@ def test_names_of_fields_and_states_are_never_sql(project: Project, name: str) -
     assert project.sql("SELECT count(*) FROM job WHERE JobIndex < 3") in ([(3,)], [(0,)])
 
 
-def test_a_pickle_is_never_loaded_wherever_it_lies(project: Project) -> None:
+def test_a_pickle_is_never_loaded_wherever_it_lies(project: ProjectDir) -> None:
     """As metadata, as a job's data, as a database: what would run code when it is loaded does not."""
     code = f"""
         import pickle, sys
@@ -282,7 +282,7 @@ PATHS = ["-c :!touch pwned", "+!touch pwned", "a; touch pwned", "$(touch pwned)"
 
 
 @pytest.mark.parametrize("name", PATHS)
-def test_a_logs_name_is_one_argument_and_no_option_of_pager_or_editor(project: Project, name: str) -> None:
+def test_a_logs_name_is_one_argument_and_no_option_of_pager_or_editor(project: ProjectDir, name: str) -> None:
     """The command line's and the dashboard's way to open a program: no shell, and the path is absolute."""
     from paraschut_tui.job_log.external_programs import editor, pager
 

@@ -18,15 +18,15 @@ from paraschut_core.errors import ConfigError, ParaschutError, UntrustedError
 from paraschut_core.executors.batch import script, throttling
 from paraschut_core.executors.file import FileJobExecutor
 from paraschut_core.executors.local.machine import machine_name
-from paraschut_core.executors.local.queue_store import Limits, Queue, Task
+from paraschut_core.executors.local.queue_store import DaemonSettings, LocalQueue, NewJob
 from paraschut_core.jobs.command_template import runner
 from paraschut_core.model import JobKey
-from paraschut_core.project import Workspace
+from paraschut_core.project import Project
 from paraschut_core.scheduling.submission import read_max_jobs
 from paraschut_core.security.child_python import environment
 from paraschut_core.security.child_python import python as started
 from tests.core.test_local_executor import Machine, until
-from tests.helpers import ROOT, Project, Scheduler
+from tests.helpers import ROOT, ProjectDir, Scheduler
 from tests.unit.test_script import DIALECT, spec
 
 from .strangers import NAMES, User, plant_modules, python, require_root
@@ -59,7 +59,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def plant_queue(folder: Path, mark: Path) -> None:
     """A queue in which one job waits, which leaves a mark; and modules that do."""
-    task = Task(
+    task = NewJob(
         token="x-1",
         name="x",
         arguments=b"/bin/touch\0" + os.fsencode(mark),
@@ -71,7 +71,7 @@ def plant_queue(folder: Path, mark: Path) -> None:
         walltime=None,
         cpu_limit=None,
     )
-    Queue(str(folder)).add([task], b"", Limits(1, 1.0, 1.0))
+    LocalQueue(str(folder)).add([task], b"", DaemonSettings(1, 1.0, 1.0))
     plant_modules(folder, mark)
     (folder / "starting").mkdir()
 
@@ -459,12 +459,12 @@ def require_shell(shell: str) -> None:
 # ------------------------------------------------------------------------------------ a project's data
 
 
-def test_a_strangers_limit_on_jobs_counts_only_in_a_groups_own_folder(project: Project, him: User) -> None:
+def test_a_strangers_limit_on_jobs_counts_only_in_a_groups_own_folder(project: ProjectDir, him: User) -> None:
     path = project.folder / "maxjobs"
     path.write_text("7\n")
     him.own(path)
     project.add(project.job())
-    with Workspace(project.settings(), Scheduler()) as ws:
+    with Project(project.settings(), Scheduler()) as ws:
         assert read_max_jobs(ws) == 7
         project.folder.chmod(0o1777)
         with pytest.raises(ConfigError, match="belongs to another user"):

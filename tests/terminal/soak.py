@@ -59,9 +59,9 @@ def write(folder: Path, seconds: float, log: Path) -> None:
     from paraschut_core import config
     from paraschut_core.database.lifecycle import change_fields
     from paraschut_core.model import JobKey
-    from paraschut_core.project import Workspace
+    from paraschut_core.project import Project
 
-    with Workspace(config.load(cwd=str(folder))) as ws, open(log, "w", buffering=1) as notes:
+    with Project(config.load(cwd=str(folder))) as ws, open(log, "w", buffering=1) as notes:
         batch_id = max(row[0] for row in ws.reader.rows("SELECT BatchID FROM batch"))
         began = due = time.monotonic()
         step, up, done, complete = 5, True, 0, 0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from paraschut_tui.terminal.key_sequencer import PATIENCE, Question
+from paraschut_tui.terminal.key_sequencer import PATIENCE, GuardedDialog
 
 from .screen import Terminal, clean_environment, paraschut
 
@@ -57,7 +57,7 @@ def at_once(terminal: Terminal, keys: str) -> None:
 
 
 def test_a_question_counts_as_seen_when_the_terminal_says_so_or_never_answers() -> None:
-    question: Question[bool] = Question()
+    question: GuardedDialog[bool] = GuardedDialog()
     assert not question.was_seen(5.0), "not painted yet"
     question.painted_at = 10.0
     assert not question.was_seen(10.1), "painted, but on its way"

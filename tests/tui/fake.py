@@ -22,24 +22,32 @@ from paraschut_core.model import (
     JobKey,
     JobRow,
     LiveJob,
-    Missing,
+    MissingJob,
     Priority,
     SchedulerHealth,
     Snapshot,
     Spawn,
 )
-from paraschut_core.reporting.statistics import WINDOWS, Forecast, Host, Point, Reason, Slow, Summary
+from paraschut_core.reporting.statistics import (
+    WINDOWS,
+    FailureReason,
+    Forecast,
+    HostFailures,
+    SlowJob,
+    StatisticsSummary,
+    TimeBucket,
+)
 from paraschut_tui.actions.resource_increase import propose
-from paraschut_tui.actions.types import JobRecord, Preview, Target, Verdict
-from paraschut_tui.backend.backend import Gateway
-from paraschut_tui.backend.job_loader import Request
-from paraschut_tui.backend.job_sorter import Sorter
-from paraschut_tui.backend.snapshot_worker import Update
+from paraschut_tui.actions.types import ActionResult, ActionTarget, JobRecord, PreviewText
+from paraschut_tui.backend.backend import ThreadedBackend
+from paraschut_tui.backend.job_loader import JobQuery
+from paraschut_tui.backend.job_sorter import JobSorter
+from paraschut_tui.backend.snapshot_worker import SnapshotUpdate
 from paraschut_tui.job_details.script_text import ScriptText, coloured
 from paraschut_tui.job_grid.columns import SortKey
-from paraschut_tui.job_grid.model import Board, Cells, packed
-from paraschut_tui.messages import CellsReady, MatchesReady, SnapshotReady, SurveyReady
-from paraschut_tui.state_styles import Looks
+from paraschut_tui.job_grid.model import BatchStates, GridModel, packed
+from paraschut_tui.messages import JobsLoaded, JobsRechecked, SnapshotReady, StatisticsReady
+from paraschut_tui.state_styles import StateStyles
 
 NOW = 1_795_000_000.0
 """When every made-up thing happens."""
@@ -92,23 +100,25 @@ class FakeBatch:
         ]
 
 
-class FakeGateway(Gateway):
+class FakeGateway(ThreadedBackend):
     """Stands where the core would; records what is asked of it."""
 
-    def __init__(self, batches: Sequence[FakeBatch], looks: Looks | None = None, **health: object) -> None:
-        super().__init__(Settings(), looks or Looks())
+    def __init__(
+        self, batches: Sequence[FakeBatch], looks: StateStyles | None = None, **health: object
+    ) -> None:
+        super().__init__(Settings(), looks or StateStyles())
         self.batches = {batch.batch_id: batch for batch in batches}
         self.database = DatabaseHealth("/data/jobs.db", NOW)
         self.scheduler = SchedulerHealth("slurm", NOW - 4)
         self.asked: list[tuple[str, int | None]] = []
         self.survey_error = ""
-        self.deeds: list[tuple[str, Target, bool, str]] = []
-        self.verdict = Verdict(1, can_undo=True)
+        self.deeds: list[tuple[str, ActionTarget, bool, str]] = []
+        self.verdict = ActionResult(1, can_undo=True)
         self.log: dict[str, tuple[str, ...]] = {}
         self.acts: list[Action] = []
         self.spawns: list[Spawn] = []
         self.edits: list[tuple[JobKey, int, tuple[object, ...], object]] = []
-        self._update: Update | None = None
+        self._update: SnapshotUpdate | None = None
         self._rev = 0
         self._numbers = itertools.count(1)
 
@@ -132,7 +142,7 @@ class FakeGateway(Gateway):
 
     def snapshot(self) -> Snapshot:
         live: dict[JobKey, LiveJob] = {}
-        missing: dict[JobKey, Missing] = {}
+        missing: dict[JobKey, MissingJob] = {}
         for batch in self.batches.values():
             for letter, state, reason in (
                 ("R", RUNNING, ""),
@@ -144,7 +154,7 @@ class FakeGateway(Gateway):
                     (k, LiveJob(str(k.job_index), state, reason=reason, host="n7"))
                     for k in batch.keys(letter)
                 )
-            missing.update((k, Missing(batch.reason, NOW - 600)) for k in batch.keys("!"))
+            missing.update((k, MissingJob(batch.reason, NOW - 600)) for k in batch.keys("!"))
         return Snapshot(
             self._rev,
             {batch_id: batch.batch() for batch_id, batch in sorted(self.batches.items())},
@@ -168,7 +178,7 @@ class FakeGateway(Gateway):
             lost.setdefault(key.batch_id, {}).setdefault(code, 0)
             lost[key.batch_id][code] += 1
         batches = frozenset(row.key.batch_id for row in rows)
-        self._update = Update(snapshot, tuple(rows), removed, batches, reload, lost)
+        self._update = SnapshotUpdate(snapshot, tuple(rows), removed, batches, reload, lost)
         self._post(SnapshotReady())
 
     def change(self, batch_id: int, index: int, letter: str) -> JobRow:
@@ -178,7 +188,7 @@ class FakeGateway(Gateway):
         batch.letters = batch.letters[:at] + letter + batch.letters[at + 1 :]
         return self.row(JobKey(batch_id, index))
 
-    def take(self) -> Update | None:
+    def take(self) -> SnapshotUpdate | None:
         update, self._update = self._update, None
         return update
 
@@ -204,19 +214,19 @@ class FakeGateway(Gateway):
             NOW - 5400 if host else None,
         )
 
-    def load(self, request: Request, missing: Collection[JobKey] = ()) -> int:
+    def load(self, request: JobQuery, missing: Collection[JobKey] = ()) -> int:
         ticket = next(self._numbers)
         cells, error = [], ""
         if request.query is None:
             for batch_id in request.batches:
                 batch = self.batches[batch_id]
                 states = bytearray(self.looks.code(batch.states[letter]) for letter in batch.letters)
-                cells.append(Cells(batch_id, range(batch.first, batch.first + len(states)), states))
+                cells.append(BatchStates(batch_id, range(batch.first, batch.first + len(states)), states))
         elif request.query.text.startswith("sql") or "sql:bad".startswith(request.query.text):
             error = "no such column: bad"
         else:
             cells = self._matching(request.query.text, missing)
-        self._post(CellsReady(ticket, cells, True, error))
+        self._post(JobsLoaded(ticket, cells, True, error))
         return ticket
 
     def match(self, ticket: int, query: Query, keys: Collection[JobKey], missing: Collection[JobKey]) -> None:
@@ -227,9 +237,9 @@ class FakeGateway(Gateway):
             there = part is not None and key.job_index in part.indexes
             state = self.batches[key.batch_id].state(key.job_index)
             found[key] = self.looks.code(state) if there else None
-        self._post(MatchesReady(ticket, found))
+        self._post(JobsRechecked(ticket, found))
 
-    def _matching(self, text: str, missing: Collection[JobKey]) -> list[Cells]:
+    def _matching(self, text: str, missing: Collection[JobKey]) -> list[BatchStates]:
         found = []
         for batch_id in sorted(self.batches, reverse=True):
             batch = self.batches[batch_id]
@@ -239,7 +249,7 @@ class FakeGateway(Gateway):
             if keys:
                 indexes = array("q", sorted(k.job_index for k in keys))
                 codes = bytearray(self.looks.code(batch.state(i)) for i in indexes)
-                found.append(Cells(batch_id, packed(indexes), codes))
+                found.append(BatchStates(batch_id, packed(indexes), codes))
         return found
 
     async def rows_and_fields(
@@ -249,9 +259,9 @@ class FakeGateway(Gateway):
         return [self.row(key) for key in keys], infos
 
     async def sorted_order(
-        self, board: Board, sorting: Sequence[SortKey], snapshot: Snapshot
+        self, board: GridModel, sorting: Sequence[SortKey], snapshot: Snapshot
     ) -> array[int] | None:
-        sorter = Sorter(sorting)
+        sorter = JobSorter(sorting)
         rows = [self.row(board.key(*board.at(n))) for n in range(board.total)]
         told = {"index": lambda row: row.key.job_index, "state": lambda row: row.state}
         sorter.add([n, *(told[key.name](row) for key in sorting)] for n, row in enumerate(rows))
@@ -299,7 +309,7 @@ class FakeGateway(Gateway):
     async def summary(self, info: JobInfo) -> Mapping[str, object]:
         return {"JobId": "5524", "JobState": "TIMEOUT", "NodeList": "n12", "TimeLimit": "04:59:00"}
 
-    async def edit(self, key: JobKey, rev: int, path: Sequence[object], value: object) -> Verdict:
+    async def edit(self, key: JobKey, rev: int, path: Sequence[object], value: object) -> ActionResult:
         self.edits.append((key, rev, tuple(path), value))
         return self.verdict
 
@@ -315,20 +325,20 @@ class FakeGateway(Gateway):
 
     # ------------------------------------------------------------------ actions
 
-    def survey(self, window: str, batch_id: int | None, missing: Mapping[JobKey, Missing]) -> int:
+    def survey(self, window: str, batch_id: int | None, missing: Mapping[JobKey, MissingJob]) -> int:
         ticket = next(self._numbers)
         self.asked.append((window, batch_id))
         summary = None if self.survey_error else made_up_summary(window, batch_id, list(self.batches))
-        self._post(SurveyReady(ticket, summary, self.survey_error))
+        self._post(StatisticsReady(ticket, summary, self.survey_error))
         return ticket
 
-    def survey_on(self, missing: Mapping[JobKey, Missing]) -> None:
+    def survey_on(self, missing: Mapping[JobKey, MissingJob]) -> None:
         self.asked.append(("on", None))
 
     def end_survey(self) -> None:
         pass
 
-    async def preview(self, verb: str, target: Target, reasons: Mapping[JobKey, str]) -> Preview:
+    async def preview(self, verb: str, target: ActionTarget, reasons: Mapping[JobKey, str]) -> PreviewText:
         keys = list(target.keys)
         for batch_id in target.batches:
             if batch_id not in self.batches:
@@ -341,7 +351,7 @@ class FakeGateway(Gateway):
             counts[state] = counts.get(state, 0) + 1
         infos = [(await self.record(key)).info for key in reasons]
         done = counts.get("complete", 0) + counts.get("collected", 0)
-        return Preview(
+        return PreviewText(
             len(keys),
             counts,
             sum(k in snapshot.live for k in keys),
@@ -354,12 +364,14 @@ class FakeGateway(Gateway):
             held=sum(k in snapshot.live for k in keys),
         )
 
-    async def act(self, verb: str, target: Target, *, force: bool = False, value: str = "") -> Verdict:
+    async def act(
+        self, verb: str, target: ActionTarget, *, force: bool = False, value: str = ""
+    ) -> ActionResult:
         self.deeds.append((verb, target, force, value))
         return self.verdict
 
 
-def made_up_summary(window: str, batch_id: int | None, batches: Sequence[int]) -> Summary:
+def made_up_summary(window: str, batch_id: int | None, batches: Sequence[int]) -> StatisticsSummary:
     """Numbers of a day that went up and down."""
     length, width = WINDOWS[window]
     length, width = (length, width) if length else (86400.0 * 5, 7200.0)
@@ -367,7 +379,7 @@ def made_up_summary(window: str, batch_id: int | None, batches: Sequence[int]) -
     last = NOW // width * width
     waves = [abs((at * 7) % 40 - 20) if at > n // 5 else 0 for at in range(n)]
     points = [
-        Point(
+        TimeBucket(
             last - (n - 1 - at) * width,
             round(wave * width / 60),
             float(wave),
@@ -381,13 +393,15 @@ def made_up_summary(window: str, batch_id: int | None, batches: Sequence[int]) -
         Forecast(b, f"batch {b}", 71 * i, 100 * i + 100, 14.2, 4000.0 * i) for i, b in enumerate(shown)
     ]
     slowest = [
-        Slow(JobKey(b, 24 + i), 4e4 / (i + 1), NOW, "n12", i == 0) for b in shown[:1] for i in range(9)
+        SlowJob(JobKey(b, 24 + i), 4e4 / (i + 1), NOW, "n12", i == 0) for b in shown[:1] for i in range(9)
     ]
-    return Summary(
+    return StatisticsSummary(
         window, batch_id, points[0].at, NOW, width, tuple(points), sum(p.completed for p in points), 61,
         tuple(forecasts),
-        (Reason("time limit", 40), Reason("out of memory", 18), Reason('exit status 3 "quoted"', 3)),
-        (Host("n12", 40, 3), Host("n1", 12, 400), Host("odd host", 1, 0)),
+        (
+            FailureReason("time limit", 40),
+            FailureReason("out of memory", 18), FailureReason('exit status 3 "quoted"', 3)),
+        (HostFailures("n12", 40, 3), HostFailures("n1", 12, 400), HostFailures("odd host", 1, 0)),
         tuple(slowest),
         True,
     )  # fmt: skip

@@ -12,17 +12,17 @@ from textual.screen import Screen
 
 from paraschut_tui.job_log import following_pane
 from paraschut_tui.job_log.screen import LogScreen
-from paraschut_tui.job_log.view import LogPlace, LogSources
-from paraschut_tui.terminal.key_sequencer import InTurnApp
+from paraschut_tui.job_log.view import LogSources, LogViewState
+from paraschut_tui.terminal.key_sequencer import KeySequencerApp
 
 
-class TerminalLogApp(InTurnApp):
+class TerminalLogApp(KeySequencerApp):
     """Writes and takes keys as the dashboard does."""
 
     def __init__(self, out: str, *err: str) -> None:
         super().__init__()
         self._sources = LogSources("JOB 24", {"stdout": [out], "stderr": err})
-        self._place = LogPlace("stdout", split=bool(err), numbers=not err)
+        self._place = LogViewState("stdout", split=bool(err), numbers=not err)
 
     def get_default_screen(self) -> Screen[object]:
         return cast("Screen[object]", LogScreen(self._sources, self._place))

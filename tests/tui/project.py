@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from paraschut_core.config import LocalSettings, PollSettings, Settings
 from paraschut_core.jobs.builder import add_jobs, template
 from paraschut_core.model import JobInfo, JobKey
-from paraschut_core.project import Workspace
+from paraschut_core.project import Project
 from paraschut_tui.app import ParaschutApp
 from paraschut_tui.dashboard.screen import MainScreen
 
@@ -29,14 +29,14 @@ def make_project(folder: Path) -> Settings:
         local=LocalSettings(slots=2, idle_timeout=1.0),
         poll=PollSettings(interval=0.3, grace=0.0),
     )
-    with Workspace(settings, create=True) as ws:
+    with Project(settings, create=True) as ws:
         ws.db.connection
     return settings
 
 
 def add_batch(settings: Settings, name: str, commands: list[str], **fields: object) -> int:
     """Adds a batch with one job for each command line; returns its BatchID."""
-    with Workspace(settings) as ws:
+    with Project(settings) as ws:
         info = template(ws, set_id=True)
         infos: list[JobInfo] = [
             {**info, "JobIndex": index, "name": name.split("/"), "script": command, **fields}
@@ -50,7 +50,7 @@ def state_of(settings: Settings, batch_id: int, index: int) -> str:
     """A job's state in the database."""
     from paraschut_core.database.jobs import read_info
 
-    with Workspace(settings) as ws:
+    with Project(settings) as ws:
         return str(read_info(ws.reader, JobKey(batch_id, index))["state"])
 
 

@@ -19,8 +19,8 @@ from paraschut_core.config import Settings
 from paraschut_core.database.events import read_actions
 from paraschut_core.errors import DatabaseBusyError
 from paraschut_core.model import JobKey
-from paraschut_core.project import Workspace
-from paraschut_tui.dialogs.action_result import OutcomesScreen
+from paraschut_core.project import Project
+from paraschut_tui.dialogs.action_result import ActionResultScreen
 from paraschut_tui.dialogs.confirm import ConfirmScreen
 from tests.core.test_odd_rows import ODD
 from tests.helpers import Scheduler
@@ -39,9 +39,9 @@ async def asked(pilot: Pilot[None]) -> None:
     await until(pilot, lambda: asks(pilot.app.screen))
 
 
-def elsewhere(settings: Settings, scheduler: Scheduler, act: Callable[[Workspace], object]) -> None:
+def elsewhere(settings: Settings, scheduler: Scheduler, act: Callable[[Project], object]) -> None:
     """The same user does something in another window."""
-    with Workspace(settings, scheduler) as ws:
+    with Project(settings, scheduler) as ws:
         act(ws)
 
 
@@ -55,7 +55,7 @@ async def test_a_job_that_completes_while_it_is_asked_about_is_left_alone(settin
         await missing(pilot, screen, scheduler, 2)
         await pilot.press("R")
         await asked(pilot)
-        with Workspace(settings) as ws, ws.db.transaction() as tx:
+        with Project(settings) as ws, ws.db.transaction() as tx:
             tx.connection.execute("UPDATE job SET state = 'complete' WHERE JobIndex = 0")
         await confirm(pilot)
         await told(
@@ -110,7 +110,7 @@ async def test_a_resubmit_while_the_scheduler_refuses_loses_nothing_and_lists_ea
         scheduler.refuse = "sbatch: error: Unable to contact slurm controller"
         await pilot.press("X")
         await confirm(pilot)
-        await until(pilot, lambda: isinstance(pilot.app.screen, OutcomesScreen))
+        await until(pilot, lambda: isinstance(pilot.app.screen, ActionResultScreen))
         assert "0 resubmitted, 2 failed" in shown(pilot)
         assert "reset, but not submitted: sbatch: error: Unable to contact slurm controller" in shown(pilot)
         assert states(settings, batch_id) == ["init", "init"]
@@ -141,7 +141,7 @@ async def test_a_locked_database_and_a_full_disk_are_told_with_what_was_done(
     async with dashboard(settings, Scheduler()) as (pilot, _screen):
         await pilot.press("A", "e", *(_key(c) for c in "note=x"), "enter")
         await confirm(pilot)
-        await until(pilot, lambda: isinstance(pilot.app.screen, OutcomesScreen))
+        await until(pilot, lambda: isinstance(pilot.app.screen, ActionResultScreen))
         assert "2 changed, 2 failed · z undoes" in shown(pilot)
         assert "database or disk is full" in shown(pilot)
     assert [info_of(settings, batch_id, n).get("note") for n in range(4)] == ["x", "x", None, None]
@@ -191,7 +191,7 @@ async def test_leaving_during_an_action_takes_two_keys_and_stops_it_at_a_good_pl
 
 async def test_with_a_filter_a_batch_stands_for_its_matching_jobs(settings: Settings) -> None:
     batch_id = add_batch(settings, "human/map", ["true"] * 6)
-    with Workspace(settings) as ws, ws.db.transaction() as tx:
+    with Project(settings) as ws, ws.db.transaction() as tx:
         tx.connection.execute("UPDATE job SET state = 'checked' WHERE JobIndex >= 4")
     async with dashboard(settings, Scheduler()) as (pilot, screen):
         await pilot.press("slash", *(_key(c) for c in "state:checked"), "enter")
@@ -226,7 +226,7 @@ async def test_of_a_live_spawn_job_the_lost_spawns_are_resubmitted(settings: Set
         await confirm(pilot)
         await until(pilot, lambda: bool(scheduler.live))
         first = next(iter(scheduler.live))
-        with Workspace(settings, scheduler) as ws:
+        with Project(settings, scheduler) as ws:
             from paraschut_core.scheduling.spawns import submit_spawns
 
             with ws.db.transaction() as tx:
@@ -249,7 +249,7 @@ def _lost(settings: Settings, scheduler: Scheduler, batch_id: int) -> int:
     from paraschut_core.monitoring import polling
     from paraschut_core.scheduling.spawns import count_lost
 
-    with Workspace(settings, scheduler) as ws:
+    with Project(settings, scheduler) as ws:
         return count_lost(ws, JobKey(batch_id, 0), polling.ask(ws))
 
 
@@ -320,7 +320,7 @@ async def test_the_command_in_the_history_does_the_same_when_it_is_pasted(
     first = add_batch(settings, "human/map", ["true"] * 4, resources={"mem": "1gb", "walltime": "1:00:00"})
     other = add_batch(settings, "human/reduce", ["true"] * 2)
     (tmp_path / "paraschut.toml").write_text('executor = "local"\n[poll]\ninterval = 0\ngrace = 0\n')
-    with Workspace(settings) as ws, ws.db.transaction() as tx:  # 0 and the other's 0 are missing, 3 is done
+    with Project(settings) as ws, ws.db.transaction() as tx:  # 0 and the other's 0 are missing, 3 is done
         ids = "submit_id = '0.1', ClusterID = '0.1', submitted_at = 1, changed_at = 1"
         run = f"UPDATE job SET state = 'run', {ids}"
         tx.connection.execute(f"{run} WHERE JobIndex = 0")
@@ -383,7 +383,7 @@ async def test_the_command_of_an_undo_does_the_same_when_it_is_pasted(
 
 
 def _commands(settings: Settings) -> list[str]:
-    with Workspace(settings) as ws:
+    with Project(settings) as ws:
         return [action.command for action in read_actions(ws.reader)]
 
 
@@ -391,7 +391,7 @@ def _content(settings: Settings, *batches: int) -> list[object]:
     """What a user sees of the jobs; not when it was changed, nor what a submission is called."""
     from paraschut_core.database.jobs import read_all_infos
 
-    with Workspace(settings) as ws:
+    with Project(settings) as ws:
         infos = read_all_infos(ws.reader)
     told = []
     for info in (info for batch in batches for info in infos.get(batch, [])):
@@ -460,7 +460,7 @@ async def test_finished_jobs_are_collected_cleaned_boosted_and_all_of_it_undone_
     batch_id = add_batch(settings, "human/map", ["true"] * 2)
     run = f"{shlex.quote(sys.executable)} -m paraschut_core.cli run {batch_id}"
     made = f"sh -c 'echo x > {tmp_path}/{batch_id}/a.genes.1; echo x > {tmp_path}/{batch_id}/result'"
-    with Workspace(settings) as ws:
+    with Project(settings) as ws:
         from paraschut_core.actions import set_fields
 
         for index, command in enumerate((made, "sh -c 'exit 3'")):

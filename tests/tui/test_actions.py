@@ -20,11 +20,11 @@ from paraschut_core.database.events import read_actions
 from paraschut_core.database.jobs import read_info
 from paraschut_core.errors import SchedulerError
 from paraschut_core.executors.base import JobExecutor
-from paraschut_core.model import Ending, JobInfo, JobKey
-from paraschut_core.project import Workspace
+from paraschut_core.model import ExitInfo, JobInfo, JobKey
+from paraschut_core.project import Project
 from paraschut_tui.app import ParaschutApp
 from paraschut_tui.dashboard.screen import MainScreen
-from paraschut_tui.dialogs.action_result import OutcomesScreen
+from paraschut_tui.dialogs.action_result import ActionResultScreen
 from paraschut_tui.dialogs.confirm import ConfirmScreen
 from tests.helpers import Scheduler
 
@@ -55,14 +55,14 @@ async def dashboard(
 
 
 def info_of(settings: Settings, batch_id: int, index: int) -> JobInfo:
-    with Workspace(settings) as ws:
+    with Project(settings) as ws:
         return read_info(ws.reader, JobKey(batch_id, index))
 
 
 def states(settings: Settings, batch_id: int) -> list[str]:
     from paraschut_core.database.jobs import read_batch_infos
 
-    with Workspace(settings) as ws:
+    with Project(settings) as ws:
         return [info["state"] for info in read_batch_infos(ws.reader, batch_id)]
 
 
@@ -138,7 +138,7 @@ async def test_reset_of_all_missing_takes_three_keys_and_undo_takes_it_back(sett
         await confirm(pilot)
         await told(pilot, "2 restored")
     assert states(settings, batch_id) == ["submit"] * 5
-    with Workspace(settings) as ws:
+    with Project(settings) as ws:
         commands = [action.command for action in read_actions(ws.reader)]
     assert commands[1:] == [f"reset {batch_id} 0-1", "submit"]
 
@@ -166,7 +166,7 @@ async def test_resubmit_raises_what_the_job_ran_out_of(settings: Settings) -> No
         await confirm(pilot)
         await until(pilot, lambda: len(scheduler.live) == 2)
         ids = list(scheduler.live)
-        scheduler.endings = {ids[0]: Ending("time limit 01:00:00"), ids[1]: Ending("out of memory on n1")}
+        scheduler.endings = {ids[0]: ExitInfo("time limit 01:00:00"), ids[1]: ExitInfo("out of memory on n1")}
         scheduler.lose_sight()
         await until(pilot, lambda: screen.snapshot is not None and len(screen.snapshot.missing) == 2)
         await until(pilot, lambda: any("limit" in m.reason for m in screen.snapshot.missing.values()))  # type: ignore[union-attr]
@@ -190,7 +190,7 @@ async def test_resources_stay_as_they_are_if_the_user_says_so(settings: Settings
         await pilot.press("S")
         await confirm(pilot)
         await until(pilot, lambda: len(scheduler.live) == 1)
-        scheduler.endings = {next(iter(scheduler.live)): Ending("time limit")}
+        scheduler.endings = {next(iter(scheduler.live)): ExitInfo("time limit")}
         scheduler.lose_sight()
         await until(pilot, lambda: any(m.reason == "time limit" for m in screen.snapshot.missing.values()))  # type: ignore[union-attr]
         await pilot.press("s")
@@ -227,7 +227,7 @@ async def test_a_scheduler_that_refuses_is_told_job_by_job(settings: Settings) -
     async with dashboard(settings, scheduler) as (pilot, _screen):
         await pilot.press("A", "x")
         await confirm(pilot)
-        await until(pilot, lambda: isinstance(pilot.app.screen, OutcomesScreen))
+        await until(pilot, lambda: isinstance(pilot.app.screen, ActionResultScreen))
         assert "invalid partition [/x]" in shown(pilot)
         assert "0 submitted, 2 failed" in shown(pilot)
     assert states(settings, batch_id) == ["init"] * 2
@@ -266,7 +266,7 @@ async def test_a_field_is_set_after_a_question_and_undone(
     before = info_of(settings, batch_id, 0).get(field)
     async with dashboard(settings, Scheduler()) as (pilot, _screen):
         await pilot.press(key)
-        await until(pilot, lambda: pilot.app.screen.query("AskScreen Input, Input").first() is not None)
+        await until(pilot, lambda: pilot.app.screen.query("PromptScreen Input, Input").first() is not None)
         await until(pilot, lambda: len(pilot.app.screen_stack) == 2)
         for character in text:
             await pilot.press(character if character.isalnum() else _key(character))
@@ -361,7 +361,7 @@ async def test_what_another_process_changes_is_seen(settings: Settings) -> None:
     async with dashboard(settings, Scheduler()) as (pilot, screen):
         other = add_batch(settings, "mouse/align", ["true"] * 7)
         await until(pilot, lambda: screen.snapshot is not None and other in screen.snapshot.batches)
-        with Workspace(settings) as ws, ws.db.transaction() as tx:
+        with Project(settings) as ws, ws.db.transaction() as tx:
             tx.connection.execute("UPDATE job SET state = 'checked' WHERE BatchID = ?", (batch_id,))
         await until(pilot, lambda: screen.query_one("#legend").text.strip() == "c checked 3")  # type: ignore[attr-defined]
 
@@ -417,7 +417,7 @@ async def test_the_job_that_wrote_something_is_found_by_its_log(settings: Settin
     batch_id = add_batch(settings, "human/map", ["true"] * 20)
     log = Path(settings.job_dir, "x.err")
     log.write_text("all well\nCUDA error: out of memory\n")
-    with Workspace(settings) as ws, ws.db.transaction() as tx:
+    with Project(settings) as ws, ws.db.transaction() as tx:
         tx.connection.execute(
             "UPDATE job SET metadata = json_set(metadata, '$.stderr', json_array(?)) WHERE JobIndex = 13",
             (str(log),),
@@ -433,7 +433,7 @@ async def test_the_log_goes_to_the_find_though_the_cursor_is_on_that_job_already
     batch_id = add_batch(settings, "human/map", ["true"] * 3)
     log = Path(settings.job_dir, "x.err")
     log.write_text("all well\n" * 100 + "CUDA error: out of memory\n" + "all well\n" * 100)
-    with Workspace(settings) as ws, ws.db.transaction() as tx:
+    with Project(settings) as ws, ws.db.transaction() as tx:
         tx.connection.execute(
             "UPDATE job SET metadata = json_set(metadata, '$.stderr', json_array(?)) WHERE JobIndex = 0",
             (str(log),),
@@ -447,7 +447,7 @@ async def test_the_log_goes_to_the_find_though_the_cursor_is_on_that_job_already
 
 async def test_rows_are_read_sorted_and_show_fields_of_the_metadata(settings: Settings) -> None:
     batch_id = add_batch(settings, "human/map", ["true"] * 30, organism="human")
-    with Workspace(settings) as ws, ws.db.transaction() as tx:
+    with Project(settings) as ws, ws.db.transaction() as tx:
         tx.connection.execute("UPDATE job SET priority = JobIndex % 3")
     async with dashboard(settings, Scheduler()) as (pilot, screen):
         await pilot.press("c")

@@ -13,26 +13,26 @@ from paraschut_core.model import (
     JobKey,
     JobRow,
     LiveJob,
-    Missing,
+    MissingJob,
     SchedulerHealth,
     Snapshot,
 )
 from paraschut_tui import state_styles
-from paraschut_tui.job_grid.layout import BLOCK, Layout, cells_that_fit
-from paraschut_tui.job_grid.marked_jobs import Marks
-from paraschut_tui.job_grid.model import Board, Cells, packed
-from paraschut_tui.state_styles import Looks
+from paraschut_tui.job_grid.layout import BLOCK, CellLayout, cells_that_fit
+from paraschut_tui.job_grid.marked_jobs import MarkedJobs
+from paraschut_tui.job_grid.model import BatchStates, GridModel, packed
+from paraschut_tui.state_styles import StateStyles
 
 
 def snapshot(
-    live: dict[JobKey, LiveJob] | None = None, missing: dict[JobKey, Missing] | None = None
+    live: dict[JobKey, LiveJob] | None = None, missing: dict[JobKey, MissingJob] | None = None
 ) -> Snapshot:
     return Snapshot(1, {}, live or {}, missing or {}, {}, {}, DatabaseHealth("x"), SchedulerHealth("y"))
 
 
-def cells(batch_id: int, indexes: list[int], states: str | list[str], looks: Looks) -> Cells:
+def cells(batch_id: int, indexes: list[int], states: str | list[str], looks: StateStyles) -> BatchStates:
     names = states if isinstance(states, list) else [states] * len(indexes)
-    return Cells(batch_id, packed(array("q", indexes)), bytearray(looks.code(name) for name in names))
+    return BatchStates(batch_id, packed(array("q", indexes)), bytearray(looks.code(name) for name in names))
 
 
 def row(key: JobKey, state: str) -> JobRow:
@@ -48,9 +48,11 @@ indexes = st.lists(st.integers(-1000, 100_000), min_size=1, max_size=200, unique
 def test_every_job_has_a_cell_of_its_own_and_is_found_there(
     batches: list[list[int]], width: int, per_row: int, matching: bool
 ) -> None:
-    looks = Looks()
-    board = Board((cells(n, part, "init", looks) for n, part in enumerate(batches)), looks, matching=matching)
-    plan = Layout(board, width, per_row)
+    looks = StateStyles()
+    board = GridModel(
+        (cells(n, part, "init", looks) for n, part in enumerate(batches)), looks, matching=matching
+    )
+    plan = CellLayout(board, width, per_row)
     seen = set()
     for n in range(board.total):
         group, place = board.at(n)
@@ -74,18 +76,18 @@ def test_the_cells_of_a_row_fit_the_width(width: int) -> None:
 
 
 def test_a_dense_batch_is_laid_out_by_its_indexes_with_holes() -> None:
-    looks = Looks()
-    board = Board([cells(1, [3, 4, 25, 31], "init", looks)], looks)
-    plan = Layout(board, 20, 10)
+    looks = StateStyles()
+    board = GridModel([cells(1, [3, 4, 25, 31], "init", looks)], looks)
+    plan = CellLayout(board, 20, 10)
     assert [plan.slot(n).label for n in range(plan.rows)] == [0, 10, 20, 30]  # type: ignore[union-attr]
     assert plan.row_and_column(0, 2) == (2, 5)
     assert plan.place_at(1, 5) is None
 
 
 def test_a_sparse_batch_takes_no_more_rows_than_its_jobs() -> None:
-    looks = Looks()
-    board = Board([cells(1, [0, 10**9, 2 * 10**9], "init", looks)], looks)
-    assert Layout(board, 20, 10).rows == 1
+    looks = StateStyles()
+    board = GridModel([cells(1, [0, 10**9, 2 * 10**9], "init", looks)], looks)
+    assert CellLayout(board, 20, 10).rows == 1
 
 
 def test_a_million_jobs_without_gaps_take_a_range_and_two_bytes_each() -> None:
@@ -93,12 +95,12 @@ def test_a_million_jobs_without_gaps_take_a_range_and_two_bytes_each() -> None:
 
 
 def test_an_update_changes_only_the_places_that_differ() -> None:
-    looks = Looks()
-    board = Board([cells(1, list(range(100)), "init", looks)], looks)
+    looks = StateStyles()
+    board = GridModel([cells(1, list(range(100)), "init", looks)], looks)
     old = snapshot()
     board.dress(old)
     keys = [JobKey(1, 7), JobKey(1, 8), JobKey(1, 9)]
-    new = snapshot({keys[0]: LiveJob("a", RUNNING)}, {keys[1]: Missing("gone", 0.0)})
+    new = snapshot({keys[0]: LiveJob("a", RUNNING)}, {keys[1]: MissingJob("gone", 0.0)})
     rows = [row(keys[0], "run"), row(keys[1], "run"), row(keys[2], "init")]
     change = board.update(old, new, rows, ())
     assert sorted(change.places) == [(0, 7), (0, 8)]
@@ -111,8 +113,8 @@ def test_an_update_changes_only_the_places_that_differ() -> None:
 
 
 def test_an_unknown_job_is_a_stranger_and_a_removed_batch_makes_the_board_stale() -> None:
-    looks = Looks()
-    board = Board([cells(1, [0, 1], "init", looks)], looks)
+    looks = StateStyles()
+    board = GridModel([cells(1, [0, 1], "init", looks)], looks)
     new = row(JobKey(1, 2), "init")
     assert board.update(None, snapshot(), [new], ()).strangers == [new]
     assert board.update(None, snapshot(), [], (1,)).stale
@@ -122,10 +124,10 @@ def test_an_unknown_job_is_a_stranger_and_a_removed_batch_makes_the_board_stale(
 
 
 def test_any_job_that_changes_may_match_now_or_match_no_more() -> None:
-    looks = Looks()
-    board = Board([cells(1, [0], "init", looks)], looks, matching=True)
+    looks = StateStyles()
+    board = GridModel([cells(1, [0], "init", looks)], looks, matching=True)
     one, two = JobKey(1, 0), JobKey(2, 0)
-    lost = snapshot(missing={JobKey(3, 5): Missing("gone", 0.0)})
+    lost = snapshot(missing={JobKey(3, 5): MissingJob("gone", 0.0)})
     change = board.update(snapshot(), lost, [row(two, "run"), row(one, "run")], ())
     assert change.doubtful == {one, two, JobKey(3, 5)}
     assert not change.strangers
@@ -142,8 +144,8 @@ def test_any_job_that_changes_may_match_now_or_match_no_more() -> None:
 def test_merging_changes_gives_the_board_that_reading_anew_would(
     batches: list[list[int]], found: dict[JobKey, int | None]
 ) -> None:
-    looks = Looks()
-    board = Board([cells(n, part, "run", looks) for n, part in enumerate(batches)][::-1], looks)
+    looks = StateStyles()
+    board = GridModel([cells(n, part, "run", looks) for n, part in enumerate(batches)][::-1], looks)
     board.counts()
     expected = {board.key(*board.at(n)): state_styles.L_UNCONFIRMED for n in range(board.total)}
     for key, code in found.items():
@@ -173,8 +175,8 @@ def test_merging_changes_gives_the_board_that_reading_anew_would(
 
 @given(st.lists(st.tuples(st.integers(0, 99), st.sampled_from(["run", "init", "complete"])), max_size=40))
 def test_the_counts_by_look_are_kept_true_without_counting_again(changes: list[tuple[int, str]]) -> None:
-    looks = Looks()
-    board = Board([cells(1, list(range(100)), "init", looks)], looks)
+    looks = StateStyles()
+    board = GridModel([cells(1, list(range(100)), "init", looks)], looks)
     board.counts()
     for index, state in changes:
         board.update(None, snapshot(), [row(JobKey(1, index), state)], ())
@@ -183,15 +185,15 @@ def test_the_counts_by_look_are_kept_true_without_counting_again(changes: list[t
 
 
 def test_jobs_added_at_a_batchs_end_cost_no_list_of_all_its_indexes() -> None:
-    looks = Looks()
-    board = Board([Cells(1, range(1000), bytearray(1000))], looks)
+    looks = StateStyles()
+    board = GridModel([BatchStates(1, range(1000), bytearray(1000))], looks)
     assert board.merged({JobKey(1, 1000): 0, JobKey(1, 1001): 0}, snapshot()).groups[0].indexes == range(1002)
 
 
 @given(indexes, st.integers(-2000, 200_000))
 def test_a_cursor_whose_job_is_gone_goes_to_a_neighbour(present: list[int], wanted: int) -> None:
-    looks = Looks()
-    board = Board([cells(1, present, "init", looks)], looks)
+    looks = StateStyles()
+    board = GridModel([cells(1, present, "init", looks)], looks)
     place = board.locate_nearest(JobKey(1, wanted))
     assert place is not None
     index = board.key(*place).job_index
@@ -199,7 +201,7 @@ def test_a_cursor_whose_job_is_gone_goes_to_a_neighbour(present: list[int], want
 
 
 def test_marks_are_kept_by_job_and_counted() -> None:
-    marks = Marks()
+    marks = MarkedJobs()
     marks.add(1, range(5))
     assert marks.toggle(JobKey(1, 2)) is False
     assert marks.toggle(JobKey(2, 9)) is True

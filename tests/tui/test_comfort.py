@@ -16,14 +16,14 @@ from paraschut_core.cli import main
 from paraschut_tui import keymap
 from paraschut_tui.app import ParaschutApp
 from paraschut_tui.dashboard.screen import MainScreen
-from paraschut_tui.dialogs.command_palette import PaletteScreen
+from paraschut_tui.dialogs.command_palette import CommandPaletteScreen
 from paraschut_tui.dialogs.help import HelpScreen
 from paraschut_tui.job_log.log_keys import LOG_KEYS
-from paraschut_tui.session.store import Shelf
+from paraschut_tui.session.store import SessionStore
 from paraschut_tui.state_styles import Palette, themes
-from paraschut_tui.welcome import DEMO, INIT, OPEN, Choice, WelcomeApp
-from paraschut_tui.widgets.text_line import Line
-from paraschut_tui.widgets.text_view import TextPane
+from paraschut_tui.welcome import DEMO, INIT, OPEN, WelcomeApp, WelcomeChoice
+from paraschut_tui.widgets.text_line import TextLine
+from paraschut_tui.widgets.text_view import TextView
 from tests.terminal.screen import Terminal, paraschut
 
 from .fake import FakeBatch
@@ -33,11 +33,11 @@ from .test_main_screen import MAP, MOUSE, dashboard, world
 # ------------------------------------------------------------------------------------ palette
 
 
-async def palette(pilot: Pilot[None]) -> PaletteScreen:
+async def palette(pilot: Pilot[None]) -> CommandPaletteScreen:
     await pilot.press("colon")
-    await until(pilot, lambda: isinstance(pilot.app.screen, PaletteScreen))
+    await until(pilot, lambda: isinstance(pilot.app.screen, CommandPaletteScreen))
     screen = pilot.app.screen
-    assert isinstance(screen, PaletteScreen)
+    assert isinstance(screen, CommandPaletteScreen)
     return screen
 
 
@@ -112,7 +112,7 @@ async def test_the_help_begins_with_all_keys_of_the_focused_pane(
         await pilot.pause(0.2)
         await pilot.press("question_mark")
         await until(pilot, lambda: isinstance(pilot.app.screen, HelpScreen))
-        lines = ["".join(text for text, _ in line) for line in pilot.app.screen.query_one(TextPane)._lines]
+        lines = ["".join(text for text, _ in line) for line in pilot.app.screen.query_one(TextView)._lines]
         assert f"focused pane: {first}" in lines[0]
         section = lines[2 : lines.index("", 2)]
         assert section[0] == first
@@ -213,7 +213,7 @@ def test_sixteen_colours_are_the_terminals_own() -> None:
 
 
 async def test_another_database_is_opened_and_the_way_back_is_in_the_list(tmp_path: Path) -> None:
-    shelf = Shelf(str(tmp_path / "state"))
+    shelf = SessionStore(str(tmp_path / "state"))
     made = []
     for name in ("one", "two"):
         folder = tmp_path / name
@@ -227,7 +227,7 @@ async def test_another_database_is_opened_and_the_way_back_is_in_the_list(tmp_pa
         await until(pilot, lambda: bool(main_screen(app).snapshot and main_screen(app).snapshot.batches))
         for name, other in (("two", made[1]), ("one", made[0])):
             await pilot.press("ctrl+o")
-            await until(pilot, lambda: isinstance(app.screen, PaletteScreen))
+            await until(pilot, lambda: isinstance(app.screen, CommandPaletteScreen))
             await pilot.press(*name, "enter")
             await until(pilot, lambda: app.settings.database == other.database)  # noqa: B023 - awaited here
             await until(pilot, lambda: isinstance(app.screen, MainScreen) and app.screen.snapshot is not None)
@@ -241,13 +241,13 @@ async def test_another_database_is_opened_and_the_way_back_is_in_the_list(tmp_pa
 
 def shows(app: ParaschutApp, words: str) -> bool:
     """Whether the title of the jobs says so."""
-    return any(words in line.text for line in app.screen.query("#grid-title").results(Line))
+    return any(words in line.text for line in app.screen.query("#grid-title").results(TextLine))
 
 
 def main_memory() -> object:
-    from paraschut_tui.session.session_state import Memory
+    from paraschut_tui.session.session_state import SessionState
 
-    return Memory()
+    return SessionState()
 
 
 # ------------------------------------------------------------------------------------ the first time
@@ -273,20 +273,22 @@ def test_without_a_project_it_is_said_plainly_where_there_is_no_terminal(
 @pytest.mark.parametrize(
     ("key", "choice"),
     [
-        ("d", Choice(DEMO)),
-        ("enter", Choice(DEMO)),
-        ("i", Choice(INIT)),
-        ("G,enter", Choice(OPEN, "/x/[/b]jobs.db", "/x/paraschut.toml")),
-        ("q", Choice()),
-        ("escape", Choice()),
+        ("d", WelcomeChoice(DEMO)),
+        ("enter", WelcomeChoice(DEMO)),
+        ("i", WelcomeChoice(INIT)),
+        ("G,enter", WelcomeChoice(OPEN, "/x/[/b]jobs.db", "/x/paraschut.toml")),
+        ("q", WelcomeChoice()),
+        ("escape", WelcomeChoice()),
     ],
 )
 async def test_the_welcome_offers_the_demo_a_project_and_the_latest_databases(
-    key: str, choice: Choice
+    key: str, choice: WelcomeChoice
 ) -> None:
-    from paraschut_tui.session.store import Recent
+    from paraschut_tui.session.store import RecentDatabase
 
-    app = WelcomeApp("No paraschut.toml here.", [Recent("/x/[/b]jobs.db", "/x/paraschut.toml", time.time())])
+    app = WelcomeApp(
+        "No paraschut.toml here.", [RecentDatabase("/x/[/b]jobs.db", "/x/paraschut.toml", time.time())]
+    )
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
         await pilot.press(*key.split(","))

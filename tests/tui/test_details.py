@@ -14,13 +14,13 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from paraschut_core.config import Settings
-from paraschut_core.model import RUNNING, Ending, Event, JobKey, LiveJob, Missing, Spawn
-from paraschut_core.project import Workspace
+from paraschut_core.model import RUNNING, Event, ExitInfo, JobKey, LiveJob, MissingJob, Spawn
+from paraschut_core.project import Project
 from paraschut_core.sanitize import clean_line
 from paraschut_tui.actions.types import JobRecord
 from paraschut_tui.app import ParaschutApp
-from paraschut_tui.dialogs.edit_value import FieldScreen
-from paraschut_tui.job_details.model import Node, Sight, dossier, flat, text_of
+from paraschut_tui.dialogs.edit_value import EditValueScreen
+from paraschut_tui.job_details.model import DetailNode, JobDetailsData, dossier, flat, text_of
 from paraschut_tui.job_details.script_text import ScriptText, coloured, read_script
 from tests.tui.test_values import values
 
@@ -30,8 +30,8 @@ NOW = 1_795_000_000.0
 KEY = JobKey(20261122101500, 24)
 
 
-def lines_of(sight: Sight, everything: bool = False) -> list[str]:
-    def is_open(node: Node) -> bool:
+def lines_of(sight: JobDetailsData, everything: bool = False) -> list[str]:
+    def is_open(node: DetailNode) -> bool:
         return everything or node.opened
 
     return ["  " * depth + text_of(node) for depth, node in flat(dossier(sight, NOW), is_open)]
@@ -45,25 +45,29 @@ def record(**fields: object) -> JobRecord:
 
 
 def test_why_it_is_missing_comes_first() -> None:
-    lost = Missing("out of memory on n12", NOW - 720, 137, 9)
-    first = lines_of(Sight(record(), missing=lost))[0]
+    lost = MissingJob("out of memory on n12", NOW - 720, 137, 9)
+    first = lines_of(JobDetailsData(record(), missing=lost))[0]
     assert first.startswith("missing  out of memory on n12  exit status 137, signal 9, last heard of ")
     assert first.endswith("(12m ago)")
 
 
 def test_why_it_waits_is_told() -> None:
     live = LiveJob("5512", "queued", reason="Resources")
-    assert lines_of(Sight(record(state="submit"), live))[0] == "waits  Resources"
-    held = Sight(record(state="init"), held_back="waits for priority 2")
+    assert lines_of(JobDetailsData(record(state="submit"), live))[0] == "waits  Resources"
+    held = JobDetailsData(record(state="init"), held_back="waits for priority 2")
     assert lines_of(held)[0] == "held back  waits for priority 2"
-    refused = Sight(record(state="init"), held_back="refused by Slurm: no such partition", refused=True)
+    refused = JobDetailsData(
+        record(state="init"), held_back="refused by Slurm: no such partition", refused=True
+    )
     (node, *_) = dossier(refused, 0.0)
     assert [part for part in node.parts if part[0]] == [("refused by Slurm: no such partition", "error")]
 
 
 def test_fields_resources_and_own_metadata_are_apart_and_typed() -> None:
     lines = lines_of(
-        Sight(record(script="map.sh", resources={"mem": "1gb"}, masked=True, genes=["a", "b"], n=3, note="3"))
+        JobDetailsData(
+            record(script="map.sh", resources={"mem": "1gb"}, masked=True, genes=["a", "b"], n=3, note="3")
+        )
     )
     text = "\n".join(lines)
     assert lines[0] == "job" and "  script    map.sh" in lines
@@ -73,8 +77,10 @@ def test_fields_resources_and_own_metadata_are_apart_and_typed() -> None:
 
 def test_the_scheduler_is_asked_once_it_is_opened_and_all_that_is_known_is_shown() -> None:
     live = LiveJob("5512_24", RUNNING, host="n12")
-    ending = Ending("exit status 3", 3, record={"MaxRSS": "1gb"})
-    sight = Sight(record(qstat={"queue": "long"})._replace(ending=ending), live, summary={"NodeList": "n12"})
+    ending = ExitInfo("exit status 3", 3, record={"MaxRSS": "1gb"})
+    sight = JobDetailsData(
+        record(qstat={"queue": "long"})._replace(ending=ending), live, summary={"NodeList": "n12"}
+    )
     text = "\n".join(lines_of(sight, everything=True))
     for expected in ("running as 5512_24", "NodeList  n12", "MaxRSS  1gb", "queue  long", "exit_status  3"):
         assert expected in text
@@ -83,7 +89,7 @@ def test_the_scheduler_is_asked_once_it_is_opened_and_all_that_is_known_is_shown
 
 def test_spawns_are_listed_with_their_states_and_logs() -> None:
     spawns = [Spawn(n, f"55{n}", "run" if n else "complete", f"/d/{n}.out", f"/d/{n}.err") for n in range(12)]
-    text = "\n".join(lines_of(Sight(record()._replace(spawns=spawns)), everything=True))
+    text = "\n".join(lines_of(JobDetailsData(record()._replace(spawns=spawns)), everything=True))
     assert "spawns  12: 1 complete, 11 run" in text
     assert "   3  run  as 553\n    stdout  /d/3.out" in text
 
@@ -94,7 +100,7 @@ def test_the_history_is_a_timeline_with_what_was_changed() -> None:
         Event(NOW - 8940, KEY, 1, "eve@login1:311", "init", "submit", "submitted"),
         Event(NOW - 40, KEY, 1, "eve@login1:311", "run", "run", "set", {"changed": {"n": [1, 2]}}),
     ]
-    lines = lines_of(Sight(record()._replace(events=events)), everything=True)
+    lines = lines_of(JobDetailsData(record()._replace(events=events)), everything=True)
     assert lines[-5] == "history  3 events"
     assert "+1m   1  init → submit" in lines[-3]
     assert "+2h28" in lines[-2] and "run " in lines[-2] and "→" not in lines[-2]
@@ -107,7 +113,7 @@ def test_hostile_metadata_is_clean_lines_with_keys_of_their_own(
     fields: dict[str, object], who: str, why: str
 ) -> None:
     event = Event(NOW, KEY, 1, who, why, who, why, {"changed": {who: [why, fields]}})
-    sight = Sight(
+    sight = JobDetailsData(
         JobRecord(KEY, fields, [event], [Spawn(0, who, why, who, why)]),
         LiveJob(who, why, reason=why),
         summary={who: why},
@@ -122,7 +128,7 @@ def test_hostile_metadata_is_clean_lines_with_keys_of_their_own(
 
 def test_a_megabyte_of_metadata_is_laid_out_at_once() -> None:
     fields = {f"field_{n}": {"x": ["y" * 20] * 50} for n in range(1000)}
-    sight = Sight(record(**fields, text="z" * (1 << 20), many={str(n): n for n in range(50_000)}))
+    sight = JobDetailsData(record(**fields, text="z" * (1 << 20), many={str(n): n for n in range(50_000)}))
     began = time.process_time()
     assert len(lines_of(sight)) > 100
     assert time.process_time() - began < 1.0
@@ -203,7 +209,7 @@ async def go_to(pilot: Pilot[None], app: ParaschutApp, name: str) -> None:
 
 
 async def type_in(pilot: Pilot[None], app: ParaschutApp, text: str) -> None:
-    await until(pilot, lambda: isinstance(app.screen, FieldScreen), "the question")
+    await until(pilot, lambda: isinstance(app.screen, EditValueScreen), "the question")
     app.screen.query_one(Input).value = text
     await pilot.press("enter")
 
@@ -211,7 +217,7 @@ async def type_in(pilot: Pilot[None], app: ParaschutApp, text: str) -> None:
 def field(project: Settings, batch_id: int, name: str) -> object:
     from paraschut_core.database.jobs import read_info
 
-    with Workspace(project) as ws:
+    with Project(project) as ws:
         return read_info(ws.reader, JobKey(batch_id, 0)).get(name)
 
 
@@ -238,7 +244,7 @@ async def test_a_field_is_set_with_its_type_kept_and_z_undoes_it(tmp_path: Path)
         await until(pilot, lambda: len(app.screen_stack) > 1, "the question")
         await pilot.press("y")
         await until(pilot, lambda: field(project, batch, "resources") == {"mem": "1gb", "cpus": 2}, "undone")
-    with Workspace(project) as ws:
+    with Project(project) as ws:
         from paraschut_core.database.events import read_actions
 
         commands = [action.command for action in read_actions(ws.reader)]
@@ -251,8 +257,8 @@ async def test_a_job_that_somebody_changed_meanwhile_is_not_overwritten(tmp_path
     async with detailed(project) as (pilot, app):
         await go_to(pilot, app, "threshold")
         await pilot.press("e")
-        await until(pilot, lambda: isinstance(app.screen, FieldScreen), "the question")
-        with Workspace(project) as ws:
+        await until(pilot, lambda: isinstance(app.screen, EditValueScreen), "the question")
+        with Project(project) as ws:
             from paraschut_core.actions import set_fields
 
             set_fields(ws, [JobKey(batch, 0)], {"organism": "mouse"}, {})
@@ -288,7 +294,7 @@ async def test_read_only_sets_nothing(tmp_path: Path) -> None:
         await go_to(pilot, app, "threshold")
         await pilot.press("e")
         await until(pilot, lambda: bool(app._notifications), "a notice")
-        assert not isinstance(app.screen, FieldScreen)
+        assert not isinstance(app.screen, EditValueScreen)
 
 
 async def test_the_script_is_read_and_the_scheduler_asked_once_they_are_opened(tmp_path: Path) -> None:

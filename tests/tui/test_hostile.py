@@ -13,9 +13,9 @@ from textual.pilot import Pilot
 
 from paraschut_core.config import Settings
 from paraschut_core.model import Action
-from paraschut_tui.actions.types import Failure, Verdict
+from paraschut_tui.actions.types import ActionResult, JobMessage
 from paraschut_tui.app import ParaschutApp
-from paraschut_tui.terminal.frame_buffer import Glass
+from paraschut_tui.terminal.frame_buffer import FrameBuffer
 from paraschut_tui.terminal.minimal_updates import tightened
 
 from .fake import NOW, FakeBatch, FakeGateway
@@ -49,7 +49,7 @@ def painted(app: ParaschutApp) -> str:
     """All that a terminal would be sent of the present screen."""
     console = Console(color_system="truecolor", force_terminal=True, width=app.size.width, file=None)
     update = app.screen._compositor.render_full_update()
-    return tightened(update, Glass()).render_segments(console)  # type: ignore[attr-defined]  # it is an update
+    return tightened(update, FrameBuffer()).render_segments(console)  # type: ignore[attr-defined]  # it is an update
 
 
 def check(app: ParaschutApp, where: str) -> None:
@@ -81,8 +81,8 @@ async def test_nothing_but_characters_reaches_the_terminal(seed: int) -> None:
     )
     gateway.database = gateway.database._replace(path=f"/data/{hostile(chance)}", notice=hostile(chance))
     gateway.acts = [Action(1, NOW - 9, hostile(chance), hostile(chance), 3, hostile(chance), False, True)]
-    failures = tuple(Failure(key, hostile(chance)) for key in batches[0].keys("iq"))
-    gateway.verdict = Verdict(1, failures, note=hostile(chance), left=failures, made=failures)
+    failures = tuple(JobMessage(key, hostile(chance)) for key in batches[0].keys("iq"))
+    gateway.verdict = ActionResult(1, failures, note=hostile(chance), left=failures, made=failures)
     app = ParaschutApp(Settings(), gateway=gateway, clock=lambda: NOW)
     async with app.run_test(size=(100, 40)) as pilot:
         await _walk(pilot, app)

@@ -10,8 +10,8 @@ from rich.style import Style
 from textual.color import Color as ThemeColor
 
 from paraschut_tui.state_styles import Palette, themes
-from paraschut_tui.terminal.charset import Alphabet, alphabet
-from paraschut_tui.terminal.style_encoding import CONTRAST, Ink
+from paraschut_tui.terminal.charset import Charset, alphabet
+from paraschut_tui.terminal.style_encoding import CONTRAST, StyleEncoder
 
 THEMES = [theme for theme in themes() if not theme.ansi]
 SYSTEMS = [ColorSystem.TRUECOLOR, ColorSystem.EIGHT_BIT, ColorSystem.STANDARD]
@@ -46,7 +46,7 @@ def contrast(one: ThemeColor, two: ThemeColor) -> float:
 def test_every_text_stands_out_from_its_background(theme: object, system: ColorSystem) -> None:
     assert theme in THEMES
     chosen = next(one for one in THEMES if one is theme)
-    ink = Ink(contrast=CONTRAST)
+    ink = StyleEncoder(contrast=CONTRAST)
     ink.use(chosen)
     palette = Palette(chosen)
     ground = palette["base"].bgcolor
@@ -67,7 +67,7 @@ def test_every_text_stands_out_from_its_background(theme: object, system: ColorS
 
 
 def test_what_can_be_read_already_is_sent_as_it_is() -> None:
-    ink = Ink(contrast=CONTRAST)
+    ink = StyleEncoder(contrast=CONTRAST)
     style = Style.parse("#d3d7db on #12161b")
     assert ink.look(style, "text", ColorSystem.TRUECOLOR) == ("", "38;2;211;215;219", "48;2;18;22;27")
     faint = Style.parse("#37424d on #12161b")
@@ -75,7 +75,7 @@ def test_what_can_be_read_already_is_sent_as_it_is() -> None:
 
 
 def test_black_and_white_are_not_sent_upon_a_background_that_is_not_known() -> None:
-    ink = Ink(contrast=CONTRAST)
+    ink = StyleEncoder(contrast=CONTRAST)
     for name in ("black", "white", "bright_white"):
         assert ink.look(Style(color=name), "text", ColorSystem.STANDARD)[1] == "39"
     assert ink.look(Style(color="red"), "text", ColorSystem.STANDARD)[1] == "31"
@@ -86,7 +86,7 @@ def test_black_and_white_are_not_sent_upon_a_background_that_is_not_known() -> N
 @pytest.mark.parametrize("theme", themes(), ids=lambda one: one.name)
 def test_without_colours_attributes_tell_cursor_and_marks(theme: object) -> None:
     chosen = next(one for one in themes() if one.name == getattr(theme, "name", ""))
-    ink = Ink(colours=False, contrast=CONTRAST)
+    ink = StyleEncoder(colours=False, contrast=CONTRAST)
     ink.use(chosen)
     palette = Palette(chosen)
 
@@ -124,14 +124,14 @@ def test_letters_are_used_where_the_locale_or_the_terminal_asks_for_them(
         encoding = "utf-8"
 
     monkeypatch.setattr("sys.__stderr__", Out)
-    assert alphabet("auto", environment) == Alphabet(letters, encoding)
+    assert alphabet("auto", environment) == Charset(letters, encoding)
     assert alphabet(True, environment).letters
     assert alphabet(False, environment).letters == bool(encoding), "what cannot be sent is replaced"
 
 
 def test_what_cannot_be_shown_is_replaced_in_its_width() -> None:
-    plain = Alphabet(True, "ascii")
+    plain = Charset(True, "ascii")
     assert plain.shown("▰▰▱ ✓ 3 × é日 a…") == "##- c 3 x ??? a~"
-    assert Alphabet(True, "latin-1").shown("é日✓") == "é??c"
-    assert Alphabet(True).shown("é日 ▰✓") == "é日 #c"
-    assert Alphabet().shown("▰✓") == "▰✓"
+    assert Charset(True, "latin-1").shown("é日✓") == "é??c"
+    assert Charset(True).shown("é日 ▰✓") == "é日 #c"
+    assert Charset().shown("▰✓") == "▰✓"

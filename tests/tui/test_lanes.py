@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 
 from paraschut_core.errors import ParaschutError
-from paraschut_tui.backend.worker_thread import Lane
+from paraschut_tui.backend.worker_thread import WorkerThread
 
 
 def failing(error: Exception) -> None:
@@ -14,7 +14,7 @@ def failing(error: Exception) -> None:
 
 def test_what_fails_is_told_and_the_lane_goes_on() -> None:
     told: queue.SimpleQueue[str] = queue.SimpleQueue()
-    lane = Lane("test")
+    lane = WorkerThread("test")
     lane.guard(lambda: failing(ParaschutError("the file is locked")), told.put)
     assert told.get(timeout=10) == "the file is locked"
     lane.guard(lambda: failing(KeyError("batch\x1b[0m")), told.put)

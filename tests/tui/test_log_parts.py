@@ -12,19 +12,19 @@ from rich.style import Style
 from textual.strip import Strip
 
 from paraschut_core.logs import Pattern, Row
-from paraschut_tui.job_log.marked_ranges import Ranges
+from paraschut_tui.job_log.marked_ranges import MarkedRanges
 from paraschut_tui.job_log.render import changed_columns
-from paraschut_tui.job_log.search_matches import Hits
-from paraschut_tui.job_log.sources import LATEST, LogSources, Selection
-from paraschut_tui.job_log.viewport import MOST_ROWS, Window
+from paraschut_tui.job_log.search_matches import SearchMatches
+from paraschut_tui.job_log.sources import LATEST, LogSources, StreamSelection
+from paraschut_tui.job_log.viewport import MOST_ROWS, LogViewport
 
 
 def rows(count: int, start: int = 0) -> list[Row]:
     return [Row(10 * n, 10 * n + 10, "x" * (n % 4)) for n in range(start, start + count)]
 
 
-def window(count: int, height: int = 1) -> Window:
-    made = Window(lambda row: len(row.text) + 1 if height > 1 else 1)
+def window(count: int, height: int = 1) -> LogViewport:
+    made = LogViewport(lambda row: len(row.text) + 1 if height > 1 else 1)
     made.load(rows(count), True, True)
     return made
 
@@ -75,7 +75,7 @@ class TestWindow:
 class TestHits:
     @given(st.sets(st.integers(0, 200)), st.integers(0, 200), st.integers(0, 210))
     def test_are_in_order_from_wherever_the_search_began(self, all_: set[int], origin: int, at: int) -> None:
-        hits = Hits(Pattern("x"), origin)
+        hits = SearchMatches(Pattern("x"), origin)
         ahead = sorted(offset for offset in all_ if offset >= origin)
         behind = sorted(offset for offset in all_ if offset < origin)
         hits.add_ahead(ahead, origin, 201)
@@ -91,7 +91,7 @@ class TestHits:
         assert first == (around[:1] == ordered[:1]) and last == (around[-1:] == ordered[-1:])
 
     def test_what_is_searched_again_counts_once(self) -> None:
-        hits = Hits(Pattern("x"), 0)
+        hits = SearchMatches(Pattern("x"), 0)
         hits.add_ahead([1, 5, 9], 0, 10)
         hits.add_ahead([9, 12], 9, 15)
         assert hits.all() == [1, 5, 9, 12] and hits.searched_to == 15
@@ -99,7 +99,7 @@ class TestHits:
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 30), st.integers(1, 10)), max_size=12))
 def test_ranges_are_sets_of_bytes(changes: list[tuple[bool, int, int]]) -> None:
-    ranges, expected = Ranges(), set[int]()
+    ranges, expected = MarkedRanges(), set[int]()
     for add, start, length in changes:
         if add:
             ranges.add(start, start + length)
@@ -113,8 +113,8 @@ def test_ranges_are_sets_of_bytes(changes: list[tuple[bool, int, int]]) -> None:
 
 
 class TestSelection:
-    def choice(self, *names: str, attempts: int = 1, title: str = "a") -> Selection:
-        selection = Selection()
+    def choice(self, *names: str, attempts: int = 1, title: str = "a") -> StreamSelection:
+        selection = StreamSelection()
         selection.use(LogSources(title, {name: [f"{name}{n}" for n in range(attempts)] for name in names}))
         return selection
 
@@ -147,7 +147,7 @@ class TestSelection:
         assert selection.path() == "x1" and selection.wanted_attempt == LATEST
 
     def test_a_stream_without_logs_has_no_path(self) -> None:
-        selection = Selection()
+        selection = StreamSelection()
         selection.use(LogSources("a", {"stdout": [], "stderr": [""]}))
         assert selection.path() is None and selection.path("stderr") is None
 

@@ -12,15 +12,15 @@ import pytest
 
 from paraschut_core.errors import FilterError
 from paraschut_core.filtering.language import LogTerm, parse
-from paraschut_core.logs import Pattern, PatternTooSlowError
+from paraschut_core.logs import Pattern, SearchAbortedError
 from paraschut_core.model import JobKey, Spawn
-from paraschut_core.project import Workspace
+from paraschut_core.project import Project
 from paraschut_tui.app import ParaschutApp
 from paraschut_tui.backend import job_loader, log_matcher
-from paraschut_tui.backend.log_matcher import LogHunt, Quarry, latest_logs
+from paraschut_tui.backend.log_matcher import JobLogs, LogMatcher, latest_logs
 from paraschut_tui.dashboard import screen as dashboard_screen
-from paraschut_tui.messages import CellsReady
-from paraschut_tui.state_styles import Looks
+from paraschut_tui.messages import JobsLoaded
+from paraschut_tui.state_styles import StateStyles
 
 from .project import add_batch, main_screen, make_project, until
 
@@ -28,17 +28,17 @@ CUDA = LogTerm("CUDA error")
 
 
 @pytest.fixture
-def hunt() -> Iterator[LogHunt]:
-    hunt = LogHunt()
+def hunt() -> Iterator[LogMatcher]:
+    hunt = LogMatcher()
     yield hunt
     hunt.stop()
 
 
-def quarries(paths: Sequence[Path | str]) -> Iterator[Quarry]:
-    return (Quarry(JobKey(1, n), {"stderr": str(path)}) for n, path in enumerate(paths))
+def quarries(paths: Sequence[Path | str]) -> Iterator[JobLogs]:
+    return (JobLogs(JobKey(1, n), {"stderr": str(path)}) for n, path in enumerate(paths))
 
 
-def found(hunt: LogHunt, paths: Sequence[Path | str], *terms: LogTerm) -> list[int]:
+def found(hunt: LogMatcher, paths: Sequence[Path | str], *terms: LogTerm) -> list[int]:
     search = hunt.search(quarries(paths), terms or (CUDA,), lambda: False)
     return [key.job_index for key, name in search if name is not None]
 
@@ -75,21 +75,21 @@ def test_an_expression_that_is_none_is_told_while_typing() -> None:
 # --------------------------------------------------------------------------- the hunt
 
 
-def test_the_jobs_come_in_their_order_with_the_log_that_holds_it(hunt: LogHunt, tmp_path: Path) -> None:
+def test_the_jobs_come_in_their_order_with_the_log_that_holds_it(hunt: LogMatcher, tmp_path: Path) -> None:
     written(tmp_path, "a\n", "CUDA error\n", "b CUDA error: x\n")
     logs = [{"stderr": str(tmp_path / "0"), "stdout": str(tmp_path / "2")}, {"stderr": str(tmp_path / "1")}]
-    search = hunt.search((Quarry(JobKey(1, n), log) for n, log in enumerate(logs)), [CUDA], lambda: False)
+    search = hunt.search((JobLogs(JobKey(1, n), log) for n, log in enumerate(logs)), [CUDA], lambda: False)
     assert list(search) == [(JobKey(1, 0), "stdout"), (JobKey(1, 1), "stderr")]
 
 
-def test_all_terms_must_hold_and_those_not_wanted_must_not(hunt: LogHunt, tmp_path: Path) -> None:
+def test_all_terms_must_hold_and_those_not_wanted_must_not(hunt: LogMatcher, tmp_path: Path) -> None:
     paths = written(tmp_path, "CUDA error\ndone 17\n", "CUDA error\n", "done 3\n", "")
     assert found(hunt, paths, CUDA, LogTerm(r"done \d+", True)) == [0]
     assert found(hunt, paths, CUDA, LogTerm("done", wanted=False)) == [1]
     assert found(hunt, paths, LogTerm("CUDA error", wanted=False)) == [2, 3]
 
 
-def test_what_is_no_log_does_not_match_and_does_not_block(hunt: LogHunt, tmp_path: Path) -> None:
+def test_what_is_no_log_does_not_match_and_does_not_block(hunt: LogMatcher, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "dir").mkdir()
     places = [tmp_path / "fifo", tmp_path / "dir", tmp_path / "none", "nul\0", "/dev/zero"]
@@ -97,7 +97,7 @@ def test_what_is_no_log_does_not_match_and_does_not_block(hunt: LogHunt, tmp_pat
 
 
 def test_a_log_is_read_again_only_from_where_it_grew(
-    hunt: LogHunt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hunt: LogMatcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = written(tmp_path, "x\n" * 1000, "CUDA error\n" + "x\n" * 1000)
     starts: list[int] = []
@@ -121,7 +121,7 @@ def test_a_log_is_read_again_only_from_where_it_grew(
     assert starts[2:] == [1998, 2000], "the unfinished line once more"
 
 
-def test_a_log_that_was_replaced_or_truncated_is_read_anew(hunt: LogHunt, tmp_path: Path) -> None:
+def test_a_log_that_was_replaced_or_truncated_is_read_anew(hunt: LogMatcher, tmp_path: Path) -> None:
     paths = written(tmp_path, "CUDA error\n" + "x" * 100, "x\n" * 10)
     assert found(hunt, paths) == [0]
     paths[0].write_text("nothing\n")
@@ -130,14 +130,14 @@ def test_a_log_that_was_replaced_or_truncated_is_read_anew(hunt: LogHunt, tmp_pa
     assert found(hunt, paths) == [1]
 
 
-def test_a_pattern_that_takes_for_ever_ends_the_hunt_with_a_reason(hunt: LogHunt, tmp_path: Path) -> None:
+def test_a_pattern_that_takes_for_ever_ends_the_hunt_with_a_reason(hunt: LogMatcher, tmp_path: Path) -> None:
     paths = written(tmp_path, ("a" * 900 + "!\n") * 50)
-    with pytest.raises(PatternTooSlowError, match="takes too long"):
+    with pytest.raises(SearchAbortedError, match="takes too long"):
         found(hunt, paths, LogTerm("(a|aa)+$", True))
 
 
 def test_nobody_waits_for_a_file_that_hangs(
-    hunt: LogHunt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hunt: LogMatcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release, stopped = threading.Event(), threading.Event()
     monkeypatch.setattr(log_matcher, "look_at", lambda path: release.wait(60))
@@ -169,9 +169,9 @@ def test_what_is_found_is_sent_while_the_search_goes_on_and_a_newer_one_ends_it(
     project = make_project(tmp_path)
     batch = add_batch(project, "map", ["true"] * 300, stdout=[str(tmp_path / "log")])
     (tmp_path / "log").write_text("CUDA error\n")
-    posted: list[CellsReady] = []
-    with Workspace(project) as ws:
-        reading = job_loader.Loading(lambda: ws.reader, Looks(), posted.append)  # type: ignore[arg-type]
+    posted: list[JobsLoaded] = []
+    with Project(project) as ws:
+        reading = job_loader.JobLoader(lambda: ws.reader, StateStyles(), posted.append)  # type: ignore[arg-type]
         with ws.reader as db:
             reading._wanted = 1
             reading._search(db, 1, parse("log:CUDA"), ())
@@ -199,7 +199,7 @@ async def test_the_job_that_wrote_it_is_found_and_its_log_opens_there(
     batch = add_batch(project, "map", ["true"] * 1200)
     log = tmp_path / "logs"
     log.mkdir()
-    with Workspace(project) as ws:
+    with Project(project) as ws:
         from paraschut_core.actions import set_fields
 
         for index in (7, 700):

@@ -19,10 +19,10 @@ from textual.widgets import Input
 
 from paraschut_core.errors import ParaschutError
 from paraschut_tui.job_log import external_programs, file_tasks
-from paraschut_tui.job_log.external_programs import Spot
+from paraschut_tui.job_log.external_programs import FilePosition
 from paraschut_tui.job_log.screen import LogScreen
-from paraschut_tui.job_log.status_line import LogStatus
-from paraschut_tui.job_log.view import LogPlace, LogSources, LogView
+from paraschut_tui.job_log.status_line import LogStatusLine
+from paraschut_tui.job_log.view import LogSources, LogView, LogViewState
 from tests.tui.log_app import LogApp, Viewer, append, numbered, one, viewing
 
 
@@ -222,7 +222,7 @@ class TestMoving:
         async with viewing(sources) as log:
             await log.shows("line 3")
             column = log.status.index("stderr")
-            await log.pilot.click(LogStatus, offset=(column + 2, 0))
+            await log.pilot.click(LogStatusLine, offset=(column + 2, 0))
             await log.shows("stderr is a directory")
 
     async def test_by_line_page_and_to_the_ends(self, tmp_path: Path) -> None:
@@ -693,15 +693,15 @@ class TestTakingAway:
     @pytest.mark.parametrize(
         ("command", "spot", "opens"),
         [
-            (["less", "-R"], Spot(4096, 100), ["less", "-R", "+4096P"]),
-            (["/usr/bin/less"], Spot(end=True), ["/usr/bin/less", "+G"]),
-            (["vim"], Spot(4096, 100), ["vim", "+100"]),
-            (["vim"], Spot(4096), ["vim"]),
-            (["code", "-w"], Spot(4096, 100), ["code", "-w"]),
+            (["less", "-R"], FilePosition(4096, 100), ["less", "-R", "+4096P"]),
+            (["/usr/bin/less"], FilePosition(end=True), ["/usr/bin/less", "+G"]),
+            (["vim"], FilePosition(4096, 100), ["vim", "+100"]),
+            (["vim"], FilePosition(4096), ["vim"]),
+            (["code", "-w"], FilePosition(4096, 100), ["code", "-w"]),
         ],
     )
     def test_programs_that_can_open_the_log_where_it_is_read(
-        self, command: list[str], spot: Spot, opens: list[str]
+        self, command: list[str], spot: FilePosition, opens: list[str]
     ) -> None:
         # An absolute path is never an option.
         assert external_programs.arguments(command, "-x", spot) == [*opens, os.path.abspath("-x")]
@@ -759,12 +759,12 @@ class TestFullScreen:
             message = log.app.full_screens[0]
             top = log.pane.window.top_row
             assert top is not None
-            assert message.place == LogPlace(
+            assert message.place == LogViewState(
                 "stderr", -1, top.start, 0, True, True, False, "line 25", searches=("line 25",)
             )
 
             screen = LogScreen(message.sources, message.place)
-            places: list[LogPlace | None] = []
+            places: list[LogViewState | None] = []
             await log.app.push_screen(screen, places.append)
             await log.until(lambda: f"line {2493}" in log.text, "the same place")
             await log.says("/line 25/ 111")

@@ -7,14 +7,14 @@ from wcwidth import wcswidth
 
 from paraschut_core.model import ENDING, HELD, QUEUED, RUNNING, LiveJob
 from paraschut_tui import formatting, state_styles
-from paraschut_tui.state_styles import KNOWN, Looks, Palette, themes
+from paraschut_tui.state_styles import KNOWN, Palette, StateStyles, themes
 
 OTHER_GLYPHS = "▾▸◂▰▱…·✗"
 
 
 @pytest.mark.parametrize("letters", [False, True])
 def test_every_glyph_is_one_column_wide(letters: bool) -> None:
-    looks = Looks(letters)
+    looks = StateStyles(letters)
     for state in ("weird", "日本", "́combining", "", "\x1b[31m", "[/x]"):
         looks.code(state)
     for code in range(len(looks.looks)):
@@ -34,14 +34,14 @@ def test_only_what_needs_a_person_is_red() -> None:
 
 
 def test_a_state_keeps_its_code_and_colour() -> None:
-    one, two = Looks(), Looks()
+    one, two = StateStyles(), StateStyles()
     two.code("something else")
     assert one.code("checked") == one.code("checked")
     assert one.looks[one.code("checked")] == two.looks[two.code("checked")]
 
 
 def test_more_states_than_there_are_bytes_share_the_last_look() -> None:
-    looks = Looks()
+    looks = StateStyles()
     codes = {looks.code(f"state {n}") for n in range(1000)}
     assert max(codes) < state_styles.HOLE
 
@@ -63,14 +63,14 @@ def test_more_states_than_there_are_bytes_share_the_last_look() -> None:
 def test_the_look_says_what_database_and_scheduler_say(
     state: str, live: str | None, missing: bool, expected: int
 ) -> None:
-    looks = Looks()
+    looks = StateStyles()
     assert looks.of(looks.code(state), LiveJob("1", live) if live else None, missing) == expected
 
 
 @pytest.mark.parametrize("theme", themes(), ids=lambda theme: theme.name)
 def test_every_theme_has_a_style_for_every_look(theme: object) -> None:
     palette = Palette(theme)  # type: ignore[arg-type]  # the parameters are Themes
-    looks = Looks()
+    looks = StateStyles()
     for n in range(20):
         looks.code(f"state {n}")
     for one in looks.looks:

@@ -14,13 +14,13 @@ from paraschut_core.model import JobKey, Spawn
 from paraschut_tui.app import ParaschutApp
 from paraschut_tui.batch_tree.model import BATCH
 from paraschut_tui.dashboard.screen import MainScreen
-from paraschut_tui.dialogs.health import TroubleScreen
+from paraschut_tui.dialogs.health import HealthScreen
 from paraschut_tui.dialogs.help import HelpScreen
-from paraschut_tui.job_grid.columns import Chosen, SortKey
+from paraschut_tui.job_grid.columns import ColumnSetting, SortKey
 from paraschut_tui.job_log.screen import LogScreen
 from paraschut_tui.state_styles import L_MISSING
-from paraschut_tui.widgets.text_line import Line
-from paraschut_tui.widgets.text_view import TextPane
+from paraschut_tui.widgets.text_line import TextLine
+from paraschut_tui.widgets.text_view import TextView
 
 from .fake import NOW, FakeBatch, FakeGateway
 from .project import main_screen, until
@@ -53,7 +53,7 @@ async def dashboard(
 
 
 def line(screen: MainScreen, name: str) -> str:
-    return screen.query_one(f"#{name}", Line).text
+    return screen.query_one(f"#{name}", TextLine).text
 
 
 async def test_it_opens_on_the_first_missing_job_of_the_newest_batch_that_has_one() -> None:
@@ -239,7 +239,7 @@ async def test_a_filter_shows_all_that_matches_and_escape_shows_the_batch_again(
     async with dashboard() as (pilot, screen, _):
         await pilot.press("slash", *"state:missing")
         await until(pilot, lambda: screen.grid.board.total == 3)
-        assert screen.query_one("#filter-count", Line).text.strip() == "3 match"
+        assert screen.query_one("#filter-count", TextLine).text.strip() == "3 match"
         await pilot.press("enter")
         await pilot.pause()
         assert not screen.filter_bar.is_open
@@ -316,7 +316,7 @@ async def test_an_empty_grid_says_why_and_what_to_do() -> None:
 async def test_a_wrong_condition_is_told_while_typing_and_leaves_the_jobs_shown() -> None:
     async with dashboard() as (pilot, screen, _):
         await pilot.press("slash", *"sql:bad")
-        await until(pilot, lambda: "no such column" in screen.query_one("#filter-hints", Line).text)
+        await until(pilot, lambda: "no such column" in screen.query_one("#filter-hints", TextLine).text)
         assert screen.grid.board.total == 300
 
 
@@ -341,8 +341,8 @@ async def test_what_is_wrong_with_a_filter_is_told_in_full_on_a_key() -> None:
         whole = screen.scope.error
         assert len(whole) > 80
         await pilot.press("exclamation_mark")
-        await until(pilot, lambda: isinstance(pilot.app.screen, TroubleScreen))
-        pane = pilot.app.screen.query_one(TextPane)
+        await until(pilot, lambda: isinstance(pilot.app.screen, HealthScreen))
+        pane = pilot.app.screen.query_one(TextView)
         await until(pilot, lambda: "log: reads files" in pane.build_line(3, pane.size.width).text)
         told = " ".join(pane.build_line(row, pane.size.width).text.strip() for row in range(3, 6))
         assert whole in told
@@ -497,7 +497,7 @@ async def test_rows_are_sorted_by_the_column_under_the_cursor_and_then_by_the_on
 async def test_the_column_under_the_cursor_is_made_wider_and_narrower() -> None:
     async with dashboard() as (pilot, screen, _gateway):
         await pilot.press("c", "right", "greater_than_sign", "greater_than_sign", "less_than_sign")
-        assert Chosen("state", 2) in screen.grid.columns
+        assert ColumnSetting("state", 2) in screen.grid.columns
         await pilot.press(*["less_than_sign"] * 20)
         await pilot.pause()
         assert "HOST" in line(screen, "ruler")

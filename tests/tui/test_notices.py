@@ -10,9 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paraschut_core.config import DashboardSettings, Settings
-from paraschut_core.model import Batch, DatabaseHealth, JobKey, Missing, SchedulerHealth, Snapshot
+from paraschut_core.model import Batch, DatabaseHealth, JobKey, MissingJob, SchedulerHealth, Snapshot
 from paraschut_tui.app import ParaschutApp
-from paraschut_tui.dashboard.notifications import LOST_AFTER, REST, SETTLE, Notice, Notices, desktop_sequence
+from paraschut_tui.dashboard.notifications import (
+    LOST_AFTER,
+    REST,
+    SETTLE,
+    Notification,
+    NotificationCollector,
+    desktop_sequence,
+)
 
 from .fake import NOW, FakeBatch, FakeGateway
 from .project import main_screen, until
@@ -28,12 +35,12 @@ def snapshot(
         n: Batch(n, name, "", {(1, "complete"): done, (1, "run"): total - done})
         for n, (name, done, total) in batches.items()
     }
-    lost = {key: Missing(why, NOW - 60) for key, why in (missing or {}).items()}
+    lost = {key: MissingJob(why, NOW - 60) for key, why in (missing or {}).items()}
     scheduler = SchedulerHealth("slurm", NOW, failing)
     return Snapshot(1, made, {}, lost, {}, {}, DatabaseHealth("jobs.db", NOW), scheduler)
 
 
-def told(notices: Notices, *steps: tuple[float, Snapshot]) -> list[Notice]:
+def told(notices: NotificationCollector, *steps: tuple[float, Snapshot]) -> list[Notification]:
     """All notices when these snapshots come, a look each half second until a minute after the last."""
     found, steps_left, now = [], list(steps), 0.0
     while now < steps[-1][0] + 60:
@@ -47,14 +54,14 @@ def told(notices: Notices, *steps: tuple[float, Snapshot]) -> list[Notice]:
 
 def test_a_batch_that_becomes_complete_is_told_once() -> None:
     before, after = snapshot({1: ("human/map", 9, 10)}), snapshot({1: ("human/map", 10, 10)})
-    assert told(Notices(), (0, before), (1, after), (5, after), (20, after)) == [
-        Notice(("human/map is complete: 10 jobs",), False)
+    assert told(NotificationCollector(), (0, before), (1, after), (5, after), (20, after)) == [
+        Notification(("human/map is complete: 10 jobs",), False)
     ]
 
 
 def test_what_was_so_at_the_begin_is_no_news() -> None:
     old = snapshot({1: ("a", 10, 10)}, {JobKey(2, 3): "time limit"}, failing=NOW - 600)
-    assert told(Notices(), (0, old), (5, old)) == []
+    assert told(NotificationCollector(), (0, old), (5, old)) == []
 
 
 def test_a_thousand_batches_complete_within_a_second_are_one_notice() -> None:
@@ -62,13 +69,13 @@ def test_a_thousand_batches_complete_within_a_second_are_one_notice() -> None:
         return snapshot({n: (f"b{n}", 1 if n < done else 0, 1) for n in range(1000)})
 
     steps = [(n / 1000, at(n)) for n in range(0, 1001, 50)]
-    (notice,) = told(Notices(), *steps)
+    (notice,) = told(NotificationCollector(), *steps)
     assert notice.lines == ("1,000 batches are complete: b0, b1, b2 and 997 more",)
 
 
 def test_a_stream_of_completions_is_told_in_few_notices() -> None:
     steps = [(float(n), snapshot({i: (f"b{i}", int(i < n), 1) for i in range(100)})) for n in range(101)]
-    notices = told(Notices(), *steps)
+    notices = told(NotificationCollector(), *steps)
     assert 2 <= len(notices) <= 100 / REST + 2
     assert SETTLE < REST
 
@@ -82,23 +89,23 @@ def test_missing_jobs_are_told_with_their_reasons_and_one_that_flickers_once() -
         (20.0, snapshot(batches)),
         (30.0, snapshot(batches, lost)),
     ]
-    assert told(Notices(), *steps) == [
-        Notice(("3 jobs of human/map, mouse are missing: time limit (2), out of memory",), True)
+    assert told(NotificationCollector(), *steps) == [
+        Notification(("3 jobs of human/map, mouse are missing: time limit (2), out of memory",), True)
     ]
 
 
 def test_what_is_found_again_before_it_was_told_is_not_told() -> None:
     batches = {1: ("human/map", 0, 10)}
     lost = snapshot(batches, {JobKey(1, 3): "time limit"})
-    assert told(Notices(), (0, snapshot(batches)), (1, lost), (1.2, snapshot(batches))) == []
+    assert told(NotificationCollector(), (0, snapshot(batches)), (1, lost), (1.2, snapshot(batches))) == []
 
 
 def test_a_scheduler_is_lost_after_a_while_and_back_once() -> None:
     batches = {1: ("a", 0, 10)}
     steps = [(0.0, snapshot(batches)), (1.0, snapshot(batches, failing=NOW + 1)), (100.0, snapshot(batches))]
-    lost, back = told(Notices(), *steps)
-    assert lost == Notice(("slurm has not answered for 30s",), True)
-    assert back == Notice(("slurm answers again",), False)
+    lost, back = told(NotificationCollector(), *steps)
+    assert lost == Notification(("slurm has not answered for 30s",), True)
+    assert back == Notification(("slurm answers again",), False)
 
 
 def test_a_poll_that_fails_once_is_no_news() -> None:
@@ -108,7 +115,7 @@ def test_a_poll_that_fails_once_is_no_news() -> None:
         (1.0, snapshot(batches, failing=NOW + 1)),
         (LOST_AFTER - 5, snapshot(batches)),
     ]
-    assert told(Notices(), *steps) == []
+    assert told(NotificationCollector(), *steps) == []
 
 
 # ------------------------------------------------------------------------------------ the terminal

@@ -12,16 +12,16 @@ from rich.cells import cell_len
 
 from paraschut_core.filtering.language import parse
 from paraschut_core.model import JobKey
-from paraschut_core.project import Workspace
-from paraschut_core.reporting.statistics import Forecast, Survey
+from paraschut_core.project import Project
+from paraschut_core.reporting.statistics import Forecast, HistoryAggregator
 from paraschut_tui.app import ParaschutApp
 from paraschut_tui.overview import model, plots
 from paraschut_tui.overview.screen import OverviewScreen
-from paraschut_tui.state_styles import Looks
-from paraschut_tui.widgets.select_list import ListPane
+from paraschut_tui.state_styles import StateStyles
+from paraschut_tui.widgets.select_list import SelectList
 from paraschut_tui.widgets.styled_line import Part
-from paraschut_tui.widgets.text_line import Line
-from paraschut_tui.widgets.text_view import TextPane
+from paraschut_tui.widgets.text_line import TextLine
+from paraschut_tui.widgets.text_view import TextView
 
 from .fake import made_up_summary
 from .project import add_batch, main_screen, make_project, until
@@ -102,7 +102,10 @@ def test_what_is_lost_is_neither_said_to_run_nor_to_be_done_soon() -> None:
     stuck = Forecast(MAP, "human/map", 97, 100, 14.2, None, lost=3)
     soon = stuck._replace(total=120, seconds=85.0)
     told = model.lists(
-        summary._replace(forecasts=(stuck, soon)), {}, {MAP: "3 missing hold back the next group"}, Looks()
+        summary._replace(forecasts=(stuck, soon)),
+        {},
+        {MAP: "3 missing hold back the next group"},
+        StateStyles(),
     )
     assert [words(entry.parts).split(maxsplit=1) for entry in told.forecasts] == [
         ["?", "97%  human/map  3 missing"],
@@ -120,9 +123,9 @@ def test_any_reason_makes_a_filter(reason: str) -> None:
 
 def shown(screen: OverviewScreen, name: str) -> str:
     widget = screen.query_one(f"#{name}")
-    if isinstance(widget, Line):
+    if isinstance(widget, TextLine):
         return widget.text
-    assert isinstance(widget, (ListPane, TextPane))
+    assert isinstance(widget, (SelectList, TextView))
     return "\n".join(widget.build_line(y, widget.size.width).text for y in range(widget.size.height))
 
 
@@ -206,11 +209,11 @@ async def test_it_shows_a_real_history(tmp_path: Path) -> None:
         assert isinstance(screen, OverviewScreen)
         from paraschut_core.scheduling.submission import submit_next
 
-        with Workspace(settings) as ws:
+        with Project(settings) as ws:
             submit_next(ws)
         await until(pilot, lambda: screen.summary is not None and screen.summary.failed == 5)
-        with Workspace(settings) as ws:
-            known = Survey(ws.reader, "1h").read()
+        with Project(settings) as ws:
+            known = HistoryAggregator(ws.reader, "1h").read()
         assert "5 failed" in shown(screen, "overview-title")
         assert screen.summary is not None
         assert screen.summary.reasons == known.reasons

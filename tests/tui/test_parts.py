@@ -6,21 +6,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paraschut_core.model import RUNNING, DatabaseHealth, JobKey, JobRow, LiveJob, Missing, SchedulerHealth
-from paraschut_tui.actions.action_registry import ACTS, explanation
+from paraschut_core.model import RUNNING, DatabaseHealth, JobKey, JobRow, LiveJob, MissingJob, SchedulerHealth
+from paraschut_tui.actions.action_registry import ACTIONS, explanation
 from paraschut_tui.actions.command_lines import LONGEST, command_line, spans
-from paraschut_tui.actions.resource_increase import Raises, propose
+from paraschut_tui.actions.resource_increase import ResourceIncrease, propose
 from paraschut_tui.actions.runner import wrong_field, wrong_number
-from paraschut_tui.actions.types import Preview, Target
-from paraschut_tui.backend.job_sorter import Sorter
-from paraschut_tui.batch_tree.model import BATCH, JOB, NOTE, STATE, NodeKey, Outline
-from paraschut_tui.batch_tree.totals import Tally
-from paraschut_tui.dashboard.status_text import Pace, database_parts, is_stale, scheduler_parts, tally_parts
+from paraschut_tui.actions.types import ActionTarget, PreviewText
+from paraschut_tui.backend.job_sorter import JobSorter
+from paraschut_tui.batch_tree.model import BATCH, JOB, NOTE, STATE, NodeId, TreeModel
+from paraschut_tui.batch_tree.totals import JobTotals
+from paraschut_tui.dashboard.status_text import (
+    ThroughputEstimator,
+    database_parts,
+    is_stale,
+    scheduler_parts,
+    tally_parts,
+)
 from paraschut_tui.dashboard.titles import batch_line
-from paraschut_tui.filter.completion import Completion, Known, last_word
+from paraschut_tui.filter.completion import Completion, CompletionData, last_word
 from paraschut_tui.job_grid import columns
-from paraschut_tui.job_grid.columns import Facts, SortKey
-from paraschut_tui.state_styles import KNOWN, L_MISSING, L_RUN, Looks
+from paraschut_tui.job_grid.columns import RowData, SortKey
+from paraschut_tui.state_styles import KNOWN, L_MISSING, L_RUN, StateStyles
 from paraschut_tui.widgets.styled_line import Part, fit, width_of
 
 from .fake import NOW, FakeBatch, FakeGateway
@@ -73,15 +79,15 @@ def test_each_unfinished_job_is_counted_once() -> None:
     snapshot = snapshot._replace(
         live={JobKey(BATCH_ID, i): LiveJob(str(i), RUNNING) for i in (0, 4)},
         unreported=1,
-        missing={JobKey(BATCH_ID, 1): Missing("exit status 3", NOW)},
+        missing={JobKey(BATCH_ID, 1): MissingJob("exit status 3", NOW)},
     )
-    tally = Tally()
+    tally = JobTotals()
     tally.take(snapshot)
-    assert text(tally_parts(snapshot, tally, 1, Looks())) == "▶ 2   ○ 2   ✓ 3 / 8   ✗ 1 missing"
+    assert text(tally_parts(snapshot, tally, 1, StateStyles())) == "▶ 2   ○ 2   ✓ 3 / 8   ✗ 1 missing"
 
 
 def test_the_pace_is_told_once_it_is_known_and_forgotten_when_jobs_are_reset() -> None:
-    pace = Pace()
+    pace = ThroughputEstimator()
     pace.note(NOW, 100)
     assert pace.text(NOW, 50, 4) == ""
     for n in range(1, 11):
@@ -92,7 +98,7 @@ def test_the_pace_is_told_once_it_is_known_and_forgotten_when_jobs_are_reset() -
 
 
 def test_nothing_is_foretold_while_nothing_runs_or_completes() -> None:
-    pace = Pace()
+    pace = ThroughputEstimator()
     for n in range(11):
         pace.note(NOW + 30 * n, 7 * n)
     assert pace.text(NOW + 300, 70, 4) == "~5m left at 14/min"
@@ -100,11 +106,11 @@ def test_nothing_is_foretold_while_nothing_runs_or_completes() -> None:
     assert pace.text(NOW + 300, 0, 4) == ""
     later = pace.text(NOW + 390, 70, 4)
     assert later == "~6m left at 11/min", "a pause slows the pace down"
-    assert pace.text(NOW + 300 + Pace.SILENCE + 1, 70, 4) == ""
+    assert pace.text(NOW + 300 + ThroughputEstimator.SILENCE + 1, 70, 4) == ""
 
 
 def test_the_pace_is_known_at_once_from_what_completed_before() -> None:
-    pace = Pace()
+    pace = ThroughputEstimator()
     pace.note(NOW, 100)
     pace.seed([NOW - 300 + 10 * n for n in range(30)], 100)
     assert pace.text(NOW, 60, 2) == "~10m left at 6/min"
@@ -120,9 +126,9 @@ def row(index: int, **changes: object) -> JobRow:
     return made._replace(**changes)
 
 
-def facts(one: JobRow | None, live: LiveJob | None = None, missing: Missing | None = None) -> Facts:
+def facts(one: JobRow | None, live: LiveJob | None = None, missing: MissingJob | None = None) -> RowData:
     look = KNOWN[L_MISSING if missing else L_RUN]
-    return Facts(JobKey(1, 0), look, look.glyph, one, live, missing, None, {"a": {"b": [1]}}, NOW)
+    return RowData(JobKey(1, 0), look, look.glyph, one, live, missing, None, {"a": {"b": [1]}}, NOW)
 
 
 def test_columns_tell_what_is_known_and_nothing_before_it_was_read() -> None:
@@ -137,7 +143,9 @@ def test_columns_tell_what_is_known_and_nothing_before_it_was_read() -> None:
 
 
 def test_the_reason_column_says_why_a_job_is_missing() -> None:
-    assert columns.column_of("reason").text(facts(row(0), missing=Missing("time limit", NOW))) == "time limit"
+    assert (
+        columns.column_of("reason").text(facts(row(0), missing=MissingJob("time limit", NOW))) == "time limit"
+    )
 
 
 @pytest.mark.parametrize("width", range(5, 200, 5))
@@ -148,12 +156,12 @@ def test_the_columns_never_take_more_than_there_is(width: int) -> None:
     assert width_of(columns.heading(places, ())) == width_of(parts)
 
 
-def in_order(rows: list[tuple[object, ...]], keys: list[SortKey], **lost: Missing) -> list[int]:
+def in_order(rows: list[tuple[object, ...]], keys: list[SortKey], **lost: MissingJob) -> list[int]:
     """The numbers of the rows, sorted; of those named `j3` the scheduler says that they are missing."""
-    sorter = Sorter(keys)
+    sorter = JobSorter(keys)
     sorter.add((n, *values) for n, values in enumerate(rows))
     for name, missing in lost.items():
-        sorter.correct(int(name[1:]), columns.Standing(row(0), None, missing))
+        sorter.correct(int(name[1:]), columns.SchedulerRow(row(0), None, missing))
     return list(sorter.order())
 
 
@@ -166,8 +174,8 @@ def test_rows_sort_by_several_columns_and_what_is_unknown_comes_last() -> None:
 
 
 def test_missing_jobs_come_first_among_the_states_and_their_reasons_count() -> None:
-    assert in_order([("1",), ("3",), ("3",)], [SortKey("state")], j2=Missing("z", 0.0)) == [2, 0, 1]
-    assert in_order([(None,), (None,), ("b",)], [SortKey("reason")], j1=Missing("a", 0.0)) == [1, 2, 0]
+    assert in_order([("1",), ("3",), ("3",)], [SortKey("state")], j2=MissingJob("z", 0.0)) == [2, 0, 1]
+    assert in_order([(None,), (None,), ("b",)], [SortKey("reason")], j1=MissingJob("a", 0.0)) == [1, 2, 0]
 
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5)
@@ -178,7 +186,7 @@ values = st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1), st.floats(allow_
 def test_sorting_puts_numbers_before_texts_and_nothing_last_whatever_there_is(
     jobs: list[tuple[object, object]], first_down: bool, second_down: bool
 ) -> None:
-    sorter = Sorter([SortKey("meta.a", first_down), SortKey("meta.b", second_down)])
+    sorter = JobSorter([SortKey("meta.a", first_down), SortKey("meta.b", second_down)])
     sorter.add((n, *values) for n, values in enumerate(jobs))
     order = list(sorter.order())
     assert sorted(order) == list(range(len(jobs)))
@@ -202,9 +210,9 @@ def test_missing_jobs_are_not_counted_twice_in_the_tree() -> None:
     gateway.publish()
     update = gateway.take()
     assert update is not None
-    outline = Outline(gateway.looks)
-    outline.open = {NodeKey(BATCH, 5), NodeKey(STATE, 5, L_MISSING)}
-    outline.jobs[NodeKey(STATE, 5, L_MISSING)] = [5, 6]
+    outline = TreeModel(gateway.looks)
+    outline.open = {NodeId(BATCH, 5), NodeId(STATE, 5, L_MISSING)}
+    outline.jobs[NodeId(STATE, 5, L_MISSING)] = [5, 6]
     outline.build(update.snapshot, update.lost)
     assert [(entry.key.kind, entry.number) for entry in outline.rows] == [
         (BATCH, 0), (NOTE, 0), (STATE, 2), (JOB, 0), (JOB, 0), (STATE, 3), (STATE, 2), (STATE, 2),
@@ -215,7 +223,7 @@ def test_missing_jobs_are_not_counted_twice_in_the_tree() -> None:
 def test_a_batch_that_the_scheduler_refused_is_red_in_the_tree_and_in_both_headings(refused: bool) -> None:
     gateway = FakeGateway([FakeBatch(5, "a/b", "iii", held_back="why")])
     snapshot = gateway.snapshot()._replace(refused=frozenset([5] if refused else []))
-    outline = Outline(gateway.looks)
+    outline = TreeModel(gateway.looks)
     outline.build(snapshot, {})
     assert [(row.text, row.number) for row in outline.rows if row.key.kind == NOTE] == [("why", int(refused))]
     left, _ = batch_line(snapshot, [5], 5, {}, gateway.looks, [], 100)
@@ -232,29 +240,31 @@ def test_spans_read_as_the_command_line_writes_them() -> None:
 
 def test_the_command_line_of_an_action_does_the_same() -> None:
     keys = tuple(JobKey(7, n) for n in (1, 2, 5))
-    assert command_line("reset", Target("", keys), True, "") == "reset 7 1-2,5 --force"
-    assert command_line("submit_next", Target(""), False, "") == "submit"
-    assert command_line("submit_these", Target("", keys), False, "") == "submit 7 1-2,5"
-    assert command_line("priority", Target("", (), (7, 8)), False, "5") == "set 7,8 priority=5"
-    assert command_line("boost", Target("", (), (7, 8)), False, "-5") == "boost 7,8 --by -5"
-    assert command_line("submit_batch", Target("", (), (7, 8)), False, "") == "submit 7,8"
-    assert command_line("remove", Target("", (), (7,)), True, "") == "remove 7 --force"
-    assert command_line("edit", Target("", keys), False, "note=a b") == "set 7 1-2,5 'note=a b'"
-    assert command_line("undo", Target(""), False, "12") == "undo 12"
-    both = Target("", (*keys, JobKey(8, 0)))
+    assert command_line("reset", ActionTarget("", keys), True, "") == "reset 7 1-2,5 --force"
+    assert command_line("submit_next", ActionTarget(""), False, "") == "submit"
+    assert command_line("submit_these", ActionTarget("", keys), False, "") == "submit 7 1-2,5"
+    assert command_line("priority", ActionTarget("", (), (7, 8)), False, "5") == "set 7,8 priority=5"
+    assert command_line("boost", ActionTarget("", (), (7, 8)), False, "-5") == "boost 7,8 --by -5"
+    assert command_line("submit_batch", ActionTarget("", (), (7, 8)), False, "") == "submit 7,8"
+    assert command_line("remove", ActionTarget("", (), (7,)), True, "") == "remove 7 --force"
+    assert command_line("edit", ActionTarget("", keys), False, "note=a b") == "set 7 1-2,5 'note=a b'"
+    assert command_line("undo", ActionTarget(""), False, "12") == "undo 12"
+    both = ActionTarget("", (*keys, JobKey(8, 0)))
     assert command_line("qdel", both, False, "") == "qdel 7 1-2,5; paraschut qdel 8 0"
 
 
 def test_jobs_that_get_different_resources_take_a_command_each() -> None:
     keys = tuple(JobKey(7, n) for n in (1, 2, 5))
-    raised = Raises({keys[0]: {"mem": "2gb"}, keys[2]: {"mem": "2gb"}, keys[1]: {"walltime": "2:00:00"}})
-    assert command_line("resubmit", Target("", keys, raises=raised), False, "") == (
+    raised = ResourceIncrease(
+        {keys[0]: {"mem": "2gb"}, keys[2]: {"mem": "2gb"}, keys[1]: {"walltime": "2:00:00"}}
+    )
+    assert command_line("resubmit", ActionTarget("", keys, raises=raised), False, "") == (
         "resubmit 7 1,5 --resource mem=2gb; paraschut resubmit 7 2 --resource walltime=2:00:00"
     )
 
 
 def test_a_command_that_would_be_endless_says_that_there_is_more() -> None:
-    many = Target("20000 marked jobs of x", tuple(JobKey(7, 2 * n) for n in range(20_000)))
+    many = ActionTarget("20000 marked jobs of x", tuple(JobKey(7, 2 * n) for n in range(20_000)))
     text = command_line("reset", many, False, "")
     assert len(text) <= LONGEST + 60
     assert text.endswith("  # and more: 20000 marked jobs of x")
@@ -293,7 +303,7 @@ def test_twice_of_what_a_job_ran_out_of_is_proposed(
 # ------------------------------------------------------------------------------------ filter
 
 
-KNOWN_WORDS = Known(
+KNOWN_WORDS = CompletionData(
     {"missing": 3, "init": 10, "run": 2, "complete": 7, "collected": 0, "it is": 1},
     ("human/genome map", "mouse"),
     ("ribo",),
@@ -375,12 +385,12 @@ def test_a_text_is_fitted_to_exactly_the_width(words: str, width: int, tail: boo
 
 
 def test_a_resubmit_says_which_jobs_start_anew_and_which_only_get_their_lost_spawns() -> None:
-    resubmit = ACTS["resubmit"]
-    all_in_part = Preview(2, {"spawn": 2}, live=2, held=2, lost_spawns=3, halves=2)
+    resubmit = ACTIONS["resubmit"]
+    all_in_part = PreviewText(2, {"spawn": 2}, live=2, held=2, lost_spawns=3, halves=2)
     assert explanation(resubmit, all_in_part, force=False) == [
         "Their 3 lost spawns are submitted again; the others go on."
     ]
-    one_in_part = Preview(3, {"spawn": 1, "run": 2}, live=1, missing=2, lost_spawns=1, halves=1)
+    one_in_part = PreviewText(3, {"spawn": 1, "run": 2}, live=1, missing=2, lost_spawns=1, halves=1)
     lines = explanation(resubmit, one_in_part, force=False)
     assert lines[0].startswith("They go back to init")
     assert "Of 1 job that lives in part, the 1 lost spawn alone." in lines

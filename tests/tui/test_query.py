@@ -13,7 +13,7 @@ from paraschut_core.errors import FilterError
 from paraschut_core.filtering.language import FIELDS, parse
 from paraschut_core.filtering.scan import search
 from paraschut_core.model import JobKey
-from paraschut_core.project import Workspace
+from paraschut_core.project import Project
 
 from .project import add_batch, make_project
 
@@ -28,7 +28,7 @@ SAVED = {
 class Jobs:
     """Five jobs: three of human/genome_map in init, two run in it's 100%/x_y, the last is missing."""
 
-    def __init__(self, workspace: Workspace, first: int, second: int) -> None:
+    def __init__(self, workspace: Project, first: int, second: int) -> None:
         self.db = workspace.reader
         self.first, self.second = first, second
         self.missing = [JobKey(second, 1)]
@@ -53,7 +53,7 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jobs]:
         ratio=0.25, masked=True, tags=["a"],
     )  # fmt: skip
     second = add_batch(project, "it's 100%/x_y", ["true"] * 2, state="run", priority=5, batch_type="ribo")
-    with Workspace(project) as ws:
+    with Project(project) as ws:
         with ws.db.transaction() as tx:
             tx.connection.execute(
                 "UPDATE job SET hostname = 'n' || (JobIndex + 11), started_at = ? WHERE BatchID = ?",

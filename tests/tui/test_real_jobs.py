@@ -17,16 +17,16 @@ from paraschut_core.database.changes import read_changes, read_revision
 from paraschut_core.database.jobs import insert_jobs
 from paraschut_core.model import JobKey
 from paraschut_core.monitoring.monitor import Monitor
-from paraschut_core.project import Workspace
+from paraschut_core.project import Project
 from paraschut_tui.app import ParaschutApp
 from paraschut_tui.backend import job_loader
-from paraschut_tui.backend.snapshot_worker import Update
-from paraschut_tui.batch_tree.model import STATE, NodeKey
+from paraschut_tui.backend.snapshot_worker import SnapshotUpdate
+from paraschut_tui.batch_tree.model import STATE, NodeId
 from paraschut_tui.dashboard.screen import MainScreen
 from paraschut_tui.job_grid.columns import COLUMNS, SortKey
-from paraschut_tui.job_grid.contents import Scope
-from paraschut_tui.messages import CellsReady
-from paraschut_tui.session.session_state import Memory
+from paraschut_tui.job_grid.contents import GridContents
+from paraschut_tui.messages import JobsLoaded
+from paraschut_tui.session.session_state import SessionState
 
 from .project import main_screen, make_project, until
 
@@ -35,7 +35,7 @@ FIRST = 20260101000000
 
 def fill(settings: Settings, batches: int, jobs: int) -> None:
     """Adds batches of so many jobs, each third one complete."""
-    with Workspace(settings) as ws, ws.db.transaction() as tx:
+    with Project(settings) as ws, ws.db.transaction() as tx:
         for batch_id in range(FIRST, FIRST + batches):
             infos = [
                 {
@@ -49,7 +49,7 @@ def fill(settings: Settings, batches: int, jobs: int) -> None:
 
 
 def change(settings: Settings, key: JobKey, state: str) -> None:
-    with Workspace(settings) as ws, ws.db.transaction() as tx:
+    with Project(settings) as ws, ws.db.transaction() as tx:
         tx.connection.execute(
             "UPDATE job SET state = ?, changed_at = ?, rev = ? WHERE BatchID = ? AND JobIndex = ?",
             (state, time.time(), tx.rev, *key),
@@ -58,7 +58,7 @@ def change(settings: Settings, key: JobKey, state: str) -> None:
 
 @asynccontextmanager
 async def dashboard(
-    settings: Settings, memory: Memory | None = None
+    settings: Settings, memory: SessionState | None = None
 ) -> AsyncIterator[tuple[Pilot[None], MainScreen]]:
     app = ParaschutApp(settings, memory=memory)
     async with app.run_test(size=(160, 50)) as pilot:
@@ -71,7 +71,7 @@ async def dashboard(
 # ------------------------------------------------------------------------------------ what a refresh costs
 
 
-def steps_of(workspace: Workspace, task: Callable[[], object]) -> int:
+def steps_of(workspace: Project, task: Callable[[], object]) -> int:
     """Hundreds of instructions of SQLite's machine that a task takes."""
     taken = 0
 
@@ -93,7 +93,7 @@ def test_reading_what_changed_takes_as_many_steps_in_a_large_file_as_in_a_small_
         folder.mkdir()
         settings = make_project(folder)
         fill(settings, 1, jobs)
-        with Workspace(settings) as ws:
+        with Project(settings) as ws:
             monitor = Monitor(ws)
             monitor.refresh()
             for index in range(5):
@@ -115,7 +115,7 @@ async def test_a_refresh_of_the_screen_costs_no_more_with_many_jobs_than_with_fe
         async with dashboard(settings) as (pilot, screen):
             show, times = screen._show, []
 
-            def timed(update: Update) -> None:
+            def timed(update: SnapshotUpdate) -> None:
                 begin = time.thread_time()
                 show(update)  # noqa: B023 - called within this round of the loop only
                 times.append(time.thread_time() - begin)  # noqa: B023
@@ -177,13 +177,13 @@ async def test_when_it_opens_the_first_jobs_are_shown_before_all_are_read(
     project: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[tuple[bool, int]] = []
-    take = Scope.take_cells
+    take = GridContents.take_cells
 
-    def watched(scope: Scope, message: CellsReady) -> None:
+    def watched(scope: GridContents, message: JobsLoaded) -> None:
         take(scope, message)
         taken.append((message.done, scope._grid.board.total))
 
-    monkeypatch.setattr(Scope, "take_cells", watched)
+    monkeypatch.setattr(GridContents, "take_cells", watched)
     monkeypatch.setattr(job_loader, "_FIRST_LOOK", 7)
     async with dashboard(project) as (pilot, screen):
         await until(pilot, lambda: bool(taken) and taken[-1][0])
@@ -214,7 +214,7 @@ async def test_cursor_marks_and_scroll_stay_with_their_jobs_whatever_changes(tmp
             if what == "state":
                 change(settings, JobKey(FIRST + chance.randrange(6), chance.randrange(5)), "run")
             elif what == "remove":
-                with Workspace(settings) as ws, ws.db.transaction() as tx:
+                with Project(settings) as ws, ws.db.transaction() as tx:
                     tx.connection.execute(
                         "DELETE FROM job WHERE BatchID = ? AND JobIndex = 10", (FIRST + n % 5,)
                     )
@@ -224,9 +224,9 @@ async def test_cursor_marks_and_scroll_stay_with_their_jobs_whatever_changes(tmp
             else:
                 batch_id = FIRST + 5 if what == "add" else FIRST - 100 - n
                 info = {"name": "new", "batch_type": "", "state": "init", "priority": 1, "script": "true"}
-                with Workspace(settings) as ws, ws.db.transaction() as tx:
+                with Project(settings) as ws, ws.db.transaction() as tx:
                     insert_jobs(tx, [{"BatchID": batch_id, "JobIndex": 5000 + n, **info}])
-            with Workspace(settings) as ws:
+            with Project(settings) as ws:
                 rev = read_revision(ws.reader)
             await until(pilot, lambda rev=rev: screen.snapshot is not None and screen.snapshot.rev >= rev)  # type: ignore[misc]
             await until(pilot, lambda: not screen.scope.loading)
@@ -255,7 +255,7 @@ async def test_open_states_cursor_and_scroll_come_back_after_a_restart(tmp_path:
         assert cursor.job_index == row.job
     async with dashboard(settings, memory) as (pilot, screen):
         await until(pilot, lambda: screen.batch_tree.cursor == row)
-        assert NodeKey(STATE, row.batch_id, row.look) in screen.batch_tree.outline.open
+        assert NodeId(STATE, row.batch_id, row.look) in screen.batch_tree.outline.open
         assert screen.batch_tree.place == place
         assert screen.grid.cursor == cursor
         await until(pilot, lambda: screen.to_remember().job_below == memory.job_below)

@@ -10,8 +10,8 @@ import pytest
 from textual.pilot import Pilot
 
 from paraschut_core.config import Settings
-from paraschut_core.model import Ending, JobKey
-from paraschut_core.project import Workspace
+from paraschut_core.model import ExitInfo, JobKey
+from paraschut_core.project import Project
 from paraschut_tui.dashboard.screen import MainScreen
 from tests.helpers import ROOT, Scheduler
 
@@ -49,20 +49,20 @@ class Place:
         from paraschut_core.actions import submit_next
         from paraschut_core.monitoring import polling
 
-        with Workspace(self.settings, self.scheduler) as ws:
+        with Project(self.settings, self.scheduler) as ws:
             assert submit_next(ws).submitted == 5
             rows = ws.reader.rows("SELECT BatchID, JobIndex, submit_id FROM job WHERE submit_id IS NOT NULL")
             ids = {JobKey(batch, index): str(id_) for batch, index, id_ in rows}
             for _ in range(2):
                 polling.ask(ws, force=True)
             lost = [ids[JobKey(self.map, 0)], ids[JobKey(self.map, 1)], ids[JobKey(self.align, 0)]]
-            self.scheduler.endings = {id_: Ending("exit status 3", 3) for id_ in lost}
+            self.scheduler.endings = {id_: ExitInfo("exit status 3", 3) for id_ in lost}
             self.scheduler.lose_sight(*lost)
             self.scheduler.run(ids[JobKey(self.map, 2)])
             for n in range(4):
                 self._log(ws, n)
 
-    def _log(self, ws: Workspace, index: int) -> None:
+    def _log(self, ws: Project, index: int) -> None:
         from paraschut_core.database.jobs import read_info
 
         info = read_info(ws.reader, JobKey(self.map, index))
@@ -98,7 +98,7 @@ async def perform(pilot: Pilot[None], task: str) -> None:
 
 async def test_the_error_of_the_first_missing_job_is_there_at_once(place: Place) -> None:
     (Path(place.settings.job_dir) / str(place.map) / "logs").mkdir(exist_ok=True)
-    with Workspace(place.settings) as ws:
+    with Project(place.settings) as ws:
         from paraschut_core.database.jobs import read_info
 
         Path(read_info(ws.reader, JobKey(place.map, 0))["stderr"][-1]).write_text("FileNotFoundError: x.fa\n")
@@ -135,7 +135,7 @@ async def test_the_job_that_wrote_something_is_found(place: Place) -> None:
 
 
 async def test_all_queued_jobs_of_a_batch_are_deleted(place: Place) -> None:
-    with Workspace(place.settings, place.scheduler) as ws, ws.db.transaction() as tx:
+    with Project(place.settings, place.scheduler) as ws, ws.db.transaction() as tx:
         tx.connection.execute("UPDATE job SET state = 'complete' WHERE JobIndex = 2")
     async with launched(place) as (pilot, _screen):
         await perform(pilot, "delete all queued jobs of a batch")

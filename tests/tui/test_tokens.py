@@ -8,8 +8,8 @@ import random
 import pytest
 from textual import events
 
-from paraschut_tui.terminal.textual_compat import FIELDS, HOOKS, UNREADABLE, Reader
-from paraschut_tui.terminal.tokenizer import LONGEST, PASTE_LIMIT, SEQUENCE_LIMIT, Kind, Tokenizer
+from paraschut_tui.terminal.textual_compat import FIELDS, HOOKS, UNREADABLE, TerminalReader
+from paraschut_tui.terminal.tokenizer import LONGEST, PASTE_LIMIT, SEQUENCE_LIMIT, Tokenizer, TokenKind
 
 ROUNDS = int(os.environ.get("PARASCHUT_TEST_ROUNDS", "0")) or 5_000
 
@@ -27,8 +27,8 @@ def told(*pieces: bytes | float, then: float = 9.0) -> str:
             now = max(now, at)
             tokens += tokenizer.idle(now)
         now = end
-    short = {Kind.ESCAPE: "␛", Kind.UNREADABLE: "¿"}
-    forms = {Kind.SEQUENCE: "<{}>", Kind.PASTE: "«{}»", Kind.CHARACTER: "{}"}
+    short = {TokenKind.ESCAPE: "␛", TokenKind.UNREADABLE: "¿"}
+    forms = {TokenKind.SEQUENCE: "<{}>", TokenKind.PASTE: "«{}»", TokenKind.CHARACTER: "{}"}
     return "".join(
         short[one.kind] if one.kind in short else forms[one.kind].format(one.text.replace("\x1b", ""))
         for one in tokens
@@ -142,7 +142,7 @@ def test_no_sequence_stays_open_for_ever(begin: bytes) -> None:
     ],
 )
 def test_sequences_are_the_keys_that_textual_knows(sent: bytes, keys: list[str]) -> None:
-    reader = Reader()
+    reader = TerminalReader()
     found = reader.feed(sent) + reader.feed(b"z")
     assert [one.key for one in found if isinstance(one, events.Key)] == [*keys, "z"]
 
@@ -174,7 +174,7 @@ def random_input(chance: random.Random) -> bytes:
 
 def test_no_input_breaks_the_reader_and_the_next_key_is_a_key() -> None:
     chance = random.Random(1)
-    reader = Reader()
+    reader = TerminalReader()
     for tried in range(ROUNDS):
         tokenizer, now = Tokenizer(), 0.0
         sent = random_input(chance)

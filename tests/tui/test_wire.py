@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paraschut_tui.terminal.flow_control import LEAST, LOST, MOST, MUTE, SLOW, STALLED, Wire
+from paraschut_tui.terminal.flow_control import LEAST, LOST, MOST, MUTE, SLOW, STALLED, FlowController
 
 
 class Line:
@@ -15,7 +15,7 @@ class Line:
         self.now = 0.0
         self.rate = rate
         self.latency = latency
-        self.wire = Wire(lambda: self.now)
+        self.wire = FlowController(lambda: self.now)
         self._free_at = 0.0  # when it has taken all that was sent
         self._answers: list[float] = []
         self.sent = 0

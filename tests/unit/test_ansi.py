@@ -16,7 +16,7 @@ from wcwidth import wcwidth
 from paraschut_core.logs import plain
 from paraschut_core.sanitize import clean, steady
 from paraschut_tui.job_log.render import wrap_points
-from paraschut_tui.terminal.ansi import Span, parse
+from paraschut_tui.terminal.ansi import AnsiSpan, parse
 
 _SEEDS = st.sampled_from(
     [
@@ -104,7 +104,7 @@ def test_wrapped_lines_fit_and_keep_every_character(text: str, width: int) -> No
 def test_colours_become_styles() -> None:
     styled = parse("a\x1b[31;1mred\x1b[0m b")
     assert styled.text == "ared b"
-    assert styled.spans == (Span(1, 4, Style(color=Color.from_ansi(1), bold=True)),)
+    assert styled.spans == (AnsiSpan(1, 4, Style(color=Color.from_ansi(1), bold=True)),)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_colours_become_styles() -> None:
     ],
 )
 def test_every_way_to_name_a_colour_is_understood(codes: str, style: Style) -> None:
-    assert parse(f"\x1b[{codes}mx").spans == (Span(0, 1, style),)
+    assert parse(f"\x1b[{codes}mx").spans == (AnsiSpan(0, 1, style),)
 
 
 @pytest.mark.parametrize("codes", ["5", "6", "8", "0", "", "31;0", "1;22", "38;5", "38;2;1", "77", "abc"])

@@ -10,7 +10,7 @@ import pytest
 
 from paraschut_core.config import Settings, SubmitSettings
 from paraschut_core.errors import UsageError
-from paraschut_core.executors.batch.base import ClusterExecutor
+from paraschut_core.executors.batch.base import BatchExecutor
 from paraschut_core.executors.batch.directives import directives_in, own_script, resources_of
 from paraschut_core.executors.batch.options import parse
 from paraschut_core.executors.batch.pbs import PBSJobExecutor
@@ -23,7 +23,7 @@ KINDS = [SlurmJobExecutor, SGEJobExecutor, PBSJobExecutor]
 
 
 def options(
-    kind: type[ClusterExecutor],
+    kind: type[BatchExecutor],
     info: dict[str, Any],
     settings: Settings | None = None,
     **consumables: str,
@@ -49,7 +49,7 @@ def options(
         {"resources": dict.fromkeys(TEMPLATE, None)},
     ],
 )
-def test_what_nobody_set_is_not_asked(kind: type[ClusterExecutor], info: dict[str, Any]) -> None:
+def test_what_nobody_set_is_not_asked(kind: type[BatchExecutor], info: dict[str, Any]) -> None:
     assert options(kind, info) == []
 
 
@@ -61,7 +61,7 @@ def test_what_nobody_set_is_not_asked(kind: type[ClusterExecutor], info: dict[st
         (PBSJobExecutor, ["-l", "mem=4gb"]),
     ],
 )
-def test_of_a_template_only_what_was_changed_is_asked(kind: type[ClusterExecutor], asked: list[str]) -> None:
+def test_of_a_template_only_what_was_changed_is_asked(kind: type[BatchExecutor], asked: list[str]) -> None:
     assert options(kind, {"resources": {**TEMPLATE, "mem": "4gb"}}) == asked
 
 
@@ -130,7 +130,7 @@ def test_defaults_and_own_resources_are_told_apart() -> None:
     ],
 )
 def test_a_request_of_the_jobs_own_takes_the_place_of_a_default(
-    kind: type[ClusterExecutor],
+    kind: type[BatchExecutor],
     default: dict[str, Any],
     own: dict[str, Any],
     directives: list[str],
@@ -210,7 +210,7 @@ HEADS = [
 
 @pytest.mark.parametrize(("kind", "lines", "asked"), HEADS)
 def test_the_directives_of_a_jobs_own_script_are_options(
-    tmp_path: Path, kind: type[ClusterExecutor], lines: list[str], asked: list[str]
+    tmp_path: Path, kind: type[BatchExecutor], lines: list[str], asked: list[str]
 ) -> None:
     path = script(tmp_path, "", "# a comment", *lines)
     assert options(kind, {"script": path}) == asked
@@ -228,7 +228,7 @@ def test_the_directives_of_a_jobs_own_script_are_options(
 
 @pytest.mark.parametrize(("kind", "lines", "asked"), HEADS)
 def test_jobs_are_grouped_by_their_scripts_directives(
-    tmp_path: Path, kind: type[ClusterExecutor], lines: list[str], asked: list[str]
+    tmp_path: Path, kind: type[BatchExecutor], lines: list[str], asked: list[str]
 ) -> None:
     executor = kind(settings=Settings())
     one, same = script(tmp_path, *lines, name="1.sh"), script(tmp_path, *lines, "", name="2.sh")
@@ -299,7 +299,7 @@ def test_what_is_no_text_has_no_directives(tmp_path: Path) -> None:
 )
 def test_a_script_wins_over_defaults_and_the_jobs_own_fields_over_it(
     tmp_path: Path,
-    kind: type[ClusterExecutor],
+    kind: type[BatchExecutor],
     line: str,
     default: dict[str, Any],
     own: dict[str, Any],
@@ -331,7 +331,7 @@ def test_directives_of_the_job_win_over_its_script_and_that_over_the_settings(tm
     ],
 )
 def test_a_directive_that_would_change_what_a_job_is_is_refused(
-    tmp_path: Path, kind: type[ClusterExecutor], line: str
+    tmp_path: Path, kind: type[BatchExecutor], line: str
 ) -> None:
     executor = kind(settings=Settings(job_dir=str(tmp_path)))
     assert "its script has the directive" in executor.check({"script": script(tmp_path, line)})
@@ -347,7 +347,7 @@ def test_a_directive_that_would_change_what_a_job_is_is_refused(
 )
 def test_names_and_logs_of_a_script_are_left_out_and_told_once(
     tmp_path: Path,
-    kind: type[ClusterExecutor],
+    kind: type[BatchExecutor],
     line: str,
     left: str,
     caplog: pytest.LogCaptureFixture,
@@ -363,7 +363,7 @@ def test_names_and_logs_of_a_script_are_left_out_and_told_once(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("text", ["a,b='x,y',c=(1,2)", "", ",,", "a"])
-def test_lists_are_parsed_and_never_lost(kind: type[ClusterExecutor], text: str) -> None:
+def test_lists_are_parsed_and_never_lost(kind: type[BatchExecutor], text: str) -> None:
     found = parse(["-l", text, "stray", "-x"], kind.grammar)
     assert [word for option in found for word in option.words] == ["-l", text, "stray", "-x"]
 

@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 from paraschut_core.executors.batch import run_command
-from paraschut_core.executors.batch.run_command import Answer, NoAnswerError, NoCommandError, environment, run
+from paraschut_core.executors.batch.run_command import (
+    CommandNotFoundError,
+    CommandResult,
+    CommandTimeoutError,
+    environment,
+    run,
+)
 from tests.clusters.tools import read
 from tests.helpers import wait_until
 
@@ -40,18 +46,20 @@ def test_text_goes_in_and_broken_utf8_comes_out_readable() -> None:
 
 
 def test_a_command_that_is_not_there_is_told_with_advice() -> None:
-    with pytest.raises(NoCommandError, match=r"command not found: no-such-sbatch .*login node.*module load"):
+    with pytest.raises(
+        CommandNotFoundError, match=r"command not found: no-such-sbatch .*login node.*module load"
+    ):
         run(["no-such-sbatch", "--parsable"], timeout=30)
 
 
 def test_a_command_that_may_not_be_run_is_told(tmp_path: Path) -> None:
     (tmp_path / "sbatch").write_text("not executable")
-    with pytest.raises(NoCommandError, match="permission denied"):
+    with pytest.raises(CommandNotFoundError, match="permission denied"):
         run([str(tmp_path / "sbatch")], timeout=30)
 
 
 def test_too_many_arguments_are_told() -> None:
-    with pytest.raises(NoCommandError, match="too many or too long"):
+    with pytest.raises(CommandNotFoundError, match="too many or too long"):
         run(["true", *["x" * 100_000] * 100], timeout=30)
 
 
@@ -59,7 +67,7 @@ def test_a_time_out_ends_the_command_and_its_children(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     text = f"sleep 300 & echo $$ $! > {pids}; echo retrying >&2; wait"
     began = time.monotonic()
-    with pytest.raises(NoAnswerError, match=r"sh -c .*: not answering for 0\.5 s \(retrying\)"):
+    with pytest.raises(CommandTimeoutError, match=r"sh -c .*: not answering for 0\.5 s \(retrying\)"):
         run(["sh", "-c", text], timeout=0.5)
     assert time.monotonic() - began < 30
     for pid in read(pids).split():
@@ -79,7 +87,7 @@ def test_a_child_that_keeps_the_pipes_does_not_hold_us(tmp_path: Path) -> None:
         "time.sleep(60)\n"
     )
     began = time.monotonic()
-    with pytest.raises(NoAnswerError):
+    with pytest.raises(CommandTimeoutError):
         run(["sh", "-c", f'{sys.executable} -c "$1" & sleep 60', "sh", helper], timeout=1.5)
     assert time.monotonic() - began < 30
     pid = wait_until(lambda: read(tmp_path / "pid"), "the helper told its number")
@@ -191,14 +199,14 @@ def test_a_banner_hides_no_error(name: str, line: str, said: str, place: str, st
     text = "\n".join(lines) + "\n"
     banner = "".join(f"{line}\n" for line in BANNER)
     out, err = (text, banner) if stream == "stdout" else (banner, text)
-    answer = Answer((f"/usr/bin/{name}",), 1, out, err, 0.1)
+    answer = CommandResult((f"/usr/bin/{name}",), 1, out, err, 0.1)
     assert answer.message.startswith(said)
     assert said in str(answer.failure())
     assert line in answer.text
 
 
 def test_of_a_long_answer_without_an_error_the_last_lines_are_shown() -> None:
-    answer = Answer(("sbatch",), 1, "", "\n".join([*BANNER, "the partition is closed"]), 0.1)
+    answer = CommandResult(("sbatch",), 1, "", "\n".join([*BANNER, "the partition is closed"]), 0.1)
     assert answer.message.endswith("the partition is closed")
     assert len(answer.message) <= 400
 

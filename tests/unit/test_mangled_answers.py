@@ -18,9 +18,9 @@ from paraschut_core import exit_kinds
 from paraschut_core.config import Settings
 from paraschut_core.errors import SchedulerError
 from paraschut_core.executors.batch import run_command
-from paraschut_core.executors.batch.base import ClusterExecutor
+from paraschut_core.executors.batch.base import BatchExecutor
 from paraschut_core.executors.batch.pbs import PBSJobExecutor
-from paraschut_core.executors.batch.run_command import Answer
+from paraschut_core.executors.batch.run_command import CommandResult
 from paraschut_core.executors.batch.sge import SGEJobExecutor
 from paraschut_core.executors.batch.slurm import SlurmJobExecutor
 from tests.samples import FOLDER, sample
@@ -42,7 +42,7 @@ NOTHING_LOST = {
 NOT_TOLD = (None, None, False)
 """An end of which neither the exit status nor the signal is known."""
 
-KINDS: dict[str, tuple[type[ClusterExecutor], ...]] = {
+KINDS: dict[str, tuple[type[BatchExecutor], ...]] = {
     "slurm": (SlurmJobExecutor,),
     "sge": (SGEJobExecutor,),
     "pbs": (PBSJobExecutor,),
@@ -88,16 +88,16 @@ def mangled(text: str, seed: str) -> Iterator[tuple[str, str, str]]:
 
 
 @pytest.fixture
-def says(monkeypatch: pytest.MonkeyPatch) -> list[Answer]:
+def says(monkeypatch: pytest.MonkeyPatch) -> list[CommandResult]:
     """Every command answers with the one answer in this list."""
-    answer: list[Answer] = []
+    answer: list[CommandResult] = []
     monkeypatch.setattr(run_command, "run", lambda argv, **_: answer[0]._replace(argv=tuple(argv)))
     return answer
 
 
 @pytest.mark.parametrize(("kind", "name"), SAMPLES, ids=[name for _, name in SAMPLES])
 def test_a_mangled_answer_is_an_error_or_tells_nothing_wrong(
-    kind: type[ClusterExecutor], name: str, says: list[Answer], tmp_path: Path
+    kind: type[BatchExecutor], name: str, says: list[CommandResult], tmp_path: Path
 ) -> None:
     original = sample(name)
     ids = sorted(set(re.findall(r"\b[0-9]+(?:[_.][0-9]+|\[[0-9]+\])?", original.stdout + original.stderr)))
@@ -105,7 +105,7 @@ def test_a_mangled_answer_is_an_error_or_tells_nothing_wrong(
     is_submission = re.search("sbatch|qsub", original.command)
 
     def told_by(out: str, err: str) -> dict[str, Any]:
-        says[:] = [Answer(("x",), original.status, out, original.stderr + err, 0.1)]
+        says[:] = [CommandResult(("x",), original.status, out, original.stderr + err, 0.1)]
         return told(kind(settings=Settings(job_dir=str(tmp_path))), says[0], ids)
 
     whole = told_by(original.stdout, "")
@@ -139,7 +139,7 @@ def test_a_mangled_answer_is_an_error_or_tells_nothing_wrong(
             assert found["poll"] == whole["poll"], how
 
 
-def told(executor: ClusterExecutor, answer: Answer, ids: list[str]) -> dict[str, Any]:
+def told(executor: BatchExecutor, answer: CommandResult, ids: list[str]) -> dict[str, Any]:
     """What an executor makes of the answer, whatever it had asked; None: that it is no answer."""
     found: dict[str, Any] = {}
     for what, look in {

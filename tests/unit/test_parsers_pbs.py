@@ -18,9 +18,9 @@ from paraschut_core.executors.batch.pbs_parser import (
     parse_table,
     ranges,
 )
-from paraschut_core.executors.batch.run_command import Answer
+from paraschut_core.executors.batch.run_command import CommandResult
 from paraschut_core.executors.exit_info import job_name, token_of
-from paraschut_core.model import ENDED, ENDING, HELD, QUEUED, RUNNING, STUCK, Deleted, LiveJob
+from paraschut_core.model import ENDED, ENDING, HELD, QUEUED, RUNNING, STUCK, DeleteResult, LiveJob
 from tests.samples import sample
 
 SINCE = time.mktime((2026, 11, 22, 0, 0, 0, 0, 0, -1))
@@ -174,7 +174,7 @@ def test_the_id_of_a_submission(text: str, id_: str | None) -> None:
 @pytest.mark.parametrize("name", ["010_qsub_badqueue", "012_qsub_badresource", "602_down_qsub"])
 def test_refusals_are_certain(name: str) -> None:
     captured = sample(f"pbs/{name}")
-    answer = Answer(("qsub", "job.sh"), captured.status, captured.stdout, captured.stderr, 0.1)
+    answer = CommandResult(("qsub", "job.sh"), captured.status, captured.stdout, captured.stderr, 0.1)
     executor = PBSJobExecutor(settings=Settings())
     assert captured.status > 0
     assert executor.surely_refused(answer)
@@ -202,17 +202,17 @@ def test_deleting(name: str, id_: str, gone: bool) -> None:
 
 def test_deleting_tasks_in_a_row() -> None:
     ids = ["25[2]", "25[3]", "25[4]"]
-    assert parse_deleted(0, "", ids) == dict.fromkeys(ids, Deleted(True))
+    assert parse_deleted(0, "", ids) == dict.fromkeys(ids, DeleteResult(True))
     assert parse_deleted(35, "qdel: Job has finished 25[2-4].pbshost\n", ids) == dict.fromkeys(
-        ids, Deleted(True)
+        ids, DeleteResult(True)
     )
     refused = "qdel: Unauthorized Request  25[2-4].pbshost\n"
-    assert parse_deleted(159, refused, ids) == dict.fromkeys(ids, Deleted(False, "Unauthorized Request"))
+    assert parse_deleted(159, refused, ids) == dict.fromkeys(ids, DeleteResult(False, "Unauthorized Request"))
     text = "qdel: Unauthorized Request  25[3].pbshost\nqdel: Request invalid for state of job 25[4].pbshost\n"
     assert parse_deleted(159, text, ids) == {
-        "25[2]": Deleted(True),
-        "25[3]": Deleted(False, "Unauthorized Request"),
-        "25[4]": Deleted(True),
+        "25[2]": DeleteResult(True),
+        "25[3]": DeleteResult(False, "Unauthorized Request"),
+        "25[4]": DeleteResult(True),
     }
 
 

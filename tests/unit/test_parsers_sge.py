@@ -8,7 +8,7 @@ import pytest
 
 from paraschut_core.config import Settings
 from paraschut_core.errors import SchedulerError
-from paraschut_core.executors.batch.run_command import Answer
+from paraschut_core.executors.batch.run_command import CommandResult
 from paraschut_core.executors.batch.sge import SGEJobExecutor
 from paraschut_core.executors.batch.sge_parser import (
     live_state,
@@ -21,7 +21,7 @@ from paraschut_core.executors.batch.sge_parser import (
     parse_reasons,
     parse_submitted,
 )
-from paraschut_core.model import ENDED, ENDING, HELD, QUEUED, RUNNING, STUCK, Deleted, LiveJob
+from paraschut_core.model import ENDED, ENDING, HELD, QUEUED, RUNNING, STUCK, DeleteResult, LiveJob
 from tests.samples import sample
 
 
@@ -158,16 +158,16 @@ def test_the_id_of_a_submission(text: str, id_: str | None) -> None:
 )
 def test_whether_a_failed_submission_is_certain(name: str, certain: bool) -> None:
     captured = sample(f"sge/{name}")
-    answer = Answer(("qsub",), 1, captured.stdout, captured.stderr, 0.1)
+    answer = CommandResult(("qsub",), 1, captured.stdout, captured.stderr, 0.1)
     assert SGEJobExecutor(settings=Settings()).surely_refused(answer) is certain
 
 
-def deleted(name: str, *ids: str) -> dict[str, Deleted]:
+def deleted(name: str, *ids: str) -> dict[str, DeleteResult]:
     captured = sample(f"sge/{name}")
     return parse_deleted(captured.status, f"{captured.stderr}\n{captured.stdout}", ids)
 
 
-GONE = Deleted(True)
+GONE = DeleteResult(True)
 
 
 def test_deleting() -> None:

@@ -7,7 +7,7 @@ import pytest
 from paraschut_core import exit_kinds
 from paraschut_core.config import Settings
 from paraschut_core.errors import SchedulerError
-from paraschut_core.executors.batch.run_command import Answer
+from paraschut_core.executors.batch.run_command import CommandResult
 from paraschut_core.executors.batch.slurm import SlurmJobExecutor
 from paraschut_core.executors.batch.slurm_parser import (
     collapse,
@@ -21,12 +21,12 @@ from paraschut_core.executors.batch.slurm_parser import (
     parse_squeue,
     parse_submitted,
 )
-from paraschut_core.model import ENDED, ENDING, HELD, QUEUED, RUNNING, STUCK, Deleted, LiveJob
+from paraschut_core.model import ENDED, ENDING, HELD, QUEUED, RUNNING, STUCK, DeleteResult, LiveJob
 from tests.samples import Sample, sample
 
 
-def answer(captured: Sample) -> Answer:
-    return Answer(("sbatch", "job.sh"), captured.status, captured.stdout, captured.stderr, 0.1)
+def answer(captured: Sample) -> CommandResult:
+    return CommandResult(("sbatch", "job.sh"), captured.status, captured.stdout, captured.stderr, 0.1)
 
 
 def test_a_queue_of_all_kinds() -> None:
@@ -283,20 +283,20 @@ def test_deleting() -> None:
     denied = sample("slurm/scancel_denied")
     outcome = parse_deleted(denied.status, denied.stderr, ["1", "1_5", "2"])
     assert outcome == {
-        "1": Deleted(False, "Access/permission denied"),
-        "1_5": Deleted(False, "Access/permission denied"),
-        "2": Deleted(True),
+        "1": DeleteResult(False, "Access/permission denied"),
+        "1_5": DeleteResult(False, "Access/permission denied"),
+        "2": DeleteResult(True),
     }
     mixed = sample("slurm/scancel_mixed")  # one of them unknown: silence
     assert parse_deleted(mixed.status, mixed.stderr, ["2", "999999"]) == dict.fromkeys(
-        ["2", "999999"], Deleted(True)
+        ["2", "999999"], DeleteResult(True)
     )
     for name in ("down_scancel", "hang_scancel"):
         failed = sample(f"slurm/{name}")
         id_ = "30" if name == "down_scancel" else "14"
         assert not parse_deleted(failed.status, failed.stderr, [id_])[id_].gone
     bad = sample("slurm/scancel_bad")
-    assert parse_deleted(bad.status, bad.stderr, ["1"])["1"] == Deleted(
+    assert parse_deleted(bad.status, bad.stderr, ["1"])["1"] == DeleteResult(
         False, "scancel: error: Invalid job id abc"
     )
 

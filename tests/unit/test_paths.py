@@ -10,7 +10,7 @@ import pytest
 from paraschut_core.config import load
 from paraschut_core.executors.batch.script import folder_for
 from paraschut_core.paths import absolute, here
-from paraschut_core.project import Workspace
+from paraschut_core.project import Project
 from tests.helpers import run_script
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
@@ -57,7 +57,7 @@ def test_what_a_job_is_told_is_named_through_the_link(linked: Path) -> None:
         "import paraschut_core as psu\n"
         "from paraschut_core.in_job import settings\n"
         "from paraschut_core.scheduling.submission import log_paths, make_spec\n"
-        "from paraschut_core.project import Workspace\n"
+        "from paraschut_core.project import Project\n"
         "info = psu.get_job_template(SetID=True) | {'JobIndex': 0, 'script': 'true'}\n"
         "psu.add_job_to_queue(info)\n"
         "with Workspace(settings()) as ws:\n"
@@ -97,6 +97,6 @@ def test_patterns_of_logs_may_begin_with_the_job_directory_and_name_the_submissi
     monkeypatch.setenv("PWD", str(tmp_path))
     lines = [f'log_out = "{pattern}"', *([f'job_dir = "{job_dir}"'] if job_dir else [])]
     (tmp_path / "paraschut.toml").write_text("\n".join(lines))
-    with Workspace(load(), create=True) as ws:
+    with Project(load(), create=True) as ws:
         info = {"BatchID": 7, "JobIndex": 3, "attempt": 1, "name": "job", "subtime": 1}
         assert log_paths(ws, info, 0)[0] == str(tmp_path / path)

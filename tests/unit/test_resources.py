@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from paraschut_core.config import Settings
 from paraschut_core.errors import UsageError
-from paraschut_core.executors.batch.base import ClusterExecutor
+from paraschut_core.executors.batch.base import BatchExecutor
 from paraschut_core.executors.batch.pbs import PBSJobExecutor
 from paraschut_core.executors.batch.sge import SGEJobExecutor
 from paraschut_core.executors.batch.slurm import SlurmJobExecutor
@@ -26,7 +26,7 @@ from paraschut_core.executors.resources import (
 DEFAULT = TEMPLATE
 
 
-def asked(kind: type[ClusterExecutor], resources: dict[str, object], queue: str | None = None) -> list[str]:
+def asked(kind: type[BatchExecutor], resources: dict[str, object], queue: str | None = None) -> list[str]:
     executor = kind(settings=Settings())
     return executor.options(read(resources, bare=executor.bare_size), queue)
 
@@ -239,7 +239,7 @@ def test_the_shared_names_in_pbss_words() -> None:
 
 @pytest.mark.parametrize("kind", [SlurmJobExecutor, SGEJobExecutor])
 def test_a_memory_without_a_unit_is_refused_where_it_would_mean_something_else(
-    kind: type[ClusterExecutor],
+    kind: type[BatchExecutor],
 ) -> None:
     executor = kind(settings=Settings())
     assert "no unit" in executor.check({"script": "true", "resources": {"mem": 4000}})

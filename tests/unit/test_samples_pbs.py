@@ -16,8 +16,8 @@ from paraschut_core.executors.batch.pbs_parser import (
     parse_submitted,
     parse_table,
 )
-from paraschut_core.executors.batch.run_command import Answer
-from paraschut_core.model import ENDED, ENDING, HELD, QUEUED, RUNNING, Deleted
+from paraschut_core.executors.batch.run_command import CommandResult
+from paraschut_core.model import ENDED, ENDING, HELD, QUEUED, RUNNING, DeleteResult
 from tests.samples import sample
 
 
@@ -69,7 +69,7 @@ def test_accepted_submissions_have_an_id(name: str, id_: str) -> None:
 )
 def test_refused_submissions_have_no_id_and_a_reason_and_are_certain(name: str, why: str) -> None:
     captured = sample(name)
-    answer = Answer(("qsub", "job.sh"), captured.status, captured.stdout, captured.stderr, 0.1)
+    answer = CommandResult(("qsub", "job.sh"), captured.status, captured.stdout, captured.stderr, 0.1)
     executor = PBSJobExecutor(settings=Settings())
     assert captured.status > 0
     assert parse_submitted(captured.stdout) is None
@@ -176,7 +176,7 @@ def test_deleting(name: str, id_: str, gone: bool) -> None:
     captured = sample(name)
     outcome = parse_deleted(captured.status, f"{captured.stdout}\n{captured.stderr}", [id_])
     assert outcome[id_].gone is gone
-    assert outcome == {id_: Deleted(gone, outcome[id_].error)}
+    assert outcome == {id_: DeleteResult(gone, outcome[id_].error)}
     assert bool(outcome[id_].error) is not gone
 
 

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from paraschut_core.errors import ScriptError
 from paraschut_core.executors.batch import script
-from paraschut_core.executors.batch.script import Dialect, Record
+from paraschut_core.executors.batch.script import ExitRecord, JobIdVariables
 from paraschut_core.model import JobSpec
 from tests.clusters.tools import NASTY, environment_in, group, read, spec, specs
 from tests.helpers import wait_until
 
-DIALECT = Dialect("test", "$ID", "${ID}_$TASK", "$TASK", bare=False)
+DIALECT = JobIdVariables("test", "$ID", "${ID}_$TASK", "$TASK", bare=False)
 
 
 def folder_in(tmp_path: Path) -> str:
@@ -37,12 +37,12 @@ def run(path: str, task: int | None = None, **environment: str) -> subprocess.Co
 
 
 def submitted(
-    tmp_path: Path, jobs: Sequence[JobSpec], modules: Sequence[str] = (), dialect: Dialect = DIALECT
+    tmp_path: Path, jobs: Sequence[JobSpec], modules: Sequence[str] = (), dialect: JobIdVariables = DIALECT
 ) -> str:
     return script.write(jobs, dialect, folder_in(tmp_path), modules)
 
 
-def record_of(tmp_path: Path, id_: str) -> Record:
+def record_of(tmp_path: Path, id_: str) -> ExitRecord:
     found = script.records(folder_in(tmp_path))
     record = script.read_record(found["test", id_][1])
     assert record is not None

@@ -196,15 +196,16 @@ def test_a_confined_process_is_refused_what_it_has_no_use_for(tmp_path: Path) ->
     outside.write_text(SECRET)
     code = """
         import os, subprocess, sys
-        from paraschut_core import config, submission
+        from paraschut_core import config
+        from paraschut_core.scheduling import submission
         from paraschut_core.security.confinement import confine
         from paraschut_core.database.changes import read_batches
         from paraschut_core.model import JobKey
-        from paraschut_core.project import Workspace
+        from paraschut_core.project import Project
         outside, database = sys.argv[1], os.path.abspath("jobs.db")
         settings = config.load()
         confine(settings)
-        ws = Workspace(settings)
+        ws = Project(settings)
         batch = min(read_batches(ws.db))
         for name, attempt in eval(sys.argv[2]).items():
             try:
@@ -234,10 +235,10 @@ def test_a_confined_process_still_shows_and_polls(tmp_path: Path) -> None:
         from paraschut_core import config
         from paraschut_core.security.confinement import confine
         from paraschut_core.monitoring.monitor import Monitor
-        from paraschut_core.project import Workspace
+        from paraschut_core.project import Project
         settings = config.load()
         confine(settings)
-        snapshot = Monitor(Workspace(settings)).poll()
+        snapshot = Monitor(Project(settings)).poll()
         print(len(snapshot.batches), snapshot.database.error, snapshot.scheduler.error)
     """
     done = subprocess.run(

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from paraschut_core.errors import ParaschutError, UsageError
-from paraschut_tui.web.server import DashboardServer, Place, _announce, listen
+from paraschut_tui.web.server import DashboardServer, ListenAddress, _announce, listen
 from tests.core.cli import CommandLine
 from tests.helpers import wait_until
 
@@ -212,7 +212,7 @@ def test_whoever_opens_the_port_to_other_machines_is_warned(host: str, warned: b
         except OSError:
             pytest.skip("this machine has no IPv6")
         said: list[str] = []
-        place = Place(bound, host, 8000)
+        place = ListenAddress(bound, host, 8000)
         _announce(place, place.address("secret"), said.append, read_only=False)
     text = "\n".join(said)
     assert ("Warning" in text) is warned

@@ -1,4 +1,4 @@
-"""ClusterExecutor: what Slurm, Grid Engine and PBS have in common; each adds its words and parsers."""
+"""BatchExecutor: what Slurm, Grid Engine and PBS have in common; each adds its words and parsers."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ... import exit_kinds
 from ...errors import ParaschutError, SchedulerError, UntrustedError, UsageError
 from ...identity import QueueName
-from ...model import AS_ASKED, TOO_MANY, Deleted, Ending, JobInfo, JobSpec, LiveJob, Submitted
+from ...model import AS_ASKED, TOO_MANY, DeleteResult, ExitInfo, JobInfo, JobSpec, LiveJob, SubmitResult
 from ...paths import here
 from ...sanitize import clean_line
 from ..base import FAILED, JobExecutor
 from ..exit_info import by_messages, holds_number, job_name, recorded, task_of, token_of, with_messages
 from ..standalone import lone_spec, settings_in_force
-from .options import Grammar
+from .options import OptionGrammar
 from .throttling import array_limit, wait_for_turn
 
 if TYPE_CHECKING:
     from ...config import Settings
-    from ..resources import Request
-    from .directives import Asked
-    from .options import Option
-    from .run_command import Answer
-    from .script import Dialect
+    from ..resources import ResourceRequest
+    from .directives import JobRequest
+    from .options import SubmitOption
+    from .run_command import CommandResult
+    from .script import JobIdVariables
 
 LOG = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ TASK = "\0"
 """Stands for the task's number in the path of a log: no path can hold it."""
 
 
-class Submission(NamedTuple):
+class SubmitRequest(NamedTuple):
     """One submit command to be: what it is called, what it runs, and where its own messages go.
 
     `log` is a path in which TASK stands for the task's number, where there are several `tasks`.
@@ -62,7 +62,7 @@ class Submission(NamedTuple):
         return self.tasks > 1
 
 
-class ClusterExecutor(JobExecutor):
+class BatchExecutor(JobExecutor):
     """A scheduler whose jobs are submitted, listed and deleted by commands."""
 
     shared_poll = True
@@ -92,7 +92,7 @@ class ClusterExecutor(JobExecutor):
     directive = ""
     """How a line of a script begins that holds options of the submit command."""
 
-    grammar = Grammar()
+    grammar = OptionGrammar()
     """How its options are written, and which of them exclude each other."""
 
     refused_in_scripts: Mapping[str, str] = MappingProxyType({})
@@ -136,11 +136,11 @@ class ClusterExecutor(JobExecutor):
     # ------------------------------------------------------------------ what a scheduler adds
 
     @property
-    def dialect(self) -> Dialect:
+    def dialect(self) -> JobIdVariables:
         """How a job knows itself."""
         raise NotImplementedError
 
-    def options(self, request: Request, queue: str | None) -> list[str]:
+    def options(self, request: ResourceRequest, queue: str | None) -> list[str]:
         """Options that ask for these resources. Raises UsageError for what this scheduler cannot do."""
         raise NotImplementedError
 
@@ -150,18 +150,18 @@ class ClusterExecutor(JobExecutor):
 
         return directives_in(path, self.directive)
 
-    def leaves_out(self, option: Option) -> bool:
+    def leaves_out(self, option: SubmitOption) -> bool:
         """Whether an option of a job's own script is Paraschut's to give."""
         return bool(option.names) and option.names[0] in self.left_in_scripts
 
-    def slots(self, directives: Sequence[Option]) -> int | None:
+    def slots(self, directives: Sequence[SubmitOption]) -> int | None:
         """The CPUs that directives ask for, where other resources are counted by them."""
         return None
 
-    def submit_command(self, submission: Submission) -> list[str]:
+    def submit_command(self, submission: SubmitRequest) -> list[str]:
         raise NotImplementedError
 
-    def submitted_id(self, answer: Answer) -> str | None:
+    def submitted_id(self, answer: CommandResult) -> str | None:
         """The id in a submit command's answer; None if there is none."""
         raise NotImplementedError
 
@@ -169,21 +169,21 @@ class ClusterExecutor(JobExecutor):
         """The id of one task of an array."""
         raise NotImplementedError
 
-    def surely_refused(self, answer: Answer) -> bool:
+    def surely_refused(self, answer: CommandResult) -> bool:
         """Whether a failed submit command certainly left nothing in the queue."""
         return not self.uncertain.search(answer.text)
 
     def delete_command(self, ids: Sequence[str]) -> list[str]:
         raise NotImplementedError
 
-    def read_deleted(self, answer: Answer, ids: Sequence[str]) -> dict[str, Deleted]:
+    def read_deleted(self, answer: CommandResult, ids: Sequence[str]) -> dict[str, DeleteResult]:
         raise NotImplementedError
 
     def read_queue(self) -> dict[str, LiveJob]:
         """Asks for this user's jobs. Raises SchedulerError."""
         raise NotImplementedError
 
-    def accounts(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
+    def accounts(self, ids: Sequence[str], since: float) -> dict[str, ExitInfo]:
         """What the scheduler's accounts say of ended jobs; `record["name"]` is the job's name there.
 
         Without any, the records that the jobs' own scripts leave tell their ends.
@@ -273,11 +273,11 @@ class ClusterExecutor(JobExecutor):
         path = os.path.join(self._folder(), f"{self._word}.limit")
         return max(1, min(submit.array_size, array_limit(path, self.array_limit, self.array_default)))
 
-    def submit_many(self, jobs: Sequence[JobSpec]) -> list[Submitted]:
+    def submit_many(self, jobs: Sequence[JobSpec]) -> list[SubmitResult]:
         if len(jobs) > 1 and not _is_array(jobs):
             return [outcome for job in jobs for outcome in self.submit_many([job])]
         end = time.monotonic() + self.settings.submit.timeout
-        some, left = list(jobs), Submitted(None)
+        some, left = list(jobs), SubmitResult(None)
         while some:
             outcomes = self._submit(some, end)
             if outcomes[0].refusal != TOO_MANY or len(some) == 1 or time.monotonic() > end:
@@ -287,17 +287,17 @@ class ClusterExecutor(JobExecutor):
             some = some[: max(len(some) // _PART, 1)]
         return []
 
-    def _submit(self, jobs: Sequence[JobSpec], end: float) -> list[Submitted]:
+    def _submit(self, jobs: Sequence[JobSpec], end: float) -> list[SubmitResult]:
         """Submits jobs with one command.
 
         Args:
             end: when it is given up (monotonic s): later, others may take the jobs for lost.
         """
-        from .run_command import NoAnswerError, run, user_locale
+        from .run_command import CommandTimeoutError, run, user_locale
         from .script import discard, split_token
 
-        def all_alike(error: object, certain: bool = True, refusal: str = "") -> list[Submitted]:
-            return [Submitted(None, str(error), certain, refusal)] * len(jobs)
+        def all_alike(error: object, certain: bool = True, refusal: str = "") -> list[SubmitResult]:
+            return [SubmitResult(None, str(error), certain, refusal)] * len(jobs)
 
         try:
             folder = self._folder()
@@ -310,7 +310,7 @@ class ClusterExecutor(JobExecutor):
             wait_for_turn(os.path.join(folder, f"{self.name}.turn"), self.settings.submit.rate, longest)
         try:
             answer = run(argv, timeout=max(end - time.monotonic(), 1.0), env_extra=user_locale())
-        except NoAnswerError as error:
+        except CommandTimeoutError as error:
             return all_alike(error, certain=False)
         except SchedulerError as error:
             discard(folder, group)
@@ -319,8 +319,8 @@ class ClusterExecutor(JobExecutor):
         id_ = self.submitted_id(answer) if answer.stdout.endswith("\n") else None
         if id_ is not None and answer.status == 0:
             if len(jobs) == 1:
-                return [Submitted(id_)]
-            return [Submitted(self.task_id(id_, task)) for task in range(1, len(jobs) + 1)]
+                return [SubmitResult(id_)]
+            return [SubmitResult(self.task_id(id_, task)) for task in range(1, len(jobs) + 1)]
         failure = answer.failure()
         certain = answer.status > 0 and self.surely_refused(answer)
         if answer.status <= 0 or (certain and holds_number(answer.stdout)):
@@ -330,14 +330,14 @@ class ClusterExecutor(JobExecutor):
             except SchedulerError as error:
                 return all_alike(f"{failure}; {error}", certain=False)
             if found:
-                doubt = Submitted(None, str(failure), certain=False)
-                return [Submitted(found[job.token]) if job.token in found else doubt for job in jobs]
+                doubt = SubmitResult(None, str(failure), certain=False)
+                return [SubmitResult(found[job.token]) if job.token in found else doubt for job in jobs]
         if not certain:
             return all_alike(failure, certain=False)
         discard(folder, group)
         return all_alike(failure, refusal=TOO_MANY if self.too_many.search(answer.text) else AS_ASKED)
 
-    def _prepare(self, jobs: Sequence[JobSpec], folder: str) -> Submission:
+    def _prepare(self, jobs: Sequence[JobSpec], folder: str) -> SubmitRequest:
         """Writes the script; returns what the submit command needs."""
         from .script import split_token, write
 
@@ -345,7 +345,7 @@ class ClusterExecutor(JobExecutor):
         group, number = split_token(first.token)
         options = self._options(self._asked(self._as_info(first)))
         path = write(jobs, self.dialect, folder, self.settings.submit.modules)
-        return Submission(
+        return SubmitRequest(
             job_name(group, None if len(jobs) > 1 else number, first.name, self.name_limit),
             path,
             os.path.join(folder, f"{group}-{TASK}.log" if len(jobs) > 1 else f"{first.token}.log"),
@@ -366,7 +366,7 @@ class ClusterExecutor(JobExecutor):
             "directives": list(job.directives),
         }
 
-    def _asked(self, info: JobInfo) -> Asked:
+    def _asked(self, info: JobInfo) -> JobRequest:
         """What a job asks for, the directives in its own script among it. Raises UsageError."""
         from .directives import asked_of, own_script
 
@@ -376,10 +376,10 @@ class ClusterExecutor(JobExecutor):
             head = self.head_of(path) if path else ()
         return asked_of(info, self.settings, self.queue, self.resources, head)
 
-    def _options(self, asked: Asked) -> list[str]:
+    def _options(self, asked: JobRequest) -> list[str]:
         """Resources and directives in the scheduler's words, a default only where nothing else is asked for
         in its place. Raises UsageError."""
-        from ..resources import Request, read
+        from ..resources import ResourceRequest, read
         from .options import merge, parse
 
         queue = asked.default_queue if asked.queue is None else asked.queue
@@ -397,14 +397,14 @@ class ClusterExecutor(JobExecutor):
         else:
             request = request._replace(slots=self.slots(directives))
 
-        def names(part: Request, queue: str | None = None) -> set[str]:
+        def names(part: ResourceRequest, queue: str | None = None) -> set[str]:
             options = parse(self.options(part, queue), self.grammar)
             return {name for option in options for name in option.names}
 
         strongest = {
-            **dict.fromkeys(names(Request(other=request.other)), 1),
+            **dict.fromkeys(names(ResourceRequest(other=request.other)), 1),
             **dict.fromkeys(names(own, asked.queue), 4),
-            **dict.fromkeys(names(Request(other=own.other)), 5),
+            **dict.fromkeys(names(ResourceRequest(other=own.other)), 5),
         }
         options = parse(self.options(request, queue or None), self.grammar)
         return merge(
@@ -417,12 +417,12 @@ class ClusterExecutor(JobExecutor):
             self.grammar,
         )
 
-    def _own_directives(self, head: Sequence[str]) -> list[Option]:
+    def _own_directives(self, head: Sequence[str]) -> list[SubmitOption]:
         """The options of a job's own script but for those that Paraschut gives. Raises UsageError."""
         from .options import parse
 
-        kept: list[Option] = []
-        left: list[Option] = []
+        kept: list[SubmitOption] = []
+        left: list[SubmitOption] = []
         for option in parse(head, self.grammar):
             if not option.words[0].startswith("-"):
                 raise UsageError(f"its script has the directive {option.words[0]!r}, which is no option.")
@@ -459,9 +459,9 @@ class ClusterExecutor(JobExecutor):
 
     # ------------------------------------------------------------------ deleting
 
-    def delete_many(self, jobs: Mapping[str, JobInfo]) -> dict[str, Deleted]:
+    def delete_many(self, jobs: Mapping[str, JobInfo]) -> dict[str, DeleteResult]:
         outcome = {
-            id_: Deleted(False, f"{id_!r} is no job id of {self.name}")
+            id_: DeleteResult(False, f"{id_!r} is no job id of {self.name}")
             for id_ in jobs
             if not self.ids.fullmatch(id_)
         }
@@ -471,11 +471,11 @@ class ClusterExecutor(JobExecutor):
                 outcome |= self._delete(good[start : start + self.delete_at_once])
             except SchedulerError as error:
                 # Who does not answer now does not answer the next one either.
-                outcome |= dict.fromkeys(good[start:], Deleted(False, str(error)))
+                outcome |= dict.fromkeys(good[start:], DeleteResult(False, str(error)))
                 break
         return outcome
 
-    def _delete(self, ids: Sequence[str]) -> dict[str, Deleted]:
+    def _delete(self, ids: Sequence[str]) -> dict[str, DeleteResult]:
         """What becomes of jobs that one command deletes. Raises SchedulerError if it cannot be told."""
         from .run_command import run
 
@@ -502,7 +502,7 @@ class ClusterExecutor(JobExecutor):
             found |= {token: id_ for id_, (token, _) in self._records().items() if token in wanted}
         return found
 
-    def explain(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
+    def explain(self, ids: Sequence[str], since: float) -> dict[str, ExitInfo]:
         """As the base class says. Raises SchedulerError if nothing can be told because of no answer."""
         from .script import read_record, scheduler_log
 
@@ -535,7 +535,7 @@ class ClusterExecutor(JobExecutor):
             raise failure
         return endings
 
-    def last_words(self, tokens: Sequence[str]) -> dict[str, Ending]:
+    def last_words(self, tokens: Sequence[str]) -> dict[str, ExitInfo]:
         from .script import scheduler_log
 
         folder = self._folder()
@@ -559,7 +559,7 @@ class ClusterExecutor(JobExecutor):
         folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
         return any(os.access(os.path.join(folder, self.commands[0]), os.X_OK) for folder in folders)
 
-    def ask(self, *argv: str) -> Answer:
+    def ask(self, *argv: str) -> CommandResult:
         """Runs one of the scheduler's commands that only look. Raises SchedulerError if it fails."""
         from .run_command import run
 

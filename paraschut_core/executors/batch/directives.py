@@ -22,7 +22,7 @@ _HEAD = 1 << 16
 _RUNNER = ["-m", "paraschut_core.cli", "run"]
 
 
-class Asked(NamedTuple):
+class JobRequest(NamedTuple):
     """What one job asks for, from the weakest to the strongest.
 
     `defaults` and `default_queue` are of all jobs (the settings'), `general` the settings' directives; `head`
@@ -85,7 +85,7 @@ def resources_of(
 
 def asked_of(
     info: JobInfo, settings: Settings, queue: str | None, resources: Mapping[str, Any], head: tuple[str, ...]
-) -> Asked:
+) -> JobRequest:
     """What a job asks for, by its metadata.
 
     Args:
@@ -106,7 +106,7 @@ def asked_of(
     directives = tuple(directives_of(info))
     if directives[: len(general)] == general:
         directives = directives[len(general) :]  # whoever made the job's list has put them in already
-    return Asked(
+    return JobRequest(
         default_queue,
         defaults,
         general,

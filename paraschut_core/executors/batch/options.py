@@ -10,7 +10,7 @@ from typing import NamedTuple
 _NEGATIVE = re.compile(r"-[0-9]")
 
 
-class Grammar(NamedTuple):
+class OptionGrammar(NamedTuple):
     """How a scheduler writes its options.
 
     `short` gives one-letter options their long names ('' for none). With `letters` an option of one dash is
@@ -27,7 +27,7 @@ class Grammar(NamedTuple):
     repeated: frozenset[str] = frozenset()
 
 
-class Option(NamedTuple):
+class SubmitOption(NamedTuple):
     """One option: its words, its value, and what it asks for: one name, or one for each part of its list."""
 
     words: tuple[str, ...]
@@ -37,7 +37,7 @@ class Option(NamedTuple):
     parts: tuple[str, ...] = ()
 
 
-def parse(words: Iterable[str], grammar: Grammar) -> list[Option]:
+def parse(words: Iterable[str], grammar: OptionGrammar) -> list[SubmitOption]:
     """The options in these words. A word that is none goes to the option before it."""
     groups: list[list[str]] = []
     for word in words:
@@ -48,11 +48,11 @@ def parse(words: Iterable[str], grammar: Grammar) -> list[Option]:
     return [_option(group, grammar) for group in groups]
 
 
-def _option(words: list[str], grammar: Grammar) -> Option:
+def _option(words: list[str], grammar: OptionGrammar) -> SubmitOption:
     first, *following = words
     if first.startswith("--"):
         name, equals, value = first[2:].partition("=")
-        return Option(tuple(words), " ".join([value, *following] if equals else following), (name,))
+        return SubmitOption(tuple(words), " ".join([value, *following] if equals else following), (name,))
     name = first[1:]
     if grammar.letters and len(name) > 1:
         following = [name[1:].removeprefix("="), *following]
@@ -60,8 +60,8 @@ def _option(words: list[str], grammar: Grammar) -> Option:
     if name in grammar.lists and len(following) == 1:
         parts = _split(following[0])
         names = tuple(f"l:{part.partition('=')[0].strip()}" for part in parts)
-        return Option(tuple(words), following[0], names, f"-{name}", parts)
-    return Option(tuple(words), " ".join(following), (grammar.short.get(name, name),))
+        return SubmitOption(tuple(words), following[0], names, f"-{name}", parts)
+    return SubmitOption(tuple(words), " ".join(following), (grammar.short.get(name, name),))
 
 
 def _split(text: str) -> tuple[str, ...]:
@@ -82,7 +82,7 @@ def _split(text: str) -> tuple[str, ...]:
     return tuple(part for part in (*parts, text[start:]) if part)
 
 
-def excludes(one: str, other: str, grammar: Grammar) -> bool:
+def excludes(one: str, other: str, grammar: OptionGrammar) -> bool:
     """Whether a job cannot have both options: they are the same, or ask for one thing in two ways."""
     if one == other:
         return one not in grammar.repeated
@@ -91,7 +91,9 @@ def excludes(one: str, other: str, grammar: Grammar) -> bool:
     return any((one in a and other in b) or (one in b and other in a) for a, b in grammar.pairs)
 
 
-def merge(layers: Sequence[tuple[Sequence[Option], Callable[[str], int]]], grammar: Grammar) -> list[str]:
+def merge(
+    layers: Sequence[tuple[Sequence[SubmitOption], Callable[[str], int]]], grammar: OptionGrammar
+) -> list[str]:
     """The words of all options but those whose place a stronger one takes.
 
     Args:

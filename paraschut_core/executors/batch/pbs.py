@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import ParaschutError, SchedulerError, UsageError
 from ...identity import QueueName, user_name
-from ...model import ENDED, HELD, Deleted, Ending, LiveJob
+from ...model import ENDED, HELD, DeleteResult, ExitInfo, LiveJob
 from ..job_environment import pbs_job_id, pbs_restarts
-from ..resources import Request, clock, pbs_size
-from .base import TASK, ClusterExecutor, Submission
-from .options import Grammar
+from ..resources import ResourceRequest, clock, pbs_size
+from .base import TASK, BatchExecutor, SubmitRequest
+from .options import OptionGrammar
 from .pbs_parser import (
     array_of,
     bare,
@@ -31,9 +31,9 @@ from .slurm_clusters import configured_cluster
 
 if TYPE_CHECKING:
     from ...model import JobInfo
-    from .options import Option
-    from .run_command import Answer
-    from .script import Dialect
+    from .options import SubmitOption
+    from .run_command import CommandResult
+    from .script import JobIdVariables
 
 _NO_SUCH_OPTION = re.compile(r"usage:|unknown option|invalid option", re.IGNORECASE)
 _VALUE = re.compile(r"[^\s,]+")
@@ -54,7 +54,7 @@ _EXPLAIN_AT_ONCE = 500  # ids in one command: far below any limit on a command's
 
 _CHUNK = frozenset({"l:mem", "l:ncpus", "l:ngpus", "l:nodes", "l:procs", "l:vmem"})
 
-_GRAMMAR = Grammar(
+_GRAMMAR = OptionGrammar(
     lists=("l",),
     pairs=(
         (frozenset({"l:select"}), _CHUNK),  # PBS takes a job's parts in one manner only
@@ -89,7 +89,7 @@ def _configured_server() -> str:
     return ""
 
 
-class PBSJobExecutor(ClusterExecutor):
+class PBSJobExecutor(BatchExecutor):
     """Submits to PBS with qsub.
 
     Resources go to -l as they are: v0.6's cput, mem, pmem, pvmem and vmem are PBS's own. cpus becomes
@@ -138,15 +138,15 @@ class PBSJobExecutor(ClusterExecutor):
         return str(QueueName(self.name, server, os.getuid()))  # a queue of another server: `-q name@server`
 
     @property
-    def dialect(self) -> Dialect:
-        from .script import Dialect
+    def dialect(self) -> JobIdVariables:
+        from .script import JobIdVariables
 
         id_ = "${SLURM_JOB_ID:-${PBS_JOBID%%.*}}"  # the former by Slurm's commands in PBS's manner
-        return Dialect(self.record_word, id_, id_, "$PBS_ARRAY_INDEX", bare=True)
+        return JobIdVariables(self.record_word, id_, id_, "$PBS_ARRAY_INDEX", bare=True)
 
     # ------------------------------------------------------------------ submit, delete
 
-    def options(self, request: Request, queue: str | None) -> list[str]:
+    def options(self, request: ResourceRequest, queue: str | None) -> list[str]:
         nodes = request.nodes
         if isinstance(nodes, int):
             nodes = f"{nodes}:ppn={request.cpus or 1}" if nodes > 1 else None
@@ -171,11 +171,11 @@ class PBSJobExecutor(ClusterExecutor):
             *(() if request.priority is None else ("-p", str(request.priority))),
         ]
 
-    def leaves_out(self, option: Option) -> bool:
+    def leaves_out(self, option: SubmitOption) -> bool:
         # With block=true qsub would wait for the job's end.
         return super().leaves_out(option) or (option.names == ("W",) and "block" in option.value)
 
-    def submit_command(self, submission: Submission) -> list[str]:
+    def submit_command(self, submission: SubmitRequest) -> list[str]:
         from ..shell import shell
 
         return [
@@ -189,13 +189,13 @@ class PBSJobExecutor(ClusterExecutor):
             submission.script,
         ]
 
-    def submitted_id(self, answer: Answer) -> str | None:
+    def submitted_id(self, answer: CommandResult) -> str | None:
         return parse_submitted(answer.stdout)
 
     def task_id(self, id_: str, task: int) -> str:
         return f"{id_}[{task}]"
 
-    def _delete(self, ids: Sequence[str]) -> dict[str, Deleted]:
+    def _delete(self, ids: Sequence[str]) -> dict[str, DeleteResult]:
         """Deletes job by job, and tasks in a row together.
 
         Never several in one command: servers since 22.05 die of some such lists (of an unknown job behind
@@ -203,20 +203,20 @@ class PBSJobExecutor(ClusterExecutor):
         """
         from .run_command import run
 
-        outcome: dict[str, Deleted] = {}
+        outcome: dict[str, DeleteResult] = {}
         silent: list[str] = []
         for word, meant in ranges(ids):
             try:
                 answer = run(["qdel", word], timeout=self.settings.submit.timeout)
             except SchedulerError as error:
                 # Who does not answer now does not answer the next one either.
-                return dict.fromkeys(ids, Deleted(False, str(error))) | outcome
+                return dict.fromkeys(ids, DeleteResult(False, str(error))) | outcome
             outcome |= parse_deleted(answer.status, f"{answer.stdout}\n{answer.stderr}", meant)
             if answer.status > 0 and not answer.message:
                 silent += meant
         return outcome | self._gone_by_now(silent)
 
-    def _gone_by_now(self, ids: Sequence[str]) -> dict[str, Deleted]:
+    def _gone_by_now(self, ids: Sequence[str]) -> dict[str, DeleteResult]:
         """Those of `ids` that the queue does not hold: Slurm's qdel fails on them without a word."""
         if not ids:
             return {}
@@ -224,7 +224,7 @@ class PBSJobExecutor(ClusterExecutor):
             queue = self.read_queue()
         except SchedulerError:
             return {}
-        return {id_: Deleted(True) for id_ in ids if id_ not in queue or queue[id_].state == ENDED}
+        return {id_: DeleteResult(True) for id_ in ids if id_ not in queue or queue[id_].state == ENDED}
 
     # ------------------------------------------------------------------ look
 
@@ -283,10 +283,10 @@ class PBSJobExecutor(ClusterExecutor):
         held = [job for job in jobs.values() if may_be_held(job) and array_of(job.id) in arrays]
         return jobs | {job.id: job._replace(state=HELD) for job in held}
 
-    def accounts(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
+    def accounts(self, ids: Sequence[str], since: float) -> dict[str, ExitInfo]:
         from .run_command import run
 
-        found: dict[str, Ending] = {}
+        found: dict[str, ExitInfo] = {}
         for start in range(0, len(ids), _EXPLAIN_AT_ONCE):
             some = ids[start : start + _EXPLAIN_AT_ONCE]
             answer = run(["qstat", "-x", "-f", *some], timeout=self.settings.poll.timeout)

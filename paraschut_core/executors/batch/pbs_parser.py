@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ... import exit_kinds
 from ...errors import SchedulerError
-from ...model import ENDED, ENDING, HELD, QUEUED, RUNNING, STUCK, Deleted, Ending, LiveJob
+from ...model import ENDED, ENDING, HELD, QUEUED, RUNNING, STUCK, DeleteResult, ExitInfo, LiveJob
 from ..exit_info import CANCELLED_BY, ending_of, killed_by, only_id, task_of, token_of
 
 _SKEW = 300.0  # seconds by which the scheduler's clock may be behind ours
@@ -183,9 +183,9 @@ def parse_records(text: str, user: str) -> dict[str, LiveJob]:
     return jobs
 
 
-def parse_endings(text: str, ids: set[str], since: float) -> dict[str, Ending]:
+def parse_endings(text: str, ids: set[str], since: float) -> dict[str, ExitInfo]:
     """Endings of those of `ids` in the answer of qstat -x -f that were queued after `since`."""
-    endings: dict[str, Ending] = {}
+    endings: dict[str, ExitInfo] = {}
     for id_, record in parse_full(text).items():
         ended = _STATES.get(record.get("job_state", "")) == ENDED
         if id_ in ids and ended and _queued_at(record) >= since - _SKEW:
@@ -201,16 +201,16 @@ def _queued_at(record: Mapping[str, str]) -> float:
         return float("inf")
 
 
-def _ending(record: Mapping[str, str]) -> Ending:
+def _ending(record: Mapping[str, str]) -> ExitInfo:
     host = _hosts(record.get("exec_host", ""))
     comment = record.get("comment", "")
     terminated = re.search(r"terminated(?: by (\S+?)(?:@|$))?", comment)
     who = terminated[1] if terminated and terminated[1] else ""
     cancelled = f"cancelled by {who}" if who else "cancelled"
 
-    def told(reason: str, kind: str, status: int | None = None, signal: int | None = None) -> Ending:
+    def told(reason: str, kind: str, status: int | None = None, signal: int | None = None) -> ExitInfo:
         facts = {**record, CANCELLED_BY: who} if who else record
-        return Ending(reason, status, signal, host, facts, kind, exit_kinds.ACCOUNT)
+        return ExitInfo(reason, status, signal, host, facts, kind, exit_kinds.ACCOUNT)
 
     try:
         status = int(record.get("Exit_status", ""))
@@ -277,7 +277,7 @@ def ranges(ids: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
             row.append(number)
 
 
-def parse_deleted(status: int, text: str, ids: Sequence[str]) -> dict[str, Deleted]:
+def parse_deleted(status: int, text: str, ids: Sequence[str]) -> dict[str, DeleteResult]:
     """What qdel made of the jobs that its one argument means: it names only what it could not delete."""
     errors: dict[str, str] = {}
     for_all = ""
@@ -289,9 +289,9 @@ def parse_deleted(status: int, text: str, ids: Sequence[str]) -> dict[str, Delet
             for_all = match[1] if match else line.strip()
     if status != 0 and not errors:
         for_all = for_all or f"qdel: exit status {status}"
-    outcome: dict[str, Deleted] = {}
+    outcome: dict[str, DeleteResult] = {}
     for id_ in ids:
         error = errors.get(id_, for_all if status != 0 and not errors else "")
         gone = not error or bool(_GONE.match(error))
-        outcome[id_] = Deleted(gone, "" if gone else error)
+        outcome[id_] = DeleteResult(gone, "" if gone else error)
     return outcome

@@ -73,15 +73,15 @@ _MESSAGE = 400  # characters of a command's message that are shown
 _DRAIN = 2.0  # seconds to wait for the output of a command that was killed
 
 
-class NoCommandError(SchedulerError):
+class CommandNotFoundError(SchedulerError):
     """The command cannot be run here: nothing reached the scheduler."""
 
 
-class NoAnswerError(SchedulerError):
+class CommandTimeoutError(SchedulerError):
     """The command was given up: nobody knows what the scheduler made of it."""
 
 
-class Answer(NamedTuple):
+class CommandResult(NamedTuple):
     """What a command came to. `status` is negative where a signal ended it (-9: SIGKILL)."""
 
     argv: tuple[str, ...]
@@ -128,7 +128,7 @@ def run(
     timeout: float,
     env_extra: Mapping[str, str | None] | None = None,
     input: str | None = None,  # noqa: A002 - subprocess's own name for it
-) -> Answer:
+) -> CommandResult:
     """Runs a command and returns its answer, whatever its exit status.
 
     Args:
@@ -137,8 +137,8 @@ def run(
         input: text for its standard input (default: nothing to read).
 
     Raises:
-        NoCommandError: it is not there, or may not be run.
-        NoAnswerError: it did not end in time.
+        CommandNotFoundError: it is not there, or may not be run.
+        CommandTimeoutError: it did not end in time.
     """
     COUNTS[os.path.basename(argv[0])] += 1
     began = time.monotonic()
@@ -158,14 +158,16 @@ def run(
         out, err = process.communicate(data, timeout)
     except subprocess.TimeoutExpired:
         out, err = _kill(process)
-        said = Answer(tuple(argv), -signal.SIGKILL, "", err.decode("utf-8", "replace"), timeout).message
-        raise NoAnswerError(
+        said = CommandResult(
+            tuple(argv), -signal.SIGKILL, "", err.decode("utf-8", "replace"), timeout
+        ).message
+        raise CommandTimeoutError(
             f"{shown(argv)}: not answering for {timeout:g} s{f' ({said})' if said else ''}"
         ) from None
     except BaseException:
         _kill(process)
         raise
-    answer = Answer(
+    answer = CommandResult(
         tuple(argv),
         process.returncode,
         _text(out),
@@ -273,14 +275,16 @@ def _kill(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
         return error.stdout or b"", error.stderr or b""
 
 
-def _cannot_start(argv: Sequence[str], error: OSError) -> NoCommandError:
+def _cannot_start(argv: Sequence[str], error: OSError) -> CommandNotFoundError:
     name = clean_line(argv[0], 80)
     if error.errno == errno.ENOENT:
-        return NoCommandError(
+        return CommandNotFoundError(
             f"command not found: {name} (is this a login node? does it need `module load`?)"
         )
     if error.errno == errno.E2BIG:
-        return NoCommandError(f"{shown(argv)}: too many or too long arguments or variables for one command")
+        return CommandNotFoundError(
+            f"{shown(argv)}: too many or too long arguments or variables for one command"
+        )
     if error.errno in (errno.EACCES, errno.EPERM):
-        return NoCommandError(f"{name}: permission denied: you may not run this command here")
-    return NoCommandError(f"cannot run {name}: {error.strerror or error}")
+        return CommandNotFoundError(f"{name}: permission denied: you may not run this command here")
+    return CommandNotFoundError(f"cannot run {name}: {error.strerror or error}")

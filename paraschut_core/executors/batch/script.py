@@ -68,7 +68,7 @@ _CARRIED = frozenset(
 _CARRIED_PREFIXES = ("BASH_FUNC_", "MODULE", "LMOD_", "__LMOD_", "_ModuleTable")
 
 
-class Dialect(NamedTuple):
+class JobIdVariables(NamedTuple):
     """How a job of one scheduler knows itself, as shell expressions; `executor` is the word of its record.
 
     `job_id` and `task_id` give the id of a single job and of an array's task as `poll` shows them, `task`
@@ -82,7 +82,7 @@ class Dialect(NamedTuple):
     bare: bool
 
 
-class Record(NamedTuple):
+class ExitRecord(NamedTuple):
     """How a job ended, as its own script saw it. Times are epoch seconds."""
 
     id: str
@@ -344,7 +344,9 @@ def _run() -> str:
     return _RUN_AND_PASS if shell().endswith("/bash") else _RUN
 
 
-def render(jobs: Sequence[JobSpec], dialect: Dialect, folder: str, modules: Sequence[str]) -> tuple[str, str]:
+def render(
+    jobs: Sequence[JobSpec], dialect: JobIdVariables, folder: str, modules: Sequence[str]
+) -> tuple[str, str]:
     """The text of the script, and of the file with the tasks' own parts ('' for a single job).
 
     Raises:
@@ -447,7 +449,7 @@ def _folder_for(job_dir: str) -> str:
     return os.path.join(absolute(job_dir), ".paraschut", "scripts", user_folder())
 
 
-def write(jobs: Sequence[JobSpec], dialect: Dialect, folder: str, modules: Sequence[str] = ()) -> str:
+def write(jobs: Sequence[JobSpec], dialect: JobIdVariables, folder: str, modules: Sequence[str] = ()) -> str:
     """Writes what the scheduler gets for these jobs of one group; returns the script's path.
 
     Raises:
@@ -555,12 +557,12 @@ def records(folder: str) -> dict[tuple[str, str], tuple[str, str]]:
     return found
 
 
-def read_record(path: str, since: float = 0.0) -> Record | None:
+def read_record(path: str, since: float = 0.0) -> ExitRecord | None:
     """One record; None if it cannot be read, or is of a job from before `since` (epoch s)."""
     try:
         with open(open_own(path, os.O_RDONLY), encoding="utf-8", errors="replace") as file:
             fields = dict(line.rstrip("\n").partition("=")[::2] for line in file)
-        record = Record(
+        record = ExitRecord(
             fields["id"],
             fields["token"],
             int(fields["status"]),

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import SchedulerError, UsageError
 from ...identity import user_name
-from ...model import STUCK, Deleted, Ending, LiveJob
+from ...model import STUCK, DeleteResult, ExitInfo, LiveJob
 from ..exit_info import token_of
 from ..job_environment import sge_job_id, sge_restarts
-from ..resources import Request, mebibytes
-from .base import TASK, ClusterExecutor, Submission
-from .options import Grammar
+from ..resources import ResourceRequest, mebibytes
+from .base import TASK, BatchExecutor, SubmitRequest
+from .options import OptionGrammar
 from .sge_parser import (
     account_id,
     accounts,
@@ -31,9 +31,9 @@ from .sge_parser import (
 )
 
 if TYPE_CHECKING:
-    from .options import Option
-    from .run_command import Answer
-    from .script import Dialect
+    from .options import SubmitOption
+    from .run_command import CommandResult
+    from .script import JobIdVariables
 
 _VALUE = re.compile(r"[^\s,=]+")
 
@@ -42,7 +42,7 @@ _USUAL_ROOTS = ("/var/lib/gridengine",)
 
 _REASONS_AT_ONCE = 1000  # jobs whose details one command tells; those of others come with the next polls
 
-_GRAMMAR = Grammar(
+_GRAMMAR = OptionGrammar(
     letters=False,
     lists=("l",),
     alike=(
@@ -66,7 +66,7 @@ current_job_id = sge_job_id
 restart_count = sge_restarts
 
 
-class SGEJobExecutor(ClusterExecutor):
+class SGEJobExecutor(BatchExecutor):
     """Submits to Grid Engine with qsub.
 
     Of the shared resources, walltime becomes h_rt, cput h_cpu, mem mem_free and vmem h_vmem (an
@@ -98,14 +98,14 @@ class SGEJobExecutor(ClusterExecutor):
         return f"{os.path.normpath(root)}:{os.environ.get('SGE_CELL') or 'default'}" if root else ""
 
     @property
-    def dialect(self) -> Dialect:
-        from .script import Dialect
+    def dialect(self) -> JobIdVariables:
+        from .script import JobIdVariables
 
-        return Dialect(self.record_word, "$JOB_ID", "$JOB_ID.$SGE_TASK_ID", "$SGE_TASK_ID", bare=True)
+        return JobIdVariables(self.record_word, "$JOB_ID", "$JOB_ID.$SGE_TASK_ID", "$SGE_TASK_ID", bare=True)
 
     # ------------------------------------------------------------------ submit, delete
 
-    def options(self, request: Request, queue: str | None) -> list[str]:
+    def options(self, request: ResourceRequest, queue: str | None) -> list[str]:
         own = dict(request.other)
         options = ["-q", queue] if queue else []
         environment = own.pop("pe", "smp")
@@ -171,11 +171,11 @@ class SGEJobExecutor(ClusterExecutor):
             return {}  # submitting will say so
         return {row[0]: row[5] for row in rows if len(row) >= 7 and not row[0].startswith("#")}
 
-    def slots(self, directives: Sequence[Option]) -> int | None:
+    def slots(self, directives: Sequence[SubmitOption]) -> int | None:
         found = [_SLOTS.match(option.value) for option in directives if option.names == ("pe",)]
         return next((int(match[1]) for match in reversed(found) if match and int(match[1])), None)
 
-    def submit_command(self, submission: Submission) -> list[str]:
+    def submit_command(self, submission: SubmitRequest) -> list[str]:
         from ..shell import shell
 
         return [
@@ -193,20 +193,20 @@ class SGEJobExecutor(ClusterExecutor):
             submission.script,
         ]
 
-    def submitted_id(self, answer: Answer) -> str | None:
+    def submitted_id(self, answer: CommandResult) -> str | None:
         return parse_submitted(answer.stdout)
 
     def task_id(self, id_: str, task: int) -> str:
         return f"{id_}.{task}"
 
-    def surely_refused(self, answer: Answer) -> bool:
+    def surely_refused(self, answer: CommandResult) -> bool:
         # A refused connection came before the request had left for qmaster.
         return "Connection refused" in answer.stderr or super().surely_refused(answer)
 
     def delete_command(self, ids: Sequence[str]) -> list[str]:
         return ["qdel", *ids]
 
-    def read_deleted(self, answer: Answer, ids: Sequence[str]) -> dict[str, Deleted]:
+    def read_deleted(self, answer: CommandResult, ids: Sequence[str]) -> dict[str, DeleteResult]:
         return parse_deleted(answer.status, f"{answer.stderr}\n{answer.stdout}", ids)
 
     # ------------------------------------------------------------------ look
@@ -235,7 +235,7 @@ class SGEJobExecutor(ClusterExecutor):
         reasons = {id_: told.get(id_) or told.get(id_.partition(".")[0]) for id_ in ids}
         return {id_: reason for id_, reason in reasons.items() if reason}
 
-    def accounts(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
+    def accounts(self, ids: Sequence[str], since: float) -> dict[str, ExitInfo]:
         numbers = {id_.partition(".")[0] for id_ in ids}
         if not numbers:
             return {}

@@ -9,7 +9,7 @@ from typing import Any
 
 from ... import exit_kinds
 from ...errors import SchedulerError
-from ...model import ENDED, ENDING, HELD, QUEUED, RUNNING, STUCK, Deleted, Ending, LiveJob
+from ...model import ENDED, ENDING, HELD, QUEUED, RUNNING, STUCK, DeleteResult, ExitInfo, LiveJob
 from ..exit_info import ending_of, killed_by, only_id, token_of
 from ..resources import clock
 
@@ -137,7 +137,7 @@ def parse_details(text: str) -> dict[str, Any]:
     return fields
 
 
-def parse_deleted(status: int, text: str, ids: Sequence[str]) -> dict[str, Deleted]:
+def parse_deleted(status: int, text: str, ids: Sequence[str]) -> dict[str, DeleteResult]:
     """What qdel made of each id; its messages come on standard output."""
     gone: set[str] = set()
     errors: dict[str, str] = {}
@@ -155,12 +155,12 @@ def parse_deleted(status: int, text: str, ids: Sequence[str]) -> dict[str, Delet
                 errors[named[1].rstrip(".")] = line.strip()
             else:
                 other = line.strip()
-    outcome: dict[str, Deleted] = {}
+    outcome: dict[str, DeleteResult] = {}
     for id_ in ids:
         job = id_.partition(".")[0]
         error = errors.get(id_) or errors.get(job, "")
         done = id_ in gone or job in gone or (status == 0 and not error)
-        outcome[id_] = Deleted(done, "" if done else error or other or f"qdel: exit status {status}")
+        outcome[id_] = DeleteResult(done, "" if done else error or other or f"qdel: exit status {status}")
     return outcome
 
 
@@ -196,12 +196,12 @@ def account_id(record: Mapping[str, str]) -> str:
     return f"{record['jobnumber']}.{task}" if task.isdigit() else record["jobnumber"]
 
 
-def parse_endings(text: str, ids: set[str], since: float) -> dict[str, Ending]:
+def parse_endings(text: str, ids: set[str], since: float) -> dict[str, ExitInfo]:
     """Endings of those of `ids` in the answer of qacct -j that were submitted after `since`.
 
     Ids are used again (after a crash of qmaster very soon), so the time of submission decides.
     """
-    endings: dict[str, Ending] = {}
+    endings: dict[str, ExitInfo] = {}
     for record in accounts(text):
         id_ = account_id(record)
         if id_ not in ids or _submitted(record.get("qsub_time", "")) < since - _SKEW:
@@ -224,15 +224,15 @@ def _submitted(text: str) -> float:
     return float("inf")
 
 
-def _ending(record: Mapping[str, str]) -> Ending | None:
+def _ending(record: Mapping[str, str]) -> ExitInfo | None:
     """How a job ended by its account; None if it was put back into the queue."""
     code, _, said = (part.strip() for part in record.get("failed", "0").partition(":"))
     status = _first_number(record.get("exit_status", ""))
     host = record.get("hostname", "")
     facts = {**record, "name": record.get("jobname", "")}
 
-    def told(reason: str, kind: str) -> Ending:
-        return Ending(reason, None, None, host, facts, kind, exit_kinds.ACCOUNT)
+    def told(reason: str, kind: str) -> ExitInfo:
+        return ExitInfo(reason, None, None, host, facts, kind, exit_kinds.ACCOUNT)
 
     if code == "25":
         return None

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import ParaschutError, SchedulerError, UsageError
 from ...identity import QueueName, queue_name, user_name
-from ...model import Deleted, Ending, LiveJob
+from ...model import DeleteResult, ExitInfo, LiveJob
 from ..job_environment import slurm_job_id, slurm_restarts
-from ..resources import Request, mebibytes, slurm_time
-from .base import TASK, ClusterExecutor, Submission
-from .options import Grammar
+from ..resources import ResourceRequest, mebibytes, slurm_time
+from .base import TASK, BatchExecutor, SubmitRequest
+from .options import OptionGrammar
 from .run_command import environment
 from .slurm_clusters import cluster_in, configured_cluster
 from .slurm_parser import (
@@ -33,15 +33,15 @@ from .slurm_parser import (
 
 if TYPE_CHECKING:
     from ...model import JobInfo
-    from .run_command import Answer
-    from .script import Dialect
+    from .run_command import CommandResult
+    from .script import JobIdVariables
 
 _EXPLAIN_AT_ONCE = 8000  # ids in one command: as one argument they must stay below 128 KiB
 
 _MEMORY = frozenset({"mem", "mem-per-cpu", "mem-per-gpu"})
 _GPUS = frozenset({"gres", "gpus", "gpus-per-node", "gpus-per-socket", "gpus-per-task"})
 
-_GRAMMAR = Grammar(
+_GRAMMAR = OptionGrammar(
     short={
         "A": "account",
         "a": "array",
@@ -97,7 +97,7 @@ current_job_id = slurm_job_id
 restart_count = slurm_restarts
 
 
-class SlurmJobExecutor(ClusterExecutor):
+class SlurmJobExecutor(BatchExecutor):
     """Submits to Slurm with sbatch.
 
     Of the shared resources, mem (else pmem) becomes --mem, walltime --time, cpus --cpus-per-task, nodes
@@ -201,7 +201,7 @@ class SlurmJobExecutor(ClusterExecutor):
     def _argv(self, command: str, *arguments: str) -> list[str]:
         return [command, *(("-M", self._cluster) if self._cluster else ()), *arguments]
 
-    def ask(self, *argv: str) -> Answer:
+    def ask(self, *argv: str) -> CommandResult:
         return super().ask(*self._argv(*argv))
 
     def _by_cluster(self, keys: Iterable[str]) -> dict[str, list[str]]:
@@ -216,15 +216,17 @@ class SlurmJobExecutor(ClusterExecutor):
         return current_job_id()
 
     @property
-    def dialect(self) -> Dialect:
-        from .script import Dialect
+    def dialect(self) -> JobIdVariables:
+        from .script import JobIdVariables
 
         task = "$SLURM_ARRAY_TASK_ID"
-        return Dialect(self.record_word, "$SLURM_JOB_ID", f"${{SLURM_ARRAY_JOB_ID}}_{task}", task, bare=False)
+        return JobIdVariables(
+            self.record_word, "$SLURM_JOB_ID", f"${{SLURM_ARRAY_JOB_ID}}_{task}", task, bare=False
+        )
 
     # ------------------------------------------------------------------ submit, delete
 
-    def options(self, request: Request, queue: str | None) -> list[str]:
+    def options(self, request: ResourceRequest, queue: str | None) -> list[str]:
         options: list[str] = []
         if queue:
             options.append(f"--partition={queue}")
@@ -261,7 +263,7 @@ class SlurmJobExecutor(ClusterExecutor):
             self._tell((*left, *(("#BSUB " + " ".join(lsf),) if lsf else ())))
         return (*without(words, own, self.grammar), *own)
 
-    def submit_command(self, submission: Submission) -> list[str]:
+    def submit_command(self, submission: SubmitRequest) -> list[str]:
         # In a file's name Slurm replaces %x by something of the job.
         log = submission.log.replace("%", "%%").replace(TASK, "%a")
         return [
@@ -276,7 +278,7 @@ class SlurmJobExecutor(ClusterExecutor):
             submission.script,
         ]
 
-    def submitted_id(self, answer: Answer) -> str | None:
+    def submitted_id(self, answer: CommandResult) -> str | None:
         id_ = parse_submitted(answer.stdout)
         if id_ is None:
             return None
@@ -293,14 +295,14 @@ class SlurmJobExecutor(ClusterExecutor):
     def delete_command(self, ids: Sequence[str]) -> list[str]:
         return self._argv("scancel", *collapse(ids))
 
-    def _delete(self, ids: Sequence[str]) -> dict[str, Deleted]:
-        outcome: dict[str, Deleted] = {}
+    def _delete(self, ids: Sequence[str]) -> dict[str, DeleteResult]:
+        outcome: dict[str, DeleteResult] = {}
         for cluster, own in self._by_cluster(ids).items():
             deleted = super(SlurmJobExecutor, self._at(cluster))._delete(own)
             outcome |= {self._key(id_, cluster): told for id_, told in deleted.items()}
         return outcome
 
-    def read_deleted(self, answer: Answer, ids: Sequence[str]) -> dict[str, Deleted]:
+    def read_deleted(self, answer: CommandResult, ids: Sequence[str]) -> dict[str, DeleteResult]:
         return parse_deleted(answer.status, answer.stderr, ids)
 
     # ------------------------------------------------------------------ look
@@ -338,8 +340,8 @@ class SlurmJobExecutor(ClusterExecutor):
                 found |= {token: self._key(jobs[token], cluster) for token in left if token in jobs}
         return found
 
-    def accounts(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
-        found: dict[str, Ending] = {}
+    def accounts(self, ids: Sequence[str], since: float) -> dict[str, ExitInfo]:
+        found: dict[str, ExitInfo] = {}
         groups = self._by_cluster(ids)
         for cluster, own in groups.items():
             asked = self._at(cluster)
@@ -353,8 +355,8 @@ class SlurmJobExecutor(ClusterExecutor):
             self.accounts_failure = self.accounts_failure or asked.accounts_failure
         return found
 
-    def _accounts(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
-        found: dict[str, Ending] = {}
+    def _accounts(self, ids: Sequence[str], since: float) -> dict[str, ExitInfo]:
+        found: dict[str, ExitInfo] = {}
         for start in range(0, len(ids), _EXPLAIN_AT_ONCE):
             wanted = set(ids[start : start + _EXPLAIN_AT_ONCE])
             if self._has_accounts:
@@ -367,7 +369,7 @@ class SlurmJobExecutor(ClusterExecutor):
                 found |= self._remembered(rest, since)
         return found
 
-    def _sacct(self, ids: set[str], since: float) -> dict[str, Ending]:
+    def _sacct(self, ids: set[str], since: float) -> dict[str, ExitInfo]:
         from .run_command import run
 
         start = _local_time(since - 3600)  # ids are used again some day: older jobs are other jobs
@@ -381,7 +383,7 @@ class SlurmJobExecutor(ClusterExecutor):
             return {}
         return parse_endings(answer.whole.splitlines(), ids)
 
-    def _remembered(self, ids: set[str], since: float) -> dict[str, Ending]:
+    def _remembered(self, ids: set[str], since: float) -> dict[str, ExitInfo]:
         """What the controller still knows of ended jobs (MinJobAge): one command for all of them."""
         jobs = sorted({id_.partition("_")[0] for id_ in ids})
         # A single unknown id is an error, one among several is not: the first is asked for twice.

@@ -9,7 +9,7 @@ from typing import Any
 from ... import exit_kinds
 from ...errors import SchedulerError, UsageError
 from ...identity import user_name
-from ...model import ENDED, ENDING, HELD, QUEUED, RUNNING, STUCK, Deleted, Ending, LiveJob
+from ...model import ENDED, ENDING, HELD, QUEUED, RUNNING, STUCK, DeleteResult, ExitInfo, LiveJob
 from ..exit_info import CANCELLED_BY, ending_of, killed_by, only_id, token_of
 from ..resources import clock, parse_time
 
@@ -141,10 +141,10 @@ def live_state(state: str, reason: str) -> str:
     return _STATES.get(state, state)
 
 
-def parse_endings(rows: Iterable[str], ids: set[str]) -> dict[str, Ending]:
+def parse_endings(rows: Iterable[str], ids: set[str]) -> dict[str, ExitInfo]:
     """Endings of those of `ids` that have ended, from rows of id|state|code|limit|nodes|submitted|name."""
-    endings: dict[str, Ending] = {}
-    whole: dict[str, Ending] = {}
+    endings: dict[str, ExitInfo] = {}
+    whole: dict[str, ExitInfo] = {}
     for row in rows:
         fields = row.split("|", 6)
         if len(fields) < 7:
@@ -163,7 +163,7 @@ def parse_endings(rows: Iterable[str], ids: set[str]) -> dict[str, Ending]:
     return endings
 
 
-def _ending(state: str, by: str, code: str, limit: str, nodes: str, record: Mapping[str, str]) -> Ending:
+def _ending(state: str, by: str, code: str, limit: str, nodes: str, record: Mapping[str, str]) -> ExitInfo:
     status, number = exit_code(code)
     host = "" if nodes in ("None assigned", "(null)", "N/A") else nodes
     where = f" on {host}" if host else ""
@@ -178,8 +178,8 @@ def _ending(state: str, by: str, code: str, limit: str, nodes: str, record: Mapp
         "DEADLINE": ("deadline passed", exit_kinds.DEADLINE),
     }
 
-    def told(reason: str, kind: str, signal: int | None = None) -> Ending:
-        return Ending(reason, None, signal, host, record, kind, exit_kinds.ACCOUNT)
+    def told(reason: str, kind: str, signal: int | None = None) -> ExitInfo:
+        return ExitInfo(reason, None, signal, host, record, kind, exit_kinds.ACCOUNT)
 
     if number == _OUT_OF_MEMORY:
         state = "OUT_OF_MEMORY"
@@ -247,17 +247,17 @@ def collapse(ids: Sequence[str]) -> list[str]:
     return short
 
 
-def parse_deleted(status: int, text: str, ids: Sequence[str]) -> dict[str, Deleted]:
+def parse_deleted(status: int, text: str, ids: Sequence[str]) -> dict[str, DeleteResult]:
     """What scancel made of each id: it says nothing of those that are gone, now or long since."""
     errors = dict(re.findall(r"error on job id ([0-9]+)\S*: (.*)", text))
     if status != 0 and not errors:
         last = (text.strip() or f"scancel: exit status {status}").splitlines()[-1]
-        return dict.fromkeys(ids, Deleted(False, last))
+        return dict.fromkeys(ids, DeleteResult(False, last))
     outcome = {}
     for id_ in ids:
         error = errors.get(id_.partition("_")[0], "")
         finished = "already complet" in error or "Invalid job id" in error
-        outcome[id_] = Deleted(not error or finished, "" if finished else error)
+        outcome[id_] = DeleteResult(not error or finished, "" if finished else error)
     return outcome
 
 

@@ -9,16 +9,16 @@ from typing import NamedTuple
 
 from ...errors import UsageError
 from ..resources import mebibytes, parse_size, parse_time, slurm_time
-from .options import Grammar, Option, parse
+from .options import OptionGrammar, SubmitOption, parse
 
-_GRAMMAR = Grammar(lists=("l",))
+_GRAMMAR = OptionGrammar(lists=("l",))
 
 _ARRAY = frozenset({"J", "t"})
 _NODES = re.compile(r"([0-9]+)(?::ppn=([0-9]+))?")
 _MAIL = {"a": "FAIL", "b": "BEGIN", "e": "END", "n": "NONE"}
 
 
-class Translated(NamedTuple):
+class TranslatedDirectives(NamedTuple):
     """Slurm's words, and the PBS options that have none."""
 
     words: tuple[str, ...]
@@ -26,7 +26,7 @@ class Translated(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def from_pbs(words: tuple[str, ...]) -> Translated:
+def from_pbs(words: tuple[str, ...]) -> TranslatedDirectives:
     """The words of `#PBS` lines in those of sbatch.
 
     Raises:
@@ -49,10 +49,10 @@ def from_pbs(words: tuple[str, ...]) -> Translated:
         asked = _plain(option)
         found += asked or ()
         left += () if asked is not None else (f"#PBS {' '.join(option.words)}",)
-    return Translated(tuple(found), tuple(left))
+    return TranslatedDirectives(tuple(found), tuple(left))
 
 
-def _plain(option: Option) -> list[str] | None:
+def _plain(option: SubmitOption) -> list[str] | None:
     """What an option other than `-l` asks for; None: nothing that Slurm has."""
     name, value = (*option.names, "")[0], option.value
     if name == "q" and (queue := value.partition("@")[0]):
@@ -117,7 +117,7 @@ def _chunks(value: str) -> list[str] | None:
     return words
 
 
-def without(words: Sequence[str], own: Sequence[str], grammar: Grammar) -> list[str]:
+def without(words: Sequence[str], own: Sequence[str], grammar: OptionGrammar) -> list[str]:
     """These words but for those in whose place the script's `#SBATCH` lines ask for something."""
     from .options import excludes
 

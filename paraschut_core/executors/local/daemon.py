@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING
 
 from ..base import JOB_ID_VARIABLE, V06_ID_VARIABLE
 from . import launcher
-from .journal import Exit, Start
+from .journal import ProcessExit, ProcessStart
 from .launch_command import clock, unpacked
 from .process import alive, start_of, ticks
-from .running_job import DELETED, Flight, never_started
-from .terminator import Killing
-from .unavailable_dirs import Holds
+from .running_job import DELETED, RunningJob, never_started
+from .terminator import Terminator
+from .unavailable_dirs import UnavailableDirs
 
 if TYPE_CHECKING:
-    from .daemon_store import Ended, Entry, Ledger
+    from .daemon_store import DaemonStore, EndRecord, QueuedJob
     from .journal import Journal
 
 _BATCH = 0.05
@@ -44,7 +44,7 @@ _AGREEMENT = 6000
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
-class Service:
+class LocalDaemon:
     """The jobs of one queue, from their start until their end is written down.
 
     Args:
@@ -58,11 +58,11 @@ class Service:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: DaemonStore,
         journal: Journal,
         base: str,
         place: int,
-        flights: list[Flight],
+        flights: list[RunningJob],
         log: Callable[[str], None],
     ) -> None:
         self._ledger = ledger
@@ -71,16 +71,16 @@ class Service:
         self._place = place
         self._log = log
         self._limits = ledger.limits()
-        self._flights: dict[int, Flight] = {}  # by job number
-        self._children: dict[int, Flight] = {}  # by process number
-        self._killing = Killing(log)
-        self._holds = Holds()
+        self._flights: dict[int, RunningJob] = {}  # by job number
+        self._children: dict[int, RunningJob] = {}  # by process number
+        self._killing = Terminator(log)
+        self._holds = UnavailableDirs()
         self._deadlines: list[tuple[float, int]] = []
-        self._waiting: deque[Entry] = deque()
+        self._waiting: deque[QueuedJob] = deque()
         self._fetched = 0  # the highest job number that was ever in _waiting
         self._more = True  # whether the file may hold queued jobs above it
         self._begun: set[int] = set()  # jobs that the file does not know to run
-        self._done: list[Ended] = []
+        self._done: list[EndRecord] = []
         self._commit_at = self._look_at = self._resume_at = self._prune_at = 0.0
         self._idle_since = time.monotonic()
         self._away_since = 0.0
@@ -191,7 +191,7 @@ class Service:
         except OSError:
             return True
 
-    def _cancel(self, entries: list[Entry]) -> None:
+    def _cancel(self, entries: list[QueuedJob]) -> None:
         queued = set()
         for entry in entries:
             flight = self._flights.get(entry.number)
@@ -251,24 +251,24 @@ class Service:
                 entry = self._waiting[0]
                 if self._holds.keeps(entry) or self._try(entry):
                     self._waiting.popleft()
-        except (launcher.NotNowError, sqlite3.Error, OSError) as error:
+        except (launcher.TemporaryLaunchError, sqlite3.Error, OSError) as error:
             self._pause(f"no job can be started now: {error}")
         self._tell_holds()
 
-    def _try(self, entry: Entry) -> bool:
+    def _try(self, entry: QueuedJob) -> bool:
         """Starts a job, ends it if it is itself why it cannot be started, or has its directory wait.
 
         Returns:
             whether the jobs in `_waiting` are still those to start next.
 
         Raises:
-            NotNowError, sqlite3.Error, OSError: none can be started at this moment.
+            TemporaryLaunchError, sqlite3.Error, OSError: none can be started at this moment.
         """
         try:
             self._start(entry)
-        except launcher.AwayError as error:
+        except launcher.DirectoryAwayError as error:
             self._hold(error.folder, str(error), entry)
-        except launcher.CannotStartError as error:
+        except launcher.LaunchError as error:
             if self._holds.is_own_fault(entry):
                 self._done.append(never_started(entry.number, str(error)))
             else:
@@ -281,7 +281,7 @@ class Service:
                 return False
         return True
 
-    def _hold(self, folder: bytes, why: str, entry: Entry) -> None:
+    def _hold(self, folder: bytes, why: str, entry: QueuedJob) -> None:
         self._holds.hold(folder, why, entry, time.monotonic(), time.time())
         self._log(f"the jobs of {os.fsdecode(folder)} wait: {why}")
 
@@ -326,17 +326,17 @@ class Service:
                 self._waiting.extend(entry for entry in found if not self._holds.keeps(entry))
         return bool(self._waiting)
 
-    def _unstarted(self, entries: list[Entry]) -> list[Entry]:
+    def _unstarted(self, entries: list[QueuedJob]) -> list[QueuedJob]:
         """Those of queued jobs that are not started or ended already, which the file does not know yet."""
         ended = {done.number for done in self._done}
         return [e for e in entries if e.number not in self._flights and e.number not in ended]
 
-    def _start(self, entry: Entry) -> None:
+    def _start(self, entry: QueuedJob) -> None:
         environment = self._ledger.environment(entry.environment) | unpacked(entry.variables)
         own = [JOB_ID_VARIABLE] if b"PBS_ENVIRONMENT" in environment else [JOB_ID_VARIABLE, V06_ID_VARIABLE]
         for name in own:
             environment[os.fsencode(name)] = entry.id.encode()
-        order = launcher.Launch(
+        order = launcher.LaunchSpec(
             entry.arguments.split(b"\0"),
             environment,
             entry.cwd,
@@ -351,7 +351,7 @@ class Service:
         earliest = ticks()
         try:
             pid = launcher.start(order, self._place)
-        except (launcher.CannotStartError, launcher.AwayError, launcher.NotNowError):
+        except (launcher.LaunchError, launcher.DirectoryAwayError, launcher.TemporaryLaunchError):
             self._journal.unmark(entry.number)
             raise
         try:
@@ -359,12 +359,12 @@ class Service:
         except OSError as error:
             # The marker stays: should this runner be killed now, the next one searches for the process.
             self._pause(f"the journal cannot be written: {error}")
-        flight = Flight(entry, Start(pid, 0, self._journal.boot), time.time())
+        flight = RunningJob(entry, ProcessStart(pid, 0, self._journal.boot), time.time())
         self._children[pid] = flight
         self._begun.add(flight.number)
         self._follow(flight)
 
-    def _follow(self, flight: Flight) -> None:
+    def _follow(self, flight: RunningJob) -> None:
         self._flights[flight.number] = flight
         deadline = flight.deadline
         if deadline is not None:
@@ -385,7 +385,7 @@ class Service:
             if flight is None:
                 continue  # a child from before this program took the process over
             cpu = usage.ru_utime + usage.ru_stime
-            flight.exit = Exit(status, time.time(), cpu, usage.ru_maxrss * _RSS_UNIT)
+            flight.exit = ProcessExit(status, time.time(), cpu, usage.ru_maxrss * _RSS_UNIT)
             try:
                 self._journal.ended(flight.number, flight.exit)
             except OSError as error:
@@ -397,7 +397,7 @@ class Service:
                 if flight.watch is None and not flight.over and not alive(flight.pid, flight.start):
                     self._is_over(flight)
 
-    def _is_over(self, flight: Flight) -> None:
+    def _is_over(self, flight: RunningJob) -> None:
         """A job's first process has ended: so has the job, unless all of its processes shall end."""
         flight.over = True
         if flight.why:
@@ -405,7 +405,7 @@ class Service:
         else:
             self._finish(flight)
 
-    def _finish(self, flight: Flight) -> None:
+    def _finish(self, flight: RunningJob) -> None:
         if self._flights.pop(flight.number, None) is not None:
             self._begun.discard(flight.number)
             self._done.append(flight.as_ended())

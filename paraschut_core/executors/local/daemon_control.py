@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import subprocess
     from typing import BinaryIO
 
-    from .queue_store import Queue, Serving
+    from .queue_store import DaemonInfo, LocalQueue
 
 READY = "ready"
 """What a runner says once it serves the queue, or knows that another one does."""
@@ -32,7 +32,7 @@ _PATIENCE = 30.0
 """Seconds for a runner to say that it is ready (Python on a slow network file system)."""
 
 
-def ensure_runner(queue: Queue, serving: Serving) -> None:
+def ensure_runner(queue: LocalQueue, serving: DaemonInfo) -> None:
     """Has the queue served from now on: called after each change, with the runner that was read with it.
 
     Raises:

@@ -15,12 +15,12 @@ import time
 
 from ...errors import ParaschutError
 from ...security.ownership import enter
-from .daemon import Service
+from .daemon import LocalDaemon
 from .daemon_control import READY, lock_queue
-from .daemon_store import Ledger
+from .daemon_store import DaemonStore
 from .journal import Journal
 from .process import boot_id, start_of
-from .queue_store import Queue
+from .queue_store import LocalQueue
 from .recovery import take_over
 
 _LOCK_WAIT = 10.0
@@ -67,12 +67,12 @@ def _run(folder: str, place: int) -> int:
         return 0
     _shorten_log()
     boot, me = boot_id(), os.getpid()
-    ledger = Ledger(folder)
+    ledger = DaemonStore(folder)
     journal = Journal(folder, boot)
     if not ledger.is_free(me):
         raise ParaschutError("another runner is registered and lives, but does not hold the lock")
     base = os.path.dirname(os.path.dirname(os.path.dirname(folder)))
-    service = Service(ledger, journal, base, place, take_over(ledger, journal), log)
+    service = LocalDaemon(ledger, journal, base, place, take_over(ledger, journal), log)
     service.listen()
     ledger.register(me, start_of(me), boot)
     _say(READY)
@@ -96,7 +96,7 @@ def _locked(folder: str) -> int | None:
         if lock is not None:
             return lock
         # The holder serves the queue, or has just said that it does not any more.
-        if Queue(folder).serving().lives:
+        if LocalQueue(folder).serving().lives:
             return None
         if time.monotonic() > deadline:
             raise ParaschutError(

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from .launch_command import unpacked
 from .queue_database import ADDITIONS, transaction
-from .queue_store import Limits, Queue, Serving
+from .queue_store import DaemonInfo, DaemonSettings, LocalQueue
 
 KEPT_DAYS = 7
 """Days after which a job that ended is forgotten."""
 
 
-class Entry(NamedTuple):
+class QueuedJob(NamedTuple):
     """A queued or running job. `pid`, `start`, `boot` and `started_at` are None until it started."""
 
     number: int
@@ -35,7 +35,7 @@ class Entry(NamedTuple):
     cancel_at: float | None
 
 
-class Started(NamedTuple):
+class StartRecord(NamedTuple):
     """A job that runs, to be written down."""
 
     pid: int
@@ -45,7 +45,7 @@ class Started(NamedTuple):
     number: int
 
 
-class Ended(NamedTuple):
+class EndRecord(NamedTuple):
     """A job that ended, to be written down."""
 
     reason: str
@@ -61,7 +61,7 @@ class Ended(NamedTuple):
     number: int
 
 
-class Ledger:
+class DaemonStore:
     """The queue file, kept open by its runner.
 
     Raises (every method):
@@ -71,7 +71,7 @@ class Ledger:
 
     def __init__(self, folder: str) -> None:
         # A short wait: the runner has jobs to look after, and tries again by itself.
-        self.queue = Queue(folder, timeout=2.0)
+        self.queue = LocalQueue(folder, timeout=2.0)
         self._connection = self.queue.connect(create=True)
         self._file = os.stat(self.queue.path)
         self._version = -1
@@ -105,14 +105,14 @@ class Ledger:
 
     # ------------------------------------------------------------------ who serves
 
-    def limits(self) -> Limits:
+    def limits(self) -> DaemonSettings:
         row = self._connection.execute("SELECT slots, idle_timeout, kill_grace FROM runner").fetchone()
-        return Limits(*row)
+        return DaemonSettings(*row)
 
     def is_free(self, pid: int) -> bool:
         """Whether no other process serves the queue."""
         row = self._connection.execute("SELECT pid, start, boot FROM runner").fetchone()
-        return row[0] == pid or not Serving(row[0], row[1] or 0, row[2] or "").lives
+        return row[0] == pid or not DaemonInfo(row[0], row[1] or 0, row[2] or "").lives
 
     def register(self, pid: int, start: int, boot: str) -> None:
         """Makes this process the one that serves the queue."""
@@ -134,23 +134,23 @@ class Ledger:
 
     # ------------------------------------------------------------------ what to do
 
-    def waiting(self, after: int, limit: int) -> list[Entry]:
+    def waiting(self, after: int, limit: int) -> list[QueuedJob]:
         """Queued jobs in order, from the one after number `after`."""
         return self._entries(
             "state = 'queued' AND cancel_at IS NULL AND number > ? ORDER BY number LIMIT ?", (after, limit)
         )
 
-    def running(self) -> list[Entry]:
+    def running(self) -> list[QueuedJob]:
         return self._entries("state = 'running'", ())
 
-    def by_number(self, numbers: set[int]) -> list[Entry]:
+    def by_number(self, numbers: set[int]) -> list[QueuedJob]:
         """Those of `numbers` that are queued as far as the file knows."""
         found = []
         for number in sorted(numbers):
             found += self._entries("state = 'queued' AND number = ?", (number,))
         return found
 
-    def cancelled(self) -> list[Entry]:
+    def cancelled(self) -> list[QueuedJob]:
         """Jobs that somebody asked to delete and that have not ended."""
         return self._entries("cancel_at IS NOT NULL AND state <> 'ended' ORDER BY number", ())
 
@@ -177,17 +177,17 @@ class Ledger:
         (found,) = self._connection.execute(names).fetchone()
         return bool(found == len(ADDITIONS))
 
-    def _entries(self, where: str, values: tuple[object, ...]) -> list[Entry]:
+    def _entries(self, where: str, values: tuple[object, ...]) -> list[QueuedJob]:
         rows = self._connection.execute(
             "SELECT number, '', arguments, environment, variables, cwd, stdout, stderr, umask, walltime,"
             f" cpu_limit, pid, start, boot, started_at, cancel_at FROM job WHERE {where}",
             values,
         )
-        return [Entry(*row)._replace(id=f"{self.mark}.{row[0]}") for row in rows.fetchall()]
+        return [QueuedJob(*row)._replace(id=f"{self.mark}.{row[0]}") for row in rows.fetchall()]
 
     # ------------------------------------------------------------------ what became of it
 
-    def record(self, started: list[Started], ended: list[Ended]) -> None:
+    def record(self, started: list[StartRecord], ended: list[EndRecord]) -> None:
         """Writes down what happened to jobs, all or nothing."""
         with transaction(self._connection):
             self._connection.executemany(

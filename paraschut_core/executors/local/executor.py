@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import ParaschutError, SchedulerError, SubmitError, UntrustedError
 from ...identity import QueueName, queue_name, user_folder
-from ...model import Deleted, JobKey, JobSpec, Submitted, name_text
+from ...model import DeleteResult, JobKey, JobSpec, SubmitResult, name_text
 from ...paths import current_umask, here
 from ...v06_arguments import takes
 from ..base import FAILED, JOB_ID_VARIABLE, TOKEN_VARIABLE, JobExecutor
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from ...config import Settings
-    from ...model import Ending, JobInfo, LiveJob
-    from .foreign_queue import Other
-    from .queue_store import Limits, Queue, Serving, Task
+    from ...model import ExitInfo, JobInfo, LiveJob
+    from .foreign_queue import ForeignQueue
+    from .queue_store import DaemonInfo, DaemonSettings, LocalQueue, NewJob
 
 _CHUNK = 500
 _DELETE_WAIT = 20.0
@@ -132,7 +132,7 @@ class LocalJobExecutor(JobExecutor):
             return str(error)
         return ""
 
-    def submit_many(self, jobs: Sequence[JobSpec]) -> list[Submitted]:
+    def submit_many(self, jobs: Sequence[JobSpec]) -> list[SubmitResult]:
         """Queues the jobs in one transaction, and has them served.
 
         Raises:
@@ -140,8 +140,8 @@ class LocalJobExecutor(JobExecutor):
         """
         from .launch_command import packed
 
-        outcome: list[Submitted | None] = []
-        tasks: list[Task] = []
+        outcome: list[SubmitResult | None] = []
+        tasks: list[NewJob] = []
         umask = current_umask()
         modules = self._settings().submit.modules
         for job in jobs:
@@ -149,7 +149,7 @@ class LocalJobExecutor(JobExecutor):
                 tasks.append(_task(job, umask, modules))
                 outcome.append(None)
             except ParaschutError as error:
-                outcome.append(Submitted(None, str(error)))
+                outcome.append(SubmitResult(None, str(error)))
         if tasks:
             queue = self._queue()
             ids, serving = queue.add(tasks, packed(_surroundings()), self._limits())
@@ -161,10 +161,10 @@ class LocalJobExecutor(JobExecutor):
                     raise SubmitError(f"{error} None of the jobs was submitted.") from error
                 # Else they are queued, and the next poll that finds no runner tells of it.
             numbered = iter(ids)
-            return [done if done is not None else Submitted(next(numbered)) for done in outcome]
+            return [done if done is not None else SubmitResult(next(numbered)) for done in outcome]
         return [done for done in outcome if done is not None]
 
-    def delete_many(self, jobs: Mapping[str, JobInfo]) -> dict[str, Deleted]:
+    def delete_many(self, jobs: Mapping[str, JobInfo]) -> dict[str, DeleteResult]:
         """Ends jobs with all their processes and waits until they are gone, within bounds.
 
         Raises:
@@ -174,8 +174,10 @@ class LocalJobExecutor(JobExecutor):
         others = list(self._others())
         marks = tuple(f"{each.mark()}." for each in (*served, *(other.queue for other in others)))
         # What was never in a queue that can be seen here is not known to be gone.
-        unknown = Deleted(False, f"it is not in the local queue {self._queue().folder}, which is asked here")
-        outcome = {id_: Deleted(True) if id_.startswith(marks) else unknown for id_ in jobs}
+        unknown = DeleteResult(
+            False, f"it is not in the local queue {self._queue().folder}, which is asked here"
+        )
+        outcome = {id_: DeleteResult(True) if id_.startswith(marks) else unknown for id_ in jobs}
         for queue in served:
             left, serving = queue.cancel(jobs)
             end = time.monotonic() + self._limits().kill_grace + _DELETE_WAIT
@@ -192,12 +194,12 @@ class LocalJobExecutor(JobExecutor):
                     serving = queue.serving()
             why = "; ".join(queue.obstacles()) if left else ""
             for id_ in left:
-                outcome[id_] = Deleted(
+                outcome[id_] = DeleteResult(
                     False, f"it is being ended, but has not ended yet; {why or 'try again'}"
                 )
         for other in others:
             for id_ in () if other.is_gone else other.queue.live(jobs):
-                outcome[id_] = Deleted(
+                outcome[id_] = DeleteResult(
                     False,
                     f"it belongs to the local queue of {other.machine}: delete it there, or remove "
                     f"{other.queue.folder} if that machine is gone",
@@ -237,9 +239,9 @@ class LocalJobExecutor(JobExecutor):
             found.update(queue.find(tokens))
         return found
 
-    def explain(self, ids: Sequence[str], since: float) -> dict[str, Ending]:
+    def explain(self, ids: Sequence[str], since: float) -> dict[str, ExitInfo]:
         """How jobs ended (kept for a week). Ids are never given out twice, so `since` does not matter."""
-        found: dict[str, Ending] = {}
+        found: dict[str, ExitInfo] = {}
         for queue in self._served():
             found.update(queue.endings(ids))
         for other in self._others():
@@ -316,14 +318,14 @@ class LocalJobExecutor(JobExecutor):
             self._given = load()
         return self._given
 
-    def _limits(self) -> Limits:
-        from .queue_store import Limits
+    def _limits(self) -> DaemonSettings:
+        from .queue_store import DaemonSettings
 
         local = self._settings().local
         slots = local.slots if self._max_workers is None else self._max_workers
-        return Limits(slots, local.idle_timeout, local.kill_grace)
+        return DaemonSettings(slots, local.idle_timeout, local.kill_grace)
 
-    def _queue(self) -> Queue:
+    def _queue(self) -> LocalQueue:
         return self._queue_of(self._machine())
 
     def _machine(self) -> str:
@@ -355,7 +357,7 @@ class LocalJobExecutor(JobExecutor):
         users = (name.rpartition("@") for name in sorted(names))
         return [machine for user, _, machine in users if user == user_folder()]
 
-    def _have_served(self, queue: Queue, serving: Serving) -> None:
+    def _have_served(self, queue: LocalQueue, serving: DaemonInfo) -> None:
         """Has a runner serve the queue. Raises SchedulerError."""
         from .daemon_control import ensure_runner
         from .machine import machine_name
@@ -364,12 +366,12 @@ class LocalJobExecutor(JobExecutor):
         if self._machine() == machine_name():
             ensure_runner(queue, serving)
 
-    def _queue_of(self, machine: str) -> Queue:
-        from .queue_store import Queue
+    def _queue_of(self, machine: str) -> LocalQueue:
+        from .queue_store import LocalQueue
 
-        return Queue(os.path.join(self._home(), f"{user_folder()}@{machine}"))
+        return LocalQueue(os.path.join(self._home(), f"{user_folder()}@{machine}"))
 
-    def _served(self) -> list[Queue]:
+    def _served(self) -> list[LocalQueue]:
         """The queue of this machine, if it is there; in a container also one by a machine's name, which an
         earlier version made, as long as it lives."""
         found = [queue] if (queue := self._queue()) else []
@@ -381,9 +383,9 @@ class LocalJobExecutor(JobExecutor):
     def _home(self) -> str:
         return os.path.join(self._settings().job_dir, ".paraschut", "local")
 
-    def _others(self) -> Iterator[Other]:
+    def _others(self) -> Iterator[ForeignQueue]:
         """The same user's queues of other machines, and of containers."""
-        from .foreign_queue import Other
+        from .foreign_queue import ForeignQueue
 
         served = {queue.folder for queue in self._served()}
         for machine in self._machines():
@@ -396,7 +398,7 @@ class LocalJobExecutor(JobExecutor):
                         raise  # mine, but others could write to it: what is in it is not to be overlooked
                     continue  # another user's has none of this user's jobs
                 if there:
-                    yield Other(machine, queue)
+                    yield ForeignQueue(machine, queue)
 
     def _resources(self, info: JobInfo) -> dict[str, Any]:
         from ..batch.directives import resources_of
@@ -436,7 +438,7 @@ def _surroundings() -> dict[bytes, bytes]:
     return variables
 
 
-def _taken_back(queue: Queue, ids: Sequence[str]) -> bool:
+def _taken_back(queue: LocalQueue, ids: Sequence[str]) -> bool:
     """Takes jobs out of the queue again if it is certain that no runner can have started one."""
     from .daemon_control import lock_queue
 
@@ -453,11 +455,11 @@ def _taken_back(queue: Queue, ids: Sequence[str]) -> bool:
     return True
 
 
-def _task(job: JobSpec, umask: int, modules: Sequence[str]) -> Task:
+def _task(job: JobSpec, umask: int, modules: Sequence[str]) -> NewJob:
     """A job as it is queued, `modules` before it. Raises ParaschutError: it can never be started."""
     from ..batch.run_command import JOB_VARIABLES
     from .launch_command import arguments, encoded, packed
-    from .queue_store import Task
+    from .queue_store import NewJob
 
     words = arguments(job.script, job.cwd)
     if modules:
@@ -465,7 +467,7 @@ def _task(job: JobSpec, umask: int, modules: Sequence[str]) -> Task:
 
         words = behind(modules, words)
     walltime, cpu_limit = _times(job.resources)
-    return Task(
+    return NewJob(
         job.token,
         job.name.encode(errors="replace").decode(),
         b"\0".join(os.fsencode(word) for word in words),

@@ -6,18 +6,18 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from ... import exit_kinds
-from ...model import ENDED, Ending, LiveJob
+from ...model import ENDED, ExitInfo, LiveJob
 from .machine import is_gone
-from .queue_store import Queue
+from .queue_store import LocalQueue
 
-_WENT = Ending("its container is gone", kind=exit_kinds.NODE, source=exit_kinds.ACCOUNT)
+_WENT = ExitInfo("its container is gone", kind=exit_kinds.NODE, source=exit_kinds.ACCOUNT)
 
 
-class Other(NamedTuple):
+class ForeignQueue(NamedTuple):
     """The queue of `machine`, as its file tells; in a container that is gone, all has ended."""
 
     machine: str
-    queue: Queue
+    queue: LocalQueue
 
     @property
     def is_gone(self) -> bool:
@@ -34,7 +34,7 @@ class Other(NamedTuple):
             for id_, job in jobs.items()
         }
 
-    def endings(self, ids: Iterable[str]) -> dict[str, Ending]:
+    def endings(self, ids: Iterable[str]) -> dict[str, ExitInfo]:
         """How those of `ids` ended that have."""
         wanted = list(ids)
         ended = self.queue.endings(wanted)

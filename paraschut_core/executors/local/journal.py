@@ -24,7 +24,7 @@ _ROOM = 256 * 1024
 """Bytes after which a journal is emptied at the next commit."""
 
 
-class Start(NamedTuple):
+class ProcessStart(NamedTuple):
     """The process that a job got. `start` is in clock ticks since the boot `boot`.
 
     In the journal it is the moment just before the process was made: to ask for its true start time
@@ -36,7 +36,7 @@ class Start(NamedTuple):
     boot: str
 
 
-class Exit(NamedTuple):
+class ProcessExit(NamedTuple):
     """How a job's first process ended: as wait4 tells it. `cpu` in seconds, `rss` in bytes."""
 
     status: int
@@ -45,11 +45,11 @@ class Exit(NamedTuple):
     rss: int
 
 
-class Noted(NamedTuple):
+class JournalContents(NamedTuple):
     """What a journal tells, by job number."""
 
-    starts: dict[int, Start]
-    exits: dict[int, Exit]
+    starts: dict[int, ProcessStart]
+    exits: dict[int, ProcessExit]
     markers: set[int]
 
 
@@ -92,14 +92,14 @@ class Journal:
         self._write(b"P %d %d %d" % (number, pid, earliest))
         self.unmark(number)
 
-    def ended(self, number: int, exit_: Exit) -> None:
+    def ended(self, number: int, exit_: ProcessExit) -> None:
         self._write(b"X %d %d %.6f %.6f %d" % (number, *exit_))
 
-    def read(self) -> Noted:
+    def read(self) -> JournalContents:
         """What was noted since the journal was last emptied; lines that are not whole are left out."""
         lines = os.pread(self._handle, os.fstat(self._handle).st_size, 0).split(b"\n")
-        starts: dict[int, Start] = {}
-        exits: dict[int, Exit] = {}
+        starts: dict[int, ProcessStart] = {}
+        exits: dict[int, ProcessExit] = {}
         boot = ""
         for line in lines:
             try:
@@ -107,13 +107,13 @@ class Journal:
                     case [b"B", name, b"."]:
                         boot = os.fsdecode(name)
                     case [b"P", number, pid, earliest, b"."]:
-                        starts[int(number)] = Start(int(pid), int(earliest), boot)
+                        starts[int(number)] = ProcessStart(int(pid), int(earliest), boot)
                     case [b"X", number, status, at, cpu, rss, b"."]:
-                        exits[int(number)] = Exit(int(status), float(at), float(cpu), int(rss))
+                        exits[int(number)] = ProcessExit(int(status), float(at), float(cpu), int(rss))
             except ValueError:
                 continue  # what a power failure leaves in a file
         markers = {int(name) for name in os.listdir(self._markers) if name.isdigit()}
-        return Noted(starts, exits, markers)
+        return JournalContents(starts, exits, markers)
 
     def empty(self) -> None:
         """Forgets everything but the markers; to be called when all of it is in the queue file."""

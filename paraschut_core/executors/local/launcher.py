@@ -34,15 +34,15 @@ _UMASK = 0o077
 """The runner's own: what it writes is its user's business alone."""
 
 
-class CannotStartError(Exception):
+class LaunchError(Exception):
     """This job cannot be started, now or later; the message says why."""
 
 
-class NotNowError(Exception):
+class TemporaryLaunchError(Exception):
     """No job can be started at this moment; nothing was started."""
 
 
-class AwayError(Exception):
+class DirectoryAwayError(Exception):
     """No job of the directory `folder` can be started at this moment; nothing was started."""
 
     def __init__(self, folder: bytes, why: str) -> None:
@@ -50,7 +50,7 @@ class AwayError(Exception):
         self.folder = folder
 
 
-class Launch(NamedTuple):
+class LaunchSpec(NamedTuple):
     """All that is needed to start one job. Paths and words are bytes, as the system takes them.
 
     `base` is the job directory; `was_there` says that `cwd` was there when the job was submitted.
@@ -68,24 +68,24 @@ class Launch(NamedTuple):
     was_there: bool
 
 
-def start(launch: Launch, home: int) -> int:
+def start(launch: LaunchSpec, home: int) -> int:
     """Starts a job as the leader of a session of its own; returns its process number.
 
     The working directory and the file mode mask are the runner's while it does so: it has one thread.
     `home` is the descriptor of the directory that it goes back to.
 
     Raises:
-        CannotStartError: the job itself is why not.
-        AwayError: a directory of its is why not.
-        NotNowError: the machine is why not.
+        LaunchError: the job itself is why not.
+        DirectoryAwayError: a directory of its is why not.
+        TemporaryLaunchError: the machine is why not.
     """
     try:
         os.chdir(launch.cwd)
     except OSError as error:
         why = f"cannot enter its working directory {_shown(launch.cwd)}: {_why(error)}"
         if error.errno in _MENDABLE or launch.was_there:
-            raise AwayError(launch.cwd, why) from None
-        raise CannotStartError(why) from None
+            raise DirectoryAwayError(launch.cwd, why) from None
+        raise LaunchError(why) from None
     os.umask(launch.umask)
     logs: list[int] = []
     try:
@@ -113,33 +113,33 @@ def _open_log(path: bytes, base: bytes) -> int:
             _make_folder(folder, base)
             log = open_log(path, base, _OPEN_LOG)
     except UntrustedError as error:
-        raise AwayError(folder, f"its log is led elsewhere: {error}") from None
+        raise DirectoryAwayError(folder, f"its log is led elsewhere: {error}") from None
     except OSError as error:
         if error.errno in _MACHINE:
-            raise NotNowError(_why(error)) from None
+            raise TemporaryLaunchError(_why(error)) from None
         why = f"cannot open the log {_shown(path)}: {_why(error)}"
         if error.errno == errno.ENXIO:
             why = f"nobody reads the pipe {_shown(path)}, which is its log"
         if error.errno in _MENDABLE:
-            raise AwayError(folder, why) from None
-        raise CannotStartError(why) from None
+            raise DirectoryAwayError(folder, why) from None
+        raise LaunchError(why) from None
     os.set_blocking(log, True)
     return log
 
 
 def _make_folder(folder: bytes, base: bytes) -> None:
     if not os.path.isdir(base):  # not to be made: what it lies on is away
-        raise AwayError(folder, f"there is no directory {_shown(base)}")
+        raise DirectoryAwayError(folder, f"there is no directory {_shown(base)}")
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
         why = f"cannot make the log directory {_shown(folder)}: {_why(error)}"
         if error.errno in _MENDABLE:
-            raise AwayError(folder, why) from None
-        raise CannotStartError(why) from None
+            raise DirectoryAwayError(folder, why) from None
+        raise LaunchError(why) from None
 
 
-def _spawn(launch: Launch, program: bytes, logs: list[int]) -> int:
+def _spawn(launch: LaunchSpec, program: bytes, logs: list[int]) -> int:
     arguments = launch.arguments
     while True:
         try:
@@ -168,7 +168,7 @@ def _spawn(launch: Launch, program: bytes, logs: list[int]) -> int:
                 raise _explained(error, launch, program) from None
 
 
-def _program(launch: Launch) -> bytes:
+def _program(launch: LaunchSpec) -> bytes:
     """The file to execute: found in the job's own PATH, not the runner's."""
     name = launch.arguments[0]
     if b"/" in name:
@@ -177,23 +177,21 @@ def _program(launch: Launch) -> bytes:
         path = (folder or b".") + b"/" + name
         if os.access(path, os.X_OK) and os.path.isfile(path):
             return path
-    raise CannotStartError(f"command not found: {_shown(name)}")
+    raise LaunchError(f"command not found: {_shown(name)}")
 
 
-def _explained(error: OSError, launch: Launch, program: bytes) -> Exception:
+def _explained(error: OSError, launch: LaunchSpec, program: bytes) -> Exception:
     """posix_spawn tells an error number, not which of its steps failed: each is tried to find out."""
     if error.errno in _MACHINE:
-        return NotNowError(_why(error))
+        return TemporaryLaunchError(_why(error))
     if not os.path.exists(launch.marker):
-        return NotNowError(f"cannot write {launch.marker}: {_why(error)}")
+        return TemporaryLaunchError(f"cannot write {launch.marker}: {_why(error)}")
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         if os.path.exists(program):
-            return CannotStartError(
-                f"the interpreter that {_shown(program)} names in its first line is not there"
-            )
-        return CannotStartError(f"command not found: {_shown(program)}")
+            return LaunchError(f"the interpreter that {_shown(program)} names in its first line is not there")
+        return LaunchError(f"command not found: {_shown(program)}")
     why = f"cannot run {_shown(program)}: {_why(error)}"
-    return AwayError(launch.cwd, why) if error.errno in _MENDABLE else CannotStartError(why)
+    return DirectoryAwayError(launch.cwd, why) if error.errno in _MENDABLE else LaunchError(why)
 
 
 def _limit_cpu(pid: int, limit: int) -> None:

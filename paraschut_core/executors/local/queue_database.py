@@ -80,7 +80,7 @@ ADDITIONS = (
 """Tables that files made by earlier versions lack; those do not know them."""
 
 
-class QueueFile:
+class QueueDatabase:
     """One queue file. Every use opens and closes it: nothing stays open across a fork or a thread.
 
     Args:

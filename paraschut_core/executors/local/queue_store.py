@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ... import exit_kinds
-from ...model import ENDED, ENDING, QUEUED, RUNNING, Ending, LiveJob
+from ...model import ENDED, ENDING, QUEUED, RUNNING, ExitInfo, LiveJob
 from .process import alive, boot_id, is_stopped
-from .queue_database import ADDITIONS, QueueFile, transaction
+from .queue_database import ADDITIONS, QueueDatabase, transaction
 
 _PART = 500
 """Numbers in one statement: older SQLites take 999 values."""
@@ -25,7 +25,7 @@ _RECENT = 600.0
 _RECENT_ROWS = 2000
 
 
-class Limits(NamedTuple):
+class DaemonSettings(NamedTuple):
     """How the runner works: jobs at once (0: one for each CPU), and two times in seconds."""
 
     slots: int
@@ -33,7 +33,7 @@ class Limits(NamedTuple):
     kill_grace: float
 
 
-class Task(NamedTuple):
+class NewJob(NamedTuple):
     """One job as it is queued: what is needed to start it."""
 
     token: str
@@ -48,7 +48,7 @@ class Task(NamedTuple):
     cpu_limit: int | None
 
 
-class Serving(NamedTuple):
+class DaemonInfo(NamedTuple):
     """The runner as the queue file knows it; `pid` None: none serves it."""
 
     pid: int | None
@@ -60,14 +60,16 @@ class Serving(NamedTuple):
         return self.pid is not None and self.boot == boot_id() and alive(self.pid, self.start)
 
 
-class Queue(QueueFile):
+class LocalQueue(QueueDatabase):
     """The queue, as every process but its runner uses it.
 
     Raises (every method):
         SchedulerError: the file cannot be opened, read or written; nothing was changed.
     """
 
-    def add(self, tasks: Sequence[Task], environment: bytes, limits: Limits) -> tuple[list[str], Serving]:
+    def add(
+        self, tasks: Sequence[NewJob], environment: bytes, limits: DaemonSettings
+    ) -> tuple[list[str], DaemonInfo]:
         """Queues jobs, all or none; returns their ids and the runner that serves them, if any does.
 
         Args:
@@ -107,7 +109,7 @@ class Queue(QueueFile):
                 marks = ",".join("?" * len(part))
                 connection.execute(f"DELETE FROM job WHERE state = 'queued' AND number IN ({marks})", part)
 
-    def cancel(self, ids: Iterable[str]) -> tuple[set[str], Serving]:
+    def cancel(self, ids: Iterable[str]) -> tuple[set[str], DaemonInfo]:
         """Asks the runner to delete jobs; returns those that are still to end, and the runner."""
         now = time.time()
         live: set[str] = set()
@@ -129,7 +131,7 @@ class Queue(QueueFile):
         with self.opened() as connection:
             return _runner(connection)[0]
 
-    def serving(self) -> Serving:
+    def serving(self) -> DaemonInfo:
         """The runner that serves this queue."""
         with self.opened() as connection:
             return _runner(connection)[1]
@@ -155,7 +157,7 @@ class Queue(QueueFile):
                 found.update(f"{mark}.{number}" for (number,) in rows)
         return found
 
-    def jobs(self) -> tuple[dict[str, LiveJob], Serving]:
+    def jobs(self) -> tuple[dict[str, LiveJob], DaemonInfo]:
         """Every queued and running job in order, those that ended of late, and the runner."""
         with self.opened() as connection:
             connection.execute("BEGIN")  # one moment for all that follows
@@ -200,7 +202,7 @@ class Queue(QueueFile):
         obstacle = self._obstacle(serving)
         return [obstacle] if obstacle else [f"jobs wait: {why}" for why in sorted(set(holds.values()))]
 
-    def _obstacle(self, serving: Serving) -> str:
+    def _obstacle(self, serving: DaemonInfo) -> str:
         """What keeps all jobs of the queue back."""
         if serving.pid is not None and serving.lives and is_stopped(serving.pid):
             return (
@@ -230,12 +232,12 @@ class Queue(QueueFile):
                 found.update((token, f"{mark}.{number}") for token, number in rows)
         return found
 
-    def endings(self, ids: Iterable[str]) -> dict[str, Ending]:
+    def endings(self, ids: Iterable[str]) -> dict[str, ExitInfo]:
         """How those of `ids` ended that have."""
         with self.opened() as connection:
             mark = _runner(connection)[0]
             (host,) = connection.execute("SELECT host FROM runner").fetchone()
-            found: dict[str, Ending] = {}
+            found: dict[str, ExitInfo] = {}
             for part in _parts(self._numbers(connection, ids)):
                 rows = connection.execute(
                     f"SELECT {_ENDING} FROM job WHERE state = 'ended'"
@@ -272,7 +274,7 @@ def _why_held(holds: Mapping[bytes, str], cwd: bytes, stdout: bytes, stderr: byt
 _ENDING = "number, reason, exit_status, signal, pid, queued_at, started_at, ended_at, cpu, rss"
 
 
-def _ending(row: Sequence[Any], host: str) -> Ending:
+def _ending(row: Sequence[Any], host: str) -> ExitInfo:
     _, reason, status, number, pid, queued, started, ended, cpu, rss = row
     record: Mapping[str, Any] = {
         "pid": pid,
@@ -285,13 +287,13 @@ def _ending(row: Sequence[Any], host: str) -> Ending:
     known = {key: value for key, value in record.items() if value is not None}
     # The file keeps words alone.
     kind = exit_kinds.kind_of_words(reason or "")
-    return Ending(reason or "", status, number, host if pid else "", known, kind, exit_kinds.ACCOUNT)
+    return ExitInfo(reason or "", status, number, host if pid else "", known, kind, exit_kinds.ACCOUNT)
 
 
-def _runner(connection: sqlite3.Connection) -> tuple[str, Serving]:
+def _runner(connection: sqlite3.Connection) -> tuple[str, DaemonInfo]:
     """(first part of the queue's ids, its runner)"""
     mark, pid, start, boot = connection.execute("SELECT mark, pid, start, boot FROM runner").fetchone()
-    return mark, Serving(pid, start or 0, boot or "")
+    return mark, DaemonInfo(pid, start or 0, boot or "")
 
 
 def _parts(numbers: list[int]) -> Iterator[list[int]]:

@@ -6,12 +6,12 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from .journal import Noted, Start
+from .journal import JournalContents, ProcessStart
 from .process import alive, look, table
-from .running_job import REBOOTED, UNCERTAIN, Flight, never_started
+from .running_job import REBOOTED, UNCERTAIN, RunningJob, never_started
 
 if TYPE_CHECKING:
-    from .daemon_store import Ended, Entry, Ledger
+    from .daemon_store import DaemonStore, EndRecord, QueuedJob
     from .journal import Journal
 
 _DELAY = 500
@@ -19,7 +19,7 @@ _DELAY = 500
 may have been asleep in between). Its number cannot be given to another session that soon."""
 
 
-def take_over(ledger: Ledger, journal: Journal) -> list[Flight]:
+def take_over(ledger: DaemonStore, journal: Journal) -> list[RunningJob]:
     """Brings the queue file up to date with the journal and the machine; returns the jobs that run.
 
     To be called with the queue's lock held: then no process can be on its way to a job's program, and
@@ -33,14 +33,14 @@ def take_over(ledger: Ledger, journal: Journal) -> list[Flight]:
     entries = [*ledger.running(), *ledger.by_number(traces)]
     lost = {entry.number for entry in entries if _start(entry, noted) is None}
     found = _search(lost, ledger.mark, journal.boot) if lost else {}
-    flights: list[Flight] = []
-    ended: list[Ended] = []
+    flights: list[RunningJob] = []
+    ended: list[EndRecord] = []
     for entry in entries:
         start = _start(entry, noted) or found.get(entry.number)
         if start is None:
             ended.append(never_started(entry.number, UNCERTAIN))
             continue
-        flight = Flight(entry, start, entry.started_at or time.time())
+        flight = RunningJob(entry, start, entry.started_at or time.time())
         flight.exit = noted.exits.get(entry.number)
         if start.boot != journal.boot:
             ended.append(flight.as_ended(REBOOTED if flight.exit is None else ""))
@@ -58,10 +58,10 @@ def take_over(ledger: Ledger, journal: Journal) -> list[Flight]:
     return flights
 
 
-def _start(entry: Entry, noted: Noted) -> Start | None:
+def _start(entry: QueuedJob, noted: JournalContents) -> ProcessStart | None:
     """The process that the job got, as far as it was written down."""
     if entry.pid is not None:
-        return Start(entry.pid, entry.start or 0, entry.boot or "")
+        return ProcessStart(entry.pid, entry.start or 0, entry.boot or "")
     start = noted.starts.get(entry.number)
     if start is not None:
         found = look(start.pid)
@@ -70,17 +70,17 @@ def _start(entry: Entry, noted: Noted) -> Start | None:
     return start  # it has ended: no process will be found
 
 
-def _search(numbers: set[int], mark: str, boot: str) -> dict[int, Start]:
+def _search(numbers: set[int], mark: str, boot: str) -> dict[int, ProcessStart]:
     """Processes that carry the id of one of these jobs and lead a session: the job's first process."""
     wanted = {f"{mark}.{number}": number for number in numbers}
     return {
-        wanted[process.job]: Start(process.pid, process.start, boot)
+        wanted[process.job]: ProcessStart(process.pid, process.start, boot)
         for process in table().values()
         if process.job in wanted and process.pid == process.session
     }
 
 
-def _watch(flight: Flight) -> bool:
+def _watch(flight: RunningJob) -> bool:
     """Makes the flight tell when its process ends, which is no child of this one; False if it has."""
     if hasattr(os, "pidfd_open"):
         try:

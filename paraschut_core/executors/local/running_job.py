@@ -7,13 +7,13 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from .daemon_store import Ended, Started
+from .daemon_store import EndRecord, StartRecord
 from .launch_command import clock
 from .process import signal_name, start_of
 
 if TYPE_CHECKING:
-    from .daemon_store import Entry
-    from .journal import Exit, Start
+    from .daemon_store import QueuedJob
+    from .journal import ProcessExit, ProcessStart
 
 DELETED = "deleted"
 REBOOTED = "machine rebooted while it ran"
@@ -21,10 +21,10 @@ UNSEEN = "ended while no runner watched; its exit status is not known"
 UNCERTAIN = "runner was killed while starting it; not known whether it ran"
 
 
-class Flight:
+class RunningJob:
     """One job that was started and has not been written down as ended."""
 
-    def __init__(self, entry: Entry, start: Start, started_at: float) -> None:
+    def __init__(self, entry: QueuedJob, start: ProcessStart, started_at: float) -> None:
         self.number = entry.number
         self.id = entry.id
         self.pid = start.pid
@@ -38,7 +38,7 @@ class Flight:
         """For another runner's child: a descriptor that becomes readable when the process ends."""
         self.over = False
         """Whether the first process has ended (others of the job may be left)."""
-        self.exit: Exit | None = None
+        self.exit: ProcessExit | None = None
         self.why = ""
         """Why the job is being ended; '' as long as it is not."""
         self.kill_at = 0.0
@@ -57,14 +57,14 @@ class Flight:
         if not self.start:
             self.start = start_of(self.pid)
 
-    def as_started(self) -> Started:
-        return Started(self.pid, self.start, self.boot, self.started_at, self.number)
+    def as_started(self) -> StartRecord:
+        return StartRecord(self.pid, self.start, self.boot, self.started_at, self.number)
 
-    def as_ended(self, reason: str = "") -> Ended:
+    def as_ended(self, reason: str = "") -> EndRecord:
         """How it ended. `reason` replaces what follows from why and how its process ended."""
         status, number = _status(self.exit)
         reason = reason or self.why or self._reason(status, number)
-        return Ended(
+        return EndRecord(
             reason,
             status,
             number,
@@ -83,12 +83,12 @@ class Flight:
         return UNSEEN if status is None else f"exit status {status}"
 
 
-def never_started(number: int, reason: str) -> Ended:
+def never_started(number: int, reason: str) -> EndRecord:
     """The end of a job that has no process to show for it."""
-    return Ended(reason, None, None, None, None, time.time(), None, None, None, None, number)
+    return EndRecord(reason, None, None, None, None, time.time(), None, None, None, None, number)
 
 
-def _status(exit_: Exit | None) -> tuple[int | None, int | None]:
+def _status(exit_: ProcessExit | None) -> tuple[int | None, int | None]:
     """(exit status, signal) of what wait4 told."""
     if exit_ is None:
         return None, None

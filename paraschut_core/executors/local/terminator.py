@@ -12,23 +12,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .process import Process
-    from .running_job import Flight
+    from .running_job import RunningJob
 
 _INTERVAL = 0.05
 _GIVE_UP = 10.0
 """Seconds after KILL when a process that hangs in the kernel is left to itself."""
 
 
-class Killing:
+class Terminator:
     """The jobs that are being ended. `log` is told what could not be done."""
 
     def __init__(self, log: Callable[[str], None]) -> None:
         self._log = log
-        self._flights: dict[int, Flight] = {}
+        self._flights: dict[int, RunningJob] = {}
         self.next_at: float | None = None
         """When the next sweep is due, on the monotonic clock; None: nothing to do."""
 
-    def add(self, flight: Flight, why: str, grace: float) -> None:
+    def add(self, flight: RunningJob, why: str, grace: float) -> None:
         """Begins to end a job; `why` becomes its reason, `grace` is seconds from TERM to KILL."""
         if not flight.why:
             flight.know_start()
@@ -41,7 +41,7 @@ class Killing:
         """Has the next sweep done at once: a process has ended."""
         self.next_at = time.monotonic()
 
-    def sweep(self) -> list[Flight]:
+    def sweep(self) -> list[RunningJob]:
         """Signals what is left of these jobs; returns those of which nothing is left."""
         now = time.monotonic()
         if self.next_at is None or now < self.next_at:
@@ -67,7 +67,7 @@ class Killing:
         self.next_at = now + max(_INTERVAL, 5 * cost) if self._flights else None
         return finished
 
-    def _signal(self, flight: Flight, family: list[Process], number: int) -> None:
+    def _signal(self, flight: RunningJob, family: list[Process], number: int) -> None:
         for process in family:
             identity = (process.pid, process.start)
             if number != signal.SIGKILL and identity in flight.told:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .daemon_store import Entry
+    from .daemon_store import QueuedJob
 
 FIRST_DELAY = 2.0
 """Seconds until the first job of a held directory is tried; each failure doubles them ..."""
@@ -17,7 +17,7 @@ IN_A_ROW = 5
 """Jobs that cannot be started one after another, each by its own fault as it seems, before the rest waits."""
 
 
-class Hold:
+class UnavailableDir:
     """One directory whose jobs wait.
 
     Attributes:
@@ -39,11 +39,11 @@ class Hold:
         self.tried: set[int] = set()
 
 
-class Holds:
+class UnavailableDirs:
     """All that are in force."""
 
     def __init__(self) -> None:
-        self._holds: dict[bytes, Hold] = {}
+        self._holds: dict[bytes, UnavailableDir] = {}
         self._streak: dict[bytes, int] = {}
         self.changed = False
         """Whether others have to be told; for the caller to set back."""
@@ -51,7 +51,7 @@ class Holds:
     def __bool__(self) -> bool:
         return bool(self._holds)
 
-    def __iter__(self) -> Iterator[Hold]:
+    def __iter__(self) -> Iterator[UnavailableDir]:
         return iter(list(self._holds.values()))
 
     @property
@@ -59,7 +59,7 @@ class Holds:
         """When the next job is to be tried (monotonic)."""
         return min((hold.at for hold in self._holds.values()), default=None)
 
-    def keeps(self, entry: Entry) -> bool:
+    def keeps(self, entry: QueuedJob) -> bool:
         """Whether a job has to wait; notes that it does."""
         found = False
         for folder in folders_of(entry):
@@ -69,11 +69,11 @@ class Holds:
                 found = True
         return found
 
-    def hold(self, folder: bytes, why: str, entry: Entry, now: float, wall: float) -> None:
+    def hold(self, folder: bytes, why: str, entry: QueuedJob, now: float, wall: float) -> None:
         """Keeps the jobs of a directory back, after `entry` could not be started for `why`."""
         hold = self._holds.get(folder)
         if hold is None:
-            hold = self._holds[folder] = Hold(folder, why, wall, entry.number)
+            hold = self._holds[folder] = UnavailableDir(folder, why, wall, entry.number)
         hold.why = why
         hold.first = min(hold.first, entry.number)
         hold.tried.add(entry.number)
@@ -81,30 +81,30 @@ class Holds:
         hold.at = now + hold.delay
         self.changed = True
 
-    def is_own_fault(self, entry: Entry) -> bool:
+    def is_own_fault(self, entry: QueuedJob) -> bool:
         """Whether a job that cannot be started is itself to blame, as far as its neighbours tell."""
         if entry.cwd in self._holds:
             return False
         self._streak[entry.cwd] = self._streak.get(entry.cwd, 0) + 1
         return self._streak[entry.cwd] < IN_A_ROW
 
-    def started(self, entry: Entry) -> int | None:
+    def started(self, entry: QueuedJob) -> int | None:
         """Notes that a job was started: its directories are there. The lowest job number that may go on."""
         self._streak.pop(entry.cwd, None)
         freed = [self._holds.pop(folder) for folder in folders_of(entry) if folder in self._holds]
         self.changed |= bool(freed)
         return min((hold.first for hold in freed), default=None)
 
-    def drop(self, hold: Hold) -> None:
+    def drop(self, hold: UnavailableDir) -> None:
         """Ends a hold that keeps no job back any more."""
         if self._holds.pop(hold.folder, None) is not None:
             self.changed = True
 
-    def due(self, now: float) -> list[Hold]:
+    def due(self, now: float) -> list[UnavailableDir]:
         """Those of which a job is to be tried now."""
         return [hold for hold in self._holds.values() if hold.at <= now]
 
-    def candidate(self, hold: Hold, entries: Iterable[Entry]) -> Entry | None:
+    def candidate(self, hold: UnavailableDir, entries: Iterable[QueuedJob]) -> QueuedJob | None:
         """The job to try: one of the directory's that was not tried yet."""
         for entry in entries:
             if hold.folder in folders_of(entry) and entry.number not in hold.tried:
@@ -112,6 +112,6 @@ class Holds:
         return None
 
 
-def folders_of(entry: Entry) -> set[bytes]:
+def folders_of(entry: QueuedJob) -> set[bytes]:
     """The directories that a job cannot do without: its own, and its logs'."""
     return {entry.cwd, os.path.dirname(entry.stdout), os.path.dirname(entry.stderr)}
