@@ -26,7 +26,7 @@ def old(project: ProjectDir, earlier: Path) -> Path:
         import os, sys
         import paraschut_core as psu
         assert psu.__file__.startswith(sys.argv[1]), psu.__file__
-        from paraschut_core.database.connection import Database
+        from paraschut_core.db.connection import Database
         Database("jobs.db", create=True).rows("SELECT 1")
         for index in range(3):
             psu.add_job_to_queue({{**psu.get_job_template(), "BatchID": {BATCH}, "JobIndex": index,

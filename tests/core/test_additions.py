@@ -178,7 +178,7 @@ def test_jobs_of_the_earlier_version_start_and_end_in_a_file_that_grew(
     run_earlier(earlier, done, **as_job(0))
     failed = """
         from paraschut_core.model import JobKey
-        from paraschut_core.in_job import database, own_key, record_exit
+        from paraschut_core.runtime import database, own_key, record_exit
         with database() as db:
             record_exit(db, own_key(), 1, 3, None)
     """
@@ -220,7 +220,10 @@ MOST = 0.004
 
 WRITER = """
     import os, sys, time
-    from paraschut_core.database.connection import Database
+    if sys.argv[2] == "new":
+        from paraschut_core.database.connection import Database
+    else:
+        from paraschut_core.db.connection import Database
     with open("additions") as file:
         more = file.read()
     if more and sys.argv[2] == "new":

@@ -388,7 +388,7 @@ def test_a_result_that_cannot_be_written_is_tried_again_and_then_told(cli: Comma
 import sys
 sys.path.insert(0, {ROOT!r})
 import paraschut_core.cli.run as run
-run.runtime.PAUSES = (0.01, float(sys.argv[1]))
+run.in_job.PAUSES = (0.01, float(sys.argv[1]))
 sys.exit(run.run([{str(batch)!r}, "0", "--", "mv", "jobs.db", "hidden.db"], None, "jobs.db"))
 """
 

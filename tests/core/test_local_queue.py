@@ -188,8 +188,8 @@ def test_a_number_is_not_given_out_again_after_its_job_was_forgotten(queue: Loca
 def test_many_processes_add_at_once_and_nothing_is_lost(queue: LocalQueue) -> None:
     code = (
         "import sys; from paraschut_core.executors.local.queue_store import *;"
-        f"t = {tuple(task())!r}; q = Queue({queue.folder!r});"
-        "[print(*q.add([Task(*t)] * 5, b'X=1', Limits(2, 1.0, 1.0))[0]) for _ in range(10)]"
+        f"t = {tuple(task())!r}; q = LocalQueue({queue.folder!r});"
+        "[print(*q.add([NewJob(*t)] * 5, b'X=1', DaemonSettings(2, 1.0, 1.0))[0]) for _ in range(10)]"
     )
     writers = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(4)]
     ids = [id_ for writer in writers for id_ in writer.communicate(timeout=120)[0].decode().split()]

@@ -142,7 +142,7 @@ def test_what_no_old_sqlite_knows_is_explained(project: ProjectDir, old_library:
     ("lie", "said"),
     [
         ("sqlite3.sqlite_version_info = (3, 25, 3)", "needs 3.26 or newer"),
-        ("library.JSON_BUILT_IN = (9,); sqlite3.connect = no_json", "built with its JSON functions"),
+        ("sqlite_library.JSON_BUILT_IN = (9,); sqlite3.connect = no_json", "built with its JSON functions"),
     ],
 )
 def test_a_library_that_cannot_be_used_is_said_first_and_leaves_no_file(

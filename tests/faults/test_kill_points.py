@@ -175,7 +175,7 @@ WRITER = """
 
     batch, seed, folder = int(sys.argv[1]), int(sys.argv[2]), pathlib.Path(sys.argv[3])
     random.seed(seed)
-    project = Project(folder)
+    project = ProjectDir(folder)
     queue = FileQueue(str(folder / "queue"), chunk=3)
     sys.stdout = open(os.devnull, "w")
 

@@ -60,7 +60,7 @@ def test_what_a_job_is_told_is_named_through_the_link(linked: Path) -> None:
         "from paraschut_core.project import Project\n"
         "info = psu.get_job_template(SetID=True) | {'JobIndex': 0, 'script': 'true'}\n"
         "psu.add_job_to_queue(info)\n"
-        "with Workspace(settings()) as ws:\n"
+        "with Project(settings()) as ws:\n"
         "    out, err = log_paths(ws, info | {'attempt': 1, 'subtime': 1}, 0)\n"
         "    spec = make_spec(ws, info | {'attempt': 1, 'stdout': [out], 'stderr': [err]}, 'abc-1')\n"
         "told = [spec.environment[f'PARASCHUT_{n}'] for n in ('DB', 'JOB_DIR')]\n"
