@@ -171,9 +171,9 @@ def get_job_info(
     from . import in_job
 
     with in_job.database() as db:
-        key = in_job.key_of(BatchID, JobIndex)
+        key = in_job.resolve_job_key(BatchID, JobIndex)
         if SetID:
-            return in_job.as_starting(lambda: in_job.start_job(db, key, ClusterID))
+            return in_job.retry_on_start(lambda: in_job.start_job(db, key, ClusterID))
         return in_job.job_info(db, key, ClusterID, with_spawns=not ignore_spawn)
 
 
@@ -351,7 +351,7 @@ def _set_fields(
     selection: Any, Fields: Mapping[str, Any], Unless: Mapping[str, Any], Executor: JobExecutor | None
 ) -> None:
     from .actions import change
-    from .in_job import own_key
+    from .in_job import current_job_key
     from .reporting.queue_report import as_list
 
     with _workspace(Executor) as ws:
@@ -361,7 +361,7 @@ def _set_fields(
             selection.resolve(ws),
             Fields,
             {field: as_list(values) for field, values in Unless.items()},
-            own=own_key(),
+            own=current_job_key(),
         )
     _say_held(report)
 
@@ -411,7 +411,7 @@ def qdel_job(
 ) -> None:
     """Deletes one job, or several of a batch, from the scheduler's queue; back to `init`."""
     from .actions import Selection
-    from .in_job import key_of
+    from .in_job import resolve_job_key
     from .jobs.builder import job_key
 
     if JobInfo is not None:
@@ -419,7 +419,7 @@ def qdel_job(
     elif isinstance(JobIndex, Iterable) and BatchID is not None:
         keys = _keys(BatchID, JobIndex)
     else:
-        keys = (key_of(BatchID, JobIndex),)
+        keys = (resolve_job_key(BatchID, JobIndex),)
     _qdel(Selection(keys=keys), Executor, every=True)
 
 
@@ -533,13 +533,13 @@ def wait_for_jobs(
     Returns:
         whether all of them are complete.
     """
-    from .in_job import own_key
+    from .in_job import current_job_key
     from .monitoring import waiting
     from .scheduling.submission import submit_next
 
     end = math.inf if Timeout is None else time.monotonic() + Timeout
     with _workspace(Executor) as ws:
-        jobs = _to_wait_for(ws, BatchID, JobIndex)._replace(without=own_key())
+        jobs = _to_wait_for(ws, BatchID, JobIndex)._replace(without=current_job_key())
         submit = (lambda: submit_next(ws, by_itself=True).submitted) if Submit else None
         printed, printed_at = "", -math.inf
         for now in waiting.progress(ws, jobs, submit=submit):
@@ -681,11 +681,11 @@ def update_job(JobInfo: JobInfo) -> None:
     from . import in_job
 
     with in_job.database() as db:
-        own = in_job.own_key()
+        own = in_job.current_job_key()
         info = _numbered(JobInfo)
         if own is not None and own.batch_id == info.get("BatchID") and own.job_index == info.get("JobIndex"):
             info = in_job.settled(db, own, info)
-        in_job.as_ending(lambda: in_job.update_job(db, info))
+        in_job.retry_on_end(lambda: in_job.update_job(db, info))
         if "rev" in info:
             JobInfo["rev"] = info["rev"]
 
@@ -712,9 +712,9 @@ def set_complete(
         BatchID = JobInfo["BatchID"] if BatchID is None else BatchID
         JobIndex = JobInfo["JobIndex"] if JobIndex is None else JobIndex
     with in_job.database() as db:
-        key = in_job.key_of(BatchID, JobIndex)
+        key = in_job.resolve_job_key(BatchID, JobIndex)
         info = None if JobInfo is None else in_job.settled(db, key, JobInfo)
-        in_job.as_ending(
+        in_job.retry_on_end(
             lambda: in_job.complete_job(db, key, info), lambda: in_job.keep_result(db, key, info)
         )
         if info is not None and JobInfo is not None and info is not JobInfo:
@@ -759,7 +759,7 @@ def spawn_complete(JobInfo: JobInfo) -> JobInfo:
         key = _key(JobInfo["BatchID"], JobInfo["JobIndex"])
         _numbered(JobInfo)
         token = in_job.own_token(key)
-        return in_job.as_ending(lambda: complete(ws, JobInfo, in_job.cluster_id(), token))
+        return in_job.retry_on_end(lambda: complete(ws, JobInfo, in_job.cluster_id(), token))
 
 
 @takes("BatchID JobIndex Executor SpawnCount spawn_state")
@@ -789,7 +789,7 @@ def spawn_get_info(BatchID: One, JobIndex: One, ClusterID: str | None = None) ->
     from .database.spawns import read_spawns, spawn_fields
 
     with in_job.database() as db:
-        key = in_job.key_of(BatchID, JobIndex)
+        key = in_job.resolve_job_key(BatchID, JobIndex)
         require_jobs(db, (key,))
         spawns = read_spawns(db, key)
     if ClusterID is not None:

@@ -8,10 +8,10 @@ import time
 
 from . import exit_kinds
 from .database import kept_endings
-from .database.connection import Database, who_am_i
+from .database.connection import Database, author_id
 from .database.events import add_event, read_ending, record_ending
 from .database.jobs import checked_id, read_info, write_info
-from .database.lifecycle import JobProcess, complete, require_current, start
+from .database.lifecycle import JobProcess, complete, require_current_attempt, start
 from .database.spawns import find_spawn, is_spawn_job, read_tokens, spawn_fields, start_spawn
 from .errors import (
     ConflictError,
@@ -59,7 +59,7 @@ def settings() -> Settings:
 def author() -> str:
     """This process, as events name it: user@host:pid, inside a job with its id."""
     job_id = cluster_id()
-    return f"{who_am_i()} ({job_id})" if job_id else who_am_i()
+    return f"{author_id()} ({job_id})" if job_id else author_id()
 
 
 def cluster_id() -> str | None:
@@ -69,7 +69,7 @@ def cluster_id() -> str | None:
     return current_job_id()
 
 
-def own_key() -> JobKey | None:
+def current_job_key() -> JobKey | None:
     """The job that this process runs, where its environment tells."""
     batch_id, index = os.environ.get("PARASCHUT_BATCH_ID"), os.environ.get("PARASCHUT_JOB_INDEX")
     if not batch_id or not index:
@@ -80,13 +80,13 @@ def own_key() -> JobKey | None:
         return None
 
 
-def key_of(batch_id: object, job_index: object) -> JobKey:
+def resolve_job_key(batch_id: object, job_index: object) -> JobKey:
     """The job that is meant: the given one, with what is left out taken from the environment.
 
     Raises:
         UsageError: something is left out and this process runs no job.
     """
-    own = own_key()
+    own = current_job_key()
     if batch_id is not None:
         batch_id = checked_id(batch_id)
     elif own is not None:
@@ -100,10 +100,10 @@ def key_of(batch_id: object, job_index: object) -> JobKey:
 
 def own_token(key: JobKey) -> str | None:
     """The token of this process's submission, if it is one of job `key`."""
-    return os.environ.get("PARASCHUT_TOKEN") if own_key() == key else None
+    return os.environ.get("PARASCHUT_TOKEN") if current_job_key() == key else None
 
 
-def patiently(
+def retry_database(
     call: Callable[[], _T],
     trouble: tuple[type[DatabaseError], ...],
     pause: Callable[[float], object] = time.sleep,
@@ -125,12 +125,12 @@ def patiently(
     return call()
 
 
-def as_starting(call: Callable[[], _T]) -> _T:
+def retry_on_start(call: Callable[[], _T]) -> _T:
     """Calls what a job says when it starts: inside a job, with patience for a locked database."""
-    return patiently(call, (DatabaseBusyError,)) if own_key() is not None else call()
+    return retry_database(call, (DatabaseBusyError,)) if current_job_key() is not None else call()
 
 
-def as_ending(call: Callable[[], _T], keep: Callable[[], str] | None = None) -> _T:
+def retry_on_end(call: Callable[[], _T], keep: Callable[[], str] | None = None) -> _T:
     """Calls what a job says of its result: inside a job, with patience for a database in any trouble (locked,
     the disk full, a file server away); there is nobody who would repeat it.
 
@@ -141,10 +141,10 @@ def as_ending(call: Callable[[], _T], keep: Callable[[], str] | None = None) -> 
     Raises:
         ParaschutError: it was not said; the message names the file that keeps the result.
     """
-    if own_key() is None:
+    if current_job_key() is None:
         return call()
     try:
-        return patiently(call, (DatabaseError,))
+        return retry_database(call, (DatabaseError,))
     except ConflictError:
         raise  # another attempt has taken its place
     except Exception as error:
@@ -253,7 +253,7 @@ def start_job(db: Database, key: JobKey, given_id: str | None = None, *, again: 
     """
     from .executors import restart_count
 
-    if own_key() is not None:
+    if current_job_key() is not None:
         load_the_end()
     token = own_token(key)
     # What the scheduler says is a task's id: scripts often know a part of it, or its other number.
@@ -283,7 +283,7 @@ def job_info(db: Database, key: JobKey, given_id: str | None = None, *, with_spa
         info["qstat"] = dict(ending.record)
     if info["state"] == SPAWN and with_spawns:
         known = read_tokens(db, key)
-        mine = own_key() == key
+        mine = current_job_key() == key
         token = own_token(key) if mine else None
         own = find_spawn(known, token, given_id or (cluster_id() if mine else None))
         info.update(spawn_fields([own] if own else [spawn for spawn, _ in known]))
@@ -307,7 +307,7 @@ def update_job(db: Database, info: JobInfo) -> None:
         update_job(db, stored)
         info["rev"] = stored["rev"]
         return
-    by_itself = own_key() == (info.get("BatchID"), info.get("JobIndex"))
+    by_itself = current_job_key() == (info.get("BatchID"), info.get("JobIndex"))
     with db.transaction() as tx:
         write_info(tx, info, why="update_job", quiet=by_itself)
 
@@ -326,7 +326,7 @@ def complete_job(db: Database, key: JobKey, info: JobInfo | None) -> JobInfo:
     info["qstat"] = current_job_summary()
     with db.transaction() as tx:
         if token is not None:
-            require_current(tx, key, token)
+            require_current_attempt(tx, key, token)
         stored = complete(tx, db, key, info, by_job=token is not None)
     info.clear()
     info.update(stored)
@@ -353,7 +353,7 @@ def record_exit(
     token = own_token(key)
     with db.transaction() as tx:
         if token is not None:
-            require_current(tx, key, token)
+            require_current_attempt(tx, key, token)
         if is_spawn_job(tx, key):  # it has not ended with one of its processes
             add_event(tx, key, attempt, None, None, f"a spawn ended: {ending.reason}")
         else:

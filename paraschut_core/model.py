@@ -318,7 +318,7 @@ class Snapshot(NamedTuple):
     live: Mapping[JobKey, LiveJob]
     missing: Mapping[JobKey, MissingJob]
     live_spawns: Mapping[JobKey, tuple[int, int]]
-    held_back: Mapping[int, str]
+    blocked: Mapping[int, str]
     database: DatabaseHealth
     scheduler: SchedulerHealth
     changed: tuple[JobRow, ...] = ()

@@ -149,11 +149,11 @@ class ParaschutApp(KeySequencerApp):
         self.theme_changed_signal.subscribe(self, self._retheme)
         if self._problem:
             self.notify(self._problem, severity="warning", markup=False)
-        self.set_timer(STARTED, collect_garbage)
+        self.set_timer(STARTED, enable_gc)
 
     def action_paint_anew(self) -> None:
         """Paints the whole screen again: something else wrote to the terminal."""
-        self.paint_anew()
+        self.repaint_all()
 
     async def action_quit(self) -> None:
         """Leaves; if an action is under way, only when asked twice."""
@@ -167,7 +167,7 @@ class ParaschutApp(KeySequencerApp):
             if isinstance(screen, MainScreen):
                 screen.use(palette)
 
-    def line_known(self, slow: bool) -> None:
+    def on_speed_measured(self, slow: bool) -> None:
         """Goes lean on a slow line: before the jobs are painted, so that it costs nothing."""
         if self.lean is not None:
             return
@@ -306,7 +306,7 @@ def run(
     return app.exit_status()
 
 
-def collect_garbage() -> None:
+def enable_gc() -> None:
     """Looks for garbage from now on, and only among what is made from now on."""
     gc.freeze()
     gc.enable()

@@ -191,11 +191,11 @@ class Scheduler(JobExecutor):
     name = "fake"
 
     def __init__(
-        self, *, shared_poll: bool = False, shows_tokens: bool = True, absence_is_proof: bool = False
+        self, *, expensive_poll: bool = False, reports_tokens: bool = True, absent_means_ended: bool = False
     ) -> None:
-        self.shared_poll = shared_poll
-        self.shows_tokens = shows_tokens
-        self.absence_is_proof = absence_is_proof
+        self.expensive_poll = expensive_poll
+        self.reports_tokens = reports_tokens
+        self.absent_means_ended = absent_means_ended
         self.live: dict[str, LiveJob] = {}
         self.endings: dict[str, ExitInfo] = {}
         self.specs: list[JobSpec] = []
@@ -210,7 +210,7 @@ class Scheduler(JobExecutor):
         self.during_submit: Callable[[], object] = lambda: None
         self._ids = 0
 
-    def chunk_limit(self) -> int:
+    def max_batch_size(self) -> int:
         return self.chunk
 
     def submit_many(self, jobs: Sequence[JobSpec]) -> list[SubmitResult]:
@@ -246,7 +246,7 @@ class Scheduler(JobExecutor):
         self.during_poll()
         return answer
 
-    def explain(self, ids: Sequence[str], since: float) -> dict[str, ExitInfo]:
+    def get_exit_info(self, ids: Sequence[str], since: float) -> dict[str, ExitInfo]:
         self.explained.append(tuple(ids))
         if self.fault is not None:
             raise self.fault
@@ -280,14 +280,14 @@ class FileQueue(JobExecutor):
     """
 
     name = "filequeue"
-    shows_tokens = True
+    reports_tokens = True
 
-    def __init__(self, path: str, *, chunk: int = 100, shared_poll: bool = False) -> None:
+    def __init__(self, path: str, *, chunk: int = 100, expensive_poll: bool = False) -> None:
         self.path = path
         self.chunk = chunk
-        self.shared_poll = shared_poll
+        self.expensive_poll = expensive_poll
 
-    def chunk_limit(self) -> int:
+    def max_batch_size(self) -> int:
         return self.chunk
 
     def submit_many(self, jobs: Sequence[JobSpec]) -> list[SubmitResult]:

@@ -22,7 +22,7 @@ from .report import (
     ProgressReporter,
     ResultKind,
     Selection,
-    out_of_sight,
+    foreign_queue_message,
 )
 
 _NOT_QUEUED = "it is not in the queue"
@@ -68,7 +68,9 @@ def qdel(
             outcomes.append(JobResult(key, ResultKind.SKIPPED, held.words))
         elif others:
             outcomes.append(
-                JobResult(key, ResultKind.FAILED, f"{out_of_sight(ws, min(others))}: delete it there")
+                JobResult(
+                    key, ResultKind.FAILED, f"{foreign_queue_message(ws, min(others))}: delete it there"
+                )
             )
         elif held.code is Hold.ELSEWHERE or not named:
             outcomes.append(JobResult(key, ResultKind.FAILED, held.words))

@@ -66,7 +66,7 @@ def parse_field(word: str) -> tuple[str, Any]:
     return name, found
 
 
-def changes_of(info: JobInfo, fields: Mapping[str, Any]) -> dict[str, Any]:
+def expand_field_changes(info: JobInfo, fields: Mapping[str, Any]) -> dict[str, Any]:
     """The new values for one job: `resources.mem` changes one entry of what it has."""
     new: dict[str, Any] = {}
     for name, value in fields.items():
@@ -176,7 +176,7 @@ def change(
     report, held = _guarded(
         ws,
         keys,
-        lambda info: changes_of(info, fields),
+        lambda info: expand_field_changes(info, fields),
         unless,
         guard=not force and any(name in fields for name in GUARDED),
         exempt=None if reset_too else own,

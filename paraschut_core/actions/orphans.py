@@ -28,15 +28,14 @@ def end_orphans(ws: Project) -> OrphanEnd:
         SchedulerError: the scheduler does not answer; nothing changed.
     """
     orphans = read_orphans(ws.reader)
-    here = [one for one in orphans if ws.executor.holds(one.executor)]
+    here = [one for one in orphans if ws.executor.owns(one.executor)]
     left = [(one, f"it is in {one.executor}: end it there") for one in orphans if one not in here]
     if not here:
         return OrphanEnd([], [], left)
-    record = polling.ask(ws, force=True)
-    if polling.is_silent(record):
-        raise SchedulerError(
-            f"{polling.trouble(ws.executor.name, record.failing_since, record.error)}; nothing was deleted."
-        )
+    record = polling.poll_scheduler(ws, force=True)
+    if polling.is_unreachable(record):
+        outage = polling.outage_message(ws.executor.name, record.failing_since, record.error)
+        raise SchedulerError(f"{outage}; nothing was deleted.")
     live = {id_: job for id_, job in record.answer.items() if job.state != ENDED}
     by_token = {job.token: id_ for id_, job in live.items() if job.token}
     ids: dict[str, Orphan] = {}

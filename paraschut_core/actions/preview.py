@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ..model import SPAWN, JobKey, Stamp
 from ..monitoring import polling
-from ..monitoring.liveness import look
+from ..monitoring.liveness import find_missing_jobs
 from ..project import Project
 from ..scheduling.spawns import count_lost
 from .protection import protect
@@ -42,8 +42,8 @@ def preview(ws: Project, selection: Selection) -> ActionPreview:
     """Counts the jobs that are selected, as the confirm dialog shows them."""
     keys = selection.resolve(ws)
     protection = protect(ws, keys)
-    record = polling.ask(ws)
-    observed = look(ws, record)
+    record = polling.poll_scheduler(ws)
+    observed = find_missing_jobs(ws, record)
     states: dict[str, int] = {}
     highest = 0
     lost_spawns: dict[JobKey, int] = {}

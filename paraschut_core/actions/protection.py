@@ -26,10 +26,10 @@ from ..model import (
     Stamp,
 )
 from ..monitoring import polling
-from ..monitoring.liveness import Liveness, look
+from ..monitoring.liveness import Liveness, find_missing_jobs
 from ..project import Project
-from ..scheduling.submission import settle_claims
-from .report import Hold, out_of_sight
+from ..scheduling.submission import resolve_claims
+from .report import Hold, foreign_queue_message
 
 
 class Held(NamedTuple):
@@ -72,7 +72,7 @@ def protect(
     rows = {row.key: row for row in read_rows(ws.reader, wanted)}
     held: dict[JobKey, Held] = {}
     if any(row.state == SUBMIT and not (row.submit_id or row.cluster_id) for row in rows.values()) and (
-        settle_claims(ws, polling.ask(ws))
+        resolve_claims(ws, polling.poll_scheduler(ws))
     ):
         rows = {row.key: row for row in read_rows(ws.reader, wanted)}
     suspects = [row for row in rows.values() if _may_be_queued(row)]
@@ -122,13 +122,15 @@ def _look(ws: Project, suspects: Sequence[JobRow]) -> PollState:
     """What the queue shows: now, unless the last poll missed all of them already."""
     absent = polling.known(ws).absent
     here = [row for row in suspects if polling.is_here(ws, row)]
-    return polling.ask(ws, force=any(i not in absent for row in here for i in polling.keys_of(ws, row)))
+    return polling.poll_scheduler(
+        ws, force=any(i not in absent for row in here for i in polling.keys_of(ws, row))
+    )
 
 
 def _held(ws: Project, suspects: Sequence[JobRow], record: PollState) -> dict[JobKey, Held]:
     if not suspects:
         return {}
-    observed = look(ws, record)
+    observed = find_missing_jobs(ws, record)
     silence = _silence(ws, record)
     held = {}
     for row in suspects:
@@ -148,7 +150,7 @@ def _judge(ws: Project, row: JobRow, observed: Liveness, record: PollState, sile
     if row.state != SPAWN and row.exit_status is not None and row.signal is None:
         return None  # its own wrapper saw this attempt end, and nobody ended it
     if where := observed.elsewhere.get(row.key):
-        return Held(Hold.ELSEWHERE, f"{out_of_sight(ws, where)}; --force takes it all the same")
+        return Held(Hold.ELSEWHERE, f"{foreign_queue_message(ws, where)}; --force takes it all the same")
     if row.state not in ONLINE_STATES:
         return None if not silence else Held(Hold.SILENT, f"{silence}; --force takes it all the same")
     if silence:
@@ -180,6 +182,6 @@ def _live(ws: Project, row: JobRow, record: PollState) -> LiveJob | None:
 
 def _silence(ws: Project, record: PollState) -> str:
     """Since when the scheduler does not answer; '' while it does."""
-    if not polling.is_silent(record):
+    if not polling.is_unreachable(record):
         return ""
-    return polling.trouble(ws.executor.name, record.failing_since, record.error)
+    return polling.outage_message(ws.executor.name, record.failing_since, record.error)

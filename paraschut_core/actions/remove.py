@@ -29,7 +29,7 @@ from ..project import Project
 from ..sanitize import spans
 from .delete import qdel
 from .protection import Held, Protection, protect, protect_batches
-from .report import IN_QUEUE, ActionReport, Hold, JobResult, ResultKind, Selection, by_message, note
+from .report import IN_QUEUE, ActionReport, Hold, JobResult, ResultKind, Selection, by_message, record_action
 
 Signature = frozenset[tuple[str, int, int]]
 """Where a batch's jobs stand (db.jobs.batch_signature)."""
@@ -242,7 +242,7 @@ def clean_folders(ws: Project, batch_ids: Iterable[int], *, command: str = "") -
         free = [key for key in there if key in found.stamps and key not in found.held]
         for start in range(0, len(free), _AT_ONCE):
             removed += _clean_chunk(ws, free[start : start + _AT_ONCE], there, found, left)
-    note(ws, "clean", len(removed), command)
+    record_action(ws, "clean", len(removed), command)
     return CleanReport({}, removed, left)
 
 
@@ -297,7 +297,7 @@ def clean_files(
                     left[JobKey(batch_id, -1)] = Held(Hold.CHANGED, "jobs of it were submitted meanwhile")
                     break
                 removed[batch_id] += sum(remove_file(path) for path in files[start : start + _AT_ONCE])
-    note(ws, "clean", sum(removed.values()), command)
+    record_action(ws, "clean", sum(removed.values()), command)
     return CleanReport(removed, [], left)
 
 

@@ -142,16 +142,18 @@ class ProgressReporter(NamedTuple):
 NO_PROGRESS = ProgressReporter()
 
 
-def note(ws: Project, verb: str, jobs: int, command: str) -> None:
+def record_action(ws: Project, verb: str, jobs: int, command: str) -> None:
     """Puts an act that cannot be undone into the action history; one that changed nothing is not worth it."""
     if jobs:
         with ws.db.transaction() as tx:
             add_action(tx, verb, jobs, command or verb, can_undo=False)
 
 
-def out_of_sight(ws: Project, where: str) -> str:
+def foreign_queue_message(ws: Project, where: str) -> str:
     """Why nothing can be said or done here about a job that is in another's queue."""
-    return f"it was submitted to {where}, and what is asked here is {queue_name(ws.executor.identity).shown}"
+    return (
+        f"it was submitted to {where}, and what is asked here is {queue_name(ws.executor.backend_id).shown}"
+    )
 
 
 def batch_ids(value: int | str | Iterable[int | str] | BatchJobs) -> list[int]:

@@ -22,7 +22,15 @@ from ..scheduling.priority import batch_priority, submittable
 from ..scheduling.spawns import resubmit as resubmit_spawns
 from ..scheduling.submission import SubmitReport, count_in_queue, read_max_jobs, submit_keys
 from .fields import reset
-from .report import NO_PROGRESS, ActionReport, JobResult, ProgressReporter, ResultKind, Selection, note
+from .report import (
+    NO_PROGRESS,
+    ActionReport,
+    JobResult,
+    ProgressReporter,
+    ResultKind,
+    Selection,
+    record_action,
+)
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +57,7 @@ class SubmitPlan(NamedTuple):
 
 def plan_next(ws: Project) -> SubmitPlan:
     """What `submit_next` would do now, by the counters."""
-    record = polling.ask(ws)
+    record = polling.poll_scheduler(ws)
     batches = read_batches(ws.reader)
     groups = [
         (batch_id, priority, n)
@@ -80,7 +88,7 @@ def submit_next(
         progress=watcher.progress,
         cancelled=watcher.cancelled,
     )
-    note(ws, "submit", report.submitted, command)
+    record_action(ws, "submit", report.submitted, command)
     return report
 
 
@@ -130,7 +138,7 @@ def submit_batches(
             break
         outcomes += submit_batch(ws, batch_id, left, watcher=watcher)
     report = ActionReport("submit", outcomes, stopped=watcher.cancelled())
-    note(ws, "submit", report.done, command)
+    record_action(ws, "submit", report.done, command)
     return report
 
 
@@ -150,7 +158,7 @@ def submit_now(
         elif rows[key].state != INIT:
             outcomes.append(JobResult(key, ResultKind.SKIPPED, f"already in state {rows[key].state}"))
     report = ActionReport("submit", outcomes, stopped=watcher.cancelled())
-    note(ws, "submit", report.done, command)
+    record_action(ws, "submit", report.done, command)
     return report
 
 
@@ -255,7 +263,7 @@ def _close(ws: Project, report: ActionReport, command: str, *, can_undo: bool) -
     """Puts a resubmission's end into the history. Returns its number, if there is something to undo."""
     try:
         if report.action is None:
-            note(ws, "resubmit", report.done, command)
+            record_action(ws, "resubmit", report.done, command)
         else:
             with ws.db.transaction() as tx:
                 close_action(tx, report.action, report.done or len(report.failed), can_undo=can_undo)

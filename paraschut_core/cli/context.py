@@ -222,11 +222,11 @@ def jobs_of(ws: Project, batch_id: int, words: Iterable[str]) -> list[JobKey]:
 def _missing(ws: Project, targets: Sequence[str]) -> SelectedJobs:
     from ..database.jobs import require_batch
     from ..monitoring import polling
-    from ..monitoring.liveness import look
+    from ..monitoring.liveness import find_missing_jobs
 
     if len(targets) > 1:
         raise UsageError("With --missing give at most BATCH: the jobs are those that are missing.")
-    lost = look(ws, polling.ask(ws)).missing
+    lost = find_missing_jobs(ws, polling.poll_scheduler(ws)).missing
     if targets:
         batches = read_batches(targets[0])
         for batch_id in batches:

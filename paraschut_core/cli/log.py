@@ -110,7 +110,7 @@ def _read(ws: Project, key: JobKey, spawn: int | None) -> JobInfo:
 
 
 def _follow(ws: Project, key: JobKey, stream: str, tail: int | None, spawn: int | None) -> int:
-    from ..logs import describe, look_at
+    from ..logs import describe, stat_log
 
     info = _read(ws, key, spawn)
     path = _path(info, stream)
@@ -121,9 +121,9 @@ def _follow(ws: Project, key: JobKey, stream: str, tail: int | None, spawn: int 
     if not path:
         output.line("log unknown")
         return 1
-    if look_at(path).why:
+    if stat_log(path).why:
         over = info["state"] in DONE_STATES
-        click.echo(describe(stream, look_at(path), path, over=over), err=True)
+        click.echo(describe(stream, stat_log(path), path, over=over), err=True)
     for text in _growth(path, tail, lambda: _is_over(ws, key), sys.stdout.isatty()):
         click.echo(text, nl=False)
     return 0
@@ -140,10 +140,14 @@ def _is_over(ws: Project, key: JobKey) -> bool:
     """Whether nothing more is to be expected: the job is over, or lost."""
     from ..database.jobs import read_rows
     from ..monitoring import polling
-    from ..monitoring.liveness import look
+    from ..monitoring.liveness import find_missing_jobs
 
     rows = read_rows(ws.reader, [key])
-    return not rows or rows[0].state not in ONLINE_STATES or key in look(ws, polling.ask(ws)).missing
+    return (
+        not rows
+        or rows[0].state not in ONLINE_STATES
+        or key in find_missing_jobs(ws, polling.poll_scheduler(ws)).missing
+    )
 
 
 def _growth(path: str, tail: int | None, is_over: Callable[[], bool], terminal: bool) -> Iterator[str]:
@@ -153,7 +157,16 @@ def _growth(path: str, tail: int | None, is_over: Callable[[], bool], terminal: 
         terminal: whether it is printed on one: then colours stay, and a line that is not yet whole is shown
             and written over; else it waits for its end.
     """
-    from ..logs import FILE, ContentProof, FileChange, FileStatus, change_words, look_at, news, open_log
+    from ..logs import (
+        FILE,
+        ContentProof,
+        FileChange,
+        FileStatus,
+        change_words,
+        compare_status,
+        open_log,
+        stat_log,
+    )
     from ..logs import tail as last_rows
 
     printer = _Printer(terminal)
@@ -161,8 +174,8 @@ def _growth(path: str, tail: int | None, is_over: Callable[[], bool], terminal: 
     proof: ContentProof | None = None
     quiet = 0
     while quiet < _LAST_LOOKS:
-        now = look_at(path)
-        happened = news(before, now) if before is not None else FileChange.NONE
+        now = stat_log(path)
+        happened = compare_status(before, now) if before is not None else FileChange.NONE
         if now.kind == FILE:
             with open_log(path) as log:
                 if proof is not None and happened is not FileChange.NONE and not log.continues(proof):
@@ -224,9 +237,9 @@ class _Printer:
         return f"\r\x1b[K{text}" if self._terminal and self._unfinished else text
 
     def _text(self, row: Row) -> str:
-        from ..logs import colours_only, plain
+        from ..logs import colours_only, strip_escapes
 
-        return colours_only(row.text) if self._terminal else clean(plain(row.text))
+        return colours_only(row.text) if self._terminal else clean(strip_escapes(row.text))
 
 
 COMMANDS = {"log": log}

@@ -142,7 +142,7 @@ def _state_lines(states: dict[str, list[int]]) -> str:
 
 def _show_end(queue: QueueReport) -> None:
     """The lines below the table."""
-    from ..monitoring.polling import trouble
+    from ..monitoring.polling import outage_message
     from ..reporting.queue_report import elsewhere_lines
 
     output.line()
@@ -161,7 +161,7 @@ def _show_end(queue: QueueReport) -> None:
     if queue.notice:
         output.line(queue.notice)
     if not queue.connected:
-        output.line(trouble(queue.executor, queue.failing_since, queue.error))
+        output.line(outage_message(queue.executor, queue.failing_since, queue.error))
     output.line(f"total jobs on server queue: {queue.in_queue}")
     output.line(f"running/complete/total: {queue.running}/{queue.complete}/{queue.total}")
 

@@ -65,11 +65,11 @@ def run(arguments: list[str], config: str | None, database: str | None) -> int:
         os.environ["PARASCHUT_CONFIG"] = absolute(os.path.expanduser(config))
     if database:
         os.environ["PARASCHUT_DB"] = absolute(os.path.expanduser(database))
-    key = in_job.key_of(*key_words)
-    attempt = in_job.patiently(lambda: _start(key), (DatabaseBusyError,), _pause)
+    key = in_job.resolve_job_key(*key_words)
+    attempt = in_job.retry_database(lambda: _start(key), (DatabaseBusyError,), _pause)
     ended = execute(command)
     try:
-        written = in_job.patiently(
+        written = in_job.retry_database(
             lambda: _write_end(key, attempt, ended, chain=submit), (DatabaseError,), _pause
         )
     except ConflictError as error:

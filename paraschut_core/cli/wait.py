@@ -75,14 +75,14 @@ def wait_for(
     Args:
         submit: submits what is next, whenever jobs completed.
     """
-    from ..in_job import own_key
+    from ..in_job import current_job_key
     from ..monitoring.waiting import progress
 
     began = time.monotonic()
     teller = _Teller(quiet or as_json)
     timed_out = False
     try:
-        for now in progress(ws, jobs._replace(without=own_key()), submit=submit):
+        for now in progress(ws, jobs._replace(without=current_job_key()), submit=submit):
             teller.tell(now.line)
             if timeout is not None and time.monotonic() - began >= timeout and now.online:
                 timed_out = True

@@ -42,12 +42,12 @@ _NETWORK_FILE_SYSTEMS = frozenset(
 )
 
 
-def who_am_i() -> str:
+def author_id() -> str:
     """This process, as events name it: user@host:pid."""
     return f"{user_name()}@{os.uname().nodename}:{os.getpid()}"
 
 
-def lives(who: str) -> bool | None:
+def process_is_alive(who: str) -> bool | None:
     """Whether the process that calls itself `who` still runs; None where that cannot be told from here."""
     host, _, rest = who.partition("@")[2].rpartition(":")
     pid = rest.partition(" ")[0]  # inside a job, its id follows
@@ -152,7 +152,7 @@ class Database:
         self.local = local
         self.read_only = read_only
         self.create = create
-        self.who = who or who_am_i()
+        self.who = who or author_id()
         self._connection: sqlite3.Connection | None = None
         self._pid = 0
         self._file: tuple[int, int] | None = None
@@ -173,7 +173,7 @@ class Database:
             self._pid = os.getpid()
         return self._connection
 
-    def renew(self) -> bool:
+    def reopen_if_replaced(self) -> bool:
         """Lets go of the file if another took its place (a rename, a restored backup) or it was removed;
         True if so.
 
@@ -382,7 +382,7 @@ class Database:
         except SQLITE_ERRORS as error:
             if not self._rolled_back(error):
                 raise self.explained(error) from error
-        self.renew()
+        self.reopen_if_replaced()
         try:
             return self.connection.execute(sql, values).fetchall()
         except SQLITE_ERRORS as error:
@@ -472,11 +472,11 @@ class _Write:
     def __enter__(self) -> Transaction:
         if self._database.read_only:
             raise DatabaseError(f"{self._database.path} was opened for reading only.")
-        self._database.renew()
+        self._database.reopen_if_replaced()
         self._database.add_missing()
         self._database.take_in()
         connection = self._database.connection
-        _give_way(self._database.path)
+        _backoff(self._database.path)
         try:
             connection.execute("BEGIN IMMEDIATE")
         except SQLITE_ERRORS as error:
@@ -533,7 +533,7 @@ _BRIEF = 0.005
 _SHARE = 0.1
 
 
-def _give_way(path: str) -> None:
+def _backoff(path: str) -> None:
     """Leaves the lock free for a moment if this process has only just let go of it.
 
     Who waits for it tries ten times a second (SQLite's own way): one who writes in a loop would give it

@@ -137,7 +137,7 @@ def take_in(db: Database) -> None:
 def _take(db: Database, handle: int, name: str) -> None:
     from ..security.ownership import open_own
     from .events import read_ending_in, record_ending
-    from .lifecycle import complete, require_current
+    from .lifecycle import complete, require_current_attempt
 
     with open(open_own(name, os.O_RDONLY, folder=handle), "rb") as file:
         kept: Mapping[str, Any] = json.loads(file.read(_LARGEST))
@@ -148,7 +148,7 @@ def _take(db: Database, handle: int, name: str) -> None:
         ).fetchone()
         if row is None:
             raise UnknownJobError(f"There is no job {key}.")
-        require_current(tx, key, str(kept["token"]))
+        require_current_attempt(tx, key, str(kept["token"]))
         if row[0] in DONE_STATES:
             return  # it was said already
         if kept["ending"] is not None:

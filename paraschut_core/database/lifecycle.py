@@ -232,7 +232,7 @@ def start(tx: Transaction, db: Database, key: JobKey, who: JobProcess) -> JobInf
         raise unknown_job(db, key)
     info = to_info(row[:-2])
     token, restarts = row[-2:]
-    _admit(info, token, who, key)
+    _check_start_allowed(info, token, who, key)
     submit_id = info.get("submit_id")
     if who.cluster_id is not None and submit_id is not None and _names(who.cluster_id, submit_id):
         who = who._replace(cluster_id=submit_id)  # the whole of it, as the queue shows it
@@ -281,7 +281,7 @@ def _has_ended(tx: Transaction, key: JobKey, attempt: int) -> bool:
     return tx.connection.execute(ended, (*key, attempt)).fetchone() is not None
 
 
-def _admit(info: JobInfo, token: str | None, who: JobProcess, key: JobKey) -> None:
+def _check_start_allowed(info: JobInfo, token: str | None, who: JobProcess, key: JobKey) -> None:
     """Raises StaleJobError unless this process is the job's current submission, or started by hand."""
     mine = f"this process is {who.cluster_id or 'an attempt'} on {who.hostname}"
     state = info["state"]
@@ -352,7 +352,7 @@ def current_executor(tx: Transaction, key: JobKey) -> str | None:
     return row[0] if row else None
 
 
-def require_current(tx: Transaction, key: JobKey, token: str) -> None:
+def require_current_attempt(tx: Transaction, key: JobKey, token: str) -> None:
     """Raises StaleJobError unless `token` is the job's current submission, or one of its spawns."""
     now = current_token(tx, key)
     if now == token:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from ..model import ExitInfo, LiveJob
-from .connection import Database, lives
+from .connection import Database, process_is_alive
 
 AbsentIds = Mapping[str, tuple[float, int]]
 """The ids that should be in the queue at the last poll: (epoch s when it was last seen there, or first
@@ -128,7 +128,7 @@ def is_leased(db: Database, scheduler: str) -> bool:
 
 def _held(at: float, holder: str | None, now: float) -> bool:
     """Whether a lease is: its holder may be at work, and not for longer than any command takes."""
-    return bool(holder) and abs(now - at) < LEASE and lives(holder or "") is not False
+    return bool(holder) and abs(now - at) < LEASE and process_is_alive(holder or "") is not False
 
 
 def store_poll(db: Database, scheduler: str, record: PollState, *, answered: bool) -> None:

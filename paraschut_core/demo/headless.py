@@ -17,7 +17,7 @@ from ..errors import ParaschutError
 from ..logs import LogError, open_log, tail
 from ..model import ENDED, INIT, Batch, JobKey, MissingJob
 from ..monitoring import polling
-from ..monitoring.liveness import look
+from ..monitoring.liveness import find_missing_jobs
 from ..project import Project
 from ..sanitize import clean_line
 from ..scheduling.priority import submittable
@@ -66,7 +66,7 @@ def run_to_end(ws: Project, say: Callable[[str], None], progress: Progress) -> N
             moved, before = time.monotonic(), done
         elif time.monotonic() - moved > PATIENCE:
             raise ParaschutError(f"No job came to its end for {PATIENCE:g} s; look with: paraschut queue")
-        for key, lost in look(ws, polling.ask(ws)).missing.items():
+        for key, lost in find_missing_jobs(ws, polling.poll_scheduler(ws)).missing.items():
             repaired[key] += 1
             _repair(ws, key, lost, repaired[key], say)
         if _idle(batches):
@@ -77,7 +77,7 @@ def run_to_end(ws: Project, say: Callable[[str], None], progress: Progress) -> N
 def _let_end(ws: Project) -> None:
     """Waits a little for the last job's process to end: it has said that it is complete before."""
     end = time.monotonic() + 10.0
-    while any(job.state != ENDED for job in polling.ask(ws).answer.values()):
+    while any(job.state != ENDED for job in polling.poll_scheduler(ws).answer.values()):
         if time.monotonic() > end:
             return
         time.sleep(LOOK_SECONDS)

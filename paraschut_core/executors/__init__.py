@@ -92,7 +92,7 @@ def variables_for(executor: JobExecutor, settings: Settings, *, given: bool) -> 
         "PARASCHUT_EXECUTOR": executor.name if built_in else settings.executor,
         ARGUMENTS_VARIABLE: ""
         if made_with == {}
-        else json.dumps(executor.identity if made_with is None else made_with, default=str),
+        else json.dumps(executor.backend_id if made_with is None else made_with, default=str),
     }
 
 

@@ -23,7 +23,8 @@ clean environment, and records of how jobs ended. A scheduler adds its words and
     `read_queue`                      lists the user's jobs: one cheap command, each task by itself
 
 and where it has them: `accounts` (how jobs ended), `array_limit`, `summary`, `health` (for `doctor`),
-`uncertain` and `too_many` (what a failed submission says), `name_limit`, `forbidden_in_paths`, `bare_size`.
+`ambiguous_error` and `limit_error` (what a failed submission says), `name_limit`, `forbidden_in_paths`,
+`default_size_unit`.
 slurm.py, sge.py and pbs.py are examples; tests/clusters/lab_scheduler.py is the shortest, and the suite
 beside it can be run on any.
 
@@ -59,8 +60,8 @@ _ONE_BY_ONE = {"submit": "submit_many", "delete": "delete_many", "qstat": "poll"
 """A method for one job, as in v0.6, and the one that is called for many."""
 
 _FOLLOWING = {
-    "submit": ("chunk_limit", "group_key", "check", "shows_tokens"),
-    "qstat": ("shared_poll", "shows_tokens", "absence_is_proof"),
+    "submit": ("max_batch_size", "batch_key", "check", "reports_tokens"),
+    "qstat": ("expensive_poll", "reports_tokens", "absent_means_ended"),
     "delete": (),
 }
 """What is true of a built-in executor and not of one whose user wrote such a method."""
@@ -72,13 +73,13 @@ class JobExecutor:
     name = "custom"
     """The word that names the executor in the configuration and on the screen."""
 
-    shared_poll = False
+    expensive_poll = False
     """Whether polling costs the scheduler something, so that one answer must serve all processes."""
 
-    shows_tokens = False
+    reports_tokens = False
     """Whether `poll` tells the JobSpec's token of each job, so that a lost id can be looked up."""
 
-    absence_is_proof = False
+    absent_means_ended = False
     """Whether a job that `poll` does not show has surely ended (no second look is needed)."""
 
     accounts_failure = ""
@@ -117,7 +118,7 @@ class JobExecutor:
         return self._batched("poll") is not None or type(self).qstat is not JobExecutor.qstat
 
     @property
-    def identity(self) -> str:
+    def backend_id(self) -> str:
         """The queue that is asked here; the index notes it with each submission (see QueueName)."""
         if self.name == JobExecutor.name:
             return type(self).__qualname__
@@ -131,17 +132,17 @@ class JobExecutor:
 
     def queue_of(self, JobInfo: JobInfo) -> str:
         """The queue that a job goes to which is submitted here."""
-        return self.identity
+        return self.backend_id
 
-    def holds(self, executor: str | None) -> bool:
+    def owns(self, executor: str | None) -> bool:
         """Whether a submission that was noted for the queue `executor` is for this one to judge.
 
         So it is where nothing is noted: nobody can say that it is not. A queue of another place is for
         this one only if its commands reach it; and so is none of another user.
         """
-        if executor is None or executor == self.identity:
+        if executor is None or executor == self.backend_id:
             return True
-        noted, own = queue_name(executor), queue_name(self.identity)
+        noted, own = queue_name(executor), queue_name(self.backend_id)
         if noted.kind != own.kind or not noted.is_mine:
             return False
         return not noted.place or noted.place == own.place
@@ -215,11 +216,11 @@ class JobExecutor:
 
     # ------------------------------------------------------------------ many jobs
 
-    def chunk_limit(self) -> int:
+    def max_batch_size(self) -> int:
         """Most jobs in one call of `submit_many`: what a crash can leave claimed without an id."""
         return 1
 
-    def group_key(self, JobInfo: JobInfo) -> object:
+    def batch_key(self, JobInfo: JobInfo) -> object:
         """Jobs go into one call of `submit_many` only if this is equal for them (and hashable)."""
         return None
 
@@ -287,7 +288,7 @@ class JobExecutor:
         """What keeps jobs that wait from starting, beside the room in the queue; '' if nothing is known."""
         return ""
 
-    def find(self, tokens: Sequence[str]) -> dict[str, str]:
+    def find_by_token(self, tokens: Sequence[str]) -> dict[str, str]:
         """The ids of submissions by their tokens, those that the scheduler knows (ended ones too, if it can).
 
         Raises:
@@ -296,11 +297,11 @@ class JobExecutor:
         wanted = set(tokens)
         return {job.token: id_ for id_, job in self.poll().items() if job.token in wanted}
 
-    def explain(self, ids: Sequence[str], since: float) -> dict[str, ExitInfo]:
+    def get_exit_info(self, ids: Sequence[str], since: float) -> dict[str, ExitInfo]:
         """How the jobs `ids`, submitted after `since` (epoch s), ended; those that can be told."""
         return {}
 
-    def last_words(self, tokens: Sequence[str]) -> dict[str, ExitInfo]:
+    def exit_info_from_logs(self, tokens: Sequence[str]) -> dict[str, ExitInfo]:
         """How submissions that `explain` does not know ended, by what was written into their logs."""
         return {}
 

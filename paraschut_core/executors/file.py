@@ -161,9 +161,9 @@ class FileJobExecutor(JobExecutor):
     """Collects jobs in a shell script; somebody runs that when it suits."""
 
     name = "file"
-    shared_poll = False
-    shows_tokens = True
-    absence_is_proof = False
+    expensive_poll = False
+    reports_tokens = True
+    absent_means_ended = False
 
     def __init__(
         self,
@@ -190,14 +190,14 @@ class FileJobExecutor(JobExecutor):
         """Of other paths, when it was looked whether they were this script's, and whether so."""
 
     @property
-    def identity(self) -> str:
+    def backend_id(self) -> str:
         """Each script is a queue of its own."""
-        return str(QueueName(super().identity, self.script_file, os.getuid()))
+        return str(QueueName(super().backend_id, self.script_file, os.getuid()))
 
-    def holds(self, executor: str | None) -> bool:
-        if executor is None or executor == self.identity:
+    def owns(self, executor: str | None) -> bool:
+        if executor is None or executor == self.backend_id:
             return True
-        noted, kind = queue_name(executor), queue_name(self.identity).kind
+        noted, kind = queue_name(executor), queue_name(self.backend_id).kind
         if not noted.is_mine:
             return False
         if not noted.place:  # as earlier versions noted it
@@ -248,7 +248,7 @@ class FileJobExecutor(JobExecutor):
 
     # ------------------------------------------------------------------ submit
 
-    def chunk_limit(self) -> int:
+    def max_batch_size(self) -> int:
         return _AT_ONCE
 
     def check(self, JobInfo: JobInfo) -> str:
@@ -375,7 +375,7 @@ class FileJobExecutor(JobExecutor):
                 jobs[id_] = LiveJob(id_, QUEUED, id_, reason="interrupted; it runs again with the script")
         return jobs
 
-    def explain(self, ids: Sequence[str], since: float) -> dict[str, ExitInfo]:
+    def get_exit_info(self, ids: Sequence[str], since: float) -> dict[str, ExitInfo]:
         ended = self._ended()
         return {id_: ended[id_] for id_ in ids if id_ in ended}
 

@@ -15,13 +15,13 @@ from .log_file import (
     LogError,
     OpenLog,
     change_words,
+    compare_status,
     describe,
-    look_at,
-    news,
     open_log,
+    stat_log,
 )
 from .print_lines import print_lines
-from .rows import ESCAPE, Row, colours_only, plain, row_start, rows_after, rows_at, rows_before, tail
+from .rows import ESCAPE, Row, colours_only, row_start, rows_after, rows_at, rows_before, strip_escapes, tail
 from .safe_regex import RegexTimeoutError, SearchAbortedError
 from .search import ERRORS, MatchChunk, Pattern, find_next, find_previous, scan, scan_back
 from .timestamps import find_time, parse_time
@@ -47,15 +47,13 @@ __all__ = [
     "SearchAbortedError",
     "change_words",
     "colours_only",
+    "compare_status",
     "describe",
     "find_next",
     "find_previous",
     "find_time",
-    "look_at",
-    "news",
     "open_log",
     "parse_time",
-    "plain",
     "print_lines",
     "row_start",
     "rows_after",
@@ -63,5 +61,7 @@ __all__ = [
     "rows_before",
     "scan",
     "scan_back",
+    "stat_log",
+    "strip_escapes",
     "tail",
 ]

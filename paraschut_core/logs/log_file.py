@@ -155,7 +155,7 @@ class OpenLog:
         os.close(self._fd)
 
 
-def look_at(path: str | os.PathLike[str]) -> FileStatus:
+def stat_log(path: str | os.PathLike[str]) -> FileStatus:
     """What is at `path` now.
 
     The file is opened and closed: over NFS, only opening brings its size up to date. It costs four
@@ -203,7 +203,7 @@ def describe(name: str, look: FileStatus, path: str, *, over: bool = False) -> s
     return f"{clean_line(name)} {why}: {clean_line(path)}"
 
 
-def news(before: FileStatus, now: FileStatus) -> FileChange:
+def compare_status(before: FileStatus, now: FileStatus) -> FileChange:
     """What happened to a log between two looks, as far as its size and times tell.
 
     Whether a file that grew still begins as it did is for `OpenLog.continues` to say.

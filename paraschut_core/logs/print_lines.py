@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable, Iterator
 
 from ..errors import UsageError
 from .log_file import OpenLog, open_log
-from .rows import plain, shown
+from .rows import row_text, strip_escapes
 from .safe_regex import RegexTimeoutError, SafeRegex, SearchAbortedError
 
 _READ = 1 << 20
@@ -40,9 +40,9 @@ def _chosen(
             if last is not None and number > last:
                 return
             if wanted is None or number in wanted:
-                text = shown(raw)
+                text = row_text(raw)
                 try:
-                    found = pattern is None or pattern.found_in(plain(text))
+                    found = pattern is None or pattern.found_in(strip_escapes(text))
                 except RegexTimeoutError:
                     assert pattern is not None
                     raise SearchAbortedError(pattern.source) from None

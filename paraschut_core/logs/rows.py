@@ -81,7 +81,7 @@ def decoded(data: bytes) -> tuple[str, bool]:
     return text.removesuffix("\n").removeprefix("\ufeff"), latin
 
 
-def shown(data: bytes) -> str:
+def row_text(data: bytes) -> str:
     """The text of a row's bytes as a terminal would be left with."""
     return visible_text(decoded(data)[0])
 
@@ -98,7 +98,7 @@ def visible_text(text: str) -> str:
 def written_texts(data: bytes) -> list[str]:
     """All that a row's bytes have written: what is shown first, then what was overwritten; no escapes."""
     text, pieces = _left_over(decoded(data)[0])
-    return [plain(text), *pieces]
+    return [strip_escapes(text), *pieces]
 
 
 _MOVE = re.compile("[\r\b]|(?:\x1b\\[|\x9b)[0-9;]*[CDGKP`]")
@@ -246,7 +246,7 @@ class _Line:
 _LONGEST_PEN = 256
 
 
-def plain(text: str) -> str:
+def strip_escapes(text: str) -> str:
     """A row's text without colours and other escape sequences; what a search looks at."""
     return ESCAPE.sub("", text) if "\x1b" in text or not text.isascii() else text
 
@@ -274,7 +274,7 @@ def colours_only(text: str) -> str:
 # --------------------------------------------------------------------------- where rows begin
 
 
-def cuts(data: bytes, base: int, start: int, end: int, line: int | None = None) -> list[int]:
+def split_points(data: bytes, base: int, start: int, end: int, line: int | None = None) -> list[int]:
     """Where the line from offset `start` to `end` (its newline, or as far as known) is cut.
 
     `data` holds the file's bytes from offset `base`; all from `start` on must be in it. If `start` is
@@ -317,7 +317,7 @@ def _starts(log: OpenLog, low: int, high: int) -> tuple[list[int], bytes, int]:
         if line >= low and (line > base or base in (0, low)):
             found.append(line)
         if stop - line > SMALL:
-            found.extend(cut for cut in cuts(data, base, line, stop) if cut >= low)
+            found.extend(cut for cut in split_points(data, base, line, stop) if cut >= low)
         line = stop + 1
     return found, data, base
 

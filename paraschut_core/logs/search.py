@@ -10,7 +10,16 @@ from typing import NamedTuple
 from ..errors import UsageError
 from .literal_prefilter import needles_of
 from .log_file import OpenLog
-from .rows import LONGEST, SMALL, cuts, line_start, plain, row_start, shown, written_texts
+from .rows import (
+    LONGEST,
+    SMALL,
+    line_start,
+    row_start,
+    row_text,
+    split_points,
+    strip_escapes,
+    written_texts,
+)
 from .safe_regex import SHORT, RegexTimeoutError, SafeRegex, SearchAbortedError
 
 _CHUNK = 1 << 20
@@ -81,7 +90,7 @@ class Pattern:
 
     def matches(self, text: str) -> bool:
         """Whether a row's text, colours and all, matches. Raises RegexTimeoutError."""
-        return self.matcher.found_in(plain(text))
+        return self.matcher.found_in(strip_escapes(text))
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Where the matches are in a text without escape sequences; empty matches left out.
@@ -144,7 +153,7 @@ class _TimedMatch:
             return True
         if not following:
             return False
-        whole = plain(shown(data + following))
+        whole = strip_escapes(row_text(data + following))
         try:
             return any(start < len(texts[0]) < end for start, end in self.pattern.matcher.spans(whole))
         except RegexTimeoutError:
@@ -397,7 +406,7 @@ class _Rows:
             if end - start > SMALL:
                 stop = newline if newline >= 0 else end
                 line = self._base + start if start else self._line
-                inner = cuts(self._data, self._base, self._base + start, self._base + stop, line)
+                inner = split_points(self._data, self._base, self._base + start, self._base + stop, line)
                 bounds = [start, *(cut - self._base for cut in inner), end]
             self._bounds = bounds
         place = bisect_right(bounds, at) - 1

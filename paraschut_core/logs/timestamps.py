@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ..errors import UsageError
 from .log_file import LogError, OpenLog
-from .rows import Row, plain, row_start, rows_after
+from .rows import Row, row_start, rows_after, strip_escapes
 
 _DAY = 86400
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -104,7 +104,7 @@ def _key(when: TimePoint, origin: TimePoint) -> tuple[int, ...]:
 
 
 def _stamp(row: Row) -> TimePoint | None:
-    return parse_time(plain(row.text[: 4 * _HEAD])[:_HEAD], seconds=True) if row.first else None
+    return parse_time(strip_escapes(row.text[: 4 * _HEAD])[:_HEAD], seconds=True) if row.first else None
 
 
 def _stamp_from(log: OpenLog, offset: int) -> tuple[Row, TimePoint] | None:

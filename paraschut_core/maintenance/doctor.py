@@ -499,7 +499,7 @@ def _executor(settings: Settings) -> Iterator[CheckResult]:
         if callable(health):
             for line in str(health()).splitlines():
                 yield CheckResult(OK, name, line)
-        yield CheckResult(OK, name, f"jobs that one command may submit: {executor.chunk_limit():,}")
+        yield CheckResult(OK, name, f"jobs that one command may submit: {executor.max_batch_size():,}")
         yield from _queues(ws)
         if waits := notice(ws):
             yield CheckResult(WARN, name, waits)
@@ -507,7 +507,7 @@ def _executor(settings: Settings) -> Iterator[CheckResult]:
 
 def _queues(ws: Project) -> Iterator[CheckResult]:
     """The queue that jobs are noted with, and the jobs that went to another."""
-    own = queue_name(ws.executor.identity)
+    own = queue_name(ws.executor.backend_id)
     user = "" if own.uid is None else f" of {user_name(own.uid)} (uid {own.uid})"
     yield CheckResult(OK, "queue", f"jobs are noted with {clean_line(own.shown, 200)}{user}")
     if isinstance(ws.executor, BatchExecutor) and not own.place:
@@ -524,7 +524,7 @@ def _queues(ws: Project) -> Iterator[CheckResult]:
     )
     for text, count in noted:
         shown = clean_line(queue_name(text).shown, 200)
-        if not ws.executor.holds(text):
+        if not ws.executor.owns(text):
             whose = "" if queue_name(text).is_mine else f" of {user_name(queue_name(text).uid)}"
             yield CheckResult(
                 OK,

@@ -15,7 +15,7 @@ from ..jobs.command_template import Template, make_jobs
 from ..logs import LogError, open_log, tail
 from ..model import DONE_STATES, RUN, JobKey
 from ..monitoring import polling
-from ..monitoring.liveness import look
+from ..monitoring.liveness import find_missing_jobs
 from ..project import Project
 from ..sanitize import clean_line
 from ..security.child_python import python
@@ -69,7 +69,7 @@ def _wait(
         if row.state in DONE_STATES:
             yield CheckResult(OK, "probe", f"a job on {row.hostname} (this is {here}): {_last_line(ws, key)}")
             return
-        lost = look(ws, polling.ask(ws)).missing.get(key)
+        lost = find_missing_jobs(ws, polling.poll_scheduler(ws)).missing.get(key)
         if lost is not None:
             seen = "" if row.state == RUN or row.started_at else " It never reached the database from there."
             yield CheckResult(FAIL, "probe", f"the job failed: {lost.reason}.{seen} {_last_line(ws, key)}")

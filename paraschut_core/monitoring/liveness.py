@@ -104,7 +104,7 @@ def is_missing(
     return polls >= 2 and record.polled_at - max(seen, submitted) >= grace
 
 
-def observe(
+def classify_jobs(
     rows: Iterable[JobRow],
     spawns: Mapping[JobKey, Sequence[Spawn]],
     record: PollState,
@@ -175,16 +175,23 @@ def _as_told(row: JobRow) -> MissingJob:
     """What is known of the end of a job that is not in the queue."""
     if row.ending is None:
         return _of_kind(exit_kinds.GONE, row)
-    return MissingJob(row.ending, _heard_of(row), row.exit_status, row.signal, row.kind, row.confirmed)
+    return MissingJob(
+        row.ending, _last_sign_of_life(row), row.exit_status, row.signal, row.kind, row.confirmed
+    )
 
 
 def _of_kind(kind: str, row: JobRow) -> MissingJob:
-    return MissingJob(WORDS[kind], _heard_of(row), kind=kind)
+    return MissingJob(WORDS[kind], _last_sign_of_life(row), kind=kind)
 
 
 def _lost(ending: ExitInfo, row: JobRow) -> MissingJob:
     return MissingJob(
-        ending.reason, _heard_of(row), ending.exit_status, ending.signal, ending.kind, ending.confirmed
+        ending.reason,
+        _last_sign_of_life(row),
+        ending.exit_status,
+        ending.signal,
+        ending.kind,
+        ending.confirmed,
     )
 
 
@@ -194,7 +201,7 @@ def _coded(ending: ExitInfo, source: str = exit_kinds.ACCOUNT) -> ExitInfo:
     return ending._replace(kind=kind, source=ending.source or source)
 
 
-def _heard_of(row: JobRow) -> float:
+def _last_sign_of_life(row: JobRow) -> float:
     """When an attempt last reported itself (epoch s); who edits the job's fields later changes that not."""
     return row.started_at or row.submitted_at or row.changed_at
 
@@ -300,7 +307,7 @@ def explain_missing(
     if since > now:
         since = now - 86400.0  # submitted by a clock that is ahead: nobody knows when
     try:
-        endings = ws.executor.explain(due, since)
+        endings = ws.executor.get_exit_info(due, since)
         failure = ws.executor.accounts_failure
     except Exception as error:  # noqa: BLE001 - a user's own executor may raise anything
         endings, failure = {}, str(error) or type(error).__name__
@@ -364,7 +371,7 @@ def _last_words(ws: Project, keys: Iterable[JobKey]) -> dict[JobKey, ExitInfo]:
     where nobody keeps accounts."""
     tokens = read_tokens(ws.reader, keys)
     try:
-        heard = ws.executor.last_words(list(tokens))
+        heard = ws.executor.exit_info_from_logs(list(tokens))
         return {tokens[token]: _coded(ending, exit_kinds.LOG) for token, ending in heard.items()}
     except Exception as error:  # noqa: BLE001 - a user's own executor may raise anything
         log.info("%s cannot read the logs of jobs: %s", ws.executor.name, error)
@@ -443,7 +450,7 @@ def _submit_next(ws: Project) -> None:
         log.warning("what is next was not submitted: %s", error)
 
 
-def confirm(ws: Project, observed: Liveness, rows: Mapping[JobKey, JobRow]) -> Liveness:
+def recheck_missing(ws: Project, observed: Liveness, rows: Mapping[JobKey, JobRow]) -> Liveness:
     """Reads the missing jobs' rows again, after the poll: the job's own word wins over its absence."""
     if not observed.missing:
         return observed
@@ -456,13 +463,13 @@ def confirm(ws: Project, observed: Liveness, rows: Mapping[JobKey, JobRow]) -> L
     return observed._replace(missing=kept)
 
 
-def look(ws: Project, record: PollState) -> Liveness:
+def find_missing_jobs(ws: Project, record: PollState) -> Liveness:
     """All jobs that should be online, as of the given poll, with the reasons of the missing."""
     rows = {row.key: row for row in read_online_rows(ws.reader)}
-    return examine(ws, record, rows, read_live_spawns(ws.reader), AccountingBackoff())
+    return classify_and_confirm(ws, record, rows, read_live_spawns(ws.reader), AccountingBackoff())
 
 
-def examine(
+def classify_and_confirm(
     ws: Project,
     record: PollState,
     rows: Mapping[JobKey, JobRow],
@@ -473,25 +480,23 @@ def examine(
 
     A scheduler's list is its own and one user's: of what others have, its silence says nothing.
     """
-    elsewhere = _elsewhere(ws, rows)
+    elsewhere = _foreign_jobs(ws, rows)
     rows = {key: row if key in elsewhere else located(ws, row) for key, row in rows.items()}
-    here = {
-        key: [located(ws, s) for s in own if ws.executor.holds(s.executor)] for key, own in spawns.items()
-    }
-    observed = observe(
+    here = {key: [located(ws, s) for s in own if ws.executor.owns(s.executor)] for key, own in spawns.items()}
+    observed = classify_jobs(
         [row for key, row in rows.items() if key not in elsewhere],
         here,
         record,
         grace=ws.settings.poll.grace,
-        proof=ws.executor.absence_is_proof,
+        proof=ws.executor.absent_means_ended,
         now=time.time(),
         claim_lasts=math.inf
-        if ws.executor.shows_tokens
+        if ws.executor.reports_tokens
         else ws.settings.submit.timeout + ws.settings.poll.grace,
     )
     # A job of which a part is elsewhere may be alive there, if it is not here.
     elsewhere |= {
-        key: next(queue_name(s.executor or "").shown for s in own if not ws.executor.holds(s.executor))
+        key: next(queue_name(s.executor or "").shown for s in own if not ws.executor.owns(s.executor))
         for key, own in spawns.items()
         if len(here[key]) < len(own) and key in rows and key not in observed.live
     }
@@ -503,7 +508,9 @@ def examine(
     alive = _alive(ws, {key: rows[key] for key in missing if rows[key].ended_at is None}, here)
     missing = {key: lost for key, lost in missing.items() if key not in alive}
     observed = observed._replace(live={**observed.live, **alive})
-    observed = confirm(ws, observed._replace(missing=missing, elsewhere=elsewhere, silent=silent), rows)
+    observed = recheck_missing(
+        ws, observed._replace(missing=missing, elsewhere=elsewhere, silent=silent), rows
+    )
     return observed if inquiries is None else explain_missing(ws, observed, rows, inquiries, here)
 
 
@@ -524,7 +531,7 @@ def _alive(
     return {keys[token]: job for token, job in ws.executor.alive(named).items()} if named else {}
 
 
-def _elsewhere(ws: Project, rows: Mapping[JobKey, JobRow]) -> dict[JobKey, str]:
+def _foreign_jobs(ws: Project, rows: Mapping[JobKey, JobRow]) -> dict[JobKey, str]:
     """The jobs that this scheduler's list for this user does not show, wherever they are; but spawn jobs of
     this user's, which are where their spawns are."""
 
@@ -541,4 +548,4 @@ def other_queue(ws: Project, claimed_by: str | None, executor: str | None) -> st
     shown = queue_name(executor).shown if executor else "the queue"
     if not belongs_to(ws.db.who, claimed_by, executor):
         return f"{shown} of {(claimed_by or 'another user').partition('@')[0]}"
-    return "" if ws.executor.holds(executor) else shown
+    return "" if ws.executor.owns(executor) else shown

@@ -26,11 +26,11 @@ from ..model import (
     Spawn,
 )
 from ..project import Project
-from ..scheduling.blocking import reasons
+from ..scheduling.blocking import blocked_reasons
 from ..scheduling.refusals import refused_batches
-from ..scheduling.submission import read_max_jobs, settle_claims
+from ..scheduling.submission import read_max_jobs, resolve_claims
 from . import polling
-from .liveness import NOTHING, ONLINE, AccountingBackoff, Liveness, examine
+from .liveness import NOTHING, ONLINE, AccountingBackoff, Liveness, classify_and_confirm
 
 _T = TypeVar("_T")
 
@@ -68,8 +68,8 @@ class Monitor:
     def poll(self, force: bool = False) -> Snapshot:
         """Asks the scheduler if that is due, then looks at the file and at all that is in flight."""
         try:
-            self._record = polling.ask(self._ws, force=force)
-            settle_claims(self._ws, self._record)
+            self._record = polling.poll_scheduler(self._ws, force=force)
+            resolve_claims(self._ws, self._record)
             self._full = self._queue_full()
             self._waits = polling.notice(self._ws)
             self._executor_error = ""
@@ -93,7 +93,7 @@ class Monitor:
 
     def _refresh(self) -> Snapshot:
         ws = self._ws
-        if ws.reader.renew():
+        if ws.reader.reopen_if_replaced():
             self._replaced_at = time.time()
             return self._start_over()
         changes = read_changes(ws.reader, self._rev) if self._rev >= 0 else None
@@ -169,7 +169,7 @@ class Monitor:
     ) -> Liveness:
         try:
             inquiries = self._inquiries if ask_accounts else None
-            return examine(self._ws, self._record, rows, spawns, inquiries)
+            return classify_and_confirm(self._ws, self._record, rows, spawns, inquiries)
         except DatabaseError:
             raise
         except ParaschutError as error:  # there is no such executor: the file is shown all the same
@@ -204,7 +204,7 @@ class Monitor:
                 for key, job in self._observed.live.items()
                 if job.state in ONLINE
             ),
-            held_back=self._held_back(),
+            blocked=self._held_back(),
             refused=frozenset(self._refused),
             database=self._database,
             scheduler=SchedulerHealth(name, record.polled_at, failing, error, total, self._notice()),
@@ -227,7 +227,7 @@ class Monitor:
             at = time.strftime("%H:%M", time.localtime(since))
             silent = f"{self._ws.settings.executor} has not answered since {at}"
         seen = self._observed
-        return reasons(
+        return blocked_reasons(
             self._batches,
             seen.live,
             seen.missing,

@@ -38,7 +38,7 @@ _SAMPLE = 100  # of the jobs that should be there, so many are looked up in the 
 
 def scheduler_key(ws: Project) -> str:
     """The name under which a scheduler's answers are kept: they are one user's."""
-    own = queue_name(ws.executor.identity)
+    own = queue_name(ws.executor.backend_id)
     return str(own) if own.uid is not None else f"{own} {ws.db.who.partition('@')[0]}"
 
 
@@ -55,7 +55,7 @@ _Placed = TypeVar("_Placed", JobRow, Spawn)
 def is_here(ws: Project, submission: JobRow | Spawn | Submission | UnresolvedClaim) -> bool:
     """Whether it is in the queue that is asked here: this user's, by this executor, at this place."""
     executor = submission.executor
-    return ws.executor.holds(executor) and belongs_to(ws.db.who, submission.claimed_by, executor)
+    return ws.executor.owns(executor) and belongs_to(ws.db.who, submission.claimed_by, executor)
 
 
 def located(ws: Project, submission: _Placed) -> _Placed:
@@ -92,7 +92,7 @@ def is_strange(job: LiveJob, tokens: Collection[str]) -> bool:
     return bool(job.token) and bool(tokens) and job.token not in tokens
 
 
-def ask(ws: Project, *, force: bool = False) -> PollState:
+def poll_scheduler(ws: Project, *, force: bool = False) -> PollState:
     """The scheduler's latest valid answer, asked anew if it is due.
 
     Args:
@@ -104,7 +104,7 @@ def ask(ws: Project, *, force: bool = False) -> PollState:
     """
     key = scheduler_key(ws)
     known = _known(ws, key)
-    if ws.executor.shared_poll:
+    if ws.executor.expensive_poll:
         interval = 0.0 if force else _interval(ws, known)
         try:
             if not take_lease(ws.db, key, interval):
@@ -114,7 +114,7 @@ def ask(ws: Project, *, force: bool = False) -> PollState:
             log.info("cannot take the lease: %s", error)
             if 0 <= time.time() - known.tried_at < interval:
                 return known
-    record = _judge(ws, known)
+    record = _poll_and_validate(ws, known)
     _keep(ws, key, record, known)
     return record
 
@@ -123,12 +123,12 @@ _unkept: dict[tuple[str, str], PollState] = {}
 """This process's own last polls, where the database cannot be written to."""
 
 
-def is_silent(record: PollState) -> bool:
+def is_unreachable(record: PollState) -> bool:
     """Whether the scheduler does not answer (an answer that is only doubted, for it is empty, is one)."""
     return not record.polled_at or (record.failing_since is not None and not record.empties)
 
 
-def trouble(executor: str, failing_since: float | None, error: str) -> str:
+def outage_message(executor: str, failing_since: float | None, error: str) -> str:
     """In one line, since when a scheduler does not answer, and why."""
     since = time.strftime(" since %Y-%m-%d %H:%M:%S", time.localtime(failing_since)) if failing_since else ""
     return f"{executor} does not answer{since}: {clean_line(error or 'never asked')}"
@@ -178,7 +178,7 @@ def _keep(ws: Project, key: str, record: PollState, known: PollState) -> None:
         known.error,
         known.empties,
     )
-    if executor.absence_is_proof and same:
+    if executor.absent_means_ended and same:
         return  # nothing is ever compared with the answer before: no need to write it down
     try:
         store_poll(ws.db, key, record, answered=answered)
@@ -187,7 +187,7 @@ def _keep(ws: Project, key: str, record: PollState, known: PollState) -> None:
         _unkept[ws.db.path, key] = record
 
 
-def _judge(ws: Project, known: PollState) -> PollState:
+def _poll_and_validate(ws: Project, known: PollState) -> PollState:
     """Polls, and says what is known afterwards."""
     now = time.time()
     rev = read_revision(ws.reader)
@@ -212,13 +212,13 @@ def _judge(ws: Project, known: PollState) -> PollState:
     there = sorted(i for i in expected if i in known.answer and known.answer[i].state != ENDED)
     lost = [i for i in there if i not in seen and i not in unheard]
     many = len(lost) > len(there) / 2 and (not answer or len(lost) >= MANY)
-    if many and not ws.executor.absence_is_proof and _is_doubtful(ws, known, lost, now):
+    if many and not ws.executor.absent_means_ended and _is_doubtful(ws, known, lost, now):
         what = f"a list without {len(lost)} of" if answer else "an empty list, although"
         doubted = _failed(known, now, f"{what} {len(there)} jobs{'' if answer else ' should be there'}")
         return doubted._replace(empties=known.empties + 1)
     absent = {
         **{i: known.absent[i] for i in unheard if i in known.absent},
-        **absent_now(known.absent, expected.keys() - unheard, seen, now),
+        **update_absence(known.absent, expected.keys() - unheard, seen, now),
     }
     trouble = "; ".join(f"{queue_name(queue).shown}: {error}" for queue, error in silent.items())
     return PollState(now, answer, absent, tried_at=now, rev=rev, error=trouble)
@@ -248,13 +248,13 @@ def _is_doubtful(ws: Project, known: PollState, there: list[str], now: float) ->
 def _have_ended(ws: Project, ids: list[str]) -> bool:
     """Whether the accounts say that these jobs have all ended: then an empty queue is no wonder."""
     try:
-        return len(ws.executor.explain(ids, time.time() - 30 * 86400.0)) == len(ids)
+        return len(ws.executor.get_exit_info(ids, time.time() - 30 * 86400.0)) == len(ids)
     except Exception as error:  # noqa: BLE001 - a user's own executor may raise anything
         log.info("%s cannot tell how jobs ended: %s", ws.executor.name, error)
         return False
 
 
-def absent_now(
+def update_absence(
     before: AbsentIds, expected: Collection[str], answer: Mapping[str, LiveJob], now: float
 ) -> AbsentIds:
     """For each expected id: when it was last seen, and in how many polls in a row it was not."""

@@ -130,7 +130,7 @@ def progress(
                     return
             else:
                 quiet_since = None
-            sleep(QUIET_SECONDS if now.online == 0 and ws.executor.shared_poll else LOOK_SECONDS)
+            sleep(QUIET_SECONDS if now.online == 0 and ws.executor.expensive_poll else LOOK_SECONDS)
             if time.monotonic() - polled >= max(ws.settings.poll.interval / 5, LOOK_SECONDS):
                 polled = time.monotonic()
                 now = _look(ws, jobs, monitor.poll())
@@ -166,7 +166,7 @@ def _look(ws: Project, jobs: WaitedJobs, snapshot: Snapshot) -> WaitProgress:
     health = snapshot.scheduler
     trouble = ""
     if health.failing_since is not None:
-        trouble = polling.trouble(health.executor, health.failing_since, health.error)
+        trouble = polling.outage_message(health.executor, health.failing_since, health.error)
     return WaitProgress(states, missing, trouble)
 
 
@@ -182,7 +182,9 @@ def _submitted(submit: Callable[[], int]) -> int:
 def _may_submit(ws: Project, quiet_since: float) -> bool:
     """Whether a job that completed may still be submitting others: its process has not ended."""
     executor = ws.executor
-    if not executor.shows_tokens:
+    if not executor.reports_tokens:
         return time.monotonic() - quiet_since < SETTLE_SECONDS
-    live = {job.token for job in polling.ask(ws).answer.values() if job.state != ENDED and job.token}
+    live = {
+        job.token for job in polling.poll_scheduler(ws).answer.values() if job.state != ENDED and job.token
+    }
     return bool(live & read_completed_tokens(ws.reader, time.time() - ENDING_SECONDS))

@@ -13,7 +13,7 @@ from ..database.orphans import orphan_words, read_orphans
 from ..database.spawns import read_spawns, spawn_fields
 from ..errors import DatabaseError, UsageError
 from ..filtering.sql_condition import matching_keys
-from ..logs import ABSENT, LogError, colours_only, look_at, plain, print_lines
+from ..logs import ABSENT, LogError, colours_only, print_lines, stat_log, strip_escapes
 from ..model import (
     DONE_STATES,
     ENDED,
@@ -27,11 +27,11 @@ from ..model import (
     name_text,
 )
 from ..monitoring import polling
-from ..monitoring.liveness import ONLINE, Liveness, look
+from ..monitoring.liveness import ONLINE, Liveness, find_missing_jobs
 from ..project import Project
 from ..sanitize import clean, clean_line
 from ..scheduling.refusals import RefusalMessage, refused_batches
-from ..scheduling.submission import settle_claims
+from ..scheduling.submission import resolve_claims
 
 log = logging.getLogger(__name__)
 
@@ -102,15 +102,15 @@ def read_queue(ws: Project, condition: str = "", *, force_poll: bool = False) ->
         FilterError: `condition` cannot be evaluated.
     """
     keys = matching_keys(ws.reader, condition) if condition.strip() else None
-    record = polling.ask(ws, force=force_poll)
+    record = polling.poll_scheduler(ws, force=force_poll)
     try:
-        settle_claims(ws, record)
+        resolve_claims(ws, record)
     except DatabaseError as error:
         log.info("cannot settle what was submitted: %s", error)  # who may only read can do without
     stood = {
         row.key: row.stamp for row in read_online_rows(ws.reader)
     }  # before the look: never newer than it
-    observed = look(ws, record)
+    observed = find_missing_jobs(ws, record)
     jobs = read_all_infos(ws.reader, keys)
     live = {id_: job for id_, job in record.answer.items() if job.state != ENDED}
     online: dict[JobKey, int] = {}
@@ -194,7 +194,7 @@ def lines_of(queue: QueueReport, display: Collection[str] | None = None) -> Iter
     if queue.notice:
         yield f"\n{clean_line(queue.notice, 400)}"
     if not queue.connected:
-        yield f"\n{polling.trouble(queue.executor, queue.failing_since, queue.error)}"
+        yield f"\n{polling.outage_message(queue.executor, queue.failing_since, queue.error)}"
     for infos in queue.jobs.values():
         for info in infos:
             if "unreadable" in info:
@@ -263,12 +263,12 @@ def log_lines(
         yield "log index too small"
     else:
         path = str(history[index])
-        if look_at(path).kind == ABSENT:
+        if stat_log(path).kind == ABSENT:
             yield f"log is missing.\n{clean_line(path)}"
             return
         try:
             for line in print_lines(path, lines, pattern):
-                yield colours_only(line) if colours else clean(plain(line))
+                yield colours_only(line) if colours else clean(strip_escapes(line))
         except LogError as error:
             yield f"log cannot be read: {clean_line(error)}"
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from math import isinf
 
 from ..model import DONE_STATES, HELD, INIT, ONLINE_STATES, QUEUED, STUCK, Batch, JobKey, LiveJob
-from .priority import submittable, waiting
+from .priority import priority_blocks, submittable
 
 _WAITING = (QUEUED, HELD, STUCK)
 _NONE: Mapping[int, str] = {}
 
 
-def reasons(
+def blocked_reasons(
     batches: Mapping[int, Batch],
     live: Mapping[JobKey, LiveJob],
     missing: Iterable[JobKey],
@@ -63,7 +63,7 @@ def reasons(
 
 def _by_rules(batches: Mapping[int, Batch], full: str) -> dict[int, str]:
     """What the priorities and the states alone tell."""
-    found = waiting(batches)
+    found = priority_blocks(batches)
     for batch_id, priority in submittable(batches.values()):
         batch = batches[batch_id]
         unfinished = {

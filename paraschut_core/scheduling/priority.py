@@ -37,7 +37,7 @@ def submittable(batches: Iterable[Batch], min_priority: Priority = 0) -> list[tu
     ]
 
 
-def waiting(batches: Mapping[int, Batch]) -> dict[int, str]:
+def priority_blocks(batches: Mapping[int, Batch]) -> dict[int, str]:
     """Why batches that have `init` jobs cannot submit (all of) them now, in a few words each."""
     priorities = {i: p for i, batch in batches.items() if (p := batch_priority(batch)) is not None}
     top = max(priorities.values(), default=0)

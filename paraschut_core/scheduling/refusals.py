@@ -40,7 +40,7 @@ class Refusals:
         self._ws = ws
         self._by_itself = by_itself
         self._in_queue = in_queue
-        self._queue = ws.executor.identity
+        self._queue = ws.executor.backend_id
         self._settings = _digest(_that_matter(ws.settings))
         self._known = read_refused(ws.reader, self._queue)
         self._now: dict[str, RefusedJob] = {}
@@ -128,7 +128,7 @@ class Refusals:
 
 
 def asked_by(group: object) -> str:
-    """What is noted of jobs that ask for the same (an executor's group_key)."""
+    """What is noted of jobs that ask for the same (an executor's batch_key)."""
     return _digest(group)
 
 

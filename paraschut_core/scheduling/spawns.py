@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ..database.connection import Transaction
 from ..database.events import forget_ending
-from ..database.lifecycle import current_executor, current_info, current_token, require_current
+from ..database.lifecycle import current_executor, current_info, current_token, require_current_attempt
 from ..database.poll_state import PollState
 from ..database.spawns import (
     NewSpawn,
@@ -27,7 +27,7 @@ from ..errors import ConflictError, SchedulerError, UsageError
 from ..model import COMPLETE, DONE_STATES, INIT, RUN, SPAWN, JobInfo, JobKey, JobSpec, Spawn
 from ..monitoring import polling
 from ..project import Project
-from .submission import log_paths, make_spec, new_token, settle_claims, submit_claimed
+from .submission import log_paths, make_spec, new_token, resolve_claims, submit_claimed
 
 
 def submit_spawns(ws: Project, info: JobInfo, n: int, cluster_id: str | None, token: str | None) -> JobInfo:
@@ -41,7 +41,7 @@ def submit_spawns(ws: Project, info: JobInfo, n: int, cluster_id: str | None, to
     with ws.db.transaction() as tx:
         current = current_info(tx, ws.db, key)
         if token is not None:
-            require_current(tx, key, token)
+            require_current_attempt(tx, key, token)
         own = _own_spawn(tx, key, current, info, cluster_id or current.get("ClusterID"), token)
         set_spawn_state(tx, key, current["attempt"], current["state"])
         specs = _claim_spawns(ws, tx, current, n)
@@ -94,7 +94,7 @@ def _claim_spawns(ws: Project, tx: Transaction, info: JobInfo, n: int) -> list[J
 
 def _submit(ws: Project, specs: list[JobSpec]) -> int:
     """Hands spawns to the executor in chunks; returns how many it took."""
-    size = max(ws.executor.chunk_limit(), 1)
+    size = max(ws.executor.max_batch_size(), 1)
     outcomes = [o for i in range(0, len(specs), size) for o in submit_claimed(ws, specs[i : i + size])[0]]
     return sum(1 for outcome in outcomes if outcome.id is not None)
 
@@ -155,11 +155,11 @@ def resubmit(ws: Project, key: JobKey, count: int | None = None) -> int:
         UsageError: the job has not multiplied itself.
         SchedulerError: the scheduler cannot be asked which are missing.
     """
-    record = polling.ask(ws, force=True)
+    record = polling.poll_scheduler(ws, force=True)
     if record.failing_since is not None:
-        trouble = polling.trouble(ws.executor.name, record.failing_since, record.error)
+        trouble = polling.outage_message(ws.executor.name, record.failing_since, record.error)
         raise SchedulerError(f"{trouble}; nothing was resubmitted.")
-    settle_claims(ws, record)
+    resolve_claims(ws, record)
     with ws.db.transaction() as tx:
         info = current_info(tx, ws.db, key)
         if info["state"] != SPAWN:
@@ -222,6 +222,6 @@ def _is_lost(ws: Project, spawn: Spawn, record: PollState) -> bool:
     ids = polling.keys_of(ws, spawn)
     if not ids:  # it is being submitted, and settle_claims sees to it; or that was cut short, who knows when
         age = time.time() - (spawn.submitted_at or 0.0)
-        looks = ws.executor.sees_jobs and not ws.executor.shows_tokens
+        looks = ws.executor.sees_jobs and not ws.executor.reports_tokens
         return looks and age >= ws.settings.submit.timeout + ws.settings.poll.grace
     return all(record.absent.get(i, (0.0, 0))[1] > 0 for i in ids)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from .. import moved_projects
 from ..database.changes import count_unfinished, read_batches
-from ..database.connection import lives
+from ..database.connection import process_is_alive
 from ..database.jobs import Submission, read_infos, read_keys_of_priority, read_submissions, still_in_init
 from ..database.lifecycle import (
     UnresolvedClaim,
@@ -114,13 +114,13 @@ def submit_next(
     if not executor.isconnected():
         raise SchedulerError(f"Not connected to {executor.name}: jobs cannot be submitted from this host.")
     ws.db.take_in()
-    record = polling.ask(ws)
-    if polling.is_silent(record):
-        record = polling.ask(ws, force=True)  # it may be back, long before its next poll is due
-    if polling.is_silent(record):
-        trouble = polling.trouble(executor.name, record.failing_since, record.error)
+    record = polling.poll_scheduler(ws)
+    if polling.is_unreachable(record):
+        record = polling.poll_scheduler(ws, force=True)  # it may be back, long before its next poll is due
+    if polling.is_unreachable(record):
+        trouble = polling.outage_message(executor.name, record.failing_since, record.error)
         raise SchedulerError(f"{trouble}; nothing was submitted.")
-    settle_claims(ws, record)
+    resolve_claims(ws, record)
     in_queue = count_in_queue(ws, record)
     matching = set(matching_keys(ws.reader, condition)) if condition.strip() else None
     batches = read_batches(ws.reader, {key.batch_id for key in matching} if matching is not None else None)
@@ -236,7 +236,7 @@ def submit_keys(
         return _submit_keys(ws, keys, own, room, progress, cancelled)
     finally:
         if refusals is None:
-            own.keep(count_in_queue(ws, polling.ask(ws)) if own.some else None)
+            own.keep(count_in_queue(ws, polling.poll_scheduler(ws)) if own.some else None)
 
 
 def _submit_keys(
@@ -252,12 +252,12 @@ def _submit_keys(
     moved_projects.bring(ws.reader, candidates, ws.job_dir)
     ready: list[JobInfo] = []
     for info in candidates:
-        why = _obstacle(ws, info)
+        why = _why_not_submittable(ws, info)
         if why:
             outcomes.append(SubmitOutcome(JobKey(info["BatchID"], info["JobIndex"]), None, why))
         else:
             ready.append(info)
-    size = max(ws.executor.chunk_limit(), 1) if ready else 1
+    size = max(ws.executor.max_batch_size(), 1) if ready else 1
     for asked, group in _alike(ws.executor, ready).items():
         part = _ArrayPart(refusals, asked, group, size)
         while chunk := part.next():
@@ -285,7 +285,7 @@ def _alike(executor: JobExecutor, infos: Sequence[JobInfo]) -> dict[object, list
     """Jobs by what they ask for, in the order of their first jobs."""
     groups: dict[object, list[JobInfo]] = {}
     for info in infos:
-        groups.setdefault(executor.group_key(info), []).append(info)
+        groups.setdefault(executor.batch_key(info), []).append(info)
     return groups
 
 
@@ -366,7 +366,7 @@ _GROWTH = 4
 """By how much more jobs are tried after few were taken."""
 
 
-def _obstacle(ws: Project, info: JobInfo) -> str:
+def _why_not_submittable(ws: Project, info: JobInfo) -> str:
     """Why this job cannot be submitted at all; '' if it can."""
     if "unreadable" in info:
         return str(info["unreadable"])
@@ -535,7 +535,7 @@ def submit_claimed(ws: Project, specs: Sequence[JobSpec]) -> tuple[list[SubmitOu
     results = _submit(ws.executor, specs)
     unwanted = record_submitted(ws, specs, results)
     if unwanted:
-        _take_back(ws.executor, unwanted)
+        _cancel_unwanted(ws.executor, unwanted)
     return [_outcome(spec, result, unwanted) for spec, result in zip(specs, results, strict=True)], results
 
 
@@ -561,7 +561,7 @@ def _submit(executor: JobExecutor, specs: Sequence[JobSpec]) -> list[SubmitResul
     return [*results, *[silent] * len(specs)][: len(specs)]
 
 
-def _take_back(executor: JobExecutor, unwanted: Mapping[str, JobInfo]) -> None:
+def _cancel_unwanted(executor: JobExecutor, unwanted: Mapping[str, JobInfo]) -> None:
     """Deletes what was reset while it was being submitted; what cannot be deleted stops when it starts."""
     try:
         executor.delete_many(unwanted)
@@ -601,7 +601,7 @@ def record_submitted(
 # ------------------------------------------------------------------------------------ after a crash
 
 
-def settle_claims(ws: Project, record: PollState) -> int:
+def resolve_claims(ws: Project, record: PollState) -> int:
     """Adopts submissions whose id was never recorded, and gives back those that never took place.
 
     What the scheduler shows under a claim's token is adopted, even if its submitter lives: it would
@@ -609,7 +609,7 @@ def settle_claims(ws: Project, record: PollState) -> int:
     outlives the process that ran it, so that is not sooner than its time-out, unless the executor's own
     word is proof and the submitter is dead. Returns how many were settled.
     """
-    if record.failing_since is not None or not ws.executor.shows_tokens:
+    if record.failing_since is not None or not ws.executor.reports_tokens:
         return 0
     # The queue that is asked is one user's, in one place: of what is elsewhere, it says nothing.
     claims = [c for c in claimed_without_id(ws.reader) if polling.is_here(ws, c)]
@@ -620,7 +620,7 @@ def settle_claims(ws: Project, record: PollState) -> int:
     if late:
         # The answer that all share may be older than they are: the scheduler is asked once more.
         try:
-            found |= ws.executor.find([c.token for c in late])
+            found |= ws.executor.find_by_token([c.token for c in late])
             alive = ws.executor.alive({c.token: "" for c in late if c.token not in found})
         except Exception as error:  # noqa: BLE001 - a user's own executor may raise anything
             log.info("cannot look for %d submissions: %s", len(late), error)
@@ -646,6 +646,6 @@ def settle_claims(ws: Project, record: PollState) -> int:
 
 def _is_over(ws: Project, c: UnresolvedClaim) -> bool:
     """Whether a submission that the scheduler does not know cannot take effect any more."""
-    if ws.executor.absence_is_proof and lives(c.claimed_by) is False:
+    if ws.executor.absent_means_ended and process_is_alive(c.claimed_by) is False:
         return True
     return not 0 <= time.time() - c.submitted_at < ws.settings.submit.timeout + ws.settings.poll.grace

@@ -59,7 +59,7 @@ class AutoSubmitter(ActionController):
         elif verdict.done:
             self.say(f"Auto-submit: {plural(verdict.done, 'job')} submitted.")
         if verdict.done:
-            self.gateway.poll_now()
+            self.gateway.request_poll()
 
     def show_flags(self) -> None:
         """Writes beside the database what is special: read-only, when auto-submit comes next; filter and

@@ -180,7 +180,7 @@ class ActionController(TargetSelector):
     @work(exclusive=True, group="act", exit_on_error=False)
     async def _undo(self) -> None:
         try:
-            latest, last = await self.before_keys(self.gateway.last_acts())
+            latest, last = await self.before_keys(self.gateway.latest_actions())
         except ParaschutError as error:
             self.say(str(error), "error")
             return
@@ -260,7 +260,7 @@ class ActionController(TargetSelector):
         text = outcome(ACTIONS[verb], verdict)
         self.verdicts.appendleft(verdict)
         self.say(text, "error" if verdict.error else "warning" if verdict.failures else "information")
-        self.gateway.poll_now()
+        self.gateway.request_poll()
         if verdict.done and not verdict.failures and verb not in _KEEPING_MARKS:
             self.grid.action_clear()
         if verdict.failures:

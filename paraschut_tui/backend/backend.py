@@ -105,7 +105,7 @@ class ThreadedBackend:
         self._cancelled = True
         self._sorting = None
         self._feed.stop()
-        self.end_survey()
+        self.stop_statistics()
         for lane in (self._reader, self._loading, self._actor, self._counter, self._sorter, self._asker):
             if lane is not None:
                 lane.stop()
@@ -135,11 +135,11 @@ class ThreadedBackend:
         """When the database was last looked at (epoch s), whether or not it had changed."""
         return self._feed.seen
 
-    def take(self) -> SnapshotUpdate | None:
+    def take_update(self) -> SnapshotUpdate | None:
         """What is new since the last take."""
         return self._feed.take()
 
-    def poll_now(self) -> None:
+    def request_poll(self) -> None:
         """Has the scheduler polled and the file read now."""
         self._feed.poll_now()
 
@@ -162,7 +162,7 @@ class ThreadedBackend:
         self._loading.match(ticket, query, keys, missing)
 
     @property
-    def found_in(self) -> Mapping[JobKey, str]:
+    def matching_log(self) -> Mapping[JobKey, str]:
         """Which of a job's logs holds what the filter wants in it: see Loading.found_in."""
         return self._loading.found_in if self._loading is not None else {}
 
@@ -269,7 +269,7 @@ class ThreadedBackend:
         """Names of the metadata's fields, and of their parts (`resources.mem`), as some jobs have them."""
         return await self._read(_read_fields)
 
-    async def last_acts(self) -> tuple[Action | None, Action | None]:
+    async def latest_actions(self) -> tuple[Action | None, Action | None]:
         """The user's latest act, and the latest that can be undone."""
         from paraschut_core.database.events import last_undoable, read_actions
         from paraschut_core.identity import same_user
@@ -324,7 +324,9 @@ class ThreadedBackend:
 
     # ------------------------------------------------------------------ how the work went
 
-    def survey(self, window: str, batch_id: int | None, missing: Mapping[JobKey, MissingJob]) -> int:
+    def start_statistics(
+        self, window: str, batch_id: int | None, missing: Mapping[JobKey, MissingJob]
+    ) -> int:
         """Reads the overview's numbers. They come as StatisticsReady messages with the ticket returned: the
         latest first, then more of the past. Another survey ends the one before.
 
@@ -337,12 +339,12 @@ class ThreadedBackend:
             self._surveyor = StatisticsWorker(self._open, lambda message: self._post(message))
         return self._surveyor.show(window, batch_id, _unexplained(missing))
 
-    def survey_on(self, missing: Mapping[JobKey, MissingJob]) -> None:
+    def refresh_statistics(self, missing: Mapping[JobKey, MissingJob]) -> None:
         """Reads what is new since the last survey."""
         if self._surveyor is not None:
             self._surveyor.go_on(_unexplained(missing))
 
-    def end_survey(self) -> None:
+    def stop_statistics(self) -> None:
         """Ends what is being read of the past."""
         if self._surveyor is not None:
             self._surveyor.stop()

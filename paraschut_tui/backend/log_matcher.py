@@ -22,9 +22,9 @@ from paraschut_core.logs import (
     OpenLog,
     Pattern,
     find_next,
-    look_at,
     open_log,
     row_start,
+    stat_log,
 )
 from paraschut_core.model import JobInfo, JobKey, Spawn
 
@@ -116,7 +116,7 @@ class LogMatcher:
         return next((name for name, path in logs.items() if self._holds(path, pattern, cancelled)), None)
 
     def _holds(self, path: str, pattern: Pattern, cancelled: Cancelled) -> bool:
-        now = look_at(path)
+        now = stat_log(path)
         if now.kind != FILE or cancelled():
             return False  # no log (any more): then the text is not in it
         known = self._known.get((pattern, path))

@@ -87,7 +87,7 @@ class SnapshotWorker:
         """Has the threads end."""
         self._closed.set()
         self._poll_wanted.set()
-        self._nudge()
+        self._wake()
 
     def join(self, timeout: float) -> None:
         """Waits for the threads' end; one that hangs in a system call is left to die with the process."""
@@ -105,7 +105,7 @@ class SnapshotWorker:
     def poll_now(self) -> None:
         """Has the scheduler asked and the file read at once."""
         self._poll_wanted.set()
-        self._nudge()
+        self._wake()
 
     # ------------------------------------------------------------------ the file
 
@@ -114,7 +114,7 @@ class SnapshotWorker:
             asyncio.run(self._watch())
         except Exception as error:
             log.exception("following %s ended", self._settings.database)
-            self._offer(self._broken(f"{type(error).__name__}: {error}"))
+            self._publish(self._broken(f"{type(error).__name__}: {error}"))
 
     async def _watch(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -126,7 +126,7 @@ class SnapshotWorker:
         ask = True
         try:
             while not self._closed.is_set():
-                self._look(monitor, ask)
+                self._refresh(monitor, ask)
                 await asyncio.sleep(TICK)
                 done, _ = await asyncio.wait(
                     {change, polled}, timeout=LOOK_AGAIN, return_when=asyncio.FIRST_COMPLETED
@@ -142,7 +142,7 @@ class SnapshotWorker:
             polled.cancel()
             monitor.close()
 
-    def _look(self, monitor: Monitor, polled: bool) -> None:
+    def _refresh(self, monitor: Monitor, polled: bool) -> None:
         try:
             snapshot = monitor.poll() if polled else monitor.refresh()
         except ParaschutError as error:
@@ -151,7 +151,7 @@ class SnapshotWorker:
             if not snapshot.database.error:
                 self.seen = time.time()
         if self._is_new(snapshot):
-            self._offer(snapshot, monitor)
+            self._publish(snapshot, monitor)
 
     def _is_new(self, snapshot: Snapshot) -> bool:
         last = self._last
@@ -165,7 +165,7 @@ class SnapshotWorker:
         database = DatabaseHealth(self._settings.database, error=error)
         return Snapshot(-1, {}, {}, {}, {}, {}, database, SchedulerHealth(self._settings.executor))
 
-    def _offer(self, snapshot: Snapshot, monitor: Monitor | None = None) -> None:
+    def _publish(self, snapshot: Snapshot, monitor: Monitor | None = None) -> None:
         log.debug(
             "revision %d: %d jobs changed, reload %s", snapshot.rev, len(snapshot.changed), snapshot.reload
         )
@@ -221,7 +221,7 @@ class SnapshotWorker:
                 force = self._poll_wanted.is_set()
                 self._poll_wanted.clear()
                 period = self._poll_once(monitor, force)
-                self._nudge()
+                self._wake()
                 self._poll_wanted.wait(period)
         except Exception:
             log.exception("polling ended")
@@ -233,7 +233,7 @@ class SnapshotWorker:
         """Polls if it is due. Returns the seconds until the next look."""
         interval = self._settings.poll.interval
         try:
-            shared = monitor.workspace.executor.shared_poll
+            shared = monitor.workspace.executor.expensive_poll
             if shared:
                 monitor.poll(force)
         except ParaschutError as error:
@@ -241,7 +241,7 @@ class SnapshotWorker:
             return max(interval, 5.0)
         return max(min(interval, 5.0 if shared else 2.0), 0.2)
 
-    def _nudge(self) -> None:
+    def _wake(self) -> None:
         loop, polled = self._loop, self._polled
         if loop is None or polled is None:
             return
@@ -277,7 +277,7 @@ def _differ(old: Snapshot, new: Snapshot) -> bool:
         or new.scheduler._replace(polled_at=0.0) != old.scheduler._replace(polled_at=0.0)
         or new.live != old.live
         or new.missing != old.missing
-        or new.held_back != old.held_back
+        or new.blocked != old.blocked
         or new.refused != old.refused
         or new.live_spawns != old.live_spawns
         or new.spawn_ids != old.spawn_ids

@@ -152,7 +152,7 @@ class TreeModel:
         self, rows: list[TreeRow], batch: Batch, snapshot: Snapshot, lost: Mapping[int, int]
     ) -> None:
         key = NodeId(BATCH, batch.batch_id)
-        why = snapshot.held_back.get(batch.batch_id, "")
+        why = snapshot.blocked.get(batch.batch_id, "")
         rows.extend(self._head(key, why, batch.batch_id in snapshot.refused))
         if key not in self.open:
             return

@@ -134,7 +134,7 @@ class DashboardBase(ResizeGuardScreen[None]):
     async def before_keys(self, reading: Awaitable[T]) -> T:
         """Waits for what decides where the next keys go; these wait, too."""
         app = self.app
-        return await (app.before_keys(reading) if isinstance(app, KeySequencerApp) else reading)
+        return await (app.hold_keys_during(reading) if isinstance(app, KeySequencerApp) else reading)
 
     def say(self, text: str, severity: str = "information") -> None:
         """One line that comes and goes. The text may be anybody's: it is never taken for markup."""

@@ -68,7 +68,7 @@ class Choosers(Navigator, Notifier):
         target = await self.app.push_screen_wait(screen)
         self._overview = None
         self.window = screen.window
-        self.gateway.end_survey()
+        self.gateway.stop_statistics()
         if target is not None:
             self._go_to(target)
 

@@ -81,4 +81,4 @@ class DetailLoader(ActionController):
             self.say(verdict.error, "error")
         else:
             self.say(f"{name} of {self._job_words(key)} is set. z undoes it.")
-        self.gateway.poll_now()
+        self.gateway.request_poll()

@@ -296,10 +296,10 @@ class Navigator(DashboardBase):
             self._lower().focus()
 
     def action_refresh(self) -> None:
-        self.gateway.poll_now()
+        self.gateway.request_poll()
         self.scope.reload()
         if isinstance(self.app, FlowControlApp):
-            self.app.paint_anew()
+            self.app.repaint_all()
 
     def action_trouble(self) -> None:
         """All that is known of how the database and the scheduler are, and what is wrong with the filter."""
@@ -318,7 +318,7 @@ class Navigator(DashboardBase):
         except ParaschutError as error:
             self.say(str(error), "error")
         else:
-            self.grid.take_rows(rows, fields)
+            self.grid.set_row_data(rows, fields)
 
     @work(exclusive=True, group="sort", exit_on_error=False)
     async def on_job_grid_sort_requested(self, message: JobGrid.SortRequested) -> None:

@@ -103,7 +103,7 @@ class MainScreen(DetailLoader, AutoSubmitter, Choosers):
         self.left_columns, self.upper_share = memory.left, memory.upper
         self.window = memory.window
         self.set_class(memory.details, "-details")
-        self.log_view.take_taste(
+        self.log_view.restore_options(
             LogViewState(
                 wrap=memory.log_wrap,
                 numbers=memory.log_numbers,
@@ -185,7 +185,7 @@ class MainScreen(DetailLoader, AutoSubmitter, Choosers):
     def _places(self) -> dict[str, Any]:
         """Where tree and grid stand, or are to come back to."""
         row, below = self._last_row or self.batch_tree.place
-        job = self.grid.below if self._job_below is None else self._job_below
+        job = self.grid.cursor_offset if self._job_below is None else self._job_below
         return {"row": row, "row_below": max(below, 0), "job_below": max(job, 0)}
 
     # ------------------------------------------------------------------ snapshots
@@ -203,7 +203,7 @@ class MainScreen(DetailLoader, AutoSubmitter, Choosers):
         if self._ticks % RESORT == 0:
             self.grid.resort(RESORTED)
         if self._ticks % TIMED == 0:
-            self.scope.look_again()
+            self.scope.refresh_ages()
         if self._ticks % LOGS == 0:
             self.scope.look_at_logs()
         self.tick_auto_submit()
@@ -211,7 +211,7 @@ class MainScreen(DetailLoader, AutoSubmitter, Choosers):
 
     def on_snapshot_ready(self, message: SnapshotReady) -> None:
         message.stop()
-        update = self.gateway.take()
+        update = self.gateway.take_update()
         if update is not None and self.query("#upper"):  # it may just be leaving
             self._show(update)
 
@@ -234,7 +234,7 @@ class MainScreen(DetailLoader, AutoSubmitter, Choosers):
         if first and snapshot.batches:
             self._learn_pace(snapshot.complete)
             self._begin(snapshot)
-        self.grid.take_changes(snapshot, update.rows, update.reload)
+        self.grid.apply_changes(snapshot, update.rows, update.reload)
         self.scope.take_update(update)
         if not self.scope.batches and snapshot.batches:
             self._begin(snapshot)
@@ -286,7 +286,7 @@ class MainScreen(DetailLoader, AutoSubmitter, Choosers):
         self._first_jobs.set()
         self._look_for_wanted_text()
         if message.done and self._job_below is not None and not self._filter_text and not self.scope.loading:
-            self.grid.come_back(self._job_below)
+            self.grid.restore_scroll(self._job_below)
             self._job_below = None
 
     def on_jobs_rechecked(self, message: JobsRechecked) -> None:
@@ -455,7 +455,7 @@ class MainScreen(DetailLoader, AutoSubmitter, Choosers):
             return
         title = titles.job_title(self.snapshot, record, self.looks)
         snapshot = self.snapshot
-        held = snapshot.held_back.get(key.batch_id, "")
+        held = snapshot.blocked.get(key.batch_id, "")
         sight = JobDetailsData(record, snapshot.live.get(key), snapshot.missing.get(key), held)
         sight = sight._replace(refused=key.batch_id in snapshot.refused)
         self.details.show(title, sight)
@@ -467,7 +467,7 @@ class MainScreen(DetailLoader, AutoSubmitter, Choosers):
     def _look_for_wanted_text(self) -> None:
         """Opens the log anew where the filter has found what it wants in the log of the job that is shown."""
         query, key = self.scope.query, self.grid.cursor
-        if query is None or key is None or key not in self.gateway.found_in:
+        if query is None or key is None or key not in self.gateway.matching_log:
             return
         wanted = next((term for term in query.log if term.wanted), None)
         if wanted is not None and self._sought != (key, wanted):
@@ -479,7 +479,7 @@ class MainScreen(DetailLoader, AutoSubmitter, Choosers):
             self.app.screen.show(sources)  # it lies over this one, and is of the same job
         query = self.scope.query
         wanted = next((term for term in query.log if term.wanted), None) if query is not None else None
-        stream = self.gateway.found_in.get(key) if wanted is not None else None
+        stream = self.gateway.matching_log.get(key) if wanted is not None else None
         sought = (key, wanted) if wanted is not None and stream is not None else None
         before, self._sought = self._sought, sought
         if stream is None or wanted is None:

@@ -72,7 +72,7 @@ def grid_title(
         priority = priority_of(batch)
         if priority and priority != "1":
             left.append((f"  priority {priority}", "muted"))
-        why = snapshot.held_back.get(batch.batch_id)
+        why = snapshot.blocked.get(batch.batch_id)
         if why:
             left.append((f"  {clean_line(why, 200)}", _role(snapshot, batch.batch_id)))
     elif scope.batches:
@@ -157,7 +157,7 @@ def batch_line(
         (" ▸", "accent" if at < len(batches) - 1 else "line"),
     ]
     right: list[Part] = [*marked, (f"{at + 1}/{len(batches)} ", "muted")]
-    why = clean_line(snapshot.held_back.get(batch_id, ""), 200)
+    why = clean_line(snapshot.blocked.get(batch_id, ""), 200)
     name = clean_line(batch.name) or "(no name)"
     room = width - 4 - width_of(figures) - width_of(right) - min(len(why) + 2 if why else 0, width // 3)
     left: list[Part] = [
@@ -207,7 +207,7 @@ def job_title(snapshot: Snapshot, record: JobRecord, looks: StateStyles) -> list
     if live is not None and live.reason and missing is None:
         parts.append((f" ({clean_line(live.reason)})", "warning"))
     if row.state == INIT and key.batch_id in snapshot.refused:
-        parts.append((f": {clean_line(snapshot.held_back.get(key.batch_id, ''), 200)}", "error"))
+        parts.append((f": {clean_line(snapshot.blocked.get(key.batch_id, ''), 200)}", "error"))
     if row.hostname and missing is None:
         parts.append((f"  on {clean_line(row.hostname)}", "muted"))
     if row.attempt:

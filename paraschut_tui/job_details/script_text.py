@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from paraschut_core.logs import FILE, LogError, look_at, open_log
+from paraschut_core.logs import FILE, LogError, open_log, stat_log
 from paraschut_core.sanitize import clean, clean_line
 
 from ..widgets.styled_line import Part
@@ -79,7 +79,7 @@ def _file_of(command: str, folder: str) -> str:
         words = command.split()
     for word in words[:_WORDS]:
         path = os.path.join(folder, os.path.expanduser(word))
-        if not word.startswith("-") and look_at(path).kind == FILE and not _is_program(path):
+        if not word.startswith("-") and stat_log(path).kind == FILE and not _is_program(path):
             return path
     return ""
 

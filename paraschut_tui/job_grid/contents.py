@@ -68,7 +68,7 @@ class GridContents:
         force all that matches stays shown, and the cursor goes to the batch's part of it."""
         here = self.query is not None or self.batches == (batch_id,)
         if here and not self.loading:
-            self._place(batch_id, look, index)
+            self._move_cursor(batch_id, look, index)
             return
         self._go_to = (batch_id, look, index)
         if not here:
@@ -121,7 +121,7 @@ class GridContents:
             self._go_to = (job.batch_id, None, job.job_index)
         self._load()
 
-    def look_again(self) -> None:
+    def refresh_ages(self) -> None:
         """Reads anew what changes with the clock: ages."""
         if self.query is not None and self.query.timed and not self.loading:
             self.query = parse(self.query.text, saved=self.saved)
@@ -177,7 +177,7 @@ class GridContents:
             self._changed()
             return
         board = GridModel(message.cells, self._looks, matching=self.query is not None)
-        board.dress(self._snapshot)
+        board.apply_scheduler_state(self._snapshot)
         old = self._grid.board
         same = [(g.batch_id, len(g)) for g in old.groups] == [(g.batch_id, len(g)) for g in board.groups]
         led = self._grid.cursor == self._led
@@ -189,7 +189,7 @@ class GridContents:
         if message.done and self._grid.density == "rows" and self._grid.sorting:
             self._grid.post_message(self._grid.SortRequested())
         if message.done:
-            self._arrive()
+            self._move_to_requested()
             if self._stale:
                 self._load(anew=True)
             else:
@@ -216,7 +216,7 @@ class GridContents:
         assert self._snapshot is not None  # callers have made sure
         if not found:
             return
-        board = self._grid.board.merged(found, self._snapshot)
+        board = self._grid.board.with_changes(found, self._snapshot)
         if all(map(operator.is_, board.groups, self._grid.board.groups)) and (
             len(board.groups) == len(self._grid.board.groups)
         ):
@@ -263,17 +263,17 @@ class GridContents:
             if not self.loading:
                 self._check_doubtful()
 
-    def _arrive(self) -> None:
+    def _move_to_requested(self) -> None:
         """Puts the cursor where it was to go once the jobs are there."""
         if self._go_to is not None:
             batch_id, look, index = self._go_to
             self._go_to = None
-            if not self._place(batch_id, look, index):
+            if not self._move_cursor(batch_id, look, index):
                 seat = self._seats.get(batch_id)
                 if seat is not None:
                     self._grid.go_to(seat)
 
-    def _place(self, batch_id: int, look: int | None, index: int | None) -> bool:
+    def _move_cursor(self, batch_id: int, look: int | None, index: int | None) -> bool:
         if index is not None:
             return self._grid.go_to(JobKey(batch_id, index))
         if look is not None:

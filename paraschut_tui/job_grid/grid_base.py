@@ -67,7 +67,7 @@ class GridBase(LineList):
         """
         seat = None
         if self._cursor is not None and self.board.locate(self._cursor) is not None:
-            seat = self._seat()[0] - self.scroll_offset.y
+            seat = self._cursor_cell()[0] - self.scroll_offset.y
         self.board, self.note, self.order = board, note, order
         if self._anchor is not None and board.locate(self._anchor) is None:
             self._anchor = None
@@ -79,7 +79,7 @@ class GridBase(LineList):
         if self._cursor is None and board.total:
             self._cursor = board.key(0, 0)
         if self._cursor is not None:
-            row = self._seat()[0]
+            row = self._cursor_cell()[0]
             if seat is not None and before == self._cursor:
                 self.scroll_to(y=max(row - seat, 0), animate=False, force=True)
             self.show_row(row, context=1 if row <= 1 else 0)
@@ -124,40 +124,44 @@ class GridBase(LineList):
         self._painted.clear()
         self._lay_out()
         if self._cursor is not None and self.board.total:
-            self.show_row(self._seat()[0])
+            self.show_row(self._cursor_cell()[0])
         self.refresh()
         self.view_changed()
 
     # ------------------------------------------------------------------ cursor
 
-    def _spot(self) -> tuple[int, int]:
+    def _cursor_index(self) -> tuple[int, int]:
         """Group and place of the cursor."""
         assert self._cursor is not None  # callers have made sure that there is one
         place = self.board.locate(self._cursor)
         assert place is not None  # the cursor is put onto the board whenever that changes
         return place
 
-    def _seat(self) -> tuple[int, int]:
+    def _cursor_cell(self) -> tuple[int, int]:
         """Row and cell of the cursor."""
-        return self.plan.row_and_column(*self._spot())
+        return self.plan.row_and_column(*self._cursor_index())
 
     def go_to(self, key: JobKey) -> bool:
         """Puts the cursor on a job, if it is on the board."""
         place = self.board.locate(key)
         if place is None:
             return False
-        self._go(*place)
+        self._move_to(*place)
         return True
 
     @property
-    def below(self) -> int:
+    def cursor_offset(self) -> int:
         """How far below the top the cursor stands."""
-        return self._seat()[0] - self.scroll_offset.y if self._cursor is not None and self.board.total else 0
+        return (
+            self._cursor_cell()[0] - self.scroll_offset.y
+            if self._cursor is not None and self.board.total
+            else 0
+        )
 
-    def come_back(self, below: int) -> None:
+    def restore_scroll(self, below: int) -> None:
         """Scrolls so that the cursor stands as far below the top as it did another time."""
         if self._cursor is not None and self.board.total:
-            self.scroll_to(y=max(self._seat()[0] - below, 0), animate=False, force=True)
+            self.scroll_to(y=max(self._cursor_cell()[0] - below, 0), animate=False, force=True)
 
     def go_to_look(self, batch_id: int, look: int) -> bool:
         """Puts the cursor on the first job of a batch with that look."""
@@ -165,16 +169,16 @@ class GridBase(LineList):
         place = -1 if at is None else self.board.groups[at].find(look, 0)
         if at is None or place < 0:
             return False
-        self._go(at, place)
+        self._move_to(at, place)
         return True
 
-    def _go(self, group: int, place: int) -> None:
+    def _move_to(self, group: int, place: int) -> None:
         key = self.board.key(group, place)
         if key == self._cursor:
             return
-        before = self._seat() if self._cursor is not None else None
+        before = self._cursor_cell() if self._cursor is not None else None
         self._cursor = key
-        row, column = self._seat()
+        row, column = self._cursor_cell()
         top = self.scroll_offset.y
         self.show_row(row, context=1)
         if self._anchor is not None:
@@ -190,7 +194,7 @@ class GridBase(LineList):
 
     def cursor_moved(self) -> None:
         if self._cursor is not None and self.board.total:
-            self._repaint_cell(*self._seat())
+            self._repaint_cell(*self._cursor_cell())
 
     def _repaint_cell(self, row: int, column: int) -> None:
         if self.density == "rows":
@@ -213,13 +217,13 @@ class GridBase(LineList):
         if self.density == "rows":
             self._by_rows(by)
             return
-        n = self.board.number(*self._spot()) + by
-        self._go(*self.board.at(max(0, min(n, self.board.total - 1))))
+        n = self.board.number(*self._cursor_index()) + by
+        self._move_to(*self.board.at(max(0, min(n, self.board.total - 1))))
 
     def _by_rows(self, by: int) -> None:
         if self._cursor is None:
             return
-        row, column = self._seat()
+        row, column = self._cursor_cell()
         wanted = max(0, min(row + by, self.plan.rows - 1))
         direction = 1 if by > 0 else -1
         for way in (direction, -direction):  # over headings and empty rows; at the end, back
@@ -227,7 +231,7 @@ class GridBase(LineList):
             while 0 <= target < self.plan.rows:
                 place = self.plan.place_at(target, column)
                 if place is not None:
-                    self._go(*place)
+                    self._move_to(*place)
                     return
                 target += way
 
@@ -260,6 +264,6 @@ class GridBase(LineList):
             return
         place = self.plan.place_at(event.y + self.scroll_offset.y, x - x // (BLOCK + 1))
         if place is not None:
-            self._go(*place)
+            self._move_to(*place)
             if event.chain == 2:
                 self.action_drill()

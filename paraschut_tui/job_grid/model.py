@@ -60,7 +60,7 @@ class BatchSection:
         """Places of the JobIndexes from `low` up to, without, `high`."""
         return bisect_left(self.indexes, low), bisect_left(self.indexes, high)
 
-    def look(
+    def restyle(
         self, index: int, live: Mapping[JobKey, LiveJob], missing: Mapping[JobKey, MissingJob]
     ) -> int | None:
         """Works the look of one job out again. Returns its place if the look changed."""
@@ -77,7 +77,7 @@ class BatchSection:
             self._tally[look] = self._tally.get(look, 0) + 1
         return at
 
-    def undress(self) -> None:
+    def reset_styles(self) -> None:
         """Has each job look as its state alone does."""
         self.looks[:] = self.states
         self._tally = None
@@ -89,7 +89,7 @@ class BatchSection:
             self._tally = {look: self.looks.count(look) for look in set(self.looks)}
         return self._tally
 
-    def merged(self, found: Mapping[int, int | None]) -> BatchSection | None:
+    def with_changes(self, found: Mapping[int, int | None]) -> BatchSection | None:
         """The group with some jobs added, in another state or, where the state is None, taken out; None if
         nothing is left. It costs little beyond copying what stays.
 
@@ -226,7 +226,7 @@ class GridModel:
                     sums[look] = sums.get(look, 0) + n
         return sums
 
-    def merged(self, found: Mapping[JobKey, int | None], snapshot: Snapshot) -> GridModel:
+    def with_changes(self, found: Mapping[JobKey, int | None], snapshot: Snapshot) -> GridModel:
         """The board with some jobs added, changed or, where their state's code is None, taken out."""
         by_batch: dict[int, dict[int, int | None]] = {}
         for key, code in found.items():
@@ -234,7 +234,7 @@ class GridModel:
         groups = []
         for group in self.groups:
             part = by_batch.pop(group.batch_id, None)
-            changed = group if part is None else group.merged(part)
+            changed = group if part is None else group.with_changes(part)
             if changed is not None:
                 groups.append(changed)
         for batch_id, part in by_batch.items():
@@ -247,17 +247,17 @@ class GridModel:
         for key in found:
             at = board._by_batch.get(key.batch_id)
             if at is not None:
-                board.groups[at].look(key.job_index, snapshot.live, snapshot.missing)
+                board.groups[at].restyle(key.job_index, snapshot.live, snapshot.missing)
         return board
 
-    def dress(self, snapshot: Snapshot) -> None:
+    def apply_scheduler_state(self, snapshot: Snapshot) -> None:
         """Works out all looks anew from what the scheduler says."""
         for group in self.groups:
-            group.undress()
+            group.reset_styles()
         for key in (*snapshot.live, *snapshot.missing):
             at = self._by_batch.get(key.batch_id)
             if at is not None:
-                self.groups[at].look(key.job_index, snapshot.live, snapshot.missing)
+                self.groups[at].restyle(key.job_index, snapshot.live, snapshot.missing)
 
     def update(
         self, old: Snapshot | None, new: Snapshot, rows: Sequence[JobRow], removed: Iterable[int]
@@ -287,7 +287,7 @@ class GridModel:
         for key in touched:
             at = self._by_batch.get(key.batch_id)
             if at is not None:
-                place = self.groups[at].look(key.job_index, new.live, new.missing)
+                place = self.groups[at].restyle(key.job_index, new.live, new.missing)
                 if place is not None:
                     places.append((at, place))
         return ModelChange(places, stale, strangers, doubtful)

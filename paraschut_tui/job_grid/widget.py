@@ -172,7 +172,7 @@ class JobGrid(GridBase):
 
     # ------------------------------------------------------------------ what rows tell
 
-    def take_rows(self, rows: Iterable[JobRow], fields: Mapping[JobKey, Mapping[str, object]]) -> None:
+    def set_row_data(self, rows: Iterable[JobRow], fields: Mapping[JobKey, Mapping[str, object]]) -> None:
         """Takes in what was read of rows in view."""
         if len(self._known) > _KEPT:
             self._known.clear()
@@ -182,7 +182,7 @@ class JobGrid(GridBase):
         if self.density == "rows":
             self.repaint_changed()
 
-    def take_changes(self, snapshot: Snapshot, rows: Iterable[JobRow], reload: bool) -> None:
+    def apply_changes(self, snapshot: Snapshot, rows: Iterable[JobRow], reload: bool) -> None:
         """Takes a newer snapshot in, with the rows that changed."""
         self.snapshot = snapshot
         if reload:
@@ -254,7 +254,7 @@ class JobGrid(GridBase):
             self.action_range()
             return
         self.marks.toggle(self._cursor)
-        self._repaint_cell(*self._seat())
+        self._repaint_cell(*self._cursor_cell())
         self._by_jobs(1)
         self.post_message(self.MarksChanged())
 
@@ -284,7 +284,7 @@ class JobGrid(GridBase):
         if start is None or self._cursor is None:
             return 0
         if self.order is not None:
-            return abs(self.plan.row_and_column(*start)[0] - self._seat()[0]) + 1
+            return abs(self.plan.row_and_column(*start)[0] - self._cursor_cell()[0]) + 1
         return sum(len(indexes) for _, indexes in self._range())
 
     def _range(self) -> Iterator[tuple[int, Sequence[int]]]:
@@ -293,12 +293,12 @@ class JobGrid(GridBase):
         if start is None or self._cursor is None:
             return
         if self.order is not None:
-            ends = sorted((self.plan.row_and_column(*start)[0], self._seat()[0]))
+            ends = sorted((self.plan.row_and_column(*start)[0], self._cursor_cell()[0]))
             for n in self.order[ends[0] : ends[1] + 1]:
                 key = self.board.key(*self.board.at(n))
                 yield key.batch_id, (key.job_index,)
             return
-        (first, low), (last, high) = sorted((start, self._spot()))
+        (first, low), (last, high) = sorted((start, self._cursor_index()))
         for at in range(first, last + 1):
             group = self.board.groups[at]
             begin = low if at == first else 0
@@ -311,9 +311,9 @@ class JobGrid(GridBase):
         if start is None or self._cursor is None:
             return lambda group, place: False
         if self.order is not None:
-            top, bottom = sorted((self.plan.row_and_column(*start)[0], self._seat()[0]))
+            top, bottom = sorted((self.plan.row_and_column(*start)[0], self._cursor_cell()[0]))
             return lambda group, place: top <= self.plan.row_and_column(group, place)[0] <= bottom
-        low, high = sorted((start, self._spot()))
+        low, high = sorted((start, self._cursor_index()))
         return lambda group, place: low <= (group, place) <= high
 
     def cancel_range(self) -> bool:
@@ -326,7 +326,7 @@ class JobGrid(GridBase):
 
     def action_mark_state(self) -> None:
         if self._cursor is not None:
-            group, place = self._spot()
+            group, place = self._cursor_index()
             self._mark_look(self.board.groups[group].looks[place])
 
     def action_mark_missing(self) -> None:
@@ -436,7 +436,7 @@ class JobGrid(GridBase):
                 elif group.indexes[place] in marked:
                     overlay[self.plan.column_of(slot, place)] = cells.MARKED
         if self._cursor is not None and self._cursor.batch_id == group.batch_id:
-            seat, column = self._seat()
+            seat, column = self._cursor_cell()
             if seat == row:
                 overlay[column] = cells.CURSOR if self.has_focus else cells.CURSOR_AWAY
         return overlay

@@ -19,17 +19,17 @@ from paraschut_core.logs import (
     OpenLog,
     Pattern,
     Row,
+    compare_status,
     find_time,
-    look_at,
-    news,
     open_log,
-    plain,
     row_start,
     rows_after,
     rows_at,
     rows_before,
     scan,
     scan_back,
+    stat_log,
+    strip_escapes,
 )
 from paraschut_core.sanitize import clean
 
@@ -91,7 +91,7 @@ def read_page(
     progress: Callable[[int], object] = lambda covered: None,
 ) -> LogPage:
     """Reads rows; never raises for what is wrong with the file."""
-    look = look_at(path)
+    look = stat_log(path)
     if look.kind != FILE:
         return LogPage(look, [], True, True, 0, look.why)
     try:
@@ -99,7 +99,7 @@ def read_page(
             page = _read(log, wanted, index, cancelled, progress)
             return page if page.stopped else page._replace(proof=log.proof())
     except LogError as error:
-        return LogPage(look_at(path), [], True, True, 0, str(error))
+        return LogPage(stat_log(path), [], True, True, 0, str(error))
 
 
 def _read(
@@ -173,8 +173,8 @@ def read_change(
     `proof` is what the file was at the last look; `last` the last row known, from which on rows are read if
     the file grew, None if none are wanted.
     """
-    look = look_at(path)
-    what = news(before, look)
+    look = stat_log(path)
+    what = compare_status(before, look)
     if what is FileChange.NONE:
         return None
     if what not in (FileChange.GREW, FileChange.REWRITTEN):
@@ -270,7 +270,7 @@ def read_text(path: str, ranges: Sequence[tuple[int, int]], limit: int = CLIPBOA
                 for row in rows:
                     if row.start >= end:
                         break
-                    text = clean(plain(row.text)).replace("\n", " ") + ("" if row.cut else "\n")
+                    text = clean(strip_escapes(row.text)).replace("\n", " ") + ("" if row.cut else "\n")
                     length += len(text.encode("utf-8"))
                     lines.append(text)
                     if length > limit:

@@ -195,16 +195,16 @@ class FollowingPane(LogCanvas):
             return
         change = message.change
         if change.what is FileChange.GREW:
-            self.grew(change.rows, change.at_end)
+            self.append_rows(change.rows, change.at_end)
         elif change.look.kind != FILE:
-            self._lost(change.look, change.what)
+            self._file_gone(change.look, change.what)
         elif change.what is FileChange.APPEARED and self.window.rows:
-            self._start_again(FileChange.REPLACED)
+            self._reload_file(FileChange.REPLACED)
         else:
-            self._start_again(change.what, proven=change.proven)
+            self._reload_file(change.what, proven=change.proven)
         self._show()
 
-    def grew(self, rows: list[Row], at_end: bool) -> None:
+    def append_rows(self, rows: list[Row], at_end: bool) -> None:
         """Takes over the rows that were written since the last look."""
         if rows and self.window.at_end and self.window.rows:
             self.window.extend(rows, at_end)
@@ -216,14 +216,14 @@ class FollowingPane(LogCanvas):
             self._load(PageRequest(TAIL))
         self._count_if_cheap()
 
-    def _lost(self, look: FileStatus, what: FileChange) -> None:
+    def _file_gone(self, look: FileStatus, what: FileChange) -> None:
         self.notice = f"{self.label} {change_words(what, look)}" if self.window.rows else ""
         if self.window.rows:
             self.window.at_start = self.window.at_end = True
         else:
             self.note = describe(self.label, look, self.path, over=self.over)
 
-    def _start_again(self, what: FileChange, *, proven: bool = False) -> None:
+    def _reload_file(self, what: FileChange, *, proven: bool = False) -> None:
         """Nothing of what was known about the file holds any more.
 
         Args:

@@ -94,7 +94,7 @@ class LogPane(FollowingPane):
             return "", False, False
         return self.pattern.text, self.pattern.literal, self.filtering
 
-    def take_search(self, text: str, literal: bool, filtering: bool, *, jump: bool = False) -> None:
+    def restore_search(self, text: str, literal: bool, filtering: bool, *, jump: bool = False) -> None:
         """Takes over the search of another view, before `open`; with `jump`, to go to its first match."""
         self._end_search()
         if text:
@@ -295,16 +295,16 @@ class LogPane(FollowingPane):
         if self.following or few or near_end or hits.done:
             self._load_here()
 
-    def grew(self, rows: list[Row], at_end: bool) -> None:
+    def append_rows(self, rows: list[Row], at_end: bool) -> None:
         if not self.filtering:
-            super().grew(rows, at_end)
+            super().append_rows(rows, at_end)
         self._search_on()
 
     def _last_row(self) -> Row | None:
         return None if self.filtering else super()._last_row()
 
-    def _start_again(self, what: FileChange, *, proven: bool = False) -> None:
-        super()._start_again(what, proven=proven)
+    def _reload_file(self, what: FileChange, *, proven: bool = False) -> None:
+        super()._reload_file(what, proven=proven)
         if self.hits is not None:
             self._begin_search(self.hits.pattern)
 

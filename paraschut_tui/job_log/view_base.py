@@ -85,7 +85,7 @@ class LogBase(Vertical):
             self._take(place)
         self._open(place)
 
-    def take_taste(self, place: LogViewState) -> None:
+    def restore_options(self, place: LogViewState) -> None:
         """Takes how a log is shown (wrap, numbers, both streams) and what was searched for: before `show`."""
         self._searches = place.searches
         self._split = place.split
@@ -133,7 +133,7 @@ class LogBase(Vertical):
         for pane in (self._first, self._second):
             pane.numbers = place.numbers
             pane.set_wrap(place.wrap)
-        self._first.take_search(place.search, place.literal, place.filtering, jump=place.jump)
+        self._first.restore_search(place.search, place.literal, place.filtering, jump=place.jump)
 
     def on_mount(self) -> None:
         self._has_panes = True

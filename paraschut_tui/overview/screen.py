@@ -143,7 +143,7 @@ class OverviewScreen(ResizeGuardScreen[NavigationTarget | None]):
     def _read(self) -> None:
         """Reads all anew; an error stays on the screen until there is an answer."""
         self._stale = False
-        self._ticket = self._gateway.survey(self.window, self.scope, self._snapshot.missing)
+        self._ticket = self._gateway.start_statistics(self.window, self.scope, self._snapshot.missing)
 
     def _tick(self) -> None:
         """Reads on if something happened, or when time has gone on by a point."""
@@ -158,7 +158,7 @@ class OverviewScreen(ResizeGuardScreen[NavigationTarget | None]):
         if (self._stale and now >= self._due) or now >= self.summary.until + self.summary.width:
             self._stale = False
             self._due = now + AGAIN
-            self._gateway.survey_on(self._snapshot.missing)
+            self._gateway.refresh_statistics(self._snapshot.missing)
 
     def take_survey(self, message: StatisticsReady) -> None:
         """Shows newer numbers."""
@@ -213,7 +213,7 @@ class OverviewScreen(ResizeGuardScreen[NavigationTarget | None]):
                 pane.set_lines(plots.draw(drawn, width, height, model.ticks(summary, width)))
         self._line("throughput").show(model.throughput_title(summary.points, self.size.width // 2))
         self._line("load").show(model.load_title(summary))
-        found = model.lists(summary, self._snapshot.batches, self._snapshot.held_back, self._looks)
+        found = model.lists(summary, self._snapshot.batches, self._snapshot.blocked, self._looks)
         for name in _LISTS:
             entries: Sequence[OverviewLine] = getattr(found, name)
             self._entries[name] = entries
@@ -263,7 +263,7 @@ class OverviewScreen(ResizeGuardScreen[NavigationTarget | None]):
         self._lists[_LISTS[(focused + by) % len(_LISTS)]].focus()
 
     def action_refresh(self) -> None:
-        self._gateway.poll_now()
+        self._gateway.request_poll()
         self._ask()
 
     def action_help(self) -> None:

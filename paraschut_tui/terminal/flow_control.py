@@ -57,7 +57,7 @@ class FlowController:
         return (self._waited() if self.delay is None else self.delay) > SLOW
 
     @property
-    def waits(self) -> bool:
+    def reply_pending(self) -> bool:
         """Whether an answer is still to come."""
         return self._asked_at is not None
 
@@ -66,13 +66,13 @@ class FlowController:
         """Bytes that may be on the way: none before it is known how fast the line is."""
         return min(max(max(self._rates) * SLOW, LEAST), MOST) if self._rates else 0
 
-    def sent(self, n: int) -> bool:
+    def on_sent(self, n: int) -> bool:
         """Takes down that `n` bytes were sent. Returns whether to ask behind them."""
         self._since += n
         due = self._since >= min(EVERY, self.window / 2)
         return due and self.ask()
 
-    def answered(self, at: float) -> bool:
+    def on_reply(self, at: float) -> bool:
         """Takes down an answer that came at `at`. Returns whether to ask again."""
         if self._asked_at is None:
             return False  # nobody asked: a key that looks like an answer
@@ -87,7 +87,7 @@ class FlowController:
         """No longer waits for an answer."""
         self._asked_at, self._asked, self._since = None, 0, 0
 
-    def held(self) -> bool:
+    def must_wait(self) -> bool:
         """Whether nothing may be sent now."""
         if self._asked_at is None or self.mute:
             return False

@@ -29,11 +29,11 @@ class FrameBuffer:
     def __init__(self) -> None:
         self._rows: dict[int, list[Column | None]] = {}
 
-    def forget(self) -> None:
+    def invalidate(self) -> None:
         """Knows nothing any more: the window has another size, or somebody else wrote to it."""
         self._rows.clear()
 
-    def put(self, x: int, y: int, strip: Strip) -> list[Stretch]:
+    def update(self, x: int, y: int, strip: Strip) -> list[Stretch]:
         """Takes down that the terminal is to show `strip` from column `x` of row `y` on.
 
         Returns:

@@ -57,7 +57,7 @@ class GuardedDialog(ModalScreen[Result], Generic[Result]):
         """Takes down that it was shown at `at`."""
         self.seen_at = at
 
-    def takes_unseen(self, key: str) -> bool:
+    def is_harmless_unseen(self, key: str) -> bool:
         """Whether a key does no harm that was pressed without seeing the dialog."""
         return key == "escape"
 
@@ -70,7 +70,7 @@ class GuardedDialog(ModalScreen[Result], Generic[Result]):
 
     def takes(self, event: events.Key) -> bool:
         """Whether a key is for the dialog."""
-        return self.was_seen(event.time) or self.takes_unseen(event.key)
+        return self.was_seen(event.time) or self.is_harmless_unseen(event.key)
 
     def was_seen(self, at: float) -> bool:
         """Whether who pressed a key that arrived at `at` can have seen the dialog."""
@@ -111,13 +111,13 @@ class KeySequencerApp(FlowControlApp):
         if not self.screen.is_mounted:
             await self._opened(self.screen)
         if self._readings:  # what is being read is for this key, too: the first jobs, say
-            await self._settled()
+            await self._wait_idle()
         screen = self.screen
         if isinstance(screen, GuardedDialog):
             if _cancels(screen, event):
-                self.forget_typed()  # what came together with it may be the rest of the same
+                self.discard_typeahead()  # what came together with it may be the rest of the same
                 screen.cancel()
-                await self._settled()
+                await self._wait_idle()
                 return
             if isinstance(event, events.Key) and not screen.takes(event):
                 return
@@ -125,12 +125,12 @@ class KeySequencerApp(FlowControlApp):
         letter = isinstance(event, events.Key) and event.is_printable and isinstance(self.focused, Input)
         if letter and not isinstance(screen, GuardedDialog):
             return  # it leads nowhere; a question however is asked what was typed into it so far
-        if not await self._settled():
+        if not await self._wait_idle():
             if self._typed:
                 log.warning("%d keys are dropped: what came before them takes long", len(self._typed))
-            self.forget_typed()
+            self.discard_typeahead()
 
-    async def _settled(self) -> bool:
+    async def _wait_idle(self) -> bool:
         """Waits until what was done is done, but not for ever. Returns whether it is."""
         try:
             await asyncio.wait_for(self._settle(), PATIENCE)
@@ -150,22 +150,22 @@ class KeySequencerApp(FlowControlApp):
 
     async def _settle(self) -> None:
         """Returns when what a key did is done, and the focus is where it leads."""
-        await self._go_round()
+        await self._drain_message_queues()
         while self._readings:
             self._read.clear()
             await self._read.wait()
-            await self._go_round()
+            await self._drain_message_queues()
 
-    async def _go_round(self) -> None:
+    async def _drain_message_queues(self) -> None:
         for _ in range(ROUNDS):
             for pump in (self.focused or self.screen).ancestors_with_self:
                 await _reached(pump)
 
-    def forget_typed(self) -> None:
+    def discard_typeahead(self) -> None:
         """Forgets what was typed ahead: it was meant for something that does not open."""
         self._typed.clear()
 
-    async def before_keys(self, reading: Awaitable[T]) -> T:
+    async def hold_keys_during(self, reading: Awaitable[T]) -> T:
         """Waits for what decides where the next keys go; these wait, too."""
         self._readings += 1
         try:
@@ -179,7 +179,7 @@ class KeySequencerApp(FlowControlApp):
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
         if isinstance(screen, GuardedDialog) and screen.painted_at is None and renderable and self.paints:
             screen.painted_at = time.monotonic()
-            self.tell_when_taken(screen.now_seen)
+            self.notify_when_drawn(screen.now_seen)
         super()._display(screen, renderable)
 
 
@@ -204,4 +204,4 @@ async def _reached(pump: MessagePump) -> None:
 def forget_typed(app: App[object]) -> None:
     """Has an app forget what was typed ahead for a prompt that does not open."""
     if isinstance(app, KeySequencerApp):
-        app.forget_typed()
+        app.discard_typeahead()

@@ -69,7 +69,7 @@ class AnsiWriter:
         return f"\x1b[{';'.join(codes)}m"
 
 
-def tightened(
+def minimize(
     update: object,
     glass: FrameBuffer,
     sent: Sent = lambda n: None,
@@ -91,7 +91,7 @@ def tightened(
         tight = _TightScreen(update.strips, update.region)
     else:
         if update is not None:
-            glass.forget()
+            glass.invalidate()
         return update
     tight.sent, tight.glass, tight.ink, tight.alphabet = sent, glass, ink or StyleEncoder(), alphabet
     return tight
@@ -111,7 +111,7 @@ def _pen(console: Console, ink: StyleEncoder) -> AnsiWriter:
 def _put(pen: AnsiWriter, glass: FrameBuffer, alphabet: Charset, x: int, y: int, strip: Strip) -> None:
     """Writes what of a strip is not there yet."""
     strip = fitted(strip, alphabet)
-    for first, last in glass.put(x, y, strip):
+    for first, last in glass.update(x, y, strip):
         pen.move(x + first, y)
         pen.write(strip.crop(first, last))
 

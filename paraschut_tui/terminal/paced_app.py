@@ -19,7 +19,7 @@ from textual.screen import Screen
 from .fit_text import UNICODE
 from .flow_control import ASK, FlowController
 from .frame_buffer import FrameBuffer
-from .minimal_updates import regions_of, tightened
+from .minimal_updates import minimize, regions_of
 from .terminal_app import TerminalApp
 from .textual_compat import driver_of, is_batching, is_on_terminal
 
@@ -56,18 +56,18 @@ class FlowControlApp(TerminalApp[None]):
     def _resumed(self, _: object) -> None:
         """Paint the whole screen again: others had it, and the answers to what was asked."""
         self.wire.forget()
-        self._let_go()
-        self.paint_anew()
+        self._resume()
+        self.repaint_all()
 
     def on_resize(self) -> None:
-        self.glass.forget()  # what a terminal shows of what it showed is for it to choose
+        self.glass.invalidate()  # what a terminal shows of what it showed is for it to choose
 
-    def paint_anew(self) -> None:
+    def repaint_all(self) -> None:
         """Sends the whole screen, whatever is believed to be on it."""
-        self.glass.forget()
+        self.glass.invalidate()
         self.screen.refresh()
 
-    def line_known(self, slow: bool) -> None:
+    def on_speed_measured(self, slow: bool) -> None:
         """Told, before anything but an empty screen is painted, how the line is."""
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
@@ -75,22 +75,22 @@ class FlowControlApp(TerminalApp[None]):
             regions = regions_of(renderable)  # Textual drops what comes while it is held
             self._missed += [self.size.region] if regions is None else regions
         self.ink.use(self.current_theme)
-        tight = tightened(renderable, self.glass, self._sent, self.ink, self.alphabet)
+        tight = minimize(renderable, self.glass, self._sent, self.ink, self.alphabet)
         super()._display(screen, cast("RenderableType | None", tight))
         self._ask_behind()
-        if self._answers and self.wire.held():
+        if self._answers and self.wire.must_wait():
             self._hold()
 
     def _sent(self, n: int) -> None:
         """`n` bytes are being written."""
-        self._ask = self._answers and self.wire.sent(n)
+        self._ask = self._answers and self.wire.on_sent(n)
 
     @property
     def paints(self) -> bool:
         """Whether what changes is painted now."""
         return self._holding is None and not is_batching(self)
 
-    def tell_when_taken(self, told: Callable[[float], object]) -> None:
+    def notify_when_drawn(self, told: Callable[[float], object]) -> None:
         """Has `told` called with when the terminal said that it has taken the next paint."""
         self._wondering = told
 
@@ -115,10 +115,10 @@ class FlowControlApp(TerminalApp[None]):
         told, self._told = self._told, None
         if told is not None:
             told(event.time)
-        self._ask = self.wire.answered(event.time)
+        self._ask = self.wire.on_reply(event.time)
         self._ask_behind()
         log.debug("the terminal answered after %s s; window %d bytes", self.wire.delay, self.wire.window)
-        self._let_go()
+        self._resume()
 
     def _hold(self) -> None:
         if self._holding is None:
@@ -129,17 +129,17 @@ class FlowControlApp(TerminalApp[None]):
 
     def _look(self) -> None:
         self._looks += 1
-        self._let_go()
+        self._resume()
 
-    def _let_go(self) -> None:
+    def _resume(self) -> None:
         """Sends again, if the terminal has caught up."""
-        if self._holding is None or self.wire.held():
+        if self._holding is None or self.wire.must_wait():
             return
         if self.wire.delay is None and self._looks < FEW:
             return  # it may be this process that is late: the answer may be there, and not yet looked at
         if not self._known:
             self._known = True
-            self.line_known(self.wire.slow)
+            self.on_speed_measured(self.wire.slow)
             if self.wire.slow:
                 return  # other colours take a moment, and are there at the next look
         self._holding.close()
@@ -152,7 +152,7 @@ class FlowControlApp(TerminalApp[None]):
     def take_answer(self, patience: float = 3.0) -> None:
         """After the end: takes the answer that a slow line still owes, which else would be typed into the
         shell. Waits `patience` seconds at most, and not long for a terminal that has never answered."""
-        if not self.wire.waits or not sys.stdin.isatty():
+        if not self.wire.reply_pending or not sys.stdin.isatty():
             return
         if self.wire.delay is None:
             patience = min(patience, UNKNOWN)

@@ -79,7 +79,7 @@ class _LossTolerantStream:
 
 
 @contextmanager
-def patient_terminal() -> Iterator[None]:
+def tolerate_lost_terminal() -> Iterator[None]:
     """While an app runs: Textual's thread that writes would die of a terminal that is gone, its queue fill
     up, and the app wait for ever to put in what restores the terminal."""
     file = sys.__stderr__

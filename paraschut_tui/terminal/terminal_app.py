@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from textual.app import App
 from textual.driver import Driver
 
-from .shutdown import heed_signals, patient_terminal, watch_terminal
+from .shutdown import heed_signals, tolerate_lost_terminal, watch_terminal
 from .style_encoding import CONTRAST, StyleEncoder
 from .textual_compat import driver_class
 
@@ -61,7 +61,7 @@ class TerminalApp(App[Result], Generic[Result]):
 
 def run_app(app: TerminalApp[Result], *, mouse: bool) -> Result | None:
     """Run an app on the terminal to its end. If an error ended it, this is in its `fault`."""
-    with patient_terminal():
+    with tolerate_lost_terminal():
         return app.run(mouse=mouse)
 
 

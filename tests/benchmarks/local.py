@@ -89,7 +89,7 @@ def _ours(n: int) -> Cost:
     jobs = specs(folder / "logs", ["true"] * n)
     (folder / "logs").mkdir()
     began = time.perf_counter()
-    size = executor.chunk_limit()
+    size = executor.max_batch_size()
 
     def submit() -> None:
         for start in range(0, n, size):

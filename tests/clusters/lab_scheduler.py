@@ -22,7 +22,7 @@ class LabJobExecutor(BatchExecutor):
 
     name = "lab"
     commands = ("sbatch", "squeue", "scancel")
-    ids = re.compile(r"[0-9]+(?:_[0-9]+)?")
+    id_pattern = re.compile(r"[0-9]+(?:_[0-9]+)?")
     forbidden_in_paths = "\\%"
 
     def get_job_id(self) -> str | None:
@@ -30,7 +30,7 @@ class LabJobExecutor(BatchExecutor):
         return f"{array}_{task}" if array else os.environ.get("SLURM_JOB_ID")
 
     @property
-    def dialect(self) -> JobIdVariables:
+    def job_id_variables(self) -> JobIdVariables:
         task = "$SLURM_ARRAY_TASK_ID"
         return JobIdVariables(self.name, "$SLURM_JOB_ID", f"${{SLURM_ARRAY_JOB_ID}}_{task}", task, bare=False)
 
@@ -64,7 +64,7 @@ class LabJobExecutor(BatchExecutor):
 
     def read_queue(self) -> dict[str, LiveJob]:
         jobs: dict[str, LiveJob] = {}
-        for line in self.ask("squeue", "-h", "-r", "--me", "-o", "%i %t %j %N|%r").stdout.splitlines():
+        for line in self.run_query("squeue", "-h", "-r", "--me", "-o", "%i %t %j %N|%r").stdout.splitlines():
             fields, _, reason = line.partition("|")
             try:
                 id_, letters, name, *host = fields.split()

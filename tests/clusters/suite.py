@@ -31,7 +31,7 @@ def executor(in_cluster: Cluster, work: Path) -> BatchExecutor:
 
 def submit(executor: BatchExecutor, jobs: Sequence[JobSpec]) -> list[str]:
     """Submits jobs that must be taken, as many at once as the cluster takes; returns their ids."""
-    size = executor.chunk_limit()
+    size = executor.max_batch_size()
     chunks = [jobs[start : start + size] for start in range(0, len(jobs), size)]
     outcomes = [outcome for chunk in chunks for outcome in executor.submit_many(chunk)]
     assert [outcome.error for outcome in outcomes] == [""] * len(jobs)
@@ -50,7 +50,7 @@ def explained(executor: BatchExecutor, ids: Sequence[str]) -> dict[str, ExitInfo
     """The endings of all these jobs; accounts may lag a little."""
 
     def all_told() -> dict[str, ExitInfo] | None:
-        found = executor.explain(ids, time.time() - 3600)
+        found = executor.get_exit_info(ids, time.time() - 3600)
         return found if len(found) == len(ids) else None
 
     return wait_until(all_told, f"the ends of {ids} are told") or {}
@@ -119,8 +119,8 @@ class ClusterSuite:
             (None, 9),
             (255, None),
         ]
-        assert executor.explain(["99999999"], time.time() - 3600) == {}
-        assert executor.explain(ids, time.time() + 30 * 86400) == {}  # other jobs, of a later time
+        assert executor.get_exit_info(["99999999"], time.time() - 3600) == {}
+        assert executor.get_exit_info(ids, time.time() + 30 * 86400) == {}  # other jobs, of a later time
 
     def test_strange_names_of_directories_and_logs_are_no_obstacle(
         self, executor: BatchExecutor, work: Path
@@ -149,7 +149,9 @@ class ClusterSuite:
         (id_,) = submit(executor, [spec(work / "file" / "below", "true", cwd=work)])
         wait_for_end(executor, [id_])
         ending = wait_until(
-            lambda: (e := executor.explain([id_], time.time() - 3600).get(id_)) and "log" in e.reason and e,
+            lambda: (
+                (e := executor.get_exit_info([id_], time.time() - 3600).get(id_)) and "log" in e.reason and e
+            ),
             "it is explained",
         )
         assert ending.reason.startswith(f"could not write its log {work}/file/below/")
@@ -194,7 +196,7 @@ class ClusterSuite:
     def test_a_thousand_jobs_take_one_command(
         self, executor: BatchExecutor, in_cluster: Cluster, work: Path
     ) -> None:
-        if executor.chunk_limit() < 1000:
+        if executor.max_batch_size() < 1000:
             pytest.skip("this cluster takes no arrays of a thousand")
         jobs = specs(work, ["true"] * 1000, directives=in_cluster.held)
         run_command.COUNTS.clear()
@@ -215,7 +217,9 @@ class ClusterSuite:
         ids = submit(executor, waiting), submit(executor, ended)
         wait_for_end(executor, ids[1])
         wanted = {job.token: id_ for job, id_ in zip([*waiting, *ended], [*ids[0], *ids[1]], strict=True)}
-        wait_until(lambda: executor.find([*wanted, "nosuch-1"]) == wanted, "all are found, and nothing else")
+        wait_until(
+            lambda: executor.find_by_token([*wanted, "nosuch-1"]) == wanted, "all are found, and nothing else"
+        )
         assert all(outcome.gone for outcome in executor.delete_many({id_: {} for id_ in ids[0]}).values())
 
     def test_the_scheduler_describes_a_job_and_itself(
@@ -312,7 +316,7 @@ class OwnClusterSuite(ClusterSuite):
             assert executor.commands[0] in refused.error
             assert not executor.delete_many({id_: {}})[id_].gone
             with pytest.raises(SchedulerError):
-                executor.find(["nosuch-1"])
+                executor.find_by_token(["nosuch-1"])
         finally:
             in_cluster.restart_controller()
         wait_until(lambda: executor.poll()[id_].state == RUNNING, "it is there again")
@@ -343,5 +347,5 @@ class OwnClusterSuite(ClusterSuite):
             in_cluster.wake_controller()
         wait_until(lambda: patient.poll() is not None, "it answers again")
         # Whether the submission took place is now to be seen by its token.
-        found = patient.find([job.token])
+        found = patient.find_by_token([job.token])
         assert set(found.values()) == {id_ for id_, j in live(patient).items() if j.token == job.token}

@@ -283,8 +283,8 @@ def test_the_limit_on_arrays_is_asked_once_a_day(
 ) -> None:
     monkeypatch.setenv("SLURM_CLUSTERS", "amber")  # else the cluster's name is asked for, too
     commands.play("scontrol", Says(out="MaxArraySize            = 501\n"))
-    assert slurm.chunk_limit() == 500
-    assert SlurmJobExecutor(settings=settings(tmp_path)).chunk_limit() == 500
+    assert slurm.max_batch_size() == 500
+    assert SlurmJobExecutor(settings=settings(tmp_path)).max_batch_size() == 500
     assert commands.calls("scontrol") == 1
 
 
@@ -293,8 +293,8 @@ def test_a_cluster_that_does_not_answer_has_the_usual_limit(
 ) -> None:
     monkeypatch.setenv("SLURM_CLUSTERS", "amber")
     commands.play("scontrol", Says(err="down\n", status=1), Says(out="MaxArraySize            = 11\n"))
-    assert slurm.chunk_limit() == 1000
-    assert slurm.chunk_limit() == 10
+    assert slurm.max_batch_size() == 1000
+    assert slurm.max_batch_size() == 10
 
 
 def test_their_deletes_fail_without_a_word_of_jobs_that_are_gone_so_the_queue_is_asked(

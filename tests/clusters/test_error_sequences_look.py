@@ -46,7 +46,7 @@ def test_very_many_ended_jobs_fit_into_the_commands(slurm: SlurmJobExecutor, com
     row = "{}|FAILED|1:0|00:10:00|n1|2026-11-22T16:00:50|pabc-1_x"
     ids = [str(10**9 + n) for n in range(20_000)]
     commands.play("sacct", Says(out="\n".join(map(row.format, ids)) + "\n"))
-    assert len(slurm.explain(ids, 0.0)) == 20_000
+    assert len(slurm.get_exit_info(ids, 0.0)) == 20_000
     assert commands.calls("sacct") == 3
 
 
@@ -162,7 +162,7 @@ def test_accounts_that_do_not_exist_are_asked_once(slurm: SlurmJobExecutor, comm
     commands.play("sacct", Says(err=sample("slurm/sacct_none").stderr, status=1))
     commands.play("squeue", Says(out=sample("slurm/squeue_remembered").stdout))
     for _ in range(2):
-        assert slurm.explain(["55"], 0.0)["55"].exit_status == 3
+        assert slurm.get_exit_info(["55"], 0.0)["55"].exit_status == 3
     assert (commands.calls("sacct"), commands.calls("squeue")) == (1, 2)
 
 
@@ -171,15 +171,15 @@ def test_accounts_in_trouble_are_asked_again(slurm: SlurmJobExecutor, commands: 
     commands.play("sacct", trouble, Says(out=sample("slurm/sacct_fields").stdout))
     commands.play("squeue", Says(err="slurm_load_jobs error: Socket timed out\n", status=1))
     with pytest.raises(SchedulerError, match="Socket timed out"):
-        slurm.explain(["7"], 0.0)
-    assert slurm.explain(["7"], 0.0)["7"].reason == "node failed: n2"
+        slurm.get_exit_info(["7"], 0.0)
+    assert slurm.get_exit_info(["7"], 0.0)["7"].reason == "node failed: n2"
     assert commands.arguments("sacct", 2)[-2:] == ["-j", "7"]
 
 
 def test_accounting_is_asked_in_one_command_for_all(slurm: SlurmJobExecutor, commands: Commands) -> None:
     commands.play("sacct", Says(out=sample("slurm/sacct_fields").stdout))
     ids = ["1_1", "1_2", "1_3", "1_4", "2", "3", "4", "5", "6", "7", "8_1", "8_5", "9"]
-    assert set(slurm.explain(ids, 0.0)) == set(ids)
+    assert set(slurm.get_exit_info(ids, 0.0)) == set(ids)
     assert commands.calls("sacct") == 1
     assert commands.arguments("sacct")[-1] == "1,2,3,4,5,6,7,8,9"
     assert not (commands.folder / "squeue").exists()
@@ -201,7 +201,7 @@ def test_where_nobody_remembers_the_jobs_own_record_tells(
     record(slurm, "12", "abc-1", status="3")
     record(slurm, "13_2", "abd-2", status="143", signal="TERM")
     record(slurm, "14", "abe-1", status="125", note="could not write its log /x")
-    endings = slurm.explain(["12", "13_2", "14", "15"], 0.0)
+    endings = slurm.get_exit_info(["12", "13_2", "14", "15"], 0.0)
     assert {id_: ending[:4] for id_, ending in endings.items()} == {
         "12": ("exit status 3", 3, None, "n9"),
         "13_2": ("killed by signal 15 (SIGTERM) after SIGTERM from the scheduler", None, 15, "n9"),
@@ -215,7 +215,7 @@ def test_the_record_is_enough_while_the_scheduler_does_not_answer(
     commands.play("sacct", Says(err="no\n", status=1))
     commands.play("squeue", Says(err="no\n", status=1))
     record(slurm, "12", "abc-1", status="3")
-    assert slurm.explain(["12", "13"], 0.0)["12"].exit_status == 3
+    assert slurm.get_exit_info(["12", "13"], 0.0)["12"].exit_status == 3
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_the_schedulers_own_words_sharpen_a_vague_reason(
     folder = Path(slurm._folder())
     folder.mkdir(parents=True)
     (folder / "abc-1.log").write_text(said)
-    ending = slurm.explain(["12"], 0.0)["12"]
+    ending = slurm.get_exit_info(["12"], 0.0)["12"]
     assert ending.reason == reason
     assert ending.record["log"] == said.strip()
 
@@ -261,7 +261,7 @@ def test_without_accounts_and_record_the_schedulers_own_words_are_all_there_is(
     said = "slurmstepd-n1: error: *** JOB 12 ON n1 CANCELLED AT x ***\nerror: Exceeded job memory limit"
     (folder / "abc-1.log").write_text(f"{said}\n")
     (folder / "abc-2.log").write_text("module: command not found\n")
-    told = slurm.last_words(["abc-1", "abc-2", "abc-3"])
+    told = slurm.exit_info_from_logs(["abc-1", "abc-2", "abc-3"])
     wanted = ExitInfo("out of memory", record={"log": said}, kind=exit_kinds.MEMORY, source=exit_kinds.LOG)
     assert told == {"abc-1": wanted}
 
@@ -288,20 +288,20 @@ def test_the_controller_is_asked_whatever_is_wrong_with_the_accounts(
     fields = ["12", "TIMEOUT", "0", "1:00", "n1", time.strftime("%Y-%m-%dT%H:%M:%S"), "pabc-1_x"]
     commands.play("squeue", Says(out="|".join(fields) + "\n"))
     since = time.time() - 60
-    told = slurm.explain(["12", "13"], since)
+    told = slurm.get_exit_info(["12", "13"], since)
     assert {id_: (one.kind, one.source) for id_, one in told.items()} == {
         "12": (exit_kinds.TIME_LIMIT, exit_kinds.ACCOUNT)
     }
     assert slurm.accounts_failure
     commands.play("sacct", Says(out="13|OUT_OF_MEMORY|0:125|00:10:00|n1|2026-11-22T16:00:50|pabc-1_x\n"))
-    assert slurm.explain(["13"], since)["13"].kind == exit_kinds.MEMORY
+    assert slurm.get_exit_info(["13"], since)["13"].kind == exit_kinds.MEMORY
     assert not slurm.accounts_failure
 
 
 def test_a_job_that_nobody_lists_is_found_by_its_record(slurm: SlurmJobExecutor, commands: Commands) -> None:
     commands.play("squeue", Says(out=ROW))
     record(slurm, "13_2", "ghijkl-2")
-    assert slurm.find(["abcdef-1", "ghijkl-2", "nosuch-1"]) == {"abcdef-1": "12", "ghijkl-2": "13_2"}
+    assert slurm.find_by_token(["abcdef-1", "ghijkl-2", "nosuch-1"]) == {"abcdef-1": "12", "ghijkl-2": "13_2"}
 
 
 def test_grid_engines_reasons_are_asked_only_for_jobs_in_error_state(
@@ -336,10 +336,10 @@ def test_very_many_jobs_in_error_state_do_not_fail_the_poll(sge: SGEJobExecutor,
 
 def test_no_accounting_file_as_yet_is_no_error(sge: SGEJobExecutor, commands: Commands) -> None:
     commands.play("qacct", Says(err="error: /x/accounting: No such file or directory\n", status=1))
-    assert sge.explain(["12"], 0.0) == {}
+    assert sge.get_exit_info(["12"], 0.0) == {}
     commands.play("qacct", Says(err="error: commlib error: got select error\n", status=1))
     with pytest.raises(SchedulerError):
-        sge.explain(["12"], 0.0)
+        sge.get_exit_info(["12"], 0.0)
 
 
 def test_tasks_of_a_held_pbs_array_are_held_and_nobody_asks_without_such_tasks(
@@ -407,7 +407,12 @@ def test_pbs_tells_its_version_limits_and_queues(pbs: PBSJobExecutor, commands: 
 def test_pbs_that_is_down_is_an_error(pbs: PBSJobExecutor, commands: Commands) -> None:
     down = sample("pbs/600_down_qstat")
     commands.play("qstat", Says(err=down.stderr, status=down.status))
-    for ask in (pbs.poll, lambda: pbs.explain(["1"], 0.0), lambda: pbs.find(["abc-1"]), pbs.health):
+    for ask in (
+        pbs.poll,
+        lambda: pbs.get_exit_info(["1"], 0.0),
+        lambda: pbs.find_by_token(["abc-1"]),
+        pbs.health,
+    ):
         with pytest.raises(SchedulerError, match="cannot connect to server"):
             ask()
     assert pbs.get_job_summary("1") == {}
@@ -415,13 +420,13 @@ def test_pbs_that_is_down_is_an_error(pbs: PBSJobExecutor, commands: Commands) -
 
 def test_pbs_without_history_tells_nothing(pbs: PBSJobExecutor, commands: Commands) -> None:
     commands.play("qstat", Says(err=sample("pbs/025_qstat_x_nohist").stderr))
-    assert pbs.explain(["1"], 0.0) == {}
+    assert pbs.get_exit_info(["1"], 0.0) == {}
 
 
 def test_pbs_history_is_asked_for_many_jobs_at_once(pbs: PBSJobExecutor, commands: Commands) -> None:
     unknown = "qstat: Unknown Job Id 99.pbshost\n"
     commands.play("qstat", Says(sample("pbs/140_qstat_xf_selfkill").stdout, err=unknown, status=153))
-    assert pbs.explain(["17", "99"], 0.0)["17"].signal == 9
+    assert pbs.get_exit_info(["17", "99"], 0.0)["17"].signal == 9
     assert commands.arguments("qstat") == ["-x", "-f", "17", "99"]
 
 

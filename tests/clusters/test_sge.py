@@ -36,7 +36,7 @@ def cluster(sge_cluster: GridEngine) -> GridEngine:
 
 class TestGridEngine(OwnClusterSuite):
     def test_the_clusters_limit_on_arrays_is_kept(self, in_cluster: GridEngine, work: Path) -> None:
-        assert in_cluster.executor(work, submit={"array_size": 1_000_000}).chunk_limit() == 75_000
+        assert in_cluster.executor(work, submit={"array_size": 1_000_000}).max_batch_size() == 75_000
 
     def test_the_time_limit_is_told(self, executor: BatchExecutor, work: Path) -> None:
         ids = [*submit(executor, specs(work, ["sleep 600"] * 2, resources={"walltime": 2}))]
@@ -101,7 +101,8 @@ class TestGridEngine(OwnClusterSuite):
             assert executor.poll()[id_].state == RUNNING
             (work / "go").touch()
             ending = wait_until(
-                lambda: executor.explain([id_], time.time() - 3600).get(id_), "its own record tells its end"
+                lambda: executor.get_exit_info([id_], time.time() - 3600).get(id_),
+                "its own record tells its end",
             )
             assert ending.exit_status == 3
             assert executor.poll()[id_].state == RUNNING  # as far as anybody there knows
@@ -140,7 +141,7 @@ class TestGridEngine(OwnClusterSuite):
         wait_for_end(executor, ids)
         explained(executor, ids)
         run_command.COUNTS.clear()
-        endings = executor.explain(ids, time.time() - 3600)
+        endings = executor.get_exit_info(ids, time.time() - 3600)
         assert dict(run_command.COUNTS) == {"qacct": 1}
         assert [endings[id_].exit_status for id_ in ids] == [0, 1, 2, 3]
 
@@ -153,9 +154,9 @@ class TestGridEngine(OwnClusterSuite):
         for path in (Path(executor._folder()) / "ended").iterdir():
             path.unlink()  # as on a node that lost its file system before the job could write
         wanted = {job.token: id_ for job, id_ in zip(jobs, ids, strict=True)}
-        wait_until(lambda: executor.find([*wanted, "nosuch-1"]) == wanted, "all are found")
+        wait_until(lambda: executor.find_by_token([*wanted, "nosuch-1"]) == wanted, "all are found")
         run_command.COUNTS.clear()
-        executor.find([*wanted])
+        executor.find_by_token([*wanted])
         assert dict(run_command.COUNTS) == {"qstat": 1, "qacct": 1}
 
     def test_defaults_in_the_users_files_change_nothing(

@@ -36,9 +36,9 @@ def cluster(slurm_cluster: Slurm) -> Slurm:
 
 class TestSlurm(OwnClusterSuite):
     def test_the_clusters_limit_on_arrays_is_kept(self, in_cluster: Slurm, work: Path) -> None:
-        assert in_cluster.executor(work, submit={"array_size": 1_000_000}).chunk_limit() == 20_000
-        assert in_cluster.executor(work, submit={"array_size": 50}).chunk_limit() == 50
-        assert in_cluster.executor(work, submit={"arrays": False}).chunk_limit() == 1
+        assert in_cluster.executor(work, submit={"array_size": 1_000_000}).max_batch_size() == 20_000
+        assert in_cluster.executor(work, submit={"array_size": 50}).max_batch_size() == 50
+        assert in_cluster.executor(work, submit={"arrays": False}).max_batch_size() == 1
 
     def test_the_time_limit_is_told_in_the_log_and_as_the_reason(
         self, executor: BatchExecutor, in_cluster: Slurm, work: Path
@@ -139,7 +139,8 @@ class TestSlurm(OwnClusterSuite):
             assert executor.poll()[id_].state == RUNNING
             (work / "go").touch()
             ending = wait_until(
-                lambda: executor.explain([id_], time.time() - 3600).get(id_), "its own record tells its end"
+                lambda: executor.get_exit_info([id_], time.time() - 3600).get(id_),
+                "its own record tells its end",
             )
             assert ending.exit_status == 3
         finally:
@@ -244,9 +245,9 @@ class TestSlurm(OwnClusterSuite):
         self, in_cluster: Slurm, work: Path
     ) -> None:
         executor = in_cluster.executor(work)
-        assert executor.chunk_limit() == 1000
+        assert executor.max_batch_size() == 1000
         with in_cluster.configured("max_array_tasks", "20"):
-            assert in_cluster.executor(work / "other").chunk_limit() == 20
+            assert in_cluster.executor(work / "other").max_batch_size() == 20
             outcomes = executor.submit_many(specs(work, ["true"] * 100, directives=in_cluster.held))
         assert [outcome.id is not None for outcome in outcomes] == [True] * 6 + [False] * 94
         assert all(outcome.certain and "Invalid job array" in outcome.error for outcome in outcomes[6:])

@@ -41,7 +41,7 @@ class TestTorque(ClusterSuite):
         self, executor: BatchExecutor, in_cluster: Cluster, work: Path
     ) -> None:
         """They list the tasks of arrays under numbers that nobody was told: each job goes out by itself."""
-        assert executor.chunk_limit() == 1
+        assert executor.max_batch_size() == 1
         run_command.COUNTS.clear()
         ids = submit(executor, specs(work, ["true"] * 3, directives=in_cluster.held))
         assert run_command.COUNTS["qsub"] == 3

@@ -264,7 +264,7 @@ def test_a_dashboard_sees_what_is_live_missing_and_held_back_and_why(place: Plac
         psu.submit_one_batch(waiting)
         why = HELD_BACK[place.name]  # Slurm tells only once it has looked at the job
         snapshot = wait_until(
-            lambda: re.fullmatch(why, (s := monitor.poll()).held_back.get(waiting, "")) and s,
+            lambda: re.fullmatch(why, (s := monitor.poll()).blocked.get(waiting, "")) and s,
             "it is held back",
         )
         assert snapshot
@@ -275,13 +275,13 @@ def test_a_dashboard_sees_what_is_live_missing_and_held_back_and_why(place: Plac
         assert {snapshot.live[waiting, index].state for index in (0, 1)} == {
             HELD if place.name == "pbs" else QUEUED
         }
-        assert snapshot.held_back[working] == "waits for priority 1"
-        assert first not in snapshot.held_back
+        assert snapshot.blocked[working] == "waits for priority 1"
+        assert first not in snapshot.blocked
         assert (snapshot.scheduler.executor, snapshot.scheduler.error) == (place.executor_name, "")
         assert snapshot.scheduler.failing_since is None
         place.go()
         wait_until(lambda: (working, 0) not in monitor.poll().live, "the first has ended", 120)
-        assert monitor.poll().held_back[working] == "1 missing holds back the next group"
+        assert monitor.poll().blocked[working] == "1 missing holds back the next group"
     finally:
         monitor.close()
 

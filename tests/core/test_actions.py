@@ -94,7 +94,7 @@ def test_a_reset_leaves_alone_what_is_done_and_what_the_queue_holds(
 def test_a_job_submitted_after_the_last_poll_is_looked_for_before_it_is_reset(project: ProjectDir) -> None:
     project.configure("[poll]\ninterval = 1000\n")
     project.add_many(1)
-    scheduler = Scheduler(shared_poll=True)
+    scheduler = Scheduler(expensive_poll=True)
     psu.get_queue(Verbose=False, Executor=scheduler)
     psu.submit_one_batch(BATCH, Executor=scheduler)
     with project.workspace(scheduler) as ws:

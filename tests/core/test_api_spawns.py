@@ -195,7 +195,7 @@ def test_a_replaced_spawn_that_lives_after_all_can_neither_start_nor_complete(
 
 def test_a_spawn_that_was_submitted_after_the_last_poll_is_not_missing(job: Job, project: ProjectDir) -> None:
     project.configure("[poll]\ninterval = 3600\n")
-    job.scheduler.shared_poll = True
+    job.scheduler.expensive_poll = True
     job.multiply(1)
     job.scheduler.during_poll = lambda: job.act(
         job.parent, "1001", lambda: psu.spawn_submit(psu.get_job_info(), 1, Executor=job.scheduler)

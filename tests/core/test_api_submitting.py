@@ -183,14 +183,14 @@ def test_max_jobs_does_not_count_jobs_that_completed_since_the_last_poll(
 ) -> None:
     """Else the last of a few short jobs finds no room for what is next, and nothing runs any more."""
     project.configure("[poll]\ninterval = 3600\n")
-    shared = Scheduler(shared_poll=True)
+    shared = Scheduler(expensive_poll=True)
     project.add_many(6)
     submit(Executor=shared, MaxJobs=2)
     assert submitted(project) == {BATCH: [0, 1]}
     with project.workspace(shared) as ws:
         from paraschut_core.monitoring import polling
 
-        polling.ask(ws, force=True)
+        polling.poll_scheduler(ws, force=True)
     psu.set_complete(BATCH, 0)
     assert submit(Executor=shared, MaxJobs=2) == {"max jobs": 2, "in queue": 1, "submitted": 1}
     psu.set_complete(BATCH, 1)
@@ -391,7 +391,7 @@ def test_a_scheduler_that_is_back_is_asked_at_once_although_its_next_poll_is_not
 ) -> None:
     project.configure("[poll]\ninterval = 600\n")
     project.add(project.job())
-    shared = Scheduler(shared_poll=True)
+    shared = Scheduler(expensive_poll=True)
     shared.fault = SchedulerDownError("down")
     with pytest.raises(SchedulerError):
         submit(Executor=shared)
@@ -843,7 +843,7 @@ def test_an_executor_that_answers_for_too_few_jobs_leaves_the_rest_in_doubt(proj
             return super().submit_many(jobs)[:1]
 
     project.add_many(3)
-    short = Short(shows_tokens=False)
+    short = Short(reports_tokens=False)
     psu.submit_jobs(Executor=short)
     assert project.states() == dict.fromkeys(range(3), "submit")
     assert [project.column("submit_id", index) for index in range(3)] == ["1001", None, None]

@@ -15,9 +15,9 @@ from paraschut_core.database.connection import (
     APPLICATION_ID,
     SCHEMA_VERSION,
     Database,
-    lives,
+    author_id,
     mount_of,
-    who_am_i,
+    process_is_alive,
 )
 from paraschut_core.errors import DatabaseBusyError, DatabaseError
 from tests.helpers import Script, assert_sound, run_script
@@ -259,7 +259,7 @@ def test_a_process_is_named_by_user_host_and_pid(monkeypatch: pytest.MonkeyPatch
         user = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         user = str(os.getuid())
-    assert who_am_i() == f"{user}@{os.uname().nodename}:{os.getpid()}"
+    assert author_id() == f"{user}@{os.uname().nodename}:{os.getpid()}"
 
 
 def test_whether_a_process_lives_is_known_of_this_host_alone() -> None:
@@ -268,9 +268,9 @@ def test_whether_a_process_lives_is_known_of_this_host_alone() -> None:
     if pid == 0:
         os._exit(0)
     os.waitpid(pid, 0)
-    assert lives(f"a@{host}:{os.getpid()}") is True
-    assert lives(f"a@{host}:{os.getpid()} (17[3])") is True
-    assert lives(f"a@{host}:1") is True
-    assert lives(f"a@{host}:{pid}") is False
+    assert process_is_alive(f"a@{host}:{os.getpid()}") is True
+    assert process_is_alive(f"a@{host}:{os.getpid()} (17[3])") is True
+    assert process_is_alive(f"a@{host}:1") is True
+    assert process_is_alive(f"a@{host}:{pid}") is False
     for elsewhere in ("a@elsewhere:1", "", "a", f"a@{host}", f"a@{host}:x", f"a@{host}:-1"):
-        assert lives(elsewhere) is None
+        assert process_is_alive(elsewhere) is None

@@ -48,7 +48,7 @@ def test_jobs_run_in_the_order_of_submission_and_their_ends_are_told(
     assert states(executor) == [QUEUED] * 3
     assert run(executor).returncode == 0
     assert read(tmp_path / "order") == "a\nb\nc\n"
-    endings = executor.explain(ids, 0)
+    endings = executor.get_exit_info(ids, 0)
     assert [endings[id_].reason for id_ in ids] == [
         "exit status 0",
         "exit status 3",
@@ -152,7 +152,7 @@ def test_an_interrupted_job_runs_again_and_those_before_it_do_not(
     script.wait(60)
     wait_until(lambda: executor.poll()[ids[1]].state == QUEUED, "nobody runs the job any more")
     assert "interrupted" in executor.poll()[ids[1]].reason
-    assert executor.explain([ids[1]], 0) == {}
+    assert executor.get_exit_info([ids[1]], 0) == {}
     (tmp_path / "again").touch()
     assert run(executor).returncode == 0
     assert read(tmp_path / "runs") == "1\n2\n2\n3\n"
@@ -219,7 +219,7 @@ def test_a_log_that_cannot_be_written_fails_its_job_alone(executor: FileJobExecu
     ids = [outcome.id or "" for job in (bad, good) for outcome in executor.submit_many([job])]
     result = run(executor)
     assert "could not write its log" in result.stderr
-    assert executor.explain(ids, 0)[ids[0]].exit_status == 125
+    assert executor.get_exit_info(ids, 0)[ids[0]].exit_status == 125
     assert read(tmp_path / "runs") == "yes\n"
 
 

@@ -80,7 +80,7 @@ class Machine:
         """How the jobs ended, once all have."""
 
         def all_ended() -> Mapping[str, ExitInfo]:
-            found = self.executor.explain(ids, 0.0)
+            found = self.executor.get_exit_info(ids, 0.0)
             return found if len(found) == len(set(ids)) else {}
 
         return dict(until(all_ended, f"{len(ids)} jobs ended", seconds))
@@ -416,7 +416,7 @@ def test_poll_shows_queued_running_and_ended_with_tokens(machine: Machine) -> No
     until(lambda: [machine.states()[id_] for id_ in ids] == expected, f"states are {expected}")
     jobs = machine.executor.poll()
     assert [jobs[id_].token for id_ in ids] == [f"token-{n}" for n in (2, 3, 4, 5)]
-    assert jobs[ids[0]].ending == machine.executor.explain([ids[0]], 0)[ids[0]]
+    assert jobs[ids[0]].ending == machine.executor.get_exit_info([ids[0]], 0)[ids[0]]
     assert jobs[ids[1]].host == os.uname().nodename
     assert "slot" in jobs[ids[3]].reason
     assert dict(machine.executor.qstat()) == {
@@ -448,7 +448,7 @@ def test_a_queued_job_that_is_deleted_never_runs(machine: Machine) -> None:
     blockers = machine.submit(script, script)
     queued = machine.submit("touch ran")
     assert machine.executor.delete_many({queued[0]: {}}) == {queued[0]: DeleteResult(True)}
-    ending = machine.executor.explain(queued, 0)[queued[0]]
+    ending = machine.executor.get_exit_info(queued, 0)[queued[0]]
     assert (ending.reason, ending.exit_status, ending.host) == ("deleted", None, "")
     gate.touch()
     machine.endings(blockers)
@@ -493,7 +493,7 @@ def test_deleting_a_running_job_ends_all_of_its_processes(machine: Machine) -> N
     assert all(look(pid) for pid in family)
     assert machine.executor.delete_many({id_: {}})[id_].gone
     assert [pid for pid in family if look(pid)] == []
-    ending = machine.executor.explain([id_], 0)[id_]
+    ending = machine.executor.get_exit_info([id_], 0)[id_]
     assert (ending.reason, ending.signal) == ("deleted", signal.SIGTERM)
 
 
@@ -519,7 +519,7 @@ def test_deleting_1000_jobs_at_once(machine: Machine) -> None:
     outcome = machine.executor.delete_many({id_: {} for id_ in ids})
     assert len(outcome) == 1000
     assert all(deleted.gone for deleted in outcome.values())
-    assert len(machine.executor.explain(ids, 0)) == 1000
+    assert len(machine.executor.get_exit_info(ids, 0)) == 1000
 
 
 def test_deleting_what_is_over_counts_as_gone_and_what_was_never_here_does_not(machine: Machine) -> None:
@@ -532,7 +532,7 @@ def test_deleting_what_is_over_counts_as_gone_and_what_was_never_here_does_not(m
         **dict.fromkeys(own, True),
         **dict.fromkeys(strange, False),
     }
-    assert machine.executor.explain([id_], 0)[id_].reason == "exit status 0"
+    assert machine.executor.get_exit_info([id_], 0)[id_].reason == "exit status 0"
 
 
 def test_the_queue_of_another_host_is_shown_and_left_alone(machine: Machine) -> None:
@@ -567,7 +567,7 @@ def test_the_one_job_methods_work_on_metadata(machine: Machine) -> None:
     script, _ = machine.gate()
     id_ = machine.executor.submit({"script": script, "BatchID": 7, "JobIndex": 4})
     assert machine.executor.delete({"submit_id": id_}) is True
-    assert machine.executor.explain([id_], 0)[id_].reason == "deleted"
+    assert machine.executor.get_exit_info([id_], 0)[id_].reason == "deleted"
     assert machine.executor.submit({"script": ""}) == "failed"
 
 

@@ -29,9 +29,9 @@ from paraschut_core.model import (
     Spawn,
 )
 from paraschut_core.monitoring import monitor, polling
-from paraschut_core.monitoring.liveness import WORDS, AccountingBackoff, observe
+from paraschut_core.monitoring.liveness import WORDS, AccountingBackoff, classify_jobs
 from paraschut_core.monitoring.monitor import Monitor
-from paraschut_core.monitoring.polling import absent_now
+from paraschut_core.monitoring.polling import update_absence
 from tests.helpers import BATCH, ProjectDir, Scheduler, SchedulerDownError, Script
 
 KEY = JobKey(BATCH, 0)
@@ -66,7 +66,7 @@ def record(polls: int, seen: float = T - 500, at: float = T, **fields: Any) -> P
 def missing(
     row: JobRow, record: PollState, *, proof: bool = False, now: float = T + 5, **options: Any
 ) -> bool:
-    observed = observe([row], {}, record, grace=GRACE, proof=proof, now=now, **options)
+    observed = classify_jobs([row], {}, record, grace=GRACE, proof=proof, now=now, **options)
     assert not (KEY in observed.live and KEY in observed.missing)
     return KEY in observed.missing
 
@@ -133,7 +133,7 @@ def test_where_absence_is_proof_one_look_is_enough_and_no_grace_passes() -> None
 def test_a_job_that_the_queue_shows_as_ended_is_missing_at_once_with_its_reason() -> None:
     ended = LiveJob("5", ENDED, ending=ExitInfo("exit status 3", 3, None, "n7"))
     polled = PollState(T, {"5": ended}, {"5": (T, 1)}, rev=1)
-    observed = observe([row()], {}, polled, grace=GRACE, proof=False, now=T)
+    observed = classify_jobs([row()], {}, polled, grace=GRACE, proof=False, now=T)
     lost = observed.missing[KEY]
     assert (lost.reason, lost.exit_status, lost.signal, lost.kind) == (
         "exit status 3",
@@ -151,7 +151,7 @@ def test_an_ending_that_nobody_explains_yet_is_no_ending() -> None:
 
 def test_a_missing_job_was_heard_of_when_it_started_whoever_edits_it_since() -> None:
     edited = row(changed_at=T - 100)
-    observed = observe([edited], {}, record(2), grace=GRACE, proof=False, now=T + 5)
+    observed = classify_jobs([edited], {}, record(2), grace=GRACE, proof=False, now=T + 5)
     assert observed.missing[KEY].since == T - 900
 
 
@@ -160,7 +160,7 @@ def test_a_submission_without_id_is_missing_only_where_nobody_could_look_it_up()
     assert not missing(claimed, PollState(T), now=T + 1e6)
     assert missing(claimed, PollState(T), now=T, claim_lasts=150.0)
     assert not missing(claimed._replace(submitted_at=T - 10), PollState(T), now=T, claim_lasts=150.0)
-    observed = observe([claimed], {}, PollState(T), grace=GRACE, proof=False, now=T, claim_lasts=150.0)
+    observed = classify_jobs([claimed], {}, PollState(T), grace=GRACE, proof=False, now=T, claim_lasts=150.0)
     assert observed.missing[KEY].kind == exit_kinds.CUT_SHORT
 
 
@@ -179,14 +179,14 @@ def test_a_spawn_job_is_live_as_long_as_one_of_its_spawns_is() -> None:
     ]
     parent = row("spawn")
     polled = PollState(T, {"b": LiveJob("b", QUEUED), "c": LiveJob("c", RUNNING)}, {"a": (T - 500, 9)}, rev=1)
-    observed = observe([parent], {KEY: spawns}, polled, grace=GRACE, proof=False, now=T)
+    observed = classify_jobs([parent], {KEY: spawns}, polled, grace=GRACE, proof=False, now=T)
     assert observed.live[KEY].id == "c"
     assert observed.live_spawns[KEY] == (1, 3)
     assert observed.missing == {}
     gone = PollState(T, {}, dict.fromkeys("abc", (T - 500, 2)), rev=1)
-    assert KEY in observe([parent], {KEY: spawns}, gone, grace=GRACE, proof=False, now=T).missing
+    assert KEY in classify_jobs([parent], {KEY: spawns}, gone, grace=GRACE, proof=False, now=T).missing
     one_is_new = PollState(T, {}, dict.fromkeys("ab", (T - 500, 2)), rev=1)
-    assert observe([parent], {KEY: spawns}, one_is_new, grace=GRACE, proof=False, now=T).missing == {}
+    assert classify_jobs([parent], {KEY: spawns}, one_is_new, grace=GRACE, proof=False, now=T).missing == {}
 
 
 POLL = st.one_of(st.sampled_from(["shown", "not shown", "ended", "failed"]))
@@ -213,7 +213,7 @@ def test_missing_after_any_run_of_polls_is_what_the_rule_says(
             known = known._replace(failing_since=known.failing_since or now, failures=known.failures + 1)
             continue
         answer = {"5": LiveJob("5", RUNNING if what == "shown" else ENDED)} if what != "not shown" else {}
-        known = PollState(now, answer, absent_now(known.absent, {"5"}, answer, now), rev=1)
+        known = PollState(now, answer, update_absence(known.absent, {"5"}, answer, now), rev=1)
         if what == "shown":
             last_seen, in_a_row = now, 0
         else:
@@ -221,7 +221,7 @@ def test_missing_after_any_run_of_polls_is_what_the_rule_says(
             in_a_row += 1
         long_ago = now - last_seen >= grace and now - (T - submitted) >= grace
         expected = in_a_row >= 2 and long_ago
-    observed = observe([job], {}, known, grace=grace, proof=False, now=now + 1000)
+    observed = classify_jobs([job], {}, known, grace=grace, proof=False, now=now + 1000)
     assert (KEY in observed.missing) == expected
 
 
@@ -234,7 +234,7 @@ def test_a_poll_knows_of_each_id_that_was_expected_and_of_no_other(
     expected: set[str], shown: dict[str, str], before: dict[str, tuple[float, int]]
 ) -> None:
     answer = {i: LiveJob(i, state) for i, state in shown.items()}
-    now = absent_now(before, expected, answer, T)
+    now = update_absence(before, expected, answer, T)
     assert set(now) == expected
     for i, (seen, polls) in now.items():
         live = i in shown and shown[i] != ENDED
@@ -517,7 +517,7 @@ def test_of_what_nobody_else_tells_the_schedulers_words_in_the_log_are_the_reaso
     project: ProjectDir,
 ) -> None:
     class Talkative(Scheduler):
-        def last_words(self, tokens: Sequence[str]) -> dict[str, ExitInfo]:
+        def exit_info_from_logs(self, tokens: Sequence[str]) -> dict[str, ExitInfo]:
             heard.extend(tokens)
             return {tokens[0]: ExitInfo("out of memory", record={"log": "killed"})}
 
@@ -535,7 +535,7 @@ def test_of_what_nobody_else_tells_the_schedulers_words_in_the_log_are_the_reaso
 
 def test_an_explanation_that_fails_leaves_the_job_missing_without_reason(project: ProjectDir) -> None:
     class Raising(Scheduler):
-        def explain(self, ids: Sequence[str], since: float) -> dict[str, ExitInfo]:
+        def get_exit_info(self, ids: Sequence[str], since: float) -> dict[str, ExitInfo]:
             raise KeyError("parser")
 
     with watching(project, raising := Raising(), 2) as watched:
@@ -548,7 +548,7 @@ def test_an_id_recorded_between_the_poll_and_the_look_is_not_missing_even_where_
     project: ProjectDir,
 ) -> None:
     """The local executor: another process queues the job while this one's poll is under way."""
-    local = Scheduler(absence_is_proof=True)
+    local = Scheduler(absent_means_ended=True)
     project.add_many(1)
     later: dict[str, LiveJob] = {}
 
@@ -587,12 +587,12 @@ def test_a_row_changed_after_the_poll_is_not_missing_on_a_refresh(
 
 def poll_once(project: ProjectDir, executor: Scheduler, *, force: bool = False, **changes: Any) -> PollState:
     with project.workspace(executor, **changes) as ws:
-        return polling.ask(ws, force=force)
+        return polling.poll_scheduler(ws, force=force)
 
 
 def test_within_an_interval_the_scheduler_is_asked_once_for_all(project: ProjectDir) -> None:
     project.configure("[poll]\ninterval = 3600\n")
-    shared = Scheduler(shared_poll=True)
+    shared = Scheduler(expensive_poll=True)
     shared.live = {"1": LiveJob("1", RUNNING, token="t-1", name="n", reason="r", host="h")}
     project.add(project.job())
     records = [poll_once(project, shared) for _ in range(5)]
@@ -623,7 +623,7 @@ def test_ten_real_processes_that_poll_at_once_ask_the_scheduler_once(project: Pr
         print("ready", flush=True)
         while not os.path.exists("go"):
             time.sleep(0.005)
-        with Project(config.load(), Asked(shared_poll=True)) as ws:
+        with Project(config.load(), Asked(expensive_poll=True)) as ws:
             for _ in range(20):
                 polling.ask(ws)
     """
@@ -665,7 +665,7 @@ def test_of_those_that_all_found_the_lease_free_one_gets_it(project: ProjectDir)
 @pytest.mark.parametrize("skew", [3600.0, -3600.0])
 def test_another_hosts_clock_an_hour_off_does_not_block_polling(project: ProjectDir, skew: float) -> None:
     project.configure("[poll]\ninterval = 15\ngrace = 0\n")
-    shared = Scheduler(shared_poll=True)
+    shared = Scheduler(expensive_poll=True)
     project.add(project.job())
     poll_once(project, shared)
     then = time.time() + skew
@@ -702,7 +702,7 @@ def test_the_lease_of_a_process_that_died_while_it_polled_is_taken_over(project:
         os._exit(0)
     os.waitpid(pid, 0)
     project.configure("[poll]\ninterval = 15\n")
-    shared = Scheduler(shared_poll=True)
+    shared = Scheduler(expensive_poll=True)
     project.add(project.job())
     poll_once(project, shared)
     for holder, age, asked in (
@@ -719,10 +719,10 @@ def test_the_lease_of_a_process_that_died_while_it_polled_is_taken_over(project:
 
 def test_a_forced_poll_waits_for_the_one_under_way(project: ProjectDir) -> None:
     project.configure("[poll]\ninterval = 3600\n")
-    shared = Scheduler(shared_poll=True)
+    shared = Scheduler(expensive_poll=True)
     project.add(project.job())
     with project.workspace(shared) as ws:
-        polling.ask(ws)
+        polling.poll_scheduler(ws)
         key = polling.scheduler_key(ws)
     code = """
         import sys, time
@@ -745,7 +745,7 @@ def test_a_forced_poll_waits_for_the_one_under_way(project: ProjectDir) -> None:
 
 def test_a_failing_scheduler_is_asked_more_and_more_seldom(project: ProjectDir) -> None:
     settings: dict[str, Any] = {"poll": {"interval": 10.0, "backoff": 100.0}}
-    shared = Scheduler(shared_poll=True)
+    shared = Scheduler(expensive_poll=True)
     shared.fault = SchedulerDownError("down")
     project.add(project.job())
     waits = []
@@ -759,7 +759,7 @@ def test_a_failing_scheduler_is_asked_more_and_more_seldom(project: ProjectDir) 
 
 
 def test_a_damaged_answer_in_the_database_is_as_good_as_none(project: ProjectDir) -> None:
-    shared = Scheduler(shared_poll=True)
+    shared = Scheduler(expensive_poll=True)
     project.add(project.job())
     poll_once(project, shared)
     for damaged in (b"x", b"", None, "text"):
@@ -881,16 +881,16 @@ def test_the_reason_why_a_batch_does_not_move_is_given(project: ProjectDir, sche
     psu.submit_jobs(Executor=scheduler)
     with project.workspace(scheduler) as ws:
         watched = Monitor(ws)
-        held = watched.poll().held_back
+        held = watched.poll().blocked
         assert held == {BATCH: "1 queued", BATCH + 1: "waits for priority 100: first"}
         scheduler.live["1001"] = LiveJob("1001", QUEUED, reason="Priority")
-        assert watched.poll().held_back[BATCH] == "1 queued: Priority"
+        assert watched.poll().blocked[BATCH] == "1 queued: Priority"
         scheduler.run()
-        assert BATCH not in watched.poll().held_back
+        assert BATCH not in watched.poll().blocked
         scheduler.lose_sight()
         scheduler.live["other"] = LiveJob("other", RUNNING)
         watched.poll()
-        assert watched.poll().held_back[BATCH] == "1 missing"
+        assert watched.poll().blocked[BATCH] == "1 missing"
 
 
 def test_an_unknown_executor_is_said_and_the_file_shown(project: ProjectDir) -> None:

@@ -38,9 +38,9 @@ def test_a_moved_project_shows_its_logs_and_runs_its_jobs(
 
 
 def test_a_log_that_was_never_written_stays_absent(tmp_path: Path) -> None:
-    from paraschut_core.logs import ABSENT, LogError, look_at
+    from paraschut_core.logs import ABSENT, LogError, stat_log
 
     path = tmp_path / "20260101000000" / "logs" / "x.out"
-    assert look_at(path).kind == ABSENT
+    assert stat_log(path).kind == ABSENT
     with pytest.raises(LogError, match="is not there yet"):
         open_log(path)

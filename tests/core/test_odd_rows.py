@@ -80,7 +80,7 @@ def test_a_priority_that_is_none_is_said_and_mended_by_setting_it(
     assert project.states() == {0: "init", 1: "submit", 2: "submit"}
     project.sql("UPDATE job SET state = 'complete' WHERE JobIndex > 0")
     with project.workspace(scheduler) as ws:
-        assert "without a valid priority" in Monitor(ws).poll().held_back[BATCH]
+        assert "without a valid priority" in Monitor(ws).poll().blocked[BATCH]
     cli("set", str(BATCH), "0", "priority=1")
     psu.submit_jobs(Executor=scheduler)
     assert project.state(0) == "submit"

@@ -176,10 +176,10 @@ def test_a_job_is_told_how_its_executor_was_made(
     if arguments.startswith('"'):
         with pytest.raises(SchedulerError, match="its next submit_jobs"):
             again.isconnected()
-        assert not again.holds(executor.identity)
+        assert not again.owns(executor.identity)
     else:
         assert type(again) is type(executor)
-        assert (again.identity, again.made_with()) == (executor.identity, executor.made_with())
+        assert (again.backend_id, again.made_with()) == (executor.identity, executor.made_with())
 
 
 # ------------------------------------------------------------------------------------ overridden methods
@@ -252,7 +252,7 @@ def test_what_is_not_overridden_stays(method: str) -> None:
     for one, name in many.items():
         kept = inspect.getattr_static(Own, name) is inspect.getattr_static(BatchExecutor, name)
         assert kept == (one != method), name
-    assert (Own.chunk_limit is BatchExecutor.chunk_limit) == (method != "submit"), "arrays stay"
+    assert (Own.max_batch_size is BatchExecutor.max_batch_size) == (method != "submit"), "arrays stay"
     Further = type("Further", (Own,), {})
     assert all(getattr(Further, name) is getattr(Own, name) for name in many.values())
     both = {"submit": lambda self, info: "1", "submit_many": lambda self, jobs: []}

@@ -87,7 +87,7 @@ HELD: list[tuple[Callable[[ProjectDir, Scheduler], None], Hold]] = [
 
 
 def shared() -> Scheduler:
-    return Scheduler(shared_poll=True)
+    return Scheduler(expensive_poll=True)
 
 
 @pytest.mark.parametrize(("case", "code"), HELD, ids=[case.__name__ for case, _ in HELD])
@@ -546,7 +546,7 @@ def test_a_wrong_resource_is_found_before_anything_is_reset(project: ProjectDir)
             mem = (JobInfo.get("resources") or {}).get("mem", "1gb")
             return "" if mem[0].isdigit() else f"mem={mem} is no size"
 
-    scheduler = Careful(absence_is_proof=True)
+    scheduler = Careful(absent_means_ended=True)
     project.configure("[poll]\ninterval = 0\ngrace = 0\n")
     project.add_many(1)
     psu.submit_one_job(BATCH, 0, Executor=scheduler)

@@ -33,7 +33,7 @@ class Site(Scheduler):
         self.refuses = list(refuses)
         self.tries: list[int] = []
 
-    def group_key(self, JobInfo: JobInfo) -> object:
+    def batch_key(self, JobInfo: JobInfo) -> object:
         return JobInfo.get("queue")
 
     def submit_many(self, jobs: Sequence[JobSpec]) -> list[SubmitResult]:
@@ -98,7 +98,7 @@ def test_at_the_limit_nothing_is_tried_until_something_changes(project: ProjectD
         with project.workspace(site) as ws:
             from paraschut_core.monitoring import polling
 
-            polling.ask(ws, force=True)
+            polling.poll_scheduler(ws, force=True)
         assert sent(project, site, by_itself=True) == 3
         assert site.tries[tries + 1 :] == [3]
     site.most = 1000
@@ -159,10 +159,10 @@ def test_it_is_shown_where_the_batch_is_until_such_jobs_are_taken(project: Proje
     words = f"refused by Slurm: {NO_PARTITION}"
     with project.workspace(site) as ws:
         watched = Monitor(ws)
-        assert watched.poll().held_back == {BATCH: "3 ready to be submitted"}
+        assert watched.poll().blocked == {BATCH: "3 ready to be submitted"}
         sent(project, site)
         seen = watched.refresh()
-        assert (seen.held_back, seen.refused) == ({BATCH: words}, {BATCH})
+        assert (seen.blocked, seen.refused) == ({BATCH: words}, {BATCH})
         found = read_queue(ws)
         assert words in list(lines_of(found))
         from paraschut_core.cli.queue import as_dict
@@ -171,7 +171,7 @@ def test_it_is_shown_where_the_batch_is_until_such_jobs_are_taken(project: Proje
         site.refuses = []
         assert sent(project, site) == 3
         seen = watched.refresh()
-        assert (seen.held_back.get(BATCH, ""), seen.refused) == ("", frozenset())
+        assert (seen.blocked.get(BATCH, ""), seen.refused) == ("", frozenset())
         assert read_queue(ws).refused == {}
 
 
@@ -183,7 +183,7 @@ def test_a_batch_that_runs_at_the_limit_is_as_it_should_be(project: ProjectDir) 
     with project.workspace(Site(most=0)) as ws:
         project.sql("UPDATE job SET state = 'complete' WHERE state = 'submit'")
         submit_next(ws)
-        assert Monitor(ws).poll().held_back == {BATCH: f"refused by Slurm: {LIMIT}"}
+        assert Monitor(ws).poll().blocked == {BATCH: f"refused by Slurm: {LIMIT}"}
 
 
 def test_who_submits_reads_one_line_for_jobs_alike(
@@ -219,4 +219,4 @@ def test_slurms_limits_on_jobs_are_told_from_its_limits_on_a_job(answer: str, li
     text = answer.format(
         all="Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
     )
-    assert bool(SlurmJobExecutor.too_many.search(text)) is limit
+    assert bool(SlurmJobExecutor.limit_error.search(text)) is limit

@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 
 import paraschut_core as psu
 from paraschut_core.config import Settings
-from paraschut_core.database.connection import Database, who_am_i
+from paraschut_core.database.connection import Database, author_id
 from paraschut_core.errors import ConfigError, DatabaseError, SchedulerError, SubmitError
 from paraschut_core.model import JobInfo, JobKey, JobSpec, LiveJob, SubmitResult
 from paraschut_core.monitoring import polling
 from paraschut_core.project import Project
 from paraschut_core.scheduling import submission
-from paraschut_core.scheduling.submission import log_paths, settle_claims, submit_keys, submit_next
+from paraschut_core.scheduling.submission import log_paths, resolve_claims, submit_keys, submit_next
 from tests.helpers import BATCH, ProjectDir, Scheduler, SchedulerDownError, assert_sound
 
-ME = who_am_i().partition("@")[0]
+ME = author_id().partition("@")[0]
 
 
 def dead_process() -> str:
@@ -51,7 +51,7 @@ def claim_by(project: ProjectDir, who: str, keys: Sequence[JobKey], age: float =
 
 def settle(project: ProjectDir, scheduler: Scheduler, **changes: Any) -> int:
     with project.workspace(scheduler, **changes) as ws:
-        return settle_claims(ws, polling.ask(ws, force=True))
+        return resolve_claims(ws, polling.poll_scheduler(ws, force=True))
 
 
 # ------------------------------------------------------------------------------------ claims
@@ -147,7 +147,7 @@ def test_jobs_go_out_in_chunks_of_one_group(project: ProjectDir) -> None:
             super().__init__()
             self.calls: list[list[int]] = []
 
-        def group_key(self, JobInfo: JobInfo) -> object:
+        def batch_key(self, JobInfo: JobInfo) -> object:
             return JobInfo["queue"]
 
         def submit_many(self, jobs: Sequence[JobSpec]) -> list[SubmitResult]:
@@ -263,7 +263,7 @@ def test_where_absence_is_proof_a_dead_submitters_claim_goes_back_at_once_and_a_
     project: ProjectDir,
 ) -> None:
     keys = project.add_many(3)
-    local = Scheduler(absence_is_proof=True)
+    local = Scheduler(absent_means_ended=True)
     claim_by(project, dead_process(), keys[:1])
     claim_by(project, f"{ME}@{os.uname().nodename}:{os.getpid()}", keys[1:2])
     claim_by(project, f"{ME}@{os.uname().nodename}:{os.getpid()} (1001)", keys[2:])
@@ -274,7 +274,7 @@ def test_where_absence_is_proof_a_dead_submitters_claim_goes_back_at_once_and_a_
 def test_a_change_by_a_process_that_has_ended_does_not_make_the_submitter_look_dead(
     project: ProjectDir,
 ) -> None:
-    local = Scheduler(absence_is_proof=True)
+    local = Scheduler(absent_means_ended=True)
     keys = project.add_many(1)
     claim_by(project, f"{ME}@{os.uname().nodename}:{os.getpid()}", keys)
     with project.workspace(local, who=dead_process()) as ws:
@@ -321,7 +321,7 @@ def test_spawns_are_adopted_and_given_back_likewise(project: ProjectDir, schedul
 
 def test_a_users_executor_that_fails_to_find_leaves_claims_alone(project: ProjectDir) -> None:
     class Raising(Scheduler):
-        def find(self, tokens: Sequence[str]) -> dict[str, str]:
+        def find_by_token(self, tokens: Sequence[str]) -> dict[str, str]:
             raise ZeroDivisionError
 
     keys = project.add_many(1)
@@ -385,7 +385,7 @@ def test_a_database_that_fails_after_the_submission_costs_no_job(
             submit_keys(ws, keys)
         os.rename(project.folder / "away", project.database)
         scheduler.during_submit = lambda: None
-        assert settle_claims(ws, polling.ask(ws)) == 3
+        assert resolve_claims(ws, polling.poll_scheduler(ws)) == 3
     assert [project.column("submit_id", index) for index in range(3)] == ["1001", "1002", "1003"]
     assert_sound(project.database)
 

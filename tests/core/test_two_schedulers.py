@@ -25,7 +25,7 @@ from paraschut_core.model import RUNNING, JobInfo, JobKey, LiveJob, Snapshot
 from paraschut_core.monitoring import polling
 from paraschut_core.monitoring.monitor import Monitor
 from paraschut_core.reporting import queue_report
-from paraschut_core.scheduling.submission import settle_claims, submit_next
+from paraschut_core.scheduling.submission import resolve_claims, submit_next
 from tests.helpers import BATCH, ProjectDir, Scheduler, run_script
 
 
@@ -93,7 +93,7 @@ def test_only_jobs_of_the_polled_scheduler_are_judged(
 def test_the_snapshot_says_in_whose_queue_the_others_are(project: ProjectDir, north: North) -> None:
     snapshot = polled(project, South())
     assert snapshot.elsewhere == {JobKey(BATCH, 0): "north", JobKey(BATCH, 1): "north"}
-    assert snapshot.held_back == {BATCH: "2 in north, which is not asked here"}
+    assert snapshot.blocked == {BATCH: "2 in north, which is not asked here"}
     assert snapshot.scheduler.notice == "2 in north, which is not asked here"
     assert polled(project, north).elsewhere == {}
 
@@ -175,12 +175,12 @@ def test_a_lost_claim_is_adopted_and_given_back_by_its_own_scheduler_alone(proje
     south.live["7"] = LiveJob("7", RUNNING, token=token)
     with project.workspace(south) as ws:
         for _ in range(3):
-            assert settle_claims(ws, polling.ask(ws, force=True)) == 0
+            assert resolve_claims(ws, polling.poll_scheduler(ws, force=True)) == 0
         assert submit_next(ws).submitted == 0
     assert project.states() == {0: "submit", 1: "submit"}
     del north.live["1002"]
     with project.workspace(north) as ws:
-        assert settle_claims(ws, polling.ask(ws, force=True)) == 2
+        assert resolve_claims(ws, polling.poll_scheduler(ws, force=True)) == 2
     assert (project.column("submit_id", 0), project.state(1)) == ("1001", "init")
     assert project.column("executor", 1) is None
 
@@ -209,7 +209,7 @@ def test_a_spawn_job_is_judged_where_its_spawns_are(project: ProjectDir, north: 
 def test_scripts_of_the_file_executor_are_queues_of_their_own(project: ProjectDir) -> None:
     usual = FileJobExecutor()
     other = FileJobExecutor(str(project.folder / "other.sh"))
-    places = [queue_name(executor.identity).place for executor in (usual, other)]
+    places = [queue_name(executor.backend_id).place for executor in (usual, other)]
     assert places == [
         f"{project.folder}/{usual.script_file.rpartition('/')[2]}",
         f"{project.folder}/other.sh",
@@ -228,8 +228,8 @@ def test_executors_of_ones_own_are_told_apart_by_their_class_or_their_name() -> 
     class Mine(JobExecutor):
         pass
 
-    assert Mine().identity.endswith("Mine")
-    assert North().identity == "north"
+    assert Mine().backend_id.endswith("Mine")
+    assert North().backend_id == "north"
 
 
 # ------------------------------------------------------------------------------------ older files

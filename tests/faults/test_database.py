@@ -343,10 +343,10 @@ def test_who_may_only_read_polls_no_more_often_than_others(shared: ProjectDir) -
     shared.database.chmod(0o444)
 
     def polls() -> int:
-        scheduler = Scheduler(shared_poll=True)
+        scheduler = Scheduler(expensive_poll=True)
         with Project(config.load(), scheduler) as ws:
             for _ in range(5):
-                assert polling.ask(ws).polled_at > 0
+                assert polling.poll_scheduler(ws).polled_at > 0
         return scheduler.polls
 
     assert without_rights(polls) == "1"

@@ -92,14 +92,14 @@ def test_the_lease_of_a_host_with_another_clock_stops_no_poll(
 ) -> None:
     project.configure("[poll]\ninterval = 2\n")
     project.add_many(2)
-    queue = FileQueue(str(project.folder / "queue"), shared_poll=True)
+    queue = FileQueue(str(project.folder / "queue"), expensive_poll=True)
     poll = """
         import sys
         from paraschut_core import config
         from paraschut_core.monitoring import polling
         from paraschut_core.project import Project
         from tests.helpers import FileQueue
-        with Project(config.load(), FileQueue(sys.argv[1], shared_poll=True)) as ws:
+        with Project(config.load(), FileQueue(sys.argv[1], expensive_poll=True)) as ws:
             print(polling.ask(ws).polled_at)
     """
     psu.submit_jobs(Executor=queue)

@@ -15,7 +15,7 @@ import paraschut_core as psu
 from paraschut_core.errors import StaleJobError
 from paraschut_core.model import JobInfo, LiveJob
 from paraschut_core.monitoring import polling
-from paraschut_core.scheduling.submission import settle_claims
+from paraschut_core.scheduling.submission import resolve_claims
 from tests.conftest import Tally
 from tests.helpers import BATCH, FileQueue, ProjectDir, Script, assert_sound, wait_until
 
@@ -110,7 +110,7 @@ def test_where_nobody_can_look_a_lost_submission_up_it_is_missing_and_never_repe
     project.add_many(4)
 
     class Mute(FileQueue):
-        shows_tokens = False
+        reports_tokens = False
 
         def poll(self) -> dict[str, LiveJob]:
             return {id_: job._replace(token="") for id_, job in super().poll().items()}
@@ -304,7 +304,7 @@ def test_two_hundred_kills_at_random_moments_of_all_writes_leave_the_file_whole(
     psu.add_job_to_queue(project.job(10**6))
     queue = FileQueue(str(project.folder / "queue"))
     with project.workspace(queue) as ws:
-        settle_claims(ws, polling.ask(ws, force=True))
+        resolve_claims(ws, polling.poll_scheduler(ws, force=True))
     psu.set_complete(BATCH, 10**6)
     assert_sound(project.database)
 

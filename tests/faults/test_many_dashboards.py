@@ -34,7 +34,7 @@ WATCHERS = """
     parent = os.getpid()
 
     def watch():
-        with Project(config.load(), Counted(queue, shared_poll=True)) as ws:
+        with Project(config.load(), Counted(queue, expensive_poll=True)) as ws:
             monitor = Monitor(ws)
             detector = ChangeDetector(ws.db.path)
             looks, errors = 0, 0

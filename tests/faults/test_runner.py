@@ -193,7 +193,7 @@ def test_what_the_journal_knows_is_not_lost_with_the_runner(machine: Machine) ->
     other.execute("ROLLBACK")
     other.close()
     assert machine.states() == {id_: ENDED}
-    assert machine.executor.explain([id_], 0)[id_].exit_status == 5
+    assert machine.executor.get_exit_info([id_], 0)[id_].exit_status == 5
 
 
 def test_adopted_jobs_can_be_deleted_and_have_time_limits(machine: Machine) -> None:
@@ -234,7 +234,7 @@ def test_a_process_that_got_a_lost_jobs_number_is_not_touched(machine: Machine) 
     try:
         change(machine, "UPDATE job SET pid = ?, start = ?", stranger.pid, start_of(stranger.pid) - 50)
         assert machine.executor.delete_many({id_: {}})[id_].gone
-        assert machine.executor.explain([id_], 0)[id_].reason == "deleted"
+        assert machine.executor.get_exit_info([id_], 0)[id_].reason == "deleted"
         assert stranger.poll() is None
     finally:
         stranger.kill()
@@ -348,7 +348,7 @@ def test_jobs_outlive_the_hang_up_of_their_submitters_terminal(machine: Machine)
 def test_a_runner_that_is_told_to_end_leaves_its_jobs_running(machine: Machine) -> None:
     wait, gate = machine.gate()
     ids = machine.submit(wait, "true")
-    until(lambda: machine.executor.explain(ids, 0), "the short one has ended")
+    until(lambda: machine.executor.get_exit_info(ids, 0), "the short one has ended")
     os.kill(machine.runner(), signal.SIGTERM)
     until(lambda: not runners(machine), "the runner has ended")
     with machine.queue.opened() as connection:
@@ -425,7 +425,7 @@ def test_a_runner_that_cannot_write_waits_and_then_writes_all(machine: Machine) 
 def test_a_queue_file_that_is_locked_for_long_delays_and_loses_nothing(machine: Machine) -> None:
     wait, gate = machine.gate()
     ids = machine.submit(f"{wait}; exit 6", "true")
-    until(lambda: machine.executor.explain([ids[1]], 0), "the short one has ended")
+    until(lambda: machine.executor.get_exit_info([ids[1]], 0), "the short one has ended")
     pid = machine.runner()
     other = sqlite3.connect(machine.queue.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

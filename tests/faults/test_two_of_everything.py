@@ -22,7 +22,7 @@ import paraschut_core as psu
 from paraschut_core import actions
 from paraschut_core.actions import Selection
 from paraschut_core.config import Settings
-from paraschut_core.database.connection import who_am_i
+from paraschut_core.database.connection import author_id
 from paraschut_core.identity import same_user, user_name
 from paraschut_core.model import JobKey, Snapshot
 from paraschut_core.monitoring.monitor import Monitor
@@ -44,10 +44,10 @@ def test_who_one_is_goes_by_the_number_whatever_the_environment_says(
     for name in ("USER", "LOGNAME"):
         monkeypatch.setenv(name, said)
     mine = pwd.getpwuid(os.getuid()).pw_name
-    assert who_am_i().startswith(f"{mine}@")
-    assert same_user(who_am_i(), f"{mine}@elsewhere:7")
-    assert same_user(who_am_i(), f"{os.getuid()}@container:7"), "where a user has no name, as in a container"
-    assert not same_user(who_am_i(), f"{os.getuid() + 1}@container:7")
+    assert author_id().startswith(f"{mine}@")
+    assert same_user(author_id(), f"{mine}@elsewhere:7")
+    assert same_user(author_id(), f"{os.getuid()}@container:7"), "where a user has no name, as in a container"
+    assert not same_user(author_id(), f"{os.getuid() + 1}@container:7")
     assert user_name(NOBODY_THERE) == str(NOBODY_THERE)
 
 
@@ -404,7 +404,7 @@ def test_where_the_queue_was_deleted_a_process_with_the_jobs_token_is_the_job(ru
 def test_a_claim_whose_queue_was_deleted_is_kept_as_long_as_it_runs(running: ProjectDir) -> None:
     """Its submitter was killed before it noted the id."""
     (row,) = running.sql("SELECT submit_id FROM job")
-    dead = f"{who_am_i().rpartition(':')[0]}:4194303"
+    dead = f"{author_id().rpartition(':')[0]}:4194303"
     running.set_columns(submit_id=None, ClusterID=None, state="submit", claimed_by=dead)
     shutil.rmtree(running.folder / ".paraschut")
     with running.workspace() as ws:
@@ -517,7 +517,7 @@ def test_the_limit_of_arrays_is_each_clusters_own(
     for name in ("amber", "beryl", "amber"):
         site.log_in(name)
         with project.workspace() as ws:
-            assert ws.executor.chunk_limit() == limits[name]
+            assert ws.executor.max_batch_size() == limits[name]
 
 
 def test_a_colleagues_local_job_is_neither_deleted_nor_run_again(running: ProjectDir, users: None) -> None:

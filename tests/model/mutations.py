@@ -55,7 +55,7 @@ def half_an_answer_is_believed(patch: pytest.MonkeyPatch, in_jobs: Path) -> None
         from paraschut_core.executors.batch.slurm_parser import QUEUE_FORMAT
         from paraschut_core.identity import user_name
 
-        answer = self.ask("squeue", "-r", "-t", "all", "-u", user_name(), "-o", QUEUE_FORMAT)
+        answer = self.run_query("squeue", "-r", "-t", "all", "-u", user_name(), "-o", QUEUE_FORMAT)
         return parse_squeue(answer.stdout)
 
     patch.setattr(SlurmJobExecutor, "read_queue", read_queue)

@@ -268,7 +268,7 @@ def test_another_users_queue_for_another_host_is_not_mine(machine: Machine, him:
 def test_a_folder_of_scripts_that_may_be_anothers_is_not_used(
     tmp_path: Path, him: User, way: Callable[[Path, User], None]
 ) -> None:
-    folder = Path(script.folder_for(str(tmp_path)))
+    folder = Path(script.script_dir(str(tmp_path)))
     (folder / "ended").mkdir(parents=True)
     folder.chmod(0o700)
     precious = tmp_path / "precious"
@@ -286,7 +286,7 @@ def test_a_folder_of_scripts_that_may_be_anothers_is_not_used(
     with pytest.raises(UntrustedError):
         script.records(str(folder))
     try:
-        script.sweep(str(folder), set(), now=time.time() + 1e8)
+        script.remove_old_files(str(folder), set(), now=time.time() + 1e8)
     except UntrustedError:
         pass  # its own marker is a link
     assert precious.read_text() == "keep"
@@ -341,10 +341,10 @@ def test_the_word_of_another_user_on_how_jobs_ended_is_not_taken(tmp_path: Path,
     executor = FileJobExecutor(settings=Settings(job_dir=str(tmp_path)))
     executor.submit_many([spec(str(tmp_path), "true", token="abc-1")])
     (tmp_path / "jobs.sh.done").write_text("abc-1 0 1700000000 host\n")
-    assert executor.explain(["abc-1"], 0.0)["abc-1"].exit_status == 0
+    assert executor.get_exit_info(["abc-1"], 0.0)["abc-1"].exit_status == 0
     him.own(tmp_path / "jobs.sh.done")
     with pytest.raises(UntrustedError):
-        executor.explain(["abc-1"], 0.0)
+        executor.get_exit_info(["abc-1"], 0.0)
 
 
 # ------------------------------------------------------------------------------------ logs
@@ -420,11 +420,11 @@ def test_a_clusters_script_writes_no_log_where_another_user_leads_it(
     lead(logs, precious, him)
     job = spec(str(tmp_path), "echo gone", token="abc-1", cwd=str(base))
     job = job._replace(stdout=str(logs / "1.out"), stderr=str(base / "1.err"))
-    path = script.write([job], DIALECT, script.folder_for(str(base)))
+    path = script.write([job], DIALECT, script.script_dir(str(base)))
     done = subprocess.run([shell, path], env={**os.environ, "ID": "7"}, capture_output=True, check=False)
     assert done.returncode == 125
     assert precious.read_text() == "keep"
-    record = script.read_record(next(iter(script.records(script.folder_for(str(base))).values()))[1])
+    record = script.read_record(next(iter(script.records(script.script_dir(str(base))).values()))[1])
     assert record is not None
     assert "another user led elsewhere" in record.note
 
@@ -439,7 +439,7 @@ def test_the_tasks_of_another_user_are_not_read(
         spec(str(tmp_path), f"touch {tmp_path}/ran_{n}", token=f"abc-{n}")._replace(key=JobKey(1, n))
         for n in (1, 2)
     ]
-    folder = script.folder_for(str(tmp_path))
+    folder = script.script_dir(str(tmp_path))
     path = script.write(jobs, DIALECT, folder)
     task = {**os.environ, "ID": "7", "TASK": "1"}
     subprocess.run([shell, path], env=task, capture_output=True, check=False)

@@ -131,7 +131,7 @@ class FakeGateway(ThreadedBackend):
     def stop(self) -> None:
         pass
 
-    def poll_now(self) -> None:
+    def request_poll(self) -> None:
         pass
 
     @property
@@ -188,7 +188,7 @@ class FakeGateway(ThreadedBackend):
         batch.letters = batch.letters[:at] + letter + batch.letters[at + 1 :]
         return self.row(JobKey(batch_id, index))
 
-    def take(self) -> SnapshotUpdate | None:
+    def take_update(self) -> SnapshotUpdate | None:
         update, self._update = self._update, None
         return update
 
@@ -273,7 +273,7 @@ class FakeGateway(ThreadedBackend):
     async def latest_completions(self, since: float) -> list[float]:
         return []
 
-    async def last_acts(self) -> tuple[Action | None, Action | None]:
+    async def latest_actions(self) -> tuple[Action | None, Action | None]:
         undoable = (action for action in self.acts if action.can_undo and not action.undone)
         return next(iter(self.acts), None), next(undoable, None)
 
@@ -325,17 +325,19 @@ class FakeGateway(ThreadedBackend):
 
     # ------------------------------------------------------------------ actions
 
-    def survey(self, window: str, batch_id: int | None, missing: Mapping[JobKey, MissingJob]) -> int:
+    def start_statistics(
+        self, window: str, batch_id: int | None, missing: Mapping[JobKey, MissingJob]
+    ) -> int:
         ticket = next(self._numbers)
         self.asked.append((window, batch_id))
         summary = None if self.survey_error else made_up_summary(window, batch_id, list(self.batches))
         self._post(StatisticsReady(ticket, summary, self.survey_error))
         return ticket
 
-    def survey_on(self, missing: Mapping[JobKey, MissingJob]) -> None:
+    def refresh_statistics(self, missing: Mapping[JobKey, MissingJob]) -> None:
         self.asked.append(("on", None))
 
-    def end_survey(self) -> None:
+    def stop_statistics(self) -> None:
         pass
 
     async def preview(self, verb: str, target: ActionTarget, reasons: Mapping[JobKey, str]) -> PreviewText:

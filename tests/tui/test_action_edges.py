@@ -250,7 +250,7 @@ def _lost(settings: Settings, scheduler: Scheduler, batch_id: int) -> int:
     from paraschut_core.scheduling.spawns import count_lost
 
     with Project(settings, scheduler) as ws:
-        return count_lost(ws, JobKey(batch_id, 0), polling.ask(ws))
+        return count_lost(ws, JobKey(batch_id, 0), polling.poll_scheduler(ws))
 
 
 # ------------------------------------------------------------------------------------ undo and history

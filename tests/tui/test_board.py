@@ -98,7 +98,7 @@ def test_an_update_changes_only_the_places_that_differ() -> None:
     looks = StateStyles()
     board = GridModel([cells(1, list(range(100)), "init", looks)], looks)
     old = snapshot()
-    board.dress(old)
+    board.apply_scheduler_state(old)
     keys = [JobKey(1, 7), JobKey(1, 8), JobKey(1, 9)]
     new = snapshot({keys[0]: LiveJob("a", RUNNING)}, {keys[1]: MissingJob("gone", 0.0)})
     rows = [row(keys[0], "run"), row(keys[1], "run"), row(keys[2], "init")]
@@ -154,7 +154,7 @@ def test_merging_changes_gives_the_board_that_reading_anew_would(
             expected[key] = code
     alive = next(iter(expected), JobKey(9, 9))
     now = snapshot({alive: LiveJob("a", RUNNING)})
-    merged = board.merged(found, now)
+    merged = board.with_changes(found, now)
     shown = {}
     for n in range(merged.total):
         group, place = merged.at(n)
@@ -187,7 +187,9 @@ def test_the_counts_by_look_are_kept_true_without_counting_again(changes: list[t
 def test_jobs_added_at_a_batchs_end_cost_no_list_of_all_its_indexes() -> None:
     looks = StateStyles()
     board = GridModel([BatchStates(1, range(1000), bytearray(1000))], looks)
-    assert board.merged({JobKey(1, 1000): 0, JobKey(1, 1001): 0}, snapshot()).groups[0].indexes == range(1002)
+    assert board.with_changes({JobKey(1, 1000): 0, JobKey(1, 1001): 0}, snapshot()).groups[
+        0
+    ].indexes == range(1002)
 
 
 @given(indexes, st.integers(-2000, 200_000))

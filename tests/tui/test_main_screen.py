@@ -529,7 +529,7 @@ async def test_resizing_keeps_the_cursor_in_sight() -> None:
         await pilot.resize_terminal(80, 24)
         await pilot.pause()
         await until(pilot, lambda: screen.has_class("-narrow"))
-        row, _column = screen.grid._seat()
+        row, _column = screen.grid._cursor_cell()
         top = screen.grid.scroll_offset.y
         assert top <= row < top + screen.grid.size.height
 

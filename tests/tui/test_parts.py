@@ -208,7 +208,7 @@ def test_sorting_puts_numbers_before_texts_and_nothing_last_whatever_there_is(
 def test_missing_jobs_are_not_counted_twice_in_the_tree() -> None:
     gateway = FakeGateway([FakeBatch(5, "a/b", "ccRRR!!qq", held_back="why")])
     gateway.publish()
-    update = gateway.take()
+    update = gateway.take_update()
     assert update is not None
     outline = TreeModel(gateway.looks)
     outline.open = {NodeId(BATCH, 5), NodeId(STATE, 5, L_MISSING)}

@@ -204,7 +204,7 @@ async def test_cursor_marks_and_scroll_stay_with_their_jobs_whatever_changes(tmp
         await until(pilot, lambda: any(row.key.job >= 0 for row in outline.rows))
         await pilot.press("down", "down", "escape")
         cursor, marks = screen.grid.cursor, set(screen.marks)
-        below, row = screen.grid.below, screen.batch_tree.cursor
+        below, row = screen.grid.cursor_offset, screen.batch_tree.cursor
         opened = set(outline.open)
         assert cursor is not None
         assert row is not None
@@ -233,7 +233,7 @@ async def test_cursor_marks_and_scroll_stay_with_their_jobs_whatever_changes(tmp
             await asyncio.sleep(0)
             assert screen.grid.cursor == cursor, what
             assert set(screen.marks) == marks, what
-            assert abs(screen.grid.below - below) <= 1, what
+            assert abs(screen.grid.cursor_offset - below) <= 1, what
             assert screen.batch_tree.cursor == row, what
             assert opened <= outline.open
 

@@ -54,7 +54,7 @@ class Place:
             rows = ws.reader.rows("SELECT BatchID, JobIndex, submit_id FROM job WHERE submit_id IS NOT NULL")
             ids = {JobKey(batch, index): str(id_) for batch, index, id_ in rows}
             for _ in range(2):
-                polling.ask(ws, force=True)
+                polling.poll_scheduler(ws, force=True)
             lost = [ids[JobKey(self.map, 0)], ids[JobKey(self.map, 1)], ids[JobKey(self.align, 0)]]
             self.scheduler.endings = {id_: ExitInfo("exit status 3", 3) for id_ in lost}
             self.scheduler.lose_sight(*lost)

@@ -233,7 +233,7 @@ def test_jobs_are_grouped_by_their_scripts_directives(
     executor = kind(settings=Settings())
     one, same = script(tmp_path, *lines, name="1.sh"), script(tmp_path, *lines, "", name="2.sh")
     other = script(tmp_path, lines[0], name="3.sh")
-    keys = [executor.group_key({"script": path}) for path in (one, same, other)]
+    keys = [executor.batch_key({"script": path}) for path in (one, same, other)]
     assert keys[0] == keys[1] != keys[2]
 
 

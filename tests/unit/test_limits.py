@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from paraschut_core.errors import SchedulerError
-from paraschut_core.executors.batch.throttling import array_limit, wait_for_turn
+from paraschut_core.executors.batch.throttling import array_limit, throttle
 
 RATE = 10.0
 
@@ -37,17 +37,17 @@ def test_all_processes_take_turns(tmp_path: Path) -> None:
 def test_a_turn_that_is_far_away_is_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "turn").write_text(str(time.time() + 3600))  # by the clock of another host
     began = time.monotonic()
-    wait_for_turn(str(tmp_path / "turn"), RATE, longest=0.2)
+    throttle(str(tmp_path / "turn"), RATE, longest=0.2)
     assert time.monotonic() - began < 30
     (tmp_path / "turn").write_text("garbage")
-    wait_for_turn(str(tmp_path / "turn"), RATE, longest=60.0)
+    throttle(str(tmp_path / "turn"), RATE, longest=60.0)
     assert time.monotonic() - began < 30
 
 
 def test_where_no_file_can_be_written_it_is_slow_but_never_too_fast(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     began = time.monotonic()
-    wait_for_turn(str(tmp_path / "file" / "turn"), RATE, longest=60.0)
+    throttle(str(tmp_path / "file" / "turn"), RATE, longest=60.0)
     assert time.monotonic() - began >= 1 / RATE
 
 

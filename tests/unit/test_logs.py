@@ -32,15 +32,13 @@ from paraschut_core.logs import (
     OpenLog,
     Pattern,
     Row,
+    compare_status,
     describe,
     find_next,
     find_previous,
     find_time,
-    look_at,
-    news,
     open_log,
     parse_time,
-    plain,
     print_lines,
     row_start,
     rows_after,
@@ -48,12 +46,14 @@ from paraschut_core.logs import (
     rows_before,
     scan,
     scan_back,
+    stat_log,
+    strip_escapes,
     tail,
 )
 from paraschut_core.logs import rows as rows_module
 from paraschut_core.logs.line_index import BLOCK
 from paraschut_core.logs.literal_prefilter import needles_of
-from paraschut_core.logs.rows import BIG, HOLE, LONGEST, SMALL, shown, written_texts
+from paraschut_core.logs.rows import BIG, HOLE, LONGEST, SMALL, row_text, written_texts
 
 ROOT = str(Path(__file__).resolve().parents[2])
 
@@ -81,36 +81,36 @@ def every(log: OpenLog, pattern: Pattern) -> list[int]:
 
 class TestLook:
     def test_a_file(self, tmp_path: Path) -> None:
-        look = look_at(write(tmp_path / "a", "12345"))
+        look = stat_log(write(tmp_path / "a", "12345"))
         assert (look.kind, look.size, look.why) == (FILE, 5, "")
 
     def test_what_is_not_there(self, tmp_path: Path) -> None:
         path = tmp_path / "none" / "a.err"
-        look = look_at(path)
+        look = stat_log(path)
         assert look.kind == ABSENT
         assert describe("stderr", look, str(path)) == f"stderr is not there yet: {path}"
 
     def test_a_directory(self, tmp_path: Path) -> None:
-        assert look_at(tmp_path)[:2] == (DIRECTORY, "is a directory")
+        assert stat_log(tmp_path)[:2] == (DIRECTORY, "is a directory")
 
     def test_a_part_of_the_path_that_is_a_file(self, tmp_path: Path) -> None:
-        look = look_at(write(tmp_path / "a", "") / "b")
+        look = stat_log(write(tmp_path / "a", "") / "b")
         assert (look.kind, look.why) == (FAILED, "is not there (a part of its path is not a directory)")
 
     def test_a_symbolic_link_to_itself(self, tmp_path: Path) -> None:
         (tmp_path / "a").symlink_to(tmp_path / "a")
-        assert look_at(tmp_path / "a")[:2] == (FAILED, "is a symbolic link that leads back to itself")
+        assert stat_log(tmp_path / "a")[:2] == (FAILED, "is a symbolic link that leads back to itself")
 
     def test_a_socket_and_a_device(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)  # a socket's name must be short
         with socket.socket(socket.AF_UNIX) as unix:
             unix.bind("s")
-            assert look_at("s")[:2] == (SPECIAL, "is a socket, not a file")
-        assert look_at("/dev/null")[:2] == (SPECIAL, "is a device, not a file")
+            assert stat_log("s")[:2] == (SPECIAL, "is a socket, not a file")
+        assert stat_log("/dev/null")[:2] == (SPECIAL, "is a device, not a file")
 
     @pytest.mark.parametrize("name", ["a\0b", "\ud800", "x" * 5000])
     def test_a_name_that_no_file_can_have(self, tmp_path: Path, name: str) -> None:
-        look = look_at(f"{tmp_path}/{name}")
+        look = stat_log(f"{tmp_path}/{name}")
         assert look.kind == FAILED and "name" in look.why
         with pytest.raises(LogError):
             open_log(f"{tmp_path}/{name}")
@@ -125,7 +125,7 @@ class TestLook:
             return really_open(path, flags)
 
         monkeypatch.setattr(os, "open", noting_open)
-        assert look_at(tmp_path / "f")[:2] == (SPECIAL, "is a FIFO, not a file")
+        assert stat_log(tmp_path / "f")[:2] == (SPECIAL, "is a FIFO, not a file")
         assert opened == []  # opening would let a waiting writer go on, and closing would kill it
 
     def test_a_fifo_that_takes_the_place_of_a_file_between_two_calls_does_not_block(
@@ -134,7 +134,7 @@ class TestLook:
         regular = os.stat(write(tmp_path / "a", ""))
         os.mkfifo(tmp_path / "f")
         monkeypatch.setattr(os, "stat", lambda path: regular)
-        assert look_at(tmp_path / "f").kind == SPECIAL
+        assert stat_log(tmp_path / "f").kind == SPECIAL
 
     def test_a_file_that_may_not_be_read(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -159,7 +159,7 @@ class TestLook:
 
     def test_a_name_cannot_write_to_the_terminal(self, tmp_path: Path) -> None:
         path = f"{tmp_path}/\x1b]0;evil\x07\u202e"
-        assert "\x1b" not in describe("std\x1berr", look_at(path), path)
+        assert "\x1b" not in describe("std\x1berr", stat_log(path), path)
         with pytest.raises(LogError) as caught:
             open_log(path)
         assert "\x1b" not in str(caught.value) and "\u202e" not in str(caught.value)
@@ -168,40 +168,40 @@ class TestLook:
 class TestNews:
     def test_nothing_grown_truncated_rewritten(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a", "12345")
-        first = look_at(path)
-        assert news(first, look_at(path)) is FileChange.NONE
+        first = stat_log(path)
+        assert compare_status(first, stat_log(path)) is FileChange.NONE
         with path.open("a") as file:
             file.write("6")
-        grown = look_at(path)
-        assert news(first, grown) is FileChange.GREW
+        grown = stat_log(path)
+        assert compare_status(first, grown) is FileChange.GREW
         os.truncate(path, 2)
-        assert news(grown, look_at(path)) is FileChange.TRUNCATED
+        assert compare_status(grown, stat_log(path)) is FileChange.TRUNCATED
         os.utime(path, ns=(1, 1))
-        short = look_at(path)
+        short = stat_log(path)
         os.utime(path, ns=(2, 2))
-        assert news(short, look_at(path)) is FileChange.REWRITTEN
+        assert compare_status(short, stat_log(path)) is FileChange.REWRITTEN
 
     def test_replaced_deleted_appeared(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a", "12345")
-        first = look_at(path)
+        first = stat_log(path)
         os.replace(write(tmp_path / "b", "12345"), path)
-        assert news(first, look_at(path)) is FileChange.REPLACED
+        assert compare_status(first, stat_log(path)) is FileChange.REPLACED
         path.unlink()
-        gone = look_at(path)
-        assert news(first, gone) is FileChange.DELETED
-        assert news(gone, look_at(path)) is FileChange.NONE
+        gone = stat_log(path)
+        assert compare_status(first, gone) is FileChange.DELETED
+        assert compare_status(gone, stat_log(path)) is FileChange.NONE
         write(path, "")
-        assert news(gone, look_at(path)) is FileChange.APPEARED
+        assert compare_status(gone, stat_log(path)) is FileChange.APPEARED
 
     def test_became_something_else(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a", "12345")
-        first = look_at(path)
+        first = stat_log(path)
         path.unlink()
         path.mkdir()
-        assert news(first, look_at(path)) is FileChange.BLOCKED
+        assert compare_status(first, stat_log(path)) is FileChange.BLOCKED
         path.rmdir()
         os.mkfifo(path)
-        assert news(first, look_at(path)) is FileChange.BLOCKED
+        assert compare_status(first, stat_log(path)) is FileChange.BLOCKED
 
 
 # --------------------------------------------------------------------------- rows
@@ -299,7 +299,7 @@ class TestRows:
         ],
     )
     def test_text_is_what_a_terminal_would_be_left_with(self, data: bytes, text: str) -> None:
-        assert shown(data) == text
+        assert row_text(data) == text
 
     def test_the_end_of_a_huge_file_is_found_by_reading_little(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -405,7 +405,7 @@ def expected_match(log: OpenLog, row: Row, pattern: Pattern) -> bool:
     if any(pattern.matches(text) for text in texts):
         return True
     following = log.read(row.end, row.end + 1024).partition(b"\n")[0] if row.cut else b""
-    whole = plain(shown(raw + following))
+    whole = strip_escapes(row_text(raw + following))
     return any(start < len(texts[0]) < end for start, end in pattern.spans(whole)) if following else False
 
 
@@ -721,13 +721,13 @@ class TestRowsAsATerminalShowsThem:
         ],
     )
     def test_what_is_left_on_the_screen(self, data: bytes, expected: str | None) -> None:
-        text = plain(shown(data))
+        text = strip_escapes(row_text(data))
         assert len(text) <= LONGEST + 1
         assert expected is None or text == expected
 
     def test_colours_stay_with_their_letters(self) -> None:
-        assert shown(b"\x1b[31mred\rgr\x1b[0m\n") == "\x1b[0m\x1b[31mgrd"
-        assert shown(b"\x1b[31mred\x1b[0m\rX\n") == "X\x1b[0m\x1b[31med"
+        assert row_text(b"\x1b[31mred\rgr\x1b[0m\n") == "\x1b[0m\x1b[31mgrd"
+        assert row_text(b"\x1b[31mred\x1b[0m\rX\n") == "X\x1b[0m\x1b[31med"
 
     def test_what_was_overwritten_is_found(self, tmp_path: Path) -> None:
         data = b"step 1: NaN loss\rstep 2: 0.1\nWARN\b\b\b\bokay\n"
@@ -787,7 +787,7 @@ class TestEncodings:
 
         path = tmp_path / "a"
         (tmp_path / "a.gz").write_bytes(gzip.compress(b"one\n") + gzip.compress(b"two\n"))
-        assert look_at(path).compressed and look_at(path).kind == FILE
+        assert stat_log(path).compressed and stat_log(path).kind == FILE
         assert list(print_lines(path)) == ["one", "two"]
         (tmp_path / "a.gz").write_bytes(b"no gzip at all")
         with pytest.raises(LogError, match="compressed"):

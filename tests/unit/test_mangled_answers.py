@@ -101,7 +101,7 @@ def test_a_mangled_answer_is_an_error_or_tells_nothing_wrong(
 ) -> None:
     original = sample(name)
     ids = sorted(set(re.findall(r"\b[0-9]+(?:[_.][0-9]+|\[[0-9]+\])?", original.stdout + original.stderr)))
-    ids = [id_ for id_ in ids[:50] if kind.ids.fullmatch(id_)] or ["12"]
+    ids = [id_ for id_ in ids[:50] if kind.id_pattern.fullmatch(id_)] or ["12"]
     is_submission = re.search("sbatch|qsub", original.command)
 
     def told_by(out: str, err: str) -> dict[str, Any]:

@@ -177,8 +177,8 @@ def test_refusals_are_certain(name: str) -> None:
     answer = CommandResult(("qsub", "job.sh"), captured.status, captured.stdout, captured.stderr, 0.1)
     executor = PBSJobExecutor(settings=Settings())
     assert captured.status > 0
-    assert executor.surely_refused(answer)
-    assert not executor.surely_refused(answer._replace(stderr="qsub: Connection reset by peer"))
+    assert executor.is_rejected(answer)
+    assert not executor.is_rejected(answer._replace(stderr="qsub: Connection reset by peer"))
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,7 @@ def test_the_id_of_a_submission(text: str, id_: str | None) -> None:
 def test_whether_a_failed_submission_is_certain(name: str, certain: bool) -> None:
     captured = sample(f"sge/{name}")
     answer = CommandResult(("qsub",), 1, captured.stdout, captured.stderr, 0.1)
-    assert SGEJobExecutor(settings=Settings()).surely_refused(answer) is certain
+    assert SGEJobExecutor(settings=Settings()).is_rejected(answer) is certain
 
 
 def deleted(name: str, *ids: str) -> dict[str, DeleteResult]:

@@ -276,7 +276,7 @@ def test_the_id_of_a_submission(text: str, id_: str | None) -> None:
 )
 def test_whether_a_failed_submission_is_certain(name: str, certain: bool) -> None:
     executor = SlurmJobExecutor(settings=Settings())
-    assert executor.surely_refused(answer(sample(f"slurm/{name}"))) is certain
+    assert executor.is_rejected(answer(sample(f"slurm/{name}"))) is certain
 
 
 def test_deleting() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from paraschut_core.config import load
-from paraschut_core.executors.batch.script import folder_for
+from paraschut_core.executors.batch.script import script_dir
 from paraschut_core.paths import absolute, here
 from paraschut_core.project import Project
 from tests.helpers import run_script
@@ -48,7 +48,7 @@ def test_settings_jobs_and_logs_are_named_through_the_link(linked: Path) -> None
     assert settings.database == f"{linked}/jobs.db"
     assert settings.job_dir == str(linked)
     assert settings.config_file == f"{linked}/paraschut.toml"
-    assert folder_for(settings.job_dir).startswith(f"{linked}/")
+    assert script_dir(settings.job_dir).startswith(f"{linked}/")
     assert load(database="other.db").database == f"{linked}/other.db"
 
 

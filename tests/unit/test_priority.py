@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from paraschut_core.model import Batch
-from paraschut_core.scheduling.priority import batch_priority, submittable, waiting
+from paraschut_core.scheduling.priority import batch_priority, priority_blocks, submittable
 
 Job = tuple[int, float, str]  # BatchID, priority, state
 
@@ -85,7 +85,7 @@ def test_a_batchs_priority_is_the_highest_of_its_unfinished_jobs(jobs: list[Job]
 def test_every_batch_that_waits_has_a_reason_and_no_other_has(jobs: list[Job]) -> None:
     batches = {batch.batch_id: batch for batch in batches_of(jobs)}
     groups = set(submittable(batches.values()))
-    reasons = waiting(batches)
+    reasons = priority_blocks(batches)
     for batch_id in batches:
         waits = [job for job in jobs if job[0] == batch_id and job[2] == "init" and job[:2] not in groups]
         moves = [job for job in jobs if job[0] == batch_id and job[2] == "init" and job[:2] in groups]
@@ -97,9 +97,9 @@ def test_every_batch_that_waits_has_a_reason_and_no_other_has(jobs: list[Job]) -
 
 def test_a_reason_names_who_holds_the_batch_back() -> None:
     jobs = [(1, 100, "run"), (2, 100, "init"), (3, 5, "init"), (4, 1, "complete")]
-    reasons = waiting({batch.batch_id: batch for batch in batches_of(jobs)})
+    reasons = priority_blocks({batch.batch_id: batch for batch in batches_of(jobs)})
     assert reasons == {3: "waits for priority 100: b1 and 1 more"}
-    below = waiting({batch.batch_id: batch for batch in batches_of([(1, 2, "run"), (1, 1, "init")])})
+    below = priority_blocks({batch.batch_id: batch for batch in batches_of([(1, 2, "run"), (1, 1, "init")])})
     assert below == {1: "waits for priority 2"}
 
 
@@ -111,4 +111,4 @@ def test_counters_of_zero_jobs_count_for_nothing() -> None:
 
 def test_an_empty_index_has_nothing_to_submit_and_nothing_waits() -> None:
     assert submittable([]) == []
-    assert waiting({}) == {}
+    assert priority_blocks({}) == {}

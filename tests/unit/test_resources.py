@@ -28,7 +28,7 @@ DEFAULT = TEMPLATE
 
 def asked(kind: type[BatchExecutor], resources: dict[str, object], queue: str | None = None) -> list[str]:
     executor = kind(settings=Settings())
-    return executor.options(read(resources, bare=executor.bare_size), queue)
+    return executor.options(read(resources, bare=executor.default_size_unit), queue)
 
 
 @given(st.integers(min_value=0, max_value=1 << 60))
@@ -253,9 +253,9 @@ def test_a_priority_below_zero_lets_others_go_first_everywhere() -> None:
 
 def test_jobs_share_an_array_only_if_they_ask_for_the_same() -> None:
     executor = SlurmJobExecutor(queue="main", resources={"mem": "1gb"}, settings=Settings())
-    same = executor.group_key({"resources": {"walltime": 60}})
-    assert same == executor.group_key({"resources": {"walltime": "60"}, "queue": "main"})
-    assert same != executor.group_key({"resources": {"walltime": 61}})
-    assert same != executor.group_key({"resources": {"walltime": 60}, "queue": "short"})
-    assert same != executor.group_key({"resources": {"walltime": 60}, "directives": ["--nice"]})
+    same = executor.batch_key({"resources": {"walltime": 60}})
+    assert same == executor.batch_key({"resources": {"walltime": "60"}, "queue": "main"})
+    assert same != executor.batch_key({"resources": {"walltime": 61}})
+    assert same != executor.batch_key({"resources": {"walltime": 60}, "queue": "short"})
+    assert same != executor.batch_key({"resources": {"walltime": 60}, "directives": ["--nice"]})
     assert isinstance(hash(same), int)

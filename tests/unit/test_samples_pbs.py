@@ -73,7 +73,7 @@ def test_refused_submissions_have_no_id_and_a_reason_and_are_certain(name: str, 
     executor = PBSJobExecutor(settings=Settings())
     assert captured.status > 0
     assert parse_submitted(captured.stdout) is None
-    assert executor.surely_refused(answer)
+    assert executor.is_rejected(answer)
     assert why in str(answer.failure())
 
 

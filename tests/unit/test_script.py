@@ -389,12 +389,14 @@ def test_the_sweep_takes_what_is_old_and_not_in_the_queue(tmp_path: Path) -> Non
     run(submitted(tmp_path, ended))
     in_queue = {script.split_token(waiting[0].token)[0]}
     later = os.stat(folder).st_mtime + (script.KEPT_DAYS + 1) * 86400
-    assert script.sweep(str(folder), in_queue, now=later - 2 * 86400) == 0
-    assert script.sweep(str(folder), in_queue, now=later) == 2  # the script and the record of the ended job
+    assert script.remove_old_files(str(folder), in_queue, now=later - 2 * 86400) == 0
+    assert (
+        script.remove_old_files(str(folder), in_queue, now=later) == 2
+    )  # the script and the record of the ended job
     kept = next(iter(in_queue))
     assert sorted(os.listdir(folder)) == sorted([".swept", f"{kept}.sh", f"{kept}.tasks", "ended"])
-    assert script.sweep(str(folder), set(), now=later + 60) == 0  # not so soon again
-    assert script.sweep(str(folder), set(), now=later + 90000) == 2
+    assert script.remove_old_files(str(folder), set(), now=later + 60) == 0  # not so soon again
+    assert script.remove_old_files(str(folder), set(), now=later + 90000) == 2
 
 
 def test_the_text_of_a_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

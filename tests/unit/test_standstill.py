@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from paraschut_core.model import HELD, QUEUED, RUNNING, Batch, JobKey, LiveJob
-from paraschut_core.scheduling.blocking import reasons
+from paraschut_core.scheduling.blocking import blocked_reasons
 
 
 def why(counts: dict[tuple[int | float, str], int], jobs: str = "", others: int = 0, **facts: Any) -> str:
@@ -26,7 +26,7 @@ def why(counts: dict[tuple[int | float, str], int], jobs: str = "", others: int 
     missing = [JobKey(1, i) for i, letter in enumerate(jobs) if letter == "!"]
     elsewhere = {JobKey(1, i): "slurm north" for i, letter in enumerate(jobs) if letter == "e"}
     told = {name: value for name, value in facts.items() if name in ("silent", "full")}
-    return reasons(batches, live, missing, elsewhere, **told).get(1, "")
+    return blocked_reasons(batches, live, missing, elsewhere, **told).get(1, "")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from ..base import FAILED, JobExecutor
 from ..exit_info import by_messages, holds_number, job_name, recorded, task_of, token_of, with_messages
 from ..standalone import lone_spec, settings_in_force
 from .options import OptionGrammar
-from .throttling import array_limit, wait_for_turn
+from .throttling import array_limit, throttle
 
 if TYPE_CHECKING:
     from ...config import Settings
@@ -65,13 +65,13 @@ class SubmitRequest(NamedTuple):
 class BatchExecutor(JobExecutor):
     """A scheduler whose jobs are submitted, listed and deleted by commands."""
 
-    shared_poll = True
-    shows_tokens = True
+    expensive_poll = True
+    reports_tokens = True
 
     commands: tuple[str, ...] = ()
     """The commands that are used; jobs can be submitted from hosts that have the first."""
 
-    ids = re.compile(r"[0-9]+")
+    id_pattern = re.compile(r"[0-9]+")
     """What an id looks like, as `poll` shows it."""
 
     name_limit = 63
@@ -86,7 +86,7 @@ class BatchExecutor(JobExecutor):
     forbidden_in_paths = ""
     """Characters that the scheduler does not take in the path of a log file."""
 
-    bare_size: int | None = None
+    default_size_unit: int | None = None
     """Bytes that a size without a unit counts; None: it must have one."""
 
     directive = ""
@@ -101,10 +101,10 @@ class BatchExecutor(JobExecutor):
     left_in_scripts: frozenset[str] = frozenset()
     """Options of a job's own script that are left out: Paraschut gives them itself."""
 
-    uncertain = re.compile(r"timed? ?out|reset|broken pipe", re.IGNORECASE)
+    ambiguous_error = re.compile(r"timed? ?out|reset|broken pipe", re.IGNORECASE)
     """What a failed submit command says when its request may take effect all the same."""
 
-    too_many = re.compile(r"(?!)")
+    limit_error = re.compile(r"(?!)")
     """What it says when the cluster would take fewer jobs."""
 
     def __init__(
@@ -136,7 +136,7 @@ class BatchExecutor(JobExecutor):
     # ------------------------------------------------------------------ what a scheduler adds
 
     @property
-    def dialect(self) -> JobIdVariables:
+    def job_id_variables(self) -> JobIdVariables:
         """How a job knows itself."""
         raise NotImplementedError
 
@@ -169,9 +169,9 @@ class BatchExecutor(JobExecutor):
         """The id of one task of an array."""
         raise NotImplementedError
 
-    def surely_refused(self, answer: CommandResult) -> bool:
+    def is_rejected(self, answer: CommandResult) -> bool:
         """Whether a failed submit command certainly left nothing in the queue."""
-        return not self.uncertain.search(answer.text)
+        return not self.ambiguous_error.search(answer.text)
 
     def delete_command(self, ids: Sequence[str]) -> list[str]:
         raise NotImplementedError
@@ -217,8 +217,8 @@ class BatchExecutor(JobExecutor):
         return self._place
 
     @property
-    def identity(self) -> str:
-        return str(QueueName(super().identity, self.home, os.getuid())) if self.home else super().identity
+    def backend_id(self) -> str:
+        return str(QueueName(super().backend_id, self.home, os.getuid())) if self.home else super().backend_id
 
     def record_key(self, word: str, id_: str) -> str | None:
         """What `poll` calls the job whose record bears this word and id; None: it is of another queue."""
@@ -262,10 +262,10 @@ class BatchExecutor(JobExecutor):
             return str(error)
         return ""
 
-    def group_key(self, JobInfo: JobInfo) -> object:
+    def batch_key(self, JobInfo: JobInfo) -> object:
         return self._asked(JobInfo).words
 
-    def chunk_limit(self) -> int:
+    def max_batch_size(self) -> int:
         submit = self.settings.submit
         if not submit.arrays or submit.array_size == 1:
             return 1
@@ -294,7 +294,7 @@ class BatchExecutor(JobExecutor):
             end: when it is given up (monotonic s): later, others may take the jobs for lost.
         """
         from .run_command import CommandTimeoutError, run, user_locale
-        from .script import discard, split_token
+        from .script import remove_submission, split_token
 
         def all_alike(error: object, certain: bool = True, refusal: str = "") -> list[SubmitResult]:
             return [SubmitResult(None, str(error), certain, refusal)] * len(jobs)
@@ -307,13 +307,13 @@ class BatchExecutor(JobExecutor):
             return all_alike(error)
         if self.settings.submit.rate > 0:
             longest = max(end - time.monotonic(), 0.0) / 2
-            wait_for_turn(os.path.join(folder, f"{self.name}.turn"), self.settings.submit.rate, longest)
+            throttle(os.path.join(folder, f"{self.name}.turn"), self.settings.submit.rate, longest)
         try:
             answer = run(argv, timeout=max(end - time.monotonic(), 1.0), env_extra=user_locale())
         except CommandTimeoutError as error:
             return all_alike(error, certain=False)
         except SchedulerError as error:
-            discard(folder, group)
+            remove_submission(folder, group)
             return all_alike(error, refusal=AS_ASKED)
         # An answer that is cut short may end in the middle of the id.
         id_ = self.submitted_id(answer) if answer.stdout.endswith("\n") else None
@@ -322,11 +322,11 @@ class BatchExecutor(JobExecutor):
                 return [SubmitResult(id_)]
             return [SubmitResult(self.task_id(id_, task)) for task in range(1, len(jobs) + 1)]
         failure = answer.failure()
-        certain = answer.status > 0 and self.surely_refused(answer)
+        certain = answer.status > 0 and self.is_rejected(answer)
         if answer.status <= 0 or (certain and holds_number(answer.stdout)):
             # It may have been taken, whatever was answered: its token tells.
             try:
-                found = self.find([job.token for job in jobs])
+                found = self.find_by_token([job.token for job in jobs])
             except SchedulerError as error:
                 return all_alike(f"{failure}; {error}", certain=False)
             if found:
@@ -334,8 +334,8 @@ class BatchExecutor(JobExecutor):
                 return [SubmitResult(found[job.token]) if job.token in found else doubt for job in jobs]
         if not certain:
             return all_alike(failure, certain=False)
-        discard(folder, group)
-        return all_alike(failure, refusal=TOO_MANY if self.too_many.search(answer.text) else AS_ASKED)
+        remove_submission(folder, group)
+        return all_alike(failure, refusal=TOO_MANY if self.limit_error.search(answer.text) else AS_ASKED)
 
     def _prepare(self, jobs: Sequence[JobSpec], folder: str) -> SubmitRequest:
         """Writes the script; returns what the submit command needs."""
@@ -344,7 +344,7 @@ class BatchExecutor(JobExecutor):
         first = jobs[0]
         group, number = split_token(first.token)
         options = self._options(self._asked(self._as_info(first)))
-        path = write(jobs, self.dialect, folder, self.settings.submit.modules)
+        path = write(jobs, self.job_id_variables, folder, self.settings.submit.modules)
         return SubmitRequest(
             job_name(group, None if len(jobs) > 1 else number, first.name, self.name_limit),
             path,
@@ -390,8 +390,8 @@ class BatchExecutor(JobExecutor):
                 raise UsageError(f"directive {word!r} is empty or holds a control character.")
         general, directives = parse(asked.general, self.grammar), parse(asked.directives, self.grammar)
         head = self._own_directives(asked.head)
-        request = read(asked.resources, bare=self.bare_size)
-        own = read(asked.own, bare=self.bare_size)
+        request = read(asked.resources, bare=self.default_size_unit)
+        own = read(asked.own, bare=self.default_size_unit)
         if own.cpus is None:
             request = request._replace(slots=self.slots([*general, *head, *directives]))
         else:
@@ -446,9 +446,9 @@ class BatchExecutor(JobExecutor):
         )
 
     def _folder(self) -> str:
-        from .script import folder_for
+        from .script import script_dir
 
-        folder = folder_for(self._job_dir())
+        folder = script_dir(self._job_dir())
         bad = sorted(set(self.forbidden_in_paths).intersection(folder))
         if bad:
             raise UsageError(
@@ -463,7 +463,7 @@ class BatchExecutor(JobExecutor):
         outcome = {
             id_: DeleteResult(False, f"{id_!r} is no job id of {self.name}")
             for id_ in jobs
-            if not self.ids.fullmatch(id_)
+            if not self.id_pattern.fullmatch(id_)
         }
         good = [id_ for id_ in jobs if id_ not in outcome]
         for start in range(0, len(good), self.delete_at_once):
@@ -484,32 +484,32 @@ class BatchExecutor(JobExecutor):
     # ------------------------------------------------------------------ looking
 
     def poll(self) -> dict[str, LiveJob]:
-        from .script import split_token, sweep
+        from .script import remove_old_files, split_token
 
         jobs = self.read_queue()
         in_queue = {split_token(job.token)[0] for job in jobs.values() if job.token}
         try:
-            sweep(self._folder(), in_queue)
+            remove_old_files(self._folder(), in_queue)
         except (OSError, UsageError):
             pass  # old files that stay a day longer harm nobody; the poll is what was asked for
         return jobs
 
-    def find(self, tokens: Sequence[str]) -> dict[str, str]:
-        found = super().find(tokens)
+    def find_by_token(self, tokens: Sequence[str]) -> dict[str, str]:
+        found = super().find_by_token(tokens)
         if len(found) < len(tokens):
             # Ended before anybody looked, and forgotten by the scheduler: its script left a record.
             wanted = set(tokens) - set(found)
             found |= {token: id_ for id_, (token, _) in self._records().items() if token in wanted}
         return found
 
-    def explain(self, ids: Sequence[str], since: float) -> dict[str, ExitInfo]:
+    def get_exit_info(self, ids: Sequence[str], since: float) -> dict[str, ExitInfo]:
         """As the base class says. Raises SchedulerError if nothing can be told because of no answer."""
         from .script import read_record, scheduler_log
 
         self.accounts_failure = ""
         failure: SchedulerError | None = None
         try:
-            endings = self.accounts([id_ for id_ in ids if self.ids.fullmatch(id_)], since)
+            endings = self.accounts([id_ for id_ in ids if self.id_pattern.fullmatch(id_)], since)
         except SchedulerError as error:
             endings, failure = {}, error
             self.accounts_failure = str(error)
@@ -535,7 +535,7 @@ class BatchExecutor(JobExecutor):
             raise failure
         return endings
 
-    def last_words(self, tokens: Sequence[str]) -> dict[str, ExitInfo]:
+    def exit_info_from_logs(self, tokens: Sequence[str]) -> dict[str, ExitInfo]:
         from .script import scheduler_log
 
         folder = self._folder()
@@ -545,7 +545,7 @@ class BatchExecutor(JobExecutor):
     def get_job_summary(self, ClusterID: str | None = None) -> dict[str, Any]:
         """The scheduler's record of a job (default: the current one); {} if it has or gives none."""
         id_ = ClusterID or self.get_job_id()
-        if not id_ or not self.ids.fullmatch(id_):
+        if not id_ or not self.id_pattern.fullmatch(id_):
             return {}
         try:
             return self.summary(id_)
@@ -559,7 +559,7 @@ class BatchExecutor(JobExecutor):
         folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
         return any(os.access(os.path.join(folder, self.commands[0]), os.X_OK) for folder in folders)
 
-    def ask(self, *argv: str) -> CommandResult:
+    def run_query(self, *argv: str) -> CommandResult:
         """Runs one of the scheduler's commands that only look. Raises SchedulerError if it fails."""
         from .run_command import run
 

@@ -102,18 +102,18 @@ class PBSJobExecutor(BatchExecutor):
 
     name = "pbs"
     commands = ("qsub", "qstat", "qdel", "qselect")
-    ids = re.compile(r"[0-9]+(?:\[[0-9]+\])?")
+    id_pattern = re.compile(r"[0-9]+(?:\[[0-9]+\])?")
     name_limit = 15
     forbidden_in_paths = ":,"
-    bare_size = 1
+    default_size_unit = 1
     directive = "#PBS"
     grammar = _GRAMMAR
     refused_in_scripts = _REFUSED
     left_in_scripts = _LEFT
-    uncertain = re.compile(
+    ambiguous_error = re.compile(
         r"reset by peer|timed? ?out|broken pipe|end of file|premature|15031|zero bytes", re.IGNORECASE
     )
-    too_many = re.compile(r"would exceed|size limit|Maximum number of jobs", re.IGNORECASE)
+    limit_error = re.compile(r"would exceed|size limit|Maximum number of jobs", re.IGNORECASE)
     delete_at_once = 1_000_000  # they go one by one anyway
 
     _listing = 0
@@ -130,15 +130,15 @@ class PBSJobExecutor(BatchExecutor):
         try:
             asked = self._asked(JobInfo)
         except ParaschutError:
-            return self.identity  # it will be refused, with that reason
+            return self.backend_id  # it will be refused, with that reason
         queue = str(asked.queue or asked.default_queue or "")
         server = queue.partition("@")[2].partition(".")[0].partition(":")[0].lower()
         if not server or server == self.home:
-            return self.identity
+            return self.backend_id
         return str(QueueName(self.name, server, os.getuid()))  # a queue of another server: `-q name@server`
 
     @property
-    def dialect(self) -> JobIdVariables:
+    def job_id_variables(self) -> JobIdVariables:
         from .script import JobIdVariables
 
         id_ = "${SLURM_JOB_ID:-${PBS_JOBID%%.*}}"  # the former by Slurm's commands in PBS's manner
@@ -258,7 +258,7 @@ class PBSJobExecutor(BatchExecutor):
         version is not qstat's.
         """
         try:
-            said = self.ask("qstat", "--version").stdout
+            said = self.run_query("qstat", "--version").stdout
         except SchedulerError:
             return False
         usual = set(map(_but_for_numbers, said.splitlines()))
@@ -307,12 +307,12 @@ class PBSJobExecutor(BatchExecutor):
         return int(match[1]) if match else 1
 
     def summary(self, id_: str) -> dict[str, Any]:
-        return dict(parse_full(self.ask("qstat", "-f", id_).stdout).get(id_, {}))
+        return dict(parse_full(self.run_query("qstat", "-f", id_).stdout).get(id_, {}))
 
     def health(self) -> str:
-        queues = self.ask("qstat", "-Q", "-f").stdout
+        queues = self.run_query("qstat", "-Q", "-f").stdout
         try:
-            server = self.ask("qstat", "-B", "-f").stdout
+            server = self.run_query("qstat", "-B", "-f").stdout
         except SchedulerError:
             server = ""  # Slurm's qstat knows of no server
         known = re.findall(rf"^\s+({'|'.join(_LIMITS)}) = (.*)$", server, re.MULTILINE)

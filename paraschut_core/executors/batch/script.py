@@ -137,7 +137,7 @@ def check_variables(environment: Mapping[str, object]) -> None:
             raise ScriptError(f"vars: {name} holds a NUL character, which no environment can.")
 
 
-def carried() -> list[str]:
+def inherited_exports() -> list[str]:
     """Shell lines that give a job the search paths, the functions and the locale of its submitter."""
     return exports(
         {
@@ -363,7 +363,7 @@ def render(
         f"#!{shell()}",
         f"# Paraschut: {what}, attempt {jobs[0].attempt}. Made for this submission alone.",
         f"umask {current_umask():04o}",
-        *(carried() if dialect.bare else []),
+        *(inherited_exports() if dialect.bare else []),
         f"psu_id={dialect.task_id if array else dialect.job_id}",
         f"psu_executor={dialect.executor}",
         f"psu_folder={quote(folder)}",
@@ -438,7 +438,7 @@ def _task_cases(jobs: Sequence[JobSpec], shared: Mapping[str, str]) -> str:
 # ------------------------------------------------------------------------------------ files
 
 
-def folder_for(job_dir: str) -> str:
+def script_dir(job_dir: str) -> str:
     """Where this user's scripts for the jobs under `job_dir` are."""
     return _folder_for(job_dir if os.path.isabs(job_dir) else absolute(job_dir))
 
@@ -501,7 +501,7 @@ def save(name: str, text: str, mode: int, *, folder: int) -> None:
         os.fsync(file.fileno())
 
 
-def discard(folder: str, group: str) -> None:
+def remove_submission(folder: str, group: str) -> None:
     """Removes the files of a submission that was surely refused."""
     try:
         place = _open(folder)
@@ -577,7 +577,7 @@ def read_record(path: str, since: float = 0.0) -> ExitRecord | None:
     return record if record.ended >= since - _SKEW else None
 
 
-def sweep(folder: str, in_queue: Collection[str], now: float | None = None) -> int:
+def remove_old_files(folder: str, in_queue: Collection[str], now: float | None = None) -> int:
     """Removes what is older than KEPT_DAYS and of no job in the queue; returns how many files.
 
     Args:

@@ -77,15 +77,15 @@ class SGEJobExecutor(BatchExecutor):
 
     name = "sge"
     commands = ("qsub", "qstat", "qdel", "qacct", "qconf")
-    ids = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+    id_pattern = re.compile(r"[0-9]+(?:\.[0-9]+)?")
     array_default = 1000
     forbidden_in_paths = ":,$"
     directive = "#$"
     grammar = _GRAMMAR
     refused_in_scripts = _REFUSED
     left_in_scripts = _LEFT
-    uncertain = re.compile(r"(?:send|read) (?:error|timeout)|commlib error|Error reading answer")
-    too_many = re.compile(r"with more than [0-9]+ tasks")
+    ambiguous_error = re.compile(r"(?:send|read) (?:error|timeout)|commlib error|Error reading answer")
+    limit_error = re.compile(r"with more than [0-9]+ tasks")
 
     _reasons: Mapping[str, str] = MappingProxyType({})
     """Why jobs are in error state, of those that were at the last poll: nobody is asked twice."""
@@ -98,7 +98,7 @@ class SGEJobExecutor(BatchExecutor):
         return f"{os.path.normpath(root)}:{os.environ.get('SGE_CELL') or 'default'}" if root else ""
 
     @property
-    def dialect(self) -> JobIdVariables:
+    def job_id_variables(self) -> JobIdVariables:
         from .script import JobIdVariables
 
         return JobIdVariables(self.record_word, "$JOB_ID", "$JOB_ID.$SGE_TASK_ID", "$SGE_TASK_ID", bare=True)
@@ -166,7 +166,7 @@ class SGEJobExecutor(BatchExecutor):
     def _consumables(self) -> dict[str, str]:
         """The site's complexes, and whether each is a consumable: YES, NO or JOB."""
         try:
-            rows = [line.split() for line in self.ask("qconf", "-sc").stdout.splitlines()]
+            rows = [line.split() for line in self.run_query("qconf", "-sc").stdout.splitlines()]
         except SchedulerError:
             return {}  # submitting will say so
         return {row[0]: row[5] for row in rows if len(row) >= 7 and not row[0].startswith("#")}
@@ -199,9 +199,9 @@ class SGEJobExecutor(BatchExecutor):
     def task_id(self, id_: str, task: int) -> str:
         return f"{id_}.{task}"
 
-    def surely_refused(self, answer: CommandResult) -> bool:
+    def is_rejected(self, answer: CommandResult) -> bool:
         # A refused connection came before the request had left for qmaster.
-        return "Connection refused" in answer.stderr or super().surely_refused(answer)
+        return "Connection refused" in answer.stderr or super().is_rejected(answer)
 
     def delete_command(self, ids: Sequence[str]) -> list[str]:
         return ["qdel", *ids]
@@ -214,7 +214,7 @@ class SGEJobExecutor(BatchExecutor):
     def read_queue(self) -> dict[str, LiveJob]:
         # All states are named, since the user's ~/.sge_qstat may ask for others.
         user = user_name()
-        jobs = parse_qstat(self.ask("qstat", "-xml", "-s", "psr", "-u", user).stdout, user)
+        jobs = parse_qstat(self.run_query("qstat", "-xml", "-s", "psr", "-u", user).stdout, user)
         stuck = [id_ for id_, job in jobs.items() if job.state == STUCK]
         known = {id_: self._reasons[id_] for id_ in stuck if id_ in self._reasons}
         self._reasons = known | self._error_reasons([id_ for id_ in stuck if id_ not in known])
@@ -253,10 +253,10 @@ class SGEJobExecutor(BatchExecutor):
             raise answer.failure()
         return answer.whole
 
-    def find(self, tokens: Sequence[str]) -> dict[str, str]:
+    def find_by_token(self, tokens: Sequence[str]) -> dict[str, str]:
         from .script import KEPT_DAYS
 
-        found = super().find(tokens)
+        found = super().find_by_token(tokens)
         wanted = set(tokens) - set(found)
         groups = {token.partition("-")[0] for token in wanted}
         if not groups:
@@ -272,18 +272,20 @@ class SGEJobExecutor(BatchExecutor):
         return found
 
     def array_limit(self) -> int | None:
-        match = re.search(r"^max_aj_tasks\s+([0-9]+)", self.ask("qconf", "-sconf").stdout, re.MULTILINE)
+        match = re.search(r"^max_aj_tasks\s+([0-9]+)", self.run_query("qconf", "-sconf").stdout, re.MULTILINE)
         return int(match[1]) or None if match else None
 
     def summary(self, id_: str) -> dict[str, Any]:
-        return parse_details(self.ask("qstat", "-j", id_.partition(".")[0]).stdout)
+        return parse_details(self.run_query("qstat", "-j", id_.partition(".")[0]).stdout)
 
     def health(self) -> str:
-        version = self.ask("qstat", "-help").stdout.partition("\n")[0]
-        queues = parse_queues(self.ask("qconf", "-sq", "*").stdout)
-        environments = ", ".join(self.ask("qconf", "-spl").stdout.split())
+        version = self.run_query("qstat", "-help").stdout.partition("\n")[0]
+        queues = parse_queues(self.run_query("qconf", "-sq", "*").stdout)
+        environments = ", ".join(self.run_query("qconf", "-spl").stdout.split())
         limits = re.findall(
-            r"^(max_aj_tasks|max_u_jobs|max_jobs)\s+(\S+)", self.ask("qconf", "-sconf").stdout, re.MULTILINE
+            r"^(max_aj_tasks|max_u_jobs|max_jobs)\s+(\S+)",
+            self.run_query("qconf", "-sconf").stdout,
+            re.MULTILINE,
         )
         return "\n".join(
             [

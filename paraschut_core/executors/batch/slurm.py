@@ -108,18 +108,18 @@ class SlurmJobExecutor(BatchExecutor):
 
     name = "slurm"
     commands = ("sbatch", "squeue", "scancel", "scontrol", "sacct")
-    ids = re.compile(r"[0-9]+(?:_[0-9]+)?(?:;[\w.,-]+)?")
+    id_pattern = re.compile(r"[0-9]+(?:_[0-9]+)?(?:;[\w.,-]+)?")
     array_default = 1000
     forbidden_in_paths = "\\"  # it would switch off the replacement of %a
     directive = "#SBATCH"
     grammar = _GRAMMAR
     refused_in_scripts = _REFUSED
     left_in_scripts = _LEFT
-    uncertain = re.compile(
+    ambiguous_error = re.compile(
         r"timed out|Zero Bytes|Connection reset|Broken pipe|Unable to send|Unexpected message"
     )
     # The last line names each limit that there is: the one that it is stands before it, on some versions.
-    too_many = re.compile(
+    limit_error = re.compile(
         r"(?:Max|Grp)Submit|Invalid job array specification|\A(?!.*(?:Assoc|QOS)\w+Limit).*job submit limit",
         re.DOTALL,
     )
@@ -144,7 +144,9 @@ class SlurmJobExecutor(BatchExecutor):
         found = configured_cluster()
         if not found:
             try:
-                found = parse_config(self.ask("scontrol", "show", "config").stdout).get("ClusterName", "")
+                found = parse_config(self.run_query("scontrol", "show", "config").stdout).get(
+                    "ClusterName", ""
+                )
             except SchedulerError:
                 found = ""
         return found.lower()
@@ -166,19 +168,19 @@ class SlurmJobExecutor(BatchExecutor):
             if self._last_asked[0] != asked.words:  # most jobs of a batch ask for the same
                 self._last_asked = (asked.words, cluster_in(self._options(asked)))
         except ParaschutError:
-            return self.identity  # it will be refused, with that reason
+            return self.backend_id  # it will be refused, with that reason
         cluster = self._last_asked[1]
-        return self.identity if cluster in ("", self.home) else self._name_of(cluster)
+        return self.backend_id if cluster in ("", self.home) else self._name_of(cluster)
 
     def _name_of(self, cluster: str) -> str:
         """The name of another cluster's queue, which is reached from here."""
-        return str(QueueName(queue_name(self.identity).kind, cluster, os.getuid(), self.home))
+        return str(QueueName(queue_name(self.backend_id).kind, cluster, os.getuid(), self.home))
 
-    def holds(self, executor: str | None) -> bool:
-        if super().holds(executor):
+    def owns(self, executor: str | None) -> bool:
+        if super().owns(executor):
             return True
         noted = queue_name(executor or "")
-        kind = queue_name(self.identity).kind
+        kind = queue_name(self.backend_id).kind
         return noted.kind == kind and noted.is_mine and bool(noted.via) and noted.via == self.home
 
     def key_of(self, id_: str, executor: str | None) -> str:
@@ -186,7 +188,7 @@ class SlurmJobExecutor(BatchExecutor):
 
     def noted(self, key: str) -> tuple[str, str | None]:
         id_, _, cluster = key.partition(";")
-        return id_, self._name_of(cluster) if cluster else self.identity
+        return id_, self._name_of(cluster) if cluster else self.backend_id
 
     def _at(self, cluster: str) -> SlurmJobExecutor:
         """This executor, its commands directed at that cluster ('': the one at home)."""
@@ -201,8 +203,8 @@ class SlurmJobExecutor(BatchExecutor):
     def _argv(self, command: str, *arguments: str) -> list[str]:
         return [command, *(("-M", self._cluster) if self._cluster else ()), *arguments]
 
-    def ask(self, *argv: str) -> CommandResult:
-        return super().ask(*self._argv(*argv))
+    def run_query(self, *argv: str) -> CommandResult:
+        return super().run_query(*self._argv(*argv))
 
     def _by_cluster(self, keys: Iterable[str]) -> dict[str, list[str]]:
         """The ids in these keys by cluster."""
@@ -216,7 +218,7 @@ class SlurmJobExecutor(BatchExecutor):
         return current_job_id()
 
     @property
-    def dialect(self) -> JobIdVariables:
+    def job_id_variables(self) -> JobIdVariables:
         from .script import JobIdVariables
 
         task = "$SLURM_ARRAY_TASK_ID"
@@ -309,7 +311,7 @@ class SlurmJobExecutor(BatchExecutor):
 
     def read_queue(self) -> dict[str, LiveJob]:
         # With its header: where a site's banner is all else that it says, this tells that there are no jobs.
-        answer = self.ask("squeue", "-r", "-t", "all", "-u", user_name(), "-o", QUEUE_FORMAT)
+        answer = self.run_query("squeue", "-r", "-t", "all", "-u", user_name(), "-o", QUEUE_FORMAT)
         jobs = parse_squeue(answer.whole)
         if not jobs and (answer.complaints or ("error" in answer.stderr and not answer.stdout.strip())):
             raise answer.failure()  # a header that was printed before is no answer
@@ -321,7 +323,7 @@ class SlurmJobExecutor(BatchExecutor):
         for queue in queues:
             where = queue_name(queue).place
             for cluster in filter(None, where.split(",")):
-                if cluster == self.home or not self.holds(queue):
+                if cluster == self.home or not self.owns(queue):
                     continue
                 try:
                     jobs = self._at(cluster).read_queue()
@@ -331,8 +333,8 @@ class SlurmJobExecutor(BatchExecutor):
                 answer |= {(key := self._key(id_, where)): job._replace(id=key) for id_, job in jobs.items()}
         return answer, silent
 
-    def find(self, tokens: Sequence[str]) -> dict[str, str]:
-        found = super().find(tokens)
+    def find_by_token(self, tokens: Sequence[str]) -> dict[str, str]:
+        found = super().find_by_token(tokens)
         for cluster, other in self._others.items():
             left = [token for token in tokens if token not in found]
             if left:
@@ -388,7 +390,9 @@ class SlurmJobExecutor(BatchExecutor):
         jobs = sorted({id_.partition("_")[0] for id_ in ids})
         # A single unknown id is an error, one among several is not: the first is asked for twice.
         layout = ":|,".join(REMEMBERED_FIELDS) + ":"
-        answer = self.ask("squeue", "-h", "-r", "-t", "all", "-j", ",".join([*jobs, jobs[0]]), "-O", layout)
+        answer = self.run_query(
+            "squeue", "-h", "-r", "-t", "all", "-j", ",".join([*jobs, jobs[0]]), "-O", layout
+        )
         start = _local_time(since - 3600)
         rows = [
             row for row in answer.whole.splitlines() if row.count("|") >= 6 and row.split("|")[5] >= start
@@ -396,7 +400,7 @@ class SlurmJobExecutor(BatchExecutor):
         return parse_endings(rows, ids)
 
     def array_limit(self) -> int | None:
-        config = parse_config(self.ask("scontrol", "show", "config").stdout)
+        config = parse_config(self.run_query("scontrol", "show", "config").stdout)
         size = config.get("MaxArraySize", "")
         # The largest task number is one below it; 0 means that the cluster has no arrays.
         limits = [max(int(size) - 1, 1)] if size.isdigit() else []
@@ -406,12 +410,14 @@ class SlurmJobExecutor(BatchExecutor):
 
     def summary(self, id_: str) -> dict[str, Any]:
         number, _, cluster = id_.partition(";")
-        lines = self._at(cluster).ask("scontrol", "show", "job", "-o", number).stdout.splitlines()
+        lines = self._at(cluster).run_query("scontrol", "show", "job", "-o", number).stdout.splitlines()
         return next((parse_record(line) for line in lines if line.startswith("JobId=")), {})
 
     def health(self) -> str:
-        config = parse_config(self.ask("scontrol", "show", "config").stdout)
-        partitions = self.ask("sinfo", "-h", "-o", "%P %a, time limit %l, %D nodes %t").stdout.splitlines()
+        config = parse_config(self.run_query("scontrol", "show", "config").stdout)
+        partitions = self.run_query(
+            "sinfo", "-h", "-o", "%P %a, time limit %l, %D nodes %t"
+        ).stdout.splitlines()
         known = ("ClusterName", "MaxArraySize", "MaxJobCount", "MinJobAge", "AccountingStorageType")
         defaults = {name: value for name, value in environment().items() if name.startswith("SBATCH_")}
         return "\n".join(

@@ -53,7 +53,7 @@ def _opened(folder: str, name: str, flags: int) -> int:
         os.close(place)
 
 
-def wait_for_turn(path: str, rate: float, longest: float) -> None:
+def throttle(path: str, rate: float, longest: float) -> None:
     """Waits until the next submit command may go out: this user's processes, on all hosts, take turns.
 
     Args:

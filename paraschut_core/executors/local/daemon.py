@@ -124,7 +124,7 @@ class LocalDaemon:
                 self._pause(f"{self._ledger.queue.path}: {error}")
             self._reap()
             self._end_overdue()
-            for flight in self._killing.sweep():
+            for flight in self._killing.step():
                 self._finish(flight)
             self._start_jobs()
             self._wait()
@@ -213,7 +213,7 @@ class LocalDaemon:
             return
         flights = [self._flights[number] for number in self._begun]
         for flight in flights:
-            flight.know_start()
+            flight.read_start_time()
         self._ledger.record([flight.as_started() for flight in flights], self._done)
         self._begun.clear()
         self._done.clear()
@@ -401,7 +401,7 @@ class LocalDaemon:
         """A job's first process has ended: so has the job, unless all of its processes shall end."""
         flight.over = True
         if flight.why:
-            self._killing.hurry()
+            self._killing.wake()
         else:
             self._finish(flight)
 

@@ -32,7 +32,7 @@ _PATIENCE = 30.0
 """Seconds for a runner to say that it is ready (Python on a slow network file system)."""
 
 
-def ensure_runner(queue: LocalQueue, serving: DaemonInfo) -> None:
+def ensure_daemon(queue: LocalQueue, serving: DaemonInfo) -> None:
     """Has the queue served from now on: called after each change, with the runner that was read with it.
 
     Raises:

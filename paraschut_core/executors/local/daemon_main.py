@@ -21,7 +21,7 @@ from .daemon_store import DaemonStore
 from .journal import Journal
 from .process import boot_id, start_of
 from .queue_store import LocalQueue
-from .recovery import take_over
+from .recovery import recover_jobs
 
 _LOCK_WAIT = 10.0
 """Seconds for a runner that is about to end to let go of the lock."""
@@ -72,7 +72,7 @@ def _run(folder: str, place: int) -> int:
     if not ledger.is_free(me):
         raise ParaschutError("another runner is registered and lives, but does not hold the lock")
     base = os.path.dirname(os.path.dirname(os.path.dirname(folder)))
-    service = LocalDaemon(ledger, journal, base, place, take_over(ledger, journal), log)
+    service = LocalDaemon(ledger, journal, base, place, recover_jobs(ledger, journal), log)
     service.listen()
     ledger.register(me, start_of(me), boot)
     _say(READY)

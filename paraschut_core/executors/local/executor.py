@@ -42,9 +42,9 @@ class LocalJobExecutor(JobExecutor):
     """
 
     name = "local"
-    shared_poll = False
-    shows_tokens = True
-    absence_is_proof = True
+    expensive_poll = False
+    reports_tokens = True
+    absent_means_ended = True
 
     @takes("self max_workers submitter verbose")
     def __init__(
@@ -71,14 +71,14 @@ class LocalJobExecutor(JobExecutor):
     # ------------------------------------------------------------------ which queue
 
     @property
-    def identity(self) -> str:
-        own = super().identity
+    def backend_id(self) -> str:
+        own = super().backend_id
         if own != self.name:
             return own  # of a class that a user wrote
         return str(QueueName(own, f"{self._machine()}:{self._queue().folder}", os.getuid()))
 
-    def holds(self, executor: str | None) -> bool:
-        return super().holds(executor) or self.was_deleted(executor) or self.went_with_container(executor)
+    def owns(self, executor: str | None) -> bool:
+        return super().owns(executor) or self.was_deleted(executor) or self.went_with_container(executor)
 
     def went_with_container(self, executor: str | None) -> bool:
         """Whether that is a local queue of this user in a container that is certainly gone."""
@@ -89,7 +89,7 @@ class LocalJobExecutor(JobExecutor):
 
     def _noted_place(self, executor: str | None) -> tuple[str, str] | None:
         """(machine, folder) of a local queue of this user; None: it is another's."""
-        noted, own = queue_name(executor or ""), queue_name(self.identity)
+        noted, own = queue_name(executor or ""), queue_name(self.backend_id)
         machine, _, folder = noted.place.partition(":")
         return (machine, folder) if folder and noted.kind == own.kind and noted.is_mine else None
 
@@ -119,7 +119,7 @@ class LocalJobExecutor(JobExecutor):
 
     # ------------------------------------------------------------------ many jobs
 
-    def chunk_limit(self) -> int:
+    def max_batch_size(self) -> int:
         return _CHUNK
 
     def check(self, JobInfo: JobInfo) -> str:
@@ -232,14 +232,14 @@ class LocalJobExecutor(JobExecutor):
         """Which directories are away, that the runner is stopped, ... Raises SchedulerError."""
         return "; ".join(what for queue in self._served() for what in queue.obstacles())
 
-    def find(self, tokens: Sequence[str]) -> dict[str, str]:
+    def find_by_token(self, tokens: Sequence[str]) -> dict[str, str]:
         """The ids of submissions by their tokens, those that ended in the last week included."""
         found: dict[str, str] = {}
         for queue in [*self._served(), *(other.queue for other in self._others())]:
             found.update(queue.find(tokens))
         return found
 
-    def explain(self, ids: Sequence[str], since: float) -> dict[str, ExitInfo]:
+    def get_exit_info(self, ids: Sequence[str], since: float) -> dict[str, ExitInfo]:
         """How jobs ended (kept for a week). Ids are never given out twice, so `since` does not matter."""
         found: dict[str, ExitInfo] = {}
         for queue in self._served():
@@ -275,7 +275,7 @@ class LocalJobExecutor(JobExecutor):
         if ClusterID is None:
             return {}
         job = self.built_in("poll")().get(ClusterID)
-        ending = self.explain([ClusterID], 0.0).get(ClusterID)
+        ending = self.get_exit_info([ClusterID], 0.0).get(ClusterID)
         if job is None and ending is None:
             return {}
         summary: dict[str, Any] = {"job_id": ClusterID, "state": job.state if job else "ended"}
@@ -359,12 +359,12 @@ class LocalJobExecutor(JobExecutor):
 
     def _have_served(self, queue: LocalQueue, serving: DaemonInfo) -> None:
         """Has a runner serve the queue. Raises SchedulerError."""
-        from .daemon_control import ensure_runner
+        from .daemon_control import ensure_daemon
         from .machine import machine_name
 
         # In a container of a job's own the runner, which has started the job, is not to be seen.
         if self._machine() == machine_name():
-            ensure_runner(queue, serving)
+            ensure_daemon(queue, serving)
 
     def _queue_of(self, machine: str) -> LocalQueue:
         from .queue_store import LocalQueue

@@ -19,7 +19,7 @@ _DELAY = 500
 may have been asleep in between). Its number cannot be given to another session that soon."""
 
 
-def take_over(ledger: DaemonStore, journal: Journal) -> list[RunningJob]:
+def recover_jobs(ledger: DaemonStore, journal: Journal) -> list[RunningJob]:
     """Brings the queue file up to date with the journal and the machine; returns the jobs that run.
 
     To be called with the queue's lock held: then no process can be on its way to a job's program, and

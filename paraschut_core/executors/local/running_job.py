@@ -52,7 +52,7 @@ class RunningJob:
             return None
         return time.monotonic() + self.started_at + self.walltime - time.time()
 
-    def know_start(self) -> None:
+    def read_start_time(self) -> None:
         """Asks for the start time of a child that was not waited for: its number is still its own."""
         if not self.start:
             self.start = start_of(self.pid)

@@ -31,17 +31,17 @@ class Terminator:
     def add(self, flight: RunningJob, why: str, grace: float) -> None:
         """Begins to end a job; `why` becomes its reason, `grace` is seconds from TERM to KILL."""
         if not flight.why:
-            flight.know_start()
+            flight.read_start_time()
             flight.why = why
             flight.kill_at = time.monotonic() + grace
             self._flights[flight.number] = flight
-            self.hurry()
+            self.wake()
 
-    def hurry(self) -> None:
+    def wake(self) -> None:
         """Has the next sweep done at once: a process has ended."""
         self.next_at = time.monotonic()
 
-    def sweep(self) -> list[RunningJob]:
+    def step(self) -> list[RunningJob]:
         """Signals what is left of these jobs; returns those of which nothing is left."""
         now = time.monotonic()
         if self.next_at is None or now < self.next_at:
