@@ -118,7 +118,7 @@ def classify_jobs(
 
     Args:
         claim_lasts: seconds after which a submission without an id is taken for lost. That is for
-            schedulers in whose queue it cannot be looked up; elsewhere submission.settle_claims decides.
+            schedulers in whose queue it cannot be looked up; elsewhere submission.resolve_claims decides.
     """
     live: dict[JobKey, LiveJob] = {}
     missing: dict[JobKey, MissingJob] = {}

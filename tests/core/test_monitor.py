@@ -625,7 +625,7 @@ def test_ten_real_processes_that_poll_at_once_ask_the_scheduler_once(project: Pr
             time.sleep(0.005)
         with Project(config.load(), Asked(expensive_poll=True)) as ws:
             for _ in range(20):
-                polling.ask(ws)
+                polling.poll_scheduler(ws)
     """
     scripts = [Script(code) for _ in range(10)]
     for script in scripts:

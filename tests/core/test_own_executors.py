@@ -176,10 +176,10 @@ def test_a_job_is_told_how_its_executor_was_made(
     if arguments.startswith('"'):
         with pytest.raises(SchedulerError, match="its next submit_jobs"):
             again.isconnected()
-        assert not again.owns(executor.identity)
+        assert not again.owns(executor.backend_id)
     else:
         assert type(again) is type(executor)
-        assert (again.backend_id, again.made_with()) == (executor.identity, executor.made_with())
+        assert (again.backend_id, again.made_with()) == (executor.backend_id, executor.made_with())
 
 
 # ------------------------------------------------------------------------------------ overridden methods
@@ -215,7 +215,7 @@ def test_the_methods_that_a_subclass_overrides_are_called(chain: ProjectDir, bas
     psu.qdel_job(BATCH, 1, Executor=executor)
     assert calls[-1] == "delete"
     assert state_of_all(chain) == ["submit", "init", "init"]
-    assert "Own" in executor.identity or base == "FileJobExecutor"
+    assert "Own" in executor.backend_id or base == "FileJobExecutor"
 
 
 def test_an_overridden_method_may_call_the_built_in_one(chain: ProjectDir) -> None:

@@ -100,7 +100,7 @@ def test_the_lease_of_a_host_with_another_clock_stops_no_poll(
         from paraschut_core.project import Project
         from tests.helpers import FileQueue
         with Project(config.load(), FileQueue(sys.argv[1], expensive_poll=True)) as ws:
-            print(polling.ask(ws).polled_at)
+            print(polling.poll_scheduler(ws).polled_at)
     """
     psu.submit_jobs(Executor=queue)
     Script(poll, queue.path, FAKETIME=skew, **elsewhere).output()

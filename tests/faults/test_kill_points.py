@@ -230,7 +230,7 @@ WRITER = """
         with Project(config.load(), queue) as ws:
             answer = {str(n): LiveJob(str(n), "running", name="n" * 50) for n in range(random.randrange(500))}
             store_poll(ws.db, "killed", PollState(time.time(), answer, {}), answered=True)
-            polling.ask(ws, force=True)
+            polling.poll_scheduler(ws, force=True)
 
     def ending():
         with Project(config.load(), queue) as ws, ws.db.transaction() as tx:

@@ -15,9 +15,9 @@ RATE = 10.0
 
 TAKE_TURNS = """
 import sys, time
-from paraschut_core.executors.batch.throttling import wait_for_turn
+from paraschut_core.executors.batch.throttling import throttle
 for _ in range(4):
-    wait_for_turn(sys.argv[1], float(sys.argv[2]), 60.0)
+    throttle(sys.argv[1], float(sys.argv[2]), 60.0)
     print(time.time(), flush=True)
 """
 

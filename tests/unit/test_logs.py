@@ -144,7 +144,7 @@ class TestLook:
             # For root every file is readable: a process that gives root up looks.
             code = (
                 "import os, sys\n"
-                "from paraschut_core.logs import look_at\n"
+                "from paraschut_core.logs import stat_log\n"
                 "if os.getuid() == 0: os.setuid(65534)\n"
                 "print(*look_at(sys.argv[1])[:2])"
             )
