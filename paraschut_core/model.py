@@ -261,6 +261,7 @@ class Action(NamedTuple):
     command: str
     undone: bool
     can_undo: bool
+    is_undo: bool = False
 
 
 class MissingJob(NamedTuple):

@@ -341,7 +341,14 @@ def undo(ws: Project, action_id: int | None = None) -> ActionReport:
             raise UsageError(f"Action {action_id} is {action.who}'s: only that user can undo it.")
     with ws.db.transaction() as tx:
         restored, refused = undo_action(tx, action)
-        add_action(tx, f"undo of {action.verb}", len(restored), f"undo {action.id}", can_undo=False)
+        add_action(
+            tx,
+            f"undo of {action.verb}",
+            len(restored),
+            f"undo {action.id}",
+            can_undo=False,
+            undone=action.id,
+        )
     outcomes = [JobResult(key, ResultKind.DONE) for key in restored]
     outcomes += [JobResult(key, ResultKind.FAILED, why) for key, why in refused]
     return ActionReport(f"undo of {action.verb}", outcomes)

@@ -116,3 +116,9 @@ CREATE TABLE IF NOT EXISTS orphan (
   at        REAL NOT NULL,         -- when the batch was removed (epoch seconds)
   PRIMARY KEY (BatchID, JobIndex, token, submit_id)
 ) WITHOUT ROWID;
+
+-- addition undo: acts of users that take another back. An earlier version tells them by their verb alone.
+CREATE TABLE IF NOT EXISTS undo (
+  action INTEGER PRIMARY KEY,      -- action.id
+  undone INTEGER NOT NULL          -- action.id of what was taken back
+);

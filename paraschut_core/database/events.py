@@ -147,7 +147,7 @@ def record_ending(
     add_event(tx, key, attempt, None, None, f"ended: {ending.reason}")
 
 
-_ENDED = """ LEFT JOIN ended d ON d.BatchID = e.BatchID AND d.JobIndex = e.JobIndex AND d.attempt = e.attempt
+ENDED = """ LEFT JOIN ended d ON d.BatchID = e.BatchID AND d.JobIndex = e.JobIndex AND d.attempt = e.attempt
  AND d.at = e.at"""
 """The codes of an end `e`. Those of another time are of what a job of an earlier version wrote over."""
 
@@ -165,7 +165,7 @@ def read_ending_in(tx: Transaction, key: JobKey, attempt: int) -> tuple[ExitInfo
 
 _READ_ENDING = (
     "SELECT e.reason, e.exit_status, e.signal, e.hostname, e.record, d.kind, d.source, d.confirmed, d.chain"
-    f" FROM ending e{_ENDED} WHERE e.BatchID = ? AND e.JobIndex = ? AND e.attempt = ?"
+    f" FROM ending e{ENDED} WHERE e.BatchID = ? AND e.JobIndex = ? AND e.attempt = ?"
 )
 
 
@@ -198,13 +198,21 @@ def forget_ending(tx: Transaction, key: JobKey, attempt: int) -> None:
 # ------------------------------------------------------------------------------------ acts of users
 
 
-def add_action(tx: Transaction, verb: str, jobs: int, command: str, *, can_undo: bool) -> int:
-    """Notes a user's act and returns its number, to be put into its events."""
+def add_action(
+    tx: Transaction, verb: str, jobs: int, command: str, *, can_undo: bool, undone: int | None = None
+) -> int:
+    """Note a user's act and return its number, to be put into its events.
+
+    Args:
+        undone: the number of the act that this one takes back.
+    """
     cursor = tx.connection.execute(
         "INSERT INTO action (at, who, verb, jobs, command, can_undo) VALUES (?, ?, ?, ?, ?, ?)",
         (tx.at, tx.who, verb, jobs, command, can_undo),
     )
     assert cursor.lastrowid is not None  # an INSERT always has one
+    if undone is not None:
+        tx.connection.execute("INSERT INTO undo VALUES (?, ?)", (cursor.lastrowid, undone))
     return cursor.lastrowid
 
 
@@ -221,11 +229,19 @@ def close_action(tx: Transaction, action: int, jobs: int, *, can_undo: bool) -> 
 def read_actions(db: Database, limit: int = 200) -> list[Action]:
     """The latest acts of users, newest first."""
     rows = db.rows(
-        "SELECT id, at, who, verb, jobs, command, undone_at IS NOT NULL, can_undo FROM action"
-        " ORDER BY id DESC LIMIT ?",
+        "SELECT id, at, who, verb, jobs, command, undone_at IS NOT NULL, can_undo, undo.undone IS NOT NULL"
+        " FROM action LEFT JOIN undo ON undo.action = action.id ORDER BY id DESC LIMIT ?",
         (limit,),
     )
-    return [Action._make([*row[:6], bool(row[6]), bool(row[7])]) for row in rows]
+    return [
+        Action._make([*row[:6], *map(bool, row[6:8]), bool(row[8]) or _is_undo_by_verb(row[3])])
+        for row in rows
+    ]
+
+
+def _is_undo_by_verb(verb: str) -> bool:
+    """Whether an act that an earlier version noted takes another back."""
+    return verb.startswith("undo of ")
 
 
 def last_undoable(db: Database, who: str) -> Action | None:
@@ -262,23 +278,25 @@ def undo(tx: Transaction, action: Action) -> tuple[list[JobKey], list[tuple[JobK
             continue
         kept = json.loads(detail) if detail else {}
         _restore(tx, key, kept)
-        add_event(tx, key, attempt, after, before, f"{_UNDO}{action.verb}", {"as_of": kept.get("rev")})
+        add_event(tx, key, attempt, after, before, f"undo of {action.verb}", {"as_of": kept.get("rev")})
         restored.append(key)
     tx.connection.execute("UPDATE action SET undone_at = ? WHERE id = ?", (tx.at, action.id))
     return restored, refused
 
 
-_UNDO = "undo of "
+IS_UNDO = """(CASE WHEN json_valid(event.detail) THEN json_type(event.detail, '$.as_of') END
+ IN ('integer', 'null')) IS TRUE"""
+"""SQL: an event that takes an act back. Its detail names the revision `as_of` to which the job went back."""
 
 
 def _content_of(tx: Transaction, key: JobKey, rev: int) -> int:
     """The revision at which a job first was as it is at `rev`: an undo makes it what it was before."""
     while True:
         row = tx.connection.execute(
-            "SELECT detail FROM event WHERE BatchID = ? AND JobIndex = ? AND rev = ? AND why LIKE ?",
-            (*key, rev, f"{_UNDO}%"),
+            f"SELECT detail FROM event WHERE BatchID = ? AND JobIndex = ? AND rev = ? AND {IS_UNDO}",
+            (*key, rev),
         ).fetchone()
-        as_of = json.loads(row[0] or "{}").get("as_of") if row else None
+        as_of = json.loads(row[0])["as_of"] if row else None
         if not isinstance(as_of, int) or as_of >= rev:
             return rev
         rev = as_of

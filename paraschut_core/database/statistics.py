@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ..exit_kinds import kind_of_words
 from ..model import JobKey
 from .connection import Database
+from .events import ENDED, IS_UNDO
 
-_COMPLETED = """("to" = 'complete' AND "from" <> "to" AND action IS NULL AND why NOT LIKE 'undo of %')"""
+_COMPLETED = f"""("to" = 'complete' AND "from" <> "to" AND action IS NULL AND NOT {IS_UNDO})"""
 """An event by which a job became complete; not a user's act, nor its undoing."""
 
 
@@ -46,13 +48,16 @@ class FinishedRun(NamedTuple):
 
 
 class FailedAttempt(NamedTuple):
-    """One attempt that ended badly."""
+    """One attempt that ended badly; `kind` is a code of exit_kinds.py."""
 
     key: JobKey
     attempt: int
     at: float
     reason: str
     host: str
+    kind: str
+    exit_status: int | None
+    signal: int | None
 
 
 def read_bounds(db: Database, batch_id: int | None = None) -> EventRange:
@@ -133,10 +138,14 @@ def ending_slice(db: Database, last: int, size: int) -> int:
 def read_failures(db: Database, above: int, last: int, batch_id: int | None = None) -> list[FailedAttempt]:
     """The endings with `above` < revision <= `last`."""
     rows = db.rows(
-        """SELECT BatchID, JobIndex, attempt, at, reason,
-                  coalesce(hostname, (SELECT hostname FROM job AS j WHERE j.BatchID = ending.BatchID
-                                      AND j.JobIndex = ending.JobIndex AND j.attempt = ending.attempt), '')
-           FROM ending WHERE rev > ? AND rev <= ? AND (?3 IS NULL OR BatchID = ?3)""",
+        f"""SELECT e.BatchID, e.JobIndex, e.attempt, e.at, e.reason,
+                  coalesce(e.hostname, (SELECT hostname FROM job AS j WHERE j.BatchID = e.BatchID
+                                        AND j.JobIndex = e.JobIndex AND j.attempt = e.attempt), ''),
+                  d.kind, e.exit_status, e.signal
+           FROM ending e{ENDED} WHERE e.rev > ? AND e.rev <= ? AND (?3 IS NULL OR e.BatchID = ?3)""",
         (above, last, batch_id),
     )
-    return [FailedAttempt(JobKey(*row[:2]), *row[2:]) for row in rows]
+    return [
+        FailedAttempt._make([JobKey(*row[:2]), *row[2:6], row[6] or kind_of_words(row[4]), *row[7:]])
+        for row in rows
+    ]

@@ -227,7 +227,7 @@ class Monitor:
             at = time.strftime("%H:%M", time.localtime(since))
             silent = f"{self._ws.settings.executor} has not answered since {at}"
         seen = self._observed
-        return blocked_reasons(
+        found = blocked_reasons(
             self._batches,
             seen.live,
             seen.missing,
@@ -236,6 +236,7 @@ class Monitor:
             full=self._full,
             refused=self._refused,
         )
+        return {batch_id: reason.text for batch_id, reason in found.items()}
 
     def _read_refused(self) -> None:
         """Which batches have jobs that wait because the scheduler refused them."""

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
+from .. import exit_kinds
 from ..database import statistics
 from ..database.changes import read_batches
 from ..database.connection import Database
@@ -153,10 +154,11 @@ class HistoryAggregator:
         self._completed: Counter[int] = Counter()
         self._moved: dict[int, tuple[int, int]] = {}
         self._paces: dict[int, Counter[int]] = {}
-        self._failed: Counter[tuple[int, str, str]] = Counter()
+        self._failed: Counter[tuple[int, _Cause, str]] = Counter()
+        self._words: dict[_Cause, str] = {}
         self._finished: Counter[tuple[int, str]] = Counter()
         self._slowest: list[FinishedRun] = []
-        self._recent: dict[tuple[JobKey, int], tuple[int, str, str]] = {}
+        self._recent: dict[tuple[JobKey, int], tuple[int, _Cause, str]] = {}
         self._batches: dict[int, Batch] = {}
         self._running: list[FinishedRun] = []
         self._ended: set[JobKey] = set()
@@ -251,7 +253,11 @@ class HistoryAggregator:
         rows = self._db.rows("SELECT max(at) FROM ending WHERE rev > ? AND rev <= ?", (above, last))
         latest = float(rows[0][0] or 0.0)
         for failed in statistics.read_failures(self._db, above, last, self.batch_id):
-            where = (self._slot(failed.at), kind_of(failed), failed.host)
+            words = _common_words(failed)
+            cause = _cause_of(failed, words)
+            # The shortest that was said of it: others name details of single jobs.
+            self._words[cause] = min(self._words.get(cause, words), words, key=lambda one: (len(one), one))
+            where = (self._slot(failed.at), cause, failed.host)
             known = self._recent.get((failed.key, failed.attempt))
             if known is not None:
                 self._failed[known] -= 1
@@ -284,9 +290,9 @@ class HistoryAggregator:
         first = self._slot(since)
         reasons: Counter[str] = Counter()
         hosts: Counter[str] = Counter()
-        for (slot, kind, host), n in self._failed.items():
+        for (slot, cause, host), n in self._failed.items():
             if slot >= first:
-                reasons[kind] += n
+                reasons[self._words[cause]] += n
                 hosts[host] += n
         ours = {key: why for key, why in (lost or {}).items() if self.batch_id in (None, key.batch_id)}
         gone = self._ended | ours.keys()
@@ -391,7 +397,35 @@ def _pace(completed: Counter[int], now: float) -> float:
     return 0.0
 
 
-def kind_of(failed: FailedAttempt) -> str:
+class _Cause(NamedTuple):
+    """What failed attempts have in common: their codes, and the words where the codes do not tell enough."""
+
+    kind: str
+    exit_status: int | None
+    signal: int | None
+    words: str
+
+
+_NUMBERED = frozenset((exit_kinds.EXIT, exit_kinds.SIGNAL))
+"""Kinds that tell the cause with the exit status or the signal, where those are known."""
+
+_TELLING = _NUMBERED | {
+    exit_kinds.TIME_LIMIT,
+    exit_kinds.CPU_LIMIT,
+    exit_kinds.MEMORY,
+    exit_kinds.PREEMPTED,
+    exit_kinds.DEADLINE,
+}
+"""Kinds that tell the cause. Of others (a cancelled job, say) the words tell more."""
+
+
+def _cause_of(failed: FailedAttempt, words: str) -> _Cause:
+    codes = failed.kind, failed.exit_status, failed.signal
+    numbered = failed.kind not in _NUMBERED or codes[1:] != (None, None)
+    return _Cause(*codes, "" if failed.kind in _TELLING and numbered else words)
+
+
+def _common_words(failed: FailedAttempt) -> str:
     """The reason without what only this job has: its host, how long it took."""
     reason = failed.reason.replace(f" on {failed.host}", "") if failed.host else failed.reason
     return _AFTER.sub("", reason).strip() or "unknown"

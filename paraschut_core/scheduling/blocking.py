@@ -6,10 +6,23 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from math import isinf
 
-from ..model import DONE_STATES, HELD, INIT, ONLINE_STATES, QUEUED, STUCK, Batch, JobKey, LiveJob
-from .priority import priority_blocks, submittable
+from .. import model
+from ..model import DONE_STATES, INIT, ONLINE_STATES, Batch, JobKey, LiveJob
+from .priority import (
+    ELSEWHERE,
+    MISSING,
+    PRIORITY,
+    QUEUED,
+    READY,
+    REFUSED,
+    SILENT,
+    STATE,
+    BlockReason,
+    priority_blocks,
+    submittable,
+)
 
-_WAITING = (QUEUED, HELD, STUCK)
+_WAITING = (model.QUEUED, model.HELD, model.STUCK)
 _NONE: Mapping[int, str] = {}
 
 
@@ -22,7 +35,7 @@ def blocked_reasons(
     silent: str = "",
     full: str = "",
     refused: Mapping[int, str] = _NONE,
-) -> dict[int, str]:
+) -> dict[int, BlockReason]:
     """For each batch that does not move, or has jobs that wait for others, why.
 
     It costs what is in flight and the number of batches, not what is in the file.
@@ -42,26 +55,28 @@ def blocked_reasons(
         else:
             moving.add(key.batch_id)
     for batch_id in moving:
-        if batch_id in found and not found[batch_id].startswith("waits for"):
+        if batch_id in found and found[batch_id].kind != PRIORITY:
             del found[batch_id]  # it moves: that there is more to be submitted is no standstill
     for batch_id, n in Counter(key.batch_id for key in missing).items():
         if batch_id not in moving and batch_id not in queued:
-            group = _holding(n) if found.get(batch_id, "").startswith("waits for") else ""
-            found[batch_id] = f"{n:,} missing{group}"
+            waits = batch_id in found and found[batch_id].kind == PRIORITY
+            found[batch_id] = BlockReason(MISSING, f"{n:,} missing{_holding(n) if waits else ''}")
     for batch_id, (n, where) in _by_queue(elsewhere).items():
         if batch_id not in moving and batch_id not in queued:
-            found[batch_id] = f"{n:,} in {where}, which is not asked here"
+            found[batch_id] = BlockReason(ELSEWHERE, f"{n:,} in {where}, which is not asked here")
     for batch_id, words_of in queued.items():
         if batch_id not in moving:
             words, n = words_of.most_common(1)[0]
-            found[batch_id] = f"{n:,} {words}" if words in _WAITING else f"{n:,} queued: {words}"
-    found.update(refused)
+            text = f"{n:,} {words}" if words in _WAITING else f"{n:,} queued: {words}"
+            found[batch_id] = BlockReason(QUEUED, text)
+    found.update((batch_id, BlockReason(REFUSED, text)) for batch_id, text in refused.items())
     if silent:
-        found.update((i, silent) for i, batch in batches.items() if ONLINE_STATES & batch.states.keys())
+        online = (i for i, batch in batches.items() if ONLINE_STATES & batch.states.keys())
+        found.update(dict.fromkeys(online, BlockReason(SILENT, silent)))
     return found
 
 
-def _by_rules(batches: Mapping[int, Batch], full: str) -> dict[int, str]:
+def _by_rules(batches: Mapping[int, Batch], full: str) -> dict[int, BlockReason]:
     """What the priorities and the states alone tell."""
     found = priority_blocks(batches)
     for batch_id, priority in submittable(batches.values()):
@@ -72,12 +87,13 @@ def _by_rules(batches: Mapping[int, Batch], full: str) -> dict[int, str]:
         if INIT in unfinished:
             ready = unfinished[INIT]
             odd = f"{ready:,} without a valid priority: paraschut doctor names them"
-            found[batch_id] = odd if isinf(priority) else full or f"{ready:,} ready to be submitted"
+            text = odd if isinf(priority) else full or f"{ready:,} ready to be submitted"
+            found[batch_id] = BlockReason(READY, text)
         elif not unfinished.keys() & ONLINE_STATES:
             # A state of the user's own: nothing goes on before somebody looks at it.
             state, n = max(unfinished.items(), key=lambda item: item[1])
-            lower = batch_id in found
-            found[batch_id] = f"{n:,} {state or '(empty)'}{_holding(n) if lower else ''}"
+            group = _holding(n) if batch_id in found else ""
+            found[batch_id] = BlockReason(STATE, f"{n:,} {state or '(empty)'}{group}")
     return found
 
 

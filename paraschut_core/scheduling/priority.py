@@ -9,8 +9,29 @@ the overall maximum may submit while such jobs are unfinished.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from ..model import DONE_STATES, GLOBAL_PRIORITY, INIT, Batch, Priority
+
+PRIORITY = "priority"
+"""Jobs of a higher priority are not complete."""
+
+READY = "ready"
+STATE = "state"
+"""Unfinished jobs are in a state from which only a user moves them."""
+
+MISSING = "missing"
+ELSEWHERE = "elsewhere"
+QUEUED = "queued"
+REFUSED = "refused"
+SILENT = "silent"
+
+
+class BlockReason(NamedTuple):
+    """Why a batch does not move: a code (one of the constants above) and a few words for people."""
+
+    kind: str
+    text: str
 
 
 def batch_priority(batch: Batch) -> Priority | None:
@@ -37,12 +58,12 @@ def submittable(batches: Iterable[Batch], min_priority: Priority = 0) -> list[tu
     ]
 
 
-def priority_blocks(batches: Mapping[int, Batch]) -> dict[int, str]:
+def priority_blocks(batches: Mapping[int, Batch]) -> dict[int, BlockReason]:
     """Why batches that have `init` jobs cannot submit (all of) them now, in a few words each."""
     priorities = {i: p for i, batch in batches.items() if (p := batch_priority(batch)) is not None}
     top = max(priorities.values(), default=0)
     leaders = [i for i, p in priorities.items() if p == top]
-    reasons: dict[int, str] = {}
+    reasons: dict[int, BlockReason] = {}
     for batch_id, priority in priorities.items():
         counts = batches[batch_id].counts
         if not any(n for (_, state), n in counts.items() if state == INIT):
@@ -50,7 +71,7 @@ def priority_blocks(batches: Mapping[int, Batch]) -> dict[int, str]:
         if priority < top and top >= GLOBAL_PRIORITY:
             name = batches[leaders[0]].name
             others = f" and {len(leaders) - 1} more" if len(leaders) > 1 else ""
-            reasons[batch_id] = f"waits for priority {top:g}: {name}{others}"
+            reasons[batch_id] = BlockReason(PRIORITY, f"waits for priority {top:g}: {name}{others}")
         elif not counts.get((priority, INIT)):
-            reasons[batch_id] = f"waits for priority {priority:g}"
+            reasons[batch_id] = BlockReason(PRIORITY, f"waits for priority {priority:g}")
     return reasons

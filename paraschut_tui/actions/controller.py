@@ -134,10 +134,10 @@ class ActionController(TargetSelector):
             await self._carry_out(verb, chosen, force, value)
 
     def _reasons(self, target: ActionTarget) -> dict[JobKey, str]:
-        """Why those of the target that are missing are so."""
+        """How those of the target that are missing ended, as codes of exit_kinds."""
         missing = self.snapshot.missing if self.snapshot is not None else {}
         chosen, batches = set(target.keys), set(target.batches)
-        return {key: lost.reason for key, lost in missing.items() if key in chosen or key.batch_id in batches}
+        return {key: lost.kind for key, lost in missing.items() if key in chosen or key.batch_id in batches}
 
     async def _carry_out(self, verb: str, target: ActionTarget, force: bool, value: str) -> None:
         self._busy = ACTIONS[verb].ask
@@ -185,11 +185,7 @@ class ActionController(TargetSelector):
             self.say(str(error), "error")
             return
         extra: tuple[str, ...] = ()
-        if (
-            latest is not None
-            and (last is None or latest.id > last.id)
-            and not latest.verb.startswith("undo")
-        ):
+        if latest is not None and (last is None or latest.id > last.id) and not latest.is_undo:
             instead = _INSTEAD.get(latest.verb, "")
             extra = (
                 f"Your latest act, {latest.verb} of {plural(latest.jobs, 'job')} at"

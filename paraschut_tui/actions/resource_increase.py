@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from paraschut_core import exit_kinds
 from paraschut_core.errors import UsageError
 from paraschut_core.executors.resources import clock, parse_time
 from paraschut_core.model import JobInfo, JobKey
@@ -14,8 +15,6 @@ from paraschut_core.model import JobInfo, JobKey
 _TIMES = ("walltime", "cput", "h_rt", "time")
 _MEMORIES = ("mem", "pmem", "vmem", "pvmem", "h_vmem", "mem_free")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)(\s*[A-Za-z]*)$")
-_NO_TIME = re.compile(r"time.?(limit|out)|walltime|deadline|h_rt|cput", re.IGNORECASE)
-_NO_MEMORY = re.compile(r"out.of.memory|oom|memory|h_vmem", re.IGNORECASE)
 
 
 class ResourceIncrease(NamedTuple):
@@ -25,22 +24,21 @@ class ResourceIncrease(NamedTuple):
     words: str = ""
 
 
-def propose(infos: Iterable[JobInfo], reasons: Mapping[JobKey, str]) -> ResourceIncrease:
+def propose(infos: Iterable[JobInfo], ends: Mapping[JobKey, str]) -> ResourceIncrease:
     """Twice the time for jobs that ran out of it, twice the memory for those that ran out of that.
 
     Args:
         infos: the jobs' metadata.
-        reasons: why each was ended.
+        ends: how each ended: a code of exit_kinds.
     """
     values: dict[JobKey, dict[str, Any]] = {}
     seen: Counter[tuple[str, str, str]] = Counter()
     for info in infos:
         key = JobKey(info["BatchID"], info["JobIndex"])
         resources = info.get("resources")
-        reason = reasons.get(key, "")
         if not isinstance(resources, Mapping):
             continue
-        for name, double in _wanted(reason):
+        for name, double in _wanted(ends.get(key, "")):
             old = resources.get(name)
             new = double(old)
             if new is not None:
@@ -50,10 +48,10 @@ def propose(infos: Iterable[JobInfo], reasons: Mapping[JobKey, str]) -> Resource
     return ResourceIncrease(values, f"Raise {', '.join(parts)}" if parts else "")
 
 
-def _wanted(reason: str) -> list[tuple[str, Any]]:
-    if _NO_TIME.search(reason):
+def _wanted(kind: str) -> list[tuple[str, Any]]:
+    if kind in (exit_kinds.TIME_LIMIT, exit_kinds.CPU_LIMIT, exit_kinds.DEADLINE):
         return [(name, _double_time) for name in _TIMES]
-    if _NO_MEMORY.search(reason):
+    if kind == exit_kinds.MEMORY:
         return [(name, _double_size) for name in _MEMORIES]
     return []
 

@@ -356,7 +356,7 @@ class ThreadedBackend:
         """How many jobs of which states an action would meet.
 
         Args:
-            reasons: why some of them are missing; they may be offered more time or memory.
+            reasons: how some of them ended (codes of exit_kinds); they may be offered more time or memory.
 
         Raises:
             ParaschutError: there is no such job, or the file cannot be read.

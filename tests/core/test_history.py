@@ -216,6 +216,30 @@ def test_undos_go_back_one_act_at_a_time_and_not_twice(busy: Scheduler, project:
             actions.undo(ws)
 
 
+def test_undos_are_known_as_such_also_those_of_an_earlier_version(
+    busy: Scheduler, project: ProjectDir
+) -> None:
+    with project.workspace(busy) as ws:
+        actions.boost(ws, WHOLE, 1)
+        actions.undo(ws)
+        actions.boost(ws, WHOLE, 1)
+        project.sql(
+            "INSERT INTO action (at, who, verb, jobs, command, can_undo)"
+            " VALUES (1, 'ana@n1:5', 'undo of boost', 1, 'undo 9', 0)"
+        )
+        newest = [(act.verb, act.is_undo) for act in read_actions(ws.reader)]
+    assert newest[:4] == [
+        ("undo of boost", True),
+        ("boost", False),
+        ("undo of boost", True),
+        ("boost", False),
+    ]
+    assert project.sql(
+        "SELECT a.verb, b.verb FROM undo JOIN action a ON a.id = undo.action"
+        " JOIN action b ON b.id = undo.undone"
+    ) == [("undo of boost", "boost")]
+
+
 def test_only_the_same_user_undoes_on_whatever_host(busy: Scheduler, project: ProjectDir) -> None:
     with project.workspace(busy, who="ana@n1:5") as ws:
         actions.boost(ws, WHOLE, 10)

@@ -102,13 +102,20 @@ class History:
         self.events += happened
 
     def fail(
-        self, batch: int, index: int, at: float, reason: str, host: str | None, attempt: int = 1
+        self,
+        batch: int,
+        index: int,
+        at: float,
+        reason: str,
+        host: str | None,
+        attempt: int = 1,
+        status: int | None = None,
     ) -> None:
         (rev,) = self.db.rows("SELECT coalesce(max(rev), 0) + 1 FROM ending")[0]
         self._sql(
-            "INSERT OR REPLACE INTO ending (BatchID, JobIndex, attempt, at, reason, hostname, rev)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            batch, index, attempt, at, reason, host, rev,
+            "INSERT OR REPLACE INTO ending (BatchID, JobIndex, attempt, at, reason, exit_status, hostname,"
+            " rev) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            batch, index, attempt, at, reason, status, host, rev,
         )  # fmt: skip
 
     def counted(
@@ -222,6 +229,18 @@ def test_reasons_are_ranked_without_host_and_duration_and_hosts_by_failures(hist
     assert [(host.host, host.failed, host.completed) for host in found.hosts] == [("n12", 2, 0), ("n3", 1, 1)]
 
 
+def test_failures_of_one_code_are_one_reason_however_they_are_worded(history: History) -> None:
+    history.add([Job(A, 3000, 1, 10, False, "n1") for _ in range(5)])
+    for index, words in enumerate(("exit status 3", "exit status 3 after SIGUSR1", "it ended with 3")):
+        history.fail(A, index, NOW - 90 + index, words, "n1", status=3)
+    history.fail(A, 3, NOW - 80, "exit status 4", "n1", status=4)
+    history.db.connection.execute(
+        "INSERT INTO ended SELECT BatchID, JobIndex, attempt, at, 'exit', 'wrapper', 1, 0 FROM ending"
+    )
+    found = survey(history).read()
+    assert found.reasons == (FailureReason("exit status 3", 3), FailureReason("exit status 4", 1))
+
+
 def test_many_failures_of_other_batches_hide_none_of_a_batchs_own(
     history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -316,14 +335,15 @@ def test_a_batch_is_done_when_what_is_left_has_completed_at_its_pace(history: Hi
 
 def test_a_users_act_and_its_undoing_are_no_throughput(history: History) -> None:
     history.add([Job(A, 3000, 1, 10, False, "n1")])
-    for before, after, why, action in (
-        ("complete", "init", "reset", 1),
-        ("init", "complete", "undo of reset", None),
+    for before, after, detail, action in (
+        ("complete", "init", '{"rev": 1}', 1),
+        ("init", "complete", '{"as_of": 1}', None),
+        ("init", "complete", '{"as_of": null}', None),
     ):
         history._sql(
-            'INSERT INTO event (at, BatchID, JobIndex, attempt, who, "from", "to", why, action, rev)'
-            " VALUES (?, ?, 0, 1, 'me', ?, ?, ?, ?, 2)",
-            NOW - 5, A, before, after, why, action,
+            'INSERT INTO event (at, BatchID, JobIndex, attempt, who, "from", "to", why, detail, action, rev)'
+            " VALUES (?, ?, 0, 1, 'me', ?, ?, 'in any words', ?, ?, 2)",
+            NOW - 5, A, before, after, detail, action,
         )  # fmt: skip
     assert survey(history).read().completed == 1
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from paraschut_core.config import Settings
 from paraschut_core.errors import ParaschutError
+from paraschut_core.exit_kinds import kind_of_words
 from paraschut_core.filtering.language import Query
 from paraschut_core.model import (
     HELD,
@@ -154,7 +155,10 @@ class FakeGateway(ThreadedBackend):
                     (k, LiveJob(str(k.job_index), state, reason=reason, host="n7"))
                     for k in batch.keys(letter)
                 )
-            missing.update((k, MissingJob(batch.reason, NOW - 600)) for k in batch.keys("!"))
+            missing.update(
+                (k, MissingJob(batch.reason, NOW - 600, kind=kind_of_words(batch.reason)))
+                for k in batch.keys("!")
+            )
         return Snapshot(
             self._rev,
             {batch_id: batch.batch() for batch_id, batch in sorted(self.batches.items())},

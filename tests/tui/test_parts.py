@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from paraschut_core import exit_kinds
 from paraschut_core.model import RUNNING, DatabaseHealth, JobKey, JobRow, LiveJob, MissingJob, SchedulerHealth
 from paraschut_tui.actions.action_registry import ACTIONS, explanation
 from paraschut_tui.actions.command_lines import LONGEST, command_line, spans
@@ -281,21 +282,21 @@ def test_what_is_wrong_with_what_was_typed_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("resources", "reason", "expected"),
+    ("resources", "kind", "expected"),
     [
-        ({"walltime": "04:59:00", "mem": "1gb"}, "time limit after 04:59:00", {"walltime": "09:58:00"}),
-        ({"walltime": "04:59:00", "mem": "1gb"}, "out of memory on n1", {"mem": "2gb"}),
-        ({"mem": "1.5 GB", "vmem": 3}, "out of memory", {"mem": "3 GB", "vmem": 6}),
-        ({"walltime": "whenever"}, "time limit", None),
-        ({"walltime": "1:00:00"}, "exit status 3", None),
-        (None, "time limit", None),
+        ({"walltime": "04:59:00", "mem": "1gb"}, exit_kinds.TIME_LIMIT, {"walltime": "09:58:00"}),
+        ({"walltime": "04:59:00", "mem": "1gb"}, exit_kinds.MEMORY, {"mem": "2gb"}),
+        ({"mem": "1.5 GB", "vmem": 3}, exit_kinds.MEMORY, {"mem": "3 GB", "vmem": 6}),
+        ({"walltime": "whenever"}, exit_kinds.TIME_LIMIT, None),
+        ({"walltime": "1:00:00"}, exit_kinds.EXIT, None),
+        (None, exit_kinds.TIME_LIMIT, None),
     ],
 )
 def test_twice_of_what_a_job_ran_out_of_is_proposed(
-    resources: dict[str, object] | None, reason: str, expected: dict[str, object] | None
+    resources: dict[str, object] | None, kind: str, expected: dict[str, object] | None
 ) -> None:
     key = JobKey(1, 2)
-    found = propose([{"BatchID": 1, "JobIndex": 2, "resources": resources}], {key: reason})
+    found = propose([{"BatchID": 1, "JobIndex": 2, "resources": resources}], {key: kind})
     assert found.values == ({key: expected} if expected else {})
     assert bool(found.words) == bool(expected)
 

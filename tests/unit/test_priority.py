@@ -9,7 +9,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from paraschut_core.model import Batch
-from paraschut_core.scheduling.priority import batch_priority, priority_blocks, submittable
+from paraschut_core.scheduling.priority import (
+    PRIORITY,
+    BlockReason,
+    batch_priority,
+    priority_blocks,
+    submittable,
+)
 
 Job = tuple[int, float, str]  # BatchID, priority, state
 
@@ -90,7 +96,7 @@ def test_every_batch_that_waits_has_a_reason_and_no_other_has(jobs: list[Job]) -
         waits = [job for job in jobs if job[0] == batch_id and job[2] == "init" and job[:2] not in groups]
         moves = [job for job in jobs if job[0] == batch_id and job[2] == "init" and job[:2] in groups]
         if waits and not moves:
-            assert reasons[batch_id].startswith("waits for priority ")
+            assert reasons[batch_id].kind == PRIORITY
         if not waits:
             assert batch_id not in reasons
 
@@ -98,9 +104,9 @@ def test_every_batch_that_waits_has_a_reason_and_no_other_has(jobs: list[Job]) -
 def test_a_reason_names_who_holds_the_batch_back() -> None:
     jobs = [(1, 100, "run"), (2, 100, "init"), (3, 5, "init"), (4, 1, "complete")]
     reasons = priority_blocks({batch.batch_id: batch for batch in batches_of(jobs)})
-    assert reasons == {3: "waits for priority 100: b1 and 1 more"}
+    assert reasons == {3: BlockReason(PRIORITY, "waits for priority 100: b1 and 1 more")}
     below = priority_blocks({batch.batch_id: batch for batch in batches_of([(1, 2, "run"), (1, 1, "init")])})
-    assert below == {1: "waits for priority 2"}
+    assert below == {1: BlockReason(PRIORITY, "waits for priority 2")}
 
 
 def test_counters_of_zero_jobs_count_for_nothing() -> None:

@@ -26,7 +26,8 @@ def why(counts: dict[tuple[int | float, str], int], jobs: str = "", others: int 
     missing = [JobKey(1, i) for i, letter in enumerate(jobs) if letter == "!"]
     elsewhere = {JobKey(1, i): "slurm north" for i, letter in enumerate(jobs) if letter == "e"}
     told = {name: value for name, value in facts.items() if name in ("silent", "full")}
-    return blocked_reasons(batches, live, missing, elsewhere, **told).get(1, "")
+    found = blocked_reasons(batches, live, missing, elsewhere, **told).get(1)
+    return found.text if found else ""
 
 
 @pytest.mark.parametrize(
