@@ -6,7 +6,6 @@ import os
 import random
 import re
 import signal
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,7 +14,7 @@ import pytest
 
 import paraschut_core as psu
 from tests.clusters.tools import read
-from tests.clusters.whole_path_place import CLUSTERS, LOCAL, OWN, WAIT, Place, cluster, place
+from tests.clusters.whole_path_place import CLUSTERS, LOCAL, OWN, WAIT, Place, as_added, cluster, place
 from tests.helpers import Script, wait_until
 
 __all__ = ["cluster", "place"]
@@ -37,10 +36,14 @@ ONCE_IN_PROCESS = f"import os\nimport paraschut_core as psu\n{ONCE}"
 JOBS = 3
 
 
+COMMAND = "echo $PARASCHUT_BATCH_ID $PARASCHUT_JOB_INDEX >> ran"
+
+
 def make(place: Place, **fields: object) -> int:
-    """A batch of jobs that each note that they ran, once past the start gate."""
+    """A batch of jobs that each note their start behind the gate; the last is a command of `add`."""
     place.configure(submit_timeout=2.0)
-    return place.make(*[{"script": place.script("once.py", ONCE), **fields}] * JOBS)
+    scripts = [*[place.script("once.py", ONCE)] * (JOBS - 1), as_added(COMMAND)]
+    return place.make(*[{"script": script, **fields} for script in scripts])
 
 
 def settle(place: Place, batch: int) -> None:
@@ -137,7 +140,7 @@ def test_a_submitter_that_dies_at_a_step_leaves_each_job_to_run_once(place: Plac
     batch = make(place)
     module, _, name = step.function.partition(".")
     nth = step.nth if place.has_arrays else 1
-    with Script(DIES, f"paraschut_core.{module}", name, nth, step.when) as submitter:
+    with Script(DIES, f"paraschut_core.scheduling.{module}", name, nth, step.when) as submitter:
         assert submitter.process.wait(120) == -signal.SIGKILL
     assert (place.states(batch)[0] == "init") == (not step.claimed)
     settle(place, batch)
@@ -294,8 +297,7 @@ def wait_for_refusals(place: Place, batch: int, message: str) -> None:
 @on_clusters
 def test_a_stale_duplicate_stops_before_the_users_code(place: Place) -> None:
     once = place.script("once.py", ONCE)
-    command = f"{sys.executable} -m paraschut_core.cli run -- sh -c 'echo $PARASCHUT_BATCH_ID 2 >> ran'"
-    batch = place.make({"script": once}, {"script": once}, {"script": command}, **place.held())
+    batch = place.make({"script": once}, {"script": once}, {"script": as_added(COMMAND)}, **place.held())
     psu.submit_jobs()
     assert len(place.ids(batch)) == JOBS
     submit_by_hand(place)  # while the true ones wait in the queue

@@ -17,6 +17,7 @@ from tests.clusters.whole_path_place import (
     OWN,
     WAIT,
     Place,
+    as_added,
     cluster,
     forget_counts,
     has_ended,
@@ -40,6 +41,9 @@ CANCELLED = {
 """How the end of a running job is told that its user deleted behind our back, as far as accounts can tell.
 PBS keeps a history or does not."""
 
+TRAPPED = {**CANCELLED, "torque": "exit status 0 after SIGTERM"}
+"""The same of a program that ends with 0 when it is told to: where nobody else tells, its own record does."""
+
 EAT = f"exec {sys.executable} -c 'import time; x = b\"x\" * 600_000_000; time.sleep(600)'"
 
 
@@ -61,6 +65,18 @@ def test_what_ended_badly_is_missing_with_its_reason_and_the_accounts_are_asked_
         jobs.append(({"script": EAT, "resources": {"mem": "100mb"}}, "out of memory", None))
     elif place.name == "sge":
         jobs.append(({"script": EAT, "resources": {"vmem": "300mb"}}, "", None))
+    # The same of commands of `add`, whose status is their end.
+    jobs += [
+        ({"script": as_added("exit 3")}, "exit status 3", 3),
+        ({"script": as_added("kill -9 $$")}, "killed by signal 9 (SIGKILL)", None),
+        (
+            {"script": as_added("trap 'exit 0' TERM; while :; do sleep 0.1; done")},
+            CANCELLED[place.name],
+            None,
+        ),
+    ]
+    well = len(jobs)
+    jobs.append(({"script": as_added("true")}, "", 0))
     batch = place.make(*(job for job, _, _ in jobs))
     psu.submit_jobs()
     if place.on_slurm:  # whose limits are minutes
@@ -70,6 +86,9 @@ def test_what_ended_badly_is_missing_with_its_reason_and_the_accounts_are_asked_
     cancelled = place.ids(batch)[5]
     wait_until(lambda: place.queue()[cancelled].state == RUNNING, "it runs", 120)
     place.kill_in_queue(cancelled)
+    trapped = place.ids(batch)[well - 1]
+    wait_until(lambda: place.queue()[trapped].state == RUNNING, "it runs", 120)
+    place.kill_in_queue(trapped)
     wait_until(lambda: not place.queue(), "all have ended", 120)
     attempts = 2 if place.name == "torque" else 0  # by which is learnt that Slurm's qstat has no wide table
     monitor = place.monitor()
@@ -90,8 +109,9 @@ def test_what_ended_badly_is_missing_with_its_reason_and_the_accounts_are_asked_
     finally:
         monitor.close()
     assert first.missing == again.missing
-    assert [key.job_index for key in sorted(again.missing)] == list(range(len(jobs)))
-    for index, (_, reason, status) in enumerate(jobs):
+    assert [key.job_index for key in sorted(again.missing)] == list(range(well))
+    assert place.states(batch)[well] == "complete"
+    for index, (_, reason, status) in enumerate(jobs[:well]):
         lost = again.missing[batch, index]
         assert lost.reason.startswith(reason), (index, lost)
         told = [why for _, _, why in place.history(batch, index) if why.startswith("ended: ")]
@@ -105,7 +125,7 @@ def test_what_ended_badly_is_missing_with_its_reason_and_the_accounts_are_asked_
         str(key): lost.reason for key, lost in again.missing.items()
     }
     printed = place("queue").out
-    assert f"missing jobs: {{{batch}: {list(range(len(jobs)))}}}" in printed
+    assert f"missing jobs: {{{batch}: {list(range(well))}}}" in printed
     assert f"  {batch}/1: killed by signal 9 (SIGKILL)\n" in printed
     vague = (
         1 if place.name == "torque" else 0
@@ -128,18 +148,23 @@ def test_while_the_controller_is_dead_nothing_is_missing_and_afterwards_what_end
     ends = place.script("ends.py", f"psu.get_job_info(SetID=True); os.system({WAIT!r}); psu.set_complete()")
     held = {"script": "true", **place.held()}
     batch = place.make(
-        {"script": ends}, {"script": f"{WAIT}; exit 3"}, held, {"script": "true", "priority": 0}
+        {"script": ends},
+        {"script": f"{WAIT}; exit 3"},
+        held,
+        {"script": "true", "priority": 0},
+        {"script": as_added(WAIT)},
+        {"script": as_added(f"{WAIT}; exit 4")},
     )
     psu.submit_one_batch(batch)
     monitor = place.monitor()
     try:
-        wait_until(lambda: len(place.running(monitor)) == 2, "two run", 120)
+        wait_until(lambda: len(place.running(monitor)) == 4, "four run", 120)
         place.own.wait_until_saved()
         place.own.kill_controller()
         try:
             snapshots = [monitor.poll() for _ in range(2)]
             place.go()
-            place.wait_for_states(batch, {0: "complete"})
+            place.wait_for_states(batch, {0: "complete", 4: "complete"})
             refused = place("submit", status=1)
             assert f"{place.executor_name} does not answer" in refused.err
             assert len(refused.err.splitlines()) == 1
@@ -147,20 +172,31 @@ def test_while_the_controller_is_dead_nothing_is_missing_and_afterwards_what_end
             assert len(told) == 1
             assert place.words.list in told[0]
             kept = place("qdel", batch, "--yes", "--json", status=1).json
-            assert [failure[:2] for failure in kept["failed"]] == [[batch, 1], [batch, 2]]
+            assert [failure[:2] for failure in kept["failed"]] == [[batch, 1], [batch, 2], [batch, 5]]
             snapshots.append(monitor.poll())
         finally:
             place.own.restart_controller()
-        assert [s.missing for s in snapshots] == [{}] * 3
+        assert [s.missing for s in snapshots[:2]] == [{}] * 2
+        assert snapshots[2].missing.keys() <= {(batch, 5)}  # which has said itself how it ended
         since = snapshots[0].scheduler.failing_since
         assert since is not None
         assert {s.scheduler.failing_since for s in snapshots} == {since}
         assert "\n" not in snapshots[0].scheduler.error
-        assert place.states(batch) == {0: "complete", 1: "submit", 2: "submit", 3: "init"}
-        found = wait_until(lambda: (s := monitor.poll()).missing and s, "what ended is found", 120)
+        assert place.states(batch) == {
+            0: "complete",
+            1: "submit",
+            2: "submit",
+            3: "init",
+            4: "complete",
+            5: "run",
+        }
+        found = wait_until(lambda: len((s := monitor.poll()).missing) == 2 and s, "what ended is found", 120)
         assert found
         assert (found.scheduler.failing_since, found.scheduler.error) == (None, "")
-        assert {key.job_index: lost.reason for key, lost in found.missing.items()} == {1: "exit status 3"}
+        assert {key.job_index: lost.reason for key, lost in found.missing.items()} == {
+            1: "exit status 3",
+            5: "exit status 4",
+        }
         assert [key.job_index for key in found.live] == [2]
     finally:
         monitor.close()

@@ -53,6 +53,9 @@ class Machine(RuleBasedStateMachine):
 
     people: Sequence[str] = ("ann", "ann", "ann elsewhere", "bea")
     clusters: Sequence[str] = ("amber", "amber", "beryl")
+    acts: Sequence[tuple[str, ...]] = ACTS
+    modes: Sequence[str] = (HONEST, HONEST, *MISBEHAVIOUR)
+    with_accounts: Sequence[bool] = (True, False)
     earlier: Path | None = None
     in_jobs: Path | None = None
 
@@ -66,7 +69,7 @@ class Machine(RuleBasedStateMachine):
     def teardown(self) -> None:
         try:
             if self.batches and not self.broken:
-                self._checked(self.world.settle)
+                self._checked(lambda: self.world.settle(list(dict.fromkeys(self.clusters))))
         finally:
             self.world.close()
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -114,12 +117,13 @@ class Machine(RuleBasedStateMachine):
     @rule(
         person=pick,
         cluster=pick,
-        words=st.sampled_from(ACTS),
+        act=pick,
         kill=st.sampled_from([None, None, 0.05]),
         which=pick,
     )
-    def act(self, person: int, cluster: int, words: tuple[str, ...], kill: float | None, which: int) -> None:
+    def act(self, person: int, cluster: int, act: int, kill: float | None, which: int) -> None:
         who, batches = self._person(person), sorted({key[0] for key in self.world.rows()})
+        words = self.acts[act % len(self.acts)]
         if not batches or who == EARLIER or (who == COLLEAGUE and words[0] == "resubmit"):
             return
         batch = batches[which % len(batches)]
@@ -184,17 +188,18 @@ class Machine(RuleBasedStateMachine):
         if found and not self.world.is_of_earlier_version(*found):
             self._checked(lambda: found[0].requeue(found[1]))
 
-    @rule(cluster=pick, mode=st.sampled_from([HONEST, HONEST, *MISBEHAVIOUR]))
-    def misbehave(self, cluster: int, mode: str) -> None:
-        self.world.clusters[self._cluster(cluster)].tell(mode=mode)
+    @rule(cluster=pick, mode=pick)
+    def misbehave(self, cluster: int, mode: int) -> None:
+        self.world.clusters[self._cluster(cluster)].tell(mode=self.modes[mode % len(self.modes)])
 
     @rule(cluster=pick, fault=st.sampled_from(SUBMIT_FAULTS))
     def fail_submission(self, cluster: int, fault: str) -> None:
         self.world.clusters[self._cluster(cluster)].tell(submit_fault=fault)
 
-    @rule(cluster=pick, accounts=st.booleans())
-    def keep_accounts(self, cluster: int, accounts: bool) -> None:
-        self.world.clusters[self._cluster(cluster)].tell(accounts=accounts)
+    @rule(cluster=pick, accounts=pick)
+    def keep_accounts(self, cluster: int, accounts: int) -> None:
+        choice = self.with_accounts[accounts % len(self.with_accounts)]
+        self.world.clusters[self._cluster(cluster)].tell(accounts=choice)
 
 
 class TwoVersions(Machine):

@@ -210,7 +210,8 @@ class World:
     def _child(
         self, who: Person, cluster: str, argv: Sequence[str], output: Path, asked: int, answer: int
     ) -> int:
-        os.umask(0)
+        # That version did not look who may write to what it made, and this one uses none that others may.
+        os.umask(0o022 if who.version else 0)
         descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
@@ -276,6 +277,15 @@ class World:
             return {}
         found = self.sql("SELECT BatchID, JobIndex, state, token FROM job")
         return {(int(b), int(i)): (str(s), t) for b, i, s, t in found}  # type: ignore[arg-type,misc]
+
+    def tables(self) -> str:
+        """The rows that decide whether a job is lost, for the message of a failure."""
+        found = [
+            f"{table}: {row}"
+            for table in ("job", "ended", "poll")
+            for row in self.sql(f"SELECT * FROM {table}")
+        ]
+        return "\n".join([*found, *(f"{name}: {c.jobs()}" for name, c in self.clusters.items())])
 
     def learn(self) -> None:
         """Remembers which token belonged to which job."""
@@ -355,6 +365,7 @@ class World:
                 f"{self.tokens[token]} did its work, and is {state} ({now}); exit status {process.returncode}"
             )
             assert state == "complete", f"{what}:\n{log}"
+            self.completed.add(self.tokens[token])
 
     # ------------------------------------------------------------------ what must hold, always
 
@@ -394,11 +405,14 @@ class World:
         robbed = self.work / "robbed"
         assert not robbed.exists(), f"running jobs lost their folders: {robbed.read_text()}"
 
-    def settle(self) -> None:
-        """Everything is honest again and every job is run to its end: none is lost."""
+    def settle(self, names: Sequence[str]) -> None:
+        """Everything is honest again and every job is run to its end: none is lost.
+
+        Args:
+            names: the clusters on which people look and submit.
+        """
         for cluster in self.clusters.values():
             cluster.tell(mode=HONEST, submit_fault="", accounts=True)
-        names = list(self.clusters)
         for _ in range(12):
             if any(state == "submit" for state, _ in self.rows().values()) and not self.live():
                 time.sleep(
@@ -421,7 +435,7 @@ class World:
             self.command("ann", names[0], "submit")
             self.check()
         left = {key: row for key, row in self.rows().items() if row[0] not in ("complete", "collected")}
-        assert not left, f"lost: {left}"
+        assert not left, f"lost: {left}\n{self.tables()}"
 
     def close(self) -> None:
         for cluster in self.clusters.values():
