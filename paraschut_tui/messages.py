@@ -9,6 +9,7 @@ from textual.message import Message
 from paraschut_core.model import JobKey
 from paraschut_core.reporting.statistics import StatisticsSummary
 
+from .backend.worker_thread import Request
 from .job_grid.model import BatchStates
 
 
@@ -24,14 +25,19 @@ class SnapshotReady(Message):
 
 
 class JobsLoaded(Message):
-    """Jobs for the grid were read. `ticket` tells which request they answer, `done` whether all are here,
-    `searched` how much of the file has been looked through for them, 0 to 1."""
+    """Jobs for the grid were read, for `request`. `done` tells whether all are here, `searched` which share
+    of the file was searched for them, 0 to 1."""
 
     def __init__(
-        self, ticket: int, cells: list[BatchStates], done: bool, error: str = "", searched: float = 1.0
+        self,
+        request: Request,
+        cells: list[BatchStates],
+        done: bool,
+        error: str = "",
+        searched: float = 1.0,
     ) -> None:
         super().__init__()
-        self.ticket = ticket
+        self.request = request
         self.cells = cells
         self.done = done
         self.error = error
@@ -39,12 +45,12 @@ class JobsLoaded(Message):
 
 
 class JobsRechecked(Message):
-    """Jobs that changed were held against the filter: code of the state of each, None for one that does not
-    match. `ticket` tells which request's filter it was."""
+    """Jobs that changed were checked against the filter of `request`: the code of each job's state, None for
+    a job that does not match."""
 
-    def __init__(self, ticket: int, found: Mapping[JobKey, int | None]) -> None:
+    def __init__(self, request: Request, found: Mapping[JobKey, int | None]) -> None:
         super().__init__()
-        self.ticket = ticket
+        self.request = request
         self.found = found
 
 
@@ -87,11 +93,11 @@ class FilterClosed(Message):
 
 
 class StatisticsReady(Message):
-    """The overview's numbers were read, as far as `summary.whole` says. `ticket` tells what they answer."""
+    """The overview's numbers were read for `request`, as far as `summary.whole` says."""
 
-    def __init__(self, ticket: int, summary: StatisticsSummary | None, error: str = "") -> None:
+    def __init__(self, request: Request, summary: StatisticsSummary | None, error: str = "") -> None:
         super().__init__()
-        self.ticket = ticket
+        self.request = request
         self.summary = summary
         self.error = error
 

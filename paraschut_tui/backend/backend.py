@@ -34,7 +34,7 @@ from .job_sorter import JobSorter
 from .recent_log import RecentLogHandler
 from .snapshot_worker import SnapshotUpdate, SnapshotWorker
 from .statistics_worker import StatisticsWorker
-from .worker_thread import WorkerThread
+from .worker_thread import LatestOnly, Request, WorkerThread
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class ThreadedBackend:
         self._counter: WorkerThread | None = None
         self._sorter: WorkerThread | None = None
         self._asker: WorkerThread | None = None
-        self._sorting: object = None
+        self._sort_requests = LatestOnly()
         self._surveyor: StatisticsWorker | None = None
         self._journal = RecentLogHandler()
         self._reader_db: Database | None = None
@@ -103,7 +103,7 @@ class ThreadedBackend:
     def stop(self) -> None:
         """Tells all threads to end, without waiting for any."""
         self._cancelled = True
-        self._sorting = None
+        self._sort_requests.cancel()
         self._feed.stop()
         self.stop_statistics()
         for lane in (self._reader, self._loading, self._actor, self._counter, self._sorter, self._asker):
@@ -151,15 +151,17 @@ class ThreadedBackend:
 
     # ------------------------------------------------------------------ jobs for the grid
 
-    def load(self, request: JobQuery, missing: Collection[JobKey] = ()) -> int:
-        """Reads the jobs of a request: see Loading.load."""
+    def load(self, wanted: JobQuery, missing: Collection[JobKey] = ()) -> Request:
+        """Begin to read jobs for the grid: see JobLoader.load."""
         assert self._loading is not None  # started
-        return self._loading.load(request, missing)
+        return self._loading.load(wanted, missing)
 
-    def match(self, ticket: int, query: Query, keys: Collection[JobKey], missing: Collection[JobKey]) -> None:
-        """Holds jobs that changed against the filter of a request: see Loading.match."""
+    def match(
+        self, request: Request, query: Query, keys: Collection[JobKey], missing: Collection[JobKey]
+    ) -> None:
+        """Check jobs that changed against the filter of a request: see JobLoader.match."""
         assert self._loading is not None  # started
-        self._loading.match(ticket, query, keys, missing)
+        self._loading.match(request, query, keys, missing)
 
     @property
     def matching_log(self) -> Mapping[JobKey, str]:
@@ -194,16 +196,18 @@ class ThreadedBackend:
         Raises:
             UsageError: there are too many jobs.
         """
-        self._sorting = (board, tuple(sorting))
         if board.total > MOST_SORTED:
             raise UsageError(
                 f"{board.total:,} jobs are too many to sort (at most {MOST_SORTED:,}): filter them first."
             )
         assert self._sorter is not None  # started
-        future = self._sorter.submit(lambda: self._sort(board, tuple(sorting), snapshot))
-        return await asyncio.wrap_future(future)
+        return await self._sort_requests.run(
+            self._sorter, lambda request: self._sort(request, board, sorting, snapshot)
+        )
 
-    def _sort(self, board: GridModel, sorting: tuple[SortKey, ...], snapshot: Snapshot) -> array[int] | None:
+    def _sort(
+        self, request: Request, board: GridModel, sorting: Sequence[SortKey], snapshot: Snapshot
+    ) -> array[int] | None:
         from paraschut_core.database.jobs import read_rows
 
         sorter = JobSorter(sorting)
@@ -211,7 +215,7 @@ class ThreadedBackend:
         with self._open() as db:
             for group, start in zip(board.groups, board.starts, strict=False):
                 for low in range(0, len(group.indexes), CHUNK):
-                    if self._sorting != (board, sorting):
+                    if not request.wanted:
                         return None
                     wanted = group.indexes[low : low + CHUNK]
                     sorter.add(_numbered(_values_of(db, group.batch_id, wanted, sql), wanted, start + low))
@@ -326,9 +330,9 @@ class ThreadedBackend:
 
     def start_statistics(
         self, window: str, batch_id: int | None, missing: Mapping[JobKey, MissingJob]
-    ) -> int:
-        """Reads the overview's numbers. They come as StatisticsReady messages with the ticket returned: the
-        latest first, then more of the past. Another survey ends the one before.
+    ) -> Request:
+        """Read the overview's numbers. They come as StatisticsReady messages that carry the request returned:
+        the latest first, then more of the past. A new request ends the one before.
 
         Args:
             window: one of stats.WINDOWS.

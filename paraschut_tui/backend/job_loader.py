@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from array import array
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -19,7 +18,7 @@ from paraschut_core.model import SPAWN, JobKey
 from ..job_grid.model import BatchStates, packed
 from ..messages import JobsLoaded, JobsRechecked
 from ..state_styles import StateStyles
-from .worker_thread import WorkerThread
+from .worker_thread import LatestOnly, Request, WorkerThread
 
 if TYPE_CHECKING:
     from .log_matcher import JobLogs, LogMatcher
@@ -58,51 +57,52 @@ class JobLoader:
         self.found_in: dict[JobKey, str] = {}
         """Of jobs whose logs hold what the filter wants: which log it is, by the viewer's name for it."""
         self._hunted: tuple[LogTerm, ...] = ()
-        self._tickets = itertools.count(1)
-        self._wanted = 0
+        self._requests = LatestOnly()
 
     def stop(self) -> None:
         """Has the thread end, without waiting for it."""
-        self._wanted = -1
+        self._requests.cancel()
         self._lane.stop()
         if self._hunt is not None:
             self._hunt.stop()
 
-    def load(self, request: JobQuery, missing: Collection[JobKey]) -> int:
-        """Begins to read; the jobs come as JobsLoaded messages with the ticket returned.
+    def load(self, wanted: JobQuery, missing: Collection[JobKey]) -> Request:
+        """Begin to read. The jobs come as JobsLoaded messages that carry the request returned.
 
         Args:
             missing: what is missing now, for a query that asks for it.
         """
-        ticket = self._wanted = next(self._tickets)
+        request = self._requests.begin()
 
         def failed(why: str) -> None:
             self._db = None
-            self._post(JobsLoaded(ticket, [], True, why))
+            self._post(JobsLoaded(request, [], True, why))
 
-        self._lane.guard(lambda: self._load(ticket, request, missing), failed)
-        return ticket
+        self._lane.guard(lambda: self._load(request, wanted, missing), failed)
+        return request
 
-    def match(self, ticket: int, query: Query, keys: Collection[JobKey], missing: Collection[JobKey]) -> None:
+    def match(
+        self, request: Request, query: Query, keys: Collection[JobKey], missing: Collection[JobKey]
+    ) -> None:
         """Holds jobs that changed against the filter; the answer is a JobsRechecked message. What it costs
         depends on these jobs alone."""
 
         def failed(_: str) -> None:
             self._db = None  # what is wrong with the file, the snapshots tell
 
-        self._lane.guard(lambda: self._match(ticket, query, keys, missing), failed)
+        self._lane.guard(lambda: self._match(request, query, keys, missing), failed)
 
-    def _load(self, ticket: int, request: JobQuery, missing: Collection[JobKey]) -> None:
-        if ticket != self._wanted:
+    def _load(self, request: Request, wanted: JobQuery, missing: Collection[JobKey]) -> None:
+        if not request.wanted:
             return
         if self._db is None:
             self._db = self._open()
-        if request.query is not None:
-            self._search(self._db, ticket, request.query, missing)
+        if wanted.query is not None:
+            self._search(self._db, request, wanted.query, missing)
         else:
-            self._read_batches(self._db, ticket, request.batches)
+            self._read_batches(self._db, request, wanted.batches)
 
-    def _read_batches(self, db: Database, ticket: int, batches: Sequence[int]) -> None:
+    def _read_batches(self, db: Database, request: Request, batches: Sequence[int]) -> None:
         """Sends the first part at once, so that something is there to see, and all of it at the end."""
         from paraschut_core.database.jobs import read_cells
 
@@ -111,52 +111,53 @@ class JobLoader:
         for batch_id in batches:
             indexes, states = array("q"), bytearray()
             for chunk in read_cells(db, batch_id, _FIRST_LOOK):
-                if ticket != self._wanted:
+                if not request.wanted:
                     return
                 indexes.extend(map(itemgetter(0), chunk))
                 states.extend(map(self._looks.code, map(itemgetter(1), chunk)))
                 if not sent and len(chunk) >= _FIRST_LOOK:
                     sent = True
                     first = BatchStates(batch_id, packed(indexes[:]), bytearray(states))
-                    self._post(JobsLoaded(ticket, [*whole, first], False))
+                    self._post(JobsLoaded(request, [*whole, first], False))
             whole.append(BatchStates(batch_id, packed(indexes), states))
-        self._post(JobsLoaded(ticket, whole, True))
+        self._post(JobsLoaded(request, whole, True))
 
-    def _search(self, db: Database, ticket: int, query: Query, missing: Collection[JobKey]) -> None:
+    def _search(self, db: Database, request: Request, query: Query, missing: Collection[JobKey]) -> None:
         """Sends what was found so far every now and then, the less often the more that is."""
         found = _Matches(self._looks)
         told, pause = time.monotonic(), _PAUSE / 2
-        for rows, searched in self._matching(db, ticket, query, missing):
-            if ticket != self._wanted:
+        for rows, searched in self._matching(db, request, query, missing):
+            if not request.wanted:
                 return
             found.add(rows)
             now = time.monotonic()
             if searched < 1.0 and now - told >= pause:
-                self._post(JobsLoaded(ticket, found.cells(), False, searched=searched))
+                self._post(JobsLoaded(request, found.cells(), False, searched=searched))
                 told = time.monotonic()
                 pause = max(_PAUSE, 5 * (told - now))
-        self._post(JobsLoaded(ticket, found.cells(), True))
+        if request.wanted:
+            self._post(JobsLoaded(request, found.cells(), True))
 
     def _match(
-        self, ticket: int, query: Query, keys: Collection[JobKey], missing: Collection[JobKey]
+        self, request: Request, query: Query, keys: Collection[JobKey], missing: Collection[JobKey]
     ) -> None:
         from paraschut_core.filtering.scan import search_among
 
-        if ticket != self._wanted:
+        if not request.wanted:
             return
         if self._db is None:
             self._db = self._open()
         rows = search_among(self._db, _CELL, query.condition, keys, missing)
         if query.log:
-            rows = [row for rest in self._with_logs(self._db, ticket, query, rows) for row in rest]
+            rows = [row for rest in self._with_logs(self._db, request, query, rows) for row in rest]
         found: dict[JobKey, int | None] = dict.fromkeys(keys)
         found.update((JobKey(row[0], row[1]), self._looks.code(row[2])) for row in rows)
-        self._post(JobsRechecked(ticket, found))
+        self._post(JobsRechecked(request, found))
 
     # ------------------------------------------------------------------ what is in logs
 
     def _matching(
-        self, db: Database, ticket: int, query: Query, missing: Collection[JobKey]
+        self, db: Database, request: Request, query: Query, missing: Collection[JobKey]
     ) -> Iterator[tuple[Sequence[Row], float]]:
         """Jobs that match (BatchID, JobIndex, state), and how much of the file has been looked through."""
         from paraschut_core.filtering.scan import search
@@ -169,13 +170,13 @@ class JobLoader:
             if not query.log:
                 yield part
             else:
-                for done, rows in enumerate(self._with_logs(db, ticket, query, part.rows), 1):
+                for done, rows in enumerate(self._with_logs(db, request, query, part.rows), 1):
                     share = min(done / max(len(part.rows), 1), 1.0)
                     yield rows, before + share * (part.searched - before)
             before = part.searched
 
     def _with_logs(
-        self, db: Database, ticket: int, query: Query, rows: Sequence[Row]
+        self, db: Database, request: Request, query: Query, rows: Sequence[Row]
     ) -> Iterator[Sequence[Row]]:
         """Job by job, those whose logs hold what the query asks for; of each that does not, nothing."""
         from .log_matcher import LogMatcher
@@ -184,7 +185,7 @@ class JobLoader:
             self._hunt = LogMatcher()
         jobs = {JobKey(row[0], row[1]): row for row in rows}
         quarries = _quarries(db, list(jobs))
-        for key, name in self._hunt.search(quarries, query.log, lambda: ticket != self._wanted):
+        for key, name in self._hunt.search(quarries, query.log, lambda: not request.wanted):
             if name is None:
                 self.found_in.pop(key, None)
                 yield ()

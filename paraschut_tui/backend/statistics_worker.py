@@ -12,7 +12,7 @@ from paraschut_core.model import JobKey
 from paraschut_core.reporting.statistics import HistoryAggregator
 
 from ..messages import StatisticsReady
-from .worker_thread import WorkerThread
+from .worker_thread import LatestOnly, Request, WorkerThread
 
 SLICES = 8
 """Slices of the history between two pictures, while the past is being read."""
@@ -32,38 +32,36 @@ class StatisticsWorker:
         self._lane = WorkerThread("paraschut-survey")
         self._db: Database | None = None
         self._survey: HistoryAggregator | None = None
-        self._tickets = itertools.count(1)
-        self._wanted = 0
+        self._requests = LatestOnly()
 
-    def show(self, window: str, batch_id: int | None, lost: Mapping[JobKey, str]) -> int:
-        """Reads a window of time, of all jobs or of a batch's. The numbers come as StatisticsReady messages
-        with
-        the ticket returned, more and more complete."""
-        ticket = self._wanted = next(self._tickets)
-        self._guard(ticket, lambda: self._begin(ticket, window, batch_id, lost))
-        return ticket
+    def show(self, window: str, batch_id: int | None, lost: Mapping[JobKey, str]) -> Request:
+        """Read a window of time, of all jobs or of a batch's. The numbers come as StatisticsReady messages
+        that carry the request returned, more and more complete."""
+        request = self._requests.begin()
+        self._guard(request, lambda: self._begin(request, window, batch_id, lost))
+        return request
 
     def go_on(self, lost: Mapping[JobKey, str]) -> None:
-        """Reads what is new of the same."""
-        ticket = self._wanted
-        self._guard(ticket, lambda: self._catch_up(ticket, lost))
+        """Read what is new of the same."""
+        request = self._requests.latest
+        self._guard(request, lambda: self._catch_up(request, lost))
 
     def stop(self) -> None:
         """Ends what is being read, and the thread."""
-        self._wanted = -1
+        self._requests.cancel()
         self._lane.submit(self._close)
         self._lane.stop()
 
-    def _guard(self, ticket: int, task: Callable[[], None]) -> None:
-        """Runs `task` in the thread, if that survey is still wanted then."""
+    def _guard(self, request: Request, task: Callable[[], None]) -> None:
+        """Run `task` in the thread, if its request is still wanted then."""
 
         def run() -> None:
-            if ticket == self._wanted:
+            if request.wanted:
                 task()
 
         def failed(why: str) -> None:
             self._close()
-            self._post(StatisticsReady(ticket, None, why))
+            self._post(StatisticsReady(request, None, why))
 
         self._lane.guard(run, failed)
 
@@ -74,7 +72,7 @@ class StatisticsWorker:
             self._db.close()
         self._db = self._survey = None
 
-    def _begin(self, ticket: int, window: str, batch_id: int | None, lost: Mapping[JobKey, str]) -> None:
+    def _begin(self, request: Request, window: str, batch_id: int | None, lost: Mapping[JobKey, str]) -> None:
         from ..overview import plots
 
         if self._db is None:
@@ -82,20 +80,20 @@ class StatisticsWorker:
         self._survey = HistoryAggregator(self._db, window, batch_id)
         self._survey.step()
         plots.load()
-        self._post(StatisticsReady(ticket, self._survey.summary(lost)))
-        self._read_on(ticket, self._survey, lost)
+        self._post(StatisticsReady(request, self._survey.summary(lost)))
+        self._read_on(request, self._survey, lost)
 
-    def _read_on(self, ticket: int, survey: HistoryAggregator, lost: Mapping[JobKey, str]) -> None:
+    def _read_on(self, request: Request, survey: HistoryAggregator, lost: Mapping[JobKey, str]) -> None:
         for n in itertools.count(1):
-            if survey.whole or ticket != self._wanted:
+            if survey.whole or not request.wanted:
                 return
             survey.step()
             if survey.whole or n % SLICES == 0:
-                self._post(StatisticsReady(ticket, survey.summary(lost)))
+                self._post(StatisticsReady(request, survey.summary(lost)))
 
-    def _catch_up(self, ticket: int, lost: Mapping[JobKey, str]) -> None:
+    def _catch_up(self, request: Request, lost: Mapping[JobKey, str]) -> None:
         if self._survey is None:
             return
         self._survey.catch_up()
-        self._post(StatisticsReady(ticket, self._survey.summary(lost)))
-        self._read_on(ticket, self._survey, lost)
+        self._post(StatisticsReady(request, self._survey.summary(lost)))
+        self._read_on(request, self._survey, lost)

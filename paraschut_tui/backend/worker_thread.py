@@ -1,7 +1,8 @@
-"""WorkerThread: a thread that does one thing after the other, so that nothing blocks the screen."""
+"""WorkerThread runs tasks one after the other off the screen's thread; LatestOnly drops outdated answers."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import queue
 import threading
@@ -73,3 +74,50 @@ class WorkerThread:
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
             task()
+
+
+class Request:
+    """One request. `wanted` becomes False once a newer request replaces it, or nobody waits any more."""
+
+    __slots__ = ("wanted",)
+
+    def __init__(self) -> None:
+        self.wanted = True
+
+
+class LatestOnly:
+    """Requests of one kind, of which only the latest is wanted.
+
+    Requests begin in the screen's thread. A task reads `Request.wanted` in its own thread to end early;
+    a message that carries its request is outdated if that is not wanted.
+    """
+
+    def __init__(self) -> None:
+        self.latest = Request()
+
+    def begin(self) -> Request:
+        """Begin a request; the one before is not wanted any more."""
+        self.cancel()
+        self.latest = Request()
+        return self.latest
+
+    def cancel(self) -> None:
+        """Drop the latest request."""
+        self.latest.wanted = False
+
+    async def run(self, thread: WorkerThread, task: Callable[[Request], T]) -> T | None:
+        """Begin a request and run `task` for it in `thread`.
+
+        Returns:
+            The result; None if a newer request began before it was there.
+        """
+        request = self.begin()
+        try:
+            result = await asyncio.wrap_future(
+                thread.submit(lambda: task(request) if request.wanted else None)
+            )
+        except Exception:
+            if request.wanted:
+                raise
+            return None
+        return result if request.wanted else None

@@ -14,6 +14,7 @@ from paraschut_core.sanitize import clean_line
 from ..backend.backend import ThreadedBackend
 from ..backend.job_loader import JobQuery
 from ..backend.snapshot_worker import SnapshotUpdate
+from ..backend.worker_thread import Request
 from ..formatting import count
 from ..messages import JobsLoaded, JobsRechecked
 from ..state_styles import StateStyles
@@ -40,7 +41,7 @@ class GridContents:
         self._grid = grid
         self._changed = changed
         self._snapshot: Snapshot | None = None
-        self._ticket = 0
+        self._request: Request | None = None
         self._stale = False
         self._anew = False
         self._doubtful: set[JobKey] = set()
@@ -160,13 +161,13 @@ class GridContents:
         self.searched = 0.0 if self.query is not None else 1.0
         self.found = 0
         missing = tuple(self._snapshot.missing) if self.query is not None else ()
-        self._ticket = self._gateway.load(JobQuery(self.batches, self.query), missing)
+        self._request = self._gateway.load(JobQuery(self.batches, self.query), missing)
 
     # ------------------------------------------------------------------ what came
 
     def take_cells(self, message: JobsLoaded) -> None:
         """Shows jobs that were read, unless something else was asked for meanwhile."""
-        if message.ticket != self._ticket or self._snapshot is None:
+        if not message.request.wanted or self._snapshot is None:
             return
         self.loading = not message.done
         self.searched = message.searched
@@ -198,7 +199,7 @@ class GridContents:
 
     def take_matches(self, message: JobsRechecked) -> None:
         """Takes jobs in or out that changed so that they match the filter now, or no longer do."""
-        if message.ticket == self._ticket and self._snapshot is not None and not self.loading:
+        if message.request.wanted and self._snapshot is not None and not self.loading:
             board = self._grid.board
             found = {
                 key: code
@@ -208,9 +209,10 @@ class GridContents:
             self._merge(found)
 
     def _check_doubtful(self) -> None:
-        if self._doubtful and self.query is not None and self._snapshot is not None:
+        request = self._request
+        if self._doubtful and request and self.query is not None and self._snapshot is not None:
             keys, self._doubtful = self._doubtful, set()
-            self._gateway.match(self._ticket, self.query, keys, tuple(self._snapshot.missing))
+            self._gateway.match(request, self.query, keys, tuple(self._snapshot.missing))
 
     def _merge(self, found: Mapping[JobKey, int | None]) -> None:
         assert self._snapshot is not None  # callers have made sure

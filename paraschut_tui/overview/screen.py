@@ -87,7 +87,6 @@ class OverviewScreen(ResizeGuardScreen[NavigationTarget | None]):
         self.scope: int | None = None
         self.summary: StatisticsSummary | None = None
         self._error = ""
-        self._ticket = 0
         self._stale = False
         self._due = 0.0
         self._entries: dict[str, Sequence[OverviewLine]] = {}
@@ -143,7 +142,7 @@ class OverviewScreen(ResizeGuardScreen[NavigationTarget | None]):
     def _read(self) -> None:
         """Reads all anew; an error stays on the screen until there is an answer."""
         self._stale = False
-        self._ticket = self._gateway.start_statistics(self.window, self.scope, self._snapshot.missing)
+        self._gateway.start_statistics(self.window, self.scope, self._snapshot.missing)
 
     def _tick(self) -> None:
         """Reads on if something happened, or when time has gone on by a point."""
@@ -162,7 +161,7 @@ class OverviewScreen(ResizeGuardScreen[NavigationTarget | None]):
 
     def take_survey(self, message: StatisticsReady) -> None:
         """Shows newer numbers."""
-        if message.ticket != self._ticket:
+        if not message.request.wanted:
             return
         self._error = message.error
         if message.summary is not None:

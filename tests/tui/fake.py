@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from array import array
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import ClassVar
@@ -44,6 +43,7 @@ from paraschut_tui.backend.backend import ThreadedBackend
 from paraschut_tui.backend.job_loader import JobQuery
 from paraschut_tui.backend.job_sorter import JobSorter
 from paraschut_tui.backend.snapshot_worker import SnapshotUpdate
+from paraschut_tui.backend.worker_thread import LatestOnly, Request
 from paraschut_tui.job_details.script_text import ScriptText, coloured
 from paraschut_tui.job_grid.columns import SortKey
 from paraschut_tui.job_grid.model import BatchStates, GridModel, packed
@@ -121,7 +121,9 @@ class FakeGateway(ThreadedBackend):
         self.edits: list[tuple[JobKey, int, tuple[object, ...], object]] = []
         self._update: SnapshotUpdate | None = None
         self._rev = 0
-        self._numbers = itertools.count(1)
+        self.loads: list[JobQuery] = []
+        self._job_requests = LatestOnly()
+        self._statistics_requests = LatestOnly()
 
     # ------------------------------------------------------------------ life
 
@@ -218,22 +220,25 @@ class FakeGateway(ThreadedBackend):
             NOW - 5400 if host else None,
         )
 
-    def load(self, request: JobQuery, missing: Collection[JobKey] = ()) -> int:
-        ticket = next(self._numbers)
+    def load(self, wanted: JobQuery, missing: Collection[JobKey] = ()) -> Request:
+        request = self._job_requests.begin()
+        self.loads.append(wanted)
         cells, error = [], ""
-        if request.query is None:
-            for batch_id in request.batches:
+        if wanted.query is None:
+            for batch_id in wanted.batches:
                 batch = self.batches[batch_id]
                 states = bytearray(self.looks.code(batch.states[letter]) for letter in batch.letters)
                 cells.append(BatchStates(batch_id, range(batch.first, batch.first + len(states)), states))
-        elif request.query.text.startswith("sql") or "sql:bad".startswith(request.query.text):
+        elif wanted.query.text.startswith("sql") or "sql:bad".startswith(wanted.query.text):
             error = "no such column: bad"
         else:
-            cells = self._matching(request.query.text, missing)
-        self._post(JobsLoaded(ticket, cells, True, error))
-        return ticket
+            cells = self._matching(wanted.query.text, missing)
+        self._post(JobsLoaded(request, cells, True, error))
+        return request
 
-    def match(self, ticket: int, query: Query, keys: Collection[JobKey], missing: Collection[JobKey]) -> None:
+    def match(
+        self, request: Request, query: Query, keys: Collection[JobKey], missing: Collection[JobKey]
+    ) -> None:
         cells = {part.batch_id: part for part in self._matching(query.text, tuple(missing))}
         found: dict[JobKey, int | None] = {}
         for key in keys:
@@ -241,7 +246,7 @@ class FakeGateway(ThreadedBackend):
             there = part is not None and key.job_index in part.indexes
             state = self.batches[key.batch_id].state(key.job_index)
             found[key] = self.looks.code(state) if there else None
-        self._post(JobsRechecked(ticket, found))
+        self._post(JobsRechecked(request, found))
 
     def _matching(self, text: str, missing: Collection[JobKey]) -> list[BatchStates]:
         found = []
@@ -331,12 +336,12 @@ class FakeGateway(ThreadedBackend):
 
     def start_statistics(
         self, window: str, batch_id: int | None, missing: Mapping[JobKey, MissingJob]
-    ) -> int:
-        ticket = next(self._numbers)
+    ) -> Request:
+        request = self._statistics_requests.begin()
         self.asked.append((window, batch_id))
         summary = None if self.survey_error else made_up_summary(window, batch_id, list(self.batches))
-        self._post(StatisticsReady(ticket, summary, self.survey_error))
-        return ticket
+        self._post(StatisticsReady(request, summary, self.survey_error))
+        return request
 
     def refresh_statistics(self, missing: Mapping[JobKey, MissingJob]) -> None:
         self.asked.append(("on", None))

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
+import queue
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from textual.message import Message
 
 from paraschut_core.errors import FilterError
 from paraschut_core.filtering.language import LogTerm, parse
 from paraschut_core.logs import Pattern, SearchAbortedError
 from paraschut_core.model import JobKey, Spawn
-from paraschut_core.project import Project
+from paraschut_core.project import Project, open_database
 from paraschut_tui.app import ParaschutApp
 from paraschut_tui.backend import job_loader, log_matcher
 from paraschut_tui.backend.log_matcher import JobLogs, LogMatcher, latest_logs
+from paraschut_tui.backend.worker_thread import Request
 from paraschut_tui.dashboard import screen as dashboard_screen
 from paraschut_tui.messages import JobsLoaded
 from paraschut_tui.state_styles import StateStyles
@@ -140,7 +143,7 @@ def test_nobody_waits_for_a_file_that_hangs(
     hunt: LogMatcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release, stopped = threading.Event(), threading.Event()
-    monkeypatch.setattr(log_matcher, "look_at", lambda path: release.wait(60))
+    monkeypatch.setattr(log_matcher, "stat_log", lambda path: release.wait(60))
     search = hunt.search(quarries(["/nfs/a"]), [CUDA], stopped.is_set)
     threading.Timer(0.2, stopped.set).start()
     began = time.monotonic()
@@ -169,23 +172,37 @@ def test_what_is_found_is_sent_while_the_search_goes_on_and_a_newer_one_ends_it(
     project = make_project(tmp_path)
     batch = add_batch(project, "map", ["true"] * 300, stdout=[str(tmp_path / "log")])
     (tmp_path / "log").write_text("CUDA error\n")
-    posted: list[JobsLoaded] = []
-    with Project(project) as ws:
-        reading = job_loader.JobLoader(lambda: ws.reader, StateStyles(), posted.append)  # type: ignore[arg-type]
-        with ws.reader as db:
-            reading._wanted = 1
-            reading._search(db, 1, parse("log:CUDA"), ())
-            shares = [message.searched for message in posted]
-            assert len(posted) > 2 and shares == sorted(shares) and 0 < shares[0] < 1
-            assert posted[-1].done and len(posted[-1].cells[0].indexes) == 300
-            assert set(reading.found_in.values()) == {"stdout"} and JobKey(batch, 7) in reading.found_in
-            # A log that opens while all are looked through once more, opens where the find was.
-            next(reading._matching(db, 1, parse("log:CUDA"), ()))
-            assert len(reading.found_in) == 300
-            posted.clear()
-            reading._search(db, 0, parse("log:CUDA"), ())
-            assert not any(message.cells for message in posted)
-        reading.stop()
+    posted: queue.SimpleQueue[JobsLoaded] = queue.SimpleQueue()
+    newer: list[Request] = []
+    restart = False
+
+    def post(message: Message) -> None:
+        assert isinstance(message, JobsLoaded)
+        posted.put(message)
+        if restart and not newer:
+            newer.append(loader.load(wanted, ()))
+
+    def until_done() -> list[JobsLoaded]:
+        messages = [posted.get(timeout=20)]
+        while not messages[-1].done:
+            messages.append(posted.get(timeout=20))
+        return messages
+
+    loader = job_loader.JobLoader(lambda: open_database(project, read_only=True), StateStyles(), post)
+    wanted = job_loader.JobQuery(query=parse("log:CUDA"))
+    loader.load(wanted, ())
+    messages = until_done()
+    shares = [message.searched for message in messages]
+    assert len(messages) > 2 and shares == sorted(shares) and 0 < shares[0] < 1
+    assert len(messages[-1].cells[0].indexes) == 300
+    assert set(loader.found_in.values()) == {"stdout"} and JobKey(batch, 7) in loader.found_in
+    restart = True
+    older = loader.load(wanted, ())
+    messages = [posted.get(timeout=20)]
+    assert messages[0].request is older and not messages[0].done
+    assert len(loader.found_in) == 300, "a log that opens meanwhile opens where the match was"
+    assert {message.request for message in until_done()} == set(newer), "nothing more of the older one"
+    loader.stop()
 
 
 # --------------------------------------------------------------------------- on the screen

@@ -270,21 +270,21 @@ async def test_a_job_that_comes_to_match_is_shown_and_one_that_no_longer_does_is
     async with dashboard() as (pilot, screen, gateway):
         await pilot.press("L")
         await until(pilot, lambda: screen.grid.board.total == 3 and not screen.scope.loading)
-        loads = screen.scope._ticket
+        loads = len(gateway.loads)
         gateway.publish([gateway.change(MAP, 24, "c"), gateway.change(REDUCE, 7, "!")])
         await until(pilot, lambda: screen.grid.board.locate(JobKey(REDUCE, 7)) is not None)
         await until(pilot, lambda: screen.grid.board.locate(JobKey(MAP, 24)) is None)
         assert screen.grid.board.total == 3
-        assert screen.scope._ticket == loads, "nothing was searched for anew"
+        assert len(gateway.loads) == loads, "nothing was searched for anew"
 
 
 async def test_jobs_added_to_the_batch_that_is_shown_are_shown_without_reading_it_anew() -> None:
     async with dashboard(batch=REDUCE) as (pilot, screen, gateway):
-        loads = screen.scope._ticket
+        loads = len(gateway.loads)
         gateway.batches[REDUCE].letters += "i" * 3
         gateway.publish([gateway.row(JobKey(REDUCE, 40 + n)) for n in range(3)])
         await until(pilot, lambda: screen.grid.board.total == 43)
-        assert screen.scope._ticket == loads
+        assert len(gateway.loads) == loads
 
 
 async def test_one_key_shows_the_missing_jobs_of_all_batches_and_again_the_batch() -> None:
