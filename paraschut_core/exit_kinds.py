@@ -63,10 +63,22 @@ SETTLED_AFTER = 60.0
 _ENDING = frozenset(("TERM", "INT", "HUP", "QUIT", "XCPU"))
 
 
-def ends_a_job(signal_name: str) -> bool:
-    """Whether a signal of this name (TERM or SIGTERM) comes to end a job: exit status 0 after it proves
-    nothing. USR1, USR2 and CONT tell a job something; what it makes of them is its own."""
-    return signal_name.removeprefix("SIG") in _ENDING
+def signal_name(number: int) -> str:
+    """SIGKILL for 9; SIG40 for one without a name of its own (of the real-time ones)."""
+    import signal
+
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIG{number}"
+
+
+def ends_a_job(name: str) -> bool:
+    """Return whether a signal of this name (TERM or SIGTERM) is sent to end a job.
+
+    Exit status 0 after such a signal proves nothing. A job is free in what it does at USR1, USR2 and CONT.
+    """
+    return name.removeprefix("SIG") in _ENDING
 
 
 # ------------------------------------------------------------------------------------ rows without a code

@@ -377,10 +377,11 @@ def _ending(status: int, signal: int | None, told_to_end: int | None) -> ExitInf
             source=exit_kinds.WRAPPER,
         )
     if signal is not None:
-        reason = f"killed by signal {signal} ({signal_name(signal)})"
+        reason = f"killed by signal {signal} ({exit_kinds.signal_name(signal)})"
         return ExitInfo(reason, None, signal, host, kind=exit_kinds.SIGNAL, source=exit_kinds.WRAPPER)
     if status == 0 and told_to_end is not None:
-        reason = f"exit status 0 after {signal_name(told_to_end)}, which is no proof that it is complete"
+        name = exit_kinds.signal_name(told_to_end)
+        reason = f"exit status 0 after {name}, which is no proof that it is complete"
         return ExitInfo(
             reason, 0, told_to_end, host, kind=exit_kinds.SIGNAL, source=exit_kinds.WRAPPER, confirmed=False
         )
@@ -395,16 +396,6 @@ def cpu_limit() -> int | None:
 
     limit = resource.getrlimit(resource.RLIMIT_CPU)[0]
     return None if limit == resource.RLIM_INFINITY else limit
-
-
-def signal_name(number: int) -> str:
-    """SIGKILL for 9."""
-    import signal
-
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"SIG{number}"
 
 
 def submit_what_is_next() -> None:

@@ -184,7 +184,9 @@ def execute(command: list[str]) -> CommandEnd:
         late = signal.sigtimedwait(forwarded, _LATE)
         told += [late.si_signo] if late else []
     told += _forget(forwarded)
-    told_to_end = next((number for number in told if exit_kinds.ends_a_job(in_job.signal_name(number))), None)
+    told_to_end = next(
+        (number for number in told if exit_kinds.ends_a_job(exit_kinds.signal_name(number))), None
+    )
     if os.WIFSIGNALED(wait_status):
         return CommandEnd(0, os.WTERMSIG(wait_status), told_to_end)
     return CommandEnd(os.WEXITSTATUS(wait_status), None, told_to_end)

@@ -83,16 +83,6 @@ def task_of(id_: str) -> int | None:
 # ------------------------------------------------------------------------------------ endings
 
 
-def signal_name(number: int) -> str:
-    """SIGKILL for 9; the number where it has no name."""
-    import signal
-
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return str(number)
-
-
 def signal_number(name: str) -> int | None:
     """9 for KILL."""
     import signal
@@ -112,7 +102,7 @@ def ending_of(status: int, host: str = "", record: Mapping[str, Any] | None = No
 
 
 def killed_by(number: int, host: str = "", record: Mapping[str, Any] | None = None) -> ExitInfo:
-    reason = f"killed by signal {number} ({signal_name(number)})"
+    reason = f"killed by signal {number} ({exit_kinds.signal_name(number)})"
     return ExitInfo(reason, None, number, host, record or {}, exit_kinds.SIGNAL, exit_kinds.ACCOUNT)
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from paraschut_core.errors import SchedulerError, ScriptError, UsageError
 from paraschut_core.executors.local.daemon_store import KEPT_DAYS, DaemonStore, EndRecord
 from paraschut_core.executors.local.journal import Journal, ProcessExit, ProcessStart
-from paraschut_core.executors.local.launch_command import arguments, clock, encoded, packed, seconds, unpacked
+from paraschut_core.executors.local.launcher import arguments, clock, encoded, packed, seconds, unpacked
 from paraschut_core.executors.local.process import alive, look, members, send, start_of, table
 from paraschut_core.executors.local.queue_store import DaemonSettings, LocalQueue, NewJob
 from paraschut_core.executors.shell import shell
@@ -227,6 +227,30 @@ def test_reading_before_the_first_job_makes_nothing(queue: LocalQueue) -> None:
     assert not os.path.exists(queue.folder)
 
 
+def test_the_code_of_an_end_decides_and_the_words_where_an_earlier_runner_kept_nothing_else(
+    queue: LocalQueue,
+) -> None:
+    (one, other), _ = queue.add([task("one"), task("other")], b"", LIMITS)
+    store = DaemonStore(queue.folder)
+    nothing = (None, None, None, None)
+    store.record(
+        [],
+        [
+            EndRecord("in any words", None, 9, 0.1, 1, time.time(), *nothing, number, "memory")
+            for number in (1, 2)
+        ],
+    )
+    with queue.opened() as connection:
+        connection.execute("DELETE FROM ended WHERE number = 2")
+        connection.execute("UPDATE job SET reason = 'time limit 00:01:00' WHERE number = 2")
+    assert [queue.endings([id_])[id_].kind for id_ in (one, other)] == ["memory", "time-limit"]
+    live, _ = queue.jobs()
+    assert [live[id_].ending.kind for id_ in (one, other) if live[id_].ending] == ["memory", "time-limit"]
+    with queue.opened() as connection:
+        connection.execute("DROP TABLE ended")  # as an earlier version made the file
+    assert [queue.endings([id_])[id_].kind for id_ in (one, other)] == ["unknown", "time-limit"]
+
+
 def test_what_ended_long_ago_is_forgotten_with_its_environment(queue: LocalQueue) -> None:
     ids, _ = queue.add([task("old"), task("new")], b"OLD=1", LIMITS)
     queue.add([task("later")], b"NEW=1", LIMITS)
@@ -235,14 +259,15 @@ def test_what_ended_long_ago_is_forgotten_with_its_environment(queue: LocalQueue
     long_ago = time.time() - (KEPT_DAYS + 1) * 86400
     nothing = (None, None, None, None)
     ended = [
-        EndRecord("exit status 0", 0, None, 0.1, 1, long_ago, *nothing, old),
-        EndRecord("exit status 0", 0, None, 0.1, 1, time.time(), *nothing, new),
+        EndRecord("exit status 0", 0, None, 0.1, 1, long_ago, *nothing, old, "exit"),
+        EndRecord("exit status 0", 0, None, 0.1, 1, time.time(), *nothing, new, "exit"),
     ]
     ledger.record([], ended)
     ledger.prune()
     assert set(queue.endings(ids)) == {ids[1]}
     ledger.record(
-        [], [EndRecord("exit status 0", 0, None, 0.1, 1, long_ago, *nothing, number) for number in (new,)]
+        [],
+        [EndRecord("exit status 0", 0, None, 0.1, 1, long_ago, *nothing, new, "exit")],
     )
     ledger.prune()
     assert queue.endings(ids) == {}

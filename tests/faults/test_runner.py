@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 
 from paraschut_core.errors import ParaschutError, SchedulerError, SubmitError
-from paraschut_core.executors.local import daemon_control, queue_database
-from paraschut_core.executors.local import daemon_main as runner_module
+from paraschut_core.executors.local import daemon as runner_module
+from paraschut_core.executors.local import daemon_control, queue_store
 from paraschut_core.executors.local.process import look, start_of, table
 from paraschut_core.executors.local.running_job import REBOOTED, UNCERTAIN, UNSEEN
 from paraschut_core.model import ENDED, ENDING, QUEUED, RUNNING, DeleteResult
@@ -56,7 +56,7 @@ def runners(machine: Machine) -> list[int]:
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"paraschut_core.executors.local.daemon_main" in words and machine.queue.folder.encode() in words:
+        if b"paraschut_core.executors.local.daemon" in words and machine.queue.folder.encode() in words:
             found.append(pid)
     return found
 
@@ -87,7 +87,7 @@ def test_a_killed_runners_jobs_run_on_and_every_job_runs_once(tmp_path: Path) ->
     endings = machine.endings([*running, *waiting])
     assert ran(machine) == Counter([*running, *waiting])
     assert {endings[id_].reason for id_ in waiting} == {"exit status 0"}
-    assert {endings[id_].reason for id_ in running} == {UNSEEN}
+    assert {endings[id_].reason for id_ in running} == {UNSEEN.text}
     assert {endings[id_].exit_status for id_ in running} == {None}
     machine.close()
 
@@ -104,14 +104,14 @@ def test_ten_kills_over_200_jobs_run_none_twice_and_lose_none(machine: Machine, 
     endings = machine.endings(ids, 120)
     counts = ran(machine)
     assert max(counts.values()) == 1
-    lost = [id_ for id_ in ids if endings[id_].reason != UNCERTAIN and counts[id_] != 1]
+    lost = [id_ for id_ in ids if endings[id_].reason != UNCERTAIN.text and counts[id_] != 1]
     tally(len(ids), len(lost), "jobs whose runner was killed ten times")
-    assert {ending.reason for ending in endings.values()} <= {"exit status 0", UNSEEN, UNCERTAIN}
+    assert {ending.reason for ending in endings.values()} <= {"exit status 0", UNSEEN.text, UNCERTAIN.text}
 
 
 def test_a_runner_that_is_killed_while_it_starts_does_no_harm(machine: Machine) -> None:
     ids = machine.submit(*["sh -c 'echo $PARASCHUT_JOB_ID >> ran'"] * 30)
-    command = [sys.executable, "-m", "paraschut_core.executors.local.daemon_main", machine.queue.folder]
+    command = [sys.executable, "-m", "paraschut_core.executors.local.daemon", machine.queue.folder]
     for n in range(8):
         pid = machine.runner()
         if pid:
@@ -142,7 +142,7 @@ def test_a_job_that_was_being_started_is_found_by_its_environment(machine: Machi
     assert [states[id_] for id_ in ids[:3]] == [RUNNING, RUNNING, ENDED]
     gate.touch()
     endings = machine.endings(ids)
-    assert [endings[id_].reason for id_ in ids] == [UNSEEN, UNSEEN, UNCERTAIN, "exit status 0"]
+    assert [endings[id_].reason for id_ in ids] == [UNSEEN.text, UNSEEN.text, UNCERTAIN.text, "exit status 0"]
     assert ran(machine) == Counter([ids[3]])
 
 
@@ -175,7 +175,7 @@ def test_a_job_that_just_started_and_hides_its_environment_is_found(tmp_path: Pa
     other.close()
     assert machine.states() == {ids[0]: ENDED, ids[1]: RUNNING}
     gate.touch()
-    assert machine.endings(ids)[ids[1]].reason == UNSEEN
+    assert machine.endings(ids)[ids[1]].reason == UNSEEN.text
     machine.close()
 
 
@@ -251,7 +251,7 @@ def test_after_a_reboot_what_ran_has_ended_and_what_waited_runs(tmp_path: Path) 
     change(machine, "UPDATE runner SET boot = 'an earlier boot'")
     assert machine.states()[ids[0]] == ENDED
     endings = machine.endings(ids)
-    assert [endings[id_].reason for id_ in ids] == [REBOOTED, "exit status 0"]
+    assert [endings[id_].reason for id_ in ids] == [REBOOTED.text, "exit status 0"]
     assert ran(machine) == Counter(ids[1:])
     gate.touch()  # for the process that no real reboot would have left
     until(lambda: not [p for p in table().values() if p.job == ids[0]], "the old process has ended")
@@ -266,7 +266,7 @@ def test_of_many_runners_started_at_once_one_serves(machine: Machine) -> None:
     ids = machine.submit(*[f"echo $PARASCHUT_JOB_ID >> ran; {wait}"] * 4)
     until(lambda: len(ran(machine)) == 2, "two run")
     kill(machine.runner())
-    command = [sys.executable, "-m", "paraschut_core.executors.local.daemon_main", machine.queue.folder]
+    command = [sys.executable, "-m", "paraschut_core.executors.local.daemon", machine.queue.folder]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(5)]
     answers = [process.communicate(timeout=60)[0] for process in started]
     assert answers == [b"ready\n"] * 5
@@ -388,7 +388,7 @@ def test_a_job_that_starts_a_runner_can_be_deleted_without_it_and_its_jobs(machi
 def test_on_a_network_file_system_all_works_without_wal(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue_database, "on_network", lambda path: True)
+    monkeypatch.setattr(queue_store, "on_network", lambda path: True)
     ids = machine.submit(*["sh -c 'echo $PARASCHUT_JOB_ID >> ran'"] * 60)
     until(lambda: ran(machine), "the first has run")
     kill(machine.runner())
@@ -397,7 +397,7 @@ def test_on_a_network_file_system_all_works_without_wal(
     with machine.queue.opened() as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
     assert max(ran(machine).values()) == 1
-    assert all(ran(machine)[id_] == 1 for id_ in ids if endings[id_].reason != UNCERTAIN)
+    assert all(ran(machine)[id_] == 1 for id_ in ids if endings[id_].reason != UNCERTAIN.text)
 
 
 def test_a_runner_that_cannot_write_waits_and_then_writes_all(machine: Machine) -> None:

@@ -116,7 +116,7 @@ def test_to_look_at_a_colleagues_project_runs_nothing_of_his_and_writes_nothing_
     [
         "paraschut_core.cli",
         "paraschut_core.maintenance.node_probe",
-        "paraschut_core.executors.local.daemon_main",
+        "paraschut_core.executors.local.daemon",
     ],
 )
 @pytest.mark.parametrize("version", [(3, 10), (3, 11)])
@@ -217,7 +217,7 @@ def test_a_queue_that_may_be_anothers_is_neither_read_nor_served(
     with pytest.raises(UntrustedError, match="it is not used"):
         machine.executor.submit_many([machine.spec("true")])
     served = subprocess.run(
-        [*started("paraschut_core.executors.local.daemon_main"), str(folder)],
+        [*started("paraschut_core.executors.local.daemon"), str(folder)],
         env=environment(),
         capture_output=True,
         text=True,

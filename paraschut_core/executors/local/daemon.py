@@ -1,10 +1,15 @@
-"""The runner's work: takes jobs from the queue file in order, starts them, and writes down their ends.
+"""The local daemon: `python -P -m paraschut_core.executors.local.daemon DIR`.
 
-One thread, woken by signals: SIGCHLD when a job ended, SIGUSR1 when somebody wrote to the queue file.
+It takes jobs from the queue file in order, starts them, and writes down their ends. One thread, woken by
+signals: SIGCHLD when a job ended, SIGUSR1 when somebody wrote to the queue file.
+
+There is one per user, host and job directory. It outlives the terminal and the dashboard, and ends
+when there is nothing to do. It may be killed at any moment: its jobs go on, and the next daemon follows them.
 """
 
 from __future__ import annotations
 
+import gc
 import heapq
 import os
 import selectors
@@ -16,18 +21,23 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ... import exit_kinds
+from ...errors import ParaschutError
+from ...security.ownership import enter
 from ..base import JOB_ID_VARIABLE, V06_ID_VARIABLE
 from . import launcher
-from .journal import ProcessExit, ProcessStart
-from .launch_command import clock, unpacked
-from .process import alive, start_of, ticks
-from .running_job import DELETED, RunningJob, never_started
-from .terminator import Terminator
+from .daemon_control import READY, lock_queue
+from .daemon_store import DaemonStore
+from .journal import Journal, ProcessExit, ProcessStart
+from .launcher import clock, unpacked
+from .process import alive, boot_id, start_of, ticks
+from .queue_store import LocalQueue
+from .recovery import recover_jobs
+from .running_job import DELETED, EndReason, RunningJob, Terminator, never_started
 from .unavailable_dirs import UnavailableDirs
 
 if TYPE_CHECKING:
-    from .daemon_store import DaemonStore, EndRecord, QueuedJob
-    from .journal import Journal
+    from .daemon_store import EndRecord, QueuedJob
 
 _BATCH = 0.05
 """Seconds between two commits while jobs come and go."""
@@ -42,38 +52,41 @@ _PRUNE = 3600.0
 _AGREEMENT = 6000
 """Clock ticks: this process surely started less than a minute ago."""
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
+_LOCK_WAIT = 10.0
+"""Seconds for a runner that is about to end to let go of the lock."""
+_LOG_ROOM = 1 << 20
 
 
 class LocalDaemon:
     """The jobs of one queue, from their start until their end is written down.
 
     Args:
-        ledger: the queue file, in which this process is registered.
+        store: the queue file, in which this process is registered.
         journal: the queue's journal.
         base: the job directory.
         place: the queue's folder (its descriptor): the working directory between two starts.
-        flights: jobs that the runner before has left running.
-        log: is told what goes wrong.
+        jobs: jobs that the runner before has left running.
+        log: takes what goes wrong.
     """
 
     def __init__(
         self,
-        ledger: DaemonStore,
+        store: DaemonStore,
         journal: Journal,
         base: str,
         place: int,
-        flights: list[RunningJob],
+        jobs: list[RunningJob],
         log: Callable[[str], None],
     ) -> None:
-        self._ledger = ledger
+        self._store = store
         self._journal = journal
         self._base = os.fsencode(base)
         self._place = place
         self._log = log
-        self._limits = ledger.limits()
-        self._flights: dict[int, RunningJob] = {}  # by job number
+        self._limits = store.limits()
+        self._jobs: dict[int, RunningJob] = {}  # by job number
         self._children: dict[int, RunningJob] = {}  # by process number
-        self._killing = Terminator(log)
+        self._terminator = Terminator(log)
         self._holds = UnavailableDirs()
         self._deadlines: list[tuple[float, int]] = []
         self._waiting: deque[QueuedJob] = deque()
@@ -94,10 +107,10 @@ class LocalDaemon:
         for end in (self._wake, self._waker):
             os.set_blocking(end, False)
         self._selector.register(self._wake, selectors.EVENT_READ)
-        for flight in flights:
-            self._follow(flight)
-            if flight.watch is not None:
-                self._selector.register(flight.watch, selectors.EVENT_READ, flight)
+        for job in jobs:
+            self._follow(job)
+            if job.watch is not None:
+                self._selector.register(job.watch, selectors.EVENT_READ, job)
 
     def listen(self) -> None:
         """Takes the signals; from then on a nudge is heard."""
@@ -115,17 +128,17 @@ class LocalDaemon:
                 self._look()
                 self._commit()
                 if self._is_idle():
-                    if self._ledger.retire():
+                    if self._store.retire():
                         return
                     self._nudged, self._idle_since = True, time.monotonic() + _GLANCE
             except (sqlite3.Error, OSError) as error:
                 # It goes on trying: ending without having retired would leave a job unserved whose
                 # submitter sees this process alive.
-                self._pause(f"{self._ledger.queue.path}: {error}")
+                self._pause(f"{self._store.queue.path}: {error}")
             self._reap()
             self._end_overdue()
-            for flight in self._killing.step():
-                self._finish(flight)
+            for job in self._terminator.step():
+                self._finish(job)
             self._start_jobs()
             self._wait()
         self._leave()
@@ -140,11 +153,11 @@ class LocalDaemon:
     def _leave(self) -> None:
         try:
             self._resume_at = 0.0
-            if self._ledger.is_ours(os.getpid()):
+            if self._store.is_ours(os.getpid()):
                 self._commit(at_once=True)
-                self._ledger.retire(always=True)
+                self._store.retire(always=True)
         except (sqlite3.Error, OSError) as error:
-            self._log(f"{self._ledger.queue.path}: {error}; the journal keeps what happened")
+            self._log(f"{self._store.queue.path}: {error}; the journal keeps what happened")
 
     # ------------------------------------------------------------------ the queue file
 
@@ -158,24 +171,24 @@ class LocalDaemon:
             return
         if now >= self._prune_at:
             self._prune_at = now + _PRUNE
-            self._ledger.prune()
-        self._changed |= self._ledger.changed()
+            self._store.prune()
+        self._changed |= self._store.changed()
         if self._changed:
-            self._limits = self._ledger.limits()
+            self._limits = self._store.limits()
             self._more = True
             self._commit(at_once=True)  # then the file knows which jobs have started or ended
-            self._cancel(self._ledger.cancelled())
+            self._cancel(self._store.cancelled())
             self._changed = False  # not before: whatever fails above is done again
 
     def _is_ours(self) -> bool:
         """Whether the queue file is there and this process serves it; if not, waits for it or stops."""
         try:
-            ours = self._ledger.is_ours(os.getpid())
+            ours = self._store.is_ours(os.getpid())
         except FileNotFoundError:
             now = time.monotonic()
             self._away_since = self._away_since or now
             if self._base_is_away() and now - self._away_since < _ABSENCE:
-                self._pause(f"{self._ledger.queue.path} is not there")
+                self._pause(f"{self._store.queue.path} is not there")
                 return False
             ours = False
         else:
@@ -194,12 +207,12 @@ class LocalDaemon:
     def _cancel(self, entries: list[QueuedJob]) -> None:
         queued = set()
         for entry in entries:
-            flight = self._flights.get(entry.number)
-            if flight is None:
+            job = self._jobs.get(entry.number)
+            if job is None:
                 queued.add(entry.number)
                 self._done.append(never_started(entry.number, DELETED))
             else:
-                self._killing.add(flight, DELETED, self._limits.kill_grace)
+                self._terminator.add(job, DELETED, self._limits.kill_grace)
         if queued:
             self._waiting = deque(entry for entry in self._waiting if entry.number not in queued)
             self._commit(at_once=True)
@@ -211,10 +224,10 @@ class LocalDaemon:
             return
         if now < self._commit_at and not at_once:
             return
-        flights = [self._flights[number] for number in self._begun]
-        for flight in flights:
-            flight.read_start_time()
-        self._ledger.record([flight.as_started() for flight in flights], self._done)
+        jobs = [self._jobs[number] for number in self._begun]
+        for job in jobs:
+            job.read_start_time()
+        self._store.record([job.as_started() for job in jobs], self._done)
         self._begun.clear()
         self._done.clear()
         self._journal.empty_if_large()
@@ -225,7 +238,7 @@ class LocalDaemon:
 
     def _is_idle(self) -> bool:
         now = time.monotonic()
-        if self._flights or self._waiting or self._more or self._begun or self._done or self._holds:
+        if self._jobs or self._waiting or self._more or self._begun or self._done or self._holds:
             self._idle_since = now
             return False
         return now - self._idle_since >= self._limits.idle_timeout and now >= self._resume_at
@@ -244,7 +257,7 @@ class LocalDaemon:
         try:
             self._try_held(slots)
             for _ in range(_FETCH):  # then it looks around again, however many there are
-                if len(self._flights) >= slots or time.monotonic() < self._resume_at:
+                if len(self._jobs) >= slots or time.monotonic() < self._resume_at:
                     break
                 if not (self._waiting or self._fetch()):
                     break
@@ -253,7 +266,7 @@ class LocalDaemon:
                     self._waiting.popleft()
         except (launcher.TemporaryLaunchError, sqlite3.Error, OSError) as error:
             self._pause(f"no job can be started now: {error}")
-        self._tell_holds()
+        self._write_holds()
 
     def _try(self, entry: QueuedJob) -> bool:
         """Starts a job, ends it if it is itself why it cannot be started, or has its directory wait.
@@ -270,7 +283,7 @@ class LocalDaemon:
             self._hold(error.folder, str(error), entry)
         except launcher.LaunchError as error:
             if self._holds.is_own_fault(entry):
-                self._done.append(never_started(entry.number, str(error)))
+                self._done.append(never_started(entry.number, EndReason(exit_kinds.NOT_STARTED, str(error))))
             else:
                 self._hold(entry.cwd, str(error), entry)
         else:
@@ -288,11 +301,11 @@ class LocalDaemon:
     def _try_held(self, slots: int) -> None:
         """Tries one job of each directory that is due. Raises as `_try` does."""
         for hold in self._holds.due(time.monotonic()):
-            if len(self._flights) >= slots or time.monotonic() < self._resume_at:
+            if len(self._jobs) >= slots or time.monotonic() < self._resume_at:
                 return
             after = hold.first - 1
             while True:
-                entries = self._ledger.waiting(after, _FETCH)
+                entries = self._store.waiting(after, _FETCH)
                 entry = self._holds.candidate(hold, self._unstarted(entries))
                 if entry is not None:
                     self._try(entry)
@@ -305,20 +318,20 @@ class LocalDaemon:
                     break
                 after = entries[-1].number
 
-    def _tell_holds(self) -> None:
+    def _write_holds(self) -> None:
         """Writes down which directories wait, for those who look."""
         if not self._holds.changed or time.monotonic() < self._resume_at:
             return
         try:
-            self._ledger.note_holds([(hold.folder, hold.why, hold.since) for hold in self._holds])
+            self._store.write_holds([(hold.folder, hold.why, hold.since) for hold in self._holds])
             self._holds.changed = False
         except sqlite3.Error as error:
-            self._pause(f"{self._ledger.queue.path}: {error}")
+            self._pause(f"{self._store.queue.path}: {error}")
 
     def _fetch(self) -> bool:
         """Gets the next queued jobs from the file that need not wait; whether there were any."""
         while self._more and not self._waiting:
-            entries = self._ledger.waiting(self._fetched, _FETCH)
+            entries = self._store.waiting(self._fetched, _FETCH)
             self._more = len(entries) == _FETCH
             if entries:
                 self._fetched = entries[-1].number
@@ -329,14 +342,14 @@ class LocalDaemon:
     def _unstarted(self, entries: list[QueuedJob]) -> list[QueuedJob]:
         """Those of queued jobs that are not started or ended already, which the file does not know yet."""
         ended = {done.number for done in self._done}
-        return [e for e in entries if e.number not in self._flights and e.number not in ended]
+        return [e for e in entries if e.number not in self._jobs and e.number not in ended]
 
     def _start(self, entry: QueuedJob) -> None:
-        environment = self._ledger.environment(entry.environment) | unpacked(entry.variables)
+        environment = self._store.environment(entry.environment) | unpacked(entry.variables)
         own = [JOB_ID_VARIABLE] if b"PBS_ENVIRONMENT" in environment else [JOB_ID_VARIABLE, V06_ID_VARIABLE]
         for name in own:
             environment[os.fsencode(name)] = entry.id.encode()
-        order = launcher.LaunchSpec(
+        spec = launcher.LaunchSpec(
             entry.arguments.split(b"\0"),
             environment,
             entry.cwd,
@@ -346,11 +359,11 @@ class LocalDaemon:
             entry.cpu_limit,
             self._journal.marker(entry.number),
             self._base,
-            self._ledger.was_there(entry.cwd),
+            self._store.was_there(entry.cwd),
         )
         earliest = ticks()
         try:
-            pid = launcher.start(order, self._place)
+            pid = launcher.start(spec, self._place)
         except (launcher.LaunchError, launcher.DirectoryAwayError, launcher.TemporaryLaunchError):
             self._journal.unmark(entry.number)
             raise
@@ -359,18 +372,18 @@ class LocalDaemon:
         except OSError as error:
             # The marker stays: should this runner be killed now, the next one searches for the process.
             self._pause(f"the journal cannot be written: {error}")
-        flight = RunningJob(entry, ProcessStart(pid, 0, self._journal.boot), time.time())
-        self._children[pid] = flight
-        self._begun.add(flight.number)
-        self._follow(flight)
+        job = RunningJob(entry, ProcessStart(pid, 0, self._journal.boot), time.time())
+        self._children[pid] = job
+        self._begun.add(job.number)
+        self._follow(job)
 
-    def _follow(self, flight: RunningJob) -> None:
-        self._flights[flight.number] = flight
-        deadline = flight.deadline
+    def _follow(self, job: RunningJob) -> None:
+        self._jobs[job.number] = job
+        deadline = job.deadline
         if deadline is not None:
-            heapq.heappush(self._deadlines, (deadline, flight.number))
-            if len(self._deadlines) > 2 * len(self._flights) + _FETCH:
-                self._deadlines = [item for item in self._deadlines if item[1] in self._flights]
+            heapq.heappush(self._deadlines, (deadline, job.number))
+            if len(self._deadlines) > 2 * len(self._jobs) + _FETCH:
+                self._deadlines = [item for item in self._deadlines if item[1] in self._jobs]
                 heapq.heapify(self._deadlines)
 
     # ------------------------------------------------------------------ end
@@ -381,41 +394,41 @@ class LocalDaemon:
             pid, status, usage = os.wait4(-1, os.WNOHANG)
             if not pid:
                 break
-            flight = self._children.pop(pid, None)
-            if flight is None:
+            job = self._children.pop(pid, None)
+            if job is None:
                 continue  # a child from before this program took the process over
             cpu = usage.ru_utime + usage.ru_stime
-            flight.exit = ProcessExit(status, time.time(), cpu, usage.ru_maxrss * _RSS_UNIT)
+            job.exit = ProcessExit(status, time.time(), cpu, usage.ru_maxrss * _RSS_UNIT)
             try:
-                self._journal.ended(flight.number, flight.exit)
+                self._journal.ended(job.number, job.exit)
             except OSError as error:
                 self._pause(f"the journal cannot be written: {error}")
-            self._is_over(flight)
-        if len(self._flights) > len(self._children):
-            others = [flight for flight in self._flights.values() if flight.pid not in self._children]
-            for flight in others:
-                if flight.watch is None and not flight.over and not alive(flight.pid, flight.start):
-                    self._is_over(flight)
+            self._first_process_ended(job)
+        if len(self._jobs) > len(self._children):
+            others = [job for job in self._jobs.values() if job.pid not in self._children]
+            for job in others:
+                if job.watch is None and not job.over and not alive(job.pid, job.start):
+                    self._first_process_ended(job)
 
-    def _is_over(self, flight: RunningJob) -> None:
+    def _first_process_ended(self, job: RunningJob) -> None:
         """A job's first process has ended: so has the job, unless all of its processes shall end."""
-        flight.over = True
-        if flight.why:
-            self._killing.wake()
+        job.over = True
+        if job.end_reason is not None:
+            self._terminator.wake()
         else:
-            self._finish(flight)
+            self._finish(job)
 
-    def _finish(self, flight: RunningJob) -> None:
-        if self._flights.pop(flight.number, None) is not None:
-            self._begun.discard(flight.number)
-            self._done.append(flight.as_ended())
+    def _finish(self, job: RunningJob) -> None:
+        if self._jobs.pop(job.number, None) is not None:
+            self._begun.discard(job.number)
+            self._done.append(job.as_ended())
 
     def _end_overdue(self) -> None:
         now = time.monotonic()
         while self._deadlines and self._deadlines[0][0] <= now:
-            flight = self._flights.get(heapq.heappop(self._deadlines)[1])
-            if flight is not None and flight.walltime is not None:
-                self._killing.add(flight, f"time limit {clock(flight.walltime)}", self._limits.kill_grace)
+            job = self._jobs.get(heapq.heappop(self._deadlines)[1])
+            if job is not None and job.walltime is not None:
+                self._terminator.add(job, _overdue(job.walltime), self._limits.kill_grace)
 
     # ------------------------------------------------------------------ wait
 
@@ -423,17 +436,17 @@ class LocalDaemon:
         """Sleeps until a signal comes, a watched process ends, or something is due."""
         now = time.monotonic()
         due = [now + _GLANCE]
-        if self._killing.next_at is not None:
-            due.append(self._killing.next_at)
+        if self._terminator.next_at is not None:
+            due.append(self._terminator.next_at)
         if self._deadlines:
             due.append(self._deadlines[0][0])
-        if self._holds.next_at is not None and len(self._flights) < (self._limits.slots or _cpus()):
+        if self._holds.next_at is not None and len(self._jobs) < (self._limits.slots or _cpus()):
             due.append(max(self._holds.next_at, now + _BATCH))
         if now < self._resume_at:
             due.append(self._resume_at)
         elif self._begun or self._done:
             due.append(self._commit_at)
-        elif not self._flights:
+        elif not self._jobs:
             due.append(self._idle_since + self._limits.idle_timeout)
         timeout = 0.0 if self._nudged or self._stopping else max(min(due) - now, 0.0)
         for key, _ in self._selector.select(timeout):
@@ -443,7 +456,7 @@ class LocalDaemon:
                 self._selector.unregister(key.fd)
                 os.close(key.fd)
                 key.data.watch = None
-                self._is_over(key.data)
+                self._first_process_ended(key.data)
 
     def _drain(self) -> None:
         try:
@@ -453,7 +466,117 @@ class LocalDaemon:
             pass  # another turn has emptied it
 
 
+def _overdue(walltime: float) -> EndReason:
+    return EndReason(exit_kinds.TIME_LIMIT, f"time limit {clock(walltime)}")
+
+
 def _cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+# ------------------------------------------------------------------------------------ the process
+
+
+def main(arguments: list[str]) -> int:
+    """Serves the queue in the folder `arguments[0]`; returns the process's exit status.
+
+    The first line on stdout says "ready", or why not.
+    """
+    if len(arguments) != 1:
+        _say("usage: python -P -m paraschut_core.executors.local.daemon DIR")
+        return 2
+    if os.fork():
+        # Whoever started this waits for it; the runner itself must be nobody's child.
+        os._exit(0)
+    folder = os.path.abspath(arguments[0])
+    os.umask(0o077)
+    try:
+        place = enter(folder)
+        os.fchdir(place)
+        return _run(folder, place)
+    except (ParaschutError, OSError, sqlite3.Error) as error:
+        log(f"cannot serve {folder}: {error}")
+        _say(f"{type(error).__name__}: {error}" if not isinstance(error, ParaschutError) else str(error))
+        return 1
+
+
+def log(message: str) -> None:
+    """One line in the runner's log, which is its stderr (`logging` would double its memory)."""
+    stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+    try:
+        os.write(2, f"{stamp} [{os.getpid()}] {message}\n".encode(errors="replace"))
+    except OSError:
+        pass  # a full disk is often what there is to tell: that must not end the runner
+
+
+def _run(folder: str, place: int) -> int:
+    lock = _locked(folder)
+    if lock is None:
+        _say(READY)  # another runner serves the queue
+        return 0
+    _shorten_log()
+    boot, me = boot_id(), os.getpid()
+    store = DaemonStore(folder)
+    journal = Journal(folder, boot)
+    if not store.is_free(me):
+        raise ParaschutError("another runner is registered and lives, but does not hold the lock")
+    base = os.path.dirname(os.path.dirname(os.path.dirname(folder)))
+    daemon = LocalDaemon(store, journal, base, place, recover_jobs(store, journal), log)
+    daemon.listen()
+    store.register(me, start_of(me), boot)
+    _say(READY)
+    gc.freeze()
+    daemon.serve()
+    store.close()
+    return 0  # the lock goes with the process
+
+
+def _locked(folder: str) -> int | None:
+    """The queue's lock; None once another runner is seen to live. Raises ParaschutError, OSError."""
+    deadline = time.monotonic() + _LOCK_WAIT
+    while True:
+        try:
+            lock = lock_queue(folder)
+        except OSError as error:
+            raise ParaschutError(
+                f"the file system of {folder} does not lock files ({error.strerror}): set job_dir to one "
+                "that does"
+            ) from error
+        if lock is not None:
+            return lock
+        # The holder serves the queue, or has just said that it does not any more.
+        if LocalQueue(folder).serving().lives:
+            return None
+        if time.monotonic() > deadline:
+            raise ParaschutError(
+                f"the lock in {folder} is held by a process that is no runner of this machine (another "
+                f"container, perhaps?). Find it: fuser {folder}/lock"
+            )
+        time.sleep(0.02)
+
+
+def _say(line: str) -> None:
+    """Answers whoever started this, and lets go of the pipe to it."""
+    try:
+        os.write(1, line.replace("\n", " ").encode(errors="replace") + b"\n")
+    except OSError:
+        pass  # nobody listens any more: the log has it too
+    os.dup2(2, 1)
+
+
+def _shorten_log() -> None:
+    try:
+        if os.fstat(2).st_size > _LOG_ROOM:
+            os.truncate(2, 0)
+    except OSError:
+        pass  # a long log harms nobody
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except Exception:
+        log("the runner fails; jobs that run go on")
+        raise

@@ -81,7 +81,7 @@ def _start_runner(folder: str) -> None:
     try:
         with _opened_log(folder, log) as errors:
             process = subprocess.Popen(
-                [*python("paraschut_core.executors.local.daemon_main"), folder],
+                [*python("paraschut_core.executors.local.daemon"), folder],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -6,9 +6,9 @@ import os
 import time
 from typing import NamedTuple
 
-from .launch_command import unpacked
-from .queue_database import ADDITIONS, transaction
-from .queue_store import DaemonInfo, DaemonSettings, LocalQueue
+from ...database.additions import whole
+from .launcher import unpacked
+from .queue_store import ADDITIONS, DaemonInfo, DaemonSettings, LocalQueue, has_table
 
 KEPT_DAYS = 7
 """Days after which a job that ended is forgotten."""
@@ -59,6 +59,7 @@ class EndRecord(NamedTuple):
     boot: str | None
     started_at: float | None
     number: int
+    kind: str
 
 
 class DaemonStore:
@@ -75,9 +76,9 @@ class DaemonStore:
         self._connection = self.queue.connect(create=True)
         self._file = os.stat(self.queue.path)
         self._version = -1
-        if not self._has_additions():
-            with transaction(self._connection):
-                for statement in ADDITIONS:
+        if not all(has_table(self._connection, name) for name in ADDITIONS):
+            with whole(self._connection):
+                for statement in ADDITIONS.values():
                     self._connection.execute(statement)
         (self.mark,) = self._connection.execute("SELECT mark FROM runner").fetchone()
         self._environments: dict[bytes, dict[bytes, bytes]] = {}
@@ -116,7 +117,7 @@ class DaemonStore:
 
     def register(self, pid: int, start: int, boot: str) -> None:
         """Makes this process the one that serves the queue."""
-        with transaction(self._connection):
+        with whole(self._connection):
             self._connection.execute("UPDATE runner SET pid = ?, start = ?, boot = ?", (pid, start, boot))
 
     def retire(self, always: bool = False) -> bool:
@@ -125,7 +126,7 @@ class DaemonStore:
         A job that is added after this finds no runner and its submitter starts one; a job that was
         added before is seen here. So none is left without a runner.
         """
-        with transaction(self._connection):
+        with whole(self._connection):
             busy = self._connection.execute("SELECT 1 FROM job WHERE state IN ('queued', 'running') LIMIT 1")
             if not always and busy.fetchone():
                 return False
@@ -172,11 +173,6 @@ class DaemonStore:
         row = self._connection.execute("SELECT 1 FROM there WHERE folder = ?", (folder,)).fetchone()
         return row is not None
 
-    def _has_additions(self) -> bool:
-        names = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('there', 'hold')"
-        (found,) = self._connection.execute(names).fetchone()
-        return bool(found == len(ADDITIONS))
-
     def _entries(self, where: str, values: tuple[object, ...]) -> list[QueuedJob]:
         rows = self._connection.execute(
             "SELECT number, '', arguments, environment, variables, cwd, stdout, stderr, umask, walltime,"
@@ -189,7 +185,7 @@ class DaemonStore:
 
     def record(self, started: list[StartRecord], ended: list[EndRecord]) -> None:
         """Writes down what happened to jobs, all or nothing."""
-        with transaction(self._connection):
+        with whole(self._connection):
             self._connection.executemany(
                 "UPDATE job SET state = 'running', pid = ?, start = ?, boot = ?, started_at = ?"
                 " WHERE number = ? AND state = 'queued'",
@@ -198,18 +194,21 @@ class DaemonStore:
             self._connection.executemany(
                 "UPDATE job SET state = 'ended', reason = ?, exit_status = ?, signal = ?, cpu = ?, rss = ?,"
                 " ended_at = ?, pid = ?, start = ?, boot = ?, started_at = ? WHERE number = ?",
-                ended,
+                [end[:-1] for end in ended],
+            )
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO ended VALUES (?, ?)", [(end.number, end.kind) for end in ended]
             )
 
-    def note_holds(self, holds: list[tuple[bytes, str, float]]) -> None:
+    def write_holds(self, holds: list[tuple[bytes, str, float]]) -> None:
         """Writes down which directories wait: (directory, why, since when)."""
-        with transaction(self._connection):
+        with whole(self._connection):
             self._connection.execute("DELETE FROM hold")
             self._connection.executemany("INSERT INTO hold (folder, why, since) VALUES (?, ?, ?)", holds)
 
     def prune(self) -> None:
         """Forgets jobs that ended long ago, and the environments that none needs any more."""
-        with transaction(self._connection):
+        with whole(self._connection):
             gone = self._connection.execute(
                 "DELETE FROM job WHERE state = 'ended' AND ended_at < ?", (time.time() - KEPT_DAYS * 86400,)
             )
@@ -218,3 +217,4 @@ class DaemonStore:
                     "DELETE FROM environment WHERE hash NOT IN (SELECT environment FROM job)"
                 )
                 self._connection.execute("DELETE FROM there WHERE folder NOT IN (SELECT cwd FROM job)")
+                self._connection.execute("DELETE FROM ended WHERE number NOT IN (SELECT number FROM job)")

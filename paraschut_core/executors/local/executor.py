@@ -123,7 +123,7 @@ class LocalJobExecutor(JobExecutor):
         return _CHUNK
 
     def check(self, JobInfo: JobInfo) -> str:
-        from .launch_command import arguments
+        from .launcher import arguments
 
         try:
             arguments(str(JobInfo.get("script") or ""), here())
@@ -138,7 +138,7 @@ class LocalJobExecutor(JobExecutor):
         Raises:
             SchedulerError: none of them was queued.
         """
-        from .launch_command import packed
+        from .launcher import packed
 
         outcome: list[SubmitResult | None] = []
         tasks: list[NewJob] = []
@@ -458,7 +458,7 @@ def _taken_back(queue: LocalQueue, ids: Sequence[str]) -> bool:
 def _task(job: JobSpec, umask: int, modules: Sequence[str]) -> NewJob:
     """A job as it is queued, `modules` before it. Raises ParaschutError: it can never be started."""
     from ..batch.run_command import JOB_VARIABLES
-    from .launch_command import arguments, encoded, packed
+    from .launcher import arguments, encoded, packed
     from .queue_store import NewJob
 
     words = arguments(job.script, job.cwd)
@@ -483,7 +483,7 @@ def _task(job: JobSpec, umask: int, modules: Sequence[str]) -> NewJob:
 
 def _times(resources: Mapping[str, Any]) -> tuple[float | None, int | None]:
     """(walltime, CPU time in one process), in seconds. Memory is for clusters: it is not enforced here."""
-    from .launch_command import seconds
+    from .launcher import seconds
 
     cpu = seconds(resources.get("cput"), "cput")
     return seconds(resources.get("walltime"), "walltime"), None if cpu is None else max(int(cpu), 1)

@@ -191,14 +191,6 @@ def send(pid: int, start: int, number: int) -> bool:
     return True
 
 
-def signal_name(number: int) -> str:
-    """ "SIGKILL" for 9."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"  # the real-time ones have no names of their own
-
-
 def _delivered(pid: int, number: int) -> bool:
     try:
         os.kill(pid, number)

@@ -6,17 +6,88 @@ cancellation, and reads.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ... import exit_kinds
+from ...database.additions import statements, whole
+from ...database.connection import on_network, uri_of
+from ...database.lock_holders import held_by
+from ...errors import SchedulerError, UntrustedError
 from ...model import ENDED, ENDING, QUEUED, RUNNING, ExitInfo, LiveJob
+from ...security.confinement import is_confined
+from ...security.ownership import enter, is_open, look_at_own
 from .process import alive, boot_id, is_stopped
-from .queue_database import ADDITIONS, QueueDatabase, transaction
+
+_FILE = "queue.db"
+_APPLICATION_ID = 0x5053434C  # "PSCL"
+_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE job (
+  number      INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order of submission; never given out twice
+  token       TEXT NOT NULL,
+  name        TEXT NOT NULL,
+  state       TEXT NOT NULL,       -- queued, running, ended
+  arguments   BLOB NOT NULL,       -- separated by NUL
+  environment BLOB NOT NULL,       -- key in the table of that name
+  variables   BLOB NOT NULL,       -- the job's own, over those
+  cwd         BLOB NOT NULL,
+  stdout      BLOB NOT NULL,
+  stderr      BLOB NOT NULL,
+  umask       INTEGER NOT NULL,
+  walltime    REAL,                -- seconds; NULL: no limit
+  cpu_limit   INTEGER,             -- seconds in one process
+  queued_at   REAL NOT NULL,
+  cancel_at   REAL,                -- when somebody asked for its deletion
+  pid         INTEGER,
+  start       INTEGER,             -- of that process, in clock ticks since boot
+  boot        TEXT,
+  started_at  REAL,
+  ended_at    REAL,
+  reason      TEXT,
+  exit_status INTEGER,
+  signal      INTEGER,
+  cpu         REAL,                -- seconds used by the job and its children
+  rss         INTEGER              -- bytes of its largest process
+);
+CREATE INDEX job_live ON job (state, number) WHERE state <> 'ended';
+CREATE INDEX job_ended ON job (ended_at) WHERE state = 'ended';
+CREATE INDEX job_cancelled ON job (number) WHERE cancel_at IS NOT NULL AND state <> 'ended';
+
+-- The environments that jobs were submitted from, each once.
+CREATE TABLE environment (hash BLOB PRIMARY KEY, variables BLOB NOT NULL) WITHOUT ROWID;
+
+-- One row: the runner that serves this queue (pid NULL: none does), and how it shall work.
+CREATE TABLE runner (
+  mark         TEXT NOT NULL,      -- first part of every id, so that no two queues give out the same
+  host         TEXT NOT NULL,
+  pid          INTEGER,
+  start        INTEGER,
+  boot         TEXT,
+  slots        INTEGER NOT NULL DEFAULT 0,
+  idle_timeout REAL NOT NULL DEFAULT 10,
+  kill_grace   REAL NOT NULL DEFAULT 5
+);
+"""
+
+
+ADDITIONS = {
+    # Working directories that were there when jobs were submitted: what is away later may come back.
+    "there": "CREATE TABLE IF NOT EXISTS there (folder BLOB PRIMARY KEY) WITHOUT ROWID",
+    # Directories whose jobs wait, and why (`since`: epoch seconds). Their runner writes it.
+    "hold": "CREATE TABLE IF NOT EXISTS hold"
+    " (folder BLOB PRIMARY KEY, why TEXT NOT NULL, since REAL NOT NULL) WITHOUT ROWID",
+    # How jobs ended, as codes of exit_kinds. A runner of an earlier version writes the words in `job` alone.
+    "ended": "CREATE TABLE IF NOT EXISTS ended (number INTEGER PRIMARY KEY, kind TEXT NOT NULL)",
+}
+"""Tables that files made by earlier versions lack; those do not know them."""
 
 _PART = 500
 """Numbers in one statement: older SQLites take 999 values."""
@@ -60,12 +131,168 @@ class DaemonInfo(NamedTuple):
         return self.pid is not None and self.boot == boot_id() and alive(self.pid, self.start)
 
 
-class LocalQueue(QueueDatabase):
+class LocalQueue:
     """The queue, as every process but its runner uses it.
+
+    Every use opens and closes the file: nothing stays open across a fork or a thread.
+
+    Args:
+        folder: the queue's folder: JOB_DIR/.paraschut/local/USER@HOST.
+        timeout: seconds to wait for other writers.
 
     Raises (every method):
         SchedulerError: the file cannot be opened, read or written; nothing was changed.
     """
+
+    def __init__(self, folder: str, timeout: float = 60.0) -> None:
+        self.folder = folder
+        self.path = os.path.join(folder, _FILE)
+        self.timeout = timeout
+
+    def __bool__(self) -> bool:
+        """Whether there is such a file: before the first job there is none."""
+        try:
+            folder = enter(self.folder)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise SchedulerError(f"{self.folder} cannot be opened: {error.strerror}.") from error
+        try:
+            return look_at_own(_FILE, folder=folder, path=self.path) is not None
+        finally:
+            os.close(folder)
+
+    # ------------------------------------------------------------------ open
+
+    @contextlib.contextmanager
+    def opened(self, create: bool = False) -> Iterator[sqlite3.Connection]:
+        """The open file, closed at the end; SQLite's errors become the house's."""
+        with self._explaining():
+            connection = self.connect(create)
+            try:
+                yield connection
+            finally:
+                connection.close()
+
+    def connect(self, create: bool = False) -> sqlite3.Connection:
+        """A connection that the caller closes. Raises sqlite3.Error as well."""
+        folder = self._make_folder() if create else self._enter()
+        try:
+            look_at_own(_FILE, folder=folder, path=self.path)
+            connection = self._connected(create)
+            try:
+                self._require_same(folder)
+            except BaseException:
+                connection.close()
+                raise
+        finally:
+            os.close(folder)
+        return connection
+
+    def _connected(self, create: bool) -> sqlite3.Connection:
+        uri = "file:" + uri_of(self.path)
+        mode = "ro" if is_confined() else "rwc" if create else "rw"
+        connection = sqlite3.connect(
+            f"{uri}?mode={mode}", uri=True, timeout=self.timeout, isolation_level=None
+        )
+        try:
+            self._prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _enter(self) -> int:
+        try:
+            return enter(self.folder)
+        except OSError as error:
+            raise SchedulerError(
+                f"The local queue's folder {self.folder} cannot be opened ({error.strerror}): look at its "
+                "permissions, and whether job_dir is still there."
+            ) from error
+
+    def _require_same(self, folder: int) -> None:
+        """SQLite opens files by their paths: they must be what lies in the folder that was checked."""
+        for name in (_FILE, f"{_FILE}-wal"):
+            status = look_at_own(name, folder=folder, path=self.path)
+            if not (is_open(status) if status is not None else name != _FILE):
+                raise UntrustedError(f"{self.path} was replaced while it was opened: it is not used.")
+
+    def _make_folder(self) -> int:
+        job_dir = os.path.dirname(os.path.dirname(os.path.dirname(self.folder)))
+        try:
+            os.makedirs(job_dir, exist_ok=True)
+            # Whoever may use the job directory may have a queue of their own there.
+            handle = enter(self.folder, make=True)
+            if stat.S_IMODE(os.fstat(handle).st_mode) != 0o700:
+                os.fchmod(handle, 0o700)  # it holds the environments of jobs
+            return handle
+        except OSError as error:
+            raise SchedulerError(
+                f"Cannot make the local queue's folder {self.folder} ({error.strerror}): set job_dir to a "
+                "directory that exists and can be written to."
+            ) from error
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        application, version, tables = connection.execute(
+            "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master)"
+            " FROM pragma_application_id, pragma_user_version"
+        ).fetchone()
+        if tables == 0 and application == 0:
+            self._create(connection)  # new, or its maker was killed, or is at it: the first one does it
+        elif application != _APPLICATION_ID or version != _VERSION:
+            raise SchedulerError(
+                f"{self.path} is not a local queue of this version of Paraschut. When its jobs are done, "
+                f"remove {self.folder} and submit again."
+            )
+
+    def _create(self, connection: sqlite3.Connection) -> None:
+        if not on_network(self.folder):
+            # Another process may be making the same file: then it is for that one to choose.
+            with contextlib.suppress(sqlite3.OperationalError):
+                connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        with whole(connection):
+            (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if tables:
+                return  # made by another process while we waited
+            for statement in statements(_SCHEMA):
+                connection.execute(statement)
+            mark = os.urandom(3).hex()[:5]
+            connection.execute("INSERT INTO runner (mark, host) VALUES (?, ?)", (mark, os.uname().nodename))
+            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {_VERSION}")
+
+    @contextlib.contextmanager
+    def _explaining(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise SchedulerError(self._explained(str(error))) from error
+
+    def _explained(self, text: str) -> str:
+        if "locked" in text or "busy" in text:
+            return (
+                f"The local queue {self.path} stayed locked by another process for {self.timeout:g} s; "
+                f"nothing was changed. {held_by(self.path)}"
+            )
+        if "full" in text:
+            return (
+                f"No space left for the local queue {self.path} (disk full or quota reached); nothing was "
+                "changed. Make room and try again."
+            )
+        if "readonly" in text or "unable to open" in text:
+            return (
+                f"The local queue {self.path} cannot be opened for writing ({text}): look at the "
+                "permissions of the file and its folder, and whether job_dir is still there."
+            )
+        if "not a database" in text or "malformed" in text:
+            return (
+                f"The local queue {self.path} is damaged ({text}). Jobs that run go on; remove the folder "
+                f"{self.folder} and submit the others again."
+            )
+        return f"The local queue {self.path}: {text}"
+
+    # ------------------------------------------------------------------ write
 
     def add(
         self, tasks: Sequence[NewJob], environment: bytes, limits: DaemonSettings
@@ -79,7 +306,7 @@ class LocalQueue(QueueDatabase):
         """
         key = hashlib.sha256(environment).digest()
         now = time.time()
-        with self.opened(create=True) as connection, transaction(connection):
+        with self.opened(create=True) as connection, whole(connection):
             connection.execute("INSERT OR IGNORE INTO environment VALUES (?, ?)", (key, environment))
             connection.execute(
                 "UPDATE runner SET slots = ?1, idle_timeout = ?2, kill_grace = ?3"
@@ -95,7 +322,7 @@ class LocalQueue(QueueDatabase):
                 ).lastrowid
                 for task in tasks
             ]
-            for statement in ADDITIONS:
+            for statement in ADDITIONS.values():
                 connection.execute(statement)
             there = sorted({task.cwd for task in tasks if os.path.isdir(task.cwd)})
             connection.executemany("INSERT OR IGNORE INTO there VALUES (?)", ((folder,) for folder in there))
@@ -104,7 +331,7 @@ class LocalQueue(QueueDatabase):
 
     def withdraw(self, ids: Iterable[str]) -> None:
         """Takes jobs out that were never started; only while holding the runner's lock."""
-        with self.opened() as connection, transaction(connection):
+        with self.opened() as connection, whole(connection):
             for part in _parts(self._numbers(connection, ids)):
                 marks = ",".join("?" * len(part))
                 connection.execute(f"DELETE FROM job WHERE state = 'queued' AND number IN ({marks})", part)
@@ -113,7 +340,7 @@ class LocalQueue(QueueDatabase):
         """Asks the runner to delete jobs; returns those that are still to end, and the runner."""
         now = time.time()
         live: set[str] = set()
-        with self.opened() as connection, transaction(connection):
+        with self.opened() as connection, whole(connection):
             mark, serving = _runner(connection)
             for part in _parts(self._numbers(connection, ids)):
                 where = f"state <> 'ended' AND number IN ({','.join('?' * len(part))})"
@@ -170,7 +397,8 @@ class LocalQueue(QueueDatabase):
                 " WHERE state IN ('queued', 'running') ORDER BY number"
             ).fetchall()
             ended = connection.execute(
-                f"SELECT token, name, {_ENDING} FROM job WHERE state = 'ended' AND ended_at > ?"
+                f"SELECT token, name, {_ENDING}, {_kind(connection)} FROM job"
+                " WHERE state = 'ended' AND ended_at > ?"
                 f" ORDER BY ended_at DESC LIMIT {_RECENT_ROWS}",
                 (time.time() - _RECENT,),
             ).fetchall()
@@ -237,10 +465,11 @@ class LocalQueue(QueueDatabase):
         with self.opened() as connection:
             mark = _runner(connection)[0]
             (host,) = connection.execute("SELECT host FROM runner").fetchone()
+            kind = _kind(connection)
             found: dict[str, ExitInfo] = {}
             for part in _parts(self._numbers(connection, ids)):
                 rows = connection.execute(
-                    f"SELECT {_ENDING} FROM job WHERE state = 'ended'"
+                    f"SELECT {_ENDING}, {kind} FROM job WHERE state = 'ended'"
                     f" AND number IN ({','.join('?' * len(part))})",
                     part,
                 )
@@ -261,7 +490,7 @@ class LocalQueue(QueueDatabase):
 
 def _holds(connection: sqlite3.Connection) -> dict[bytes, str]:
     """The directories whose jobs wait, and why."""
-    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'hold'").fetchone():
+    if not has_table(connection, "hold"):
         return {}  # made by an earlier version
     return {folder: str(why) for folder, why in connection.execute("SELECT folder, why FROM hold")}
 
@@ -271,11 +500,24 @@ def _why_held(holds: Mapping[bytes, str], cwd: bytes, stdout: bytes, stderr: byt
     return next((f"waits: {holds[folder]}" for folder in folders if folder in holds), "")
 
 
+def has_table(connection: sqlite3.Connection, name: str) -> bool:
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
+
+
+def _kind(connection: sqlite3.Connection) -> str:
+    """SQL for the code of a job's end: NULL where an earlier version wrote it."""
+    return (
+        "(SELECT kind FROM ended WHERE ended.number = job.number)"
+        if has_table(connection, "ended")
+        else "NULL"
+    )
+
+
 _ENDING = "number, reason, exit_status, signal, pid, queued_at, started_at, ended_at, cpu, rss"
 
 
 def _ending(row: Sequence[Any], host: str) -> ExitInfo:
-    _, reason, status, number, pid, queued, started, ended, cpu, rss = row
+    _, reason, status, number, pid, queued, started, ended, cpu, rss, kind = row
     record: Mapping[str, Any] = {
         "pid": pid,
         "queued_at": queued,
@@ -285,8 +527,7 @@ def _ending(row: Sequence[Any], host: str) -> ExitInfo:
         "max_rss": rss,
     }
     known = {key: value for key, value in record.items() if value is not None}
-    # The file keeps words alone.
-    kind = exit_kinds.kind_of_words(reason or "")
+    kind = kind or exit_kinds.kind_of_words(reason or "")
     return ExitInfo(reason or "", status, number, host if pid else "", known, kind, exit_kinds.ACCOUNT)
 
 

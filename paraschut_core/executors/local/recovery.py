@@ -19,7 +19,7 @@ _DELAY = 500
 may have been asleep in between). Its number cannot be given to another session that soon."""
 
 
-def recover_jobs(ledger: DaemonStore, journal: Journal) -> list[RunningJob]:
+def recover_jobs(store: DaemonStore, journal: Journal) -> list[RunningJob]:
     """Brings the queue file up to date with the journal and the machine; returns the jobs that run.
 
     To be called with the queue's lock held: then no process can be on its way to a job's program, and
@@ -30,32 +30,32 @@ def recover_jobs(ledger: DaemonStore, journal: Journal) -> list[RunningJob]:
     """
     noted = journal.read()
     traces = set(noted.starts) | set(noted.exits) | noted.markers
-    entries = [*ledger.running(), *ledger.by_number(traces)]
+    entries = [*store.running(), *store.by_number(traces)]
     lost = {entry.number for entry in entries if _start(entry, noted) is None}
-    found = _search(lost, ledger.mark, journal.boot) if lost else {}
-    flights: list[RunningJob] = []
+    found = _search(lost, store.mark, journal.boot) if lost else {}
+    jobs: list[RunningJob] = []
     ended: list[EndRecord] = []
     for entry in entries:
         start = _start(entry, noted) or found.get(entry.number)
         if start is None:
             ended.append(never_started(entry.number, UNCERTAIN))
             continue
-        flight = RunningJob(entry, start, entry.started_at or time.time())
-        flight.exit = noted.exits.get(entry.number)
+        job = RunningJob(entry, start, entry.started_at or time.time())
+        job.exit = noted.exits.get(entry.number)
         if start.boot != journal.boot:
-            ended.append(flight.as_ended(REBOOTED if flight.exit is None else ""))
-        elif flight.exit is None and _watch(flight):
-            flights.append(flight)
+            ended.append(job.as_ended(REBOOTED if job.exit is None else None))
+        elif job.exit is None and _watch(job):
+            jobs.append(job)
         elif entry.cancel_at is not None:
-            flight.over = True  # others of its processes may be left: they are looked for
-            flights.append(flight)
+            job.over = True  # others of its processes may be left: they are looked for
+            jobs.append(job)
         else:
-            ended.append(flight.as_ended())
-    ledger.record([flight.as_started() for flight in flights], ended)
+            ended.append(job.as_ended())
+    store.record([job.as_started() for job in jobs], ended)
     for number in noted.markers:
         journal.unmark(number)
     journal.empty()
-    return flights
+    return jobs
 
 
 def _start(entry: QueuedJob, noted: JournalContents) -> ProcessStart | None:
@@ -80,16 +80,16 @@ def _search(numbers: set[int], mark: str, boot: str) -> dict[int, ProcessStart]:
     }
 
 
-def _watch(flight: RunningJob) -> bool:
-    """Makes the flight tell when its process ends, which is no child of this one; False if it has."""
+def _watch(job: RunningJob) -> bool:
+    """Make the job tell when its process ends, which is no child of this one; False if it has."""
     if hasattr(os, "pidfd_open"):
         try:
-            flight.watch = os.pidfd_open(flight.pid)
+            job.watch = os.pidfd_open(job.pid)
         except OSError:
-            flight.watch = None  # gone, or a kernel without process handles: then it is looked at
-    if alive(flight.pid, flight.start):
+            job.watch = None  # gone, or a kernel without process handles: then it is looked at
+    if alive(job.pid, job.start):
         return True
-    if flight.watch is not None:
-        os.close(flight.watch)
-        flight.watch = None
+    if job.watch is not None:
+        os.close(job.watch)
+        job.watch = None
     return False
