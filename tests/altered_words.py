@@ -1,6 +1,6 @@
 """Alters every message, reason and label where it is made: code that decides by a sentence goes wrong.
 
-A pytest plugin: `pytest -p tests.altered_words`. It hooks the classes as they are made, so it is loaded first.
+A pytest plugin: `pytest -p tests.altered_words`. It hooks classes as they are made: load it first.
 """
 
 from __future__ import annotations
