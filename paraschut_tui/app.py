@@ -32,9 +32,8 @@ from .session.session_state import SessionState
 from .session.store import RecentDatabase, SessionSaver, SessionStore
 from .state_styles import Palette, StateStyles, themes
 from .terminal.charset import alphabet
-from .terminal.key_sequencer import KeySequencerApp
-from .terminal.terminal_app import run_app, use_own_size
-from .terminal.textual_compat import take_first_place
+from .terminal.terminal_app import TerminalApp, run_app, use_terminal_size
+from .terminal.textual_compat import allow_switching
 
 DEFAULT_THEME = "paraschut"
 LEAN_THEME = "paraschut-16"
@@ -43,7 +42,7 @@ STARTED = 2.0
 """Seconds after which what is there is there to stay."""
 
 
-class ParaschutApp(KeySequencerApp):
+class ParaschutApp(TerminalApp[None]):
     """The dashboard of one project.
 
     Args:
@@ -83,14 +82,14 @@ class ParaschutApp(KeySequencerApp):
         memory: SessionState | None = None,
         shelf: SessionStore | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(speed_measured=self._choose_bandwidth)
         self.settings = settings
         self.lean = _lean(settings.dashboard.lean if lean is None else lean)
         """Whether few bytes are to be sent; None: that is for the line's speed to say."""
         self._asked_read_only = read_only
         self.read_only = self._only_reads(settings)
-        self.alphabet = alphabet(settings.dashboard.letters, os.environ)
-        self.looks = gateway.looks if gateway is not None else StateStyles(self.alphabet.letters)
+        self.frame.charset = alphabet(settings.dashboard.letters, os.environ)
+        self.looks = gateway.looks if gateway is not None else StateStyles(self.frame.charset.letters)
         self.gateway = gateway or ThreadedBackend(settings, self.looks, executor)
         self._filter_text = filter_text
         self._batch = batch
@@ -167,7 +166,7 @@ class ParaschutApp(KeySequencerApp):
             if isinstance(screen, MainScreen):
                 screen.use(palette)
 
-    def on_speed_measured(self, slow: bool) -> None:
+    def _choose_bandwidth(self, slow: bool) -> None:
         """Goes lean on a slow line: before the jobs are painted, so that it costs nothing."""
         if self.lean is not None:
             return
@@ -226,7 +225,7 @@ class ParaschutApp(KeySequencerApp):
         while len(self.screen_stack) > 1:
             await self.pop_screen()
         self._begin_with(settings, memory)
-        take_first_place(self.screen)
+        allow_switching(self.screen)
         await self.switch_screen(self.get_default_screen())
         if problem:
             self._complain(problem)
@@ -254,7 +253,7 @@ class ParaschutApp(KeySequencerApp):
         if self._keeper is not None:
             self._keeper.end()
         self.settings = settings
-        self.looks = StateStyles(self.alphabet.letters)
+        self.looks = StateStyles(self.frame.charset.letters)
         self.gateway = ThreadedBackend(settings, self.looks)
         self.memory = memory
         self._filter_text, self._batch = "", None
@@ -283,7 +282,7 @@ def run(
     if debug_log:
         log_to(debug_log)
     os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
-    use_own_size()
+    use_terminal_size()
     app = ParaschutApp(
         settings,
         filter_text=filter_text,
@@ -294,7 +293,6 @@ def run(
         shelf=None if is_confined() else SessionStore(),
     )
     run_app(app, mouse=settings.dashboard.mouse)
-    app.take_answer()
     acting = app.gateway.acting
     if acting:
         _say(f"{ACTIONS[acting].ask}: stopping behind the jobs that it is at.")

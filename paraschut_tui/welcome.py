@@ -14,8 +14,8 @@ from paraschut_core.sanitize import clean_line
 from .app import first_theme
 from .session.store import RecentDatabase, SessionStore
 from .state_styles import Palette, themes
-from .terminal.resize_guard import ResizeGuardScreen
-from .terminal.terminal_app import TerminalApp, run_app, use_own_size
+from .terminal.terminal_app import TerminalApp, run_app, use_terminal_size
+from .terminal.textual_compat import SteadyScreen
 from .widgets.select_list import SelectList
 from .widgets.styled_line import Part
 from .widgets.text_line import TextLine
@@ -53,7 +53,7 @@ class WelcomeApp(TerminalApp[WelcomeChoice]):
     ]
 
     def __init__(self, reason: str, recent: Sequence[RecentDatabase] = (), *, lean: bool = False) -> None:
-        super().__init__()
+        super().__init__(flow_control=False)  # a page of text, which every line takes
         for theme in themes():
             self.register_theme(theme)
         self.theme = first_theme(lean)
@@ -68,7 +68,7 @@ class WelcomeApp(TerminalApp[WelcomeChoice]):
             self._rows.append([("    ", "base"), (f"Open {clean_line(one.database)}", "text")])
 
     def get_default_screen(self) -> Screen[object]:
-        return ResizeGuardScreen()
+        return SteadyScreen()
 
     def compose(self) -> ComposeResult:
         palette = Palette(self.current_theme)
@@ -108,6 +108,6 @@ class WelcomeApp(TerminalApp[WelcomeChoice]):
 
 def ask(reason: str, *, lean: bool = False) -> WelcomeChoice:
     """Shows it; returns what was chosen."""
-    use_own_size()
+    use_terminal_size()
     app = WelcomeApp(reason, SessionStore().recent()[:10], lean=lean)
     return run_app(app, mouse=True) or WelcomeChoice(status=app.exit_status())

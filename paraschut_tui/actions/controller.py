@@ -16,7 +16,7 @@ from ..dialogs.confirm import ConfirmScreen
 from ..dialogs.prompt import PromptScreen
 from ..formatting import clock, count, plural
 from ..messages import ActionProgress
-from ..terminal.key_sequencer import forget_typed
+from ..terminal.terminal_app import discard_typeahead
 from .action_registry import ACTIONS, outcome
 from .runner import wrong_field, wrong_number
 from .target import TargetSelector
@@ -102,7 +102,7 @@ class ActionController(TargetSelector):
         if not target and verb != "submit_next":
             reading = "The jobs are still being read." if self.scope.loading else ""
             self.say(reading or "There is no job under the cursor.")
-            forget_typed(self.app)
+            discard_typeahead(self.app)
             return
         self._ask_and_act(verb, target, ask)
 
@@ -248,7 +248,7 @@ class ActionController(TargetSelector):
             self.say(f"{self._busy} is still under way; Esc stops it.", "warning")
         else:
             return False
-        forget_typed(self.app)
+        discard_typeahead(self.app)
         return True
 
     def _tell(self, verb: str, verdict: ActionResult) -> None:

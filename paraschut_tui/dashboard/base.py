@@ -8,7 +8,6 @@ from typing import TypeVar
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.reactive import Reactive
 from textual.widget import Widget
 from textual.worker import Worker
 
@@ -26,8 +25,8 @@ from ..job_grid.marked_jobs import MarkedJobs
 from ..job_grid.widget import JobGrid
 from ..job_log.view import LogView
 from ..state_styles import Palette, StateStyles
-from ..terminal.key_sequencer import KeySequencerApp
-from ..terminal.resize_guard import ResizeGuardScreen
+from ..terminal.terminal_app import hold_keys_during
+from ..terminal.textual_compat import SteadyScreen
 from ..widgets.key_hints import KeyHints
 from ..widgets.text_line import TextLine
 from .status_bar import StatusBar
@@ -38,7 +37,7 @@ KEPT = 20
 """Acts of this session of which it is kept what became of each job."""
 
 
-class DashboardBase(ResizeGuardScreen[None]):
+class DashboardBase(SteadyScreen[None]):
     """Widgets and state; what happens with them is in the classes that build upon this one.
 
     Args:
@@ -49,9 +48,6 @@ class DashboardBase(ResizeGuardScreen[None]):
     """
 
     AUTO_FOCUS = "#grid"
-
-    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
-    """As Textual's own, which however repaints the whole screen when the focus moves."""
 
     def __init__(
         self,
@@ -133,8 +129,7 @@ class DashboardBase(ResizeGuardScreen[None]):
 
     async def before_keys(self, reading: Awaitable[T]) -> T:
         """Waits for what decides where the next keys go; these wait, too."""
-        app = self.app
-        return await (app.hold_keys_during(reading) if isinstance(app, KeySequencerApp) else reading)
+        return await hold_keys_during(self.app, reading)
 
     def say(self, text: str, severity: str = "information") -> None:
         """One line that comes and goes. The text may be anybody's: it is never taken for markup."""

@@ -12,7 +12,7 @@ from ..dialogs.edit_value import EditValueScreen
 from ..job_details.model import JobDetailsData
 from ..job_details.value_format import Path, as_typed
 from ..job_details.widget import JobDetails
-from ..terminal.key_sequencer import forget_typed
+from ..terminal.terminal_app import discard_typeahead
 
 
 class DetailLoader(ActionController):
@@ -61,7 +61,7 @@ class DetailLoader(ActionController):
         if as_typed(message.value) is None:
             kind = clean_line(type(message.value).__name__)
             self.say(f"{name} is a {kind}: nothing to be typed in a line. Set it in Python.", "warning")
-            forget_typed(self.app)
+            discard_typeahead(self.app)
             return
         self._edit(message.key, name, message.path, message.value, message.rev)
 

@@ -22,8 +22,7 @@ from ..job_log.screen import LogScreen
 from ..job_log.view import LogSources, LogView, LogViewState
 from ..messages import BatchSelected, FilterClosed, FilterEdited
 from ..state_styles import L_RUN, L_UNCONFIRMED
-from ..terminal.key_sequencer import forget_typed
-from ..terminal.paced_app import FlowControlApp
+from ..terminal.terminal_app import TerminalApp, discard_typeahead
 from . import titles
 from .base import DashboardBase
 
@@ -298,7 +297,7 @@ class Navigator(DashboardBase):
     def action_refresh(self) -> None:
         self.gateway.request_poll()
         self.scope.reload()
-        if isinstance(self.app, FlowControlApp):
+        if isinstance(self.app, TerminalApp):
             self.app.repaint_all()
 
     def action_trouble(self) -> None:
@@ -358,7 +357,7 @@ class Navigator(DashboardBase):
 
     def action_filter(self) -> None:
         if self.snapshot is None or self.filter_bar.is_open:
-            forget_typed(self.app)
+            discard_typeahead(self.app)
             return
         self.key_line.display = False
         known = known_of(self.snapshot, self.filter_bar.known.fields)

@@ -13,6 +13,7 @@ from textual.strip import Strip
 
 from paraschut_core.logs import Pattern, Row
 
+from ..terminal.textual_compat import focus_quietly
 from .marked_ranges import MarkedRanges
 from .render import LogStyles, Renderer, RenderOptions, changed_columns, gutter, wrap_points
 from .viewport import LogViewport
@@ -201,18 +202,11 @@ class LogCanvas(ScrollView, can_focus=True):
         self.app.call_later(lambda: self.screen.set_focus(self, scroll_visible=scroll_visible))
         return self
 
-    def _on_focus(self, event: events.Focus) -> None:
-        # Textual repaints a whole widget when the focus comes; nothing looks different here.
-        event.prevent_default()
-        self.has_focus = True
-        if self.parent is not None:
-            self.parent.post_message(events.DescendantFocus(self))
+    def on_focus(self, event: events.Focus) -> None:
+        focus_quietly(self, event)
 
-    def _on_blur(self, event: events.Blur) -> None:
-        event.prevent_default()
-        self.has_focus = False
-        if self.parent is not None:
-            self.parent.post_message(events.DescendantBlur(self))
+    def on_blur(self, event: events.Blur) -> None:
+        focus_quietly(self, event)
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         self._wheel(event, _WHEEL)

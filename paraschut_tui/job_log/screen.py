@@ -8,11 +8,9 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.reactive import Reactive
-from textual.widget import Widget
 from textual.widgets import Static
 
-from ..terminal.resize_guard import ResizeGuardScreen
+from ..terminal.textual_compat import SteadyScreen
 from .view import LogSources, LogView, LogViewState
 
 _HINTS = (
@@ -20,7 +18,7 @@ _HINTS = (
 )
 
 
-class LogScreen(ResizeGuardScreen[LogViewState]):
+class LogScreen(SteadyScreen[LogViewState]):
     """Shows one job's logs until Escape; its result is where the user was then.
 
     Args:
@@ -30,9 +28,6 @@ class LogScreen(ResizeGuardScreen[LogViewState]):
     """
 
     AUTO_FOCUS = "#log-first"
-
-    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
-    """As Textual's own, which however repaints the whole screen when the focus moves."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "leave", "back", show=False),

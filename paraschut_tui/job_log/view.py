@@ -13,7 +13,7 @@ from textual.message import Message
 from paraschut_core.errors import ParaschutError
 from paraschut_core.logs import Pattern
 
-from ..terminal.key_sequencer import forget_typed
+from ..terminal.terminal_app import discard_typeahead
 from .external_programs import editor, open_with, pager
 from .input_line import FILTER, GO_TO, SAVE, SEARCH, LogInput, LogInputAnswer
 from .log_keys import LOG_KEYS, bindings
@@ -147,7 +147,7 @@ class LogView(LogBase):
     def _ask(self, question: str, value: str = "", literal: bool = False) -> None:
         if not self.pane.path:
             self.pane.tell("there is no log")
-            forget_typed(self.app)
+            discard_typeahead(self.app)
             return
         self._status.display = False
         self._prompt.ask(question, value, literal=literal, history=self._searches)

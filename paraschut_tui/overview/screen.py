@@ -19,7 +19,7 @@ from ..backend.backend import ThreadedBackend
 from ..dialogs.help import HelpScreen
 from ..messages import StatisticsReady
 from ..state_styles import Palette, StateStyles
-from ..terminal.resize_guard import ResizeGuardScreen
+from ..terminal.textual_compat import SteadyScreen
 from ..widgets.key_hints import KeyHints
 from ..widgets.line_list import LineList
 from ..widgets.select_list import SelectList
@@ -47,7 +47,7 @@ _NOTES = {
 }
 
 
-class OverviewScreen(ResizeGuardScreen[NavigationTarget | None]):
+class OverviewScreen(SteadyScreen[NavigationTarget | None]):
     """Returns where to go, None if it was left as it came.
 
     Args:

@@ -1,20 +1,28 @@
 """FrameBuffer: what the terminal shows, so that nothing is sent twice.
 
-Textual paints a whole screen when one opens over another, often several times until it has come to rest. Of
-each paint only the columns are sent that look otherwise than what is there. Pure.
+Textual paints a whole screen when one opens over another, often several times until it has come to rest, and
+each line from its widget's left edge in full styles. Here only the columns are sent that look different from
+what the terminal shows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import repeat
 
 from rich.cells import get_character_cell_size
+from rich.color import ColorSystem
+from rich.console import COLOR_SYSTEMS, Console
 from rich.style import Style
 from textual.strip import Strip
 
+from .fit_text import UNICODE, fitted
+from .style_encoding import AnsiWriter, StyleEncoder
+from .textual_compat import ScreenPiece, smaller_update
+
 NEAR = 8
-"""Columns between two changes below which they are sent as one: a new place costs about as much."""
+"""Columns between two changes below which they are sent as one: a new place costs about as many bytes."""
 
 Column = tuple[str, "Style | None"]
 """What one column shows. The second half of a wide character is NUL and that character."""
@@ -24,20 +32,54 @@ Stretch = tuple[int, int]
 
 
 class FrameBuffer:
-    """The rows of a terminal, column by column; None where it is not known what is there."""
+    """The rows of a terminal, column by column; None where it is not known what is there.
 
-    def __init__(self) -> None:
+    Args:
+        encoder: makes codes of styles.
+    """
+
+    def __init__(self, encoder: StyleEncoder | None = None) -> None:
         self._rows: dict[int, list[Column | None]] = {}
+        self.encoder = encoder or StyleEncoder()
+        self.charset = UNICODE
+        """What the terminal can show."""
+
+    def minimize(self, update: object, on_sent: Callable[[int], object] = lambda n: None) -> object:
+        """Return an update of the screen in fewer bytes, or `update` itself if it is of no known kind.
+
+        Args:
+            on_sent: called with how many bytes it came to, once it is written.
+        """
+        smaller = smaller_update(update, partial(self._render, on_sent))
+        if smaller is update and update is not None:
+            self.invalidate()
+        return smaller
+
+    def _render(
+        self, on_sent: Callable[[int], object], pieces: Sequence[ScreenPiece] | None, console: Console
+    ) -> str | None:
+        if pieces is None:
+            self.invalidate()
+            return None
+        system = COLOR_SYSTEMS.get(console.color_system or "", ColorSystem.TRUECOLOR)
+        writer = AnsiWriter(system, self.encoder)
+        for x, y, strip in pieces:
+            fit = fitted(strip, self.charset)
+            for first, last in self.update(x, y, fit):
+                writer.move(x + first, y)
+                writer.write(fit.crop(first, last))
+        text = writer.text()
+        on_sent(len(text.encode()))
+        return text
 
     def invalidate(self) -> None:
-        """Knows nothing any more: the window has another size, or somebody else wrote to it."""
+        """Forget what is shown: the window has another size, or something else wrote to it."""
         self._rows.clear()
 
     def update(self, x: int, y: int, strip: Strip) -> list[Stretch]:
-        """Takes down that the terminal is to show `strip` from column `x` of row `y` on.
+        """Record that `strip` is drawn at column `x` of row `y`; return the column ranges that changed.
 
-        Returns:
-            the stretches of the strip's columns that are to be sent for that.
+        The ranges count from the strip's first column.
         """
         new = columns(strip)
         row = self._rows.setdefault(y, [])
@@ -48,7 +90,7 @@ class FrameBuffer:
             return []
         stretches = _differences(old, new)
         for first, last in stretches:
-            # A terminal that is to show something in one half of a wide character drops the other.
+            # A terminal that gets one half of a wide character drops the other.
             if x + first > 0 and _is_second_half(row[x + first]):
                 row[x + first - 1] = None
             if x + last < len(row) and _is_second_half(row[x + last]):

@@ -6,16 +6,21 @@ against its background is made lighter or darker; without colours, attributes ta
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
+from rich.cells import cell_len
 from rich.color import Color, ColorSystem, ColorType
 from rich.color_triplet import ColorTriplet
+from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color as ThemeColor
 from textual.theme import Theme
 
 Look = tuple[str, str, str]
 """Attributes, foreground and background of a style as SGR codes."""
+
+_UNKNOWN: Look = ("?", "?", "?")
 
 CONTRAST = 4.5
 """What a text has at least against its background (WCAG's AA)."""
@@ -135,6 +140,49 @@ class StyleEncoder:
             if _contrast(_sent(front, system), ground) >= self.contrast:
                 break
         return ColorPair(front, back)
+
+
+class AnsiWriter:
+    """Write styled text with as few codes as possible: only what differs from the style before."""
+
+    def __init__(self, system: ColorSystem, encoder: StyleEncoder) -> None:
+        self._system = system
+        self._encoder = encoder
+        self._out: list[str] = []
+        self._at = (-1, -1)
+        self._look = _UNKNOWN
+
+    def move(self, x: int, y: int) -> None:
+        """Go to a column and a row, both counted from 0."""
+        if self._at != (x, y):
+            self._out.append(f"\x1b[{y + 1};{x + 1}H")
+            self._at = (x, y)
+
+    def write(self, segments: Iterable[Segment]) -> None:
+        """Write at the present place."""
+        for text, style, _ in segments:
+            look = self._encoder.look(style, text, self._system)
+            blank = (
+                text.isspace() and "4" not in look[0] + self._look[0] and "7" not in look[0] + self._look[0]
+            )
+            if blank and look[2] == self._look[2]:
+                look = self._look  # the foreground of spaces cannot be seen
+            if look != self._look:
+                self._out.append(self._change(look))
+                self._look = look
+            self._out.append(text)
+            self._at = (self._at[0] + cell_len(text), self._at[1])
+
+    def text(self) -> str:
+        """Return what was written; the terminal's style is plain afterwards."""
+        return "".join(self._out) + "\x1b[0m" if self._out else ""
+
+    def _change(self, look: Look) -> str:
+        old = self._look
+        if look[0] != old[0]:  # attributes cannot be taken back one by one everywhere
+            return f"\x1b[{';'.join(code for code in ('0', *look) if code not in ('', '39', '49'))}m"
+        codes = [new for new, before in zip(look[1:], old[1:], strict=True) if new != before]
+        return f"\x1b[{';'.join(codes)}m"
 
 
 def _codes(switches: set[str]) -> str:

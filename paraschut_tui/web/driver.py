@@ -1,8 +1,6 @@
-"""Draws a dashboard into a browser's tab: Textual's own driver for that, which also ends with its server."""
+"""The driver that draws a dashboard into a browser's tab: Textual's own, which also ends with its server."""
 
 from __future__ import annotations
-
-import asyncio
 
 from textual.drivers import web_driver
 from textual.drivers.web_driver import WebDriver
@@ -10,18 +8,21 @@ from textual.messages import ExitApp
 
 from ..terminal.textual_compat import read_by_tokens
 
+HOOKS = (
+    (WebDriver, "run_input_thread"),  # overridden: its end means that the server is gone
+    (web_driver, "XTermParser"),  # replaced: keys come through the tokenizer
+)
+"""What Textual does not document."""
+FIELDS = ((WebDriver, "exit_event"),)  # read: whether the dashboard ends already
+
 read_by_tokens(web_driver)
 
 
 class TabDriver(WebDriver):
-    """Leaves the dashboard when nobody is at the other end of its pipes any more."""
-
-    def start_application_mode(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        super().start_application_mode()
+    """Leave the dashboard when nobody is at the other end of its pipes any more."""
 
     def run_input_thread(self) -> None:
         super().run_input_thread()
         # Its input has ended: the dashboard is left already, or its server was killed.
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._app.post_message, ExitApp())
+        if not self.exit_event.is_set():
+            self.send_message(ExitApp())

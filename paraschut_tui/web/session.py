@@ -14,6 +14,13 @@ from textual_serve.download_manager import DownloadManager
 
 from paraschut_core.security.child_python import environment
 
+HOOKS = (
+    (AppService, "_build_environment"),  # overridden: the dashboard finds its package and its driver
+    (AppService, "_open_app_process"),  # overridden: an argument list, not a line for a shell
+)
+FIELDS = ((AppService, "_process"), (AppService, "_stdin"))  # set where the process is started
+"""What textual-serve does not document."""
+
 GRACE = 8.0
 """Seconds that a dashboard has to end by itself when the server ends; then it is told by signals."""
 

@@ -9,6 +9,7 @@ from textual.strip import Strip
 
 from ..state_styles import Palette
 from ..terminal.frame_buffer import differences
+from ..terminal.textual_compat import focus_quietly, resize_quietly
 
 
 class LineList(ScrollView, can_focus=True):
@@ -70,13 +71,7 @@ class LineList(ScrollView, can_focus=True):
     def set_height(self, rows: int) -> None:
         """Tells how many rows there are. Unless there is a scroll bar to be drawn anew, without the new
         layout of the whole screen that Textual would make."""
-        size = Size(self.scrollable_content_region.width, rows)
-        if size == self.virtual_size:
-            return
-        if self.styles.scrollbar_size_vertical:
-            self.virtual_size = size
-        else:
-            self.set_reactive(LineList.virtual_size, size)
+        resize_quietly(self, Size(self.scrollable_content_region.width, rows))
 
     def repaint_row(self, row: int) -> None:
         """Repaints one row, if it is visible."""
@@ -99,17 +94,10 @@ class LineList(ScrollView, can_focus=True):
 
     # ------------------------------------------------------------------ focus
 
-    def _on_focus(self, event: events.Focus) -> None:
-        event.prevent_default()
-        self.has_focus = True
-        self._focus_changed(events.DescendantFocus(self))
+    def on_focus(self, event: events.Focus) -> None:
+        focus_quietly(self, event)
+        self.cursor_moved()
 
-    def _on_blur(self, event: events.Blur) -> None:
-        event.prevent_default()
-        self.has_focus = False
-        self._focus_changed(events.DescendantBlur(self))
-
-    def _focus_changed(self, message: events.DescendantFocus | events.DescendantBlur) -> None:
-        if self.parent is not None:
-            self.parent.post_message(message)
+    def on_blur(self, event: events.Blur) -> None:
+        focus_quietly(self, event)
         self.cursor_moved()

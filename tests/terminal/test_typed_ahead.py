@@ -62,7 +62,7 @@ def test_a_question_counts_as_seen_when_the_terminal_says_so_or_never_answers() 
     question.painted_at = 10.0
     assert not question.was_seen(10.1), "painted, but on its way"
     assert question.was_seen(10.0 + PATIENCE), "a terminal that does not tell"
-    question.now_seen(10.4)
+    question.mark_drawn(10.4)
     assert not question.was_seen(10.3)
     assert question.was_seen(10.4)
 

@@ -33,7 +33,6 @@ class BudgetApp(ParaschutApp):
 
     def on_mount(self) -> None:
         asyncio.get_running_loop().add_reader(self.commands, self._command)
-        super().on_mount()
         self.waiting = self.set_interval(0.005, self._look_whether_ready)
 
     def _look_whether_ready(self) -> None:

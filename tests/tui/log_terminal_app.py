@@ -13,23 +13,19 @@ from textual.screen import Screen
 from paraschut_tui.job_log import following_pane
 from paraschut_tui.job_log.screen import LogScreen
 from paraschut_tui.job_log.view import LogSources, LogViewState
-from paraschut_tui.terminal.key_sequencer import KeySequencerApp
+from paraschut_tui.terminal.terminal_app import TerminalApp
 
 
-class TerminalLogApp(KeySequencerApp):
+class TerminalLogApp(TerminalApp[None]):
     """Writes and takes keys as the dashboard does."""
 
     def __init__(self, out: str, *err: str) -> None:
-        super().__init__()
+        super().__init__(flow_control=False)  # only the log's own bytes are to be seen
         self._sources = LogSources("JOB 24", {"stdout": [out], "stderr": err})
         self._place = LogViewState("stdout", split=bool(err), numbers=not err)
 
     def get_default_screen(self) -> Screen[object]:
         return cast("Screen[object]", LogScreen(self._sources, self._place))
-
-    @property
-    def _answers(self) -> bool:
-        return False  # nothing but the log's own is to be seen among the bytes
 
 
 def main() -> None:

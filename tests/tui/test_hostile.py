@@ -16,7 +16,6 @@ from paraschut_core.model import Action
 from paraschut_tui.actions.types import ActionResult, JobMessage
 from paraschut_tui.app import ParaschutApp
 from paraschut_tui.terminal.frame_buffer import FrameBuffer
-from paraschut_tui.terminal.minimal_updates import minimize
 
 from .fake import NOW, FakeBatch, FakeGateway
 from .project import main_screen, until
@@ -49,7 +48,7 @@ def painted(app: ParaschutApp) -> str:
     """All that a terminal would be sent of the present screen."""
     console = Console(color_system="truecolor", force_terminal=True, width=app.size.width, file=None)
     update = app.screen._compositor.render_full_update()
-    return minimize(update, FrameBuffer()).render_segments(console)  # type: ignore[attr-defined]  # it is an update
+    return FrameBuffer().minimize(update).render_segments(console)  # type: ignore[attr-defined]  # it is an update
 
 
 def check(app: ParaschutApp, where: str) -> None:

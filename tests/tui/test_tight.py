@@ -16,7 +16,6 @@ from textual.geometry import Region
 from textual.strip import Strip
 
 from paraschut_tui.terminal.frame_buffer import FrameBuffer, differences
-from paraschut_tui.terminal.minimal_updates import minimize
 
 WIDTH, HEIGHT = 24, 3
 
@@ -61,7 +60,7 @@ def screen(*outputs: str) -> list[object]:
 @settings(max_examples=60, deadline=None)
 def test_a_whole_screen_looks_the_same(rows: list[Strip]) -> None:
     update = LayoutUpdate([[row] for row in rows], Region(0, 0, WIDTH, HEIGHT))
-    tight = minimize(update, FrameBuffer())
+    tight = FrameBuffer().minimize(update)
     assert tight is not update
     one, two = update.render_segments(console()), tight.render_segments(console())  # type: ignore[attr-defined]
     assert screen(one) == screen(two)
@@ -81,7 +80,7 @@ def test_sending_only_the_differences_leads_to_the_new_line(old: Strip, new: Str
         assert screen(painted(old)) == screen(painted(new))
         return
     update = ChopsUpdate([{0: new}], [(0, *part) for part in parts], [[WIDTH]])
-    tight = minimize(update, FrameBuffer())
+    tight = FrameBuffer().minimize(update)
     assert tight is not update
     sent = tight.render_segments(console())  # type: ignore[attr-defined]  # it is an update, as what it came from
     assert screen(painted(old), sent) == screen(painted(new))
@@ -127,12 +126,12 @@ def test_what_is_there_already_is_not_sent_and_the_screen_is_the_same(
                 outputs.append("\x1b[0m\x1b[2J")
             glass.invalidate()
             continue
-        every.append(minimize(update, FrameBuffer()).render_segments(console()))  # type: ignore[attr-defined]
-        fewer.append(minimize(update, glass).render_segments(console()))  # type: ignore[attr-defined]
+        every.append(FrameBuffer().minimize(update).render_segments(console()))  # type: ignore[attr-defined]
+        fewer.append(glass.minimize(update).render_segments(console()))  # type: ignore[attr-defined]
         assert screen(*every) == screen(*fewer)
-        assert minimize(update, glass).render_segments(console()) == ""  # type: ignore[attr-defined]
+        assert glass.minimize(update).render_segments(console()) == ""  # type: ignore[attr-defined]
 
 
 def test_what_is_not_known_is_left_as_it_is() -> None:
-    assert minimize(None, FrameBuffer()) is None
-    assert minimize("text", FrameBuffer()) == "text"
+    assert FrameBuffer().minimize(None) is None
+    assert FrameBuffer().minimize("text") == "text"
