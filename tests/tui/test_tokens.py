@@ -8,7 +8,7 @@ import random
 import pytest
 from textual import events
 
-from paraschut_tui.terminal.textual_compat import FIELDS, HOOKS, UNREADABLE, TerminalReader
+from paraschut_tui.terminal.textual_compat import UNREADABLE, TerminalReader
 from paraschut_tui.terminal.tokenizer import LONGEST, PASTE_LIMIT, SEQUENCE_LIMIT, Tokenizer, TokenKind
 
 ROUNDS = int(os.environ.get("PARASCHUT_TEST_ROUNDS", "0")) or 5_000
@@ -188,30 +188,3 @@ def test_no_input_breaks_the_reader_and_the_next_key_is_a_key() -> None:
         tokenizer.idle(now)
         tokenizer.idle(now + 40.0)
         assert [token.text for token in tokenizer.feed(b"x", now + 80.0)] == ["x"], (tried, sent)
-
-
-@pytest.mark.parametrize(("owner", "name"), HOOKS, ids=lambda one: getattr(one, "__name__", one))
-def test_textual_still_has_each_method_that_it_does_not_document(owner: type, name: str) -> None:
-    assert callable(getattr(owner, name, None)), f"{owner.__name__}.{name} is gone: see textual_compat"
-
-
-def test_textual_still_has_each_field_that_it_does_not_document() -> None:
-    import inspect
-
-    for owner, name in FIELDS:
-        sources = "".join(inspect.getsource(one) for one in owner.__mro__ if one.__module__[:7] == "textual")
-        assert f"self.{name}" in sources, f"{owner.__name__}.{name} is gone: see textual_compat"
-
-
-def test_textual_still_paints_and_parses_in_the_classes_that_are_taken_from_it() -> None:
-    from paraschut_tui.terminal import textual_compat
-
-    assert textual_compat.ChopsUpdate is not None
-    assert textual_compat.LayoutUpdate is not None
-    assert textual_compat.XTermParser is not None
-    from textual.drivers import web_driver
-
-    from paraschut_tui.web import driver
-
-    assert driver.TabDriver
-    assert web_driver.XTermParser is textual_compat.BrowserParser  # type: ignore[attr-defined]  # put in there
