@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import json
+import re
 import subprocess
 import sys
 import sysconfig
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -64,6 +69,198 @@ def test_the_types_are_right_in_strict_mode() -> None:
 
 def test_the_rooms_import_only_what_they_may() -> None:
     run("lint-imports", "--no-cache")
+
+
+# ------------------------------------------------------------------------------------ classes and names
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    """The production code: each module's path in the project and its syntax tree."""
+    for folder in ("paraschut_core", "paraschut_tui"):
+        for path in sorted(Path(ROOT, folder).rglob("*.py")):
+            yield str(path.relative_to(ROOT)), ast.parse(path.read_text())
+
+
+def name_of(base: ast.expr) -> str:
+    """The last name of a base class, without its parameters."""
+    base = base.value if isinstance(base, ast.Subscript) else base
+    return base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", "")
+
+
+def classes() -> Iterator[tuple[str, ast.ClassDef]]:
+    for path, tree in modules():
+        yield from ((path, node) for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+
+
+MEANT_TO_BE_EXTENDED = {"JobExecutor", "BatchExecutor"}
+"""Base classes for the schedulers that users add."""
+
+STILL_WITH_ONE_USER = {
+    "AutoSubmitter",
+    "CellLayout",
+    "Choosers",
+    "DetailLoader",
+    "FollowingPane",
+    "GridBase",
+    "LogBase",
+    "LogCanvas",
+    "Navigator",
+    "Notifier",
+    "QueueDatabase",
+    "TargetSelector",
+}
+"""Base classes that are to go: remove a name here with the class. None is added."""
+
+
+STAND_INS = {"CompositorUpdate"}
+"""Names of a library's classes that are defined where the library lacks them."""
+
+
+def test_a_base_class_has_two_users_or_is_meant_to_be_extended() -> None:
+    bases_of = {node.name: [name_of(base) for base in node.bases] for _, node in classes()}
+    found = {name: bases for name, bases in bases_of.items() if name not in STAND_INS}
+
+    def is_open(name: str) -> bool:
+        """Whether a class is abstract, a protocol or an error by its bases or by its name's convention."""
+        bases = found.get(name, [])
+        return (
+            name in MEANT_TO_BE_EXTENDED
+            or name.endswith(("Error", "Exception"))
+            or any(base in ("ABC", "Protocol") or base.endswith(("Error", "Exception")) for base in bases)
+        )
+
+    users = Counter(base for bases in found.values() for base in bases if base in found)
+    single = {name for name, n in users.items() if n == 1 and not is_open(name)}
+    assert single - STILL_WITH_ONE_USER == set(), (
+        "compose instead: a base class with one user is a file cut in two"
+    )
+    assert STILL_WITH_ONE_USER - single == set(), "it is gone: remove it from STILL_WITH_ONE_USER"
+
+
+STILL_TWICE = {"OpenRequested"}
+"""Class names that are to become two: remove a name here when it is unlike. None is added."""
+
+
+def test_no_two_classes_have_one_name() -> None:
+    names = Counter(node.name for _, node in classes() if node.name not in STAND_INS)
+    assert {name for name, n in names.items() if n > 1} == STILL_TWICE
+
+
+PATTERNS = {
+    "__init__.py": "a package",
+    "__main__.py": "what `python -m` runs",
+    "errors.py": "the errors of a package",
+    "base.py": "what the executors of a room extend",
+    "model.py": "the data of a room, without Textual",
+    "widget.py": "the widget that shows a room's model",
+    "screen.py": "the screen of a room",
+}
+"""File names that say which part of its room a file is; any number of rooms may have one."""
+
+PAIRS = {
+    "orphans.py": "the action, and its rows in the database",
+    "remove.py": "the action, and its command",
+    "submit.py": "the action, and its command",
+    "project.py": "a project, and the commands that make one",
+    "spawns.py": "spawning, and its rows in the database",
+    "statistics.py": "the report, and its queries in the database",
+    "manage.py": "the commands; the other is an import path of 0.6",
+    "executor.py": "the local executor; the other is an import path of 0.6",
+}
+"""File names of one thing in two layers."""
+
+STILL_UNLIKE = {"completion.py", "reader.py"}
+"""File names of unlike things that are to change: remove a name here with it. None is added."""
+
+
+def test_no_two_files_of_unlike_things_have_one_name() -> None:
+    names = Counter(Path(path).name for path, _ in modules())
+    twice = {name for name, n in names.items() if n > 1 and name not in PATTERNS}
+    assert twice - set(PAIRS) == STILL_UNLIKE
+    assert not {name for name in PAIRS if names[name] != 2}, "one thing in two layers, not in more, nor gone"
+
+
+# ------------------------------------------------------------------------------------ Textual
+
+
+COMPAT = "paraschut_tui/terminal/textual_compat.py"
+
+
+def private_names_of_textual() -> dict[str, set[str]]:
+    """The names with an underscore that Textual's classes define or set on themselves, by class."""
+    import textual
+
+    found: dict[str, set[str]] = {}
+    for path in Path(textual.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                names = found.setdefault(node.name, set())
+                for part in ast.walk(node):
+                    if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                        names.add(part.name)
+                    elif isinstance(part, ast.Attribute) and name_of(part.value) == "self":
+                        names.add(part.attr)
+    return {
+        owner: {name for name in names if name.startswith("_") and not name.startswith("__")}
+        for owner, names in found.items()
+    }
+
+
+def attributes(tree: ast.AST) -> Iterator[tuple[int, str, bool]]:
+    """The attributes with an underscore that code names: the line, the name, whether it is one of `self`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
+            yield node.lineno, node.attr, name_of(node.value) == "self"
+
+
+def definitions(tree: ast.AST) -> set[str]:
+    """What code defines: methods, and what it sets on `self` or in a class."""
+    return {
+        getattr(node, "name", None) or getattr(node, "attr", None) or getattr(node, "id", "")
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        or (isinstance(node, (ast.Attribute, ast.Name)) and isinstance(node.ctx, ast.Store))
+    }
+
+
+def test_what_textual_does_not_document_is_named_in_one_module_alone() -> None:
+    private = private_names_of_textual()
+    everywhere = set[str]().union(*private.values()) - {"_replace", "_asdict", "_fields"}  # a NamedTuple's
+    ours = set[str]().union(*(definitions(tree) for path, tree in modules() if path != COMPAT))
+    found = []
+    for path, tree in modules():
+        if not path.startswith("paraschut_tui/") or path == COMPAT:
+            continue
+        for node in ast.walk(tree):
+            module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+            if module.startswith("textual") and "._" in module:
+                found.append(f"{path}:{node.lineno}: {module}")
+        for line, name, of_self in attributes(tree):
+            if not of_self and name in everywhere - ours:
+                found.append(f"{path}:{line}: {name}")
+    for path, node in classes():
+        module = path.removesuffix(".py").replace("/", ".")
+        owner = getattr(importlib.import_module(module), node.name, None) if "_tui/" in path else None
+        theirs = [base for base in getattr(owner, "__mro__", ()) if base.__module__.startswith("textual.")]
+        if theirs and path != COMPAT:
+            names = {name for _, name, of_self in attributes(node) if of_self} | definitions(node)
+            hidden = names & set[str]().union(*(private.get(base.__name__, set()) for base in theirs))
+            found += [
+                f"{path}:{node.lineno}: {node.name}.{name} is a name of Textual's own" for name in hidden
+            ]
+    assert not found, f"move these to {COMPAT}:\n" + "\n".join(found)
+
+
+def test_no_handler_calls_the_one_that_it_replaces() -> None:
+    """Textual calls `on_x` of every class, so a base class's handler would run twice."""
+    allowed = {("paraschut_tui/terminal/terminal_app.py", "on_event")}  # what calls handlers, not one
+    for path, tree in modules():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and re.match("_?on_", node.attr):
+                of_base = isinstance(node.value, ast.Call) and name_of(node.value.func) == "super"
+                assert not of_base or (path, node.attr) in allowed, (
+                    f"{path}:{node.lineno}: super().{node.attr}"
+                )
 
 
 # ------------------------------------------------------------------------------------ what is loaded

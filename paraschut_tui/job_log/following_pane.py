@@ -84,7 +84,6 @@ class FollowingPane(LogCanvas):
         return self.feed.look.size if self.feed.look else 0
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.set_interval(POLL_SECONDS, self._poll)
 
     def on_unmount(self) -> None:
