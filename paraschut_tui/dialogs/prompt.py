@@ -46,7 +46,7 @@ class PromptScreen(GuardedDialog[str]):
     def on_mount(self) -> None:
         self.query_one(Input).focus()
 
-    def takes_unseen(self, key: str) -> bool:
+    def is_harmless_unseen(self, key: str) -> bool:
         """Text is typed ahead as it is; Enter alone does not accept what is proposed."""
         return key != "enter" or self.query_one(Input).value != self._value
 
