@@ -13,6 +13,7 @@ from ..errors import UsageError
 from ..paths import absolute, here
 from . import output
 from .context import CliContext, json_option, pass_project, read_ranges, report_data, show_report
+from .job_command import pairs
 from .param_types import FiniteFloat
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def add(
             "directives": list(directives) or None,
         }
         common.update({field: value for field, value in given.items() if value is not None})
-        asked = _pairs(resources, "--resource")
+        asked = pairs(resources, "--resource")
         if asked and not agreed_resources(ws, asked):
             output.line("nothing was added")
             return 1
@@ -120,7 +121,7 @@ def add(
         numbered = _numbered(ws, own, common["BatchID"] if batch_id is not None else None)
         with output.ProgressLine("making jobs") as progress:
             infos = make_jobs(
-                common, numbered, template, _pairs(variables, "--var"), chain=chain, progress=progress
+                common, numbered, template, pairs(variables, "--var"), chain=chain, progress=progress
             )
         for info in infos:
             checked_vars(info)
@@ -209,16 +210,6 @@ def _numbered(ws: Project, jobs: Iterable[dict[str, Any]], batch_id: int | None)
         numbered.append({**job, "JobIndex": index})
         following = max(following, index + 1)
     return numbered
-
-
-def _pairs(words: Sequence[str], option: str) -> dict[str, str]:
-    pairs = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not name or not equals:
-            raise UsageError(f"{option} {word!r}: write NAME=VALUE.")
-        pairs[name] = value
-    return pairs
 
 
 def _show(infos: Sequence[JobInfo], as_json: bool) -> int:

@@ -101,12 +101,12 @@ filter_option = click.option(
 )
 
 
-def select_options(function: _F) -> _F:
-    """The ways to say which jobs are meant."""
+def select_options(function: _F, **targets: Any) -> _F:
+    """Add the options that say which jobs are meant; `targets` is for click.argument."""
     for option in (
         click.option("--missing", is_flag=True, help="Missing jobs (of BATCH, or all)."),
         filter_option,
-        click.argument("targets", nargs=-1, metavar=TARGETS, shell_complete=complete_batch),
+        click.argument("targets", nargs=-1, shell_complete=complete_batch, **{"metavar": TARGETS, **targets}),
     ):
         function = option(function)
     return function
