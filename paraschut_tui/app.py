@@ -1,4 +1,8 @@
-"""ParaschutApp: wires gateway, screen and themes together, and keeps the terminal whole at the end."""
+"""ParaschutApp: the dashboard of one project. It owns the backend, the screen, the theme and the session.
+
+The app runs in the main thread. Everything that may block (files, the database, the scheduler, actions) runs
+in the worker threads of the backend, which post messages to it.
+"""
 
 from __future__ import annotations
 
@@ -36,10 +40,10 @@ from .terminal.terminal_app import TerminalApp, run_app, use_terminal_size
 from .terminal.textual_compat import allow_switching
 
 DEFAULT_THEME = "paraschut"
-LEAN_THEME = "paraschut-16"
+LOW_BANDWIDTH_THEME = "paraschut-16"
 
-STARTED = 2.0
-"""Seconds after which what is there is there to stay."""
+START_SECONDS = 2.0
+"""Seconds after which the objects made at the start are taken for permanent."""
 
 
 class ParaschutApp(TerminalApp[None]):
@@ -47,16 +51,16 @@ class ParaschutApp(TerminalApp[None]):
 
     Args:
         settings: the project.
-        filter_text: a filter to begin with.
+        filter_text: the filter to begin with.
         batch: the BatchID to begin with.
         read_only: no key changes anything (also if the settings say so, or the file cannot be written).
-        lean: few bytes for slow lines: sixteen colours, no animation; None: as the settings say, and if
-            they leave it to the terminal, by how fast that is.
+        low_bandwidth: few bytes for slow lines: sixteen colours, no animation. None: as the settings say, and
+            if they say "auto", by the speed of the terminal.
         executor: instead of the one that the settings name.
         gateway: instead of one made from the settings.
         clock: epoch seconds.
-        memory: what is remembered from the time before.
-        shelf: where what is remembered is read and kept; nothing is if there is none.
+        session: the state to begin with.
+        session_store: where the state of sessions is read and kept; None: nowhere.
     """
 
     CSS_PATH = os.path.join(os.path.dirname(__file__), "paraschut.tcss")
@@ -75,54 +79,55 @@ class ParaschutApp(TerminalApp[None]):
         filter_text: str = "",
         batch: int | None = None,
         read_only: bool = False,
-        lean: bool | None = None,
+        low_bandwidth: bool | None = None,
         executor: JobExecutor | None = None,
         gateway: ThreadedBackend | None = None,
         clock: Callable[[], float] = time.time,
-        memory: SessionState | None = None,
-        shelf: SessionStore | None = None,
+        session: SessionState | None = None,
+        session_store: SessionStore | None = None,
     ) -> None:
         super().__init__(speed_measured=self._choose_bandwidth)
         self.settings = settings
-        self.lean = _lean(settings.dashboard.lean if lean is None else lean)
-        """Whether few bytes are to be sent; None: that is for the line's speed to say."""
+        wanted = settings.dashboard.lean if low_bandwidth is None else low_bandwidth
+        self.low_bandwidth = None if wanted == "auto" else bool(wanted)
+        """Whether few bytes are to be sent; None: the line's speed will decide."""
         self._asked_read_only = read_only
-        self.read_only = self._only_reads(settings)
+        self.read_only = self._must_not_write(settings)
         self.frame.charset = alphabet(settings.dashboard.letters, os.environ)
         self.looks = gateway.looks if gateway is not None else StateStyles(self.frame.charset.letters)
         self.gateway = gateway or ThreadedBackend(settings, self.looks, executor)
         self._filter_text = filter_text
         self._batch = batch
         self._clock = clock
-        self.shelf = shelf
-        self.memory, self._problem = memory or SessionState(), ""
-        self._keeper: SessionSaver | None = None
-        self._lane = WorkerThread("paraschut-state")
-        if shelf is not None:
-            self.memory, self._problem = shelf.recall(settings.database)
-            self._keeper = SessionSaver(shelf, settings.database, settings.config_file, self.memory)
+        self.session_store = session_store
+        self.session, self._problem = session or SessionState(), ""
+        self._saver: SessionSaver | None = None
+        self._worker = WorkerThread("paraschut-state")
+        if session_store is not None:
+            self.session, self._problem = session_store.recall(settings.database)
+            self._saver = SessionSaver(session_store, settings.database, settings.config_file, self.session)
         for theme in themes():
             self.register_theme(theme)
-        self.theme = self._first_theme()
-        if self.lean:
+        self.theme = self._default_theme()
+        if self.low_bandwidth:
             self.animation_level = "none"
 
-    def _only_reads(self, settings: Settings) -> bool:
+    def _must_not_write(self, settings: Settings) -> bool:
         if self._asked_read_only or settings.dashboard.read_only:
             return True
         path = settings.database
-        # SQLite writes a journal beside the file. One that is not there yet is somebody else's to tell of.
+        # SQLite writes a journal beside the file. A missing file is reported elsewhere.
         needed = (path, os.path.dirname(path) or ".")
         return os.path.exists(path) and not all(os.access(one, os.W_OK) for one in needed)
 
-    def _first_theme(self) -> str:
-        for wanted in (self.settings.dashboard.theme, "" if self.lean else self.memory.theme):
+    def _default_theme(self) -> str:
+        for wanted in (self.settings.dashboard.theme, "" if self.low_bandwidth else self.session.theme):
             if wanted in self.available_themes:
                 return wanted
-        return first_theme(bool(self.lean))
+        return default_theme(bool(self.low_bandwidth))
 
     def get_default_screen(self) -> Screen[None]:
-        """The main screen takes the place of Textual's empty one: nothing is painted twice."""
+        """Return the main screen in place of Textual's empty one, so that nothing is painted twice."""
         return MainScreen(
             self.gateway,
             Palette(self.current_theme),
@@ -131,31 +136,31 @@ class ParaschutApp(TerminalApp[None]):
             filter_text=self._filter_text,
             batch=self._batch,
             read_only=self.read_only,
-            memory=self.memory,
-            keep=partial(self._keep, self._keeper),
+            memory=self.session,
+            keep=partial(self._keep, self._saver),
         )
 
-    def _keep(self, keeper: SessionSaver | None, memory: SessionState) -> None:
-        if keeper is not self._keeper:
+    def _keep(self, saver: SessionSaver | None, session: SessionState) -> None:
+        if saver is not self._saver:
             return  # of a database that was left
-        if self.lean and memory.theme == LEAN_THEME:
-            memory = memory._replace(theme=self.memory.theme)  # that was the line's choice, not the user's
-        self.memory = memory
-        if self._keeper is not None:
-            self._keeper.keep(memory)
+        if self.low_bandwidth and session.theme == LOW_BANDWIDTH_THEME:
+            session = session._replace(theme=self.session.theme)  # the line chose that theme, not the user
+        self.session = session
+        if self._saver is not None:
+            self._saver.keep(session)
 
     def on_mount(self) -> None:
         self.theme_changed_signal.subscribe(self, self._retheme)
         if self._problem:
             self.notify(self._problem, severity="warning", markup=False)
-        self.set_timer(STARTED, enable_gc)
+        self.set_timer(START_SECONDS, enable_gc)
 
     def action_paint_anew(self) -> None:
-        """Paints the whole screen again: something else wrote to the terminal."""
+        """Paint the whole screen again: something else wrote to the terminal."""
         self.repaint_all()
 
     async def action_quit(self) -> None:
-        """Leaves; if an action is under way, only when asked twice."""
+        """Leave. While an action is under way, the first request only warns."""
         screen = self.screen_stack[0]
         if not isinstance(screen, MainScreen) or screen.may_leave():
             self.exit()
@@ -167,14 +172,14 @@ class ParaschutApp(TerminalApp[None]):
                 screen.use(palette)
 
     def _choose_bandwidth(self, slow: bool) -> None:
-        """Goes lean on a slow line: before the jobs are painted, so that it costs nothing."""
-        if self.lean is not None:
+        """Send fewer bytes on a slow line, from before the jobs are painted."""
+        if self.low_bandwidth is not None:
             return
-        self.lean = slow
+        self.low_bandwidth = slow
         if slow:
             self.animation_level = "none"
             if not self.settings.dashboard.theme:
-                self.theme = LEAN_THEME
+                self.theme = LOW_BANDWIDTH_THEME
             main = self.screen_stack[0]
             if isinstance(main, MainScreen):
                 main.notices = ("slow line",)
@@ -184,31 +189,31 @@ class ParaschutApp(TerminalApp[None]):
         self.gateway.stop()
 
     def close(self) -> None:
-        """After the screen is gone: ends the threads, and sees to it that all is written."""
+        """End the threads once the screen is gone, and write what is to be written."""
         self.gateway.close()
-        if self._keeper is not None:
-            self._keeper.close()
+        if self._saver is not None:
+            self._saver.close()
 
     # ------------------------------------------------------------------ themes and databases
 
     def theme_names(self) -> list[str]:
-        """The themes, ours first."""
+        """Return the themes' names, ours first."""
         ours = [theme.name for theme in themes()]
         return ours + sorted(name for name in self.available_themes if name not in ours)
 
     async def recent_databases(self) -> list[RecentDatabase]:
-        """The databases opened before, the latest first; none if they cannot be told at once."""
-        if self.shelf is None:
+        """Return the databases opened before, the latest first; none if their list cannot be read in time."""
+        if self.session_store is None:
             return []
-        found = asyncio.wrap_future(self._lane.submit(self.shelf.recent))
+        found = asyncio.wrap_future(self._worker.submit(self.session_store.recent))
         try:
             return await asyncio.wait_for(found, 1.0)
         except asyncio.TimeoutError:
             return []
 
     def open_database(self, database: str, config: str) -> None:
-        """Goes on with another database; what cannot be opened is told, and all stays as it is."""
-        # The app's own task: those of the screen that is left end with it.
+        """Switch to another database. If it cannot be opened, report that and stay."""
+        # A task of the app: those of the screen end with the screen.
         self.run_worker(self._open(database, config), exclusive=True, group="database", exit_on_error=False)
 
     async def _open(self, database: str, config: str) -> None:
@@ -216,22 +221,22 @@ class ParaschutApp(TerminalApp[None]):
             self._complain("An action is under way here; Esc stops it.")
             return
         try:
-            settings, memory, problem, self.read_only = await asyncio.wrap_future(
-                self._lane.submit(lambda: self._prepare(database, config))
+            settings, session, problem, self.read_only = await asyncio.wrap_future(
+                self._worker.submit(lambda: self._prepare(database, config))
             )
         except ParaschutError as error:
             self._complain(str(error))
             return
         while len(self.screen_stack) > 1:
             await self.pop_screen()
-        self._begin_with(settings, memory)
+        self._begin_with(settings, session)
         allow_switching(self.screen)
         await self.switch_screen(self.get_default_screen())
         if problem:
             self._complain(problem)
 
     def _prepare(self, database: str, config: str) -> tuple[Settings, SessionState, str, bool]:
-        """All that can be wrong with a database is found before the present one is left."""
+        """Open another database, so that what is wrong with it is found before the present one is left."""
         from paraschut_core import config as configuration
         from paraschut_core.project import open_database
 
@@ -241,24 +246,26 @@ class ParaschutApp(TerminalApp[None]):
         settings = configuration.load(known, database, os.path.dirname(database))
         with open_database(settings, read_only=True) as opened:
             opened.rows("SELECT rev FROM revision")
-        memory, problem = self.shelf.recall(database) if self.shelf is not None else (SessionState(), "")
-        return settings, memory, problem, self._only_reads(settings)
+        session, problem = SessionState(), ""
+        if self.session_store is not None:
+            session, problem = self.session_store.recall(database)
+        return settings, session, problem, self._must_not_write(settings)
 
-    def _begin_with(self, settings: Settings, memory: SessionState) -> None:
-        """Leaves the present database for another."""
+    def _begin_with(self, settings: Settings, session: SessionState) -> None:
+        """Leave the present database for another."""
         main = self.screen_stack[0]
         if isinstance(main, MainScreen):
             main.keep_now()
         self.gateway.stop()
-        if self._keeper is not None:
-            self._keeper.end()
+        if self._saver is not None:
+            self._saver.end()
         self.settings = settings
         self.looks = StateStyles(self.frame.charset.letters)
         self.gateway = ThreadedBackend(settings, self.looks)
-        self.memory = memory
+        self.session = session
         self._filter_text, self._batch = "", None
-        if self.shelf is not None:
-            self._keeper = SessionSaver(self.shelf, settings.database, settings.config_file, memory)
+        if self.session_store is not None:
+            self._saver = SessionSaver(self.session_store, settings.database, settings.config_file, session)
 
     def _complain(self, text: str) -> None:
         self.notify(clean_line(text, 400), severity="error", markup=False)
@@ -270,62 +277,57 @@ def run(
     filter_text: str = "",
     batch: int | None = None,
     read_only: bool = False,
-    lean: bool | None = None,
+    low_bandwidth: bool | None = None,
     executor: JobExecutor | None = None,
     debug_log: str = "",
 ) -> int:
-    """Opens the dashboard and returns its exit status once it is left.
+    """Open the dashboard; return its exit status once it is left.
 
     Args:
-        debug_log: a file for all that the program logs of itself.
+        debug_log: a file for everything that the program logs.
     """
     if debug_log:
         log_to(debug_log)
-    os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
     use_terminal_size()
     app = ParaschutApp(
         settings,
         filter_text=filter_text,
         batch=batch,
         read_only=read_only,
-        lean=True if lean is None and few_colours() else lean,
+        low_bandwidth=True if low_bandwidth is None and has_16_colors() else low_bandwidth,
         executor=executor,
-        shelf=None if is_confined() else SessionStore(),
+        session_store=None if is_confined() else SessionStore(),
     )
     run_app(app, mouse=settings.dashboard.mouse)
-    acting = app.gateway.acting
-    if acting:
-        _say(f"{ACTIONS[acting].ask}: stopping behind the jobs that it is at.")
+    action = app.gateway.acting
+    if action:
+        _print(f"{ACTIONS[action].ask}: stopping behind the jobs that it is at.")
     app.close()
-    if acting:
-        verdict = app.gateway.verdict
-        told = outcome(ACTIONS[acting], verdict) if verdict else "it goes on; the history (@) will tell"
-        _say(f"{ACTIONS[acting].ask}: {told}")
+    if action:
+        result = app.gateway.verdict
+        text = outcome(ACTIONS[action], result) if result else "it goes on; the history (@) will tell"
+        _print(f"{ACTIONS[action].ask}: {text}")
     return app.exit_status()
 
 
 def enable_gc() -> None:
-    """Looks for garbage from now on, and only among what is made from now on."""
+    """Freeze the objects created at the start and enable the garbage collector."""
     gc.freeze()
     gc.enable()
 
 
-def first_theme(lean: bool) -> str:
-    """The theme where nobody named one."""
-    return LEAN_THEME if lean else DEFAULT_THEME
+def default_theme(low_bandwidth: bool) -> str:
+    """Return the theme where nobody chose one."""
+    return LOW_BANDWIDTH_THEME if low_bandwidth else DEFAULT_THEME
 
 
-def _lean(wanted: bool | str) -> bool | None:
-    return None if wanted == "auto" else bool(wanted)
-
-
-def _say(text: str) -> None:
-    """To the user, once the terminal is theirs again."""
-    print(clean_line(text), file=sys.stderr)  # noqa: T201 - this is where they look now
-
-
-def few_colours() -> bool:
-    """Whether the terminal has but sixteen colours, or none; a browser's has all."""
+def has_16_colors() -> bool:
+    """Return whether the terminal has only sixteen colours, or none. A browser has all."""
     if COLOR_SYSTEM not in (None, "auto"):
         return COLOR_SYSTEM == "standard"
     return Console().color_system in (None, "standard")
+
+
+def _print(text: str) -> None:
+    """Print a line for the user, who has the terminal again."""
+    print(clean_line(text), file=sys.stderr)  # noqa: T201 - the dashboard is gone

@@ -11,7 +11,7 @@ from textual.screen import Screen
 
 from paraschut_core.sanitize import clean_line
 
-from .app import first_theme
+from .app import default_theme
 from .session.store import RecentDatabase, SessionStore
 from .state_styles import Palette, themes
 from .terminal.terminal_app import TerminalApp, run_app, use_terminal_size
@@ -38,7 +38,7 @@ class WelcomeApp(TerminalApp[WelcomeChoice]):
     Args:
         reason: why there is nothing to show.
         recent: databases that were open before.
-        lean: sixteen colours.
+        low_bandwidth: sixteen colours.
     """
 
     CSS = """
@@ -52,11 +52,13 @@ class WelcomeApp(TerminalApp[WelcomeChoice]):
         Binding("i", "choose(1)", "a project here", show=False),
     ]
 
-    def __init__(self, reason: str, recent: Sequence[RecentDatabase] = (), *, lean: bool = False) -> None:
+    def __init__(
+        self, reason: str, recent: Sequence[RecentDatabase] = (), *, low_bandwidth: bool = False
+    ) -> None:
         super().__init__(flow_control=False)  # a page of text, which every line takes
         for theme in themes():
             self.register_theme(theme)
-        self.theme = first_theme(lean)
+        self.theme = default_theme(low_bandwidth)
         self._reason = reason
         self._choices = [WelcomeChoice(DEMO), WelcomeChoice(INIT)]
         self._rows: list[list[Part]] = [
@@ -106,8 +108,8 @@ class WelcomeApp(TerminalApp[WelcomeChoice]):
         self.exit(WelcomeChoice())
 
 
-def ask(reason: str, *, lean: bool = False) -> WelcomeChoice:
+def ask(reason: str, *, low_bandwidth: bool = False) -> WelcomeChoice:
     """Shows it; returns what was chosen."""
     use_terminal_size()
-    app = WelcomeApp(reason, SessionStore().recent()[:10], lean=lean)
+    app = WelcomeApp(reason, SessionStore().recent()[:10], low_bandwidth=low_bandwidth)
     return run_app(app, mouse=True) or WelcomeChoice(status=app.exit_status())

@@ -106,7 +106,6 @@ STILL_WITH_ONE_USER = {
     "LogCanvas",
     "Navigator",
     "Notifier",
-    "QueueDatabase",
     "TargetSelector",
 }
 """Base classes that are to go: remove a name here with the class. None is added."""

@@ -206,7 +206,12 @@ def open_dashboard(
     # By name: the core does not know the dashboard, only that this command opens it.
     dashboard: Any = importlib.import_module("paraschut_tui.app")
     status: int = dashboard.run(
-        settings, filter_text=condition, batch=batch, read_only=read_only, lean=lean, debug_log=debug_log
+        settings,
+        filter_text=condition,
+        batch=batch,
+        read_only=read_only,
+        low_bandwidth=lean,
+        debug_log=debug_log,
     )
     return status
 
@@ -221,7 +226,7 @@ def check_database(settings: Settings) -> None:
 
 def _welcome(project: CliContext, reason: str, lean: bool) -> int:
     """Where there is nothing to show yet: says what to do, and does what is chosen."""
-    choice: Any = importlib.import_module("paraschut_tui.welcome").ask(reason, lean=lean)
+    choice: Any = importlib.import_module("paraschut_tui.welcome").ask(reason, low_bandwidth=lean)
     named = ["--config", project.config] if project.config else []
     named += ["--db", project.database] if project.database else []
     if choice.what == "demo":

@@ -16,7 +16,7 @@ from textual.timer import Timer
 
 from paraschut_core.config import Settings
 from paraschut_core.model import JobRow
-from paraschut_tui.app import ParaschutApp, few_colours
+from paraschut_tui.app import ParaschutApp, has_16_colors
 from paraschut_tui.dashboard.screen import MainScreen
 
 from .fake import NOW, FakeBatch, FakeGateway
@@ -71,7 +71,7 @@ def main() -> None:
     gateway = FakeGateway(
         [FakeBatch(BATCH, "human/genome_map", letters), FakeBatch(BATCH - 1, "mouse/align", "c" * 100)]
     )
-    app = BudgetApp(Settings(), gateway=gateway, clock=lambda: NOW, lean=few_colours())
+    app = BudgetApp(Settings(), gateway=gateway, clock=lambda: NOW, low_bandwidth=has_16_colors())
     app.commands = os.open(sys.argv[2], os.O_RDWR | os.O_NONBLOCK)
     app.answers = os.open(sys.argv[3], os.O_WRONLY | os.O_APPEND)
     app.started, app.started_cpu = time.monotonic(), time.process_time()

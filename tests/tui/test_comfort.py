@@ -148,7 +148,7 @@ async def test_borders_move_by_key_and_by_mouse_and_stay_for_the_next_time() -> 
         assert sizes(screen)[0] == 60
         moved = sizes(screen)
         memory = screen.to_remember()
-    async with dashboard(memory=memory) as (pilot, screen, _gateway):
+    async with dashboard(session=memory) as (pilot, screen, _gateway):
         await pilot.pause()
         assert sizes(screen) == moved
         await pilot.resize_terminal(80, 24)
@@ -222,7 +222,7 @@ async def test_another_database_is_opened_and_the_way_back_is_in_the_list(tmp_pa
         add_batch(settings, f"{name}/map", ["true"] * 5)
         made.append(settings)
         shelf.remember(settings.database, "", main_memory())
-    app = ParaschutApp(made[0], shelf=shelf)
+    app = ParaschutApp(made[0], session_store=shelf)
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: bool(main_screen(app).snapshot and main_screen(app).snapshot.batches))
         for name, other in (("two", made[1]), ("one", made[0])):

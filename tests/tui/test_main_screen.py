@@ -460,7 +460,7 @@ async def test_density_columns_place_and_filters_are_there_again_the_next_time()
         await pilot.press("G")
         memory = screen.to_remember()
     assert memory.cursor == JobKey(MAP, 299)
-    async with dashboard(memory=memory) as (pilot, screen, _gateway):
+    async with dashboard(session=memory) as (pilot, screen, _gateway):
         await until(pilot, lambda: screen.grid.cursor == JobKey(MAP, 299))
         assert screen.grid.density == "rows"
         await pilot.press("slash", "up")

@@ -60,7 +60,7 @@ def change(settings: Settings, key: JobKey, state: str) -> None:
 async def dashboard(
     settings: Settings, memory: SessionState | None = None
 ) -> AsyncIterator[tuple[Pilot[None], MainScreen]]:
-    app = ParaschutApp(settings, memory=memory)
+    app = ParaschutApp(settings, session=memory)
     async with app.run_test(size=(160, 50)) as pilot:
         screen = main_screen(app)
         await until(pilot, lambda: screen.grid.board.total > 0 and not screen.scope.loading)

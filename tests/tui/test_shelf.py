@@ -125,7 +125,7 @@ async def test_a_file_that_cannot_be_read_is_told_on_the_screen(tmp_path: Path) 
     shelf.remember("jobs.db", "", FULL)
     next(tmp_path.iterdir()).write_text("{")
     gateway = FakeGateway([FakeBatch(5, "a", "ccc")])
-    app = ParaschutApp(Settings(), gateway=gateway, clock=lambda: NOW, shelf=shelf)
+    app = ParaschutApp(Settings(), gateway=gateway, clock=lambda: NOW, session_store=shelf)
     async with app.run_test() as pilot:
         await until(pilot, lambda: any("cannot be read" in toast.message for toast in app._notifications))
         assert main_screen(app).grid.density == "cells"
