@@ -35,7 +35,7 @@ from .dashboard.screen import MainScreen
 from .session.session_state import SessionState
 from .session.store import RecentDatabase, SessionSaver, SessionStore
 from .state_styles import Palette, StateStyles, themes
-from .terminal.charset import alphabet
+from .terminal.charset import detect_charset
 from .terminal.terminal_app import TerminalApp, run_app, use_terminal_size
 from .terminal.textual_compat import allow_switching
 
@@ -93,7 +93,7 @@ class ParaschutApp(TerminalApp[None]):
         """Whether few bytes are to be sent; None: the line's speed will decide."""
         self._asked_read_only = read_only
         self.read_only = self._must_not_write(settings)
-        self.frame.charset = alphabet(settings.dashboard.letters, os.environ)
+        self.frame.charset = detect_charset(settings.dashboard.letters, os.environ)
         self.looks = gateway.looks if gateway is not None else StateStyles(self.frame.charset.letters)
         self.gateway = gateway or ThreadedBackend(settings, self.looks, executor)
         self._filter_text = filter_text

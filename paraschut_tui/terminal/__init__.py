@@ -1,1 +1,1 @@
-"""What goes to and comes from the terminal."""
+"""Bytes to and from the terminal, flow control, keys in turn, and everything undocumented of Textual."""

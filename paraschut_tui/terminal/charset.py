@@ -1,4 +1,4 @@
-"""Which characters a terminal can show, and what stands for those that it cannot."""
+"""The characters that a terminal can show, and substitutes for the others."""
 
 from __future__ import annotations
 
@@ -21,44 +21,45 @@ _PLAIN: dict[int, str] = {
 
 
 class Charset(NamedTuple):
-    """What can be shown.
+    """The characters that a terminal can show.
 
-    `letters`: states are letters, bars are ASCII; `encoding`: characters beyond it are replaced ("": all are
-    shown).
+    `letters`: states are letters, and bars are ASCII. `encoding`: characters outside it are replaced; "": all
+    can be shown.
     """
 
     letters: bool = False
     encoding: str = ""
 
-    def shown(self, text: str) -> str:
-        """Safe text in what can be shown of it, as wide as it is."""
+    def substitute(self, text: str) -> str:
+        """Return a safe text with substitutes for what cannot be shown, of the same width."""
         if not self.letters or text.isascii():
             return text
         text = text.translate(_PLAIN)
         if not self.encoding or text.isascii():
             return text
         return "".join(
-            one if _can(one, self.encoding) else "?" * cell_len(one)
+            one if _can_encode(one, self.encoding) else "?" * cell_len(one)
             for one in text
             if cell_len(one) or one < "\x80"
         )
 
 
-def alphabet(wanted: bool | str, environment: Mapping[str, str]) -> Charset:
-    """The alphabet of this terminal.
+def detect_charset(letters: bool | str, environment: Mapping[str, str]) -> Charset:
+    """Return what this terminal can show.
 
     Args:
-        wanted: whether letters are (the setting); "auto": as locale and terminal are.
+        letters: whether states are letters (the setting); "auto": if the locale or the terminal needs that.
+        environment: the environment's variables: locale and TERM.
     """
     codeset = _codeset(environment)
     sent = getattr(sys.__stderr__, "encoding", None) or "utf-8"
     encoding = "" if codeset is None else "ascii" if _is_utf8(sent) else sent
-    letters = wanted is True or encoding != "" or (wanted == "auto" and environment.get("TERM") == "linux")
-    return Charset(letters, encoding)
+    on_console = letters == "auto" and environment.get("TERM") == "linux"
+    return Charset(letters is True or encoding != "" or on_console, encoding)
 
 
 def _codeset(environment: Mapping[str, str]) -> str | None:
-    """The locale's encoding; None: it is UTF-8, or the locale does not say."""
+    """Return the locale's encoding; None: it is UTF-8 or not known."""
     name = next((environment[one] for one in ("LC_ALL", "LC_CTYPE", "LANG") if environment.get(one)), "")
     if name in ("C", "POSIX"):
         return "ascii"
@@ -70,7 +71,7 @@ def _is_utf8(name: str) -> bool:
     return name.lower().replace("-", "") == "utf8"
 
 
-def _can(character: str, encoding: str) -> bool:
+def _can_encode(character: str, encoding: str) -> bool:
     try:
         character.encode(encoding)
     except (UnicodeEncodeError, LookupError):

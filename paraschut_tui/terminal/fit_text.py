@@ -1,7 +1,7 @@
-"""Fits text to the columns that layout gave it, whatever it is: the last gate before the terminal.
+"""Fit text to the columns that the layout gave it: the last check before the terminal.
 
-Text from outside is made fit where it is shown (`clean_line`). What is typed, and what a library puts on the
-screen, comes past that; here it is made safe once more, in exactly as many columns as were counted for it.
+Text from outside is sanitised where it is shown (`clean_line`). Typed text, and what a library puts on the
+screen, does not pass there. Here it is made safe once more, in exactly the columns that were counted for it.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from .charset import Charset
 UNICODE = Charset()
 
 
-def fitted(strip: Strip, alphabet: Charset = UNICODE) -> Strip:
-    """The same columns, of characters only of which every terminal knows the width and that act on none."""
+def fitted(strip: Strip, charset: Charset = UNICODE) -> Strip:
+    """Return a strip of the same columns, without characters that act on a terminal or whose width differs
+    between terminals."""
     if all(text.isascii() and text.isprintable() for text, _, _ in strip):
         return strip
     return Strip(
-        [Segment(alphabet.shown(fitted_text(text)), style, control) for text, style, control in strip],
+        [Segment(charset.substitute(fitted_text(text)), style, control) for text, style, control in strip],
         strip.cell_length,
     )
 
 
 @lru_cache(maxsize=4096)
 def fitted_text(text: str) -> str:
-    """A text as it may be sent, as wide as `cell_len` says of `text`."""
+    """Return a text that may be sent, as wide as `cell_len` counts `text`."""
     width = cell_len(text)
     fit = clean_line(text)
     if cell_len(fit) == width:

@@ -1,7 +1,7 @@
-"""StyleEncoder: as which codes and letters a styled text is sent, so that it can be read on this terminal.
+"""StyleEncoder and AnsiWriter: styles as codes that the terminal understands and the user can read.
 
-Colours come from themes, logs and the library. Here, behind all of them, a text that would not stand out
-against its background is made lighter or darker; without colours, attributes take their place.
+Colours come from themes, logs and the library. After all of them, a text that would not stand out against its
+background is made lighter or darker here. Without colours, attributes take their place.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from rich.style import Style
 from textual.color import Color as ThemeColor
 from textual.theme import Theme
 
-Look = tuple[str, str, str]
+SgrCodes = tuple[str, str, str]
 """Attributes, foreground and background of a style as SGR codes."""
 
-_UNKNOWN: Look = ("?", "?", "?")
+_UNKNOWN: SgrCodes = ("?", "?", "?")
 
 CONTRAST = 4.5
-"""What a text has at least against its background (WCAG's AA)."""
+"""Contrast that a text has at least with its background (WCAG's AA)."""
 
 APART = 3.0
 """Contrast of two backgrounds that makes one the reverse of the other where there are no colours."""
 
 DIFFERENT = 1.25
-"""Contrast of two backgrounds that tells them apart where there are no colours: less is decoration."""
+"""Contrast of two backgrounds from which on they mean something where there are no colours."""
 
 _STEPS = 10
 _DIMMED = 0.35  # as much of the background is in a dim text
@@ -55,11 +55,11 @@ class ColorPair(NamedTuple):
 
 
 class StyleEncoder:
-    """What makes SGR codes of styles.
+    """Turns styles into SGR codes.
 
     Args:
         colours: whether any are sent (NO_COLOR).
-        contrast: what each text is to have; 0: as it comes.
+        contrast: the contrast that each text is to have at least; 0: no text is changed.
     """
 
     def __init__(self, *, colours: bool = True, contrast: float = 0.0) -> None:
@@ -67,36 +67,36 @@ class StyleEncoder:
         self.contrast = contrast
         self._theme: Theme | None = None
         self._ground: ColorTriplet | None = None
-        self._looks: dict[tuple[Style | None, bool, ColorSystem], Look] = {}
+        self._codes_of: dict[tuple[Style | None, bool, ColorSystem], SgrCodes] = {}
 
     def use(self, theme: Theme) -> None:
-        """Take a theme's background for the one that says nothing."""
+        """Use a theme's background as the one that carries no meaning."""
         if theme is not self._theme:
             self._theme = theme
             self._ground = None
             if not theme.ansi and theme.background:
                 self._ground = ColorTriplet(*ThemeColor.parse(theme.background).rgb)
-            self._looks.clear()
+            self._codes_of.clear()
 
-    def look(self, style: Style | None, text: str, system: ColorSystem) -> Look:
-        """The codes of a style for a text."""
-        reads = not _is_decoration(text)
-        key = (style, reads, system)
-        look = self._looks.get(key)
-        if look is None:
-            if len(self._looks) > 4096:  # a log of a million colours
-                self._looks.clear()
-            look = self._looks[key] = self._work_out(style, reads, system)
-        return look
+    def encode(self, style: Style | None, text: str, system: ColorSystem) -> SgrCodes:
+        """Return the codes of a style for a text."""
+        is_read = not _is_decoration(text)
+        key = (style, is_read, system)
+        codes = self._codes_of.get(key)
+        if codes is None:
+            if len(self._codes_of) > 4096:  # a log of a million colours
+                self._codes_of.clear()
+            codes = self._codes_of[key] = self._encode(style, is_read, system)
+        return codes
 
-    def _work_out(self, style: Style | None, reads: bool, system: ColorSystem) -> Look:
+    def _encode(self, style: Style | None, is_read: bool, system: ColorSystem) -> SgrCodes:
         if style is None:
             return ("", "39", "49")
         switches = {name for name, _ in _ATTRIBUTES if getattr(style, name)}
         if not self.colours:
             return (_codes(self._without_colours(switches, style)), "39", "49")
         pair = ColorPair(style.color, style.bgcolor)
-        if self.contrast and reads:
+        if self.contrast and is_read:
             pair = self._readable(pair, switches, system)
         front, back = pair
         return (
@@ -106,7 +106,7 @@ class StyleEncoder:
         )
 
     def _without_colours(self, switches: set[str], style: Style) -> set[str]:
-        """Attributes that say what the background said."""
+        """Return attributes that express what the background expressed."""
         swapped = "reverse" in switches
         back = style.color if swapped else style.bgcolor
         if back is None or back.is_default:
@@ -150,7 +150,7 @@ class AnsiWriter:
         self._encoder = encoder
         self._out: list[str] = []
         self._at = (-1, -1)
-        self._look = _UNKNOWN
+        self._current = _UNKNOWN
 
     def move(self, x: int, y: int) -> None:
         """Go to a column and a row, both counted from 0."""
@@ -161,15 +161,17 @@ class AnsiWriter:
     def write(self, segments: Iterable[Segment]) -> None:
         """Write at the present place."""
         for text, style, _ in segments:
-            look = self._encoder.look(style, text, self._system)
+            codes = self._encoder.encode(style, text, self._system)
             blank = (
-                text.isspace() and "4" not in look[0] + self._look[0] and "7" not in look[0] + self._look[0]
+                text.isspace()
+                and "4" not in codes[0] + self._current[0]
+                and "7" not in codes[0] + self._current[0]
             )
-            if blank and look[2] == self._look[2]:
-                look = self._look  # the foreground of spaces cannot be seen
-            if look != self._look:
-                self._out.append(self._change(look))
-                self._look = look
+            if blank and codes[2] == self._current[2]:
+                codes = self._current  # the foreground of spaces cannot be seen
+            if codes != self._current:
+                self._out.append(self._change(codes))
+                self._current = codes
             self._out.append(text)
             self._at = (self._at[0] + cell_len(text), self._at[1])
 
@@ -177,12 +179,12 @@ class AnsiWriter:
         """Return what was written; the terminal's style is plain afterwards."""
         return "".join(self._out) + "\x1b[0m" if self._out else ""
 
-    def _change(self, look: Look) -> str:
-        old = self._look
-        if look[0] != old[0]:  # attributes cannot be taken back one by one everywhere
-            return f"\x1b[{';'.join(code for code in ('0', *look) if code not in ('', '39', '49'))}m"
-        codes = [new for new, before in zip(look[1:], old[1:], strict=True) if new != before]
-        return f"\x1b[{';'.join(codes)}m"
+    def _change(self, codes: SgrCodes) -> str:
+        old = self._current
+        if codes[0] != old[0]:  # attributes cannot be taken back one by one everywhere
+            return f"\x1b[{';'.join(code for code in ('0', *codes) if code not in ('', '39', '49'))}m"
+        changed = [new for new, before in zip(codes[1:], old[1:], strict=True) if new != before]
+        return f"\x1b[{';'.join(changed)}m"
 
 
 def _codes(switches: set[str]) -> str:
@@ -190,12 +192,12 @@ def _codes(switches: set[str]) -> str:
 
 
 def _is_decoration(text: str) -> bool:
-    """Whether a text is but lines, bars and blanks."""
+    """Return whether a text consists of lines, bars and blanks."""
     return all(one == " " or "\u2500" <= one <= "\u259f" or one in "\u25b0\u25b1" for one in text)
 
 
 def _sent(colour: Color, system: ColorSystem) -> ColorTriplet:
-    """A colour as the terminal gets it."""
+    """Return a colour as the terminal receives it."""
     return colour.downgrade(system).get_truecolor()
 
 
@@ -212,6 +214,6 @@ def _luminance(colour: ColorTriplet) -> float:
 
 
 def _contrast(one: ColorTriplet, two: ColorTriplet) -> float:
-    """The contrast of two colours, from 1 to 21 (WCAG 2)."""
+    """Return the contrast of two colours, from 1 to 21 (WCAG 2)."""
     low, high = sorted((_luminance(one), _luminance(two)))
     return (high + 0.05) / (low + 0.05)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tui.test_tokens import random_input
+from tests.tui.terminal.test_tokenizer import random_input
 
 from .screen import Terminal, paraschut
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from textual.color import Color
 
-from tests.tui.test_ink import contrast
+from tests.tui.terminal.test_style_encoding import contrast
 
 from .screen import Terminal, clean_environment, paraschut
 

@@ -10,7 +10,7 @@ from rich.style import Style
 from textual.color import Color as ThemeColor
 
 from paraschut_tui.state_styles import Palette, themes
-from paraschut_tui.terminal.charset import Charset, alphabet
+from paraschut_tui.terminal.charset import Charset, detect_charset
 from paraschut_tui.terminal.style_encoding import CONTRAST, StyleEncoder
 
 THEMES = [theme for theme in themes() if not theme.ansi]
@@ -46,8 +46,8 @@ def contrast(one: ThemeColor, two: ThemeColor) -> float:
 def test_every_text_stands_out_from_its_background(theme: object, system: ColorSystem) -> None:
     assert theme in THEMES
     chosen = next(one for one in THEMES if one is theme)
-    ink = StyleEncoder(contrast=CONTRAST)
-    ink.use(chosen)
+    encoder = StyleEncoder(contrast=CONTRAST)
+    encoder.use(chosen)
     palette = Palette(chosen)
     ground = palette["base"].bgcolor
     panel = ThemeColor.parse(chosen.panel or "#000000").rich_color
@@ -61,37 +61,37 @@ def test_every_text_stands_out_from_its_background(theme: object, system: ColorS
     roles += [*marked, *(Style(color=one.color, bgcolor=panel) for one in roles)]
     roles += [style + Style(dim=True) for style in roles]
     for style in (*roles, *logs):
-        attributes, front, back = ink.look(style, "text", system)
+        attributes, front, back = encoder.encode(style, "text", system)
         assert "2" not in attributes.split(";"), "how dim a terminal makes it is not known"
         assert contrast(colour(front), colour(back)) >= CONTRAST - 0.01, (style, front, back)
 
 
 def test_what_can_be_read_already_is_sent_as_it_is() -> None:
-    ink = StyleEncoder(contrast=CONTRAST)
+    encoder = StyleEncoder(contrast=CONTRAST)
     style = Style.parse("#d3d7db on #12161b")
-    assert ink.look(style, "text", ColorSystem.TRUECOLOR) == ("", "38;2;211;215;219", "48;2;18;22;27")
+    assert encoder.encode(style, "text", ColorSystem.TRUECOLOR) == ("", "38;2;211;215;219", "48;2;18;22;27")
     faint = Style.parse("#37424d on #12161b")
-    assert ink.look(faint, "│──▰▱", ColorSystem.TRUECOLOR)[1] == "38;2;55;66;77", "a line is no text"
+    assert encoder.encode(faint, "│──▰▱", ColorSystem.TRUECOLOR)[1] == "38;2;55;66;77", "a line is no text"
 
 
 def test_black_and_white_are_not_sent_upon_a_background_that_is_not_known() -> None:
-    ink = StyleEncoder(contrast=CONTRAST)
+    encoder = StyleEncoder(contrast=CONTRAST)
     for name in ("black", "white", "bright_white"):
-        assert ink.look(Style(color=name), "text", ColorSystem.STANDARD)[1] == "39"
-    assert ink.look(Style(color="red"), "text", ColorSystem.STANDARD)[1] == "31"
-    assert ink.look(Style(bgcolor="blue"), "text", ColorSystem.STANDARD)[1] == "97"
-    assert ink.look(Style(bgcolor="white"), "text", ColorSystem.STANDARD)[1] == "30"
+        assert encoder.encode(Style(color=name), "text", ColorSystem.STANDARD)[1] == "39"
+    assert encoder.encode(Style(color="red"), "text", ColorSystem.STANDARD)[1] == "31"
+    assert encoder.encode(Style(bgcolor="blue"), "text", ColorSystem.STANDARD)[1] == "97"
+    assert encoder.encode(Style(bgcolor="white"), "text", ColorSystem.STANDARD)[1] == "30"
 
 
 @pytest.mark.parametrize("theme", themes(), ids=lambda one: one.name)
 def test_without_colours_attributes_tell_cursor_and_marks(theme: object) -> None:
     chosen = next(one for one in themes() if one.name == getattr(theme, "name", ""))
-    ink = StyleEncoder(colours=False, contrast=CONTRAST)
-    ink.use(chosen)
+    encoder = StyleEncoder(colours=False, contrast=CONTRAST)
+    encoder.use(chosen)
     palette = Palette(chosen)
 
     def sent(style: Style) -> set[str]:
-        attributes, front, back = ink.look(style, "text", ColorSystem.TRUECOLOR)
+        attributes, front, back = encoder.encode(style, "text", ColorSystem.TRUECOLOR)
         assert (front, back) == ("39", "49")
         return set(attributes.split(";")) - {""}
 
@@ -124,14 +124,14 @@ def test_letters_are_used_where_the_locale_or_the_terminal_asks_for_them(
         encoding = "utf-8"
 
     monkeypatch.setattr("sys.__stderr__", Out)
-    assert alphabet("auto", environment) == Charset(letters, encoding)
-    assert alphabet(True, environment).letters
-    assert alphabet(False, environment).letters == bool(encoding), "what cannot be sent is replaced"
+    assert detect_charset("auto", environment) == Charset(letters, encoding)
+    assert detect_charset(True, environment).letters
+    assert detect_charset(False, environment).letters == bool(encoding), "what cannot be sent is replaced"
 
 
 def test_what_cannot_be_shown_is_replaced_in_its_width() -> None:
     plain = Charset(True, "ascii")
-    assert plain.shown("▰▰▱ ✓ 3 × é日 a…") == "##- c 3 x ??? a~"
-    assert Charset(True, "latin-1").shown("é日✓") == "é??c"
-    assert Charset(True).shown("é日 ▰✓") == "é日 #c"
-    assert Charset().shown("▰✓") == "▰✓"
+    assert plain.substitute("▰▰▱ ✓ 3 × é日 a…") == "##- c 3 x ??? a~"
+    assert Charset(True, "latin-1").substitute("é日✓") == "é??c"
+    assert Charset(True).substitute("é日 ▰✓") == "é日 #c"
+    assert Charset().substitute("▰✓") == "▰✓"
