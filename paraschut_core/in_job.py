@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from typing import NamedTuple
 
 from . import exit_kinds
 from .database import kept_endings
@@ -150,8 +151,8 @@ def retry_on_end(call: Callable[[], _T], keep: Callable[[], str] | None = None) 
     except Exception as error:
         if keep is None:
             raise
-        sanitize = f"{error or type(error).__name__} {kept_in(keep)}"
-        raise (type(error) if isinstance(error, ParaschutError) else ParaschutError)(sanitize) from error
+        message = f"{error or type(error).__name__} {kept_in(keep)}"
+        raise (type(error) if isinstance(error, ParaschutError) else ParaschutError)(message) from error
 
 
 def kept_in(keep: Callable[[], str]) -> str:
@@ -174,19 +175,24 @@ def keep_result(db: Database, key: JobKey, info: JobInfo | None) -> str:
     return kept_endings.keep(db.path, key, _token_of(key), db.who, info)
 
 
-def keep_exit(
-    db: Database,
-    key: JobKey,
-    attempt: int,
-    status: int,
-    signal: int | None,
-    told_to_end: int | None = None,
-    *,
-    chain: bool = False,
-) -> str:
-    """Keeps in a file how the command of this process's job ended; see keep_result and record_exit."""
-    well = status == 0 and signal is None and told_to_end is None
-    ending = None if well else _ending(status, signal, told_to_end)
+class CommandEnd(NamedTuple):
+    """How a command ended: its exit status, or the signal that ended it.
+
+    `told_to_end` is the signal that came from outside to end it before that (None: none came).
+    """
+
+    status: int
+    signal: int | None = None
+    told_to_end: int | None = None
+
+    @property
+    def went_well(self) -> bool:
+        return self.status == 0 and self.signal is None and self.told_to_end is None
+
+
+def keep_exit(db: Database, key: JobKey, attempt: int, end: CommandEnd, *, chain: bool = False) -> str:
+    """Keep in a file how the command of this process's job ended; see keep_result and record_exit."""
+    ending = None if end.went_well else _exit_info(end)
     return kept_endings.keep(
         db.path, key, _token_of(key), db.who, attempt=attempt, ending=ending, chain=chain
     )
@@ -333,23 +339,13 @@ def complete_job(db: Database, key: JobKey, info: JobInfo | None) -> JobInfo:
     return info
 
 
-def record_exit(
-    db: Database,
-    key: JobKey,
-    attempt: int,
-    status: int,
-    signal: int | None,
-    told_to_end: int | None = None,
-    *,
-    chain: bool = False,
-) -> None:
-    """Notes how this attempt's command ended without completing the job.
+def record_exit(db: Database, key: JobKey, attempt: int, end: CommandEnd, *, chain: bool = False) -> None:
+    """Record how this attempt's command ended without completing the job.
 
     Args:
-        told_to_end: the signal that came to end it before it ended by itself.
         chain: what is next shall be submitted if this turns out to be complete.
     """
-    ending = _ending(status, signal, told_to_end)
+    ending = _exit_info(end)
     token = own_token(key)
     with db.transaction() as tx:
         if token is not None:
@@ -360,33 +356,32 @@ def record_exit(
             record_ending(tx, key, attempt, ending, chain=chain)
 
 
-def _ending(status: int, signal: int | None, told_to_end: int | None) -> ExitInfo:
+def _exit_info(end: CommandEnd) -> ExitInfo:
     import signal as signals
 
-    host = os.uname().nodename
+    status, signal, told_to_end = end
+    number, kind, confirmed = signal, exit_kinds.EXIT, True
     limit = cpu_limit()
     if limit is not None and signals.SIGXCPU in (signal, told_to_end) and (signal or status == 0):
         reason = f"CPU time limit {limit // 3600:02}:{limit // 60 % 60:02}:{limit % 60:02} (cput)"
-        number = int(signals.SIGXCPU)
-        return ExitInfo(
-            reason,
-            None if signal else status,
-            number,
-            host,
-            kind=exit_kinds.CPU_LIMIT,
-            source=exit_kinds.WRAPPER,
-        )
-    if signal is not None:
+        number, kind = int(signals.SIGXCPU), exit_kinds.CPU_LIMIT
+    elif signal is not None:
         reason = f"killed by signal {signal} ({exit_kinds.signal_name(signal)})"
-        return ExitInfo(reason, None, signal, host, kind=exit_kinds.SIGNAL, source=exit_kinds.WRAPPER)
-    if status == 0 and told_to_end is not None:
+        kind = exit_kinds.SIGNAL
+    elif status == 0 and told_to_end is not None:
         name = exit_kinds.signal_name(told_to_end)
         reason = f"exit status 0 after {name}, which is no proof that it is complete"
-        return ExitInfo(
-            reason, 0, told_to_end, host, kind=exit_kinds.SIGNAL, source=exit_kinds.WRAPPER, confirmed=False
-        )
+        number, kind, confirmed = told_to_end, exit_kinds.SIGNAL, False
+    else:
+        reason = f"exit status {status}"
     return ExitInfo(
-        f"exit status {status}", status, None, host, kind=exit_kinds.EXIT, source=exit_kinds.WRAPPER
+        reason,
+        None if signal else status,
+        number,
+        os.uname().nodename,
+        kind=kind,
+        source=exit_kinds.WRAPPER,
+        confirmed=confirmed,
     )
 
 

@@ -163,7 +163,8 @@ PAIRS = {
     "project.py": "a project, and the commands that make one",
     "spawns.py": "spawning, and its rows in the database",
     "statistics.py": "the report, and its queries in the database",
-    "manage.py": "the commands; the other is an import path of 0.6",
+    "doctor.py": "the checks, and their command",
+    "backup.py": "copies of the database, and their commands",
     "executor.py": "the local executor; the other is an import path of 0.6",
 }
 """File names of one thing in two layers."""

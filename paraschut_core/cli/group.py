@@ -23,7 +23,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Begin": {
         "demo": ("demo", "Run a real example pipeline and watch it."),
         "init": ("project", "Make a project: configuration and database."),
-        "import": ("maintenance", "Take over the jobs of a v0.6 database."),
+        "import": ("import_v06", "Take over the jobs of a v0.6 database."),
     },
     "Build and run": {
         "add": ("add", "Make a batch of jobs from a command."),
@@ -35,11 +35,11 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "queue": ("queue", "Report the state of all jobs."),
         "serve": ("serve", "Show the dashboard in a browser."),
         "log": ("log", "Print or follow a job's stdout or stderr."),
-        "info": ("inspect", "Show a job's metadata, or a batch."),
+        "info": ("info", "Show a job's metadata, or a batch."),
         "stats": ("stats", "Show throughput, forecasts, failures, slow jobs."),
-        "spawns": ("inspect", "Show a job's spawns."),
-        "history": ("inspect", "Show what happened to a job or batch."),
-        "actions": ("inspect", "Show what users did."),
+        "spawns": ("info", "Show a job's spawns."),
+        "history": ("history", "Show what happened to a job or batch."),
+        "actions": ("history", "Show what users did."),
     },
     "Act": {
         "set": ("set", "Set fields of jobs."),
@@ -53,10 +53,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "clean": ("remove", "Remove the jobs' temporary files."),
     },
     "Care": {
-        "doctor": ("maintenance", "Check that everything works."),
+        "doctor": ("doctor", "Check that everything works."),
         "config": ("project", "Show every setting and where it is from."),
-        "backup": ("maintenance", "Copy the database while jobs write to it."),
-        "recover": ("maintenance", "Save what is readable of a damaged database."),
+        "backup": ("backup", "Copy the database while jobs write to it."),
+        "recover": ("backup", "Save what is readable of a damaged database."),
         "completion": ("completion", "Print a script that completes commands."),
     },
 }

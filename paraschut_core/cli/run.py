@@ -16,10 +16,10 @@ import os
 import signal
 import sys
 import time
-from typing import NamedTuple
 
 from .. import exit_kinds, in_job
 from ..errors import ConflictError, DatabaseBusyError, DatabaseError, UsageError
+from ..in_job import CommandEnd
 from ..model import DONE_STATES, RUN, JobKey
 from ..paths import absolute
 from . import complain
@@ -42,15 +42,6 @@ _LATE = 0.005
 
 _ROUNDED = 0.1
 """Seconds by which a CPU time that is told may be too small."""
-
-
-class CommandEnd(NamedTuple):
-    """How a command ended: exit status, or the signal that ended it; `told_to_end` is the signal that came
-    from outside to end it before that (None: none did)."""
-
-    status: int
-    signal: int | None = None
-    told_to_end: int | None = None
 
 
 _USAGE = "Write: paraschut run [BATCH JOB] [--submit] -- COMMAND [ARGUMENT]..."
@@ -138,17 +129,17 @@ def _write_end(key: JobKey, attempt: int, ended: CommandEnd, *, chain: bool) -> 
                 "ended is not written down."
             )
         if ended.status == 0 and ended.signal is None:
-            if ended.told_to_end is None and info["state"] == RUN:
+            if ended.went_well and info["state"] == RUN:
                 in_job.complete_job(db, key, info)
-            if ended.told_to_end is None or info["state"] in DONE_STATES:
+            if ended.went_well or info["state"] in DONE_STATES:
                 return True
-        in_job.record_exit(db, key, attempt, ended.status, ended.signal, ended.told_to_end, chain=chain)
+        in_job.record_exit(db, key, attempt, ended, chain=chain)
     return False
 
 
 def _keep(key: JobKey, attempt: int, ended: CommandEnd, *, chain: bool) -> str:
     """Keeps in a file how the command ended; says where."""
-    return in_job.kept_in(lambda: in_job.keep_exit(in_job.database(), key, attempt, *ended, chain=chain))
+    return in_job.kept_in(lambda: in_job.keep_exit(in_job.database(), key, attempt, ended, chain=chain))
 
 
 def _pause(seconds: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -25,7 +26,9 @@ from .context import (
 from .param_types import FiniteFloat, PositiveInt
 
 if TYPE_CHECKING:
-    from ..actions import JobResult
+    from ..actions import JobResult, ProgressReporter
+    from ..model import JobKey
+    from ..project import Project
     from ..scheduling.submission import SubmitReport
 
 
@@ -69,10 +72,11 @@ def submit(
     With --wait, what the rules allow next is submitted too, whenever jobs
     complete. The exit status is 0 if all are complete at the end, else 1.
     """
+    following = _Following(max_jobs=max_jobs, min_priority=min_priority, condition=condition)
     if wait and every is not None:
         raise UsageError("--wait and --every are two ways to go on: give one.")
     if wait:
-        return _submit_and_wait(project, targets, max_jobs, min_priority, condition, as_json)
+        return _submit_and_wait(project, targets, following, as_json)
     if targets and (condition or min_priority or every is not None):
         raise UsageError("--filter, --min-priority and --every are for what is next: leave out BATCH.")
     if times is not None and every is None:
@@ -84,11 +88,11 @@ def submit(
             raise UsageError("--max-jobs is for what is next: leave out JOB.")
         return _submit_jobs(project, targets, as_json)
     if every is None:
-        return _submit_next(project, max_jobs, min_priority, condition, as_json)
+        return _submit_next(project, following, as_json)
     status = done = 0
     while True:
         try:
-            status = _submit_next(project, max_jobs, min_priority, condition, as_json, by_itself=done > 0)
+            status = _submit_next(project, following, as_json, by_itself=done > 0)
         except SchedulerError as error:
             complain(error)  # it may answer next time
             status = error.exit_code
@@ -98,13 +102,31 @@ def submit(
         time.sleep(every * 60)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Following:
+    """Which jobs `submit` takes when it names none: the options of the same names."""
+
+    max_jobs: int | None
+    min_priority: float
+    condition: str
+
+    def submit(self, ws: Project, command: str, watcher: ProgressReporter, by_itself: bool) -> SubmitReport:
+        """Submit what the priority rules allow next."""
+        from ..actions import submit_next
+
+        return submit_next(
+            ws,
+            max_jobs=self.max_jobs,
+            min_priority=self.min_priority,
+            condition=self.condition,
+            by_itself=by_itself,
+            command=command,
+            watcher=watcher,
+        )
+
+
 def _submit_and_wait(
-    project: CliContext,
-    targets: Sequence[str],
-    max_jobs: int | None,
-    min_priority: float,
-    condition: str,
-    as_json: bool,
+    project: CliContext, targets: Sequence[str], following: _Following, as_json: bool
 ) -> int:
     from ..actions import (
         JobResult,
@@ -113,13 +135,12 @@ def _submit_and_wait(
         Selection,
         by_message,
         submit_batches,
-        submit_next,
         submit_now,
     )
     from ..monitoring.waiting import WaitedJobs
     from .wait import wait_for
 
-    if targets and (condition or min_priority):
+    if targets and (following.condition or following.min_priority):
         raise UsageError("--filter and --min-priority are for what is next: leave out BATCH.")
     with project.open() as ws:
         submit: Callable[[], int] | None
@@ -131,7 +152,7 @@ def _submit_and_wait(
             jobs, submit = WaitedJobs(keys=chosen.keys), None
         elif targets:
             batches = read_batches(targets[0])
-            most = math.inf if max_jobs is None else max_jobs
+            most = math.inf if following.max_jobs is None else following.max_jobs
             jobs = WaitedJobs(batches=tuple(batches))
 
             def submit() -> int:
@@ -144,15 +165,7 @@ def _submit_and_wait(
             said: list[str] = []
 
             def submit_once(by_itself: bool) -> int:
-                report = submit_next(
-                    ws,
-                    max_jobs=max_jobs,
-                    min_priority=min_priority,
-                    condition=condition,
-                    by_itself=by_itself,
-                    command=project.line,
-                    watcher=watcher,
-                )
+                report = following.submit(ws, project.line, watcher, by_itself)
                 failed = [
                     JobResult(o.key, ResultKind.FAILED, o.error) for o in report.outcomes if o.id is None
                 ]
@@ -165,7 +178,9 @@ def _submit_and_wait(
                 return submit_once(True)
 
             submit_once(False)
-            matching = tuple(Selection(condition=condition).resolve(ws)) if condition else None
+            matching: tuple[JobKey, ...] | None = None
+            if following.condition:
+                matching = tuple(Selection(condition=following.condition).resolve(ws))
             jobs = WaitedJobs(keys=matching)
         return wait_for(ws, jobs, submit=submit, as_json=as_json)
 
@@ -178,26 +193,12 @@ def _complain_of(failed: Sequence[JobResult]) -> None:
 
 
 def _submit_next(
-    project: CliContext,
-    max_jobs: int | None,
-    min_priority: float,
-    condition: str,
-    as_json: bool,
-    *,
-    by_itself: bool = False,
+    project: CliContext, following: _Following, as_json: bool, *, by_itself: bool = False
 ) -> int:
-    from ..actions import ProgressReporter, submit_next
+    from ..actions import ProgressReporter
 
     with project.open() as ws, output.ProgressLine("submitting") as progress:
-        report = submit_next(
-            ws,
-            max_jobs=max_jobs,
-            min_priority=min_priority,
-            condition=condition,
-            by_itself=by_itself,
-            command=project.line,
-            watcher=ProgressReporter(progress),
-        )
+        report = following.submit(ws, project.line, ProgressReporter(progress), by_itself)
     return _show(report, as_json)
 
 

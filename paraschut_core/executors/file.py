@@ -438,11 +438,9 @@ class FileJobExecutor(JobExecutor):
         return outcome.id or FAILED
 
     def delete(self, JobInfo: JobInfo) -> object:
-        id_ = str(JobInfo.get("ClusterID") or JobInfo.get("submit_id") or "")
-        outcome = self.built_in("delete_many")({id_: JobInfo})[id_]
-        if not outcome.gone:
-            raise SchedulerError(outcome.error)
-        return True
+        from .standalone import delete_one
+
+        return delete_one(self.built_in("delete_many"), JobInfo)
 
 
 def _is_alive(pid: int) -> bool:

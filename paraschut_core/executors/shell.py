@@ -8,6 +8,8 @@ import shlex
 from collections.abc import Mapping
 from functools import cache
 
+from ..errors import ScriptError
+
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FUNCTION = re.compile(r"BASH_FUNC_([A-Za-z_][A-Za-z0-9_.:-]*)(?:%%|\(\))")
 
@@ -33,6 +35,25 @@ def shell() -> str:
 def only_in_shell(word: str) -> bool:
     """Whether a command line that begins with this word needs a shell: one of its own words or functions."""
     return word in _WORDS or f"BASH_FUNC_{word}%%" in os.environ
+
+
+def executable(script: str, cwd: str) -> str:
+    """The path of the executable file that a job's script names; '' if it is a command line.
+
+    Raises:
+        ScriptError: it is empty, holds a NUL character, or names a file that may not be executed.
+    """
+    if not script.strip():
+        raise ScriptError("The job has no script: give it a command line or an executable file.")
+    if "\0" in script:
+        raise ScriptError("The job's script holds a NUL character, which no command can.")
+    path = os.path.join(cwd, script)
+    if os.path.isfile(path):
+        if os.access(path, os.X_OK):
+            return path
+        if os.sep in script:
+            raise ScriptError(f"{path} is not executable; make it so: chmod +x {shlex.quote(path)}")
+    return ""
 
 
 def quote(text: str) -> str:

@@ -6,12 +6,14 @@ import os
 import shlex
 from typing import TYPE_CHECKING
 
-from ..errors import ConfigError, UsageError
-from ..model import JobInfo, JobKey, JobSpec, name_text
+from ..errors import ConfigError, SchedulerError, UsageError
+from ..model import DeleteResult, JobInfo, JobKey, JobSpec, name_text
 from ..paths import here
 from .base import TOKEN_VARIABLE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from ..config import Settings
 
 
@@ -52,12 +54,23 @@ def lone_spec(info: JobInfo, folder: str, cwd: str) -> JobSpec:
         resources=resources if isinstance(resources, dict) else {},
         directives=directives_of(info),
         environment=variables,
-        stdout=_last(info.get("stdout")) or os.path.join(folder, f"{token}.out"),
-        stderr=_last(info.get("stderr")) or os.path.join(folder, f"{token}.err"),
+        stdout=latest_log(info.get("stdout")) or os.path.join(folder, f"{token}.out"),
+        stderr=latest_log(info.get("stderr")) or os.path.join(folder, f"{token}.err"),
         cwd=str(info.get("cwd") or cwd),
         priority=info.get("priority") or 1,
         job_info=info,
     )
+
+
+def delete_one(
+    delete_many: Callable[[Mapping[str, JobInfo]], dict[str, DeleteResult]], info: JobInfo
+) -> bool:
+    """Delete one job by its ClusterID, else its submit_id. Raises SchedulerError: it could not be deleted."""
+    id_ = str(info.get("ClusterID") or info.get("submit_id") or "")
+    outcome = delete_many({id_: info})[id_]
+    if not outcome.gone:
+        raise SchedulerError(outcome.error)
+    return True
 
 
 def settings_in_force() -> Settings:
@@ -70,7 +83,7 @@ def settings_in_force() -> Settings:
         return config.Settings(job_dir=here())
 
 
-def _last(path: object) -> str:
+def latest_log(path: object) -> str:
     """A log's path as metadata keep it: one, or the list of all attempts."""
     if isinstance(path, (list, tuple)):
         path = path[-1] if path else ""

@@ -22,6 +22,7 @@ from ..database.lock_holders import described, holders
 from ..database.odd_values import find_odd
 from ..database.orphans import orphan_words, read_orphans
 from ..errors import LibraryError, ParaschutError, UntrustedError
+from ..executors.base import JobExecutor
 from ..executors.batch.base import BatchExecutor
 from ..executors.local import LocalJobExecutor
 from ..identity import queue_name, user_folder, user_name
@@ -523,29 +524,32 @@ def _queues(ws: Project) -> Iterator[CheckResult]:
         states,
     )
     for text, count in noted:
-        shown = clean_line(queue_name(text).shown, 200)
-        if not ws.executor.owns(text):
-            whose = "" if queue_name(text).is_mine else f" of {user_name(queue_name(text).uid)}"
-            yield CheckResult(
-                OK,
-                "queue",
-                f"{count:,} jobs are elsewhere, in {shown}{whose}: only from there can one tell. If that is "
-                "gone for good: paraschut reset BATCH --force",
-            )
-        elif isinstance(ws.executor, LocalJobExecutor) and ws.executor.went_with_container(text):
-            yield CheckResult(
-                WARN,
-                "queue",
-                f"{count:,} jobs were submitted to {shown}, and that container is gone with them: paraschut "
-                "resubmit --missing",
-            )
-        elif isinstance(ws.executor, LocalJobExecutor) and ws.executor.was_deleted(text):
-            yield CheckResult(
-                WARN,
-                "queue",
-                f"{count:,} jobs were submitted to {shown}, which was deleted: they are missing once their "
-                "processes have ended; then: paraschut resubmit --missing",
-            )
+        finding = _about_queue(ws.executor, text)
+        if finding is not None:
+            verdict, words = finding
+            yield CheckResult(verdict, "queue", f"{count:,} jobs {words}")
+
+
+def _about_queue(executor: JobExecutor, noted: str) -> tuple[str, str] | None:
+    """What is to be said of the jobs that were submitted to the queue `noted`: how bad it is, and words."""
+    name = queue_name(noted)
+    shown = clean_line(name.shown, 200)
+    if not executor.owns(noted):
+        whose = "" if name.is_mine else f" of {user_name(name.uid)}"
+        return OK, (
+            f"are elsewhere, in {shown}{whose}: only from there can one tell. If that is gone for good: "
+            "paraschut reset BATCH --force"
+        )
+    if isinstance(executor, LocalJobExecutor) and executor.went_with_container(noted):
+        return WARN, (
+            f"were submitted to {shown}, and that container is gone with them: paraschut resubmit --missing"
+        )
+    if isinstance(executor, LocalJobExecutor) and executor.was_deleted(noted):
+        return WARN, (
+            f"were submitted to {shown}, which was deleted: they are missing once their processes have "
+            "ended; then: paraschut resubmit --missing"
+        )
+    return None
 
 
 _CHECKS: tuple[tuple[str, Callable[[Settings], Iterator[CheckResult]]], ...] = (

@@ -247,7 +247,7 @@ def test_an_attempt_that_was_reset_while_it_ran_cannot_complete_nor_record_its_e
     with pytest.raises(StaleJobError, match="was submitted again while"):
         psu.set_complete(BATCH, 0, info)
     with in_job.database() as db, pytest.raises(StaleJobError):
-        in_job.record_exit(db, JobKey(BATCH, 0), 1, 3, None)
+        in_job.record_exit(db, JobKey(BATCH, 0), 1, in_job.CommandEnd(3))
     assert project.state() == "submit"
     assert project.sql("SELECT count(*) FROM ending") == [(0,)]
 
@@ -319,7 +319,7 @@ def test_an_exit_status_is_kept_for_whoever_finds_the_job_missing(
 
     inside()
     with in_job.database() as db:
-        in_job.record_exit(db, JobKey(BATCH, 0), 1, -9, 9)
+        in_job.record_exit(db, JobKey(BATCH, 0), 1, in_job.CommandEnd(-9, 9))
         ending = read_ending(db, JobKey(BATCH, 0), 1)
     words = "killed by signal 9 (SIGKILL)"
     assert ending == ExitInfo(

@@ -503,7 +503,7 @@ def test_what_the_jobs_own_wrapper_said_is_nearer_to_the_truth_than_the_accounts
     from paraschut_core import in_job
 
     with in_job.database() as db:
-        in_job.record_exit(db, KEY, 1, 3, None)
+        in_job.record_exit(db, KEY, 1, in_job.CommandEnd(3))
     running.endings["1001"] = ExitInfo("FAILED")
     watched.poll()
     running.lose_sight("1001")
@@ -923,7 +923,7 @@ def doubtful(project: ProjectDir, *, chain: bool = False) -> None:
 
     project.sql("UPDATE job SET state = 'run', ClusterID = submit_id WHERE JobIndex = 0")
     with in_job.database() as db:
-        in_job.record_exit(db, KEY, 1, 0, None, 15, chain=chain)
+        in_job.record_exit(db, KEY, 1, in_job.CommandEnd(0, None, 15), chain=chain)
 
 
 def standing(project: ProjectDir) -> tuple[str, str, int]:
@@ -994,7 +994,7 @@ def test_what_a_wrapper_said_is_shown_at_once_though_the_queue_still_shows_the_j
     project.sql("UPDATE job SET state = 'run', ClusterID = submit_id WHERE JobIndex = 0")
     assert lost(watched.refresh()) == {}
     with in_job.database() as db:
-        in_job.record_exit(db, KEY, 1, status, None, None if status else 15)
+        in_job.record_exit(db, KEY, 1, in_job.CommandEnd(status, None, None if status else 15))
     shown = watched.refresh().missing[KEY]
     assert (shown.exit_status, shown.confirmed) == (status, status != 0)
 

@@ -19,7 +19,7 @@ from ...paths import here
 from ...sanitize import clean_line
 from ..base import FAILED, JobExecutor
 from ..exit_info import by_messages, holds_number, job_name, recorded, task_of, token_of, with_messages
-from ..standalone import lone_spec, settings_in_force
+from ..standalone import delete_one, lone_spec, settings_in_force
 from .options import OptionGrammar
 from .throttling import array_limit, throttle
 
@@ -578,11 +578,7 @@ class BatchExecutor(JobExecutor):
         return outcome.id or FAILED
 
     def delete(self, JobInfo: JobInfo) -> object:
-        id_ = str(JobInfo.get("ClusterID") or JobInfo.get("submit_id") or "")
-        outcome = self.built_in("delete_many")({id_: JobInfo})[id_]
-        if not outcome.gone:
-            raise SchedulerError(outcome.error)
-        return True
+        return delete_one(self.built_in("delete_many"), JobInfo)
 
     def _job_dir(self) -> str:
         return self.settings.job_dir or here()

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import subprocess
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -30,7 +29,7 @@ from ...identity import user_folder
 from ...model import JobSpec
 from ...paths import absolute, current_umask
 from ...security.ownership import enter, open_folder, open_own
-from ..shell import exports, quote, shell
+from ..shell import executable, exports, quote, shell
 from .run_command import JOB_VARIABLES, inherited
 
 KEPT_DAYS = 14
@@ -112,14 +111,8 @@ def command(script: str, cwd: str) -> list[str]:
     Raises:
         ScriptError: it is empty, or a file that may not be executed.
     """
-    if not script.strip() or "\0" in script:
-        raise ScriptError("The job has no usable script: give it a command line or an executable file.")
-    path = os.path.join(cwd, script)
-    if os.path.isfile(path):
-        if os.access(path, os.X_OK):
-            return [path]
-        if os.sep in script:
-            raise ScriptError(f"{path} is not executable; make it so: chmod +x {shlex.quote(path)}")
+    if path := executable(script, cwd):
+        return [path]
     # A leading blank keeps a line that begins with a dash from being taken for an option of sh.
     return [shell(), "-c", f" {script}" if script[0] in "-+" else script]
 

@@ -408,6 +408,8 @@ class LocalJobExecutor(JobExecutor):
 
     def _spec(self, info: JobInfo) -> JobSpec:
         """A job's metadata as what v0.6's `submit` takes from it."""
+        from ..standalone import latest_log
+
         key = JobKey(int(info.get("BatchID") or 0), int(info.get("JobIndex") or 0))
         logs = os.path.join(self._settings().job_dir, str(key.batch_id), "logs", str(key.job_index))
         variables = {str(name): str(value) for name, value in (info.get("vars") or {}).items()}
@@ -421,8 +423,8 @@ class LocalJobExecutor(JobExecutor):
             self._resources(info),
             (),
             variables,
-            _last(info.get("stdout")) or f"{logs}.out",
-            _last(info.get("stderr")) or f"{logs}.err",
+            latest_log(info.get("stdout")) or f"{logs}.out",
+            latest_log(info.get("stderr")) or f"{logs}.err",
             here(),
             info.get("priority") or 1,
             info,
@@ -487,10 +489,3 @@ def _times(resources: Mapping[str, Any]) -> tuple[float | None, int | None]:
 
     cpu = seconds(resources.get("cput"), "cput")
     return seconds(resources.get("walltime"), "walltime"), None if cpu is None else max(int(cpu), 1)
-
-
-def _last(logs: object) -> str:
-    """The log of this submission: v0.6 keeps a list of all."""
-    if isinstance(logs, (list, tuple)):
-        return str(logs[-1]) if logs else ""
-    return str(logs or "")

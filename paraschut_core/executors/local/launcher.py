@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ...errors import ScriptError, UntrustedError, UsageError
 from ...security.ownership import open_log
 from ..resources import parse_time
-from ..shell import only_in_shell, shell
+from ..shell import executable, only_in_shell, shell
 
 _OPEN_LOG = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
 """Without waiting: a pipe that nobody reads must not keep the runner from its other jobs."""
@@ -59,16 +59,8 @@ def arguments(script: str, cwd: str) -> list[str]:
     Raises:
         ScriptError: it is empty, cannot be split, or is a file that may not be executed.
     """
-    if not script.strip():
-        raise ScriptError("The job has no script: give it a command line or an executable file.")
-    if "\0" in script:
-        raise ScriptError("The job's script holds a NUL character, which no command can.")
-    path = os.path.join(cwd, script)
-    if os.path.isfile(path):
-        if os.access(path, os.X_OK):
-            return [path]
-        if os.sep in script:
-            raise ScriptError(f"{path} is not executable; make it so: chmod +x {shlex.quote(path)}")
+    if path := executable(script, cwd):
+        return [path]
     if _SHELL_SYNTAX.search(_PLAIN_QUOTES.sub("", script)):
         return [shell(), "-c", script]
     try:

@@ -1,4 +1,4 @@
-"""`doctor`, `backup`, `recover` and `import`: looking after the database."""
+"""`import`: takes over the jobs of a v0.6 database."""
 
 from __future__ import annotations
 
@@ -12,116 +12,9 @@ from ..errors import ConfigError, UsageError
 from ..paths import absolute
 from . import output
 from .context import CliContext, json_option, pass_project
-from .param_types import FiniteFloat
 
 if TYPE_CHECKING:
-    from ..maintenance.doctor import CheckResult
     from ..migration_v06.importer import ImportResult
-
-
-@click.command()
-@click.option("--probe", is_flag=True, help="Run a job too, that looks at the database from its node.")
-@click.option(
-    "--wait", type=FiniteFloat(0, 1e7), default=600, metavar="S", help="Seconds to wait for it (default 600)."
-)
-@json_option
-@pass_project
-def doctor(project: CliContext, probe: bool, wait: float, as_json: bool) -> int:
-    """Check that everything works: one line a check, exit status 1 if any fails.
-
-    Configuration, database, file system, locks (a second process tries to
-    write), clock, job directory, scheduler, terminal. Nothing is changed.
-
-    \b
-    Examples:
-      paraschut doctor
-      paraschut doctor --probe                 # from a node of the cluster too
-    """
-    from .. import __version__
-    from ..maintenance.doctor import FAIL, examine
-
-    findings = []
-    for finding in examine(lambda: project.settings, __version__):
-        findings.append(finding)
-        _show(finding, as_json)
-    if probe and not any(finding.verdict == FAIL for finding in findings):
-        from ..maintenance.node_probe import probe as run_probe
-
-        with project.open() as ws:
-            for finding in run_probe(ws, wait, lambda text: click.echo(text, err=True)):
-                findings.append(finding)
-                _show(finding, as_json)
-    if as_json:
-        output.dump([finding._asdict() for finding in findings])
-    return 1 if any(finding.verdict == FAIL for finding in findings) else 0
-
-
-def _show(finding: CheckResult, as_json: bool) -> None:
-    if as_json:
-        return
-    from ..sanitize import clean_line
-
-    colours = {"ok": "green", "warn": "yellow", "FAIL": "red"}
-    word = f"{finding.verdict:<4}"
-    if output.on_terminal() and not os.environ.get("NO_COLOR"):
-        word = click.style(word, fg=colours[finding.verdict], bold=finding.verdict == "FAIL")
-    click.echo(f"{word}  {finding.what}: {clean_line(finding.detail)}")
-
-
-@click.command()
-@click.argument("file", metavar="FILE")
-@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
-@pass_project
-def backup(project: CliContext, file: str, force: bool) -> int:
-    """Copy the database to FILE, as of one moment, while jobs write to it.
-
-    FILE is whole or not there at all, and a database like any other:
-    `paraschut --db FILE queue` shows it.
-
-    \b
-    Examples:
-      paraschut backup "jobs-$(date +%F).db"
-    """
-    from ..maintenance.backup import backup as copy
-    from ..project import open_database
-
-    with (
-        open_database(project.settings, read_only=True) as database,
-        output.ProgressLine("copying") as progress,
-    ):
-        size = copy(database, file, force=force, progress=progress)
-    output.line(f"{file}: {size:,} bytes")
-    return 0
-
-
-@click.command()
-@click.argument("file", metavar="FILE")
-@pass_project
-def recover(project: CliContext, file: str) -> int:
-    """Save what is readable of a damaged database into the new FILE.
-
-    The damaged one is copied and left as it is. Each table is read from its
-    beginning, from its end, and row by row in between; what cannot be read is
-    said. Exit status 1 if anything was lost. Then stop all jobs, look at FILE
-    (paraschut --db FILE queue), and put it in the place of the damaged one.
-
-    \b
-    Examples:
-      paraschut recover saved.db
-      paraschut --db damaged.db recover saved.db
-    """
-    from ..maintenance.backup import recover as save
-
-    path = project.settings.database
-    with output.ProgressLine("saving") as progress:
-        saved = save(path, file, progress)
-    output.table(
-        ("table", "rows saved", "rows refused", "not readable"),
-        [(table, f"{rows}", f"{refused}", "; ".join(gaps) or "-") for table, rows, refused, gaps in saved],
-    )
-    lost = any(refused or gaps for _, _, refused, gaps in saved)
-    output.line(f"\n{file} has what could be saved of {path}" + ("" if lost else ": all of it"))
-    return 1 if lost else 0
 
 
 @click.command("import")
@@ -217,4 +110,4 @@ def _show_import(result: ImportResult, verbose: bool) -> None:
     )
 
 
-COMMANDS = {"doctor": doctor, "backup": backup, "recover": recover, "import": import_}
+COMMANDS = {"import": import_}
