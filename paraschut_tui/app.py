@@ -27,7 +27,6 @@ from paraschut_core.executors.base import JobExecutor
 from paraschut_core.sanitize import clean_line
 from paraschut_core.security.confinement import ConfinedError, is_confined
 
-from .actions.action_registry import ACTIONS, outcome
 from .backend.backend import ThreadedBackend
 from .backend.recent_log import log_to
 from .backend.worker_thread import WorkerThread
@@ -301,12 +300,12 @@ def run(
     run_app(app, mouse=settings.dashboard.mouse)
     action = app.gateway.acting
     if action:
-        _print(f"{ACTIONS[action].ask}: stopping behind the jobs that it is at.")
+        _print(f"{action.ask}: stopping behind the jobs that it is at.")
     app.close()
     if action:
         result = app.gateway.verdict
-        text = outcome(ACTIONS[action], result) if result else "it goes on; the history (@) will tell"
-        _print(f"{ACTIONS[action].ask}: {text}")
+        text = action.outcome(result) if result else "it goes on; the history (@) will tell"
+        _print(f"{action.ask}: {text}")
     return app.exit_status()
 
 

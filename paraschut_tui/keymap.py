@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from textual.binding import Binding, BindingType
 
+from .actions.action_registry import ACTIONS
+
 
 class Key(NamedTuple):
     """One key or several of equal effect.
@@ -62,20 +64,14 @@ GRID: Sequence[Key] = (
     Key("w", "columns", "", "the rows' columns: which, how wide, sorted by which"),
 )
 
+ACTION_KEYS = tuple(
+    Key(action.key, f"do('{action.name}')", action.label, action.help, changes=True)
+    for action in ACTIONS.values()
+    if action.key
+)
+
 MAIN: Sequence[Key] = (
-    Key("r", "reset", "reset", "reset: back to init", changes=True),
-    Key("s", "resubmit", "resubmit", "resubmit: reset and submit", changes=True),
-    Key("R", "reset_missing", "", "reset all missing, of all batches", changes=True),
-    Key("X", "resubmit_missing", "", "resubmit all missing, of all batches", changes=True),
-    Key("d", "qdel", "delete", "delete from the scheduler's queue", changes=True),
-    Key("S", "submit_next", "submit next", "submit what is next", changes=True),
-    Key("x", "submit_these", "", "submit these, or this batch, now", changes=True),
-    Key("p", "boost", "", "set the priority, or boost it", changes=True),
-    Key("e", "edit", "", "set a field", changes=True),
-    Key("C", "collect", "", "mark as collected", changes=True),
-    Key("T", "clean", "", "remove temporary files", changes=True),
-    Key("D", "remove", "", "remove the batch: jobs, history and folder", changes=True),
-    Key("z", "undo", "undo", "undo the last action", changes=True),
+    *ACTION_KEYS,
     Key("@", "history", "", "what was done, and how to do it on the command line", shown="@"),
     Key("P", "auto_submit", "", "submit what is next again and again, or no more", changes=True),
     Key("slash", "filter", "filter", "filter", shown="/"),
@@ -168,6 +164,8 @@ KEY_LINE = {
 }
 """The keys that the key line shows for each pane, the most useful first: it shows as many as fit."""
 
+_JOB_PANES = ("tree", "grid")
+
 _NAMES = {
     "slash": "/",
     "question_mark": "?",
@@ -206,3 +204,11 @@ def by_name(name: str, pane: str) -> Key | None:
         if key.keys.partition(",")[0] == name:
             return key
     return None
+
+
+def key_line(pane: str) -> list[Key]:
+    """The keys that the key line shows for a pane, the most useful first. An action with a label that
+    KEY_LINE does not place comes last."""
+    placed = KEY_LINE.get(pane, ())
+    more = [key.keys for key in ACTION_KEYS if key.label and key.keys not in placed and pane in _JOB_PANES]
+    return [key for name in (*placed, *more) if (key := by_name(name, pane)) is not None]

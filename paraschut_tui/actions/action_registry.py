@@ -1,218 +1,283 @@
-"""The actions as the user meets them: what each is called, what it asks, what it says afterwards. Pure."""
+"""ACTIONS: every action of the dashboard, one entry each."""
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import NamedTuple
+from dataclasses import replace
+from functools import partial
 
-from paraschut_core.model import COMPLETE, INIT, state_order
+from paraschut_core.model import COMPLETE, INIT
 
-from ..formatting import count, plural
-from .types import ActionResult, ActionTarget, PreviewText
+from ..formatting import plural
+from . import operations
+from .action_entry import ActionEntry, TargetKind, ValuePrompt
+from .types import ActionTarget, PreviewText
+
+_DELETE_INSTEAD = "delete the jobs from the queue instead (d)"
+_IS_GONE = "what was removed is gone"
 
 
-class ActionEntry(NamedTuple):
-    """One action. `ask` is the question's verb, `past` its participle, `button` the word that says yes,
-    `meaning` what will happen. `spares` tells that jobs which are done are left alone unless forced."""
+def _explain_resubmit(preview: PreviewText, n: int, force: bool) -> list[str]:
+    lines = [f"They go back to init and are submitted now, attempt {preview.attempt + 1}."]
+    if not preview.halves or force:
+        return lines
+    lost = plural(preview.lost_spawns, "lost spawn")
+    if preview.halves == n:
+        whose = "Its" if n == 1 else "Their"
+        are = "is" if preview.lost_spawns == 1 else "are"
+        return [f"{whose} {lost} {are} submitted again; the others go on."]
+    live = "lives" if preview.halves == 1 else "live"
+    return [*lines, f"Of {plural(preview.halves, 'job')} that {live} in part, the {lost} alone."]
 
-    name: str
-    ask: str
-    past: str
-    button: str
-    meaning: str
-    spares: bool = False
-    harsh: bool = False
 
+_QDEL = "The scheduler ends those that run and drops those that wait; they go back to init."
+
+
+def _explain_qdel(preview: PreviewText, n: int, force: bool) -> list[str]:
+    if not preview.running:
+        return [_QDEL]
+    run = "run" if preview.running > 1 else "runs"
+    return [_QDEL, f"{plural(preview.running, 'job')} of them {run}: killed."]
+
+
+def _spared_batches(preview: PreviewText, spared: int, force: bool) -> list[str]:
+    held = f"{plural(preview.held, 'job')} in the queue, or may be"
+    if preview.held == preview.live:
+        held = f"{plural(preview.live, 'job')} live in the queue"
+    if force:
+        return [f"Also {held}: what is in the queue is deleted first."]
+    return [f"{held}: delete them first (d), or remove all the same (f)."]
+
+
+def _submit_variant(target: ActionTarget, value: str) -> tuple[ActionEntry, str] | None:
+    """Whole batches are submitted by their priorities."""
+    return (_SUBMIT_BATCH, value) if target.batches and not target.keys else None
+
+
+def _priority_variant(target: ActionTarget, value: str) -> tuple[ActionEntry, str] | None:
+    """A number with a sign is added to the priority."""
+    return (_BOOST, value.removeprefix("+")) if value[0] in "+-" else None
+
+
+_RESET = ActionEntry(
+    name="reset",
+    run=operations.reset,
+    ask="Reset",
+    past="reset",
+    button="Reset",
+    meaning="They go back to init.",
+    key="r",
+    label="reset",
+    help="reset: back to init",
+    spared=lambda preview: preview.done + preview.held,
+)
+_RESUBMIT = ActionEntry(
+    name="resubmit",
+    run=operations.resubmit,
+    ask="Resubmit",
+    past="resubmitted",
+    button="Resubmit",
+    meaning="They go back to init and are submitted now.",
+    key="s",
+    label="resubmit",
+    help="resubmit: reset and submit",
+    spared=lambda preview: preview.done + preview.held - preview.halves,
+    explain=_explain_resubmit,
+    offers_resources=True,
+    cannot_undo=_DELETE_INSTEAD,
+)
+_SUBMIT_NEXT = ActionEntry(
+    name="submit_next",
+    run=operations.submit_next,
+    ask="Submit what is next",
+    past="submitted",
+    button="Submit",
+    meaning="Jobs go out by priority, as many as allowed.",
+    key="S",
+    label="submit next",
+    help="submit what is next",
+    target=TargetKind.NONE,
+    preview=operations.preview_next,
+    command="submit",
+    cannot_undo=_DELETE_INSTEAD,
+)
+_SUBMIT_THESE = ActionEntry(
+    name="submit_these",
+    run=operations.submit_now,
+    ask="Submit now",
+    past="submitted",
+    button="Submit",
+    meaning="They go out now, whatever their priority.",
+    key="x",
+    help="submit these, or this batch, now",
+    variant=_submit_variant,
+    affected=lambda preview: preview.counts.get(INIT, 0),
+    command="submit",
+    cannot_undo=_DELETE_INSTEAD,
+)
+_SUBMIT_BATCH = replace(
+    _SUBMIT_THESE,
+    name="submit_batch",
+    run=operations.submit_batches,
+    meaning="The jobs of the highest unfinished priority go out now, whatever other batches wait for.",
+    key="",
+    affected=None,
+)
+_PRIORITY = ActionEntry(
+    name="priority",
+    run=operations.set_priority,
+    ask="Set the priority",
+    of=True,
+    past="changed",
+    button="Set",
+    meaning="It decides who goes first.",
+    key="p",
+    help="set the priority, or boost it",
+    prompt=ValuePrompt(label="Priority, or +100 to add to what they have:", check=operations.wrong_number),
+    variant=_priority_variant,
+    spared=lambda preview: preview.done,
+    keeps_marks=True,
+    command="set",
+    setting="priority={}".format,
+)
+_BOOST = ActionEntry(
+    name="boost",
+    run=operations.boost,
+    ask="Boost the priority",
+    of=True,
+    past="boosted",
+    button="Boost",
+    meaning="It is added to what they have.",
+    keeps_marks=True,
+    value_option="--by",
+    setting=lambda value: value if value.startswith("-") else f"+{value}",
+)
+
+AUTO_SUBMIT = replace(
+    _SUBMIT_NEXT, name="auto_submit", run=partial(operations.submit_next, by_itself=True), key=""
+)
+
+UNDO = ActionEntry(
+    name="undo",
+    run=operations.undo,
+    ask="Undo",
+    past="restored",
+    button="Undo",
+    meaning="Jobs that did not change since become what they were.",
+    key="z",
+    label="undo",
+    help="undo the last action",
+    target=TargetKind.NONE,
+)
 
 ACTIONS: dict[str, ActionEntry] = {
-    act.name: act
-    for act in (
-        ActionEntry("reset", "Reset", "reset", "Reset", "They go back to init.", spares=True),
-        ActionEntry(
-            "resubmit",
-            "Resubmit",
-            "resubmitted",
-            "Resubmit",
-            "They go back to init and are submitted now.",
-            spares=True,
+    entry.name: entry
+    for entry in (
+        _RESET,
+        _RESUBMIT,
+        replace(
+            _RESET,
+            name="reset_missing",
+            command="reset",
+            key="R",
+            label="",
+            help="reset all missing, of all batches",
+            target=TargetKind.MISSING,
+        ),
+        replace(
+            _RESUBMIT,
+            name="resubmit_missing",
+            command="resubmit",
+            key="X",
+            label="",
+            help="resubmit all missing, of all batches",
+            target=TargetKind.MISSING,
         ),
         ActionEntry(
-            "qdel",
-            "Delete from the queue",
-            "deleted from the queue",
-            "Delete",
-            "The scheduler ends those that run and drops those that wait; they go back to init.",
+            name="qdel",
+            run=operations.qdel,
+            ask="Delete from the queue",
+            past="deleted from the queue",
+            button="Delete",
+            meaning=_QDEL,
+            key="d",
+            label="delete",
+            help="delete from the scheduler's queue",
+            affected=lambda preview: preview.queued,
+            explain=_explain_qdel,
             harsh=True,
+            undo_warning="What the deletion ended stays ended: its jobs become missing.",
+        ),
+        _SUBMIT_NEXT,
+        _SUBMIT_THESE,
+        _SUBMIT_BATCH,
+        _PRIORITY,
+        _BOOST,
+        ActionEntry(
+            name="edit",
+            run=operations.set_field,
+            ask="Set a field",
+            of=True,
+            past="changed",
+            button="Set",
+            meaning="It is set in each job's metadata.",
+            key="e",
+            help="set a field",
+            prompt=ValuePrompt(
+                label="field=value (resources.mem=8gb, queue=long; the value may be JSON):",
+                check=operations.wrong_field,
+            ),
+            spared=lambda preview: preview.done,
+            keeps_marks=True,
+            command="set",
         ),
         ActionEntry(
-            "submit_next",
-            "Submit what is next",
-            "submitted",
-            "Submit",
-            "Jobs go out by priority, as many as allowed.",
+            name="collect",
+            run=operations.mark_collected,
+            ask="Mark as collected",
+            past="marked as collected",
+            button="Mark",
+            meaning="Only complete jobs are marked.",
+            key="C",
+            help="mark as collected",
+            affected=lambda preview: preview.counts.get(COMPLETE, 0),
         ),
         ActionEntry(
-            "submit_these", "Submit now", "submitted", "Submit", "They go out now, whatever their priority."
-        ),
-        ActionEntry(
-            "submit_batch",
-            "Submit now",
-            "submitted",
-            "Submit",
-            "The jobs of the highest unfinished priority go out now, whatever other batches wait for.",
-        ),
-        ActionEntry(
-            "collect", "Mark as collected", "marked as collected", "Mark", "Only complete jobs are marked."
-        ),
-        ActionEntry(
-            "clean",
-            "Remove the temporary files",
-            "removed",
-            "Remove",
-            "They cannot be brought back.",
+            name="clean",
+            run=operations.clean_files,
+            ask="Remove the temporary files",
+            of=True,
+            past="removed",
+            button="Remove",
+            meaning="They cannot be brought back.",
+            key="T",
+            help="remove temporary files",
+            target=TargetKind.BATCHES,
+            preview=operations.preview_files,
             harsh=True,
+            command="clean --files",
+            cannot_undo=_IS_GONE,
         ),
         ActionEntry(
-            "remove",
-            "Remove",
-            "removed",
-            "Remove",
-            "Jobs, history and the batch's folder with all its files go. This cannot be undone.",
-            spares=True,
+            name="remove",
+            run=operations.remove_batches,
+            ask="Remove",
+            past="removed",
+            button="Remove",
+            meaning="Jobs, history and the batch's folder with all its files go. This cannot be undone.",
+            key="D",
+            help="remove the batch: jobs, history and folder",
+            target=TargetKind.BATCHES,
+            spared=lambda preview: preview.total if preview.held else 0,
+            spared_lines=_spared_batches,
             harsh=True,
+            cannot_undo=_IS_GONE,
         ),
-        ActionEntry(
-            "priority", "Set the priority", "changed", "Set", "It decides who goes first.", spares=True
-        ),
-        ActionEntry("boost", "Boost the priority", "boosted", "Boost", "It is added to what they have."),
-        ActionEntry(
-            "edit", "Set a field", "changed", "Set", "It is set in each job's metadata.", spares=True
-        ),
-        ActionEntry(
-            "undo", "Undo", "restored", "Undo", "Jobs that did not change since become what they were."
-        ),
+        UNDO,
+        AUTO_SUBMIT,
     )
 }
 
 
-def question(act: ActionEntry, target: ActionTarget) -> str:
-    """The dialog's title: "Reset 3 jobs of human/genome_map?"."""
-    return f"{act.ask}?" if act.name == "submit_next" else f"{act.ask} {_of(act)}{target.title}?"
-
-
-def _of(act: ActionEntry) -> str:
-    """The word between the verb and its object."""
-    return "of " if act.name in ("priority", "boost", "edit", "clean") else ""
-
-
-def summary(preview: PreviewText) -> list[str]:
-    """The counts by state and by liveness, a line each."""
-    if preview.lines:
-        return list(preview.lines)
-    if not preview.total:
-        return ["no jobs"]
-    states = [
-        f"{count(n)} {state or '(empty)'}"
-        for state, n in sorted(preview.counts.items(), key=lambda item: state_order(item[0]))
-        if n
-    ]
-    lines = [f"{plural(preview.total, 'job')}: {', '.join(states)}"]
-    other = f", {count(preview.elsewhere)} in another's queue" if preview.elsewhere else ""
-    lines.append(f"{count(preview.live)} live in the queue, {count(preview.missing)} missing{other}")
-    return lines
-
-
-def affected(act: ActionEntry, preview: PreviewText, force: bool) -> int:
-    """How many jobs the action would change."""
-    match act.name:
-        case "qdel":
-            return preview.queued
-        case "submit_these":
-            return preview.counts.get(INIT, 0)
-        case "collect":
-            return preview.counts.get(COMPLETE, 0)
-    return preview.total - (0 if force else spared(act, preview))
-
-
-def spared(act: ActionEntry, preview: PreviewText) -> int:
-    """How many jobs it leaves alone unless forced: those that are done, of a reset also the live ones."""
-    match act.name:
-        case "reset":
-            return preview.done + preview.held
-        case "resubmit":
-            return preview.done + preview.held - preview.halves
-        case "remove":
-            return preview.total if preview.held else 0
-    return preview.done if act.spares else 0
-
-
-def sparing(act: ActionEntry, preview: PreviewText, force: bool) -> list[str]:
-    """Lines about the jobs that are left alone, or, if forced, are not."""
-    if not act.spares or not spared(act, preview):
-        return []
-    if act.name == "remove":
-        held = f"{plural(preview.held, 'job')} in the queue, or may be"
-        if preview.held == preview.live:
-            held = f"{plural(preview.live, 'job')} live in the queue"
-        if force:
-            return [f"Also {held}: what is in the queue is deleted first."]
-        return [f"{held}: delete them first (d), or remove all the same (f)."]
-    parts = [f"{count(preview.done)} done"] if preview.done else []
-    live = spared(act, preview) - preview.done
-    if live:
-        sure = live <= preview.live
-        parts.append(f"{count(live)} {'live in the queue' if sure else 'in a queue, or may be'}")
-    words = " and ".join(parts)
-    if not force:
-        return [f"{words}: left alone (f: them too)."]
-    lines = [f"Also {words}: results may be overwritten."]
-    if live:
-        lines.append("What runs goes on, but nobody listens to it any more; delete (d) ends it.")
-    return lines
-
-
-def explanation(act: ActionEntry, preview: PreviewText, force: bool) -> list[str]:
-    """What will happen to what was counted, a line each."""
-    n = affected(act, preview, force)
-    lines = [act.meaning] if n else ["Nothing to do."]
-    if n and act.name == "resubmit":
-        lines[0] = f"They go back to init and are submitted now, attempt {preview.attempt + 1}."
-        if preview.halves and not force:
-            lost = plural(preview.lost_spawns, "lost spawn")
-            if preview.halves == n:
-                whose = "Its" if n == 1 else "Their"
-                are = "is" if preview.lost_spawns == 1 else "are"
-                lines = [f"{whose} {lost} {are} submitted again; the others go on."]
-            else:
-                live = "lives" if preview.halves == 1 else "live"
-                lines.append(f"Of {plural(preview.halves, 'job')} that {live} in part, the {lost} alone.")
-    if n and act.name == "qdel" and preview.running:
-        lines.append(
-            f"{plural(preview.running, 'job')} of them {'run' if preview.running > 1 else 'runs'}: killed."
-        )
-    if 0 < n < preview.total:
-        lines.insert(1, f"That is for {count(n)} of the {count(preview.total)} jobs.")
-    return [*lines, *preview.hints, *sparing(act, preview, force)]
-
-
-def outcome(act: ActionEntry, verdict: ActionResult) -> str:
-    """One line afterwards: "3 resubmitted · z undoes"."""
-    if verdict.error:
-        return verdict.error
-    text = f"{count(verdict.done)} {act.past}"
-    if verdict.failures:
-        text += f", {count(len(verdict.failures))} failed"
-    if verdict.left:
-        text += f", {count(len(verdict.left))} left alone ({_most(verdict)})"
-    if verdict.note:
-        text += f" · {verdict.note}"
-    if verdict.can_undo:
-        text += " · z undoes"
-    return text
-
-
-def _most(verdict: ActionResult) -> str:
-    """Why most of those were left alone."""
-    reasons = Counter(failure.message for failure in verdict.left)
-    reason, n = reasons.most_common(1)[0]
-    return reason if n == len(verdict.left) else f"{count(n)}: {reason}"
+def entry_of(verb: str) -> ActionEntry | None:
+    """The action that the core calls `verb` in its history; None if the dashboard has none."""
+    return next((entry for entry in ACTIONS.values() if entry.verb == verb), None)

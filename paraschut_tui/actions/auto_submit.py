@@ -6,7 +6,7 @@ from textual import work
 
 from ..dialogs.prompt import PromptScreen
 from ..formatting import count, duration, plural
-from .action_registry import ACTIONS, outcome
+from .action_registry import AUTO_SUBMIT
 from .controller import ActionController
 from .types import ActionTarget
 
@@ -53,9 +53,9 @@ class AutoSubmitter(ActionController):
 
     @work(exclusive=True, group="auto", exit_on_error=False)
     async def _submit_again(self) -> None:
-        verdict = await self.gateway.act("auto_submit", ActionTarget("what is next"))
+        verdict = await self.gateway.run(AUTO_SUBMIT, ActionTarget(""))
         if verdict.error or verdict.failures:
-            self.say(f"Auto-submit: {outcome(ACTIONS['submit_next'], verdict)}", "error")
+            self.say(f"Auto-submit: {AUTO_SUBMIT.outcome(verdict)}", "error")
         elif verdict.done:
             self.say(f"Auto-submit: {plural(verdict.done, 'job')} submitted.")
         if verdict.done:

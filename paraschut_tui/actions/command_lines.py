@@ -1,4 +1,4 @@
-"""The command line that does what an action of the dashboard did: to be read, and to be pasted. Pure."""
+"""The command line that does the same as an action of the dashboard. Pure."""
 
 from __future__ import annotations
 
@@ -6,37 +6,36 @@ import json
 import shlex
 from collections.abc import Iterable, Sequence
 
+from .action_entry import ActionEntry, TargetKind
 from .types import ActionTarget
 
 LONGEST = 20_000
 """Characters after which the rest of the jobs becomes a remark."""
 
-_WORDS = {
-    "submit_next": "submit",
-    "auto_submit": "submit",
-    "submit_these": "submit",
-    "submit_batch": "submit",
-    "edit": "set",
-    "priority": "set",
-    "clean": "clean --files",
-}
 
-
-def command_line(verb: str, target: ActionTarget, force: bool, value: str) -> str:
-    """The equivalent command, without the program's name at its front, as the command line's own acts are
-    kept; jobs of several batches, or with different new resources, take several, one after the other."""
-    word = _WORDS.get(verb, verb)
-    if verb in ("undo", "submit_next", "auto_submit"):
-        return f"{word} {value}".strip()
-    options = _options(verb, force, value)
-    commands = [" ".join([word, ",".join(map(str, target.batches)), *options])] if target.batches else []
+def command_line(action: ActionEntry, target: ActionTarget, force: bool, value: str) -> str:
+    """The equivalent command, without the program's name at its front, as the command line records its own
+    actions. Jobs of several batches, or with different new resources, take several commands."""
+    if action.target is TargetKind.NONE:
+        return f"{action.words} {value}".strip()
+    options = _options(action, force, value)
+    batches = ",".join(map(str, target.batches))
+    commands = [" ".join([action.words, batches, *options])] if batches else []
     for (batch_id, more), indexes in _groups(target).items():
         resources = [f"--resource {shlex.quote(f'{name}={new}')}" for name, new in more]
-        commands.append(" ".join([word, str(batch_id), spans(indexes), *options, *resources]))
+        commands.append(" ".join([action.words, str(batch_id), spans(indexes), *options, *resources]))
     text = "; paraschut ".join(commands)
     if len(text) <= LONGEST:
         return text
     return f"{text[:LONGEST].rpartition(',')[0]}  # and more: {target.title}"
+
+
+def _options(action: ActionEntry, force: bool, value: str) -> list[str]:
+    words = ["--force"] if force else []
+    if not value:
+        return words
+    setting = [action.value_option, value] if action.value_option else [shlex.quote(action.setting(value))]
+    return [*setting, *words]
 
 
 def _groups(target: ActionTarget) -> dict[tuple[int, tuple[tuple[str, object], ...]], list[int]]:
@@ -46,13 +45,6 @@ def _groups(target: ActionTarget) -> dict[tuple[int, tuple[tuple[str, object], .
         more = tuple(sorted(target.raises.values.get(key, {}).items()))
         groups.setdefault((key.batch_id, more), []).append(key.job_index)
     return groups
-
-
-def _options(verb: str, force: bool, value: str) -> list[str]:
-    if verb == "boost":
-        return ["--by", value]
-    setting = f"priority={value}" if verb == "priority" else value
-    return [*([shlex.quote(setting)] if value else []), *(["--force"] if force else [])]
 
 
 def setting_of(name: str, rest: Sequence[object], value: object, whole: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from textual import work
@@ -17,18 +18,10 @@ from ..dialogs.prompt import PromptScreen
 from ..formatting import clock, count, plural
 from ..messages import ActionProgress
 from ..terminal.terminal_app import discard_typeahead
-from .action_registry import ACTIONS, outcome
-from .runner import wrong_field, wrong_number
+from .action_entry import ActionEntry, TargetKind
+from .action_registry import ACTIONS, UNDO, entry_of
 from .target import TargetSelector
 from .types import ActionResult, ActionTarget
-
-_INSTEAD = {
-    "submit": "delete the jobs from the queue instead (d)",
-    "resubmit": "delete the jobs from the queue instead (d)",
-    "remove": "what was removed is gone",
-    "clean": "what was removed is gone",
-}
-"""What to say of acts that cannot be undone."""
 
 
 class ActionController(TargetSelector):
@@ -39,55 +32,36 @@ class ActionController(TargetSelector):
 
     # ------------------------------------------------------------------ keys
 
-    def action_reset(self) -> None:
-        self._act("reset", self._target())
-
-    def action_resubmit(self) -> None:
-        self._act("resubmit", self._target())
-
-    def action_reset_missing(self) -> None:
-        self._act_on_missing("reset")
-
-    def action_resubmit_missing(self) -> None:
-        self._act_on_missing("resubmit")
-
-    def _act_on_missing(self, verb: str) -> None:
-        target = self._all_missing()
-        if target:
-            self._act(verb, target)
-        else:
-            self.say("Nothing is missing.")
-
-    def action_qdel(self) -> None:
-        self._act("qdel", self._target())
-
-    def action_submit_these(self) -> None:
-        target = self._target()
-        self._act("submit_batch" if target.batches and not target.keys else "submit_these", target)
-
-    def action_submit_next(self) -> None:
-        self._act("submit_next", ActionTarget("what is next"))
-
-    def action_collect(self) -> None:
-        self._act("collect", self._target())
-
-    def action_clean(self) -> None:
-        self._act("clean", self._batch_target())
-
-    def action_remove(self) -> None:
-        self._act("remove", self._batch_target())
-
-    def action_boost(self) -> None:
-        self._act("priority", self._target(), ask="Priority, or +100 to add to what they have:")
-
-    def action_edit(self) -> None:
-        self._act(
-            "edit", self._target(), ask="field=value (resources.mem=8gb, queue=long; the value may be JSON):"
-        )
-
-    def action_undo(self) -> None:
-        if not self._may_not():
+    def action_do(self, name: str) -> None:
+        """Start an action of the registry."""
+        # Asked before the worker begins: a new worker would end the one that waits for an action.
+        if self._may_not():
+            return
+        action = ACTIONS[name]
+        if action is UNDO:
             self._undo()
+            return
+        target = self._target_of(action)
+        if target or action.target is TargetKind.NONE:
+            self._ask_and_run(action, target)
+            return
+        if action.target is TargetKind.MISSING:
+            self.say("Nothing is missing.")
+        else:
+            reading = "The jobs are still being read." if self.scope.loading else ""
+            self.say(reading or "There is no job under the cursor.")
+        discard_typeahead(self.app)
+
+    def _target_of(self, action: ActionEntry) -> ActionTarget:
+        match action.target:
+            case TargetKind.JOBS:
+                return self._target()
+            case TargetKind.BATCHES:
+                return self._batch_target()
+            case TargetKind.MISSING:
+                return self._all_missing()
+            case TargetKind.NONE:
+                return ActionTarget("")
 
     def action_history(self) -> None:
         if not self._busy:
@@ -95,58 +69,46 @@ class ActionController(TargetSelector):
 
     # ------------------------------------------------------------------ the way of an action
 
-    def _act(self, verb: str, target: ActionTarget, *, ask: str = "") -> None:
-        # Asked before the worker begins: beginning another one would end the one that waits for an action.
-        if self._may_not():
-            return
-        if not target and verb != "submit_next":
-            reading = "The jobs are still being read." if self.scope.loading else ""
-            self.say(reading or "There is no job under the cursor.")
-            discard_typeahead(self.app)
-            return
-        self._ask_and_act(verb, target, ask)
-
     @work(exclusive=True, group="act", exit_on_error=False)
-    async def _ask_and_act(self, verb: str, target: ActionTarget, ask: str) -> None:
+    async def _ask_and_run(self, action: ActionEntry, target: ActionTarget) -> None:
         value = ""
-        if ask:
-            title = f"{ACTIONS[verb].ask} of {target.title}"
-            value = await self.app.push_screen_wait(PromptScreen(title, ask, check=_CHECKS[verb]))
+        if action.prompt is not None:
+            title = f"{action.ask} of {target.title}"
+            prompt = PromptScreen(title, action.prompt.label, check=action.prompt.check)
+            value = await self.app.push_screen_wait(prompt)
             if not value:
                 return
-            if verb == "priority" and value[0] in "+-":
-                verb, value = "boost", value.removeprefix("+")
-        lost = self._reasons(target) if verb == "resubmit" else {}
-        preview = partial(self.gateway.preview, verb, target, lost)
+        action, value = action.variant(target, value) or (action, value)
+        ends = self._ends(target) if action.offers_resources else {}
+        preview = partial(self.gateway.preview, action, target, ends)
+        extra = (action.setting(value),) if value else ()
         force = False
         while True:
-            screen = ConfirmScreen(
-                ACTIONS[verb], target, preview, force=force, extra=_shown(verb, value) if value else ()
-            )
+            screen = ConfirmScreen(action, target, preview, force=force, extra=extra)
             answer = await self.app.push_screen_wait(screen)
             if answer.yes or not answer.force:
                 break
             force = True  # it was asked for: ask once more
         if answer.yes:
-            chosen = target._replace(raises=answer.raises)
+            chosen = replace(target, raises=answer.raises)
             if answer.seen is not None:
-                chosen = chosen._replace(stamps=answer.seen.stamps, signatures=answer.seen.signatures)
-            await self._carry_out(verb, chosen, force, value)
+                chosen = replace(chosen, stamps=answer.seen.stamps, signatures=answer.seen.signatures)
+            await self._run_action(action, chosen, force, value)
 
-    def _reasons(self, target: ActionTarget) -> dict[JobKey, str]:
+    def _ends(self, target: ActionTarget) -> dict[JobKey, str]:
         """How those of the target that are missing ended, as codes of exit_kinds."""
         missing = self.snapshot.missing if self.snapshot is not None else {}
         chosen, batches = set(target.keys), set(target.batches)
         return {key: lost.kind for key, lost in missing.items() if key in chosen or key.batch_id in batches}
 
-    async def _carry_out(self, verb: str, target: ActionTarget, force: bool, value: str) -> None:
-        self._busy = ACTIONS[verb].ask
+    async def _run_action(self, action: ActionEntry, target: ActionTarget, force: bool, value: str) -> None:
+        self._busy = action.ask
         try:
-            verdict = await self.gateway.act(verb, target, force=force, value=value)
+            result = await self.gateway.run(action, target, force=force, value=value)
         finally:
             self._busy = ""
             self.key_line.end_busy()
-        self._tell(verb, verdict)
+        self._tell(action, result)
 
     def on_action_progress(self, message: ActionProgress) -> None:
         message.stop()
@@ -186,7 +148,8 @@ class ActionController(TargetSelector):
             return
         extra: tuple[str, ...] = ()
         if latest is not None and (last is None or latest.id > last.id) and not latest.is_undo:
-            instead = _INSTEAD.get(latest.verb, "")
+            known = entry_of(latest.verb)
+            instead = known.cannot_undo if known is not None else ""
             extra = (
                 f"Your latest act, {latest.verb} of {plural(latest.jobs, 'job')} at"
                 f" {clock(latest.at, self.clock())}, cannot be undone{f': {instead}' if instead else ''}.",
@@ -199,13 +162,12 @@ class ActionController(TargetSelector):
     async def _undo_one(self, action: Action, extra: tuple[str, ...] = ()) -> None:
         at = clock(action.at, self.clock())
         words = f"{action.verb} of {plural(action.jobs, 'job')} by {clean_line(action.who)} at {at}"
-        if action.verb == "qdel":
-            extra = (*extra, "What the deletion ended stays ended: its jobs become missing.")
-        answer = await self.app.push_screen_wait(
-            ConfirmScreen(ACTIONS["undo"], ActionTarget(words), None, extra=extra)
-        )
+        known = entry_of(action.verb)
+        if known is not None and known.undo_warning:
+            extra = (*extra, known.undo_warning)
+        answer = await self.app.push_screen_wait(ConfirmScreen(UNDO, ActionTarget(words), None, extra=extra))
         if answer.yes:
-            await self._carry_out("undo", ActionTarget(words), False, str(action.id))
+            await self._run_action(UNDO, ActionTarget(words), False, str(action.id))
 
     @work(exclusive=True, group="act", exit_on_error=False)
     async def _history(self) -> None:
@@ -251,25 +213,13 @@ class ActionController(TargetSelector):
         discard_typeahead(self.app)
         return True
 
-    def _tell(self, verb: str, verdict: ActionResult) -> None:
-        """One line about what came of it; failures as a list, job by job."""
-        text = outcome(ACTIONS[verb], verdict)
-        self.verdicts.appendleft(verdict)
-        self.say(text, "error" if verdict.error else "warning" if verdict.failures else "information")
+    def _tell(self, action: ActionEntry, result: ActionResult) -> None:
+        """Show the result in one line; failures as a list, job by job."""
+        text = action.outcome(result)
+        self.verdicts.appendleft(result)
+        self.say(text, "error" if result.error else "warning" if result.failures else "information")
         self.gateway.request_poll()
-        if verdict.done and not verdict.failures and verb not in _KEEPING_MARKS:
+        if result.done and not result.failures and not action.keeps_marks:
             self.grid.action_clear()
-        if verdict.failures:
-            self.app.push_screen(ActionResultScreen(self.palette, clean_line(text, 200), verdict))
-
-
-def _shown(verb: str, value: str) -> tuple[str, ...]:
-    """The value that was typed, as the dialog repeats it."""
-    return ({"priority": f"priority={value}", "boost": f"+{value}"}.get(verb, value).replace("+-", "-"),)
-
-
-_KEEPING_MARKS = ("edit", "priority", "boost")
-"""Acts after which one goes on with the same jobs: a next key must not hit others."""
-
-_CHECKS = {"edit": wrong_field, "priority": wrong_number}
-"""What is wrong with what was typed, said before anything else is asked."""
+        if result.failures:
+            self.app.push_screen(ActionResultScreen(self.palette, clean_line(text, 200), result))

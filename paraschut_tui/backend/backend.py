@@ -22,6 +22,7 @@ from paraschut_core.exit_kinds import LOST
 from paraschut_core.filtering.language import Query
 from paraschut_core.model import Action, JobInfo, JobKey, JobRow, MissingJob, Priority, Snapshot
 
+from ..actions.action_entry import ActionEntry
 from ..actions.runner import ActionRunner
 from ..actions.types import ActionResult, ActionTarget, JobMessage, JobRecord, PreviewText
 from ..job_details.script_text import ScriptText
@@ -84,7 +85,7 @@ class ThreadedBackend:
         self._journal = RecentLogHandler()
         self._reader_db: Database | None = None
         self._cancelled = False
-        self._acting = ""
+        self._acting: ActionEntry | None = None
         self.verdict: ActionResult | None = None
         """What came of the last action; None while one is under way."""
 
@@ -112,8 +113,8 @@ class ThreadedBackend:
         self._journal.close()
 
     @property
-    def acting(self) -> str:
-        """The action that is under way, "" if none is."""
+    def acting(self) -> ActionEntry | None:
+        """The action that is under way."""
         return self._acting
 
     def close(self, patience: float = 60.0) -> None:
@@ -356,41 +357,43 @@ class ThreadedBackend:
 
     # ------------------------------------------------------------------ actions
 
-    async def preview(self, verb: str, target: ActionTarget, reasons: Mapping[JobKey, str]) -> PreviewText:
+    async def preview(
+        self, action: ActionEntry, target: ActionTarget, ends: Mapping[JobKey, str]
+    ) -> PreviewText:
         """How many jobs of which states an action would meet.
 
         Args:
-            reasons: how some of them ended (codes of exit_kinds); they may be offered more time or memory.
+            ends: how some of them ended (codes of exit_kinds); they may be offered more time or memory.
 
         Raises:
             ParaschutError: there is no such job, or the file cannot be read.
         """
         assert self._counter is not None  # started
         return await asyncio.wrap_future(
-            self._counter.submit(lambda: self._deeds.preview(verb, target, reasons))
+            self._counter.submit(lambda: self._deeds.preview(action, target, ends))
         )
 
-    async def act(
-        self, verb: str, target: ActionTarget, *, force: bool = False, value: str = ""
+    async def run(
+        self, action: ActionEntry, target: ActionTarget, *, force: bool = False, value: str = ""
     ) -> ActionResult:
         """Carries an action out; tells its progress by ActionProgress messages."""
         self._cancelled = False
 
         def run() -> ActionResult:
-            self._acting, self.verdict = verb, None
+            self._acting, self.verdict = action, None
             try:
-                self.verdict = self._deeds.act(
-                    verb,
+                self.verdict = self._deeds.run(
+                    action,
                     target,
                     force=force,
                     value=value,
                     progress=self._tell,
                     cancelled=lambda: self._cancelled,
                 )
-                log.info("%s: %s", self.verdict.command or verb, _in_short(self.verdict))
+                log.info("%s: %s", self.verdict.command or action.name, _in_short(self.verdict))
                 return self.verdict
             finally:
-                self._acting = ""
+                self._acting = None
 
         assert self._actor is not None  # started
         return await asyncio.wrap_future(self._actor.submit(run))
@@ -459,9 +462,9 @@ def _read_record(db: Database, key: JobKey) -> JobRecord:
     return JobRecord(
         key,
         info,
-        read_events(db, key.batch_id, key.job_index, MOST_EVENTS),
-        read_spawns(db, key),
-        row,
+        events=read_events(db, key.batch_id, key.job_index, MOST_EVENTS),
+        spawns=read_spawns(db, key),
+        row=row,
         ending=read_ending(db, key, info.get("attempt", 0)),
     )
 

@@ -15,7 +15,7 @@ from textual.worker import Worker
 from paraschut_core.errors import ParaschutError
 from paraschut_core.sanitize import clean_line
 
-from ..actions.action_registry import ActionEntry, affected, explanation, question, spared, summary
+from ..actions.action_entry import ActionEntry, summary
 from ..actions.resource_increase import ResourceIncrease
 from ..actions.types import ActionTarget, PreviewText
 from ..errors import tell_fault
@@ -97,7 +97,7 @@ class ConfirmScreen(GuardedDialog[Confirmation]):
             counts.update(Content(f"{clean_line(error)}"))
             return
         self._preview = preview
-        n = affected(self._act, preview, self._force)
+        n = self._act.count_affected(preview, self._force)
         counts.update(Content("\n".join(clean_line(text) for text in summary(preview))))
         self.query_one("#dialog-meaning", Static).update(self._meaning())
         if n:
@@ -113,11 +113,11 @@ class ConfirmScreen(GuardedDialog[Confirmation]):
             self.query_one("#dialog-counts", Static).update(Content(f"It cannot be counted: {told}"))
 
     def _title(self) -> Content:
-        return Content(clean_line(question(self._act, self._target)))
+        return Content(clean_line(self._act.question(self._target)))
 
     def _meaning(self) -> Content:
         preview = self._preview
-        lines = [self._act.meaning] if preview is None else explanation(self._act, preview, self._force)
+        lines = [self._act.meaning] if preview is None else self._act.explanation(preview, self._force)
         lines[1:1] = self._extra
         if preview is not None and preview.raises.words:
             lines += ["", f"[{'x' if self._more else ' '}] {preview.raises.words}  (m)"]
@@ -138,12 +138,7 @@ class ConfirmScreen(GuardedDialog[Confirmation]):
         self.dismiss(Confirmation())
 
     def action_force(self) -> None:
-        if (
-            self._act.spares
-            and not self._force
-            and self._preview is not None
-            and spared(self._act, self._preview)
-        ):
+        if not self._force and self._preview is not None and self._act.spared(self._preview):
             self.dismiss(Confirmation(force=True))
 
     def action_more(self) -> None:

@@ -42,8 +42,8 @@ class KeyHints(TextLine):
 
     def _parts(self, width: int) -> list[Part]:
         parts: list[Part] = [(" ", "base")]
-        table = [keymap.by_name(name, self._pane) for name in keymap.KEY_LINE.get(self._pane, ())]
-        offered = [key for key in table if key is not None and not (key.changes and self._read_only)]
+        table = keymap.key_line(self._pane)
+        offered = [key for key in table if not (key.changes and self._read_only)]
         last = [key for key in offered if key.action == "help"]
         reserve = width_of(part for key in last for part in _entry(key))
         for key in offered:

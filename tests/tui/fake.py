@@ -37,6 +37,7 @@ from paraschut_core.reporting.statistics import (
     StatisticsSummary,
     TimeBucket,
 )
+from paraschut_tui.actions.action_entry import ActionEntry
 from paraschut_tui.actions.resource_increase import propose
 from paraschut_tui.actions.types import ActionResult, ActionTarget, JobRecord, PreviewText
 from paraschut_tui.backend.backend import ThreadedBackend
@@ -309,7 +310,7 @@ class FakeGateway(ThreadedBackend):
             Event(NOW - 8000, key, 1, "eve@login1:311", "init", "submit", "submitted"),
             Event(NOW - 7000, key, 1, f"55{key.job_index}", "submit", "run", "started"),
         ]
-        return JobRecord(key, info, events, self.spawns, row)
+        return JobRecord(key, info, events=events, spawns=self.spawns, row=row)
 
     async def script(self, info: JobInfo) -> ScriptText:
         text = '#!/bin/sh\n# maps one share\nfor part in $PARTS; do\n    map --mem 1 "$part"\ndone\n'
@@ -349,7 +350,9 @@ class FakeGateway(ThreadedBackend):
     def stop_statistics(self) -> None:
         pass
 
-    async def preview(self, verb: str, target: ActionTarget, reasons: Mapping[JobKey, str]) -> PreviewText:
+    async def preview(
+        self, action: ActionEntry, target: ActionTarget, ends: Mapping[JobKey, str]
+    ) -> PreviewText:
         keys = list(target.keys)
         for batch_id in target.batches:
             if batch_id not in self.batches:
@@ -360,25 +363,25 @@ class FakeGateway(ThreadedBackend):
         for key in keys:
             state = self.batches[key.batch_id].state(key.job_index)
             counts[state] = counts.get(state, 0) + 1
-        infos = [(await self.record(key)).info for key in reasons]
+        infos = [(await self.record(key)).info for key in ends]
         done = counts.get("complete", 0) + counts.get("collected", 0)
         return PreviewText(
             len(keys),
             counts,
-            sum(k in snapshot.live for k in keys),
-            sum(k in snapshot.missing for k in keys),
-            done,
-            2,
-            raises=propose(infos, reasons),
+            live=sum(k in snapshot.live for k in keys),
+            missing=sum(k in snapshot.missing for k in keys),
+            done=done,
+            attempt=2,
+            raises=propose(infos, ends),
             queued=sum(k in snapshot.live for k in keys),
             live_batches=len({k.batch_id for k in keys if k in snapshot.live}),
             held=sum(k in snapshot.live for k in keys),
         )
 
-    async def act(
-        self, verb: str, target: ActionTarget, *, force: bool = False, value: str = ""
+    async def run(
+        self, action: ActionEntry, target: ActionTarget, *, force: bool = False, value: str = ""
     ) -> ActionResult:
-        self.deeds.append((verb, target, force, value))
+        self.deeds.append((action.name, target, force, value))
         return self.verdict
 
 

@@ -20,6 +20,7 @@ from paraschut_core.database.events import read_actions
 from paraschut_core.errors import DatabaseBusyError
 from paraschut_core.model import JobKey
 from paraschut_core.project import Project
+from paraschut_tui.actions.action_registry import ACTIONS
 from paraschut_tui.dialogs.action_result import ActionResultScreen
 from paraschut_tui.dialogs.confirm import ConfirmScreen
 from tests.core.test_odd_rows import ODD
@@ -177,7 +178,7 @@ async def test_leaving_during_an_action_takes_two_keys_and_stops_it_at_a_good_pl
         assert pilot.app.is_running
         await pilot.press("q")
         gateway = screen.gateway
-        assert gateway.acting == "submit_these"
+        assert gateway.acting is ACTIONS["submit_these"]
         go_on.set()
     assert gateway.verdict is not None
     assert gateway.verdict.note == "stopped before the rest"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,7 @@ def test_the_scheduler_is_asked_once_it_is_opened_and_all_that_is_known_is_shown
     live = LiveJob("5512_24", RUNNING, host="n12")
     ending = ExitInfo("exit status 3", 3, record={"MaxRSS": "1gb"})
     sight = JobDetailsData(
-        record(qstat={"queue": "long"})._replace(ending=ending), live, summary={"NodeList": "n12"}
+        replace(record(qstat={"queue": "long"}), ending=ending), live, summary={"NodeList": "n12"}
     )
     text = "\n".join(lines_of(sight, everything=True))
     for expected in ("running as 5512_24", "NodeList  n12", "MaxRSS  1gb", "queue  long", "exit_status  3"):
@@ -89,7 +90,7 @@ def test_the_scheduler_is_asked_once_it_is_opened_and_all_that_is_known_is_shown
 
 def test_spawns_are_listed_with_their_states_and_logs() -> None:
     spawns = [Spawn(n, f"55{n}", "run" if n else "complete", f"/d/{n}.out", f"/d/{n}.err") for n in range(12)]
-    text = "\n".join(lines_of(JobDetailsData(record()._replace(spawns=spawns)), everything=True))
+    text = "\n".join(lines_of(JobDetailsData(replace(record(), spawns=spawns)), everything=True))
     assert "spawns  12: 1 complete, 11 run" in text
     assert "   3  run  as 553\n    stdout  /d/3.out" in text
 
@@ -100,7 +101,7 @@ def test_the_history_is_a_timeline_with_what_was_changed() -> None:
         Event(NOW - 8940, KEY, 1, "eve@login1:311", "init", "submit", "submitted"),
         Event(NOW - 40, KEY, 1, "eve@login1:311", "run", "run", "set", {"changed": {"n": [1, 2]}}),
     ]
-    lines = lines_of(JobDetailsData(record()._replace(events=events)), everything=True)
+    lines = lines_of(JobDetailsData(replace(record(), events=events)), everything=True)
     assert lines[-5] == "history  3 events"
     assert "+1m   1  init → submit" in lines[-3]
     assert "+2h28" in lines[-2] and "run " in lines[-2] and "→" not in lines[-2]
@@ -114,7 +115,7 @@ def test_hostile_metadata_is_clean_lines_with_keys_of_their_own(
 ) -> None:
     event = Event(NOW, KEY, 1, who, why, who, why, {"changed": {who: [why, fields]}})
     sight = JobDetailsData(
-        JobRecord(KEY, fields, [event], [Spawn(0, who, why, who, why)]),
+        JobRecord(KEY, fields, events=[event], spawns=[Spawn(0, who, why, who, why)]),
         LiveJob(who, why, reason=why),
         summary={who: why},
         script=ScriptText("/x", coloured(clean_line(why), "bash"), who),
