@@ -37,7 +37,7 @@ def import_(project: CliContext, old: str, job_dir: str | None, verbose: bool, a
       paraschut import old.db --verbose
     """
     from ..migration_v06.importer import import_legacy
-    from ..migration_v06.reader import read_legacy
+    from ..migration_v06.old_database import read_legacy
 
     folder = None if job_dir is None else absolute(os.path.expanduser(job_dir))
     if folder is not None and not os.path.isdir(folder):

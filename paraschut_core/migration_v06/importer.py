@@ -16,7 +16,7 @@ from ..database.spawns import NewSpawn, insert_spawn
 from ..errors import ParaschutError
 from ..model import SPAWN, JobInfo, JobKey
 from ..project import Project
-from .reader import LegacyBatch, LegacyDatabase, LegacyError, LegacyJob, LegacySpawn
+from .old_database import LegacyBatch, LegacyDatabase, LegacyError, LegacyJob, LegacySpawn
 
 Progress = Callable[[int, int], None]
 

@@ -15,7 +15,7 @@ from paraschut_core.sanitize import clean_line
 from ..batch_tree.widget import BatchTree
 from ..dialogs.column_chooser import ColumnChooserScreen
 from ..dialogs.health import HealthScreen
-from ..filter.completion import known_of
+from ..filter.term_completion import known_of
 from ..job_grid.layout import cells_that_fit
 from ..job_grid.widget import JobGrid
 from ..job_log.screen import LogScreen

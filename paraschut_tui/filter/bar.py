@@ -16,7 +16,7 @@ from ..messages import FilterClosed, FilterEdited
 from ..state_styles import Palette
 from ..widgets.styled_line import Part, width_of
 from ..widgets.text_line import TextLine
-from .completion import Candidate, Completion, CompletionData
+from .term_completion import Candidate, Completion, CompletionData
 
 HINT = 'text  field:value  |  !not  (  )  -host:n1  age:>2h  log:"CUDA error"  resources.mem:4gb  sql: ...'
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from paraschut_core.migration_v06.reader import LegacyJob, LegacySpawn, read_legacy
+from paraschut_core.migration_v06.old_database import LegacyJob, LegacySpawn, read_legacy
 from tests.core.cli import CommandLine
 from tests.helpers import ROOT, assert_sound
 

@@ -34,7 +34,13 @@ from hypothesis import strategies as st
 from paraschut_core.database.connection import Database
 from paraschut_core.database.metadata_json import decode, encode
 from paraschut_core.errors import DatabaseError, MetadataError, NotADatabaseError
-from paraschut_core.migration_v06.reader import LegacyBatch, LegacyError, LegacyJob, LegacySpawn, read_legacy
+from paraschut_core.migration_v06.old_database import (
+    LegacyBatch,
+    LegacyError,
+    LegacyJob,
+    LegacySpawn,
+    read_legacy,
+)
 from paraschut_core.migration_v06.safe_unpickle import MOST_BYTES, unpack
 from paraschut_core.model import JobKey
 from tests.metadata import documents, same
@@ -147,7 +153,7 @@ def test_the_old_file_is_left_as_it_is(tmp_path: Path) -> None:
 def test_numpy_is_not_imported_where_it_is_not_and_arrays_are_kept(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['numpy'] = None\n"
-        "from paraschut_core.migration_v06.reader import read_legacy\n"
+        "from paraschut_core.migration_v06.old_database import read_legacy\n"
         "from paraschut_core.database.metadata_json import encode\n"
         "jobs = {job.key.job_index: job for job in read_legacy(sys.argv[1]).jobs()"
         " if job.key.batch_id == 20210101120000}\n"

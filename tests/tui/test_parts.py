@@ -24,7 +24,7 @@ from paraschut_tui.dashboard.status_text import (
     tally_parts,
 )
 from paraschut_tui.dashboard.titles import batch_line
-from paraschut_tui.filter.completion import Completion, CompletionData, last_word
+from paraschut_tui.filter.term_completion import Completion, CompletionData, last_word
 from paraschut_tui.job_grid import columns
 from paraschut_tui.job_grid.columns import RowData, SortKey
 from paraschut_tui.state_styles import KNOWN, L_MISSING, L_RUN, StateStyles

@@ -146,7 +146,7 @@ class TestLook:
                 "import os, sys\n"
                 "from paraschut_core.logs import stat_log\n"
                 "if os.getuid() == 0: os.setuid(65534)\n"
-                "print(*look_at(sys.argv[1])[:2])"
+                "print(*stat_log(sys.argv[1])[:2])"
             )
             answer = subprocess.run(
                 [sys.executable, "-c", code, str(path)],

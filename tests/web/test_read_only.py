@@ -119,7 +119,7 @@ def test_only_the_projects_own_logs_can_be_opened(demo_project: Path, logs: Path
         from paraschut_core.security.confinement import confine
         confine(config.load())
         for path in sys.argv[1:]:
-            print(logs.look_at(path).kind)
+            print(logs.stat_log(path).kind)
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), *map(str, [logs / "own.out", *refused])],
