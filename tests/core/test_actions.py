@@ -439,6 +439,19 @@ def test_a_job_that_somebody_resubmits_after_the_look_is_left_alone(
     assert project.column("attempt", 4) == 2
 
 
+def test_a_job_that_is_submitted_again_after_the_look_is_left_alone_and_does_not_count_as_failed(
+    busy: Scheduler, project: ProjectDir
+) -> None:
+    chosen = Selection((JobKey(BATCH, 4),))
+    with project.workspace(busy) as ws:
+        seen = actions.preview(ws, chosen)
+        actions.resubmit(ws, chosen)
+        for force in (False, True):
+            report = actions.reset(ws, chosen, force=force, shown=seen.stamps)
+            assert (report.done, report.failed) == (0, [])
+            assert [outcome.key for outcome in report.left] == [JobKey(BATCH, 4)]
+
+
 def test_spawns_that_all_live_are_left_alone_and_forced_ones_start_over(
     project: ProjectDir, scheduler: Scheduler
 ) -> None:
