@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ActionCall:
+class CommandCall:
     """What an action is called with; `shown` tells where the jobs stood when the user was asked."""
 
     ws: Project
@@ -55,7 +55,7 @@ class JobCommand:
 
     def run(
         self,
-        act: Callable[[ActionCall], ActionReport],
+        act: Callable[[CommandCall], ActionReport],
         *,
         verb: str,
         done: str,
@@ -96,7 +96,7 @@ class JobCommand:
                 return 1
             with output.ProgressLine(verb) as progress:
                 report = act(
-                    ActionCall(
+                    CommandCall(
                         ws=ws,
                         selection=chosen.selection,
                         command=self.project.line,
