@@ -31,7 +31,7 @@ Mutation = Callable[[pytest.MonkeyPatch, Path], object]
 def exit_status_0_is_always_success(patch: pytest.MonkeyPatch, in_jobs: Path) -> None:
     """A program that a signal ends and that exits with 0 counts as complete."""
     (in_jobs / "sitecustomize.py").write_text(
-        "import paraschut_core.exit_kinds\nparaschut_core.ends.ends_a_job = lambda name: False\n"
+        "import paraschut_core.exit_kinds\nparaschut_core.exit_kinds.ends_a_job = lambda name: False\n"
     )
 
 
@@ -40,8 +40,8 @@ def a_queue_is_its_kind_alone(patch: pytest.MonkeyPatch, in_jobs: Path) -> None:
     from paraschut_core.executors.batch.slurm import SlurmJobExecutor
     from paraschut_core.monitoring import liveness, polling
 
-    patch.setattr(SlurmJobExecutor, "identity", property(lambda self: "slurm"))
-    patch.setattr(SlurmJobExecutor, "holds", lambda self, noted: True)
+    patch.setattr(SlurmJobExecutor, "backend_id", property(lambda self: "slurm"))
+    patch.setattr(SlurmJobExecutor, "owns", lambda self, noted: True)
     patch.setattr(polling, "is_strange", lambda job, tokens: False)
     patch.setattr(liveness, "_is_strangers", lambda *arguments: False)
 
@@ -139,6 +139,7 @@ MUTATIONS: tuple[Mutation, ...] = (
 
 
 FOCUS: dict[Mutation, dict[str, object]] = {
+    exit_status_0_is_always_success: {"acts": (("boost", "BATCH"),), "modes": (HONEST,), "people": ("ann",)},
     half_an_answer_is_believed: {
         "acts": (("resubmit", "--missing", "--yes"),),
         "modes": (HALF, EMPTY, FEW, HONEST),
