@@ -129,14 +129,15 @@ class ParaschutApp(TerminalApp[None]):
         """Return the main screen in place of Textual's empty one, so that nothing is painted twice."""
         return MainScreen(
             self.gateway,
+            self,
             Palette(self.current_theme),
             self.looks,
             self._clock,
             filter_text=self._filter_text,
             batch=self._batch,
             read_only=self.read_only,
-            memory=self.session,
-            keep=partial(self._keep, self._saver),
+            session=self.session,
+            save=partial(self._keep, self._saver),
         )
 
     def _keep(self, saver: SessionSaver | None, session: SessionState) -> None:
@@ -161,7 +162,7 @@ class ParaschutApp(TerminalApp[None]):
     async def action_quit(self) -> None:
         """Leave. While an action is under way, the first request only warns."""
         screen = self.screen_stack[0]
-        if not isinstance(screen, MainScreen) or screen.may_leave():
+        if not isinstance(screen, MainScreen) or screen.actions.may_leave():
             self.exit()
 
     def _retheme(self, theme: Theme) -> None:
@@ -181,7 +182,7 @@ class ParaschutApp(TerminalApp[None]):
                 self.theme = LOW_BANDWIDTH_THEME
             main = self.screen_stack[0]
             if isinstance(main, MainScreen):
-                main.notices = ("slow line",)
+                main.state.notices = ("slow line",)
                 main.show_flags()
 
     def on_unmount(self) -> None:
@@ -254,7 +255,7 @@ class ParaschutApp(TerminalApp[None]):
         """Leave the present database for another."""
         main = self.screen_stack[0]
         if isinstance(main, MainScreen):
-            main.keep_now()
+            main.save_session()
         self.gateway.stop()
         if self._saver is not None:
             self._saver.end()

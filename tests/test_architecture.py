@@ -96,17 +96,11 @@ MEANT_TO_BE_EXTENDED = {"JobExecutor", "BatchExecutor"}
 """Base classes for the schedulers that users add."""
 
 STILL_WITH_ONE_USER = {
-    "AutoSubmitter",
     "CellLayout",
-    "Choosers",
-    "DetailLoader",
     "FollowingPane",
     "GridBase",
     "LogBase",
     "LogCanvas",
-    "Navigator",
-    "Notifier",
-    "TargetSelector",
 }
 """Base classes that are to go: remove a name here with the class. None is added."""
 

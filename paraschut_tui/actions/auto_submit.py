@@ -1,34 +1,63 @@
-"""AutoSubmitter: submits what is next again and again, as long as the dashboard is open."""
+"""AutoSubmitter: submits at intervals what is next, as long as the dashboard is open."""
 
 from __future__ import annotations
 
-from textual import work
+from collections.abc import Callable
 
+from textual.widget import Widget
+
+from ..backend.backend import ThreadedBackend
 from ..dialogs.prompt import PromptScreen
-from ..formatting import count, duration, plural
+from ..formatting import duration, plural
+from ..toast import show_toast
 from .action_registry import AUTO_SUBMIT
 from .controller import ActionController
 from .types import ActionTarget
 
 
-class AutoSubmitter(ActionController):
-    """The part of the main screen that submits by itself."""
+class AutoSubmitter:
+    """Started and stopped by one key.
 
-    _auto_period = 0.0
-    _auto_next = 0.0
+    Args:
+        screen: asks for the interval, and shows what failed.
+        controller: tells whether another action is under way.
+        clock: epoch seconds.
+    """
 
-    def action_auto_submit(self) -> None:
-        """Begins or ends the periodic submission of what is next."""
-        if self._auto_period:
-            self._auto_period = 0.0
-            self.show_flags()
-        elif not self._may_not():
-            self._begin_auto_submit()
+    def __init__(
+        self,
+        screen: Widget,
+        backend: ThreadedBackend,
+        controller: ActionController,
+        clock: Callable[[], float],
+    ) -> None:
+        self._screen = screen
+        self._backend = backend
+        self._controller = controller
+        self._clock = clock
+        self._interval = 0.0
+        self._next = 0.0
 
-    @work(exclusive=True, group="act", exit_on_error=False)
-    async def _begin_auto_submit(self) -> None:
+    @property
+    def flag(self) -> str:
+        """When it submits next, for the status bar; "" if it is off."""
+        if not self._interval:
+            return ""
+        minutes = max(self._next - self._clock(), 0.0) // 60 * 60
+        return f"submits in {duration(minutes)}" if minutes else "submits in <1m"
+
+    def toggle(self) -> None:
+        """Ask for an interval and start, or stop."""
+        if self._interval:
+            self._interval = 0.0
+        elif self._controller.is_allowed():
+            self._controller.run(self._start())
+
+    async def _start(self) -> None:
         title = "Submit what is next again and again, as long as this screen is open"
-        text = await self.app.push_screen_wait(PromptScreen(title, "Minutes between two times:", "10"))
+        text = await self._screen.app.push_screen_wait(
+            PromptScreen(title, "Minutes between two times:", "10")
+        )
         if not text:
             return
         try:
@@ -36,43 +65,23 @@ class AutoSubmitter(ActionController):
         except ValueError:
             minutes = 0.0
         if not minutes > 0:
-            self.say(f"{text!r} is not a number of minutes.", "error")
+            show_toast(self._screen, f"{text!r} is not a number of minutes.", "error")
             return
-        self._auto_period = minutes * 60
-        self._auto_next = self.clock()
-        self.tick_auto_submit()
+        self._interval = minutes * 60
+        self._next = self._clock()
+        self.tick()
 
-    def tick_auto_submit(self) -> None:
-        """Submits if it is time to."""
-        if not self._auto_period:
-            return
-        if self.clock() >= self._auto_next and not self._busy and not self.read_only:
-            self._auto_next = self.clock() + self._auto_period
-            self._submit_again()
-        self.show_flags()
+    def tick(self) -> None:
+        """Submit if it is time to."""
+        if self._interval and self._clock() >= self._next and not self._controller.busy:
+            self._next = self._clock() + self._interval
+            self._screen.run_worker(self._submit(), group="auto", exclusive=True, exit_on_error=False)
 
-    @work(exclusive=True, group="auto", exit_on_error=False)
-    async def _submit_again(self) -> None:
-        verdict = await self.gateway.run(AUTO_SUBMIT, ActionTarget(""))
-        if verdict.error or verdict.failures:
-            self.say(f"Auto-submit: {AUTO_SUBMIT.outcome(verdict)}", "error")
-        elif verdict.done:
-            self.say(f"Auto-submit: {plural(verdict.done, 'job')} submitted.")
-        if verdict.done:
-            self.gateway.request_poll()
-
-    def show_flags(self) -> None:
-        """Writes beside the database what is special: read-only, when auto-submit comes next; filter and
-        marks where the jobs that they are about are not to be seen."""
-        flags = [*self.notices, *(["read-only"] if self.read_only else [])]
-        hidden = any(self.has_class(name) for name in ("-zoom-log", "-zoom-tree", "-batches"))
-        if hidden and self.scope.query is not None:
-            flags.append("filter in force")
-        if hidden and len(self.marks):
-            flags.append(f"{count(len(self.marks))} marked")
-        if self._auto_period:
-            minutes = max(self._auto_next - self.clock(), 0.0) // 60 * 60
-            flags.append(f"submits in {duration(minutes)}" if minutes else "submits in <1m")
-        if tuple(flags) != self.status.flags:
-            self.status.flags = tuple(flags)
-            self.status.tick(self.gateway.seen, self.clock())
+    async def _submit(self) -> None:
+        result = await self._backend.run(AUTO_SUBMIT, ActionTarget(""))
+        if result.error or result.failures:
+            show_toast(self._screen, f"Auto-submit: {AUTO_SUBMIT.outcome(result)}", "error")
+        elif result.done:
+            show_toast(self._screen, f"Auto-submit: {plural(result.done, 'job')} submitted.")
+        if result.done:
+            self._backend.request_poll()

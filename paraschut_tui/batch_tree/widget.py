@@ -78,8 +78,7 @@ class BatchTree(LineList):
         self._measures = ColumnWidths()
         self.marked: set[int] = set()
         """Batches that are to be shown, and acted upon, together."""
-        self.matches: Mapping[int, int] | None = None
-        """Per batch, how many jobs match the filter in force; None without one."""
+        self._matches: Mapping[int, int] | None = None
 
     # ------------------------------------------------------------------ content
 
@@ -93,6 +92,12 @@ class BatchTree(LineList):
         self._snapshot, self._lost = snapshot, lost
         self._measures.take(snapshot, lost)
         self.rebuild()
+
+    def show_matches(self, matches: Mapping[int, int] | None) -> None:
+        """Show per batch how many jobs match the filter in force; None without one."""
+        if matches != self._matches:
+            self._matches = matches
+            self.repaint_changed()
 
     def rebuild(self) -> None:
         """Works out the rows anew and repaints what changed."""
@@ -334,8 +339,8 @@ class BatchTree(LineList):
         lost = sum(self._lost.get(batch.batch_id, {}).values())
         done = batch.total > 0 and batch.complete == batch.total
         measures = self._measures
-        if self.matches is not None:
-            n = self.matches.get(batch.batch_id, 0)
+        if self._matches is not None:
+            n = self._matches.get(batch.batch_id, 0)
             right: list[Part] = [(f" {count(n)} match ", "accent" if n else "muted")]
             done = not n
         else:

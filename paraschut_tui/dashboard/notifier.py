@@ -1,65 +1,80 @@
-"""Notifier: notices of what happened, by a message, the bell, or a notification of the desktop."""
+"""Notifier: shows what happened as a toast, by the bell, and as a notification of the desktop."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+
+from textual.widget import Widget
 
 from paraschut_core.config import DashboardSettings
-from paraschut_core.model import Snapshot
 
 from ..terminal.textual_compat import driver_of
-from .base import DashboardBase
+from ..toast import show_toast
+from .dashboard_state import DashboardState
 from .notifications import Notification, NotificationCollector, desktop_sequence
 
 
-class Notifier(DashboardBase):
-    """The part of the main screen that tells what became complete, missing, lost or back."""
+class Notifier:
+    """Reports what became complete, missing, unreachable or reachable again.
 
-    tells_by_bell = False
-    tells_by_desktop = "off"
+    Args:
+        screen: shows the toasts.
+        settings: how notifications are shown at first.
+        clock: epoch seconds.
+    """
 
-    _notices: NotificationCollector | None = None
+    def __init__(
+        self,
+        screen: Widget,
+        state: DashboardState,
+        settings: DashboardSettings,
+        clock: Callable[[], float],
+    ) -> None:
+        self._screen = screen
+        self._state = state
+        self._clock = clock
+        self._collector = NotificationCollector() if settings.notices else None
+        self._desktop_wanted = "auto" if settings.desktop == "off" else settings.desktop
+        self.bell = settings.bell
+        """Whether the bell rings."""
+        self.desktop = settings.desktop
+        """How the desktop is notified: "osc9", "osc777", "auto" or "off"."""
 
-    def begin_telling(self, settings: DashboardSettings) -> None:
-        """Tells from now on, in the ways that the settings say."""
-        self._notices = NotificationCollector() if settings.notices else None
-        self.tells_by_bell = settings.bell
-        self.tells_by_desktop = settings.desktop
+    def show_state(self) -> None:
+        """Compare a new snapshot with the one before."""
+        if self._collector is not None and self._state.snapshot is not None:
+            self._collector.take(self._state.snapshot, self._clock())
 
-    def note(self, snapshot: Snapshot) -> None:
-        """Takes note of a newer snapshot."""
-        if self._notices is not None:
-            self._notices.take(snapshot, self.clock())
+    def tick(self) -> None:
+        """Show what is due."""
+        notification = self._collector.due(self._clock()) if self._collector is not None else None
+        if notification is not None:
+            self._show(notification)
 
-    def tell(self) -> None:
-        """Tells what is to be told by now."""
-        notice = self._notices.due(self.clock()) if self._notices is not None else None
-        if notice is not None:
-            self._tell_of(notice)
-
-    def _tell_of(self, notice: Notification) -> None:
-        self.say(" · ".join(notice.lines), "error" if notice.grave else "information")
-        if self.tells_by_bell:
-            self.app.bell()
-        sequence = desktop_sequence(self.tells_by_desktop, " · ".join(notice.lines), os.environ)
-        driver = driver_of(self.app)
+    def _show(self, notification: Notification) -> None:
+        text = " · ".join(notification.lines)
+        show_toast(self._screen, text, "error" if notification.grave else "information")
+        if self.bell:
+            self._screen.app.bell()
+        sequence = desktop_sequence(self.desktop, text, os.environ)
+        driver = driver_of(self._screen.app)
         if sequence and driver is not None:
             driver.write(sequence)
             driver.flush()
 
     def toggle_bell(self) -> None:
-        self.tells_by_bell = not self.tells_by_bell
-        self._said("bell", self.tells_by_bell)
+        """Turn the bell on or off."""
+        self.bell = not self.bell
+        self._report("bell", self.bell)
 
     def toggle_desktop(self) -> None:
-        wanted = self.gateway.settings.dashboard.desktop
-        on = "auto" if wanted == "off" else wanted
-        self.tells_by_desktop = on if self.tells_by_desktop == "off" else "off"
-        self._said("desktop notifications", self.tells_by_desktop != "off")
+        """Turn notifications of the desktop on or off."""
+        self.desktop = self._desktop_wanted if self.desktop == "off" else "off"
+        self._report("desktop notifications", self.desktop != "off")
 
-    def _said(self, what: str, on: bool) -> None:
-        if self._notices is None:
-            self._notices = NotificationCollector()
-            if self.snapshot is not None:
-                self.note(self.snapshot)
-        self.say(f"Notices: {what} {'on' if on else 'off'}.")
+    def _report(self, name: str, on: bool) -> None:
+        if self._collector is None:
+            self._collector = NotificationCollector()
+            self.show_state()
+        show_toast(self._screen, f"Notices: {name} {'on' if on else 'off'}.")

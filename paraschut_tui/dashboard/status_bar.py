@@ -1,81 +1,98 @@
-"""StatusBar: the top line. Says at once whether what is shown is true, and how far the jobs are."""
+"""StatusBar: the top line: whether what is shown is up to date, and how many jobs are done."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from paraschut_core.model import Snapshot
 
+from ..backend.backend import ThreadedBackend
 from ..batch_tree.totals import JobTotals
-from ..state_styles import Palette, StateStyles
+from ..state_styles import L_QUEUED, Palette, StateStyles
 from ..widgets.styled_line import Part, width_of
 from ..widgets.text_line import TextLine
+from .dashboard_state import DashboardState
 from .status_text import ThroughputEstimator, database_parts, is_stale, scheduler_parts, tally_parts
 
 
 class StatusBar(TextLine):
-    """Shows ages as bounds, so that nothing is sent to the terminal while nothing happens."""
+    """Shows ages as bounds, so that nothing is sent to the terminal while nothing happens.
+
+    Args:
+        clock: epoch seconds.
+    """
 
     def __init__(
         self,
+        backend: ThreadedBackend,
+        state: DashboardState,
         palette: Palette,
-        looks: StateStyles,
-        interval: float,
+        styles: StateStyles,
+        clock: Callable[[], float],
         *,
         id: str | None = None,  # noqa: A002 - Textual's own word
     ) -> None:
         super().__init__(palette, id=id)
-        self._looks = looks
-        self._interval = interval
-        self._pace = ThroughputEstimator()
+        self._backend = backend
+        self._state = state
+        self._styles = styles
+        self._clock = clock
+        self._throughput = ThroughputEstimator()
         self.tally = JobTotals()
-        self._lost = 0
-        self._snapshot: Snapshot | None = None
         self.stale = False
-        """Whether what is on the screen may no longer be what is in the database."""
-        self.flags: tuple[str, ...] = ()
-        """Words such as "read-only" that stand beside the database."""
+        """Whether what is shown may be older than what is in the database."""
+        self._flags: Sequence[str] = ()
 
     def seed(self, times: Sequence[float], complete: int) -> None:
-        """Takes down when the latest jobs became complete, before this was opened."""
-        self._pace.seed(times, complete)
+        """Record when the latest jobs became complete, before this was opened."""
+        self._throughput.seed(times, complete)
 
-    def update(self, snapshot: Snapshot, lost: int, seen: float, now: float) -> None:
-        """Shows a newer snapshot; `lost` of the submitted jobs are missing."""
-        self._snapshot, self._lost = snapshot, lost
-        self.tally.take(snapshot)
-        self._pace.note(now, self.tally.complete)
-        self.tick(seen, now)
+    def show_state(self) -> None:
+        """Show the newest snapshot."""
+        if self._state.snapshot is not None:
+            self.tally.take(self._state.snapshot)
+            self._throughput.note(self._clock(), self.tally.complete)
+        self.tick()
 
-    def tick(self, seen: float, now: float) -> None:
-        """Lets the ages grow; `seen` is when the database was last looked at (epoch s)."""
-        snapshot = self._snapshot
+    def show_flags(self, flags: Sequence[str]) -> None:
+        """Show words such as "read-only" beside the database."""
+        if flags != self._flags:
+            self._flags = flags
+            self.tick()
+
+    def tick(self) -> None:
+        """Show the ages as they are now."""
+        snapshot = self._state.snapshot
         if snapshot is None:
             self.show([(" opening the database", "muted")])
             return
-        self.stale = is_stale(snapshot, seen, now)
+        now = self._clock()
+        self.stale = is_stale(snapshot, self._backend.seen, now)
         width = self.size.width
-        left, right = self._health(snapshot, seen, now), self._tally(snapshot)
+        left, right = self._health(snapshot, now), self._totals(snapshot)
         if width_of(left) + width_of(right) > width:
-            left = self._health(snapshot, seen, now, short=True)
+            left = self._health(snapshot, now, short=True)
         if width_of(left) + width_of(right) > width:
-            right = self._tally(snapshot, short=True)
-        to_come = self.tally.total - self.tally.complete - len(snapshot.missing)
-        pace = self._pace.text(now, to_come, snapshot.running)
-        if pace and width_of(left) + width_of(right) + len(pace) + 3 <= width:
-            right[-1:] = [(f"   {pace} ", "muted")]
+            right = self._totals(snapshot, short=True)
+        unfinished = self.tally.total - self.tally.complete - len(snapshot.missing)
+        forecast = self._throughput.text(now, unfinished, snapshot.running)
+        if forecast and width_of(left) + width_of(right) + len(forecast) + 3 <= width:
+            right[-1:] = [(f"   {forecast} ", "muted")]
         self.show(left, right)
 
-    def _health(self, snapshot: Snapshot, seen: float, now: float, *, short: bool = False) -> list[Part]:
-        """How the database and the scheduler are; `short` leaves out why."""
+    def _health(self, snapshot: Snapshot, now: float, *, short: bool = False) -> list[Part]:
+        """Return how the database and the scheduler are; `short` leaves out why."""
+        seen, interval = self._backend.seen, self._backend.settings.poll.interval
         left: list[Part] = [(" ", "base"), *database_parts(snapshot.database, seen, now, short=short)]
-        left += [(f"  {flag}", "warning") for flag in self.flags]
-        scheduler = scheduler_parts(snapshot.scheduler, self._interval, now, short=short)
+        left += [(f"  {flag}", "warning") for flag in self._flags]
+        scheduler = scheduler_parts(snapshot.scheduler, interval, now, short=short)
         return [*left, ("  " if short else "    ", "base"), *scheduler]
 
-    def _tally(self, snapshot: Snapshot, *, short: bool = False) -> list[Part]:
-        """How far the jobs are."""
-        parts = tally_parts(snapshot, self.tally, self._lost, self._looks, short=short)
+    def _totals(self, snapshot: Snapshot, *, short: bool = False) -> list[Part]:
+        """Return how many jobs run, wait, are complete and are missing."""
+        missing = self._state.missing_by_state.values()
+        missing_of_queue = sum(states.get(L_QUEUED, 0) for states in missing)
+        parts = tally_parts(snapshot, self.tally, missing_of_queue, self._styles, short=short)
         return [("  ", "base"), *parts, (" ", "base")]
 
     def on_resize(self) -> None:

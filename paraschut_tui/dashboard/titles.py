@@ -22,6 +22,7 @@ from ..widgets.styled_line import Part, width_of
 if TYPE_CHECKING:
     from ..job_grid.contents import GridContents
     from ..job_grid.widget import JobGrid
+    from .dashboard_state import DashboardState
 
 Sides = tuple[list[Part], list[Part]]
 
@@ -40,33 +41,34 @@ def tree_title(snapshot: Snapshot, focused: bool, grouping: str, marked: int) ->
 
 
 def grid_title(
-    snapshot: Snapshot,
+    state: DashboardState,
     jobs: int,
-    scope: GridContents,
+    contents: GridContents,
     grid: JobGrid,
     focused: bool,
-    error: str,
     as_of: str = "",
 ) -> Sides:
-    """Above the grid: what it shows, how many are marked, which filter is in force.
+    """Return the title of the grid: what it shows, how many jobs are marked, which filter is in force.
 
     Args:
         jobs: how many there are in all.
-        as_of: when what is shown was true, if that is no longer certain.
+        as_of: the time of what is shown, if that may be outdated.
     """
+    snapshot, error = state.snapshot, contents.error
+    assert snapshot is not None  # titles are written with a snapshot only
     head = "accent-bold" if focused else "bold"
     right: list[Part] = marked_parts(grid.marks, grid.board, grid.range_size)
     right += [(f"as of {as_of} ", "warning")] if as_of else []
     total = grid.board.total
-    if scope.query is not None:
-        left: list[Part] = [(" FILTER", head), (f"  {clean_line(scope.query.text)}", "accent")]
-        if scope.reading and scope.searched < 1.0:
-            left += [("  ", "base"), *search_parts(scope)]
+    if state.query is not None:
+        left: list[Part] = [(" FILTER", head), (f"  {clean_line(state.query.text)}", "accent")]
+        if contents.reading and contents.searched < 1.0:
+            left += [("  ", "base"), *search_parts(contents)]
         elif grid.board.matching and not error:
             left.append((f"  {plural(total, 'match', 'matches')} of {count(jobs)}", "muted"))
         right.append(("Esc clears ", "muted"))
-    elif len(scope.batches) == 1 and scope.batches[0] in snapshot.batches:
-        batch = snapshot.batches[scope.batches[0]]
+    elif len(contents.batches) == 1 and contents.batches[0] in snapshot.batches:
+        batch = snapshot.batches[contents.batches[0]]
         left = [(f" {clean_line(batch.name) or '(no name)'}", head), (f"  {batch.batch_id}", "muted")]
         left.append((f"  {plural(batch.total, 'job')}", "muted"))
         priority = priority_of(batch)
@@ -75,11 +77,11 @@ def grid_title(
         why = snapshot.blocked.get(batch.batch_id)
         if why:
             left.append((f"  {clean_line(why, 200)}", _role(snapshot, batch.batch_id)))
-    elif scope.batches:
-        left = [(f" {len(scope.batches)} batches", head), (f"  {plural(total, 'job')}", "muted")]
+    elif contents.batches:
+        left = [(f" {len(contents.batches)} batches", head), (f"  {plural(total, 'job')}", "muted")]
     else:
         left = [(" JOBS", head)]
-    if scope.reading and scope.query is None:
+    if contents.reading and state.query is None:
         left.append(("  reading", "muted"))
     if grid.sorting_now:
         left.append(("  sorting", "muted"))
@@ -89,11 +91,11 @@ def grid_title(
     return left, right
 
 
-def search_parts(scope: GridContents) -> list[Part]:
+def search_parts(contents: GridContents) -> list[Part]:
     """How far a search is, and what it has found so far."""
-    if not scope.searched:
+    if not contents.searched:
         return [("looking", "muted")]
-    return [(f"{count(scope.found)} so far, {scope.searched:.0%}", "muted")]
+    return [(f"{count(contents.found)} so far, {contents.searched:.0%}", "muted")]
 
 
 def marked_parts(marks: MarkedJobs, board: GridModel, ranged: int = 0) -> list[Part]:
@@ -129,7 +131,7 @@ def batch_line(
     snapshot: Snapshot,
     batches: Sequence[int],
     batch_id: int | None,
-    lost: Mapping[int, Mapping[int, int]],
+    missing_by_state: Mapping[int, Mapping[int, int]],
     looks: StateStyles,
     marked: Sequence[Part],
     width: int,
@@ -147,7 +149,7 @@ def batch_line(
         return [(" no batches", "muted")], []
     batch = snapshot.batches[batch_id]
     at = batches.index(batch_id) if batch_id in batches else 0
-    missing = sum(lost.get(batch_id, {}).values())
+    missing = sum(missing_by_state.get(batch_id, {}).values())
     priority = priority_of(batch)
     figures: list[Part] = [
         (f"  {percent(batch.complete, batch.total)}", "success"),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.message import Message
 from textual.suggester import Suggester
 from textual.widgets import Input
 
@@ -39,10 +39,12 @@ class FilterSuggester(Suggester):
 
 
 class FilterBar(Vertical):
-    """Takes the key line's place while it is open."""
+    """Takes the key line's place while it is open.
 
-    class Saved(Message):
-        """Other filters than before are saved."""
+    Args:
+        saved: filters by the names that they were saved under; new ones are added to it.
+        history: filters used before, the latest last.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", "back to the filter before", show=False),
@@ -63,14 +65,20 @@ class FilterBar(Vertical):
     FilterBar #filter-count { width: 26; }
     """
 
-    def __init__(self, palette: Palette, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own word
+    def __init__(
+        self,
+        palette: Palette,
+        saved: dict[str, str],
+        history: Iterable[str] = (),
+        *,
+        id: str | None = None,  # noqa: A002 - Textual's own word
+    ) -> None:
         super().__init__(id=id)
         self._palette = palette
         self._before = ""
-        self.history: list[str] = []
+        self.history = list(history)
         """Filters used before, the latest last."""
-        self.saved: dict[str, str] = {}
-        """Filters by the names that they were saved under."""
+        self.saved = saved
         self._known = CompletionData()
         self._completion = Completion(self._known, self.saved, self.history)
         self._at = 0
@@ -244,7 +252,6 @@ class FilterBar(Vertical):
         if text.startswith("@") and text[1:] in self.saved:
             del self.saved[text[1:]]
             self.say([(f"{text} forgotten", "muted")])
-            self.post_message(self.Saved())
         elif text and not self._to_name:
             self._to_name = text
             self.add_class("-naming")
@@ -259,7 +266,6 @@ class FilterBar(Vertical):
             self.say([("letters, digits, - _ .", "error")])
             return
         self.saved[name] = self._to_name
-        self.post_message(self.Saved())
         self._end_naming()
         self.say([(f"saved as @{name}", "accent")])
 

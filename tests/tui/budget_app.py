@@ -37,7 +37,7 @@ class BudgetApp(ParaschutApp):
 
     def _look_whether_ready(self) -> None:
         screen = self.screen_stack[0]
-        if isinstance(screen, MainScreen) and screen.grid.board.total:
+        if isinstance(screen, MainScreen) and screen.jobs.grid.board.total:
             self.waiting.stop()
             self.call_after_refresh(self._say, "ready")
 

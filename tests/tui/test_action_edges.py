@@ -153,7 +153,7 @@ async def test_a_fault_of_our_own_is_told_and_not_swallowed(
 ) -> None:
     add_batch(settings, "human/map", ["true"])
     async with dashboard(settings, Scheduler()) as (pilot, screen):
-        monkeypatch.setattr(screen.gateway, "_deeds", None)
+        monkeypatch.setattr(screen.backend, "_deeds", None)
         await pilot.press("r")
         await told(pilot, "This is a fault of Paraschut")
         await until(pilot, lambda: "It cannot be counted" in shown(pilot))
@@ -172,12 +172,12 @@ async def test_leaving_during_an_action_takes_two_keys_and_stops_it_at_a_good_pl
     async with dashboard(settings, scheduler) as (pilot, screen):
         await pilot.press("A", "x")
         await confirm(pilot)
-        await until(pilot, lambda: "of 60" in screen.key_line.text)
+        await until(pilot, lambda: "of 60" in screen.key_hints.text)
         await pilot.press("q")
         await told(pilot, "still under way")
         assert pilot.app.is_running
         await pilot.press("q")
-        gateway = screen.gateway
+        gateway = screen.backend
         assert gateway.acting is ACTIONS["submit_these"]
         go_on.set()
     assert gateway.verdict is not None
@@ -196,7 +196,7 @@ async def test_with_a_filter_a_batch_stands_for_its_matching_jobs(settings: Sett
         tx.connection.execute("UPDATE job SET state = 'checked' WHERE JobIndex >= 4")
     async with dashboard(settings, Scheduler()) as (pilot, screen):
         await pilot.press("slash", *(_key(c) for c in "state:checked"), "enter")
-        await until(pilot, lambda: screen.grid.board.total == 2 and not screen.scope.loading)
+        await until(pilot, lambda: screen.jobs.grid.board.total == 2 and not screen.jobs.contents.loading)
         await pilot.press("b", "r")
         assert "Reset 2 matching jobs of human/map?" in await confirm(pilot)
         await told(pilot, "2 reset")
@@ -216,7 +216,9 @@ async def test_a_batch_with_live_jobs_is_removed_only_when_asked_twice(settings:
         assert isinstance(pilot.app.screen, ConfirmScreen)
         await pilot.press("f")
         assert "what is in the queue is deleted first" in await confirm(pilot)
-        await until(pilot, lambda: screen.snapshot is not None and batch_id not in screen.snapshot.batches)
+        await until(
+            pilot, lambda: screen.state.snapshot is not None and batch_id not in screen.state.snapshot.batches
+        )
 
 
 async def test_of_a_live_spawn_job_the_lost_spawns_are_resubmitted(settings: Settings) -> None:
@@ -233,7 +235,9 @@ async def test_of_a_live_spawn_job_the_lost_spawns_are_resubmitted(settings: Set
             with ws.db.transaction() as tx:
                 tx.connection.execute("UPDATE job SET state = 'run', ClusterID = ?", (first,))
             submit_spawns(ws, info_of(settings, batch_id, 0), 3, first, None)
-        await until(pilot, lambda: screen.snapshot is not None and bool(screen.snapshot.live_spawns))
+        await until(
+            pilot, lambda: screen.state.snapshot is not None and bool(screen.state.snapshot.live_spawns)
+        )
         scheduler.lose_sight(*list(scheduler.live)[-2:])
         await until(pilot, lambda: scheduler.polls > 3)
         await until(pilot, lambda: _lost(settings, scheduler, batch_id) == 2)
@@ -333,7 +337,9 @@ async def test_the_command_in_the_history_does_the_same_when_it_is_pasted(
     copy = tmp_path.parent / f"{tmp_path.name}-copy"
     shutil.copytree(tmp_path, copy)
     async with dashboard(settings, batch=first) as (pilot, screen):
-        await until(pilot, lambda: screen.snapshot is not None and len(screen.snapshot.missing) == 2)
+        await until(
+            pilot, lambda: screen.state.snapshot is not None and len(screen.state.snapshot.missing) == 2
+        )
         keys = PASTED[name]
         for key in keys:
             if key == "FORCE":
@@ -448,10 +454,10 @@ async def test_every_action_works_upon_real_processes(settings: Settings, tmp_pa
         await pilot.press("g", "d")
         await confirm(pilot)
         await until(pilot, lambda: not Path("/proc", pids()[1]).exists())
-        await until(pilot, lambda: not screen._busy and len(pilot.app.screen_stack) == 1)
+        await until(pilot, lambda: not screen.actions.busy and len(pilot.app.screen_stack) == 1)
         await pilot.press("b", "D")
         await confirm(pilot)
-        await until(pilot, lambda: screen.snapshot is not None and not screen.snapshot.batches)
+        await until(pilot, lambda: screen.state.snapshot is not None and not screen.state.snapshot.batches)
         await until(pilot, lambda: "No batches yet" in shown(pilot))
 
 
@@ -525,11 +531,11 @@ async def test_jobs_with_odd_values_are_shown_and_take_no_others_along(settings:
             )
     connection.close()
     async with dashboard(settings, Scheduler()) as (pilot, screen):
-        await until(pilot, lambda: screen.grid.cursor is not None)
+        await until(pilot, lambda: screen.jobs.grid.cursor is not None)
         for key in ["right"] * (len(ODD) + 2) + ["c", *["up"] * len(ODD), "O", "right", "O"]:
             await pilot.press(key)
         await pilot.press("S")
         await confirm(pilot)
         await told(pilot, "submitted")
         await until(pilot, lambda: "○" in screen.status.text)
-        assert screen.snapshot is not None and screen.snapshot.database.error == ""
+        assert screen.state.snapshot is not None and screen.state.snapshot.database.error == ""

@@ -46,9 +46,10 @@ async def dashboard(
         async with app.run_test(size=size) as pilot:
             screen = main_screen(app)
             await until(
-                pilot, lambda: screen.snapshot is not None and bool(screen.snapshot.scheduler.polled_at)
+                pilot,
+                lambda: screen.state.snapshot is not None and bool(screen.state.snapshot.scheduler.polled_at),
             )
-            await until(pilot, lambda: not screen.scope.loading and screen.grid.board.total > 0)
+            await until(pilot, lambda: not screen.jobs.contents.loading and screen.jobs.grid.board.total > 0)
             yield pilot, screen
     finally:
         app.gateway.close(patience=10.0)
@@ -98,7 +99,11 @@ async def missing(pilot: Pilot[None], screen: MainScreen, scheduler: Scheduler, 
     await confirm(pilot)
     await until(pilot, lambda: len(scheduler.live) >= n, "submitted")
     scheduler.lose_sight(*list(scheduler.live)[:n])
-    await until(pilot, lambda: screen.snapshot is not None and len(screen.snapshot.missing) == n, "missing")
+    await until(
+        pilot,
+        lambda: screen.state.snapshot is not None and len(screen.state.snapshot.missing) == n,
+        "missing",
+    )
 
 
 async def test_submit_next_sends_out_what_the_priorities_allow(settings: Settings) -> None:
@@ -132,7 +137,7 @@ async def test_reset_of_all_missing_takes_three_keys_and_undo_takes_it_back(sett
         assert "2 submit" in said
         assert "0 live in the queue, 2 missing" in said
         await told(pilot, "2 reset · z undoes")
-        assert len(screen.marks) == 0
+        assert len(screen.jobs.marks) == 0
         assert states(settings, batch_id).count("init") == 2
         await pilot.press("z")
         await confirm(pilot)
@@ -168,8 +173,10 @@ async def test_resubmit_raises_what_the_job_ran_out_of(settings: Settings) -> No
         ids = list(scheduler.live)
         scheduler.endings = {ids[0]: ExitInfo("time limit 01:00:00"), ids[1]: ExitInfo("out of memory on n1")}
         scheduler.lose_sight()
-        await until(pilot, lambda: screen.snapshot is not None and len(screen.snapshot.missing) == 2)
-        await until(pilot, lambda: any("limit" in m.reason for m in screen.snapshot.missing.values()))  # type: ignore[union-attr]
+        await until(
+            pilot, lambda: screen.state.snapshot is not None and len(screen.state.snapshot.missing) == 2
+        )
+        await until(pilot, lambda: any("limit" in m.reason for m in screen.state.snapshot.missing.values()))  # type: ignore[union-attr]
         await pilot.press("m", "s")
         said = await confirm(pilot)
         assert "walltime from 01:00:00 to 02:00:00 for 1" in said
@@ -192,7 +199,9 @@ async def test_resources_stay_as_they_are_if_the_user_says_so(settings: Settings
         await until(pilot, lambda: len(scheduler.live) == 1)
         scheduler.endings = {next(iter(scheduler.live)): ExitInfo("time limit")}
         scheduler.lose_sight()
-        await until(pilot, lambda: any(m.reason == "time limit" for m in screen.snapshot.missing.values()))  # type: ignore[union-attr]
+        await until(
+            pilot, lambda: any(m.reason == "time limit" for m in screen.state.snapshot.missing.values())
+        )  # type: ignore[union-attr]
         await pilot.press("s")
         await until(pilot, lambda: "[x] Raise walltime" in shown(pilot))
         await pilot.press("m")
@@ -324,8 +333,10 @@ async def test_a_batch_is_removed_with_its_folder(settings: Settings) -> None:
         await pilot.press("D")
         said = await confirm(pilot)
         assert "This cannot be undone." in said
-        await until(pilot, lambda: screen.snapshot is not None and set(screen.snapshot.batches) == {keep})
-        await until(pilot, lambda: screen.grid.cursor == JobKey(keep, 0))
+        await until(
+            pilot, lambda: screen.state.snapshot is not None and set(screen.state.snapshot.batches) == {keep}
+        )
+        await until(pilot, lambda: screen.jobs.grid.cursor == JobKey(keep, 0))
     assert not os.path.exists(folder)
 
 
@@ -360,7 +371,9 @@ async def test_what_another_process_changes_is_seen(settings: Settings) -> None:
     batch_id = add_batch(settings, "human/map", ["true"] * 3)
     async with dashboard(settings, Scheduler()) as (pilot, screen):
         other = add_batch(settings, "mouse/align", ["true"] * 7)
-        await until(pilot, lambda: screen.snapshot is not None and other in screen.snapshot.batches)
+        await until(
+            pilot, lambda: screen.state.snapshot is not None and other in screen.state.snapshot.batches
+        )
         with Project(settings) as ws, ws.db.transaction() as tx:
             tx.connection.execute("UPDATE job SET state = 'checked' WHERE BatchID = ?", (batch_id,))
         await until(pilot, lambda: screen.query_one("#legend").text.strip() == "c checked 3")  # type: ignore[attr-defined]
@@ -375,13 +388,13 @@ async def test_a_long_action_shows_its_progress_and_stops_on_escape(settings: Se
     async with dashboard(settings, scheduler) as (pilot, screen):
         await pilot.press("A", "x")
         await confirm(pilot)
-        await until(pilot, lambda: "of 60" in screen.key_line.text)
+        await until(pilot, lambda: "of 60" in screen.key_hints.text)
         await pilot.press("r")
         await told(pilot, "still under way")
         await pilot.press("escape")
         go_on.set()
         await told(pilot, "submitted")
-        await until(pilot, lambda: "of 60" not in screen.key_line.text)
+        await until(pilot, lambda: "of 60" not in screen.key_hints.text)
     assert 5 <= states(settings, batch_id).count("submit") < 60
 
 
@@ -424,9 +437,9 @@ async def test_the_job_that_wrote_something_is_found_by_its_log(settings: Settin
         )
     async with dashboard(settings, Scheduler()) as (pilot, screen):
         await pilot.press("slash", *(_key(c) for c in 'log:"CUDA error"'), "enter")
-        await until(pilot, lambda: screen.grid.board.total == 1 and not screen.scope.loading)
-        assert screen.grid.cursor == JobKey(batch_id, 13)
-        await until(pilot, lambda: screen.log_view.pane.current == len("all well\n"))
+        await until(pilot, lambda: screen.jobs.grid.board.total == 1 and not screen.jobs.contents.loading)
+        assert screen.jobs.grid.cursor == JobKey(batch_id, 13)
+        await until(pilot, lambda: screen.lower.log_view.pane.current == len("all well\n"))
 
 
 async def test_the_log_goes_to_the_find_though_the_cursor_is_on_that_job_already(settings: Settings) -> None:
@@ -439,10 +452,10 @@ async def test_the_log_goes_to_the_find_though_the_cursor_is_on_that_job_already
             (str(log),),
         )
     async with dashboard(settings, Scheduler()) as (pilot, screen):
-        await until(pilot, lambda: screen.log_view.pane.window.rows)
-        assert screen.grid.cursor == JobKey(batch_id, 0) and screen.log_view.pane.following
+        await until(pilot, lambda: screen.lower.log_view.pane.window.rows)
+        assert screen.jobs.grid.cursor == JobKey(batch_id, 0) and screen.lower.log_view.pane.following
         await pilot.press("slash", *(_key(c) for c in 'log:"CUDA error"'), "enter")
-        await until(pilot, lambda: screen.log_view.pane.current == len("all well\n") * 100)
+        await until(pilot, lambda: screen.lower.log_view.pane.current == len("all well\n") * 100)
 
 
 async def test_rows_are_read_sorted_and_show_fields_of_the_metadata(settings: Settings) -> None:
@@ -460,17 +473,17 @@ async def test_rows_are_read_sorted_and_show_fields_of_the_metadata(settings: Se
         await until(pilot, lambda: "meta.organism" in shown(pilot))
         await pilot.press("down", "down", "down", "down", "down", "down", "down", "down", "s", "s", "enter")
         await until(pilot, lambda: "PRI▼" in shown(pilot))
-        await until(pilot, lambda: screen.grid.order is not None)
+        await until(pilot, lambda: screen.jobs.grid.order is not None)
         # The cursor stays with its job, which is now in the last third; what is out of sight is not read.
-        assert screen.grid.cursor == JobKey(batch_id, 0)
-        await until(pilot, lambda: "human" in screen.grid.build_line(20, 118).text)
+        assert screen.jobs.grid.cursor == JobKey(batch_id, 0)
+        await until(pilot, lambda: "human" in screen.jobs.grid.build_line(20, 118).text)
         await pilot.press("g")
-        assert screen.grid.cursor == JobKey(batch_id, 2)
-        await until(pilot, lambda: "human" in screen.grid.build_line(0, 118).text)
+        assert screen.jobs.grid.cursor == JobKey(batch_id, 2)
+        await until(pilot, lambda: "human" in screen.jobs.grid.build_line(0, 118).text)
         await pilot.press("down")
-        assert screen.grid.cursor == JobKey(batch_id, 5)
+        assert screen.jobs.grid.cursor == JobKey(batch_id, 5)
         await pilot.press("v", "down", "down", "v")
-        assert sorted(key.job_index for key in screen.marks) == [5, 8, 11]
+        assert sorted(key.job_index for key in screen.jobs.marks) == [5, 8, 11]
 
 
 async def test_jobs_run_by_the_local_executor_are_watched_to_their_end(settings: Settings) -> None:
@@ -479,7 +492,7 @@ async def test_jobs_run_by_the_local_executor_are_watched_to_their_end(settings:
         await pilot.press("S")
         await confirm(pilot)
         await until(pilot, lambda: "✗ 1 missing" in screen.status.text)
-        await until(pilot, lambda: "exit status 3" in screen.log_view.status_text)
+        await until(pilot, lambda: "exit status 3" in screen.lower.log_view.status_text)
         await until(pilot, lambda: "went wrong" in shown(pilot))
     assert states(settings, batch_id) != ["complete"]
 
@@ -491,8 +504,11 @@ async def test_a_database_that_is_replaced_or_gone_is_noticed(settings: Settings
     batch_id = add_batch(other, "mouse/align", ["true"] * 5)
     async with dashboard(settings, Scheduler()) as (pilot, screen):
         os.replace(other.database, settings.database)
-        await until(pilot, lambda: screen.snapshot is not None and set(screen.snapshot.batches) == {batch_id})
-        await until(pilot, lambda: screen.grid.cursor == JobKey(batch_id, 0))
+        await until(
+            pilot,
+            lambda: screen.state.snapshot is not None and set(screen.state.snapshot.batches) == {batch_id},
+        )
+        await until(pilot, lambda: screen.jobs.grid.cursor == JobKey(batch_id, 0))
         os.unlink(settings.database)
         await until(pilot, lambda: "not answering" in screen.status.text)
         await until(pilot, lambda: "as of" in screen.query_one("#grid-title").text)  # type: ignore[attr-defined]

@@ -58,11 +58,14 @@ def keys_of_palette() -> str:
 @pytest.mark.parametrize(
     ("typed", "happens"),
     [
-        ("mouse", lambda screen: screen.grid.cursor is not None and screen.grid.cursor.batch_id == MOUSE),
+        (
+            "mouse",
+            lambda screen: screen.jobs.grid.cursor is not None and screen.jobs.grid.cursor.batch_id == MOUSE,
+        ),
         ("theme contrast", lambda screen: screen.app.theme == "paraschut-contrast"),
-        ("mark all missing", lambda screen: len(screen.marks) == 2),
-        ("cells or rows", lambda screen: screen.grid.density == "rows"),
-        ("all about the job", lambda screen: screen.has_class("-details")),
+        ("mark all missing", lambda screen: len(screen.jobs.marks) == 2),
+        ("cells or rows", lambda screen: screen.jobs.grid.density == "rows"),
+        ("all about the job", lambda screen: screen.lower.shows_details),
     ],
 )
 async def test_some_letters_and_enter_do_it(typed: str, happens: object) -> None:
@@ -147,7 +150,7 @@ async def test_borders_move_by_key_and_by_mouse_and_stay_for_the_next_time() -> 
         await pilot.pause()
         assert sizes(screen)[0] == 60
         moved = sizes(screen)
-        memory = screen.to_remember()
+        memory = screen.session()
     async with dashboard(session=memory) as (pilot, screen, _gateway):
         await pilot.pause()
         assert sizes(screen) == moved
@@ -224,13 +227,17 @@ async def test_another_database_is_opened_and_the_way_back_is_in_the_list(tmp_pa
         shelf.remember(settings.database, "", main_memory())
     app = ParaschutApp(made[0], session_store=shelf)
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: bool(main_screen(app).snapshot and main_screen(app).snapshot.batches))
+        await until(
+            pilot, lambda: bool(main_screen(app).state.snapshot and main_screen(app).state.snapshot.batches)
+        )
         for name, other in (("two", made[1]), ("one", made[0])):
             await pilot.press("ctrl+o")
             await until(pilot, lambda: isinstance(app.screen, CommandPaletteScreen))
             await pilot.press(*name, "enter")
             await until(pilot, lambda: app.settings.database == other.database)  # noqa: B023 - awaited here
-            await until(pilot, lambda: isinstance(app.screen, MainScreen) and app.screen.snapshot is not None)
+            await until(
+                pilot, lambda: isinstance(app.screen, MainScreen) and app.screen.state.snapshot is not None
+            )
             await until(pilot, partial(shows, app, f"{name}/map"))
             assert len(app.screen_stack) == 1
         app.open_database(str(tmp_path / "nowhere.db"), "")

@@ -187,16 +187,16 @@ async def detailed(
     app = ParaschutApp(project, **options)
     async with app.run_test(size=size) as pilot:
         screen = main_screen(app)
-        await until(pilot, lambda: screen.grid.cursor is not None, "a job")
+        await until(pilot, lambda: screen.jobs.grid.cursor is not None, "a job")
         await pilot.press("i", "enter")
-        await until(pilot, lambda: screen.details.has_focus, "the focus")
-        await until(pilot, lambda: screen.details.sight is not None, "the details")
+        await until(pilot, lambda: screen.lower.details.has_focus, "the focus")
+        await until(pilot, lambda: screen.lower.details.sight is not None, "the details")
         yield pilot, app
     app.gateway.close()
 
 
 def shown(app: ParaschutApp) -> list[str]:
-    details = main_screen(app).details
+    details = main_screen(app).lower.details
     return [
         details.build_line(row, details.size.width).text.rstrip() for row in range(len(details._rows) + 1)
     ]
@@ -206,7 +206,7 @@ async def go_to(pilot: Pilot[None], app: ParaschutApp, name: str) -> None:
     """Puts the cursor on the line that begins with a word."""
     await until(pilot, lambda: any(line.strip(" ▸▾").startswith(name) for line in shown(app)), name)
     row = next(n for n, line in enumerate(shown(app)) if line.strip(" ▸▾").startswith(name))
-    main_screen(app).details._go(row - 1)
+    main_screen(app).lower.details._go(row - 1)
 
 
 async def type_in(pilot: Pilot[None], app: ParaschutApp, text: str) -> None:
@@ -335,4 +335,4 @@ async def test_opening_closing_and_copying_by_key(tmp_path: Path) -> None:
         await pilot.press("enter")
         await until(pilot, lambda: "".join(shown(app)).replace(" ", "").count("x") > 150, "all of it")
         await pilot.press("escape")
-        await until(pilot, lambda: main_screen(app).pane == "grid", "back")
+        await until(pilot, lambda: main_screen(app).pane_layout.focused == "grid", "back")

@@ -89,7 +89,7 @@ async def test_nothing_but_characters_reaches_the_terminal(seed: int) -> None:
 
 async def _walk(pilot: Pilot[None], app: ParaschutApp) -> None:
     screen = main_screen(app)
-    await until(pilot, lambda: screen.snapshot is not None and not screen.scope.loading)
+    await until(pilot, lambda: screen.state.snapshot is not None and not screen.jobs.contents.loading)
     check(app, "first")
     for key in KEYS:
         await pilot.press(key if len(key) > 1 or key.isalnum() else _character_to_key(key))

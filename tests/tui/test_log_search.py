@@ -228,12 +228,14 @@ async def test_the_job_that_wrote_it_is_found_and_its_log_opens_there(
     app = ParaschutApp(project)
     async with app.run_test(size=(160, 50)) as pilot:
         screen = main_screen(app)
-        await until(pilot, lambda: screen.grid.board.total == 1200, "the jobs")
+        await until(pilot, lambda: screen.jobs.grid.board.total == 1200, "the jobs")
         await pilot.press("slash", *'log:"cuda')
         await pilot.press("space", *'error"', "enter")
-        await until(pilot, lambda: screen.grid.board.total == 2 and not screen.scope.loading, "two jobs")
+        await until(
+            pilot, lambda: screen.jobs.grid.board.total == 2 and not screen.jobs.contents.loading, "two jobs"
+        )
         await pilot.press("g")
-        view = screen.log_view
+        view = screen.lower.log_view
         await until(pilot, lambda: "CUDA error 7" in row_at(app), "the line itself")
         assert view.place.stream == "stdout" and "1 of 1" in view.status_text
         await pilot.press("right")
@@ -241,15 +243,15 @@ async def test_the_job_that_wrote_it_is_found_and_its_log_opens_there(
         # What is written later is found too, though nothing in the database tells of it.
         (log / "7.err").write_text("nothing\n")
         (log / "700.out").write_text("gone\n")
-        await until(pilot, lambda: screen.grid.board.total == 1, "the one that still holds it")
+        await until(pilot, lambda: screen.jobs.grid.board.total == 1, "the one that still holds it")
         await pilot.press("escape")
-        await until(pilot, lambda: screen.grid.board.total == 1200, "all jobs again")
+        await until(pilot, lambda: screen.jobs.grid.board.total == 1200, "all jobs again")
     app.gateway.close()
 
 
 def row_at(app: ParaschutApp) -> str:
     """The current line of the log."""
-    pane = main_screen(app).log_view.pane
+    pane = main_screen(app).lower.log_view.pane
     if pane.current is None or not pane.window.rows:
         return ""
     return pane.window.rows[pane.window.index_at(pane.current)].text

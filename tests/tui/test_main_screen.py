@@ -47,7 +47,7 @@ async def dashboard(
     app = ParaschutApp(Settings(), gateway=gateway, clock=lambda: NOW, **options)  # type: ignore[arg-type]
     async with app.run_test(size=size) as pilot:
         screen = main_screen(app)
-        await until(pilot, lambda: screen.snapshot is not None and not screen.scope.loading)
+        await until(pilot, lambda: screen.state.snapshot is not None and not screen.jobs.contents.loading)
         await pilot.pause()
         yield pilot, screen, gateway
 
@@ -58,14 +58,14 @@ def line(screen: MainScreen, name: str) -> str:
 
 async def test_it_opens_on_the_first_missing_job_of_the_newest_batch_that_has_one() -> None:
     async with dashboard() as (pilot, screen, _):
-        assert screen.grid.cursor == JobKey(MAP, 24)
-        await until(pilot, lambda: "JOB 24" in screen.log_view.status_text)
-        assert "time limit" in screen.log_view.status_text
+        assert screen.jobs.grid.cursor == JobKey(MAP, 24)
+        await until(pilot, lambda: "JOB 24" in screen.lower.log_view.status_text)
+        assert "time limit" in screen.lower.log_view.status_text
 
 
 async def test_a_batch_named_at_the_start_is_shown_first() -> None:
     async with dashboard(batch=REDUCE) as (_, screen, _gateway):
-        assert screen.grid.cursor == JobKey(REDUCE, 0)
+        assert screen.jobs.grid.cursor == JobKey(REDUCE, 0)
         assert "human/genome_reduce" in line(screen, "grid-title")
 
 
@@ -100,7 +100,7 @@ async def test_the_status_bar_answers_what_runs_what_died_and_whether_it_is_live
 async def test_keys_move_the_cursor_through_the_grid(keys: list[str], index: int) -> None:
     async with dashboard() as (pilot, screen, _):
         await pilot.press(*keys)
-        assert screen.grid.cursor == JobKey(MAP, index)
+        assert screen.jobs.grid.cursor == JobKey(MAP, index)
 
 
 async def test_next_missing_goes_through_all_batches_and_round() -> None:
@@ -108,40 +108,45 @@ async def test_next_missing_goes_through_all_batches_and_round() -> None:
         seen = []
         for _n in range(4):
             await pilot.press("M")
-            await until(pilot, lambda: not screen.scope.loading)
-            seen.append(screen.grid.cursor)
+            await until(pilot, lambda: not screen.jobs.contents.loading)
+            seen.append(screen.jobs.grid.cursor)
         assert seen == [JobKey(MAP, 152), JobKey(MOUSE, 160), JobKey(MAP, 24), JobKey(MAP, 152)]
 
 
 async def test_the_tree_leads_the_grid() -> None:
     async with dashboard() as (pilot, screen, _):
         await pilot.press("b", "down")  # the first state: missing
-        assert screen.pane == "tree"
-        assert screen.grid.cursor == JobKey(MAP, 24)
+        assert screen.pane_layout.focused == "tree"
+        assert screen.jobs.grid.cursor == JobKey(MAP, 24)
         await pilot.press("down")
-        assert screen.grid.cursor == JobKey(MAP, 100)  # the first that runs
+        assert screen.jobs.grid.cursor == JobKey(MAP, 100)  # the first that runs
         await pilot.press("]")
-        await until(pilot, lambda: screen.grid.cursor == JobKey(REDUCE, 0))
+        await until(pilot, lambda: screen.jobs.grid.cursor == JobKey(REDUCE, 0))
         await pilot.press("[")
-        await until(pilot, lambda: screen.grid.cursor == JobKey(MAP, 100), "the cursor is where it was left")
+        await until(
+            pilot, lambda: screen.jobs.grid.cursor == JobKey(MAP, 100), "the cursor is where it was left"
+        )
 
 
 async def test_states_open_to_their_jobs_and_jobs_lead_the_grid() -> None:
     async with dashboard() as (pilot, screen, _):
         await pilot.press("b", "down", "down", "right")
-        await until(pilot, lambda: any(row.key.job == 100 for row in screen.batch_tree.outline.rows))
+        await until(pilot, lambda: any(row.key.job == 100 for row in screen.batches.batch_tree.outline.rows))
         await pilot.press("down", "down")
-        assert screen.grid.cursor == JobKey(MAP, 101)
+        assert screen.jobs.grid.cursor == JobKey(MAP, 101)
         await pilot.press("left")
-        assert screen.batch_tree.cursor is not None
-        assert screen.batch_tree.cursor.job == -1
+        assert screen.batches.batch_tree.cursor is not None
+        assert screen.batches.batch_tree.cursor.job == -1
         await pilot.press("left")
-        assert all(row.key.job == -1 for row in screen.batch_tree.outline.rows)
+        assert all(row.key.job == -1 for row in screen.batches.batch_tree.outline.rows)
 
 
 async def test_a_batch_that_does_not_move_says_why_in_the_tree() -> None:
     async with dashboard() as (_, screen, _gateway):
-        texts = [screen.batch_tree.build_line(y, 42).text for y in range(len(screen.batch_tree.outline.rows))]
+        texts = [
+            screen.batches.batch_tree.build_line(y, 42).text
+            for y in range(len(screen.batches.batch_tree.outline.rows))
+        ]
         assert any("waits for priority 2" in text for text in texts)
 
 
@@ -150,22 +155,24 @@ async def test_cursor_marks_branches_and_scroll_survive_a_refresh() -> None:
     async with dashboard(batches, batch=MAP) as (pilot, screen, gateway):
         await pilot.press("G", "space", "up", "up")
         cursor, scroll, rows = (
-            screen.grid.cursor,
-            screen.grid.scroll_offset.y,
-            len(screen.batch_tree.outline.rows),
+            screen.jobs.grid.cursor,
+            screen.jobs.grid.scroll_offset.y,
+            len(screen.batches.batch_tree.outline.rows),
         )
         assert scroll > 0
         gateway.publish([gateway.change(MAP, 8999, "R")])
         gateway.batches[20261123000000] = FakeBatch(20261123000000, "new/one", "i" * 5)
         gateway.publish(reload=True)
-        await until(pilot, lambda: screen.snapshot is not None and len(screen.snapshot.batches) == 4)
-        await until(pilot, lambda: not screen.scope.loading)
-        assert screen.grid.cursor == cursor
-        assert screen.grid.scroll_offset.y == scroll
-        assert list(screen.marks) == [JobKey(MAP, 8999)]
-        assert len(screen.batch_tree.outline.rows) == rows + 1 + 1  # one batch, one state more
-        assert screen.batch_tree.cursor is not None
-        assert screen.batch_tree.cursor.batch_id == MAP
+        await until(
+            pilot, lambda: screen.state.snapshot is not None and len(screen.state.snapshot.batches) == 4
+        )
+        await until(pilot, lambda: not screen.jobs.contents.loading)
+        assert screen.jobs.grid.cursor == cursor
+        assert screen.jobs.grid.scroll_offset.y == scroll
+        assert list(screen.jobs.marks) == [JobKey(MAP, 8999)]
+        assert len(screen.batches.batch_tree.outline.rows) == rows + 1 + 1  # one batch, one state more
+        assert screen.batches.batch_tree.cursor is not None
+        assert screen.batches.batch_tree.cursor.batch_id == MAP
 
 
 async def test_a_change_shows_in_grid_tree_legend_and_status() -> None:
@@ -173,7 +180,7 @@ async def test_a_change_shows_in_grid_tree_legend_and_status() -> None:
         gateway.publish([gateway.change(MAP, 299, "!")])
         await until(pilot, lambda: "✗ 4 missing" in line(screen, "status"))
         assert "✗ missing 3" in line(screen, "legend")
-        group = screen.grid.board.groups[0]
+        group = screen.jobs.grid.board.groups[0]
         assert group.looks[299] == L_MISSING
 
 
@@ -182,25 +189,27 @@ async def test_a_batch_that_is_removed_gives_its_place_to_another() -> None:
         await pilot.press("space")
         del gateway.batches[MAP]
         gateway.publish(removed=frozenset({MAP}))
-        await until(pilot, lambda: screen.grid.cursor is not None and screen.grid.cursor.batch_id == MOUSE)
-        assert len(screen.marks) == 0
+        await until(
+            pilot, lambda: screen.jobs.grid.cursor is not None and screen.jobs.grid.cursor.batch_id == MOUSE
+        )
+        assert len(screen.jobs.marks) == 0
 
 
 async def test_marks_by_key() -> None:
     async with dashboard() as (pilot, screen, _):
         await pilot.press("space", "space")
-        assert sorted(k.job_index for k in screen.marks) == [24, 25]
+        assert sorted(k.job_index for k in screen.jobs.marks) == [24, 25]
         assert "2 marked" in line(screen, "grid-title")
         await pilot.press("u", "v", "right", "right", "v")
-        assert sorted(k.job_index for k in screen.marks) == [26, 27, 28]
+        assert sorted(k.job_index for k in screen.jobs.marks) == [26, 27, 28]
         await pilot.press("u", "m")
-        assert sorted(k.job_index for k in screen.marks) == [24, 152]
+        assert sorted(k.job_index for k in screen.jobs.marks) == [24, 152]
         await pilot.press("I")
-        assert len(screen.marks) == 298
+        assert len(screen.jobs.marks) == 298
         await pilot.press("u", "G", "a")
-        assert len(screen.marks) == 300 - 152 - 1
+        assert len(screen.jobs.marks) == 300 - 152 - 1
         await pilot.press("A")
-        assert len(screen.marks) == 300
+        assert len(screen.jobs.marks) == 300
 
 
 @pytest.mark.parametrize("density", ["cells", "rows"])
@@ -220,61 +229,61 @@ async def test_an_open_range_is_shown_and_taken_by_every_act(key: str, verb: str
             await pilot.press("c")
             move = "down"
         await pilot.press("v", move, move)
-        assert len(screen.marks) == 0
+        assert len(screen.jobs.marks) == 0
         await until(pilot, lambda: "range of 3" in line(screen, "grid-title"))
         await pilot.press(key)
         if key == "e":
             await pilot.pause()
             await pilot.press(*"note", "equals_sign", "1", "enter")
-        assert sorted(k.job_index for k in screen.marks) == [24, 25, 26]
+        assert sorted(k.job_index for k in screen.jobs.marks) == [24, 25, 26]
         await confirm(pilot)
         await until(pilot, lambda: bool(gateway.deeds))
         done, target = gateway.deeds[0][:2]
         assert (done, [k.job_index for k in target.keys]) == (verb, [24, 25, 26])
         await pilot.pause()
-        assert len(screen.marks) == (3 if verb == "edit" else 0), "what is edited stays marked"
+        assert len(screen.jobs.marks) == (3 if verb == "edit" else 0), "what is edited stays marked"
 
 
 async def test_a_filter_shows_all_that_matches_and_escape_shows_the_batch_again() -> None:
     async with dashboard() as (pilot, screen, _):
         await pilot.press("slash", *"state:missing")
-        await until(pilot, lambda: screen.grid.board.total == 3)
+        await until(pilot, lambda: screen.jobs.grid.board.total == 3)
         assert screen.query_one("#filter-count", TextLine).text.strip() == "3 match"
         await pilot.press("enter")
         await pilot.pause()
         assert not screen.filter_bar.is_open
         assert "state:missing" in line(screen, "grid-title")
         await pilot.press("G")
-        assert screen.grid.cursor == JobKey(MOUSE, 160)
+        assert screen.jobs.grid.cursor == JobKey(MOUSE, 160)
         await pilot.press("escape")
-        await until(pilot, lambda: screen.scope.query is None and screen.grid.board.total > 3)
+        await until(pilot, lambda: screen.state.query is None and screen.jobs.grid.board.total > 3)
 
 
 async def test_escape_stays_with_a_job_found_by_the_filter_and_else_goes_back_to_where_one_was() -> None:
     async with dashboard() as (pilot, screen, _):
         await pilot.press("slash", *"mouse", "enter")
-        await until(pilot, lambda: screen.grid.board.total == 161)
+        await until(pilot, lambda: screen.jobs.grid.board.total == 161)
         await pilot.press("escape")
-        await until(pilot, lambda: screen.grid.cursor == JobKey(MAP, 24))
+        await until(pilot, lambda: screen.jobs.grid.cursor == JobKey(MAP, 24))
         await pilot.press("slash", *"mouse", "enter")
-        await until(pilot, lambda: screen.grid.board.total == 161)
+        await until(pilot, lambda: screen.jobs.grid.board.total == 161)
         await pilot.press("right", "right", "escape")
-        await until(pilot, lambda: screen.scope.query is None and not screen.scope.loading)
-        assert screen.grid.cursor == JobKey(MOUSE, 2)
-        assert screen.scope.batches == (MOUSE,)
-        assert screen.batch_tree.cursor is not None
-        assert screen.batch_tree.cursor.batch_id == MOUSE
+        await until(pilot, lambda: screen.state.query is None and not screen.jobs.contents.loading)
+        assert screen.jobs.grid.cursor == JobKey(MOUSE, 2)
+        assert screen.jobs.contents.batches == (MOUSE,)
+        assert screen.batches.batch_tree.cursor is not None
+        assert screen.batches.batch_tree.cursor.batch_id == MOUSE
 
 
 async def test_a_job_that_comes_to_match_is_shown_and_one_that_no_longer_does_is_not() -> None:
     async with dashboard() as (pilot, screen, gateway):
         await pilot.press("L")
-        await until(pilot, lambda: screen.grid.board.total == 3 and not screen.scope.loading)
+        await until(pilot, lambda: screen.jobs.grid.board.total == 3 and not screen.jobs.contents.loading)
         loads = len(gateway.loads)
         gateway.publish([gateway.change(MAP, 24, "c"), gateway.change(REDUCE, 7, "!")])
-        await until(pilot, lambda: screen.grid.board.locate(JobKey(REDUCE, 7)) is not None)
-        await until(pilot, lambda: screen.grid.board.locate(JobKey(MAP, 24)) is None)
-        assert screen.grid.board.total == 3
+        await until(pilot, lambda: screen.jobs.grid.board.locate(JobKey(REDUCE, 7)) is not None)
+        await until(pilot, lambda: screen.jobs.grid.board.locate(JobKey(MAP, 24)) is None)
+        assert screen.jobs.grid.board.total == 3
         assert len(gateway.loads) == loads, "nothing was searched for anew"
 
 
@@ -283,33 +292,33 @@ async def test_jobs_added_to_the_batch_that_is_shown_are_shown_without_reading_i
         loads = len(gateway.loads)
         gateway.batches[REDUCE].letters += "i" * 3
         gateway.publish([gateway.row(JobKey(REDUCE, 40 + n)) for n in range(3)])
-        await until(pilot, lambda: screen.grid.board.total == 43)
+        await until(pilot, lambda: screen.jobs.grid.board.total == 43)
         assert len(gateway.loads) == loads
 
 
 async def test_one_key_shows_the_missing_jobs_of_all_batches_and_again_the_batch() -> None:
     async with dashboard() as (pilot, screen, _):
         await pilot.press("L")
-        await until(pilot, lambda: screen.grid.board.total == 3 and screen.grid.board.matching)
+        await until(pilot, lambda: screen.jobs.grid.board.total == 3 and screen.jobs.grid.board.matching)
         await pilot.press("L")
-        await until(pilot, lambda: screen.grid.board.total == 300)
+        await until(pilot, lambda: screen.jobs.grid.board.total == 300)
 
 
 async def test_escape_in_the_filter_brings_the_filter_before_back() -> None:
     async with dashboard(filter_text="mouse") as (pilot, screen, _):
-        await until(pilot, lambda: screen.grid.board.total == 161)
+        await until(pilot, lambda: screen.jobs.grid.board.total == 161)
         await pilot.press("slash", *"xyz")
-        await until(pilot, lambda: screen.grid.board.total == 0)
+        await until(pilot, lambda: screen.jobs.grid.board.total == 0)
         await pilot.press("escape")
-        await until(pilot, lambda: screen.grid.board.total == 161)
-        assert screen.scope.query is not None
+        await until(pilot, lambda: screen.jobs.grid.board.total == 161)
+        assert screen.state.query is not None
 
 
 async def test_an_empty_grid_says_why_and_what_to_do() -> None:
     async with dashboard() as (pilot, screen, _):
         await pilot.press("slash", *"nothing like it", "enter")
-        await until(pilot, lambda: screen.grid.board.total == 0)
-        text = "".join(part for parts in screen.grid.note for part, _ in parts)
+        await until(pilot, lambda: screen.jobs.grid.board.total == 0)
+        text = "".join(part for parts in screen.jobs.grid.note for part, _ in parts)
         assert text == "No jobs match nothing like it · Esc shows all 501"
 
 
@@ -317,7 +326,7 @@ async def test_a_wrong_condition_is_told_while_typing_and_leaves_the_jobs_shown(
     async with dashboard() as (pilot, screen, _):
         await pilot.press("slash", *"sql:bad")
         await until(pilot, lambda: "no such column" in screen.query_one("#filter-hints", TextLine).text)
-        assert screen.grid.board.total == 300
+        assert screen.jobs.grid.board.total == 300
 
 
 async def test_a_wrong_condition_stays_told_when_it_is_put_in_force() -> None:
@@ -329,16 +338,16 @@ async def test_a_wrong_condition_stays_told_when_it_is_put_in_force() -> None:
         assert "! says all" in line(screen, "grid-title")
         await pilot.press("slash", "enter")
         await pilot.pause(0.3)
-        assert screen.scope.error == "no such column: bad"
+        assert screen.jobs.contents.error == "no such column: bad"
         await pilot.press("escape")
-        await until(pilot, lambda: screen.scope.query is None and not screen.scope.error)
+        await until(pilot, lambda: screen.state.query is None and not screen.jobs.contents.error)
 
 
 async def test_what_is_wrong_with_a_filter_is_told_in_full_on_a_key() -> None:
     async with dashboard(size=(80, 24)) as (pilot, screen, _):
         await pilot.press("slash", *"(log:x)", "enter")
         await until(pilot, lambda: any("log: reads files" in n.message for n in pilot.app._notifications))
-        whole = screen.scope.error
+        whole = screen.jobs.contents.error
         assert len(whole) > 80
         await pilot.press("exclamation_mark")
         await until(pilot, lambda: isinstance(pilot.app.screen, HealthScreen))
@@ -350,7 +359,7 @@ async def test_what_is_wrong_with_a_filter_is_told_in_full_on_a_key() -> None:
 
 async def test_an_empty_database_tells_how_to_begin() -> None:
     async with dashboard([]) as (_, screen, _gateway):
-        assert "paraschut add" in "".join(part for parts in screen.grid.note for part, _ in parts)
+        assert "paraschut add" in "".join(part for parts in screen.jobs.grid.note for part, _ in parts)
 
 
 async def test_a_database_in_trouble_is_said_apart_from_the_scheduler() -> None:
@@ -367,23 +376,25 @@ async def test_a_database_in_trouble_is_said_apart_from_the_scheduler() -> None:
 
 
 async def test_marked_batches_are_shown_together_and_acted_upon_together() -> None:
-    async with dashboard() as (pilot, screen, _gateway):
+    async with dashboard() as (pilot, screen, gateway):
         await pilot.press("b", "space", "space")
-        await until(pilot, lambda: screen.grid.board.total == 340)
+        await until(pilot, lambda: screen.jobs.grid.board.total == 340)
         assert "2 batches" in line(screen, "grid-title")
         assert "2 marked" in line(screen, "tree-title")
-        assert screen.grid.build_line(0, 118).text.strip().startswith("human/genome_map")
-        target = screen._target()
-        assert target.batches == (REDUCE, MAP)
+        assert screen.jobs.grid.build_line(0, 118).text.strip().startswith("human/genome_map")
+        await pilot.press("r")
+        await confirm(pilot)
+        await until(pilot, lambda: bool(gateway.deeds))
+        assert gateway.deeds[0][1].batches == (REDUCE, MAP)
         await pilot.press("u")
-        await until(pilot, lambda: screen.grid.board.total == 161)
+        await until(pilot, lambda: screen.jobs.grid.board.total == 161)
 
 
 async def test_the_newest_running_job_is_one_key_away() -> None:
     async with dashboard(batch=MOUSE) as (pilot, screen, _gateway):
         await pilot.press("f")
-        await until(pilot, lambda: screen.grid.cursor == JobKey(MAP, 111))
-        await until(pilot, lambda: screen.pane == "log")
+        await until(pilot, lambda: screen.jobs.grid.cursor == JobKey(MAP, 111))
+        await until(pilot, lambda: screen.pane_layout.focused == "log")
 
 
 async def test_spawns_are_listed_under_their_job() -> None:
@@ -391,12 +402,14 @@ async def test_spawns_are_listed_under_their_job() -> None:
     async with dashboard([batch]) as (pilot, screen, gateway):
         gateway.spawns = [Spawn(0, "71", "complete", "", ""), Spawn(1, "72", "run", "", "")]
         await pilot.press("b", "down", "right")
-        await until(pilot, lambda: any(row.key.job == 1 for row in screen.batch_tree.outline.rows))
+        await until(pilot, lambda: any(row.key.job == 1 for row in screen.batches.batch_tree.outline.rows))
         await pilot.press("down", "right")
-        await until(pilot, lambda: sum(row.key.spawn >= 0 for row in screen.batch_tree.outline.rows) == 2)
+        await until(
+            pilot, lambda: sum(row.key.spawn >= 0 for row in screen.batches.batch_tree.outline.rows) == 2
+        )
         await pilot.press("down", "down")
-        assert screen.batch_tree.cursor is not None
-        assert screen.batch_tree.cursor.spawn == 1
+        assert screen.batches.batch_tree.cursor is not None
+        assert screen.batches.batch_tree.cursor.spawn == 1
 
 
 async def test_the_log_of_the_spawn_under_the_trees_cursor_is_shown(tmp_path: Path) -> None:
@@ -407,15 +420,17 @@ async def test_the_log_of_the_spawn_under_the_trees_cursor_is_shown(tmp_path: Pa
         gateway.log = {"stdout": (paths["job"],)}
         gateway.spawns = [Spawn(n, f"7{n}", "run", paths[name], "") for n, name in enumerate(("one", "two"))]
         await pilot.press("b", "down", "right")
-        await until(pilot, lambda: any(row.key.job == 1 for row in screen.batch_tree.outline.rows))
+        await until(pilot, lambda: any(row.key.job == 1 for row in screen.batches.batch_tree.outline.rows))
         await pilot.press("down", "right")
-        await until(pilot, lambda: sum(row.key.spawn >= 0 for row in screen.batch_tree.outline.rows) == 2)
+        await until(
+            pilot, lambda: sum(row.key.spawn >= 0 for row in screen.batches.batch_tree.outline.rows) == 2
+        )
         for key, path, says in (("down", "one", "spawn 0"), ("down", "two", "spawn 1")):
             await pilot.press(key)
-            await until(pilot, lambda path=path: screen.log_view.pane.path == paths[path], path)
-            assert says in screen.log_view.status_text
+            await until(pilot, lambda path=path: screen.lower.log_view.pane.path == paths[path], path)
+            assert says in screen.lower.log_view.status_text
         await pilot.press("up", "up")
-        await until(pilot, lambda: screen.log_view.pane.path == paths["job"], "the job's own")
+        await until(pilot, lambda: screen.lower.log_view.pane.path == paths["job"], "the job's own")
 
 
 async def test_the_log_on_the_whole_screen_follows_the_job_and_lists_all_keys(tmp_path: Path) -> None:
@@ -424,7 +439,9 @@ async def test_the_log_on_the_whole_screen_follows_the_job_and_lists_all_keys(tm
     async with dashboard([FakeBatch(MAP, "map", "Ri")]) as (pilot, screen, gateway):
         gateway.log = {"stdout": (str(tmp_path / "1"),)}
         gateway.publish([gateway.change(MAP, 0, "R")])
-        await until(pilot, lambda: screen.log_view.pane.path == str(tmp_path / "1"), "the first attempt")
+        await until(
+            pilot, lambda: screen.lower.log_view.pane.path == str(tmp_path / "1"), "the first attempt"
+        )
         await pilot.press("enter", "plus")
         await until(pilot, lambda: isinstance(pilot.app.screen, LogScreen), "the whole screen")
         full = pilot.app.screen
@@ -443,7 +460,9 @@ async def test_the_tree_is_ordered_by_time_by_name_and_by_type() -> None:
     async with dashboard(batches) as (pilot, screen, _gateway):
 
         def order() -> list[int]:
-            return [row.key.batch_id for row in screen.batch_tree.outline.rows if row.key.kind == BATCH]
+            return [
+                row.key.batch_id for row in screen.batches.batch_tree.outline.rows if row.key.kind == BATCH
+            ]
 
         assert order() == [3, 2, 1, 0]
         await pilot.press("b", "t")
@@ -456,24 +475,24 @@ async def test_the_tree_is_ordered_by_time_by_name_and_by_type() -> None:
 async def test_density_columns_place_and_filters_are_there_again_the_next_time() -> None:
     async with dashboard() as (pilot, screen, _gateway):
         await pilot.press("c", "G", "slash", *"mouse", "enter", "escape")
-        await until(pilot, lambda: screen.scope.query is None and not screen.scope.loading)
+        await until(pilot, lambda: screen.state.query is None and not screen.jobs.contents.loading)
         await pilot.press("G")
-        memory = screen.to_remember()
+        memory = screen.session()
     assert memory.cursor == JobKey(MAP, 299)
     async with dashboard(session=memory) as (pilot, screen, _gateway):
-        await until(pilot, lambda: screen.grid.cursor == JobKey(MAP, 299))
-        assert screen.grid.density == "rows"
+        await until(pilot, lambda: screen.jobs.grid.cursor == JobKey(MAP, 299))
+        assert screen.jobs.grid.density == "rows"
         await pilot.press("slash", "up")
-        await until(pilot, lambda: screen.grid.board.total == 161)
+        await until(pilot, lambda: screen.jobs.grid.board.total == 161)
 
 
 async def test_rows_scroll_sideways_through_their_columns() -> None:
     async with dashboard(size=(80, 24)) as (pilot, screen, _gateway):
         await pilot.press("c")
-        await until(pilot, lambda: "n12" in screen.grid.build_line(24, 79).text)
+        await until(pilot, lambda: "n12" in screen.jobs.grid.build_line(24, 79).text)
         before = line(screen, "ruler")
         await pilot.press(*["right"] * 9)
-        await until(pilot, lambda: screen.grid.column == "reason")
+        await until(pilot, lambda: screen.jobs.grid.column == "reason")
         await until(pilot, lambda: line(screen, "ruler") != before)
         assert "JOB" in line(screen, "ruler")
         await pilot.press(*["left"] * 9)
@@ -483,21 +502,21 @@ async def test_rows_scroll_sideways_through_their_columns() -> None:
 async def test_rows_are_sorted_by_the_column_under_the_cursor_and_then_by_the_one_before() -> None:
     async with dashboard() as (pilot, screen, _gateway):
         await pilot.press("c", "O")
-        await until(pilot, lambda: screen.grid.order is not None)
+        await until(pilot, lambda: screen.jobs.grid.order is not None)
         await pilot.press("O")
-        await until(pilot, lambda: screen.grid.sorting == (SortKey("index", down=True),))
+        await until(pilot, lambda: screen.jobs.grid.sorting == (SortKey("index", down=True),))
         await pilot.press("right", "O")
         await until(pilot, lambda: "STATE▲1" in line(screen, "ruler") and "JOB▼2" in line(screen, "ruler"))
         await pilot.press("g")
-        assert screen.grid.cursor == JobKey(MAP, 99)  # the last one that is complete
+        assert screen.jobs.grid.cursor == JobKey(MAP, 99)  # the last one that is complete
         await pilot.press("O", "O")
-        await until(pilot, lambda: screen.grid.sorting == (SortKey("index", down=True),))
+        await until(pilot, lambda: screen.jobs.grid.sorting == (SortKey("index", down=True),))
 
 
 async def test_the_column_under_the_cursor_is_made_wider_and_narrower() -> None:
     async with dashboard() as (pilot, screen, _gateway):
         await pilot.press("c", "right", "greater_than_sign", "greater_than_sign", "less_than_sign")
-        assert ColumnSetting("state", 2) in screen.grid.columns
+        assert ColumnSetting("state", 2) in screen.jobs.grid.columns
         await pilot.press(*["less_than_sign"] * 20)
         await pilot.pause()
         assert "HOST" in line(screen, "ruler")
@@ -508,8 +527,8 @@ async def test_narrow_screens_fold_the_tree_into_a_line_and_open_it_on_a_key() -
         assert "human/genome_map  33%" in line(screen, "batch-line")
         assert "✗2" in line(screen, "batch-line")
         await pilot.press("b")
-        assert screen.pane == "tree"
-        assert screen.batch_tree.region.width > 60
+        assert screen.pane_layout.focused == "tree"
+        assert screen.batches.batch_tree.region.width > 60
         await pilot.press("escape", "]")
         await until(pilot, lambda: "genome_reduce" in line(screen, "batch-line"))
         assert "waits for priority 2" in line(screen, "batch-line")
@@ -519,7 +538,7 @@ async def test_narrow_screens_fold_the_tree_into_a_line_and_open_it_on_a_key() -
 async def test_every_size_is_usable(size: tuple[int, int]) -> None:
     async with dashboard(size=size) as (pilot, screen, _):
         await pilot.press("down", "right", "space", "tab", "tab", "b", "escape", "i", "plus", "plus")
-        assert screen.grid.cursor is not None
+        assert screen.jobs.grid.cursor is not None
 
 
 async def test_resizing_keeps_the_cursor_in_sight() -> None:
@@ -529,20 +548,20 @@ async def test_resizing_keeps_the_cursor_in_sight() -> None:
         await pilot.resize_terminal(80, 24)
         await pilot.pause()
         await until(pilot, lambda: screen.has_class("-narrow"))
-        row, _column = screen.grid._cursor_cell()
-        top = screen.grid.scroll_offset.y
-        assert top <= row < top + screen.grid.size.height
+        row, _column = screen.jobs.grid._cursor_cell()
+        top = screen.jobs.grid.scroll_offset.y
+        assert top <= row < top + screen.jobs.grid.size.height
 
 
 async def test_zoom_and_details_come_and_go() -> None:
     async with dashboard() as (pilot, screen, _):
         await pilot.press("plus")
-        assert screen.log_view.region.height == 0
+        assert screen.lower.log_view.region.height == 0
         await pilot.press("escape")
-        assert screen.log_view.region.height > 0
+        assert screen.lower.log_view.region.height > 0
         await pilot.press("i")
-        await until(pilot, lambda: screen.details.region.height > 0)
-        texts = [screen.details.build_line(y, 100).text for y in range(60)]
+        await until(pilot, lambda: screen.lower.details.region.height > 0)
+        texts = [screen.lower.details.build_line(y, 100).text for y in range(60)]
         assert any("organism" in text and "human" in text for text in texts)
         assert any("init → submit" in text for text in texts)
 
@@ -550,9 +569,9 @@ async def test_zoom_and_details_come_and_go() -> None:
 async def test_the_log_opens_on_enter_and_escape_comes_back() -> None:
     async with dashboard() as (pilot, screen, _):
         await pilot.press("enter")
-        assert screen.pane == "log"
+        assert screen.pane_layout.focused == "log"
         await pilot.press("escape")
-        assert screen.pane == "grid"
+        assert screen.pane_layout.focused == "grid"
 
 
 async def test_the_key_line_follows_the_focus() -> None:
@@ -582,8 +601,8 @@ async def test_every_key_of_the_tables_is_bound_and_its_action_exists() -> None:
     async with dashboard() as (pilot, screen, _):
         for table, owner in (
             (keymap.MAIN, screen),
-            (keymap.GRID, screen.grid),
-            (keymap.TREE, screen.batch_tree),
+            (keymap.GRID, screen.jobs.grid),
+            (keymap.TREE, screen.batches.batch_tree),
         ):
             for key in table:
                 name = key.action.removeprefix("app.").partition("(")[0]

@@ -160,7 +160,7 @@ async def test_a_thousand_completions_in_a_second_give_one_message_one_bell_and_
     gateway.settings = Settings(dashboard=DashboardSettings(bell=True, desktop="osc9"))
     app = ParaschutApp(gateway.settings, gateway=gateway, clock=time.time)
     async with app.run_test(size=(120, 30)) as pilot:
-        await until(pilot, lambda: main_screen(app).snapshot is not None)
+        await until(pilot, lambda: main_screen(app).state.snapshot is not None)
         written: list[str] = []
         rung: list[int] = []
         assert app._driver is not None
@@ -184,7 +184,7 @@ async def test_notices_that_are_not_wanted_do_not_come() -> None:
     gateway.settings = Settings(dashboard=DashboardSettings(notices=False))
     app = ParaschutApp(gateway.settings, gateway=gateway, clock=time.time)
     async with app.run_test() as pilot:
-        await until(pilot, lambda: main_screen(app).snapshot is not None)
+        await until(pilot, lambda: main_screen(app).state.snapshot is not None)
         gateway.publish([gateway.change(1, 0, "c")])
         await pilot.pause(2.5)
         assert len(app._notifications) == 0

@@ -148,10 +148,10 @@ async def test_every_line_leads_to_its_jobs(keys: list[str], filter_text: str, c
         await until(pilot, lambda: isinstance(pilot.app.screen, OverviewScreen))
         await until(pilot, lambda: "time limit" in shown(pilot.app.screen, "reasons"))  # type: ignore[arg-type]
         await pilot.press(*keys)
-        await until(pilot, lambda: pilot.app.screen is screen and not screen.scope.loading)
-        assert (screen.scope.query.text if screen.scope.query else "") == filter_text
+        await until(pilot, lambda: pilot.app.screen is screen and not screen.jobs.contents.loading)
+        assert (screen.state.query.text if screen.state.query else "") == filter_text
         if cursor is not None:
-            await until(pilot, lambda: screen.grid.cursor == cursor)
+            await until(pilot, lambda: screen.jobs.grid.cursor == cursor)
 
 
 async def test_windows_and_batches_are_chosen_by_key_and_the_window_is_remembered() -> None:
@@ -165,7 +165,7 @@ async def test_windows_and_batches_are_chosen_by_key_and_the_window_is_remembere
         ]  # fmt: skip
         await pilot.press("q")
         await until(pilot, lambda: pilot.app.screen is screen)
-        assert screen.to_remember().window == "all"
+        assert screen.session().window == "all"
         await pilot.press("V")
         await until(pilot, lambda: gateway.asked[-1] == ("all", None))
 
@@ -202,7 +202,7 @@ async def test_it_shows_a_real_history(tmp_path: Path) -> None:
     batch = add_batch(settings, "human/map", ["true", "exit 3", "true", "exit 3", "exit 4"])
     app = ParaschutApp(settings)
     async with app.run_test(size=(100, 30)) as pilot:
-        await until(pilot, lambda: main_screen(app).snapshot is not None)
+        await until(pilot, lambda: main_screen(app).state.snapshot is not None)
         await pilot.press("V", "1")
         await until(pilot, lambda: isinstance(app.screen, OverviewScreen))
         screen = app.screen
@@ -223,6 +223,6 @@ async def test_it_shows_a_real_history(tmp_path: Path) -> None:
         assert "human/map" in shown(screen, "forecasts")
         await pilot.press("G", "enter")
         main = main_screen(app)
-        await until(pilot, lambda: app.screen is main and main.grid.board.total == 1)
-        assert main.grid.cursor == JobKey(batch, 4)
+        await until(pilot, lambda: app.screen is main and main.jobs.grid.board.total == 1)
+        assert main.jobs.grid.cursor == JobKey(batch, 4)
     app.close()

@@ -63,7 +63,7 @@ async def dashboard(
     app = ParaschutApp(settings, session=memory)
     async with app.run_test(size=(160, 50)) as pilot:
         screen = main_screen(app)
-        await until(pilot, lambda: screen.grid.board.total > 0 and not screen.scope.loading)
+        await until(pilot, lambda: screen.jobs.grid.board.total > 0 and not screen.jobs.contents.loading)
         yield pilot, screen
     app.gateway.close()
 
@@ -113,14 +113,14 @@ async def test_a_refresh_of_the_screen_costs_no_more_with_many_jobs_than_with_fe
         settings = make_project(folder)
         fill(settings, 1, jobs)
         async with dashboard(settings) as (pilot, screen):
-            show, times = screen._show, []
+            show, times = screen.show_update, []
 
             def timed(update: SnapshotUpdate) -> None:
                 begin = time.thread_time()
                 show(update)  # noqa: B023 - called within this round of the loop only
                 times.append(time.thread_time() - begin)  # noqa: B023
 
-            screen._show = timed  # type: ignore[method-assign]
+            screen.show_update = timed  # type: ignore[method-assign]
             for n in range(12):
                 change(settings, JobKey(FIRST, 3 * n + 1), "done")
                 while len(times) <= n:
@@ -142,9 +142,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 @pytest.mark.parametrize("name", [*COLUMNS, "meta.weight", "meta.no'such.\"field"])
 async def test_real_jobs_are_sorted_by_any_column(project: Settings, name: str) -> None:
     async with dashboard(project) as (_, screen):
-        assert screen.snapshot is not None
+        assert screen.state.snapshot is not None
         keys = (SortKey(name), SortKey("index", down=True))
-        order = await screen.gateway.sorted_order(screen.grid.board, keys, screen.snapshot)
+        order = await screen.backend.sorted_order(screen.jobs.grid.board, keys, screen.state.snapshot)
         assert order is not None
         assert sorted(order) == list(range(400))
         if name == "meta.weight":
@@ -160,13 +160,13 @@ async def test_a_search_of_real_jobs_takes_in_what_comes_to_match_and_lets_go_of
     fill(settings, 2, 300)
     async with dashboard(settings) as (pilot, screen):
         await pilot.press("slash", *"weight:>290 | state:odd", "enter")
-        await until(pilot, lambda: screen.grid.board.total == 18 and not screen.scope.loading)
-        monkeypatch.setattr(screen.gateway, "load", lambda *_: pytest.fail("it searches all jobs again"))
+        await until(pilot, lambda: screen.jobs.grid.board.total == 18 and not screen.jobs.contents.loading)
+        monkeypatch.setattr(screen.backend, "load", lambda *_: pytest.fail("it searches all jobs again"))
         change(settings, JobKey(FIRST, 6), "odd")
-        await until(pilot, lambda: screen.grid.board.locate(JobKey(FIRST, 6)) is not None)
-        assert screen.grid.board.total == 19
+        await until(pilot, lambda: screen.jobs.grid.board.locate(JobKey(FIRST, 6)) is not None)
+        assert screen.jobs.grid.board.total == 19
         change(settings, JobKey(FIRST, 6), "init")
-        await until(pilot, lambda: screen.grid.board.total == 18)
+        await until(pilot, lambda: screen.jobs.grid.board.total == 18)
 
 
 # ------------------------------------------------------------------------------------ what stays where it was
@@ -186,7 +186,7 @@ async def test_when_it_opens_the_first_jobs_are_shown_before_all_are_read(
     monkeypatch.setattr(job_loader, "_FIRST_LOOK", 7)
     async with dashboard(project) as (pilot, screen):
         await until(pilot, lambda: bool(taken) and taken[-1][0])
-        whole = screen.grid.board.total
+        whole = screen.jobs.grid.board.total
         assert whole > 7
         assert taken[0] == (False, 7)
         assert taken[-1] == (True, whole)
@@ -199,11 +199,11 @@ async def test_cursor_marks_and_scroll_stay_with_their_jobs_whatever_changes(tmp
     async with dashboard(settings) as (pilot, screen):
         await pilot.press("G", "space", "up", "up", "space", "up", "v", "left", "left", "v", "b")
         await pilot.press("down", "down", "right")
-        outline = screen.batch_tree.outline
+        outline = screen.batches.batch_tree.outline
         await until(pilot, lambda: any(row.key.job >= 0 for row in outline.rows))
         await pilot.press("down", "down", "escape")
-        cursor, marks = screen.grid.cursor, set(screen.marks)
-        below, row = screen.grid.cursor_offset, screen.batch_tree.cursor
+        cursor, marks = screen.jobs.grid.cursor, set(screen.jobs.marks)
+        below, row = screen.jobs.grid.cursor_offset, screen.batches.batch_tree.cursor
         opened = set(outline.open)
         assert cursor is not None
         assert row is not None
@@ -227,13 +227,15 @@ async def test_cursor_marks_and_scroll_stay_with_their_jobs_whatever_changes(tmp
                     insert_jobs(tx, [{"BatchID": batch_id, "JobIndex": 5000 + n, **info}])
             with Project(settings) as ws:
                 rev = read_revision(ws.reader)
-            await until(pilot, lambda rev=rev: screen.snapshot is not None and screen.snapshot.rev >= rev)  # type: ignore[misc]
-            await until(pilot, lambda: not screen.scope.loading)
+            await until(
+                pilot, lambda rev=rev: screen.state.snapshot is not None and screen.state.snapshot.rev >= rev
+            )  # type: ignore[misc]
+            await until(pilot, lambda: not screen.jobs.contents.loading)
             await asyncio.sleep(0)
-            assert screen.grid.cursor == cursor, what
-            assert set(screen.marks) == marks, what
-            assert abs(screen.grid.cursor_offset - below) <= 1, what
-            assert screen.batch_tree.cursor == row, what
+            assert screen.jobs.grid.cursor == cursor, what
+            assert set(screen.jobs.marks) == marks, what
+            assert abs(screen.jobs.grid.cursor_offset - below) <= 1, what
+            assert screen.batches.batch_tree.cursor == row, what
             assert opened <= outline.open
 
 
@@ -242,22 +244,22 @@ async def test_open_states_cursor_and_scroll_come_back_after_a_restart(tmp_path:
     fill(settings, 3, 3000)
     async with dashboard(settings) as (pilot, screen):
         await pilot.press("b", "down", "down", "right")
-        outline = screen.batch_tree.outline
+        outline = screen.batches.batch_tree.outline
         await until(pilot, lambda: any(row.key.job >= 0 for row in outline.rows))
         await pilot.press(*["down"] * 30)
-        await until(pilot, lambda: not screen.scope.loading)
-        row, memory = screen.batch_tree.cursor, screen.to_remember()
-        place, cursor = screen.batch_tree.place, screen.grid.cursor
+        await until(pilot, lambda: not screen.jobs.contents.loading)
+        row, memory = screen.batches.batch_tree.cursor, screen.session()
+        place, cursor = screen.batches.batch_tree.place, screen.jobs.grid.cursor
         assert row is not None
         assert row.job >= 0
         assert cursor is not None
         assert cursor.job_index == row.job
     async with dashboard(settings, memory) as (pilot, screen):
-        await until(pilot, lambda: screen.batch_tree.cursor == row)
-        assert NodeId(STATE, row.batch_id, row.look) in screen.batch_tree.outline.open
-        assert screen.batch_tree.place == place
-        assert screen.grid.cursor == cursor
-        await until(pilot, lambda: screen.to_remember().job_below == memory.job_below)
+        await until(pilot, lambda: screen.batches.batch_tree.cursor == row)
+        assert NodeId(STATE, row.batch_id, row.look) in screen.batches.batch_tree.outline.open
+        assert screen.batches.batch_tree.place == place
+        assert screen.jobs.grid.cursor == cursor
+        await until(pilot, lambda: screen.session().job_below == memory.job_below)
 
 
 async def test_where_a_list_in_the_tree_ends_the_grid_goes_on(tmp_path: Path) -> None:
@@ -265,9 +267,14 @@ async def test_where_a_list_in_the_tree_ends_the_grid_goes_on(tmp_path: Path) ->
     fill(settings, 1, 6000)
     async with dashboard(settings) as (pilot, screen):
         await pilot.press("b", "down", "right")
-        outline = screen.batch_tree.outline
+        outline = screen.batches.batch_tree.outline
         await until(pilot, lambda: any("more in the grid" in row.text for row in outline.rows))
         end = next(row for row in outline.rows if "more in the grid" in row.text)
-        screen.batch_tree._place(outline.rows.index(end))
+        screen.batches.batch_tree._place(outline.rows.index(end))
         await pilot.press("enter")
-        await until(pilot, lambda: screen.pane == "grid" and screen.grid.cursor == JobKey(FIRST, end.key.job))
+        await until(
+            pilot,
+            lambda: (
+                screen.pane_layout.focused == "grid" and screen.jobs.grid.cursor == JobKey(FIRST, end.key.job)
+            ),
+        )

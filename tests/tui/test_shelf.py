@@ -128,7 +128,7 @@ async def test_a_file_that_cannot_be_read_is_told_on_the_screen(tmp_path: Path) 
     app = ParaschutApp(Settings(), gateway=gateway, clock=lambda: NOW, session_store=shelf)
     async with app.run_test() as pilot:
         await until(pilot, lambda: any("cannot be read" in toast.message for toast in app._notifications))
-        assert main_screen(app).grid.density == "cells"
+        assert main_screen(app).jobs.grid.density == "cells"
     app.close()
 
 

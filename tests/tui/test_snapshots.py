@@ -188,7 +188,7 @@ def test_a_screen_looks_as_it_did(
 
     async def go(pilot: Pilot[None]) -> None:
         screen = main_screen(app)
-        await until(pilot, lambda: screen.snapshot is not None and not screen.scope.loading)
+        await until(pilot, lambda: screen.state.snapshot is not None and not screen.jobs.contents.loading)
         await rest(pilot)
         for key in scene.keys:
             await pilot.press(key if len(key) > 1 or key.isalnum() else _character_to_key(key))

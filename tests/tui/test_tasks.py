@@ -80,7 +80,9 @@ def place(tmp_path: Path) -> Place:
 @asynccontextmanager
 async def launched(place: Place) -> AsyncIterator[tuple[Pilot[None], MainScreen]]:
     async with dashboard(place.settings, place.scheduler) as (pilot, screen):
-        await until(pilot, lambda: screen.snapshot is not None and len(screen.snapshot.missing) == 3)
+        await until(
+            pilot, lambda: screen.state.snapshot is not None and len(screen.state.snapshot.missing) == 3
+        )
         yield pilot, screen
 
 
@@ -104,7 +106,7 @@ async def test_the_error_of_the_first_missing_job_is_there_at_once(place: Place)
         Path(read_info(ws.reader, JobKey(place.map, 0))["stderr"][-1]).write_text("FileNotFoundError: x.fa\n")
     async with launched(place) as (pilot, screen):
         await perform(pilot, "see the error of the first missing job")
-        await until(pilot, lambda: screen.grid.cursor == JobKey(place.map, 0))
+        await until(pilot, lambda: screen.jobs.grid.cursor == JobKey(place.map, 0))
         await until(pilot, lambda: "FileNotFoundError: x.fa" in shown(pilot))
         assert "exit status 3" in shown(pilot)
 
@@ -130,7 +132,8 @@ async def test_the_job_that_wrote_something_is_found(place: Place) -> None:
     async with launched(place) as (pilot, screen):
         await perform(pilot, 'find the job that wrote "CUDA error"')
         await until(
-            pilot, lambda: screen.grid.cursor == JobKey(place.map, 1) and screen.grid.board.total == 1
+            pilot,
+            lambda: screen.jobs.grid.cursor == JobKey(place.map, 1) and screen.jobs.grid.board.total == 1,
         )
 
 
@@ -145,9 +148,9 @@ async def test_all_queued_jobs_of_a_batch_are_deleted(place: Place) -> None:
 
 async def test_the_newest_running_job_is_followed(place: Place) -> None:
     async with launched(place) as (pilot, screen):
-        await until(pilot, lambda: screen.snapshot is not None and screen.snapshot.running == 1)
+        await until(pilot, lambda: screen.state.snapshot is not None and screen.state.snapshot.running == 1)
         await perform(pilot, "follow the newest running job")
-        await until(pilot, lambda: screen.grid.cursor == JobKey(place.map, 2))
+        await until(pilot, lambda: screen.jobs.grid.cursor == JobKey(place.map, 2))
         await until(pilot, lambda: "I am 2" in shown(pilot))
         assert "following" in shown(pilot)
 
