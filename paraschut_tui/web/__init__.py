@@ -1,1 +1,1 @@
-"""The dashboard in a browser: a small web server, a dashboard process for each tab (extra `web`)."""
+"""The dashboard in a browser: a small web server, and a dashboard process for each tab (extra `web`)."""

@@ -1,4 +1,7 @@
-"""The web server of the dashboard: one page, behind an address that only its user was told."""
+"""The web server of the dashboard: one page at an address that ends in a secret.
+
+It runs one event loop. Each tab is a process of its own, whose pipes a `Session` connects with the tab.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +28,10 @@ from .session import Session, screen_size
 FIRST_PORT = 8000
 _PORTS = 50
 _MOST_TABS = 20
-"""Each tab is a process: a page that reloads itself in a loop must not fill the machine with them."""
+"""Most tabs at a time. Each is a process; a page that reloads itself in a loop must not fill the machine."""
 
 _HEADERS = {
-    # Whatever the page asks for comes from here, and nobody learns its address.
+    # Everything that the page loads comes from here, and no other site learns its address.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; font-src 'self'; "
         "img-src 'self' data:; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; "
@@ -39,9 +42,7 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 
-_LOST = (
-    "Nothing is here. The dashboard's whole address is what `paraschut serve` printed: it ends in a secret.\n"
-)
+_NOT_FOUND = "Not found. Open the whole address that `paraschut serve` printed; it ends in a secret.\n"
 
 
 class ListenAddress(NamedTuple):
@@ -56,14 +57,14 @@ class ListenAddress(NamedTuple):
         return ipaddress.ip_address(self.listener.getsockname()[0].partition("%")[0]).is_loopback
 
     def address(self, secret: str) -> str:
-        """What a browser is to open."""
+        """Return the address for the browser."""
         unbound = ipaddress.ip_address(self.listener.getsockname()[0].partition("%")[0]).is_unspecified
         host = socket.gethostname() if unbound else self.host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/{secret}/"
 
 
 def listen(host: str, port: int | None) -> ListenAddress:
-    """Takes a port of `host`.
+    """Listen on a port of `host`.
 
     Args:
         port: None: the first free one from 8000 on; 0: any.
@@ -89,19 +90,19 @@ def listen(host: str, port: int | None) -> ListenAddress:
     why = os.strerror(problem.errno) if problem.errno else str(problem)
     which = f"{wanted[0]}" if len(wanted) == 1 else f"{wanted[0]}-{wanted[-1]}"
     raise ParaschutError(
-        f"Cannot listen on port {which} of {host}: {why}. Name another with --port; 0 is any."
+        f"Cannot listen on port {which} of {host}: {why}. Choose another with --port (0: any free port)."
     )
 
 
 class DashboardServer:
-    """Serves the dashboard under /SECRET/, a process for each tab.
+    """Serves the dashboard under /SECRET/, with a process for each tab.
 
-    The port is open to every user of this machine (and to every page in the user's own browser): that is
-    why nothing is served without the secret, and why there is no cookie that a browser would add by itself.
+    The port is open to every user of this machine, and to every page in the user's own browser. So nothing is
+    served without the secret. There is no cookie: browsers would send it with the requests of foreign pages.
 
     Args:
         command: the dashboard's argument list.
-        secret: the part of the address that is to be guessed by nobody.
+        secret: the part of the address that nobody can guess.
     """
 
     def __init__(self, command: Sequence[str], secret: str) -> None:
@@ -111,7 +112,7 @@ class DashboardServer:
         self._sessions: set[Session] = set()
 
     def application(self) -> web.Application:
-        """The routes."""
+        """Return the web application with its routes."""
         page = importlib.resources.files(__package__) / "page"
         static = importlib.resources.files(textual_serve) / "static"
         app = web.Application(middlewares=[self._guard])
@@ -130,7 +131,7 @@ class DashboardServer:
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         given = request.path.split("/")[1]
         if not hmac.compare_digest(given.encode(), self._secret.encode()):
-            return web.Response(status=404, text=_LOST, headers=_HEADERS)
+            return web.Response(status=404, text=_NOT_FOUND, headers=_HEADERS)
         try:
             answer = await handler(request)
         except web.HTTPException as error:
@@ -145,7 +146,7 @@ class DashboardServer:
 
     async def _attend(self, request: web.Request) -> web.StreamResponse:
         if len(self._sessions) >= _MOST_TABS:
-            return web.Response(status=503, text=f"{_MOST_TABS} dashboards are open: close one.\n")
+            return web.Response(status=503, text=f"{_MOST_TABS} dashboards are open. Close one first.\n")
         tab = web.WebSocketResponse(heartbeat=15, max_msg_size=1 << 20)
         await tab.prepare(request)
         session = Session(self._command, tab, self._downloads)
@@ -178,12 +179,12 @@ def run(
     *,
     read_only: bool = False,
 ) -> int:
-    """Serves until SIGINT, SIGTERM or SIGHUP; then ends all dashboards.
+    """Serve until SIGINT, SIGTERM or SIGHUP; then end all dashboards.
 
     Args:
         command: the dashboard's argument list.
         host, port: where to listen; see `listen`.
-        say: told, line by line, what the user has to know.
+        say: prints a line for the user.
         read_only: the dashboards of that command change nothing.
 
     Returns:
@@ -198,41 +199,36 @@ def run(
 async def _serve(
     server: DashboardServer, place: ListenAddress, secret: str, say: Callable[[str], None], read_only: bool
 ) -> int:
-    told: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
-            asyncio.get_running_loop().add_signal_handler(number, _tell, told, number)
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=2.0)
     await runner.setup()
     try:
         await web.SockSite(runner, place.listener).start()
         _announce(place, place.address(secret), say, read_only=read_only)
-        await told
+        await stopped.wait()
     finally:
         await runner.cleanup()
     return 0
 
 
-def _tell(told: asyncio.Future[int], number: int) -> None:
-    if not told.done():
-        told.set_result(number)
-
-
 def _announce(place: ListenAddress, address: str, say: Callable[[str], None], *, read_only: bool) -> None:
-    can = (
+    rights = (
         "see the jobs and their logs"
         if read_only
         else "act as you: submit, delete and remove jobs, read logs"
     )
     say(f"The dashboard is at  {address}")
-    say(f"Who has this address can {can}.")
+    say(f"Anyone with this address can {rights}.")
     if place.is_loopback:
-        say("It works on this machine alone. To open it on your own, type there:")
+        say("It is reachable from this machine only. To open it on your own machine, run there:")
         say(f"  ssh -L {place.port}:{place.host}:{place.port} {socket.gethostname()}")
     else:
-        better = "ssh -L" if read_only else "ssh -L; or at least give --read-only"
+        better = "ssh -L" if read_only else "ssh -L, or at least add --read-only"
         say(
-            "Warning: other machines reach it, and nothing is encrypted. Better leave --host out and use\n"
+            "Warning: it is reachable from other machines, without encryption. Better omit --host and use\n"
             f"{better}."
         )
-    say("Ctrl-C ends it, and the dashboards in all browsers.")
+    say("Ctrl-C stops it, and the dashboards in all browsers.")

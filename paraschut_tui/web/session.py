@@ -1,4 +1,4 @@
-"""One tab of a browser: the dashboard's process and the pipes between the two."""
+"""Session: one tab of a browser, the dashboard's process, and the pipes between the two."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FIELDS = ((AppService, "_process"), (AppService, "_stdin"))  # set where the pro
 """What textual-serve does not document."""
 
 GRACE = 8.0
-"""Seconds that a dashboard has to end by itself when the server ends; then it is told by signals."""
+"""Seconds that a dashboard has to end when the server ends; then it gets signals."""
 
 _LARGEST = 500
 """Columns and rows of the largest screen that a browser may ask for."""
@@ -51,7 +51,7 @@ class Session(AppService):
         try:
             await self._socket.send_bytes(data)
         except ConnectionError:
-            pass  # the tab is gone; the dashboard is read on, so that it can end
+            pass  # the tab is gone; its dashboard's output is still read, so that it can end
 
     async def _close(self) -> None:
         await self._socket.close()
@@ -64,7 +64,7 @@ class Session(AppService):
         }
 
     async def _open_app_process(self, width: int = 80, height: int = 24) -> Process:
-        # A group of its own: a Ctrl-C in the server's terminal is for the server, which tells the rest.
+        # A group of its own: Ctrl-C in the server's terminal is for the server, which ends the others.
         self._process = process = await asyncio.create_subprocess_exec(
             *self._arguments,
             stdin=PIPE,
@@ -77,17 +77,17 @@ class Session(AppService):
         return process
 
     async def run(self) -> None:
-        """Hands on what the dashboard draws until it ends; then the tab is told."""
+        """Forward what the dashboard draws until it ends; then close the tab's socket."""
         await super().run()
         await self._close()
 
     async def attend(self) -> None:
-        """Hands on what the tab sends until either side ends."""
+        """Forward what the tab sends until either side ends."""
         async for message in self._socket:
             if message.type == WSMsgType.TEXT:
-                await self._take(message.json())
+                await self._forward(message.json())
 
-    async def _take(self, envelope: object) -> None:
+    async def _forward(self, envelope: object) -> None:
         match envelope:
             case ["stdin", str(keys)]:
                 await self.send_bytes(keys.encode("utf-8", "replace"))
@@ -101,7 +101,7 @@ class Session(AppService):
                 await self.blur()
 
     async def end(self) -> None:
-        """Ends the process: it is asked, then terminated, then killed."""
+        """End the process: ask it, then terminate it, then kill it."""
         process = self._process
         if process is None:
             return
@@ -115,7 +115,7 @@ class Session(AppService):
             try:
                 os.killpg(process.pid, number)
             except ProcessLookupError:
-                return  # it has ended meanwhile
+                return  # it has ended already
             try:
                 await asyncio.wait_for(process.wait(), GRACE / 4)
             except asyncio.TimeoutError:
@@ -123,5 +123,5 @@ class Session(AppService):
 
 
 def screen_size(width: int, height: int) -> tuple[int, int]:
-    """Columns and rows as a browser asked for them, within bounds."""
+    """Return the columns and rows that a browser asked for, within bounds."""
     return min(max(width, 1), _LARGEST), min(max(height, 1), _LARGEST)
