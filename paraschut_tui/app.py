@@ -27,19 +27,16 @@ from paraschut_core.executors.base import JobExecutor
 from paraschut_core.sanitize import clean_line
 from paraschut_core.security.confinement import ConfinedError, is_confined
 
-from .backend.backend import ThreadedBackend
+from .backend.backend import ThreadedBackend, require_readable
 from .backend.recent_log import log_to
 from .backend.worker_thread import WorkerThread
 from .dashboard.screen import MainScreen
 from .session.session_state import SessionState
 from .session.store import RecentDatabase, SessionSaver, SessionStore
-from .state_styles import Palette, StateStyles, themes
+from .state_styles import LOW_BANDWIDTH_THEME, Palette, StateStyles, default_theme, themes
 from .terminal.charset import detect_charset
 from .terminal.terminal_app import TerminalApp, run_app, use_terminal_size
 from .terminal.textual_compat import allow_switching
-
-DEFAULT_THEME = "paraschut"
-LOW_BANDWIDTH_THEME = "paraschut-16"
 
 START_SECONDS = 2.0
 """Seconds after which the objects made at the start are taken for permanent."""
@@ -238,14 +235,12 @@ class ParaschutApp(TerminalApp[None]):
     def _prepare(self, database: str, config: str) -> tuple[Settings, SessionState, str, bool]:
         """Open another database, so that what is wrong with it is found before the present one is left."""
         from paraschut_core import config as configuration
-        from paraschut_core.project import open_database
 
         if is_confined():
             raise ConfinedError("This dashboard is shown to others: it opens no other database.")
         known = config if config and os.path.isfile(config) else None
         settings = configuration.load(known, database, os.path.dirname(database))
-        with open_database(settings, read_only=True) as opened:
-            opened.rows("SELECT rev FROM revision")
+        require_readable(settings)
         session, problem = SessionState(), ""
         if self.session_store is not None:
             session, problem = self.session_store.recall(database)
@@ -314,11 +309,6 @@ def enable_gc() -> None:
     """Freeze the objects created at the start and enable the garbage collector."""
     gc.freeze()
     gc.enable()
-
-
-def default_theme(low_bandwidth: bool) -> str:
-    """Return the theme where nobody chose one."""
-    return LOW_BANDWIDTH_THEME if low_bandwidth else DEFAULT_THEME
 
 
 def has_16_colors() -> bool:

@@ -140,6 +140,15 @@ def _bars(background: str, bar: str) -> dict[str, str]:
     return {**colours, **dict.fromkeys(("scrollbar", "scrollbar-hover", "scrollbar-active"), bar)}
 
 
+DEFAULT_THEME = "paraschut"
+LOW_BANDWIDTH_THEME = "paraschut-16"
+
+
+def default_theme(low_bandwidth: bool) -> str:
+    """Return the theme where nobody chose one."""
+    return LOW_BANDWIDTH_THEME if low_bandwidth else DEFAULT_THEME
+
+
 def themes() -> list[Theme]:
     """Our themes: dark (the default), light, both of high contrast, the terminal's own sixteen colours.
 

@@ -11,9 +11,8 @@ from textual.screen import Screen
 
 from paraschut_core.sanitize import clean_line
 
-from .app import default_theme
 from .session.store import RecentDatabase, SessionStore
-from .state_styles import Palette, themes
+from .state_styles import Palette, default_theme, themes
 from .terminal.terminal_app import TerminalApp, run_app, use_terminal_size
 from .terminal.textual_compat import SteadyScreen
 from .widgets.select_list import SelectList

@@ -16,7 +16,7 @@ from paraschut_core.model import Action, JobKey
 from paraschut_core.sanitize import clean_line
 
 from ..backend.backend import ThreadedBackend
-from ..dashboard.dashboard_state import DashboardState
+from ..dashboard_state import DashboardState
 from ..dialogs.action_history import ActionHistoryScreen
 from ..dialogs.action_result import ActionResultScreen
 from ..dialogs.confirm import ConfirmScreen

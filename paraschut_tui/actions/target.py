@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from paraschut_core.model import JobKey
 
 from ..batch_tree.model import BATCH, JOB, STATE, state_label
-from ..dashboard.dashboard_state import DashboardState
 from ..dashboard.panes import BatchesPane, JobsPane
+from ..dashboard_state import DashboardState
 from ..formatting import plural
 from ..job_grid.model import BatchSection
 from ..state_styles import L_MISSING

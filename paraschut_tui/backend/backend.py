@@ -472,3 +472,15 @@ def _read_record(db: Database, key: JobKey) -> JobRecord:
 def _unexplained(missing: Mapping[JobKey, MissingJob]) -> dict[JobKey, str]:
     """The missing jobs of which nobody can tell how they ended; of the others there is an ending."""
     return {key: lost.reason for key, lost in missing.items() if lost.kind in LOST}
+
+
+def require_readable(settings: Settings) -> None:
+    """Read something of a project's database. Call it from a thread that may block.
+
+    Raises:
+        ParaschutError: it cannot be opened or read.
+    """
+    from paraschut_core.project import open_database
+
+    with open_database(settings, read_only=True) as opened:
+        opened.rows("SELECT rev FROM revision")

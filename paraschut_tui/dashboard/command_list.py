@@ -15,6 +15,7 @@ from paraschut_core.reporting.statistics import WINDOWS
 from paraschut_core.sanitize import clean_line
 
 from .. import keymap
+from ..dashboard_state import DashboardState
 from ..dialogs.command_palette import CommandPaletteScreen, PaletteCommand
 from ..dialogs.prompt import PromptScreen
 from ..filter.bar import FilterBar
@@ -23,7 +24,6 @@ from ..overview.model import WORDS, NavigationTarget
 from ..session.store import RecentDatabase
 from ..state_styles import Palette
 from ..terminal.terminal_app import hold_keys_during
-from .dashboard_state import DashboardState
 from .navigator import Navigator
 from .notifier import Notifier
 from .pane_layout import PaneLayout

@@ -10,12 +10,12 @@ from paraschut_core.errors import ParaschutError
 from paraschut_core.sanitize import clean_line
 
 from ..backend.backend import ThreadedBackend
+from ..dashboard_state import DashboardState
 from ..filter.bar import FilterBar
 from ..filter.term_completion import known_of
 from ..toast import show_toast
 from ..widgets.key_hints import KeyHints
 from . import titles
-from .dashboard_state import DashboardState
 from .panes import JobsPane
 
 TYPING_PAUSE = 0.15

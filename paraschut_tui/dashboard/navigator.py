@@ -7,13 +7,13 @@ from paraschut_core.model import RUNNING, JobKey, Snapshot
 
 from ..backend.backend import ThreadedBackend
 from ..batch_tree.model import ordered
+from ..dashboard_state import DashboardState
 from ..messages import BatchSelected
 from ..overview.model import NavigationTarget
 from ..session.session_state import SessionState
 from ..state_styles import L_MISSING, L_RUN, L_UNCONFIRMED
 from ..terminal.terminal_app import hold_keys_during
 from ..toast import show_toast
-from .dashboard_state import DashboardState
 from .pane_layout import PaneLayout
 from .panes import Panes
 

@@ -9,9 +9,9 @@ from textual.widget import Widget
 
 from paraschut_core.config import DashboardSettings
 
+from ..dashboard_state import DashboardState
 from ..terminal.textual_compat import driver_of
 from ..toast import show_toast
-from .dashboard_state import DashboardState
 from .notifications import Notification, NotificationCollector, desktop_sequence
 
 

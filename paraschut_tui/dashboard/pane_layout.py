@@ -9,8 +9,8 @@ from textual.containers import Horizontal
 from textual.geometry import Size
 from textual.screen import Screen
 
+from ..dashboard_state import DashboardState
 from ..job_grid.layout import cells_that_fit
-from .dashboard_state import DashboardState
 from .panes import Panes
 
 NARROW = 110

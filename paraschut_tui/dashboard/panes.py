@@ -20,6 +20,7 @@ from ..backend.backend import ThreadedBackend
 from ..backend.snapshot_worker import SnapshotUpdate
 from ..batch_tree.model import BATCH, MOST_JOBS, NodeId, NodePath, spawn_row
 from ..batch_tree.widget import BatchTree
+from ..dashboard_state import DashboardState
 from ..dialogs.column_chooser import ColumnChooserScreen
 from ..errors import tell_fault
 from ..formatting import clock as clock_time
@@ -36,7 +37,6 @@ from ..state_styles import L_MISSING, Palette, StateStyles
 from ..toast import show_toast
 from ..widgets.text_line import TextLine
 from . import titles
-from .dashboard_state import DashboardState
 from .status_bar import StatusBar
 
 CURSOR_REST = 0.12

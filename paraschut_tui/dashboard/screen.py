@@ -22,6 +22,7 @@ from ..actions.target import TargetSelector
 from ..backend.backend import ThreadedBackend
 from ..backend.snapshot_worker import SnapshotUpdate
 from ..batch_tree.widget import BatchTree
+from ..dashboard_state import DashboardState
 from ..dialogs.health import HealthScreen
 from ..dialogs.help import HelpScreen
 from ..errors import tell_fault
@@ -50,7 +51,6 @@ from ..widgets.key_hints import KeyHints
 from ..widgets.line_list import LineList
 from ..widgets.text_line import TextLine
 from .command_list import CommandList, DatabaseSwitcher
-from .dashboard_state import DashboardState
 from .filter_controller import FilterController
 from .navigator import Navigator
 from .notifier import Notifier

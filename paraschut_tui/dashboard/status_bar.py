@@ -8,10 +8,10 @@ from paraschut_core.model import Snapshot
 
 from ..backend.backend import ThreadedBackend
 from ..batch_tree.totals import JobTotals
+from ..dashboard_state import DashboardState
 from ..state_styles import L_QUEUED, Palette, StateStyles
 from ..widgets.styled_line import Part, width_of
 from ..widgets.text_line import TextLine
-from .dashboard_state import DashboardState
 from .status_text import ThroughputEstimator, database_parts, is_stale, scheduler_parts, tally_parts
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
-from paraschut_core.model import INIT, Batch, Snapshot, logs_of_spawns
+from paraschut_core.model import INIT, Snapshot, logs_of_spawns
 from paraschut_core.sanitize import clean_line
 
 from ..actions.types import JobRecord
@@ -20,9 +20,9 @@ from ..state_styles import L_MISSING, StateStyles
 from ..widgets.styled_line import Part, width_of
 
 if TYPE_CHECKING:
+    from ..dashboard_state import DashboardState
     from ..job_grid.contents import GridContents
     from ..job_grid.widget import JobGrid
-    from .dashboard_state import DashboardState
 
 Sides = tuple[list[Part], list[Part]]
 
@@ -249,8 +249,3 @@ def no_batches(snapshot: Snapshot) -> list[list[Part]]:
         [],
         [("paraschut add --name map --range 0-99 'python map.py {JobIndex}'", "accent")],
     ]
-
-
-def batch_name(batch: Batch) -> str:
-    """A batch in a sentence."""
-    return clean_line(batch.name) or str(batch.batch_id)

@@ -16,7 +16,7 @@ from ..backend.backend import ThreadedBackend
 from ..backend.job_loader import JobQuery
 from ..backend.snapshot_worker import SnapshotUpdate
 from ..backend.worker_thread import Request
-from ..dashboard.dashboard_state import DashboardState
+from ..dashboard_state import DashboardState
 from ..formatting import count
 from ..messages import JobsLoaded, JobsRechecked
 from ..state_styles import StateStyles

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from paraschut_core.filtering.language import Query
 from paraschut_core.model import Batch, JobKey, MissingJob, Snapshot
+from paraschut_core.sanitize import clean_line
 
-from ..backend.snapshot_worker import SnapshotUpdate
-from .titles import batch_name
+from .backend.snapshot_worker import SnapshotUpdate
 
 
 class DashboardState:
@@ -52,7 +52,7 @@ class DashboardState:
     def batch_words(self, batch_id: int) -> str:
         """Return the name of a batch for a sentence."""
         batch = self.batches.get(batch_id)
-        return batch_name(batch) if batch is not None else str(batch_id)
+        return (clean_line(batch.name) if batch is not None else "") or str(batch_id)
 
     def job_words(self, key: JobKey) -> str:
         """Return the name of a job for a sentence."""
