@@ -27,8 +27,9 @@ from paraschut_core.executors.base import JobExecutor
 from paraschut_core.sanitize import clean_line
 from paraschut_core.security.confinement import ConfinedError, is_confined
 
-from .backend.backend import ThreadedBackend, require_readable
+from .backend.backend import Backend
 from .backend.recent_log import log_to
+from .backend.threaded_backend import ThreadedBackend, require_readable
 from .backend.worker_thread import WorkerThread
 from .dashboard.screen import MainScreen
 from .session.session_state import SessionState
@@ -77,7 +78,7 @@ class ParaschutApp(TerminalApp[None]):
         read_only: bool = False,
         low_bandwidth: bool | None = None,
         executor: JobExecutor | None = None,
-        gateway: ThreadedBackend | None = None,
+        gateway: Backend | None = None,
         clock: Callable[[], float] = time.time,
         session: SessionState | None = None,
         session_store: SessionStore | None = None,
@@ -91,7 +92,7 @@ class ParaschutApp(TerminalApp[None]):
         self.read_only = self._must_not_write(settings)
         self.frame.charset = detect_charset(settings.dashboard.letters, os.environ)
         self.looks = gateway.looks if gateway is not None else StateStyles(self.frame.charset.letters)
-        self.gateway = gateway or ThreadedBackend(settings, self.looks, executor)
+        self.gateway: Backend = gateway or ThreadedBackend(settings, self.looks, executor)
         self._filter_text = filter_text
         self._batch = batch
         self._clock = clock
@@ -214,7 +215,7 @@ class ParaschutApp(TerminalApp[None]):
         self.run_worker(self._open(database, config), exclusive=True, group="database", exit_on_error=False)
 
     async def _open(self, database: str, config: str) -> None:
-        if self.gateway.acting:
+        if self.gateway.running_action:
             self._complain("An action is under way here; Esc stops it.")
             return
         try:
@@ -294,12 +295,12 @@ def run(
         session_store=None if is_confined() else SessionStore(),
     )
     run_app(app, mouse=settings.dashboard.mouse)
-    action = app.gateway.acting
+    action = app.gateway.running_action
     if action:
         _print(f"{action.ask}: stopping behind the jobs that it is at.")
     app.close()
     if action:
-        result = app.gateway.verdict
+        result = app.gateway.last_result
         text = action.outcome(result) if result else "it goes on; the history (@) will tell"
         _print(f"{action.ask}: {text}")
     return app.exit_status()

@@ -14,7 +14,7 @@ from .job_grid.model import BatchStates
 
 
 class SnapshotReady(Message):
-    """There is a newer snapshot: the receiver takes it with `ThreadedBackend.take`.
+    """There is a newer snapshot: the receiver takes it with `Backend.take_update`.
 
     The message carries nothing, so that many of them fold into one and a slow terminal, which keeps the
     screen from taking them, gets all changes at once afterwards instead of one after another.

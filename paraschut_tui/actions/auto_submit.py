@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from textual.widget import Widget
 
-from ..backend.backend import ThreadedBackend
+from ..backend.backend import Backend
 from ..dialogs.prompt import PromptScreen
 from ..formatting import duration, plural
 from ..toast import show_toast
@@ -27,7 +27,7 @@ class AutoSubmitter:
     def __init__(
         self,
         screen: Widget,
-        backend: ThreadedBackend,
+        backend: Backend,
         controller: ActionController,
         clock: Callable[[], float],
     ) -> None:

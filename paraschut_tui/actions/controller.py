@@ -15,7 +15,7 @@ from paraschut_core.errors import ParaschutError
 from paraschut_core.model import Action, JobKey
 from paraschut_core.sanitize import clean_line
 
-from ..backend.backend import ThreadedBackend
+from ..backend.backend import Backend
 from ..dashboard_state import DashboardState
 from ..dialogs.action_history import ActionHistoryScreen
 from ..dialogs.action_result import ActionResultScreen
@@ -55,7 +55,7 @@ class ActionController:
     def __init__(
         self,
         screen: Widget,
-        backend: ThreadedBackend,
+        backend: Backend,
         state: DashboardState,
         targets: TargetSelector,
         key_hints: KeyHints,

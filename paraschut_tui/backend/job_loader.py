@@ -7,21 +7,22 @@ from array import array
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from textual.message import Message
 
 from paraschut_core.database.connection import Database, Row
+from paraschut_core.database.jobs import read_cells, read_infos
+from paraschut_core.database.spawns import read_spawns
 from paraschut_core.filtering.language import LogTerm, Query
+from paraschut_core.filtering.scan import search, search_among
 from paraschut_core.model import SPAWN, JobKey
 
 from ..job_grid.model import BatchStates, packed
 from ..messages import JobsLoaded, JobsRechecked
 from ..state_styles import StateStyles
+from .log_matcher import JobLogs, LogMatcher, latest_logs
 from .worker_thread import LatestOnly, Request, WorkerThread
-
-if TYPE_CHECKING:
-    from .log_matcher import JobLogs, LogMatcher
 
 _CELL = "job.BatchID, job.JobIndex, job.state"
 _FIRST_LOOK = 10_000  # jobs of a large batch that are shown before the rest is read
@@ -51,20 +52,19 @@ class JobLoader:
         self._open = open_database
         self._looks = looks
         self._post = post
-        self._lane = WorkerThread("paraschut-load")
+        self._thread = WorkerThread("paraschut-load")
         self._db: Database | None = None
-        self._hunt: LogMatcher | None = None
-        self.found_in: dict[JobKey, str] = {}
+        self._log_matcher = LogMatcher()
+        self.matching_log: dict[JobKey, str] = {}
         """Of jobs whose logs hold what the filter wants: which log it is, by the viewer's name for it."""
-        self._hunted: tuple[LogTerm, ...] = ()
+        self._log_terms: tuple[LogTerm, ...] = ()
         self._requests = LatestOnly()
 
     def stop(self) -> None:
         """Has the thread end, without waiting for it."""
         self._requests.cancel()
-        self._lane.stop()
-        if self._hunt is not None:
-            self._hunt.stop()
+        self._thread.stop()
+        self._log_matcher.stop()
 
     def load(self, wanted: JobQuery, missing: Collection[JobKey]) -> Request:
         """Begin to read. The jobs come as JobsLoaded messages that carry the request returned.
@@ -78,7 +78,7 @@ class JobLoader:
             self._db = None
             self._post(JobsLoaded(request, [], True, why))
 
-        self._lane.guard(lambda: self._load(request, wanted, missing), failed)
+        self._thread.guard(lambda: self._load(request, wanted, missing), failed)
         return request
 
     def match(
@@ -90,7 +90,7 @@ class JobLoader:
         def failed(_: str) -> None:
             self._db = None  # what is wrong with the file, the snapshots tell
 
-        self._lane.guard(lambda: self._match(request, query, keys, missing), failed)
+        self._thread.guard(lambda: self._match(request, query, keys, missing), failed)
 
     def _load(self, request: Request, wanted: JobQuery, missing: Collection[JobKey]) -> None:
         if not request.wanted:
@@ -104,8 +104,6 @@ class JobLoader:
 
     def _read_batches(self, db: Database, request: Request, batches: Sequence[int]) -> None:
         """Sends the first part at once, so that something is there to see, and all of it at the end."""
-        from paraschut_core.database.jobs import read_cells
-
         whole: list[BatchStates] = []
         sent = False
         for batch_id in batches:
@@ -141,8 +139,6 @@ class JobLoader:
     def _match(
         self, request: Request, query: Query, keys: Collection[JobKey], missing: Collection[JobKey]
     ) -> None:
-        from paraschut_core.filtering.scan import search_among
-
         if not request.wanted:
             return
         if self._db is None:
@@ -160,11 +156,9 @@ class JobLoader:
         self, db: Database, request: Request, query: Query, missing: Collection[JobKey]
     ) -> Iterator[tuple[Sequence[Row], float]]:
         """Jobs that match (BatchID, JobIndex, state), and how much of the file has been looked through."""
-        from paraschut_core.filtering.scan import search
-
-        if query.log and query.log != self._hunted:
+        if query.log and query.log != self._log_terms:
             # Looked for once more, what was found stays until it proves gone: a log may open meanwhile.
-            self.found_in, self._hunted = {}, query.log
+            self.matching_log, self._log_terms = {}, query.log
         before = 0.0
         for part in search(db, _CELL, query.condition, missing):
             if not query.log:
@@ -179,28 +173,19 @@ class JobLoader:
         self, db: Database, request: Request, query: Query, rows: Sequence[Row]
     ) -> Iterator[Sequence[Row]]:
         """Job by job, those whose logs hold what the query asks for; of each that does not, nothing."""
-        from .log_matcher import LogMatcher
-
-        if self._hunt is None:
-            self._hunt = LogMatcher()
         jobs = {JobKey(row[0], row[1]): row for row in rows}
-        quarries = _quarries(db, list(jobs))
-        for key, name in self._hunt.search(quarries, query.log, lambda: not request.wanted):
+        logs = _logs(db, list(jobs))
+        for key, name in self._log_matcher.search(logs, query.log, lambda: not request.wanted):
             if name is None:
-                self.found_in.pop(key, None)
+                self.matching_log.pop(key, None)
                 yield ()
             else:
-                self.found_in[key] = name
+                self.matching_log[key] = name
                 yield (jobs[key],)
 
 
-def _quarries(db: Database, keys: Sequence[JobKey]) -> Iterator[JobLogs]:
+def _logs(db: Database, keys: Sequence[JobKey]) -> Iterator[JobLogs]:
     """The logs of jobs, looked up in the index a few jobs at a time."""
-    from paraschut_core.database.jobs import read_infos
-    from paraschut_core.database.spawns import read_spawns
-
-    from .log_matcher import JobLogs, latest_logs
-
     for start in range(0, len(keys), _LOGS):
         for info in read_infos(db, keys[start : start + _LOGS]):
             key = JobKey(info["BatchID"], info["JobIndex"])

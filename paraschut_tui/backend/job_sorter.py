@@ -1,4 +1,4 @@
-"""Sorting: puts up to millions of jobs in the order of several columns, without holding up the screen.
+"""Sorting up to millions of jobs by several columns, without holding up the screen.
 
 The values go into a table in memory, for SQLite sorts without Python's lock: other threads go on meanwhile.
 """
@@ -7,9 +7,22 @@ from __future__ import annotations
 
 import sqlite3
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from ..job_grid.columns import SchedulerRow, SortKey, overlaid
+from paraschut_core.database.connection import Database, Row
+from paraschut_core.database.jobs import read_rows, read_values
+from paraschut_core.errors import UsageError
+from paraschut_core.model import Snapshot
+
+from ..job_grid.columns import SchedulerRow, SortKey, overlaid, sort_sql
+from ..job_grid.model import GridModel
+from .worker_thread import Request
+
+CHUNK = 20_000
+"""Rows read at a time."""
+
+MOST_SORTED = 2_000_000
+"""Most jobs that can be sorted: each one's row is read for it."""
 
 
 class JobSorter:
@@ -53,3 +66,54 @@ class JobSorter:
             order.extend(n for (n,) in some)
         self._db.close()
         return order
+
+
+def check_sortable(board: GridModel) -> None:
+    """Raise UsageError if there are too many jobs."""
+    if board.total > MOST_SORTED:
+        raise UsageError(
+            f"{board.total:,} jobs are too many to sort (at most {MOST_SORTED:,}): filter them first."
+        )
+
+
+def sort_jobs(
+    open_database: Callable[[], Database],
+    request: Request,
+    board: GridModel,
+    sorting: Sequence[SortKey],
+    snapshot: Snapshot,
+) -> array[int] | None:
+    """Return the numbers of the grid's jobs, sorted; None once the request is not wanted any more."""
+    sorter = JobSorter(sorting)
+    sql = sort_sql(sorting)
+    with open_database() as db:
+        for group, start in zip(board.groups, board.starts, strict=False):
+            for low in range(0, len(group.indexes), CHUNK):
+                if not request.wanted:
+                    return None
+                wanted = group.indexes[low : low + CHUNK]
+                sorter.add(_numbered(_values_of(db, group.batch_id, wanted, sql), wanted, start + low))
+        known = {*snapshot.live, *snapshot.missing}
+        for row in read_rows(db, [key for key in known if board.locate(key) is not None]):
+            place = board.locate(row.key)
+            if place is not None:
+                standing = SchedulerRow(row, snapshot.live.get(row.key), snapshot.missing.get(row.key))
+                sorter.correct(board.number(*place), standing)
+    return sorter.order()
+
+
+def _values_of(db: Database, batch_id: int, indexes: Sequence[int], sql: Sequence[str]) -> list[Row]:
+    """The values that some jobs of a batch are sorted by: in one query where they are near each other."""
+    if indexes[-1] - indexes[0] < 4 * len(indexes):
+        return read_values(db, batch_id, indexes[0], indexes[-1], sql)
+    return [row for index in indexes for row in read_values(db, batch_id, index, index, sql)]
+
+
+def _numbered(rows: Sequence[Row], wanted: Sequence[int], start: int) -> Iterator[tuple[object, ...]]:
+    """The values of the wanted jobs, with their numbers in place of their JobIndexes."""
+    if len(rows) == len(wanted) and isinstance(wanted, range):
+        shift = start - wanted[0]
+        return ((row[0] + shift, *row[1:]) for row in rows)
+    values = {row[0]: row[1:] for row in rows}
+    nothing = (None,) * (len(rows[0]) - 1) if rows else ()
+    return ((n, *values.get(index, nothing)) for n, index in enumerate(wanted, start))

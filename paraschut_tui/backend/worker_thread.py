@@ -20,17 +20,19 @@ T = TypeVar("T")
 
 
 class WorkerThread:
-    """A daemon thread with a queue, or several. (The pools of concurrent.futures are joined at exit: a file
-    server that hangs would keep the program from ending.)"""
+    """One daemon thread, or several, with a queue of tasks; started by the first task.
+
+    The pools of concurrent.futures are joined at exit: a file server that hangs would keep the program from
+    ending. All tasks are to come from one thread.
+    """
 
     def __init__(self, name: str, threads: int = 1) -> None:
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._threads = [threading.Thread(target=self._work, name=name, daemon=True) for _ in range(threads)]
-        for thread in self._threads:
-            thread.start()
+        self._started = False
 
     def submit(self, task: Callable[[], T]) -> Future[T]:
-        """Runs `task` after all that was submitted before; a cancelled future is not begun."""
+        """Run `task` after all that were submitted before; a cancelled future does not begin."""
         future: Future[T] = Future()
 
         def run() -> None:
@@ -43,12 +45,12 @@ class WorkerThread:
             else:
                 future.set_result(result)
 
-        self._tasks.put(run)
+        self._add(run)
         return future
 
     def guard(self, task: Callable[[], object], failed: Callable[[str], object]) -> None:
-        """Runs `task`, which nobody waits for, after all that was submitted before; why it failed is told to
-        `failed`, in the thread."""
+        """Run `task`, which nobody waits for, after all that were submitted before. If it fails, `failed` is
+        called with the reason, in the thread."""
 
         def run() -> None:
             try:
@@ -59,17 +61,25 @@ class WorkerThread:
                 log.exception("fault in %s", threading.current_thread().name)
                 failed(fault_line(error))
 
-        self._tasks.put(run)
+        self._add(run)
 
     def stop(self) -> None:
-        """Has the thread end after what it is doing."""
+        """End the thread after the task that it runs."""
         for _ in self._threads:
             self._tasks.put(None)
 
     def join(self, timeout: float) -> None:
-        """Waits for its end, but not longer than `timeout` seconds."""
-        for thread in self._threads:
-            thread.join(timeout)
+        """Wait for the thread's end, at most `timeout` seconds."""
+        if self._started:
+            for thread in self._threads:
+                thread.join(timeout)
+
+    def _add(self, run: Callable[[], None]) -> None:
+        self._tasks.put(run)
+        if not self._started:
+            self._started = True
+            for thread in self._threads:
+                thread.start()
 
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:

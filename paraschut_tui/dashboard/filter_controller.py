@@ -9,7 +9,7 @@ from textual.timer import Timer
 from paraschut_core.errors import ParaschutError
 from paraschut_core.sanitize import clean_line
 
-from ..backend.backend import ThreadedBackend
+from ..backend.backend import Backend
 from ..dashboard_state import DashboardState
 from ..filter.bar import FilterBar
 from ..filter.term_completion import known_of
@@ -31,7 +31,7 @@ class FilterController:
 
     def __init__(
         self,
-        backend: ThreadedBackend,
+        backend: Backend,
         state: DashboardState,
         bar: FilterBar,
         jobs: JobsPane,

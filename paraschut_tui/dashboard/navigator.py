@@ -5,7 +5,7 @@ from __future__ import annotations
 from paraschut_core.errors import ParaschutError
 from paraschut_core.model import RUNNING, JobKey, Snapshot
 
-from ..backend.backend import ThreadedBackend
+from ..backend.backend import Backend
 from ..batch_tree.model import ordered
 from ..dashboard_state import DashboardState
 from ..messages import BatchSelected
@@ -32,7 +32,7 @@ class Navigator:
 
     def __init__(
         self,
-        backend: ThreadedBackend,
+        backend: Backend,
         state: DashboardState,
         panes: Panes,
         layout: PaneLayout,

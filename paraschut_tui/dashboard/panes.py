@@ -16,7 +16,7 @@ from paraschut_core.errors import ParaschutError
 from paraschut_core.filtering.language import LogTerm
 from paraschut_core.model import DONE_STATES, JobKey, Priority
 
-from ..backend.backend import ThreadedBackend
+from ..backend.backend import Backend
 from ..backend.snapshot_worker import SnapshotUpdate
 from ..batch_tree.model import BATCH, MOST_JOBS, NodeId, NodePath, spawn_row
 from ..batch_tree.widget import BatchTree
@@ -49,7 +49,7 @@ SLOW_TO_SORT = 20_000
 class DashboardPane(Vertical):
     """What the three panes share: the project and its state; errors of their workers show as toasts."""
 
-    def __init__(self, backend: ThreadedBackend, state: DashboardState, styles: StateStyles, id: str) -> None:  # noqa: A002 - Textual's own word
+    def __init__(self, backend: Backend, state: DashboardState, styles: StateStyles, id: str) -> None:  # noqa: A002 - Textual's own word
         super().__init__(id=id)
         self.backend = backend
         self.state = state
@@ -64,7 +64,7 @@ class BatchesPane(DashboardPane):
 
     def __init__(
         self,
-        backend: ThreadedBackend,
+        backend: Backend,
         state: DashboardState,
         palette: Palette,
         styles: StateStyles,
@@ -188,7 +188,7 @@ class JobsPane(DashboardPane):
 
     def __init__(
         self,
-        backend: ThreadedBackend,
+        backend: Backend,
         state: DashboardState,
         palette: Palette,
         styles: StateStyles,
@@ -340,7 +340,7 @@ class LowerPane(DashboardPane):
 
     def __init__(
         self,
-        backend: ThreadedBackend,
+        backend: Backend,
         state: DashboardState,
         palette: Palette,
         styles: StateStyles,

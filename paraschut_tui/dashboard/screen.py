@@ -19,7 +19,7 @@ from .. import keymap
 from ..actions.auto_submit import AutoSubmitter
 from ..actions.controller import ActionController
 from ..actions.target import TargetSelector
-from ..backend.backend import ThreadedBackend
+from ..backend.backend import Backend
 from ..backend.snapshot_worker import SnapshotUpdate
 from ..batch_tree.widget import BatchTree
 from ..dashboard_state import DashboardState
@@ -98,7 +98,7 @@ class MainScreen(SteadyScreen[None]):
 
     def __init__(
         self,
-        backend: ThreadedBackend,
+        backend: Backend,
         switcher: DatabaseSwitcher,
         palette: Palette,
         styles: StateStyles,
@@ -480,7 +480,7 @@ class MainScreen(SteadyScreen[None]):
 
     def action_trouble(self) -> None:
         """Show how the database and the scheduler are, and what is wrong with the filter."""
-        journal, error = self.backend.journal(), self.jobs.contents.error
+        journal, error = self.backend.recent_log(), self.jobs.contents.error
         self.app.push_screen(HealthScreen(self.palette, self.state.snapshot, journal, self.clock(), error))
 
     def action_help(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from paraschut_core.model import Snapshot
 
-from ..backend.backend import ThreadedBackend
+from ..backend.backend import Backend
 from ..batch_tree.totals import JobTotals
 from ..dashboard_state import DashboardState
 from ..state_styles import L_QUEUED, Palette, StateStyles
@@ -24,7 +24,7 @@ class StatusBar(TextLine):
 
     def __init__(
         self,
-        backend: ThreadedBackend,
+        backend: Backend,
         state: DashboardState,
         palette: Palette,
         styles: StateStyles,

@@ -12,7 +12,7 @@ from paraschut_core.filtering.language import parse
 from paraschut_core.model import JobKey, Snapshot
 from paraschut_core.sanitize import clean_line
 
-from ..backend.backend import ThreadedBackend
+from ..backend.backend import Backend
 from ..backend.job_loader import JobQuery
 from ..backend.snapshot_worker import SnapshotUpdate
 from ..backend.worker_thread import Request
@@ -53,7 +53,7 @@ class GridContents:
 
     def __init__(
         self,
-        backend: ThreadedBackend,
+        backend: Backend,
         state: DashboardState,
         styles: StateStyles,
         grid: JobGrid,

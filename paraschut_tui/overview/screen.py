@@ -15,7 +15,7 @@ from paraschut_core.reporting.statistics import WINDOWS, StatisticsSummary
 from paraschut_core.sanitize import clean_line
 
 from .. import keymap
-from ..backend.backend import ThreadedBackend
+from ..backend.backend import Backend
 from ..dialogs.help import HelpScreen
 from ..messages import StatisticsReady
 from ..state_styles import Palette, StateStyles
@@ -65,7 +65,7 @@ class OverviewScreen(SteadyScreen[NavigationTarget | None]):
 
     def __init__(
         self,
-        gateway: ThreadedBackend,
+        gateway: Backend,
         palette: Palette,
         looks: StateStyles,
         snapshot: Snapshot,

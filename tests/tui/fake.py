@@ -40,7 +40,6 @@ from paraschut_core.reporting.statistics import (
 from paraschut_tui.actions.action_entry import ActionEntry
 from paraschut_tui.actions.resource_increase import propose
 from paraschut_tui.actions.types import ActionResult, ActionTarget, JobRecord, PreviewText
-from paraschut_tui.backend.backend import ThreadedBackend
 from paraschut_tui.backend.job_loader import JobQuery
 from paraschut_tui.backend.job_sorter import JobSorter
 from paraschut_tui.backend.snapshot_worker import SnapshotUpdate
@@ -102,20 +101,24 @@ class FakeBatch:
         ]
 
 
-class FakeGateway(ThreadedBackend):
-    """Stands where the core would; records what is asked of it."""
+class FakeGateway:
+    """A Backend without a core; records what is asked of it."""
 
     def __init__(
         self, batches: Sequence[FakeBatch], looks: StateStyles | None = None, **health: object
     ) -> None:
-        super().__init__(Settings(), looks or StateStyles())
+        self.settings = Settings()
+        self.looks = looks or StateStyles()
+        self.running_action: ActionEntry | None = None
+        self.last_result: ActionResult | None = None
+        self.matching_log: dict[JobKey, str] = {}
         self.batches = {batch.batch_id: batch for batch in batches}
         self.database = DatabaseHealth("/data/jobs.db", NOW)
         self.scheduler = SchedulerHealth("slurm", NOW - 4)
         self.asked: list[tuple[str, int | None]] = []
         self.survey_error = ""
         self.deeds: list[tuple[str, ActionTarget, bool, str]] = []
-        self.verdict = ActionResult(1, can_undo=True)
+        self.result = ActionResult(1, can_undo=True)
         self.log: dict[str, tuple[str, ...]] = {}
         self.acts: list[Action] = []
         self.spawns: list[Spawn] = []
@@ -133,6 +136,9 @@ class FakeGateway(ThreadedBackend):
         self.publish(reload=True)
 
     def stop(self) -> None:
+        pass
+
+    def close(self, patience: float = 60.0) -> None:
         pass
 
     def request_poll(self) -> None:
@@ -287,7 +293,7 @@ class FakeGateway(ThreadedBackend):
         undoable = (action for action in self.acts if action.can_undo and not action.undone)
         return next(iter(self.acts), None), next(undoable, None)
 
-    def journal(self) -> list[str]:
+    def recent_log(self) -> list[str]:
         return ["12:00:00 INFO paraschut_core.monitoring.polling: poll of slurm timed out"]
 
     async def rows(self, keys: Sequence[JobKey]) -> list[JobRow]:
@@ -321,7 +327,7 @@ class FakeGateway(ThreadedBackend):
 
     async def edit(self, key: JobKey, rev: int, path: Sequence[object], value: object) -> ActionResult:
         self.edits.append((key, rev, tuple(path), value))
-        return self.verdict
+        return self.result
 
     async def indexes(
         self, batch_id: int, look: int, limit: int, priorities: Sequence[Priority] = ()
@@ -332,6 +338,12 @@ class FakeGateway(ThreadedBackend):
 
     async def actions(self) -> list[Action]:
         return self.acts
+
+    async def outcomes(self, action: Action) -> ActionResult:
+        return ActionResult(0, command=action.command)
+
+    def cancel(self) -> None:
+        pass
 
     # ------------------------------------------------------------------ actions
 
@@ -382,7 +394,7 @@ class FakeGateway(ThreadedBackend):
         self, action: ActionEntry, target: ActionTarget, *, force: bool = False, value: str = ""
     ) -> ActionResult:
         self.deeds.append((action.name, target, force, value))
-        return self.verdict
+        return self.result
 
 
 def made_up_summary(window: str, batch_id: int | None, batches: Sequence[int]) -> StatisticsSummary:

@@ -21,6 +21,7 @@ from paraschut_core.errors import DatabaseBusyError
 from paraschut_core.model import JobKey
 from paraschut_core.project import Project
 from paraschut_tui.actions.action_registry import ACTIONS
+from paraschut_tui.actions.runner import ActionRunner
 from paraschut_tui.dialogs.action_result import ActionResultScreen
 from paraschut_tui.dialogs.confirm import ConfirmScreen
 from tests.core.test_odd_rows import ODD
@@ -152,13 +153,13 @@ async def test_a_fault_of_our_own_is_told_and_not_swallowed(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_batch(settings, "human/map", ["true"])
-    async with dashboard(settings, Scheduler()) as (pilot, screen):
-        monkeypatch.setattr(screen.backend, "_deeds", None)
+    async with dashboard(settings, Scheduler()) as (pilot, _screen):
+        monkeypatch.setattr(ActionRunner, "preview", None)
         await pilot.press("r")
         await told(pilot, "This is a fault of Paraschut")
         await until(pilot, lambda: "It cannot be counted" in shown(pilot))
         await pilot.press("escape", "exclamation_mark")
-        await until(pilot, lambda: "AttributeError" in shown(pilot))
+        await until(pilot, lambda: "TypeError" in shown(pilot))
 
 
 async def test_leaving_during_an_action_takes_two_keys_and_stops_it_at_a_good_place(
@@ -178,13 +179,13 @@ async def test_leaving_during_an_action_takes_two_keys_and_stops_it_at_a_good_pl
         assert pilot.app.is_running
         await pilot.press("q")
         gateway = screen.backend
-        assert gateway.acting is ACTIONS["submit_these"]
+        assert gateway.running_action is ACTIONS["submit_these"]
         go_on.set()
-    assert gateway.verdict is not None
-    assert gateway.verdict.note == "stopped before the rest"
+    assert gateway.last_result is not None
+    assert gateway.last_result.note == "stopped before the rest"
     submitted = states(settings, batch_id).count("submit")
     assert 5 <= submitted < 60
-    assert gateway.verdict.done == submitted
+    assert gateway.last_result.done == submitted
 
 
 # ------------------------------------------------------------------------------------ targets

@@ -81,7 +81,7 @@ async def test_nothing_but_characters_reaches_the_terminal(seed: int) -> None:
     gateway.database = gateway.database._replace(path=f"/data/{hostile(chance)}", notice=hostile(chance))
     gateway.acts = [Action(1, NOW - 9, hostile(chance), hostile(chance), 3, hostile(chance), False, True)]
     failures = tuple(JobMessage(key, hostile(chance)) for key in batches[0].keys("iq"))
-    gateway.verdict = ActionResult(1, failures=failures, note=hostile(chance), left=failures, made=failures)
+    gateway.result = ActionResult(1, failures=failures, note=hostile(chance), left=failures, made=failures)
     app = ParaschutApp(Settings(), gateway=gateway, clock=lambda: NOW)
     async with app.run_test(size=(100, 40)) as pilot:
         await _walk(pilot, app)

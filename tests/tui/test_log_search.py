@@ -195,12 +195,12 @@ def test_what_is_found_is_sent_while_the_search_goes_on_and_a_newer_one_ends_it(
     shares = [message.searched for message in messages]
     assert len(messages) > 2 and shares == sorted(shares) and 0 < shares[0] < 1
     assert len(messages[-1].cells[0].indexes) == 300
-    assert set(loader.found_in.values()) == {"stdout"} and JobKey(batch, 7) in loader.found_in
+    assert set(loader.matching_log.values()) == {"stdout"} and JobKey(batch, 7) in loader.matching_log
     restart = True
     older = loader.load(wanted, ())
     messages = [posted.get(timeout=20)]
     assert messages[0].request is older and not messages[0].done
-    assert len(loader.found_in) == 300, "a log that opens meanwhile opens where the match was"
+    assert len(loader.matching_log) == 300, "a log that opens meanwhile opens where the match was"
     assert {message.request for message in until_done()} == set(newer), "nothing more of the older one"
     loader.stop()
 
