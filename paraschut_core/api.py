@@ -220,14 +220,14 @@ def _submit_next(
     condition: str,
     by_itself: bool = False,
 ) -> None:
-    from .actions import told_together
+    from .actions import failure_lines
     from .scheduling.submission import submit_next
 
     with _workspace(executor) as ws:
         report = submit_next(
             ws, max_jobs=max_jobs, min_priority=min_priority, condition=condition, by_itself=by_itself
         )
-    for text in told_together(outcome for outcome in report.outcomes if outcome.id is None):
+    for text in failure_lines(outcome for outcome in report.outcomes if outcome.id is None):
         print(text)
     print(f"max jobs: {report.max_jobs}\nin queue: {report.in_queue}\nsubmitted: {report.submitted}")
 

@@ -240,11 +240,11 @@ def _folders(db: Database, key: JobKey) -> list[str]:
 def load_the_end() -> None:
     """Loads what a job needs at its end: by then its package may be replaced, removed or out of reach."""
     from . import sanitize
-    from .database import metadata_values, pickled_values
+    from .database import pickled_values
     from .executors import usage
     from .security import ownership
 
-    assert all((pickled_values, sanitize, ownership, metadata_values, usage))
+    assert all((pickled_values, sanitize, ownership, usage))
 
 
 def start_job(db: Database, key: JobKey, given_id: str | None = None, *, again: bool = False) -> JobInfo:

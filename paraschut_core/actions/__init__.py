@@ -45,13 +45,13 @@ from .report import (
 )
 from .submit import (
     SubmitPlan,
+    failure_lines,
     plan_next,
     resubmit,
     submit_batch,
     submit_batches,
     submit_next,
     submit_now,
-    told_together,
 )
 
 __all__ = [
@@ -81,6 +81,7 @@ __all__ = [
     "clean_folders",
     "edit",
     "expand_field_changes",
+    "failure_lines",
     "mark_collected",
     "parse_field",
     "plan_next",
@@ -99,6 +100,5 @@ __all__ = [
     "submit_batches",
     "submit_next",
     "submit_now",
-    "told_together",
     "undo",
 ]

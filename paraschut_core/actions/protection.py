@@ -134,12 +134,12 @@ def _held(ws: Project, suspects: Sequence[JobRow], record: PollState) -> dict[Jo
     silence = _silence(ws, record)
     held = {}
     for row in suspects:
-        if (found := _judge(ws, row, observed, record, silence)) is not None:
+        if (found := _hold_on(ws, row, observed, record, silence)) is not None:
             held[row.key] = found
     return held
 
 
-def _judge(ws: Project, row: JobRow, observed: Liveness, record: PollState, silence: str) -> Held | None:
+def _hold_on(ws: Project, row: JobRow, observed: Liveness, record: PollState, silence: str) -> Held | None:
     """Why one job is not to be touched; None if it is surely in no queue."""
     job = observed.live.get(row.key) or _live(ws, row, record)
     if job is not None:

@@ -92,7 +92,7 @@ def submit_next(
     return report
 
 
-def told_together(failed: Iterable[submission.SubmitOutcome]) -> list[str]:
+def failure_lines(failed: Iterable[submission.SubmitOutcome]) -> list[str]:
     """A line for each reason why jobs of a batch were not submitted; one job's is named BATCH/JOB."""
     groups: dict[tuple[str, int, str], list[int]] = {}
     for outcome in failed:
@@ -115,7 +115,7 @@ def submit_batch(
         return []
     most = -1 if limit == math.inf else int(limit)
     keys = read_keys_of_priority(ws.reader, batch_id, priority, INIT, most)
-    outcomes = [_told(outcome) for outcome in _submit(ws, keys, watcher)]
+    outcomes = [_to_result(outcome) for outcome in _submit(ws, keys, watcher)]
     for key in read_keys_of_priority(ws.reader, batch_id, priority, SPAWN):
         if any(s.state == INIT for s in read_spawns(ws.reader, key)):
             outcomes.append(_resubmit_spawns(ws, key))
@@ -149,8 +149,8 @@ def submit_now(
     keys = selection.resolve(ws)
     rows = {row.key: row for row in read_rows(ws.reader, keys)}
     ready = [key for key in keys if key in rows and rows[key].state == INIT]
-    outcomes = [_told(outcome) for outcome in _submit(ws, ready, watcher)]
-    for key in _taken(ws, ready, outcomes):
+    outcomes = [_to_result(outcome) for outcome in _submit(ws, ready, watcher)]
+    for key in _submitted_meanwhile(ws, ready, outcomes):
         outcomes.append(JobResult(key, ResultKind.SKIPPED, TAKEN))
     for key in keys:
         if key not in rows:
@@ -166,14 +166,14 @@ def _submit(ws: Project, keys: Iterable[JobKey], watcher: ProgressReporter) -> l
     return submit_keys(ws, keys, progress=watcher.progress, cancelled=watcher.cancelled)
 
 
-def _taken(ws: Project, keys: Iterable[JobKey], outcomes: Iterable[JobResult]) -> list[JobKey]:
+def _submitted_meanwhile(ws: Project, keys: Iterable[JobKey], outcomes: Iterable[JobResult]) -> list[JobKey]:
     """Those of `keys` without an outcome that somebody else submitted meanwhile, a job that ended say."""
     tried = {outcome.key for outcome in outcomes}
     untried = [key for key in keys if key not in tried]
     return [row.key for row in read_rows(ws.reader, untried) if row.state != INIT]
 
 
-def _told(outcome: submission.SubmitOutcome) -> JobResult:
+def _to_result(outcome: submission.SubmitOutcome) -> JobResult:
     if outcome.id is None:
         return JobResult(outcome.key, ResultKind.FAILED, outcome.error)
     return JobResult(outcome.key, ResultKind.DONE, outcome.id)
@@ -228,7 +228,7 @@ def resubmit(
     ready = [outcome.key for outcome in was_reset.outcomes if outcome.ok]
     outcomes += [outcome for outcome in was_reset.outcomes if not outcome.ok]
     made, why = _submit_reset(ws, ready, watcher)
-    made += [JobResult(key, ResultKind.DONE, TAKEN) for key in _taken(ws, ready, made)]
+    made += [JobResult(key, ResultKind.DONE, TAKEN) for key in _submitted_meanwhile(ws, ready, made)]
     tried = {outcome.key for outcome in made}
     untried = [key for key in ready if key not in tried]
     outcomes += made
@@ -252,11 +252,11 @@ def _require_takable(ws: Project, resources: Mapping[JobKey, Mapping[str, Any]])
 def _submit_reset(ws: Project, ready: list[JobKey], watcher: ProgressReporter) -> tuple[list[JobResult], str]:
     """Submits what was reset; also returns why jobs of which there is no outcome were not tried."""
     try:
-        made = [_told(outcome) for outcome in _submit(ws, ready, watcher)]
+        made = [_to_result(outcome) for outcome in _submit(ws, ready, watcher)]
     except ParaschutError as error:
         return [], str(error)
-    told = [o if o.ok else o._replace(message=f"reset, but not submitted: {o.message}") for o in made]
-    return told, "stopped before it"
+    results = [o if o.ok else o._replace(message=f"reset, but not submitted: {o.message}") for o in made]
+    return results, "stopped before it"
 
 
 def _close(ws: Project, report: ActionReport, command: str, *, can_undo: bool) -> int | None:

@@ -41,7 +41,7 @@ _LATE = 0.005
 
 
 _ROUNDED = 0.1
-"""Seconds by which a CPU time that is told may be too small."""
+"""Seconds by which a reported CPU time may be too small."""
 
 
 _USAGE = "Write: paraschut run [BATCH JOB] [--submit] -- COMMAND [ARGUMENT]..."
@@ -161,22 +161,22 @@ def execute(command: list[str]) -> CommandEnd:
     # What is ignored from the start on (nohup) stays so, for the command too.
     forwarded = {number for number in forwarded if signal.getsignal(number) != signal.SIG_IGN}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*forwarded, signal.SIGCHLD})
-    witness = _SignalRecorder(forwarded)
+    recorder = _SignalRecorder(forwarded)
     try:
         pid = _spawn(command, before)
     except OSError as error:
         return CommandEnd(_not_started(command[0], error))
-    witness.start()
-    told: list[int] = []
-    wait_status = _wait(pid, forwarded, witness, told)
-    witness.close()
-    if wait_status == 0 and not told and sys.platform != "darwin":
+    recorder.start()
+    received: list[int] = []
+    wait_status = _wait(pid, forwarded, recorder, received)
+    recorder.close()
+    if wait_status == 0 and not received and sys.platform != "darwin":
         # A signal for the whole group may reach the command first, which leaves at once.
         late = signal.sigtimedwait(forwarded, _LATE)
-        told += [late.si_signo] if late else []
-    told += _forget(forwarded)
+        received += [late.si_signo] if late else []
+    received += _forget(forwarded)
     told_to_end = next(
-        (number for number in told if exit_kinds.ends_a_job(exit_kinds.signal_name(number))), None
+        (number for number in received if exit_kinds.ends_a_job(exit_kinds.signal_name(number))), None
     )
     if os.WIFSIGNALED(wait_status):
         return CommandEnd(0, os.WTERMSIG(wait_status), told_to_end)
@@ -214,7 +214,7 @@ class _SignalRecorder:
             self._pid = 0
 
     def has_ended(self) -> bool:
-        """Whether it was ended since it was started, which is told once: then there is another one."""
+        """Return whether it was ended since it was started; if so, start another one."""
         if not self._pid or os.waitpid(self._pid, os.WNOHANG) == (0, 0):
             return False
         self._pid = 0
@@ -269,11 +269,11 @@ def _not_started(name: str, error: OSError) -> int:
     return NOT_EXECUTABLE
 
 
-def _wait(pid: int, forwarded: set[signal.Signals], witness: _SignalRecorder, told: list[int]) -> int:
+def _wait(pid: int, forwarded: set[signal.Signals], recorder: _SignalRecorder, received: list[int]) -> int:
     """The wait status of the command once it has ended; passes signals on to it meanwhile.
 
     Args:
-        told: gets the signals that came.
+        received: gets the signals that came.
     """
     due: dict[int, float] = {}
     while True:
@@ -281,13 +281,13 @@ def _wait(pid: int, forwarded: set[signal.Signals], witness: _SignalRecorder, to
         if number == signal.SIGCHLD:
             if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                 if _used_its_cpu_time(pid):
-                    told.append(signal.SIGXCPU)
+                    received.append(signal.SIGXCPU)
                 return os.waitpid(pid, 0)[1]
         elif number is not None:
-            told.append(number)
+            received.append(number)
             if not for_all:
                 due.setdefault(number, time.monotonic() + _forward_after(number))
-        if witness.has_ended():
+        if recorder.has_ended():
             due.clear()  # the command has got them, too
         for ready in [n for n, at in due.items() if at <= time.monotonic()]:
             del due[ready]

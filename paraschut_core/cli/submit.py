@@ -203,7 +203,7 @@ def _submit_next(
 
 
 def _show(report: SubmitReport, as_json: bool) -> int:
-    from ..actions import told_together
+    from ..actions import failure_lines
 
     failed = [outcome for outcome in report.outcomes if outcome.id is None]
     if as_json:
@@ -216,7 +216,7 @@ def _show(report: SubmitReport, as_json: bool) -> int:
             }
         )
         return 1 if failed else 0
-    for text in told_together(failed):
+    for text in failure_lines(failed):
         output.line(text)
     output.line(f"max jobs: {report.max_jobs}\nin queue: {report.in_queue}\nsubmitted: {report.submitted}")
     return 1 if failed else 0

@@ -109,10 +109,9 @@ class Transaction:
 
     def _mended(self) -> int:
         """Makes the counter of revisions again, above all that rows carry. Returns the new one."""
-        migrations = ("job", "batch", "spawn", "ending", "event", "tombstone")
+        tables = ("job", "batch", "spawn", "ending", "event", "tombstone")
         highest = ", ".join(
-            f"(SELECT coalesce(max(rev), 0) FROM {table} WHERE typeof(rev) = 'integer')"
-            for table in migrations
+            f"(SELECT coalesce(max(rev), 0) FROM {table} WHERE typeof(rev) = 'integer')" for table in tables
         )
         (rev,) = self.connection.execute(f"SELECT 1 + max({highest})").fetchone()
         self.connection.execute("DELETE FROM revision")
@@ -254,11 +253,11 @@ class Database:
     def _prepare(self, connection: sqlite3.Connection) -> None:
         sqlite_library.tolerate(connection, True)
         # One statement for both numbers: they are read at every job's start.
-        application, version, migrations = connection.execute(
+        application, version, tables = connection.execute(
             "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master)"
             " FROM pragma_application_id, pragma_user_version"
         ).fetchone()
-        if migrations == 0 and application == 0:
+        if tables == 0 and application == 0:
             if self.read_only or not self.create:
                 raise NotADatabaseError(
                     f"{self.path} is empty: it has no jobs and no tables. Make them with: paraschut init"

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .metadata_values import Placeholder, Writer
+from .metadata_json import Placeholder, Writer
 
 _KINDS = "biufcUSMmO"
 """Kinds of numpy.dtype that can be stored: all but structured ones, longdouble and new string types."""

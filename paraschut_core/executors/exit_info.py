@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from .. import exit_kinds
 from ..errors import UsageError
 from ..model import ExitInfo
-
-if TYPE_CHECKING:
-    from .batch.script import ExitRecord
 
 _NAME = re.compile(r"p([A-Za-z0-9]+)(?:-([0-9]+))?(?:_|$)")
 _NUMBER = re.compile(r"(?<![\w.-])[0-9]")  # a word that begins with a digit
@@ -81,6 +78,19 @@ def task_of(id_: str) -> int | None:
 
 
 # ------------------------------------------------------------------------------------ endings
+
+
+class ExitRecord(NamedTuple):
+    """How a job ended, as its own script saw it. Times are epoch seconds."""
+
+    id: str
+    token: str
+    status: int
+    signal: str
+    host: str
+    started: float
+    ended: float
+    note: str
 
 
 def signal_number(name: str) -> int | None:

@@ -55,6 +55,18 @@ class CheckResult(NamedTuple):
     detail: str
 
 
+def ok(what: str, detail: str) -> CheckResult:
+    return CheckResult(OK, what, detail)
+
+
+def warn(what: str, detail: str) -> CheckResult:
+    return CheckResult(WARN, what, detail)
+
+
+def fail(what: str, detail: str) -> CheckResult:
+    return CheckResult(FAIL, what, detail)
+
+
 def examine(load: Callable[[], Settings], version: str) -> Iterator[CheckResult]:
     """All checks, each finding as soon as it is there.
 
@@ -62,28 +74,26 @@ def examine(load: Callable[[], Settings], version: str) -> Iterator[CheckResult]
         load: reads the configuration (and raises ConfigError).
         version: Paraschut's own.
     """
-    yield CheckResult(OK, "versions", _versions(version))
+    yield ok("versions", _versions(version))
     try:
         sqlite_library.check()
     except LibraryError as error:
-        yield CheckResult(FAIL, "SQLite", str(error))
+        yield fail("SQLite", str(error))
         return  # what SQLite would say of the file is worth nothing
     try:
         settings = load()
     except ParaschutError as error:
-        yield CheckResult(FAIL, "configuration", str(error))
+        yield fail("configuration", str(error))
         yield from _terminal()
         return
-    yield CheckResult(
-        OK, "configuration", settings.config_file or f"no file; the database is {settings.database}"
-    )
+    yield ok("configuration", settings.config_file or f"no file; the database is {settings.database}")
     for what, check in _CHECKS:
         try:
             yield from check(settings)
         except ParaschutError as error:
-            yield CheckResult(FAIL, what, str(error))
+            yield fail(what, str(error))
         except OSError as error:
-            yield CheckResult(FAIL, what, f"{error.filename}: {error.strerror}")
+            yield fail(what, f"{error.filename}: {error.strerror}")
     yield from _terminal()
 
 
@@ -99,8 +109,7 @@ def _database(settings: Settings) -> Iterator[CheckResult]:
     with open_database(settings, read_only=True) as database:
         (jobs, batches), *_ = database.rows("SELECT (SELECT count(*) FROM job), (SELECT count(*) FROM batch)")
         size = os.path.getsize(database.path)
-        yield CheckResult(
-            OK,
+        yield ok(
             "database",
             f"{database.path}: format {SCHEMA_VERSION}, {jobs:,} jobs in {batches:,} batches, {size:,} bytes",
         )
@@ -111,17 +120,16 @@ def _database(settings: Settings) -> Iterator[CheckResult]:
         yield _contents(database)
         yield from _odd_rows(database)
         if words := orphan_words(read_orphans(database)):
-            yield CheckResult(WARN, "removed batches", clean_line(words, 400))
+            yield warn("removed batches", clean_line(words, 400))
         yield _journal(database, settings)
     yield _lock(database.path)
     if os.access(settings.database, os.W_OK):
         return
     if _only_looks(settings):
         detail = "you may read it but not write to it, which is all that [dashboard] read_only needs"
-        yield CheckResult(OK, "database", detail)
+        yield ok("database", detail)
     else:
-        yield CheckResult(
-            FAIL,
+        yield fail(
             "database",
             f"no permission to write to {settings.database}: your jobs cannot report"
             f"{group_advice(settings.database)}. To look at the jobs of others is possible: set "
@@ -140,9 +148,8 @@ _LOOKS_ONLY = "not tried: you may only look at this project"
 def _integrity(database: Database) -> CheckResult:
     found = [row[0] for row in database.rows("PRAGMA integrity_check(3)")]
     if found == ["ok"]:
-        return CheckResult(OK, "integrity", "the file is whole")
-    return CheckResult(
-        FAIL,
+        return ok("integrity", "the file is whole")
+    return fail(
         "integrity",
         f"damaged: {clean_line('; '.join(found), 300)}. Save what is readable: paraschut recover FILE",
     )
@@ -156,18 +163,15 @@ def _contents(database: Database) -> CheckResult:
     )
     kept = database.rows("SELECT BatchID, priority, state, n FROM counter ORDER BY 1, 2, 3")
     if counted != kept:
-        return CheckResult(
-            FAIL,
+        return fail(
             "contents",
             "the counters of the batches are wrong (was a trigger dropped?): paraschut recover FILE makes a "
             "file in which they are right",
         )
     if bad:
         example = database.rows("SELECT BatchID, JobIndex FROM job WHERE NOT json_valid(metadata) LIMIT 1")[0]
-        return CheckResult(
-            WARN, "contents", f"{bad} jobs have unreadable metadata, e.g. {example[0]}/{example[1]}"
-        )
-    return CheckResult(OK, "contents", "all metadata can be read, all counters are right")
+        return warn("contents", f"{bad} jobs have unreadable metadata, e.g. {example[0]}/{example[1]}")
+    return ok("contents", "all metadata can be read, all counters are right")
 
 
 def _odd_rows(database: Database) -> Iterator[CheckResult]:
@@ -176,13 +180,13 @@ def _odd_rows(database: Database) -> Iterator[CheckResult]:
     for batch_id, index, words in odd[:_MOST_ODD]:
         where = clean_line(f"{batch_id}/{index}", 80)
         advice = f": paraschut set {where.replace('/', ' ')} priority=1" if "priority" in words else ""
-        yield CheckResult(WARN, "contents", f"job {where}: {words}{advice}")
+        yield warn("contents", f"job {where}: {words}{advice}")
     if len(odd) > _MOST_ODD:
-        yield CheckResult(WARN, "contents", "and more jobs like these")
+        yield warn("contents", "and more jobs like these")
     numbers = database.rows("SELECT rev FROM revision")
     if len(numbers) != 1 or not isinstance(numbers[0][0], int):
         words = "is empty" if not numbers else "does not hold one number"
-        yield CheckResult(WARN, "contents", f"the table revision {words}: the next write mends that")
+        yield warn("contents", f"the table revision {words}: the next write mends that")
 
 
 _MOST_ODD = 5
@@ -193,27 +197,27 @@ _BETWEEN = 0.1
 def _lock(path: str) -> CheckResult:
     """Whether one process keeps the file locked, so that no other can write."""
     if not os.access(path, os.W_OK):
-        return CheckResult(OK, "lock", "not tried: you may not write to the file")
+        return ok("lock", "not tried: you may not write to the file")
     keepers: set[int] = set()
     for look in range(_LOOKS):
         answer = try_to_write(path)  # in a process of its own: this one's locks would not keep it out
         if answer == "written":
-            return CheckResult(OK, "lock", "the file can be written to now")
+            return ok("lock", "the file can be written to now")
         if answer != "refused":
-            return CheckResult(FAIL, "lock", clean_line(answer, 200))
+            return fail("lock", clean_line(answer, 200))
         found = set(holders(path)) - {os.getpid()}
         keepers = keepers & found if look else found
         time.sleep(_BETWEEN)
     who = f"by {described(sorted(keepers))}" if keepers else "by a process of another host or container"
-    return CheckResult(WARN, "lock", f"nobody can write to {path}: it stays locked {who}")
+    return warn("lock", f"nobody can write to {path}: it stays locked {who}")
 
 
 def _journal(database: Database, settings: Settings) -> CheckResult:
     ((mode,),) = database.rows("PRAGMA journal_mode")
     kind = mount_of(database.path)[1] or "an unknown file system"
     if on_network(database.path) and "wal" in (mode, settings.journal):
-        return CheckResult(FAIL, "journal", f'WAL on {kind} corrupts the file: set journal = "delete"')
-    return CheckResult(OK, "journal", f'{mode} (journal = "{settings.journal}")')
+        return fail("journal", f'WAL on {kind} corrupts the file: set journal = "delete"')
+    return ok("journal", f'{mode} (journal = "{settings.journal}")')
 
 
 def _file_system(settings: Settings) -> Iterator[CheckResult]:
@@ -222,17 +226,13 @@ def _file_system(settings: Settings) -> Iterator[CheckResult]:
         where = f"{what} on {kind or 'an unknown file system'} at {point or '?'}"
         risky = [name for name in _RISKY_OPTIONS if name in options.split(",")]
         if "ro" in options.split(","):
-            yield CheckResult(FAIL, "file system", f"{where} is mounted read-only")
+            yield fail("file system", f"{where} is mounted read-only")
         elif risky:
-            yield CheckResult(
-                WARN,
-                "file system",
-                f"{where}, mounted {', '.join(risky)}: hosts do not see each other's locks",
+            yield warn(
+                "file system", f"{where}, mounted {', '.join(risky)}: hosts do not see each other's locks"
             )
         else:
-            yield CheckResult(
-                OK, "file system", where + (", a network file system" if on_network(path) else "")
-            )
+            yield ok("file system", where + (", a network file system" if on_network(path) else ""))
         yield from _space(what, path)
 
 
@@ -241,7 +241,7 @@ def _space(what: str, path: str) -> Iterator[CheckResult]:
     if os.path.isdir(folder):
         free = shutil.disk_usage(folder).free
         if free < _LITTLE_SPACE:
-            yield CheckResult(WARN, "space", f"only {free >> 20:,} MB are free for the {what}")
+            yield warn("space", f"only {free >> 20:,} MB are free for the {what}")
 
 
 # ------------------------------------------------------------------------------------ locks
@@ -304,7 +304,7 @@ def try_to_write(path: str) -> str:
 
 def _locks(settings: Settings) -> Iterator[CheckResult]:
     if _only_looks(settings):
-        yield CheckResult(OK, "locks", _LOOKS_ONLY)
+        yield ok("locks", _LOOKS_ONLY)
         return
     folder = os.path.dirname(os.path.realpath(settings.database))  # where the file is, not a link to it
     try:
@@ -313,21 +313,18 @@ def _locks(settings: Settings) -> Iterator[CheckResult]:
             test.release()
             free = try_to_write(test.path)
     except (sqlite3.Error, OSError) as error:
-        yield CheckResult(FAIL, "locks", f"a test file in {folder} cannot be written: {error}")
+        yield fail("locks", f"a test file in {folder} cannot be written: {error}")
         return
     if held == "refused" and free == "written":
-        yield CheckResult(OK, "locks", f"in {folder} a second process has to wait for the first")
+        yield ok("locks", f"in {folder} a second process has to wait for the first")
     elif held == "written":
-        yield CheckResult(
-            FAIL,
+        yield fail(
             "locks",
             f"{folder}: a second process could write while the first held the lock. This file system does "
             "not lock: jobs would destroy the database. Put it on another",
         )
     else:
-        yield CheckResult(
-            FAIL, "locks", f"{folder}: the test failed: {clean_line(f'{held}; then {free}', 200)}"
-        )
+        yield fail("locks", f"{folder}: the test failed: {clean_line(f'{held}; then {free}', 200)}")
 
 
 def _clock(settings: Settings) -> Iterator[CheckResult]:
@@ -339,14 +336,13 @@ def _clock(settings: Settings) -> Iterator[CheckResult]:
     at, by = newest[0] if newest else (0.0, "")
     if at > time.time() + _CLOCK_TOLERANCE:
         ahead = at - time.time()
-        yield CheckResult(
-            WARN,
+        yield warn(
             "clock",
             f"the latest change, by {clean_line(by, 80)}, is {ahead:.0f} s in the future: the "
             "clock of that host or of this one is wrong",
         )
     else:
-        yield CheckResult(OK, "clock", "no change is from the future")
+        yield ok("clock", "no change is from the future")
 
 
 # ------------------------------------------------------------------------------------ job directory
@@ -356,26 +352,25 @@ def _job_directory(settings: Settings) -> Iterator[CheckResult]:
     path = settings.job_dir
     if not os.path.isdir(path):
         kind = "is not a directory" if os.path.lexists(path) else "does not exist; make it, or set job_dir"
-        yield CheckResult(FAIL, "job directory", f"{path} {kind}")
+        yield fail("job directory", f"{path} {kind}")
         return
     if _only_looks(settings):
-        yield CheckResult(OK, "job directory", _LOOKS_ONLY)
+        yield ok("job directory", _LOOKS_ONLY)
         return
     if not os.access(path, os.W_OK | os.X_OK):
-        yield CheckResult(FAIL, "job directory", f"no permission to write to {path}")
+        yield fail("job directory", f"no permission to write to {path}")
         return
     with tempfile.TemporaryFile(dir=path) as file:
         file.write(b"test")
     open_to_all = [folder for folder in _parents(path) if _others_can_write(folder)]
     if open_to_all:
-        yield CheckResult(
-            WARN,
+        yield warn(
             "job directory",
             f"everybody may write to {open_to_all[0]}, and so replace scripts that your jobs run: "
             f"chmod o-w {open_to_all[0]}",
         )
     else:
-        yield CheckResult(OK, "job directory", f"{path} can be written, and not by everybody")
+        yield ok("job directory", f"{path} can be written, and not by everybody")
 
 
 def _parents(path: str) -> Iterator[str]:
@@ -405,25 +400,23 @@ def _sharing(settings: Settings) -> Iterator[CheckResult]:
         files = [path, *filter(None, [settings.config_file])]
         closed = [one for one in files if not os.stat(one).st_mode & stat.S_IWGRP]
         if closed:
-            yield CheckResult(
-                WARN,
+            yield warn(
                 "sharing",
                 f"the group {group} may write to {os.path.dirname(path)}, but not to {' and '.join(closed)}: "
                 f"chmod g+w {shlex.join(closed)}",
             )
         elif (mask := current_umask()) & stat.S_IWGRP:
-            yield CheckResult(
-                WARN,
+            yield warn(
                 "sharing",
                 f"the group {group} shares this project, but cannot write to what you make in it: your umask "
                 f"is {mask:03o}. Set it before you work here: umask 002",
             )
         else:
-            yield CheckResult(OK, "sharing", f"the group {group} may write to the database")
+            yield ok("sharing", f"the group {group} may write to the database")
     else:
         writers = "everybody" if status.st_mode & stat.S_IWOTH else f"{user_name(status.st_uid)} alone"
         readers = ", everybody may read it" if status.st_mode & stat.S_IROTH else ""
-        yield CheckResult(OK, "sharing", f"{writers} may write to the database{readers}")
+        yield ok("sharing", f"{writers} may write to the database{readers}")
     yield from _own_folders(settings)
 
 
@@ -445,7 +438,7 @@ def _own_folders(settings: Settings) -> Iterator[CheckResult]:
                 try:
                     os.close(enter(os.path.join(base, kind, name)))
                 except UntrustedError as error:
-                    yield CheckResult(FAIL, "sharing", str(error))
+                    yield fail("sharing", str(error))
 
 
 def _listed(folder: str) -> list[str]:
@@ -462,14 +455,11 @@ def _kept_results(settings: Settings) -> Iterator[CheckResult]:
     waiting = sum(name.endswith(".json") for name in names)
     refused = sum(name.endswith(REFUSED) for name in names)
     if waiting:
-        yield CheckResult(
-            WARN,
-            "kept results",
-            f"{waiting} in {folder} wait to be taken into the database: paraschut submit",
+        yield warn(
+            "kept results", f"{waiting} in {folder} wait to be taken into the database: paraschut submit"
         )
     if refused:
-        yield CheckResult(
-            WARN,
+        yield warn(
             "kept results",
             f"{refused} in {folder} came too late: their jobs were reset, submitted again or removed "
             f"meanwhile. Remove *{REFUSED} there when you do not need them",
@@ -484,38 +474,34 @@ def _executor(settings: Settings) -> Iterator[CheckResult]:
         executor = ws.executor
         name = executor.name
         if not executor.isconnected() and _only_looks(settings):
-            yield CheckResult(OK, "executor", f"{name}: {_LOOKS_ONLY}")
+            yield ok("executor", f"{name}: {_LOOKS_ONLY}")
             return
         if not executor.isconnected():
-            yield CheckResult(
-                FAIL, "executor", f"{name}: its commands are not here, or this is no submit host"
-            )
+            yield fail("executor", f"{name}: its commands are not here, or this is no submit host")
             return
         began = time.monotonic()
         jobs = executor.poll()
         took = time.monotonic() - began
-        yield CheckResult(OK, "executor", f"{name} answers in {took:.2f} s; {len(jobs)} jobs of yours")
+        yield ok("executor", f"{name} answers in {took:.2f} s; {len(jobs)} jobs of yours")
         # Executors of others need not have it.
         health = getattr(executor, "health", None)
         if callable(health):
             for line in str(health()).splitlines():
-                yield CheckResult(OK, name, line)
-        yield CheckResult(OK, name, f"jobs that one command may submit: {executor.max_batch_size():,}")
+                yield ok(name, line)
+        yield ok(name, f"jobs that one command may submit: {executor.max_batch_size():,}")
         yield from _queues(ws)
         if waits := notice(ws):
-            yield CheckResult(WARN, name, waits)
+            yield warn(name, waits)
 
 
 def _queues(ws: Project) -> Iterator[CheckResult]:
     """The queue that jobs are noted with, and the jobs that went to another."""
     own = queue_name(ws.executor.backend_id)
     user = "" if own.uid is None else f" of {user_name(own.uid)} (uid {own.uid})"
-    yield CheckResult(OK, "queue", f"jobs are noted with {clean_line(own.shown, 200)}{user}")
+    yield ok("queue", f"jobs are noted with {clean_line(own.shown, 200)}{user}")
     if isinstance(ws.executor, BatchExecutor) and not own.place:
-        yield CheckResult(
-            WARN,
-            "queue",
-            f"{own.kind} does not name its cluster: jobs of two clusters cannot be told apart here",
+        yield warn(
+            "queue", f"{own.kind} does not name its cluster: jobs of two clusters cannot be told apart here"
         )
     states = sorted(ONLINE_STATES)
     noted = ws.reader.rows(
@@ -572,7 +558,7 @@ def _terminal() -> Iterator[CheckResult]:
     term = os.environ.get("TERM", "")
     encoding = (sys.stdout.encoding or "").lower().replace("-", "")
     if not sys.stdout.isatty():
-        yield CheckResult(OK, "terminal", "the output does not go to one: nothing to check")
+        yield ok("terminal", "the output does not go to one: nothing to check")
         return
     troubles = []
     if term in ("", "dumb", "unknown"):
@@ -585,7 +571,7 @@ def _terminal() -> Iterator[CheckResult]:
     if size.columns < 80 or size.lines < 24:
         troubles.append(f"it has {size.columns}x{size.lines} characters; the dashboard wants 80x24")
     for trouble in troubles:
-        yield CheckResult(WARN, "terminal", trouble)
+        yield warn("terminal", trouble)
     if not troubles:
         colours = os.environ.get("COLORTERM") or ("256 colours" if "256" in term else "16 colours")
-        yield CheckResult(OK, "terminal", f"{term}, {colours}, UTF-8, {size.columns}x{size.lines}")
+        yield ok("terminal", f"{term}, {colours}, UTF-8, {size.columns}x{size.lines}")

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from ..database.metadata_json import Placeholder, Writer
 from ..database.metadata_numpy import StoredArray
-from ..database.metadata_values import Placeholder, Writer
 from ..errors import MetadataError
 
 MOST_VALUES = 5_000_000

@@ -204,7 +204,7 @@ class Monitor:
                 for key, job in self._observed.live.items()
                 if job.state in ONLINE
             ),
-            blocked=self._held_back(),
+            blocked=self._blocked_reasons(),
             refused=frozenset(self._refused),
             database=self._database,
             scheduler=SchedulerHealth(name, record.polled_at, failing, error, total, self._notice()),
@@ -219,7 +219,7 @@ class Monitor:
         elsewhere = (f"{n} in {where}, which is not asked here" for where, n in others.items())
         return "; ".join([*filter(None, [self._waits]), *elsewhere])
 
-    def _held_back(self) -> dict[int, str]:
+    def _blocked_reasons(self) -> dict[int, str]:
         """For each batch that does not move, why: in a few words."""
         since = self._record.failing_since
         silent = ""

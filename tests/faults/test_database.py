@@ -16,7 +16,7 @@ import pytest
 
 import paraschut_core as psu
 from paraschut_core import actions, api, config, in_job
-from paraschut_core.database import metadata_json, metadata_values
+from paraschut_core.database import metadata_json
 from paraschut_core.database.connection import APPLICATION_ID, SCHEMA_VERSION, Database
 from paraschut_core.errors import DatabaseBusyError, DatabaseError, NotADatabaseError, ParaschutError
 from paraschut_core.filtering import sql_condition
@@ -41,7 +41,6 @@ PRELOADED = (
     submission,
     metadata_json,
     sql_condition,
-    metadata_values,
     monitor,
 )
 

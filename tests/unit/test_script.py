@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from paraschut_core.errors import ScriptError
 from paraschut_core.executors.batch import script
-from paraschut_core.executors.batch.script import ExitRecord, JobIdVariables
+from paraschut_core.executors.batch.script import JobIdVariables
+from paraschut_core.executors.exit_info import ExitRecord
 from paraschut_core.model import JobSpec
 from tests.clusters.tools import NASTY, environment_in, group, read, spec, specs
 from tests.helpers import wait_until

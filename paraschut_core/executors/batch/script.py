@@ -29,6 +29,7 @@ from ...identity import user_folder
 from ...model import JobSpec
 from ...paths import absolute, current_umask
 from ...security.ownership import enter, open_folder, open_own
+from ..exit_info import ExitRecord
 from ..shell import executable, exports, quote, shell
 from .run_command import JOB_VARIABLES, inherited
 
@@ -79,19 +80,6 @@ class JobIdVariables(NamedTuple):
     task_id: str
     task: str
     bare: bool
-
-
-class ExitRecord(NamedTuple):
-    """How a job ended, as its own script saw it. Times are epoch seconds."""
-
-    id: str
-    token: str
-    status: int
-    signal: str
-    host: str
-    started: float
-    ended: float
-    note: str
 
 
 # ------------------------------------------------------------------------------------ pieces

@@ -332,24 +332,21 @@ class LocalQueue:
     def withdraw(self, ids: Iterable[str]) -> None:
         """Takes jobs out that were never started; only while holding the runner's lock."""
         with self.opened() as connection, whole(connection):
-            for part in _parts(self._numbers(connection, ids)):
-                marks = ",".join("?" * len(part))
-                connection.execute(f"DELETE FROM job WHERE state = 'queued' AND number IN ({marks})", part)
+            self._for_each(connection, ids, "DELETE FROM job WHERE state = 'queued' AND number")
 
     def cancel(self, ids: Iterable[str]) -> tuple[set[str], DaemonInfo]:
         """Asks the runner to delete jobs; returns those that are still to end, and the runner."""
-        now = time.time()
-        live: set[str] = set()
+        ids, now = list(ids), time.time()
         with self.opened() as connection, whole(connection):
             mark, serving = _runner(connection)
-            for part in _parts(self._numbers(connection, ids)):
-                where = f"state <> 'ended' AND number IN ({','.join('?' * len(part))})"
-                connection.execute(
-                    f"UPDATE job SET cancel_at = coalesce(cancel_at, ?) WHERE {where}", (now, *part)
-                )
-                rows = connection.execute(f"SELECT number FROM job WHERE {where}", part)
-                live.update(f"{mark}.{number}" for (number,) in rows)
-        return live, serving
+            self._for_each(
+                connection,
+                ids,
+                "UPDATE job SET cancel_at = coalesce(cancel_at, ?) WHERE state <> 'ended' AND number",
+                now,
+            )
+            rows = self._for_each(connection, ids, _LIVE)
+        return {f"{mark}.{number}" for (number,) in rows}, serving
 
     # ------------------------------------------------------------------ read
 
@@ -375,14 +372,9 @@ class LocalQueue:
 
     def live(self, ids: Iterable[str]) -> set[str]:
         """Those of `ids` that have not ended."""
-        found: set[str] = set()
         with self.opened() as connection:
             mark = _runner(connection)[0]
-            for part in _parts(self._numbers(connection, ids)):
-                where = f"state <> 'ended' AND number IN ({','.join('?' * len(part))})"
-                rows = connection.execute(f"SELECT number FROM job WHERE {where}", part)
-                found.update(f"{mark}.{number}" for (number,) in rows)
-        return found
+            return {f"{mark}.{number}" for (number,) in self._for_each(connection, ids, _LIVE)}
 
     def jobs(self) -> tuple[dict[str, LiveJob], DaemonInfo]:
         """Every queued and running job in order, those that ended of late, and the runner."""
@@ -465,17 +457,20 @@ class LocalQueue:
         with self.opened() as connection:
             mark = _runner(connection)[0]
             (host,) = connection.execute("SELECT host FROM runner").fetchone()
-            kind = _kind(connection)
-            found: dict[str, ExitInfo] = {}
-            for part in _parts(self._numbers(connection, ids)):
-                rows = connection.execute(
-                    f"SELECT {_ENDING}, {kind} FROM job WHERE state = 'ended'"
-                    f" AND number IN ({','.join('?' * len(part))})",
-                    part,
-                )
-                for row in rows:
-                    found[f"{mark}.{row[0]}"] = _ending(row, host)
-            return found
+            ended = f"SELECT {_ENDING}, {_kind(connection)} FROM job WHERE state = 'ended' AND number"
+            return {f"{mark}.{row[0]}": _ending(row, host) for row in self._for_each(connection, ids, ended)}
+
+    def _for_each(
+        self, connection: sqlite3.Connection, ids: Iterable[str], statement: str, *values: object
+    ) -> list[Any]:
+        """All rows of a statement that ends with the column of the job's number, for the jobs `ids`."""
+        numbers = self._numbers(connection, ids)
+        rows: list[Any] = []
+        for start in range(0, len(numbers), _PART):
+            part = numbers[start : start + _PART]
+            marks = ",".join("?" * len(part))
+            rows += connection.execute(f"{statement} IN ({marks})", (*values, *part)).fetchall()
+        return rows
 
     def _numbers(self, connection: sqlite3.Connection, ids: Iterable[str]) -> list[int]:
         """The job numbers in `ids`; ids of other queues are left out."""
@@ -513,6 +508,7 @@ def _kind(connection: sqlite3.Connection) -> str:
     )
 
 
+_LIVE = "SELECT number FROM job WHERE state <> 'ended' AND number"
 _ENDING = "number, reason, exit_status, signal, pid, queued_at, started_at, ended_at, cpu, rss"
 
 
@@ -535,8 +531,3 @@ def _runner(connection: sqlite3.Connection) -> tuple[str, DaemonInfo]:
     """(first part of the queue's ids, its runner)"""
     mark, pid, start, boot = connection.execute("SELECT mark, pid, start, boot FROM runner").fetchone()
     return mark, DaemonInfo(pid, start or 0, boot or "")
-
-
-def _parts(numbers: list[int]) -> Iterator[list[int]]:
-    for first in range(0, len(numbers), _PART):
-        yield numbers[first : first + _PART]
