@@ -15,6 +15,11 @@ from pathlib import Path
 
 import pytest
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 from tests.helpers import BATCH, ROOT, ProjectDir, run_script
 
 SCRIPTS = Path(sys.executable).parent
@@ -69,6 +74,25 @@ def test_the_types_are_right_in_strict_mode() -> None:
 
 def test_the_rooms_import_only_what_they_may() -> None:
     run("lint-imports", "--no-cache")
+
+
+def test_every_module_has_its_layer() -> None:
+    """A package stands in the contracts, or each of its modules does: nothing is imported past them."""
+    contracts = tomllib.loads(Path(ROOT, "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = [layer for contract in contracts for layer in contract.get("layers", ())]
+    named = {name.strip(" ()") for layer in layers for name in re.split("[|:]", layer)}
+    for path, tree in modules():
+        name = path.removesuffix(".py").replace("/", ".")
+        above = {name.rsplit(".", n)[0] for n in range(name.count(".") + 1)}
+        is_bare = name.endswith(".__init__") and not any(map(is_import, ast.walk(tree)))
+        assert above & named or is_bare or name == "paraschut_core.__init__", f"{name} is in no layer"
+
+
+def is_import(node: ast.AST) -> bool:
+    """Whether code imports something of the project's own."""
+    return isinstance(node, ast.ImportFrom) and (
+        node.level > 0 or (node.module or "").startswith("paraschut_")
+    )
 
 
 # ------------------------------------------------------------------------------------ classes and names
