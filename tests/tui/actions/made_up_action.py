@@ -43,7 +43,7 @@ async def main(folder: Path) -> None:
     settings = make_project(folder)
     batch_id = add_batch(settings, "human/map", ["true"] * 2)
     async with dashboard(settings, Scheduler(), size=(180, 60)) as (pilot, screen):
-        await until(pilot, lambda: "H suspend" in screen.key_line.text, "the key line")
+        await until(pilot, lambda: "H suspend" in screen.key_hints.text, "the key line")
         await pilot.press("question_mark")
         await until(pilot, lambda: "suspend: keep from running" in shown(pilot), "the help")
         await pilot.press("escape", "colon", *"suspend keep")
