@@ -129,7 +129,6 @@ class ParaschutApp(TerminalApp[None]):
             self.gateway,
             self,
             Palette(self.current_theme),
-            self.looks,
             self._clock,
             filter_text=self._filter_text,
             batch=self._batch,

@@ -33,7 +33,7 @@ from ..job_log.screen import LogScreen
 from ..job_log.view import LogSources, LogView, LogViewState
 from ..messages import JobsLoaded
 from ..session.session_state import SessionState
-from ..state_styles import L_MISSING, Palette, StateStyles
+from ..state_styles import L_MISSING, Palette
 from ..toast import show_toast
 from ..widgets.text_line import TextLine
 from . import titles
@@ -49,11 +49,11 @@ SLOW_TO_SORT = 20_000
 class DashboardPane(Vertical):
     """What the three panes share: the project and its state; errors of their workers show as toasts."""
 
-    def __init__(self, backend: Backend, state: DashboardState, styles: StateStyles, id: str) -> None:  # noqa: A002 - Textual's own word
+    def __init__(self, backend: Backend, state: DashboardState, id: str) -> None:  # noqa: A002 - Textual's own word
         super().__init__(id=id)
         self.backend = backend
         self.state = state
-        self.state_styles = styles
+        self.state_styles = backend.looks
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         tell_fault(self, event)
@@ -67,12 +67,11 @@ class BatchesPane(DashboardPane):
         backend: Backend,
         state: DashboardState,
         palette: Palette,
-        styles: StateStyles,
         session: SessionState,
     ) -> None:
-        super().__init__(backend, state, styles, "left")
+        super().__init__(backend, state, "left")
         self._title = TextLine(palette, id="tree-title")
-        self.batch_tree = BatchTree(palette, styles, id="tree")
+        self.batch_tree = BatchTree(palette, backend.looks, id="tree")
         outline = self.batch_tree.outline
         outline.open.update(map(outline.node, session.open))
         outline.grouping = session.grouping
@@ -191,20 +190,19 @@ class JobsPane(DashboardPane):
         backend: Backend,
         state: DashboardState,
         palette: Palette,
-        styles: StateStyles,
         clock: Callable[[], float],
         session: SessionState,
         changed: Callable[[], None],
     ) -> None:
-        super().__init__(backend, state, styles, "right")
+        super().__init__(backend, state, "right")
         self._clock = clock
         self._changed = changed
         self.marks = MarkedJobs()
-        self.grid = JobGrid(palette, styles, self.marks, clock, id="grid")
+        self.grid = JobGrid(palette, backend.looks, self.marks, clock, id="grid")
         self.grid.density = session.density
         self.grid.columns, self.grid.sorting = session.columns, session.sorting
         self.grid.heading = self._group_heading
-        self.contents = GridContents(backend, state, styles, self.grid, changed)
+        self.contents = GridContents(backend, state, self.grid, changed)
         self._batch_line = TextLine(palette, id="batch-line")
         self._title = TextLine(palette, id="grid-title")
         self._legend = TextLine(palette, id="legend")
@@ -343,12 +341,11 @@ class LowerPane(DashboardPane):
         backend: Backend,
         state: DashboardState,
         palette: Palette,
-        styles: StateStyles,
         clock: Callable[[], float],
         session: SessionState,
         show_help: Callable[[], None],
     ) -> None:
-        super().__init__(backend, state, styles, "lower")
+        super().__init__(backend, state, "lower")
         self._show_help = show_help
         self.log_view = LogView(id="log")
         self.details = JobDetails(palette, clock, id="details")

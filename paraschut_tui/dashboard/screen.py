@@ -43,7 +43,7 @@ from ..messages import (
 )
 from ..overview.screen import OverviewScreen
 from ..session.session_state import SessionState
-from ..state_styles import Palette, StateStyles
+from ..state_styles import Palette
 from ..terminal.key_sequencer import PATIENCE
 from ..terminal.terminal_app import TerminalApp, discard_typeahead, hold_keys_during
 from ..terminal.textual_compat import SteadyScreen
@@ -84,7 +84,7 @@ class MainScreen(SteadyScreen[None]):
     Args:
         backend: the project.
         switcher: offers themes and other databases.
-        palette, styles: colours and glyphs.
+        palette: the colours.
         clock: epoch seconds; frozen in tests.
         filter_text: a filter to begin with.
         batch: the BatchID to begin with.
@@ -101,7 +101,6 @@ class MainScreen(SteadyScreen[None]):
         backend: Backend,
         switcher: DatabaseSwitcher,
         palette: Palette,
-        styles: StateStyles,
         clock: Callable[[], float],
         *,
         filter_text: str = "",
@@ -114,13 +113,12 @@ class MainScreen(SteadyScreen[None]):
         session = session or SessionState()
         self.backend = backend
         self.palette = palette
-        self.state_styles = styles
         self.clock = clock
         self.state = state = DashboardState(read_only=read_only, saved_filters=dict(session.saved))
-        self.status = StatusBar(backend, state, palette, styles, clock, id="status")
-        self.batches = BatchesPane(backend, state, palette, styles, session)
-        self.jobs = JobsPane(backend, state, palette, styles, clock, session, self.write_titles)
-        self.lower = LowerPane(backend, state, palette, styles, clock, session, self.action_help)
+        self.status = StatusBar(backend, state, palette, clock, id="status")
+        self.batches = BatchesPane(backend, state, palette, session)
+        self.jobs = JobsPane(backend, state, palette, clock, session, self.write_titles)
+        self.lower = LowerPane(backend, state, palette, clock, session, self.action_help)
         self.filter_bar = FilterBar(palette, state.saved_filters, session.filters, id="filter")
         self.key_hints = KeyHints(palette, read_only=read_only, id="keys")
         self._upper = Horizontal(self.batches, self.jobs, id="upper")
@@ -485,7 +483,7 @@ class MainScreen(SteadyScreen[None]):
 
     def action_help(self) -> None:
         table, read_only = self.pane_layout.key_table, self.state.read_only
-        self.app.push_screen(HelpScreen(self.palette, self.state_styles, table, read_only=read_only))
+        self.app.push_screen(HelpScreen(self.palette, self.backend.looks, table, read_only=read_only))
 
     @work(exclusive=True, group="choose", exit_on_error=False)
     async def action_palette(self) -> None:
@@ -503,7 +501,7 @@ class MainScreen(SteadyScreen[None]):
         screen = self._overview = OverviewScreen(
             self.backend,
             self.palette,
-            self.state_styles,
+            self.backend.looks,
             self.state.snapshot,
             self.clock,
             window=window or self._window,

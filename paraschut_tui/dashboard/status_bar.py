@@ -9,7 +9,7 @@ from paraschut_core.model import Snapshot
 from ..backend.backend import Backend
 from ..batch_tree.totals import JobTotals
 from ..dashboard_state import DashboardState
-from ..state_styles import L_QUEUED, Palette, StateStyles
+from ..state_styles import L_QUEUED, Palette
 from ..widgets.styled_line import Part, width_of
 from ..widgets.text_line import TextLine
 from .status_text import ThroughputEstimator, database_parts, is_stale, scheduler_parts, tally_parts
@@ -27,7 +27,6 @@ class StatusBar(TextLine):
         backend: Backend,
         state: DashboardState,
         palette: Palette,
-        styles: StateStyles,
         clock: Callable[[], float],
         *,
         id: str | None = None,  # noqa: A002 - Textual's own word
@@ -35,7 +34,6 @@ class StatusBar(TextLine):
         super().__init__(palette, id=id)
         self._backend = backend
         self._state = state
-        self._styles = styles
         self._clock = clock
         self._throughput = ThroughputEstimator()
         self.tally = JobTotals()
@@ -92,7 +90,7 @@ class StatusBar(TextLine):
         """Return how many jobs run, wait, are complete and are missing."""
         missing = self._state.missing_by_state.values()
         missing_of_queue = sum(states.get(L_QUEUED, 0) for states in missing)
-        parts = tally_parts(snapshot, self.tally, missing_of_queue, self._styles, short=short)
+        parts = tally_parts(snapshot, self.tally, missing_of_queue, self._backend.looks, short=short)
         return [("  ", "base"), *parts, (" ", "base")]
 
     def on_resize(self) -> None:

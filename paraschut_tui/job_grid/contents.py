@@ -19,7 +19,6 @@ from ..backend.worker_thread import Request
 from ..dashboard_state import DashboardState
 from ..formatting import count
 from ..messages import JobsLoaded, JobsRechecked
-from ..state_styles import StateStyles
 from ..widgets.styled_line import Part
 from .model import GridModel
 from .widget import JobGrid
@@ -55,13 +54,12 @@ class GridContents:
         self,
         backend: Backend,
         state: DashboardState,
-        styles: StateStyles,
         grid: JobGrid,
         changed: Callable[[], None],
     ) -> None:
         self._backend = backend
         self._state = state
-        self._styles = styles
+        self._styles = backend.looks
         self._grid = grid
         self._changed = changed
         self._snapshot: Snapshot | None = None  # the one that the grid shows
