@@ -1,4 +1,4 @@
-"""The events that cross widgets. What one widget alone tells its screen is declared in that widget."""
+"""The messages that cross panes. A message of one widget to its pane is declared in that widget."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .job_grid.model import BatchStates
 
 
 class SnapshotReady(Message):
-    """There is a newer snapshot: the receiver takes it with `Backend.take_update`.
+    """There is a newer snapshot: the receiver gets it with `Backend.take_update`.
 
-    The message carries nothing, so that many of them fold into one and a slow terminal, which keeps the
-    screen from taking them, gets all changes at once afterwards instead of one after another.
+    The message carries nothing, so that many of them fold into one. A slow terminal, which keeps the screen
+    from handling them, gets all changes at once afterwards.
     """
 
     def can_replace(self, message: Message) -> bool:
@@ -55,7 +55,7 @@ class JobsRechecked(Message):
 
 
 class JobSelected(Message):
-    """The cursor came to rest upon a job (None: upon none)."""
+    """The cursor of the grid is on another job (None: on no job)."""
 
     def __init__(self, key: JobKey | None) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class JobSelected(Message):
 
 
 class BatchSelected(Message):
-    """The cursor of the tree came to a batch, perhaps to one of its states (`look`), jobs or spawns."""
+    """The cursor of the tree is on a batch, or on one of its states (`look`), jobs or spawns."""
 
     def __init__(
         self, batch_id: int, look: int | None = None, index: int | None = None, spawn: int | None = None

@@ -1,4 +1,4 @@
-"""NotificationCollector: what happened that somebody may wait for, a thousand things told as one. Pure."""
+"""NotificationCollector: turns changes between snapshots into few notifications. Pure."""
 
 from __future__ import annotations
 
@@ -12,50 +12,50 @@ from paraschut_core.sanitize import clean_line
 from ..formatting import coarse, count, plural
 
 SETTLE = 1.0
-"""Seconds without more news after which it is told."""
+"""Seconds without more changes after which a notification is due."""
 
 LONGEST = 5.0
-"""Most seconds that news waits for more."""
+"""Most seconds that a change waits for more changes."""
 
-REST = 10.0
-"""Least seconds between two notices."""
+PAUSE = 10.0
+"""Least seconds between two notifications."""
 
-LOST_AFTER = 30.0
-"""Seconds that a scheduler fails before that is news: a poll may time out once."""
+UNREACHABLE_AFTER = 30.0
+"""Seconds that a scheduler fails before that is reported: a poll may time out once."""
 
 _NAMED = 3
 
 
 class Notification(NamedTuple):
-    """One thing to tell. `lines` are clean; `grave` if it needs a person."""
+    """One notification. `lines` are clean; `grave` if somebody has to do something."""
 
     lines: tuple[str, ...]
     grave: bool
 
 
 class NotificationCollector:
-    """Compares each snapshot with the one before. What was so at the first is no news."""
+    """Compares each snapshot with the one before. What the first snapshot has is not reported."""
 
     def __init__(self) -> None:
         self._last: Snapshot | None = None
-        self._told: dict[JobKey, float] = {}
+        self._reported: dict[JobKey, float] = {}
         self._complete: dict[int, Batch] = {}
         self._missing: dict[JobKey, str] = {}
-        self._lost_told = False
+        self._unreachable_reported = False
         self._back = False
         self._since: float | None = None
         self._latest = 0.0
         self._quiet_until = 0.0
 
     def take(self, snapshot: Snapshot, now: float) -> None:
-        """Notes what is new in a snapshot (`now` in epoch seconds)."""
+        """Record what is new in a snapshot (`now` in epoch seconds)."""
         if snapshot.database.error:
             return
         last, self._last = self._last, snapshot
-        fresh = {key: lost for key, lost in snapshot.missing.items() if self._told.get(key) != lost.since}
-        self._told.update((key, lost.since) for key, lost in fresh.items())
+        fresh = {key: job for key, job in snapshot.missing.items() if self._reported.get(key) != job.since}
+        self._reported.update((key, job.since) for key, job in fresh.items())
         if last is None:
-            self._lost_told = snapshot.scheduler.failing_since is not None
+            self._unreachable_reported = snapshot.scheduler.failing_since is not None
             return
         before = len(self._complete) + len(self._missing) + self._back
         for batch_id, batch in snapshot.batches.items():
@@ -64,44 +64,44 @@ class NotificationCollector:
         self._complete = {
             n: batch for n, batch in self._complete.items() if _is_complete(snapshot.batches.get(n))
         }
-        self._missing.update((key, lost.reason) for key, lost in fresh.items())
+        self._missing.update((key, job.reason) for key, job in fresh.items())
         self._missing = {key: why for key, why in self._missing.items() if key in snapshot.missing}
-        if self._lost_told and snapshot.scheduler.failing_since is None:
-            self._lost_told, self._back = False, True
+        if self._unreachable_reported and snapshot.scheduler.failing_since is None:
+            self._unreachable_reported, self._back = False, True
         count = len(self._complete) + len(self._missing) + self._back
         if count > before:
             self._latest = now
             self._since = now if self._since is None else self._since
 
     def due(self, now: float) -> Notification | None:
-        """What is to be told now, None if nothing is."""
-        lost = self._newly_lost(now)
+        """Return the notification that is due now, None if none is."""
+        unreachable = self._newly_unreachable(now)
         waited = self._since is not None and (now - self._latest >= SETTLE or now - self._since >= LONGEST)
-        if not (lost or waited) or now < self._quiet_until or self._last is None:
+        if not (unreachable or waited) or now < self._quiet_until or self._last is None:
             return None
         lines = []
         if self._missing:
             lines.append(_missing_line(self._missing, self._last.batches))
-        if lost:
+        if unreachable:
             since = self._last.scheduler.failing_since or now
             lines.append(f"{_scheduler(self._last)} has not answered for {coarse(now - since)}")
-            self._lost_told = True
+            self._unreachable_reported = True
         elif self._back:
             lines.append(f"{_scheduler(self._last)} answers again")
         if self._complete:
             lines.append(_complete_line(self._complete))
-        grave = bool(self._missing) or lost
+        grave = bool(self._missing) or unreachable
         self._complete, self._missing, self._back, self._since = {}, {}, False, None
         if not lines:
             return None
-        self._quiet_until = now + REST
+        self._quiet_until = now + PAUSE
         return Notification(tuple(lines), grave)
 
-    def _newly_lost(self, now: float) -> bool:
-        if self._last is None or self._lost_told:
+    def _newly_unreachable(self, now: float) -> bool:
+        if self._last is None or self._unreachable_reported:
             return False
         since = self._last.scheduler.failing_since
-        return since is not None and now - since >= LOST_AFTER
+        return since is not None and now - since >= UNREACHABLE_AFTER
 
 
 def _is_complete(batch: Batch | None) -> bool:
@@ -138,17 +138,17 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:_NAMED]) + more
 
 
-# ------------------------------------------------------------------------------------ the terminal
+# ------------------------------------------------------------------------------------ the desktop
 
 
 def desktop_sequence(kind: str, text: str, environment: Mapping[str, str]) -> str:
-    """What makes the user's terminal show a notification of the desktop; "" if `kind` is "off".
+    """Return the sequence that makes the terminal show a desktop notification; "" if `kind` is "off".
 
-    Through tmux and screen it is passed on as it is (tmux: `set -g allow-passthrough on`).
+    In tmux and screen it is wrapped so that they pass it on (tmux: `set -g allow-passthrough on`).
 
     Args:
         kind: "osc9", "osc777", "auto" or "off".
-        text: anybody's text; nothing in it reaches the terminal as a command.
+        text: from any source; nothing in it reaches the terminal as a command.
         environment: the process's variables.
     """
     if kind == "auto":
@@ -156,7 +156,7 @@ def desktop_sequence(kind: str, text: str, environment: Mapping[str, str]) -> st
     if kind not in ("osc9", "osc777"):
         return ""
     line = clean_line(text, 200)
-    # OSC 9 with a number first means something else to some; semicolons part the fields of OSC 777.
+    # OSC 9 with a number first means something else to some; semicolons separate the fields of OSC 777.
     body = f"9;Paraschut: {line}" if kind == "osc9" else f"777;notify;Paraschut;{line.replace(';', ',')}"
     sequence = f"\x1b]{body}\x07"
     if environment.get("TMUX"):

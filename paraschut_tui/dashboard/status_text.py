@@ -1,4 +1,4 @@
-"""What the status bar says: how the database and the scheduler are, how far the jobs are. Pure."""
+"""The texts of the status bar: the health of database and scheduler, and the progress of the jobs. Pure."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ..state_styles import L_COMPLETE, L_MISSING, L_QUEUED, L_RUN, StateStyles
 from ..widgets.styled_line import Part
 
 STALE_AFTER = 10.0
-"""Seconds without a look at the database after which the bar says so."""
+"""Seconds without a check of the database after which the bar says so."""
 
 
 def database_parts(health: DatabaseHealth, seen: float, now: float, *, short: bool = False) -> list[Part]:
-    """The database's name and whether what is shown is its present state.
+    """Return the database's name and whether what is shown is up to date.
 
     Args:
-        seen: when the file was last looked at (epoch s), whether or not it had changed.
+        seen: when the file was last checked (epoch s), whether or not it had changed.
         short: leave out why it does not answer.
     """
     name = (clean_line(os.path.basename(health.path), 24), "bold")
@@ -41,7 +41,7 @@ def database_parts(health: DatabaseHealth, seen: float, now: float, *, short: bo
 def scheduler_parts(
     health: SchedulerHealth, interval: float, now: float, *, short: bool = False
 ) -> list[Part]:
-    """The scheduler's name, whether it answers, and how old its last answer is; `short` without why."""
+    """Return the scheduler's name, whether it answers, and how old its answer is; `short` without why."""
     name = (clean_line(health.executor, 16), "bold")
     if health.failing_since is not None:
         since = f"  not answering since {clock(health.failing_since, now)}"
@@ -65,16 +65,16 @@ def scheduler_parts(
 
 
 def tally_parts(
-    snapshot: Snapshot, tally: JobTotals, lost: int, looks: StateStyles, *, short: bool = False
+    snapshot: Snapshot, tally: JobTotals, missing_of_queue: int, looks: StateStyles, *, short: bool = False
 ) -> list[Part]:
-    """Running, queued, complete of all, missing; `short` with less space between them.
+    """Return the numbers of running, queued, complete and missing jobs; `short` with less space between.
 
     Args:
-        lost: how many that were submitted are missing: these are in no queue.
+        missing_of_queue: submitted jobs that are missing: these are in no queue.
     """
     gap: Part = ("  " if short else "   ", "base")
     slash = "/" if short else " / "
-    running, queued = snapshot.running, max(tally.queued - lost - snapshot.unreported, 0)
+    running, queued = snapshot.running, max(tally.queued - missing_of_queue - snapshot.unreported, 0)
     parts: list[Part] = [
         (f"{looks.glyph(L_RUN)} {count(running)}", "accent" if running else "muted"),
         gap,
@@ -90,32 +90,32 @@ def tally_parts(
 
 
 def is_stale(snapshot: Snapshot, seen: float, now: float) -> bool:
-    """Whether what is shown may no longer be what is in the database."""
+    """Return whether what is shown may be older than what is in the database."""
     return bool(snapshot.database.error) or bool(seen and now - seen > STALE_AFTER)
 
 
 class ThroughputEstimator:
-    """How fast jobs complete, from the last ten minutes."""
+    """Estimates how fast jobs complete, from the last ten minutes."""
 
     WINDOW = 600.0
     SILENCE = 120.0
-    """Seconds without a completion after which, if that is long for this project, nothing is foretold."""
+    """Seconds without a completion after which, if that is long for this project, there is no forecast."""
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, int]] = deque()
         self._longest = 0.0  # seconds between two completions
 
     def seed(self, times: Sequence[float], complete: int) -> None:
-        """Takes down when the latest jobs became complete, before anybody looked on; in order."""
+        """Record when the latest jobs became complete before the dashboard was opened, in order."""
         first = complete - len(times)
         seen = [(at, first + n) for n, at in enumerate(times, 1)]
         self._seen.extendleft(reversed([entry for entry in seen if not self._seen or entry < self._seen[0]]))
         self._longest = max((b - a for (a, _), (b, _) in pairwise(self._seen)), default=0.0)
 
     def note(self, now: float, complete: int) -> None:
-        """Takes down how many jobs are complete now."""
+        """Record how many jobs are complete now."""
         if self._seen and complete < self._seen[-1][1]:
-            self._seen.clear()  # some were reset: what was before says nothing about the pace
+            self._seen.clear()  # some were reset: the earlier numbers are no longer comparable
             self._longest = 0.0
         if not self._seen or complete != self._seen[-1][1]:
             if len(self._seen) > 1:
@@ -125,11 +125,11 @@ class ThroughputEstimator:
             self._seen.popleft()
 
     def text(self, now: float, left: int, running: int) -> str:
-        """ "~1h10 left at 14/min"; "" while too little is known, and while nothing runs: then nobody knows.
+        """Return "~1h10 left at 14/min"; "" while too little is known, or no job runs.
 
         Args:
-            left: jobs that are still to be completed, the missing not among them.
-            running: jobs that run.
+            left: unfinished jobs, without the missing ones.
+            running: running jobs.
         """
         if len(self._seen) < 2 or left <= 0 or running <= 0:
             return ""
@@ -139,12 +139,12 @@ class ThroughputEstimator:
         if span < 20 or done < 3 or silent > max(self.SILENCE, 3 * self._longest):
             return ""
         rate = done / span
-        pace = f"{rate * 60:.0f}/min" if rate * 60 >= 1 else f"{rate * 3600:.0f}/h"
-        return f"~{_rough(left / rate)} left at {pace}"
+        rate_text = f"{rate * 60:.0f}/min" if rate * 60 >= 1 else f"{rate * 3600:.0f}/h"
+        return f"~{_rough(left / rate)} left at {rate_text}"
 
 
 def _rough(seconds: float) -> str:
-    """A forecast, no more exact than it can be."""
+    """Return a duration, rounded as far as a forecast is uncertain."""
     if seconds < 60:
         return "1m"
     if seconds < 3600:

@@ -1,4 +1,4 @@
-"""What the titles and legends say, as parts of lines. Pure."""
+"""The texts of titles and legends, as parts of lines. Pure."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 Sides = tuple[list[Part], list[Part]]
 
 MOST_LOOKED_UP = 10_000
-"""Marks of a batch that are looked up one by one among the matches of a filter."""
+"""Most marks of a batch that are looked up one by one among the matches of a filter."""
 
 
 def tree_title(snapshot: Snapshot, focused: bool, grouping: str, marked: int) -> Sides:
-    """Above the tree: how many batches, how many of them marked, in which order."""
+    """Return the title of the tree: how many batches there are, how many are marked, and their order."""
     left: list[Part] = [
         (" BATCHES", "accent-bold" if focused else "bold"),
         (f" {len(snapshot.batches)}", "muted"),
@@ -92,17 +92,17 @@ def grid_title(
 
 
 def search_parts(contents: GridContents) -> list[Part]:
-    """How far a search is, and what it has found so far."""
+    """Return how far a search is, and how many jobs it has found."""
     if not contents.searched:
         return [("looking", "muted")]
     return [(f"{count(contents.found)} so far, {contents.searched:.0%}", "muted")]
 
 
 def marked_parts(marks: MarkedJobs, board: GridModel, ranged: int = 0) -> list[Part]:
-    """How many jobs are marked, and, where not all of them are among those shown, how many of these are.
+    """Return how many jobs are marked, and how many of the shown jobs are if some are hidden.
 
     Args:
-        ranged: how many jobs are in the range that is open.
+        ranged: how many jobs are in the open range.
     """
     total = len(marks)
     of_range: list[Part] = [(f"range of {count(ranged)} ", "accent")] if ranged else []
@@ -120,7 +120,7 @@ def marked_parts(marks: MarkedJobs, board: GridModel, ranged: int = 0) -> list[P
 
 
 def group_heading(snapshot: Snapshot, batch_id: int, jobs: int, matching: bool) -> list[Part]:
-    """Above the jobs of one of several batches."""
+    """Return the heading of the jobs of one of several batches."""
     batch = snapshot.batches.get(batch_id)
     name = clean_line(batch.name) if batch is not None else ""
     of = f" of {count(batch.total)}" if matching and batch is not None else ""
@@ -137,12 +137,16 @@ def batch_line(
     width: int,
     place: int = 0,
 ) -> Sides:
-    """The tree folded into one line, for narrow screens. A long name gives way to the reason why its batch
-    does not move.
+    """Return the tree folded into one line, for narrow screens.
+
+    A long name is cut to make room for the reason why its batch is blocked.
 
     Args:
-        batches: all of them in the tree's order.
-        marked: what is marked.
+        batches: the BatchIDs in the order of the tree.
+        batch_id: the batch to show.
+        missing_by_state: per batch, how many jobs of each state are missing.
+        marked: how many jobs are marked.
+        width: of the line, in columns.
         place: of the character in which the batch's name differs from the others.
     """
     if batch_id is None or batch_id not in snapshot.batches:
@@ -171,13 +175,13 @@ def batch_line(
 
 
 def _role(snapshot: Snapshot, batch_id: int) -> str:
-    """The colour of why a batch does not move: red where somebody must mend something."""
+    """Return the colour of why a batch is blocked: red if somebody has to repair something."""
     return "error" if batch_id in snapshot.refused else "warning"
 
 
 def legend(board: GridModel, looks: StateStyles, indent: int, width: int) -> list[Part]:
-    """The states on the board with their counts, what needs a person first; without the states' names if
-    they do not fit."""
+    """Return the states of the shown jobs with their counts, missing jobs first; without names if they do not
+    fit in `width` columns."""
     counts = board.counts()
     parts: list[Part] = []
     for words in (True, False):
@@ -194,7 +198,7 @@ def legend(board: GridModel, looks: StateStyles, indent: int, width: int) -> lis
 
 
 def job_title(snapshot: Snapshot, record: JobRecord, looks: StateStyles) -> list[Part]:
-    """Which job the log is of, and how it is: "JOB 24  ✗ missing: time limit  attempt 2"."""
+    """Return the title of a job's log with its state: "JOB 24  ✗ missing: time limit  attempt 2"."""
     key, row = record.key, record.row
     parts: list[Part] = [(f"JOB {key.job_index}", "bold"), ("  ", "base")]
     if row is None:
@@ -218,10 +222,10 @@ def job_title(snapshot: Snapshot, record: JobRecord, looks: StateStyles) -> list
 
 
 def log_streams(record: JobRecord, errors_first: bool) -> tuple[dict[str, tuple[str, ...]], str]:
-    """The log files of each stream, oldest attempt first; and what to say if there are none.
+    """Return the log files of each stream, oldest attempt first, and what to say if there are none.
 
     Args:
-        errors_first: stderr comes before stdout: of what went wrong, that is what one wants to see.
+        errors_first: put stderr before stdout, because the job failed.
     """
     if record.error:
         return {}, clean_line(record.error)
@@ -241,7 +245,7 @@ def log_streams(record: JobRecord, errors_first: bool) -> tuple[dict[str, tuple[
 
 
 def no_batches(snapshot: Snapshot) -> list[list[Part]]:
-    """What an empty dashboard says, line by line."""
+    """Return what a dashboard without batches says, line by line."""
     if snapshot.database.error:
         return [[(clean_line(snapshot.database.error), "error")]]
     return [

@@ -1,4 +1,4 @@
-"""FilterBar: where the filter is typed; how it may go on, what matches it, or what is wrong with it."""
+"""FilterBar: takes a filter as it is typed, with completion, the number of matches and errors."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _NAME = re.compile(r"[\w.-]+$")
 
 
 class FilterSuggester(Suggester):
-    """Shows behind what was typed how it probably goes on."""
+    """Shows the first completion behind the typed text."""
 
     def __init__(self, completion: Completion) -> None:
         super().__init__(use_cache=False, case_sensitive=True)
         self._completion = completion
 
     async def get_suggestion(self, value: str) -> str | None:
-        """The whole text as it may be meant, None if nothing fits."""
+        """Return the completed text, None if nothing fits."""
         return self._completion.suggestion(value)
 
 
@@ -107,7 +107,7 @@ class FilterBar(Vertical):
         return self.query_one(Input)
 
     def open(self, text: str, known: CompletionData) -> None:
-        """Opens the bar upon the filter in force; what is known completes what is typed."""
+        """Open the bar with the filter in force; `known` completes what is typed."""
         self._before = self._draft = self._own = text
         self._at = len(self.history)
         self._error = ""
@@ -121,7 +121,7 @@ class FilterBar(Vertical):
         self.call_after_refresh(self._write_hints)
 
     def learn(self, known: CompletionData) -> None:
-        """Takes in what there is to name."""
+        """Use other data for completion."""
         self._known = known
         self._completion = Completion(known, self.saved, self.history)
         self._box.suggester = FilterSuggester(self._completion)
@@ -131,11 +131,11 @@ class FilterBar(Vertical):
 
     @property
     def known(self) -> CompletionData:
-        """What there is to name, as far as it is known."""
+        """The data for completion."""
         return self._known
 
     def say(self, parts: list[Part], error: str = "") -> None:
-        """Shows the match count beside the text, and above it what is wrong with it."""
+        """Show the match count beside the text, and above it what is wrong with it."""
         self.query_one("#filter-count", TextLine).show([], [*parts, (" ", "base")])
         if error != self._error:
             self._error = error
@@ -147,7 +147,7 @@ class FilterBar(Vertical):
         self.query_one("#filter-mark", TextLine).show(parts)
 
     def _write_hints(self) -> None:
-        """What is wrong, else how the text may go on, else what there is to write."""
+        """Write what is wrong, else the completions, else a summary of the language."""
         hints = self.query_one("#filter-hints", TextLine)
         if self._to_name:
             hints.show([(" Enter saves it: @name calls it, and Ctrl+S upon @name forgets it", "muted")])
@@ -158,7 +158,7 @@ class FilterBar(Vertical):
             hints.show(parts or [(f" {HINT}", "muted")])
 
     def _listed(self, width: int) -> list[Part]:
-        """The candidates, from one before the chosen one on, as many as fit."""
+        """Return the candidates from one before the chosen one on, as many as fit."""
         cycle = self._cycle or self._completion.candidates(self._box.value)
         first = max(self._turn - 1, 0) if self._cycle else 0
         parts: list[Part] = []
@@ -210,7 +210,7 @@ class FilterBar(Vertical):
         self._recall(1)
 
     def action_complete(self, by: int) -> None:
-        """Takes the first candidate; again: the next one, or the one before."""
+        """Use the first candidate; called again: the next one, or the one before."""
         if self._to_name:
             return
         if self._cycle:
@@ -225,7 +225,7 @@ class FilterBar(Vertical):
             self._put(self._cycle[self._turn].text)
 
     def _recall(self, by: int) -> None:
-        """To an older or newer filter that begins with what was typed; after the newest, that itself."""
+        """Go to an older or newer filter that begins with the typed text; after the newest, to that text."""
         at = self._at + by
         while 0 <= at < len(self.history) and not self.history[at].startswith(self._draft):
             at += by
@@ -247,7 +247,7 @@ class FilterBar(Vertical):
     # ------------------------------------------------------------------ saving
 
     def action_save(self) -> None:
-        """Asks for a name to save the filter under; of one that was called by its name, forgets it."""
+        """Ask for a name to save the filter under. A saved filter that is called by its name is deleted."""
         text = self._box.value.strip()
         if text.startswith("@") and text[1:] in self.saved:
             del self.saved[text[1:]]

@@ -211,7 +211,7 @@ def test_what_is_found_is_sent_while_the_search_goes_on_and_a_newer_one_ends_it(
 async def test_the_job_that_wrote_it_is_found_and_its_log_opens_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dashboard_screen, "LOGS", 1)
+    monkeypatch.setattr(dashboard_screen, "SEARCH_LOGS_EVERY", 1)
     project = make_project(tmp_path)
     batch = add_batch(project, "map", ["true"] * 1200)
     log = tmp_path / "logs"

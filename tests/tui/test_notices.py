@@ -13,9 +13,9 @@ from paraschut_core.config import DashboardSettings, Settings
 from paraschut_core.model import Batch, DatabaseHealth, JobKey, MissingJob, SchedulerHealth, Snapshot
 from paraschut_tui.app import ParaschutApp
 from paraschut_tui.dashboard.notifications import (
-    LOST_AFTER,
-    REST,
+    PAUSE,
     SETTLE,
+    UNREACHABLE_AFTER,
     Notification,
     NotificationCollector,
     desktop_sequence,
@@ -76,8 +76,8 @@ def test_a_thousand_batches_complete_within_a_second_are_one_notice() -> None:
 def test_a_stream_of_completions_is_told_in_few_notices() -> None:
     steps = [(float(n), snapshot({i: (f"b{i}", int(i < n), 1) for i in range(100)})) for n in range(101)]
     notices = told(NotificationCollector(), *steps)
-    assert 2 <= len(notices) <= 100 / REST + 2
-    assert SETTLE < REST
+    assert 2 <= len(notices) <= 100 / PAUSE + 2
+    assert SETTLE < PAUSE
 
 
 def test_missing_jobs_are_told_with_their_reasons_and_one_that_flickers_once() -> None:
@@ -113,7 +113,7 @@ def test_a_poll_that_fails_once_is_no_news() -> None:
     steps = [
         (0.0, snapshot(batches)),
         (1.0, snapshot(batches, failing=NOW + 1)),
-        (LOST_AFTER - 5, snapshot(batches)),
+        (UNREACHABLE_AFTER - 5, snapshot(batches)),
     ]
     assert told(NotificationCollector(), *steps) == []
 
