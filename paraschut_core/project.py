@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from .database.connection import Database
-from .database.kept_endings import take_in
+from .database.kept_endings import import_kept
 from .moved_projects import know
 from .security.confinement import is_confined
 
@@ -104,5 +104,5 @@ def open_database(
         who=who,
     )
     if not read_only:
-        database.takes_in = take_in
+        database.importer = import_kept
     return database

@@ -60,7 +60,9 @@ def qdel(
         named = sorted({i for s in submissions for i in polling.keys_of(ws, s)})
         tokens = {s.token for s in submissions if s.token}
         # An id that another job has by now is not ours to delete: ours is over.
-        strange = {i for i in named if i in record.answer and polling.is_strange(record.answer[i], tokens)}
+        strange = {
+            i for i in named if i in record.answer and polling.is_another_job(record.answer[i], tokens)
+        }
         if held is None:
             why = f"it is {info['state']}" if info["state"] in DONE_STATES else _NOT_QUEUED
             outcomes.append(JobResult(key, ResultKind.SKIPPED, why))

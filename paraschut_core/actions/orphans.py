@@ -43,7 +43,7 @@ def end_orphans(ws: Project) -> OrphanEnd:
     for one in here:
         named = ws.executor.key_of(one.id, one.executor) if one.id else ""
         found = by_token.get(one.token, "")
-        if not found and named in live and not polling.is_strange(live[named], {one.token} - {""}):
+        if not found and named in live and not polling.is_another_job(live[named], {one.token} - {""}):
             found = named
         if found:
             ids[found] = one

@@ -175,7 +175,7 @@ def _live(ws: Project, row: JobRow, record: PollState) -> LiveJob | None:
     tokens = {row.token} if row.token else set()
     for i in polling.keys_of(ws, row):
         job = record.answer.get(i)
-        if job is not None and job.state != ENDED and not polling.is_strange(job, tokens):
+        if job is not None and job.state != ENDED and not polling.is_another_job(job, tokens):
             return job
     return None
 

@@ -50,8 +50,8 @@ def add(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT INTO main.addition VALUES (?)", (name,))
 
 
-class whole:  # noqa: N801 - it is used as a function is
-    """`with whole(connection):` one transaction, all or nothing (contextlib would cost a job's start)."""
+class transaction:  # noqa: N801 - it is used as a function is
+    """`with transaction(connection):` all or nothing (contextlib would cost a job's start)."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -74,7 +74,7 @@ def schema_version(connection: sqlite3.Connection) -> int:
     return int(number)
 
 
-def stand_in(connection: sqlite3.Connection, names: list[str]) -> None:
+def create_temporary(connection: sqlite3.Connection, names: list[str]) -> None:
     """Makes, in memory, the empty tables and the views that the file lacks.
 
     Raises:
@@ -90,8 +90,8 @@ def stand_in(connection: sqlite3.Connection, names: list[str]) -> None:
                 connection.execute(temporary)
 
 
-def stand_aside(connection: sqlite3.Connection, names: list[str]) -> None:
-    """Takes away what `stand_in` made. Raises sqlite3.Error."""
+def drop_temporary(connection: sqlite3.Connection, names: list[str]) -> None:
+    """Takes away what `create_temporary` made. Raises sqlite3.Error."""
     for name in reversed(names):
         for statement in reversed(statements(known()[name])):
             kind, created = created_by(statement)

@@ -11,7 +11,7 @@ from ..errors import DatabaseBusyError, DatabaseError, NoDatabaseError, NotAData
 from ..identity import user_name
 from ..paths import absolute
 from . import sqlite_library
-from .additions import add, lacking, schema_version, stand_aside, stand_in, whole
+from .additions import add, create_temporary, drop_temporary, lacking, schema_version, transaction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ SCHEMA_VERSION = 2
 BUSY_TIMEOUT = 60.0
 """Seconds to wait for another writer: SQLite's 5 s lose 4-5 % of 200 simultaneous writers."""
 
-TAKE_IN_EVERY = 60.0
+IMPORT_KEPT_EVERY = 60.0
 """Seconds between two looks for ends of jobs that are kept beside the file."""
 
 _inherited: list[sqlite3.Connection] = []
@@ -157,8 +157,8 @@ class Database:
         self._file: tuple[int, int] | None = None
         self._lacking: list[str] = []
         self._older = False
-        self.takes_in: Callable[[Database], None] | None = None  # what kept.take_in does
-        self._took_in = -TAKE_IN_EVERY
+        self.importer: Callable[[Database], None] | None = None  # kept_endings.import_kept
+        self._imported_at = -IMPORT_KEPT_EVERY
         self._schema = 0
 
     # ------------------------------------------------------------------ open and close
@@ -314,24 +314,24 @@ class Database:
         if self._older:
             from . import migrations
 
-            migrations.stand_in(connection)
+            migrations.create_temporary(connection)
         if self._lacking:
-            stand_in(connection, self._lacking)
+            create_temporary(connection, self._lacking)
         else:
             sqlite_library.tolerate(connection, False)
 
-    def _stand_aside(self, connection: sqlite3.Connection) -> None:
-        stand_aside(connection, self._lacking)
+    def _drop_temporary(self, connection: sqlite3.Connection) -> None:
+        drop_temporary(connection, self._lacking)
         if self._older:
             from . import migrations
 
-            migrations.stand_aside(connection)
+            migrations.drop_temporary(connection)
 
     def _see_additions(self) -> None:
         """Takes the empty tables away as soon as another process has added the real ones to the file."""
         connection = self.connection
         if schema_version(connection) != self._schema and not connection.in_transaction:
-            self._stand_aside(connection)
+            self._drop_temporary(connection)
             self._look_for_additions(connection)
 
     def add_missing(self) -> None:
@@ -344,9 +344,9 @@ class Database:
         if not self._lacking and not self._older:
             return
         try:
-            self._stand_aside(connection)
+            self._drop_temporary(connection)
             try:
-                with whole(connection):
+                with transaction(connection):
                     add(connection)
                     if self._older:
                         from .migrations import upgrade
@@ -357,14 +357,14 @@ class Database:
         except SQLITE_ERRORS as error:
             raise self.explained(error) from error
 
-    def take_in(self) -> None:
+    def import_kept(self) -> None:
         """Takes in what jobs of this user's left beside the file while it could not be written to."""
         now = time.monotonic()
-        if now < self._took_in + TAKE_IN_EVERY:
+        if now < self._imported_at + IMPORT_KEPT_EVERY:
             return
-        self._took_in = now
-        if self.takes_in is not None and os.path.isdir(f"{self.path}.results-{os.getuid()}"):
-            self.takes_in(self)
+        self._imported_at = now
+        if self.importer is not None and os.path.isdir(f"{self.path}.results-{os.getuid()}"):
+            self.importer(self)
 
     # ------------------------------------------------------------------ read and write
 
@@ -473,7 +473,7 @@ class _Write:
             raise DatabaseError(f"{self._database.path} was opened for reading only.")
         self._database.reopen_if_replaced()
         self._database.add_missing()
-        self._database.take_in()
+        self._database.import_kept()
         connection = self._database.connection
         _backoff(self._database.path)
         try:

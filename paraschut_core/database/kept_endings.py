@@ -106,7 +106,7 @@ def write_private(folder: str, name: str, data: bytes) -> str:
     return os.path.join(folder, name)
 
 
-def take_in(db: Database) -> None:
+def import_kept(db: Database) -> None:
     """Writes the kept ends of this user's jobs into the database. Nothing that is wrong with them is raised.
 
     What is not valid any more (the job was reset, submitted again or removed) is set aside as FILE.refused.

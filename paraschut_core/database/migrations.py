@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 
-from .additions import add, statements, whole
+from .additions import add, statements, transaction
 from .connection import APPLICATION_ID, SCHEMA_VERSION
 
 _COLUMNS = {"job": "executor TEXT", "spawn": "executor TEXT", "poll": "rev INTEGER NOT NULL DEFAULT 0"}
@@ -14,7 +14,7 @@ _COLUMNS = {"job": "executor TEXT", "spawn": "executor TEXT", "poll": "rev INTEG
 
 def create(connection: sqlite3.Connection) -> None:
     """Makes all tables in an empty file, unless another process was faster. Raises sqlite3.Error."""
-    with whole(connection):
+    with transaction(connection):
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if not tables:
             for statement in _statements():
@@ -49,10 +49,10 @@ def upgrade(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA main.user_version = {SCHEMA_VERSION}")
 
 
-def stand_in(connection: sqlite3.Connection) -> None:
+def create_temporary(connection: sqlite3.Connection) -> None:
     """Lets a reader see a file of version 1 as one of version 2: by views in memory. Raises sqlite3.Error."""
     connection.execute("PRAGMA temp_store = MEMORY")
-    stand_aside(connection)
+    drop_temporary(connection)
     older = _older(connection)
     for table in older:
         name = _COLUMNS[table].split()[0]
@@ -62,8 +62,8 @@ def stand_in(connection: sqlite3.Connection) -> None:
         connection.execute(_view().replace("CREATE VIEW", "CREATE TEMP VIEW", 1))
 
 
-def stand_aside(connection: sqlite3.Connection) -> None:
-    """Takes away what `stand_in` made. Raises sqlite3.Error."""
+def drop_temporary(connection: sqlite3.Connection) -> None:
+    """Takes away what `create_temporary` made. Raises sqlite3.Error."""
     for name in ("job_view", *_COLUMNS):
         connection.execute(f"DROP VIEW IF EXISTS temp.{name}")
 

@@ -36,7 +36,7 @@ from ..model import (
     Spawn,
 )
 from ..project import Project
-from .polling import is_strange, located
+from .polling import is_another_job, located
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ def classify_jobs(
         own = spawns.get(row.key, ()) if row.state == SPAWN else ()
         ids = _ids(row, own)
         tokens = set(filter(None, (row.token, *(spawn.token for spawn in own))))
-        shown = {i: job for i in ids if (job := record.answer.get(i)) and not is_strange(job, tokens)}
+        shown = {i: job for i in ids if (job := record.answer.get(i)) and not is_another_job(job, tokens)}
         found = [job for job in shown.values() if job.state != ENDED]
         if row.state == SPAWN:
             live_spawns[row.key] = (sum(1 for job in found if job.state in ONLINE), len(own))
@@ -295,7 +295,7 @@ def explain_missing(
             )
     if shown:
         _write_endings(ws, shown, rows)
-    _take_back(ws, observed, rows)
+    _forget_exits_of_requeued(ws, observed, rows)
     due = inquiries.due(sorted(asked), now)
     # These are asked about at each poll: they will be missing soon, or have ended, or be seen again.
     silent = {i: rows[key] for key, ids in observed.silent.items() for i in ids}
@@ -316,15 +316,15 @@ def explain_missing(
         log.info("%s cannot tell how jobs ended: %s", ws.executor.name, failure)
     told: dict[JobKey, ExitInfo] = {}
     for i, ending in sorted(endings.items()):
-        if i in asked and not _is_strangers(ending, i, asked[i]):
+        if i in asked and not _is_another_submission(ending, i, asked[i]):
             # Of several spawns' ends, the one that explains most.
             key, ending = asked[i].key, _coded(ending)
             told[key] = max(told.get(key, ending), ending, key=_weight)
-    told |= _last_words(ws, {asked[i].key for i in due} & observed.missing.keys() - told.keys())
+    told |= _exit_info_from_logs(ws, {asked[i].key for i in due} & observed.missing.keys() - told.keys())
     return observed._replace(missing=observed.missing | _write_endings(ws, told, rows))
 
 
-def _take_back(ws: Project, observed: Liveness, rows: Mapping[JobKey, JobRow]) -> None:
+def _forget_exits_of_requeued(ws: Project, observed: Liveness, rows: Mapping[JobKey, JobRow]) -> None:
     """Forgets how jobs ended that the scheduler has put back into the queue, and that will not say themselves
     that they start again."""
     again = [key for key in observed.live if rows[key].state == SUBMIT and rows[key].ended_at is not None]
@@ -358,7 +358,7 @@ def _is_vague(row: JobRow, now: float) -> bool:
     )
 
 
-def _is_strangers(ending: ExitInfo, id_: str, row: JobRow) -> bool:
+def _is_another_submission(ending: ExitInfo, id_: str, row: JobRow) -> bool:
     """Whether an account is of another submission, which had the same id before or elsewhere."""
     record = ending.record
     told = str(record.get("token") or "") or token_of(str(record.get("name", "")), task_of(id_))
@@ -366,7 +366,7 @@ def _is_strangers(ending: ExitInfo, id_: str, row: JobRow) -> bool:
     return bool(told) and row.state != SPAWN and row.token is not None and told != row.token
 
 
-def _last_words(ws: Project, keys: Iterable[JobKey]) -> dict[JobKey, ExitInfo]:
+def _exit_info_from_logs(ws: Project, keys: Iterable[JobKey]) -> dict[JobKey, ExitInfo]:
     """How those of `keys` ended, of which nobody tells, by their logs: one that was killed with its wrapper
     where nobody keeps accounts."""
     tokens = read_tokens(ws.reader, keys)

@@ -87,7 +87,7 @@ def expected_jobs(ws: Project) -> dict[str, Expected]:
     return found
 
 
-def is_strange(job: LiveJob, tokens: Collection[str]) -> bool:
+def is_another_job(job: LiveJob, tokens: Collection[str]) -> bool:
     """Whether a job in the queue is surely another submission than these, whatever its id."""
     return bool(job.token) and bool(tokens) and job.token not in tokens
 
@@ -207,7 +207,9 @@ def _poll_and_validate(ws: Project, known: PollState) -> PollState:
     unheard = {i for i, job in expected.items() if job.queue in silent}
     answer |= {i: known.answer[i] for i in unheard if i in known.answer}
     seen = {
-        i: job for i, job in answer.items() if i not in expected or not is_strange(job, expected[i].tokens)
+        i: job
+        for i, job in answer.items()
+        if i not in expected or not is_another_job(job, expected[i].tokens)
     }
     there = sorted(i for i in expected if i in known.answer and known.answer[i].state != ENDED)
     lost = [i for i in there if i not in seen and i not in unheard]

@@ -113,7 +113,7 @@ def submit_next(
     executor = ws.executor
     if not executor.isconnected():
         raise SchedulerError(f"Not connected to {executor.name}: jobs cannot be submitted from this host.")
-    ws.db.take_in()
+    ws.db.import_kept()
     record = polling.poll_scheduler(ws)
     if polling.is_unreachable(record):
         record = polling.poll_scheduler(ws, force=True)  # it may be back, long before its next poll is due

@@ -42,8 +42,8 @@ def a_queue_is_its_kind_alone(patch: pytest.MonkeyPatch, in_jobs: Path) -> None:
 
     patch.setattr(SlurmJobExecutor, "backend_id", property(lambda self: "slurm"))
     patch.setattr(SlurmJobExecutor, "owns", lambda self, noted: True)
-    patch.setattr(polling, "is_strange", lambda job, tokens: False)
-    patch.setattr(liveness, "_is_strangers", lambda *arguments: False)
+    patch.setattr(polling, "is_another_job", lambda job, tokens: False)
+    patch.setattr(liveness, "_is_another_submission", lambda *arguments: False)
 
 
 def half_an_answer_is_believed(patch: pytest.MonkeyPatch, in_jobs: Path) -> None:

@@ -407,12 +407,12 @@ class LocalDaemon:
         if len(self._jobs) > len(self._children):
             others = [job for job in self._jobs.values() if job.pid not in self._children]
             for job in others:
-                if job.watch is None and not job.over and not alive(job.pid, job.start):
+                if job.watch is None and not job.first_process_ended and not alive(job.pid, job.start):
                     self._first_process_ended(job)
 
     def _first_process_ended(self, job: RunningJob) -> None:
         """A job's first process has ended: so has the job, unless all of its processes shall end."""
-        job.over = True
+        job.first_process_ended = True
         if job.end_reason is not None:
             self._terminator.wake()
         else:

@@ -6,7 +6,7 @@ import os
 import time
 from typing import NamedTuple
 
-from ...database.additions import whole
+from ...database.additions import transaction
 from .launcher import unpacked
 from .queue_store import ADDITIONS, DaemonInfo, DaemonSettings, LocalQueue, has_table
 
@@ -77,10 +77,10 @@ class DaemonStore:
         self._file = os.stat(self.queue.path)
         self._version = -1
         if not all(has_table(self._connection, name) for name in ADDITIONS):
-            with whole(self._connection):
+            with transaction(self._connection):
                 for statement in ADDITIONS.values():
                     self._connection.execute(statement)
-        (self.mark,) = self._connection.execute("SELECT mark FROM runner").fetchone()
+        (self.queue_id,) = self._connection.execute("SELECT mark FROM runner").fetchone()
         self._environments: dict[bytes, dict[bytes, bytes]] = {}
 
     def close(self) -> None:
@@ -117,7 +117,7 @@ class DaemonStore:
 
     def register(self, pid: int, start: int, boot: str) -> None:
         """Makes this process the one that serves the queue."""
-        with whole(self._connection):
+        with transaction(self._connection):
             self._connection.execute("UPDATE runner SET pid = ?, start = ?, boot = ?", (pid, start, boot))
 
     def retire(self, always: bool = False) -> bool:
@@ -126,7 +126,7 @@ class DaemonStore:
         A job that is added after this finds no runner and its submitter starts one; a job that was
         added before is seen here. So none is left without a runner.
         """
-        with whole(self._connection):
+        with transaction(self._connection):
             busy = self._connection.execute("SELECT 1 FROM job WHERE state IN ('queued', 'running') LIMIT 1")
             if not always and busy.fetchone():
                 return False
@@ -179,13 +179,13 @@ class DaemonStore:
             f" cpu_limit, pid, start, boot, started_at, cancel_at FROM job WHERE {where}",
             values,
         )
-        return [QueuedJob(*row)._replace(id=f"{self.mark}.{row[0]}") for row in rows.fetchall()]
+        return [QueuedJob(*row)._replace(id=f"{self.queue_id}.{row[0]}") for row in rows.fetchall()]
 
     # ------------------------------------------------------------------ what became of it
 
     def record(self, started: list[StartRecord], ended: list[EndRecord]) -> None:
         """Writes down what happened to jobs, all or nothing."""
-        with whole(self._connection):
+        with transaction(self._connection):
             self._connection.executemany(
                 "UPDATE job SET state = 'running', pid = ?, start = ?, boot = ?, started_at = ?"
                 " WHERE number = ? AND state = 'queued'",
@@ -202,13 +202,13 @@ class DaemonStore:
 
     def write_holds(self, holds: list[tuple[bytes, str, float]]) -> None:
         """Writes down which directories wait: (directory, why, since when)."""
-        with whole(self._connection):
+        with transaction(self._connection):
             self._connection.execute("DELETE FROM hold")
             self._connection.executemany("INSERT INTO hold (folder, why, since) VALUES (?, ?, ?)", holds)
 
     def prune(self) -> None:
         """Forgets jobs that ended long ago, and the environments that none needs any more."""
-        with whole(self._connection):
+        with transaction(self._connection):
             gone = self._connection.execute(
                 "DELETE FROM job WHERE state = 'ended' AND ended_at < ?", (time.time() - KEPT_DAYS * 86400,)
             )

@@ -112,9 +112,9 @@ class LocalJobExecutor(JobExecutor):
         from .process import living
 
         queue = self._queue()
-        mark = f"{queue.mark()}." if queue else ""
+        prefix = f"{queue.queue_id()}." if queue else ""
         # The queue itself tells of its own.
-        lost = {token: id_ for token, id_ in submissions.items() if not mark or not id_.startswith(mark)}
+        lost = {token: id_ for token, id_ in submissions.items() if not prefix or not id_.startswith(prefix)}
         return living(lost, "its queue was deleted")
 
     # ------------------------------------------------------------------ many jobs
@@ -172,12 +172,12 @@ class LocalJobExecutor(JobExecutor):
         """
         served = self._served()
         others = list(self._others())
-        marks = tuple(f"{each.mark()}." for each in (*served, *(other.queue for other in others)))
+        prefixes = tuple(f"{each.queue_id()}." for each in (*served, *(other.queue for other in others)))
         # What was never in a queue that can be seen here is not known to be gone.
         unknown = DeleteResult(
             False, f"it is not in the local queue {self._queue().folder}, which is asked here"
         )
-        outcome = {id_: DeleteResult(True) if id_.startswith(marks) else unknown for id_ in jobs}
+        outcome = {id_: DeleteResult(True) if id_.startswith(prefixes) else unknown for id_ in jobs}
         for queue in served:
             left, serving = queue.cancel(jobs)
             end = time.monotonic() + self._limits().kill_grace + _DELETE_WAIT
@@ -336,15 +336,15 @@ class LocalJobExecutor(JobExecutor):
 
             own = machine_name()
             job = os.environ.get(JOB_ID_VARIABLE, "") if container_of(own) else ""
-            mark = job.partition(".")[0]
-            around = (name for name in self._machines() if mark and self._has_mark(name, mark))
-            self._around = own if not mark or self._has_mark(own, mark) else next(around, own)
+            queue_id = job.partition(".")[0]
+            around = (name for name in self._machines() if queue_id and self._has_queue_id(name, queue_id))
+            self._around = own if not queue_id or self._has_queue_id(own, queue_id) else next(around, own)
         return self._around
 
-    def _has_mark(self, machine: str, mark: str) -> bool:
+    def _has_queue_id(self, machine: str, queue_id: str) -> bool:
         try:
             queue = self._queue_of(machine)
-            return bool(queue) and queue.mark() == mark
+            return bool(queue) and queue.queue_id() == queue_id
         except (SchedulerError, UntrustedError):
             return False
 

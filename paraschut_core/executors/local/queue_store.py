@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ... import exit_kinds
-from ...database.additions import statements, whole
+from ...database.additions import statements, transaction
 from ...database.connection import on_network, uri_of
 from ...database.lock_holders import held_by
 from ...errors import SchedulerError, UntrustedError
@@ -251,14 +251,16 @@ class LocalQueue:
             # Another process may be making the same file: then it is for that one to choose.
             with contextlib.suppress(sqlite3.OperationalError):
                 connection.execute("PRAGMA journal_mode = WAL").fetchone()
-        with whole(connection):
+        with transaction(connection):
             (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             if tables:
                 return  # made by another process while we waited
             for statement in statements(_SCHEMA):
                 connection.execute(statement)
-            mark = os.urandom(3).hex()[:5]
-            connection.execute("INSERT INTO runner (mark, host) VALUES (?, ?)", (mark, os.uname().nodename))
+            queue_id = os.urandom(3).hex()[:5]
+            connection.execute(
+                "INSERT INTO runner (mark, host) VALUES (?, ?)", (queue_id, os.uname().nodename)
+            )
             connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {_VERSION}")
 
@@ -306,7 +308,7 @@ class LocalQueue:
         """
         key = hashlib.sha256(environment).digest()
         now = time.time()
-        with self.opened(create=True) as connection, whole(connection):
+        with self.opened(create=True) as connection, transaction(connection):
             connection.execute("INSERT OR IGNORE INTO environment VALUES (?, ?)", (key, environment))
             connection.execute(
                 "UPDATE runner SET slots = ?1, idle_timeout = ?2, kill_grace = ?3"
@@ -326,19 +328,19 @@ class LocalQueue:
                 connection.execute(statement)
             there = sorted({task.cwd for task in tasks if os.path.isdir(task.cwd)})
             connection.executemany("INSERT OR IGNORE INTO there VALUES (?)", ((folder,) for folder in there))
-            mark, serving = _runner(connection)
-        return [f"{mark}.{number}" for number in numbers], serving
+            queue_id, serving = _runner(connection)
+        return [f"{queue_id}.{number}" for number in numbers], serving
 
     def withdraw(self, ids: Iterable[str]) -> None:
         """Takes jobs out that were never started; only while holding the runner's lock."""
-        with self.opened() as connection, whole(connection):
+        with self.opened() as connection, transaction(connection):
             self._for_each(connection, ids, "DELETE FROM job WHERE state = 'queued' AND number")
 
     def cancel(self, ids: Iterable[str]) -> tuple[set[str], DaemonInfo]:
         """Asks the runner to delete jobs; returns those that are still to end, and the runner."""
         ids, now = list(ids), time.time()
-        with self.opened() as connection, whole(connection):
-            mark, serving = _runner(connection)
+        with self.opened() as connection, transaction(connection):
+            queue_id, serving = _runner(connection)
             self._for_each(
                 connection,
                 ids,
@@ -346,11 +348,11 @@ class LocalQueue:
                 now,
             )
             rows = self._for_each(connection, ids, _LIVE)
-        return {f"{mark}.{number}" for (number,) in rows}, serving
+        return {f"{queue_id}.{number}" for (number,) in rows}, serving
 
     # ------------------------------------------------------------------ read
 
-    def mark(self) -> str:
+    def queue_id(self) -> str:
         """The first part of every id of this queue."""
         with self.opened() as connection:
             return _runner(connection)[0]
@@ -373,14 +375,14 @@ class LocalQueue:
     def live(self, ids: Iterable[str]) -> set[str]:
         """Those of `ids` that have not ended."""
         with self.opened() as connection:
-            mark = _runner(connection)[0]
-            return {f"{mark}.{number}" for (number,) in self._for_each(connection, ids, _LIVE)}
+            queue_id = _runner(connection)[0]
+            return {f"{queue_id}.{number}" for (number,) in self._for_each(connection, ids, _LIVE)}
 
     def jobs(self) -> tuple[dict[str, LiveJob], DaemonInfo]:
         """Every queued and running job in order, those that ended of late, and the runner."""
         with self.opened() as connection:
             connection.execute("BEGIN")  # one moment for all that follows
-            mark, serving = _runner(connection)
+            queue_id, serving = _runner(connection)
             host, slots = connection.execute("SELECT host, slots FROM runner").fetchone()
             holds = _holds(connection)
             paths = "cwd, stdout, stderr" if holds else "NULL, NULL, NULL"
@@ -400,7 +402,7 @@ class LocalQueue:
         obstacle = self._obstacle(serving)
         jobs: dict[str, LiveJob] = {}
         for number, token, name, state, cancelled, *paths in rows:
-            id_ = f"{mark}.{number}"
+            id_ = f"{queue_id}.{number}"
             if cancelled is not None:
                 jobs[id_] = LiveJob(id_, ENDING, token, name, "is being deleted", host)
             elif state == QUEUED:
@@ -409,7 +411,7 @@ class LocalQueue:
             else:
                 jobs[id_] = LiveJob(id_, RUNNING, token, name, obstacle, host)
         for token, name, *row in ended:
-            id_ = f"{mark}.{row[0]}"
+            id_ = f"{queue_id}.{row[0]}"
             ending = _ending(row, host)
             jobs[id_] = LiveJob(id_, ENDED, token, name, ending.reason, host, ending)
         return jobs, serving
@@ -443,22 +445,24 @@ class LocalQueue:
         wanted = list(tokens)
         found: dict[str, str] = {}
         with self.opened() as connection:
-            mark = _runner(connection)[0]
+            queue_id = _runner(connection)[0]
             for first in range(0, len(wanted), _PART):
                 part = wanted[first : first + _PART]
                 rows = connection.execute(
                     f"SELECT token, number FROM job WHERE token IN ({','.join('?' * len(part))})", part
                 )
-                found.update((token, f"{mark}.{number}") for token, number in rows)
+                found.update((token, f"{queue_id}.{number}") for token, number in rows)
         return found
 
     def endings(self, ids: Iterable[str]) -> dict[str, ExitInfo]:
         """How those of `ids` ended that have."""
         with self.opened() as connection:
-            mark = _runner(connection)[0]
+            queue_id = _runner(connection)[0]
             (host,) = connection.execute("SELECT host FROM runner").fetchone()
             ended = f"SELECT {_ENDING}, {_kind(connection)} FROM job WHERE state = 'ended' AND number"
-            return {f"{mark}.{row[0]}": _ending(row, host) for row in self._for_each(connection, ids, ended)}
+            return {
+                f"{queue_id}.{row[0]}": _ending(row, host) for row in self._for_each(connection, ids, ended)
+            }
 
     def _for_each(
         self, connection: sqlite3.Connection, ids: Iterable[str], statement: str, *values: object
@@ -474,11 +478,11 @@ class LocalQueue:
 
     def _numbers(self, connection: sqlite3.Connection, ids: Iterable[str]) -> list[int]:
         """The job numbers in `ids`; ids of other queues are left out."""
-        (mark,) = connection.execute("SELECT mark FROM runner").fetchone()
+        (queue_id,) = connection.execute("SELECT mark FROM runner").fetchone()
         numbers = []
         for id_ in ids:
             first, _, number = id_.partition(".")
-            if first == mark and number.isascii() and number.isdigit() and len(number) < 19:
+            if first == queue_id and number.isascii() and number.isdigit() and len(number) < 19:
                 numbers.append(int(number))
         return numbers
 
@@ -529,5 +533,5 @@ def _ending(row: Sequence[Any], host: str) -> ExitInfo:
 
 def _runner(connection: sqlite3.Connection) -> tuple[str, DaemonInfo]:
     """(first part of the queue's ids, its runner)"""
-    mark, pid, start, boot = connection.execute("SELECT mark, pid, start, boot FROM runner").fetchone()
-    return mark, DaemonInfo(pid, start or 0, boot or "")
+    queue_id, pid, start, boot = connection.execute("SELECT mark, pid, start, boot FROM runner").fetchone()
+    return queue_id, DaemonInfo(pid, start or 0, boot or "")

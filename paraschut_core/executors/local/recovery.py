@@ -32,7 +32,7 @@ def recover_jobs(store: DaemonStore, journal: Journal) -> list[RunningJob]:
     traces = set(noted.starts) | set(noted.exits) | noted.markers
     entries = [*store.running(), *store.by_number(traces)]
     lost = {entry.number for entry in entries if _start(entry, noted) is None}
-    found = _search(lost, store.mark, journal.boot) if lost else {}
+    found = _search(lost, store.queue_id, journal.boot) if lost else {}
     jobs: list[RunningJob] = []
     ended: list[EndRecord] = []
     for entry in entries:
@@ -47,7 +47,7 @@ def recover_jobs(store: DaemonStore, journal: Journal) -> list[RunningJob]:
         elif job.exit is None and _watch(job):
             jobs.append(job)
         elif entry.cancel_at is not None:
-            job.over = True  # others of its processes may be left: they are looked for
+            job.first_process_ended = True  # others of its processes may be left: they are looked for
             jobs.append(job)
         else:
             ended.append(job.as_ended())
@@ -70,9 +70,9 @@ def _start(entry: QueuedJob, noted: JournalContents) -> ProcessStart | None:
     return start  # it has ended: no process will be found
 
 
-def _search(numbers: set[int], mark: str, boot: str) -> dict[int, ProcessStart]:
+def _search(numbers: set[int], queue_id: str, boot: str) -> dict[int, ProcessStart]:
     """Processes that carry the id of one of these jobs and lead a session: the job's first process."""
-    wanted = {f"{mark}.{number}": number for number in numbers}
+    wanted = {f"{queue_id}.{number}": number for number in numbers}
     return {
         wanted[process.job]: ProcessStart(process.pid, process.start, boot)
         for process in table().values()

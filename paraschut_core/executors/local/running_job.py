@@ -52,7 +52,7 @@ class RunningJob:
         self.cpu_limit = entry.cpu_limit
         self.watch: int | None = None
         """For another runner's child: a descriptor that becomes readable when the process ends."""
-        self.over = False
+        self.first_process_ended = False
         """Whether the first process has ended (others of the job may be left)."""
         self.exit: ProcessExit | None = None
         self.end_reason: EndReason | None = None
@@ -149,7 +149,7 @@ class Terminator:
         for job in list(self._jobs.values()):
             family = members(processes, job.pid, job.start, job.id)
             if not family:
-                gone = job.over  # else its first process was not waited for yet: that comes next
+                gone = job.first_process_ended  # else it was not waited for yet: that comes next
             else:
                 self._signal(job, family, signal.SIGKILL if now >= job.kill_at else signal.SIGTERM)
                 gone = now > job.kill_at + _GIVE_UP
