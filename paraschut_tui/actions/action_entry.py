@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from paraschut_core.model import JobKey, state_order
 from paraschut_core.project import Project
@@ -13,6 +14,9 @@ from paraschut_core.project import Project
 from ..formatting import count, plural
 from .operations import ActionCall, preview_jobs
 from .types import ActionResult, ActionTarget, PreviewText
+
+if TYPE_CHECKING:
+    from paraschut_core.actions import ActionReport
 
 
 class TargetKind(Enum):
@@ -62,7 +66,6 @@ class ActionEntry:
         run: does it.
         ask, of: the question's verb, and whether "of" stands between it and the target.
         past: its participle.
-        button: the word on the button that says yes.
         meaning: what will happen.
         key, label, help: the key ("": none), its word in the key line ("": not there), its line in the help.
         target: which jobs it applies to.
@@ -75,6 +78,7 @@ class ActionEntry:
         explain: lines about what will happen, in place of `meaning`.
         harsh: whether the dialog warns by its colour.
         offers_resources: whether missing jobs may get more time or memory.
+        undo_failures: whether it can be undone even if it succeeded for no job.
         keeps_marks: whether jobs stay marked, because the next action is often for the same ones.
         command: the words of the command line (the core's verb first), if not `name`.
         value_option: the option that takes the text.
@@ -84,11 +88,10 @@ class ActionEntry:
     """
 
     name: str
-    run: Callable[[ActionCall], ActionResult]
+    run: Callable[[ActionCall], ActionReport | ActionResult]
     ask: str
     of: bool = False
     past: str
-    button: str
     meaning: str
     key: str = ""
     label: str = ""
@@ -103,12 +106,18 @@ class ActionEntry:
     explain: Callable[[PreviewText, int, bool], list[str]] | None = None
     harsh: bool = False
     offers_resources: bool = False
+    undo_failures: bool = False
     keeps_marks: bool = False
     command: str = ""
     value_option: str = ""
     setting: Callable[[str], str] = str
     cannot_undo: str = ""
     undo_warning: str = ""
+
+    @property
+    def button(self) -> str:
+        """The word on the button that says yes."""
+        return self.ask.partition(" ")[0]
 
     @property
     def words(self) -> str:

@@ -10,6 +10,7 @@ from paraschut_core.model import COMPLETE, INIT
 from ..formatting import plural
 from . import operations
 from .action_entry import ActionEntry, TargetKind, ValuePrompt
+from .core_actions import core
 from .types import ActionTarget, PreviewText
 
 _DELETE_INSTEAD = "delete the jobs from the queue instead (d)"
@@ -60,10 +61,9 @@ def _priority_variant(target: ActionTarget, value: str) -> tuple[ActionEntry, st
 
 _RESET = ActionEntry(
     name="reset",
-    run=operations.reset,
+    run=lambda call: core.reset(call.project, call.selection, force=call.force, **call.guarded),
     ask="Reset",
     past="reset",
-    button="Reset",
     meaning="They go back to init.",
     key="r",
     label="reset",
@@ -72,10 +72,11 @@ _RESET = ActionEntry(
 )
 _RESUBMIT = ActionEntry(
     name="resubmit",
-    run=operations.resubmit,
+    run=lambda call: core.resubmit(
+        call.project, call.selection, force=call.force, resources=call.target.raises.values, **call.guarded
+    ),
     ask="Resubmit",
     past="resubmitted",
-    button="Resubmit",
     meaning="They go back to init and are submitted now.",
     key="s",
     label="resubmit",
@@ -83,6 +84,7 @@ _RESUBMIT = ActionEntry(
     spared=lambda preview: preview.done + preview.held - preview.halves,
     explain=_explain_resubmit,
     offers_resources=True,
+    undo_failures=True,
     cannot_undo=_DELETE_INSTEAD,
 )
 _SUBMIT_NEXT = ActionEntry(
@@ -90,7 +92,6 @@ _SUBMIT_NEXT = ActionEntry(
     run=operations.submit_next,
     ask="Submit what is next",
     past="submitted",
-    button="Submit",
     meaning="Jobs go out by priority, as many as allowed.",
     key="S",
     label="submit next",
@@ -102,10 +103,9 @@ _SUBMIT_NEXT = ActionEntry(
 )
 _SUBMIT_THESE = ActionEntry(
     name="submit_these",
-    run=operations.submit_now,
+    run=lambda call: core.submit_now(call.project, call.selection, **call.reporting),
     ask="Submit now",
     past="submitted",
-    button="Submit",
     meaning="They go out now, whatever their priority.",
     key="x",
     help="submit these, or this batch, now",
@@ -117,18 +117,17 @@ _SUBMIT_THESE = ActionEntry(
 _SUBMIT_BATCH = replace(
     _SUBMIT_THESE,
     name="submit_batch",
-    run=operations.submit_batches,
+    run=lambda call: core.submit_batches(call.project, call.target.batches, **call.reporting),
     meaning="The jobs of the highest unfinished priority go out now, whatever other batches wait for.",
     key="",
     affected=None,
 )
 _PRIORITY = ActionEntry(
     name="priority",
-    run=operations.set_priority,
+    run=lambda call: operations.set_field(call, "priority", operations.number(call.value)),
     ask="Set the priority",
     of=True,
     past="changed",
-    button="Set",
     meaning="It decides who goes first.",
     key="p",
     help="set the priority, or boost it",
@@ -141,11 +140,12 @@ _PRIORITY = ActionEntry(
 )
 _BOOST = ActionEntry(
     name="boost",
-    run=operations.boost,
+    run=lambda call: core.boost(
+        call.project, call.selection, operations.number(call.value), **call.reporting
+    ),
     ask="Boost the priority",
     of=True,
     past="boosted",
-    button="Boost",
     meaning="It is added to what they have.",
     keeps_marks=True,
     value_option="--by",
@@ -158,10 +158,9 @@ AUTO_SUBMIT = replace(
 
 UNDO = ActionEntry(
     name="undo",
-    run=operations.undo,
+    run=lambda call: core.undo(call.project, int(call.value) if call.value else None),
     ask="Undo",
     past="restored",
-    button="Undo",
     meaning="Jobs that did not change since become what they were.",
     key="z",
     label="undo",
@@ -194,10 +193,9 @@ ACTIONS: dict[str, ActionEntry] = {
         ),
         ActionEntry(
             name="qdel",
-            run=operations.qdel,
+            run=lambda call: core.qdel(call.project, call.selection, **call.guarded),
             ask="Delete from the queue",
             past="deleted from the queue",
-            button="Delete",
             meaning=_QDEL,
             key="d",
             label="delete",
@@ -214,11 +212,10 @@ ACTIONS: dict[str, ActionEntry] = {
         _BOOST,
         ActionEntry(
             name="edit",
-            run=operations.set_field,
+            run=lambda call: operations.set_field(call, *core.parse_field(call.value)),
             ask="Set a field",
             of=True,
             past="changed",
-            button="Set",
             meaning="It is set in each job's metadata.",
             key="e",
             help="set a field",
@@ -232,10 +229,9 @@ ACTIONS: dict[str, ActionEntry] = {
         ),
         ActionEntry(
             name="collect",
-            run=operations.mark_collected,
+            run=lambda call: core.mark_collected(call.project, call.selection, **call.reporting),
             ask="Mark as collected",
             past="marked as collected",
-            button="Mark",
             meaning="Only complete jobs are marked.",
             key="C",
             help="mark as collected",
@@ -247,7 +243,6 @@ ACTIONS: dict[str, ActionEntry] = {
             ask="Remove the temporary files",
             of=True,
             past="removed",
-            button="Remove",
             meaning="They cannot be brought back.",
             key="T",
             help="remove temporary files",
@@ -262,7 +257,6 @@ ACTIONS: dict[str, ActionEntry] = {
             run=operations.remove_batches,
             ask="Remove",
             past="removed",
-            button="Remove",
             meaning="Jobs, history and the batch's folder with all its files go. This cannot be undone.",
             key="D",
             help="remove the batch: jobs, history and folder",

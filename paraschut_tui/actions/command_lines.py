@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 
 from .action_entry import ActionEntry, TargetKind
+from .core_actions import core
 from .types import ActionTarget
 
 LONGEST = 20_000
@@ -49,9 +50,7 @@ def _groups(target: ActionTarget) -> dict[tuple[int, tuple[tuple[str, object], .
 
 def setting_of(name: str, rest: Sequence[object], value: object, whole: object) -> str:
     """ "field=value" as the command line takes it: an entry of a field, or else the field as a whole."""
-    from paraschut_core.actions import NESTED  # here, because the screen is to open fast
-
-    if len(rest) == 1 and name in NESTED:
+    if len(rest) == 1 and name in core.NESTED:
         name, whole = f"{name}.{rest[0]}", value
     try:
         return shlex.quote(f"{name}={json.dumps(whole, ensure_ascii=False)}")

@@ -1,22 +1,21 @@
-"""What actions do: functions that preview an action, or run it by the core's function of the same name.
-
-The core's actions are imported where they are used, so that the screen opens fast.
-"""
+"""What actions do: functions that preview an action, or run it where the core's function alone does not."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from paraschut_core.database.changes import read_batches
 from paraschut_core.database.jobs import read_infos
 from paraschut_core.errors import UsageError
-from paraschut_core.model import DONE_STATES, INIT, JobKey
+from paraschut_core.jobs.cleanup import temp_files
+from paraschut_core.model import DONE_STATES, INIT, JobKey, Stamp
 from paraschut_core.project import Project
 
 from ..formatting import count, plural
+from .core_actions import core
 from .resource_increase import ResourceIncrease, propose
 from .types import ActionResult, ActionTarget, JobMessage, PreviewText
 
@@ -29,6 +28,12 @@ class Reporting(TypedDict):
 
     command: str
     watcher: ProgressReporter
+
+
+class Guarded(Reporting):
+    """What the core's actions take that leave alone what changed since the user was asked."""
+
+    shown: Mapping[JobKey, Stamp]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,16 +58,18 @@ class ActionCall:
 
     @property
     def selection(self) -> Selection:
-        from paraschut_core.actions import Selection
-
-        return Selection(self.target.keys, self.target.batches)
+        return core.Selection(self.target.keys, self.target.batches)
 
     @property
     def reporting(self) -> Reporting:
         return {"command": self.command, "watcher": self.progress}
 
+    @property
+    def guarded(self) -> Guarded:
+        return {**self.reporting, "shown": self.target.stamps}
 
-def result_of(report: ActionReport, call: ActionCall, *, undo_failures: bool = False) -> ActionResult:
+
+def to_result(report: ActionReport, command: str, *, undo_failures: bool) -> ActionResult:
     """Turn a report of the core into a result.
 
     Args:
@@ -75,7 +82,7 @@ def result_of(report: ActionReport, call: ActionCall, *, undo_failures: bool = F
         left=_messages(report.left),
         made=_messages(outcome for outcome in report.outcomes if outcome.ok),
         can_undo=report.action is not None and (report.done > 0 or undo_failures),
-        command=call.command,
+        command=command,
         note="stopped before the rest" if report.stopped else effects,
     )
 
@@ -87,121 +94,40 @@ def _messages(outcomes: Iterable[JobResult]) -> tuple[JobMessage, ...]:
 # ------------------------------------------------------------------------------------ running
 
 
-def reset(call: ActionCall) -> ActionResult:
-    from paraschut_core import actions
-
-    report = actions.reset(
-        call.project, call.selection, force=call.force, shown=call.target.stamps, **call.reporting
-    )
-    return result_of(report, call)
-
-
-def resubmit(call: ActionCall) -> ActionResult:
-    from paraschut_core import actions
-
-    report = actions.resubmit(
-        call.project,
-        call.selection,
-        force=call.force,
-        resources=call.target.raises.values,
-        shown=call.target.stamps,
-        **call.reporting,
-    )
-    return result_of(report, call, undo_failures=True)
-
-
-def qdel(call: ActionCall) -> ActionResult:
-    from paraschut_core import actions
-
-    report = actions.qdel(call.project, call.selection, shown=call.target.stamps, **call.reporting)
-    return result_of(report, call)
-
-
-def submit_next(call: ActionCall, *, by_itself: bool = False) -> ActionResult:
+def submit_next(call: ActionCall, *, by_itself: bool = False) -> ActionReport:
     """Submit what is next; `by_itself` if no user asked for it just now."""
-    from paraschut_core import actions
-
-    sent = actions.submit_next(call.project, by_itself=by_itself, **call.reporting)
-    kinds = {True: actions.ResultKind.FAILED, False: actions.ResultKind.DONE}
-    outcomes = [actions.JobResult(o.key, kinds[o.id is None], o.id or o.error) for o in sent.outcomes]
-    return result_of(actions.ActionReport("submit", outcomes, stopped=call.progress.cancelled()), call)
+    sent = core.submit_next(call.project, by_itself=by_itself, **call.reporting)
+    kinds = {True: core.ResultKind.FAILED, False: core.ResultKind.DONE}
+    outcomes = [core.JobResult(o.key, kinds[o.id is None], o.id or o.error) for o in sent.outcomes]
+    return core.ActionReport("submit", outcomes, stopped=call.progress.cancelled())
 
 
-def submit_now(call: ActionCall) -> ActionResult:
-    from paraschut_core import actions
-
-    return result_of(actions.submit_now(call.project, call.selection, **call.reporting), call)
-
-
-def submit_batches(call: ActionCall) -> ActionResult:
-    from paraschut_core import actions
-
-    return result_of(actions.submit_batches(call.project, call.target.batches, **call.reporting), call)
-
-
-def mark_collected(call: ActionCall) -> ActionResult:
-    from paraschut_core import actions
-
-    return result_of(actions.mark_collected(call.project, call.selection, **call.reporting), call)
-
-
-def remove_batches(call: ActionCall) -> ActionResult:
-    from paraschut_core import actions
-
-    report = actions.remove_batches(
-        call.project,
-        call.target.batches,
-        force=call.force,
-        command=call.command,
-        shown=call.target.signatures,
+def remove_batches(call: ActionCall) -> ActionReport:
+    """Remove whole batches, unless they changed since the user was asked."""
+    target = call.target
+    return core.remove_batches(
+        call.project, target.batches, force=call.force, command=call.command, shown=target.signatures
     )
-    return result_of(report, call)
 
 
 def clean_files(call: ActionCall) -> ActionResult:
-    from paraschut_core import actions
-
+    """Remove the temporary files of batches."""
     patterns = call.project.settings.temp_files
-    cleaned = actions.clean_files(call.project, patterns, call.target.batches, command=call.command)
+    cleaned = core.clean_files(call.project, patterns, call.target.batches, command=call.command)
     left = tuple(JobMessage(key, held.words) for key, held in cleaned.left.items())
     return ActionResult(sum(cleaned.files.values()), command=call.command, left=left)
 
 
-def boost(call: ActionCall) -> ActionResult:
-    from paraschut_core import actions
-
-    return result_of(actions.boost(call.project, call.selection, number(call.value), **call.reporting), call)
-
-
-def set_priority(call: ActionCall) -> ActionResult:
-    return _set(call, {"priority": number(call.value)})
-
-
-def set_field(call: ActionCall) -> ActionResult:
-    from paraschut_core.actions import parse_field
-
-    return _set(call, dict([parse_field(call.value)]))
-
-
-def _set(call: ActionCall, fields: Mapping[str, Any]) -> ActionResult:
-    from paraschut_core import actions
-
-    report = actions.change(
+def set_field(call: ActionCall, name: str, value: object) -> ActionReport:
+    """Set a field of each job."""
+    return core.change(
         call.project,
         call.selection.resolve(call.project),
-        fields,
-        {} if call.force else actions.PROTECTED,
+        {name: value},
+        {} if call.force else core.PROTECTED,
         force=call.force,
-        shown=call.target.stamps,
-        **call.reporting,
+        **call.guarded,
     )
-    return result_of(report, call)
-
-
-def undo(call: ActionCall) -> ActionResult:
-    from paraschut_core import actions
-
-    return result_of(actions.undo(call.project, int(call.value) if call.value else None), call)
 
 
 # ------------------------------------------------------------------------------------ previews
@@ -213,16 +139,14 @@ def preview_jobs(project: Project, target: ActionTarget, ends: Mapping[JobKey, s
     Args:
         ends: how some of them ended (codes of exit_kinds); these may be offered more time or memory.
     """
-    from paraschut_core import actions
-
-    found = actions.preview(project, actions.Selection(target.keys, target.batches))
+    found = core.preview(project, core.Selection(target.keys, target.batches))
     reasons = sorted(found.reasons.items(), key=lambda item: -item[1])
     return PreviewText(
         len(found.keys),
         found.states,
         live=found.live,
         live_batches=len(found.live_batches),
-        running=found.held.get(actions.Hold.RUNNING, 0),
+        running=found.held.get(core.Hold.RUNNING, 0),
         missing=found.missing,
         elsewhere=found.elsewhere,
         queued=found.queued,
@@ -234,7 +158,7 @@ def preview_jobs(project: Project, target: ActionTarget, ends: Mapping[JobKey, s
         hints=tuple(f"{count(n)} missing: {reason}" for reason, n in reasons[:3]),
         raises=propose(read_infos(project.reader, ends), ends) if ends else ResourceIncrease(),
         stamps=found.stamps,
-        signatures=actions.signatures(project, target.batches),
+        signatures=core.signatures(project, target.batches),
     )
 
 
@@ -244,9 +168,7 @@ MOST_GROUPS = 6
 
 def preview_next(project: Project, target: ActionTarget, ends: Mapping[JobKey, str]) -> PreviewText:
     """Tell what would be submitted next."""
-    from paraschut_core.actions import plan_next
-
-    plan = plan_next(project)
+    plan = core.plan_next(project)
     batches = read_batches(project.reader, [batch_id for batch_id, _, _ in plan.groups])
     names = {batch_id: batch.name for batch_id, batch in batches.items()}
     waiting = sum(n for _, _, n in plan.groups)
@@ -271,8 +193,6 @@ def preview_next(project: Project, target: ActionTarget, ends: Mapping[JobKey, s
 
 def preview_files(project: Project, target: ActionTarget, ends: Mapping[JobKey, str]) -> PreviewText:
     """Count the temporary files."""
-    from paraschut_core.jobs.cleanup import temp_files
-
     patterns = project.settings.temp_files
     n = size = 0
     for _, path in temp_files(project, patterns, target.batches):
@@ -316,10 +236,8 @@ def wrong_number(text: str) -> str:
 
 def wrong_field(text: str) -> str:
     """Say what is wrong with `field=value`; "" if nothing is."""
-    from paraschut_core.actions import parse_field
-
     try:
-        parse_field(text)
+        core.parse_field(text)
     except UsageError as error:
         return str(error)
     return ""

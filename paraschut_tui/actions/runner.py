@@ -15,7 +15,8 @@ from paraschut_core.project import Project
 from ..job_details.value_format import replaced
 from .action_entry import ActionEntry
 from .command_lines import command_line, setting_of
-from .operations import ActionCall
+from .core_actions import core
+from .operations import ActionCall, to_result
 from .types import ActionResult, ActionTarget, PreviewText
 
 
@@ -46,8 +47,6 @@ class ActionRunner:
         cancelled: Callable[[], bool],
     ) -> ActionResult:
         """Run an action. An error is part of the result."""
-        from paraschut_core.actions import ProgressReporter  # here, so that the screen opens fast
-
         try:
             with Project(self._settings, self._executor) as project:
                 call = ActionCall(
@@ -56,17 +55,18 @@ class ActionRunner:
                     force=force,
                     value=value,
                     command=command_line(action, target, force, value),
-                    progress=ProgressReporter(progress, cancelled),
+                    progress=core.ProgressReporter(progress, cancelled),
                 )
-                return action.run(call)
+                report = action.run(call)
         except ParaschutError as error:
             return ActionResult(0, error=str(error))
+        if isinstance(report, ActionResult):
+            return report
+        return to_result(report, call.command, undo_failures=action.undo_failures)
 
     def edit(self, key: JobKey, rev: int, path: Sequence[object], value: object) -> ActionResult:
         """Set one field of one job, or an entry within it, as it was at `rev`. An error is part of the
         result."""
-        from paraschut_core import actions
-
         field, *rest = path
         name = str(field)
         if name in OWN_FIELDS or name in SPAWN_FIELDS:
@@ -81,7 +81,7 @@ class ActionRunner:
             with Project(self._settings, self._executor) as project:
                 whole = fields(read_info(project.reader, key))[name]
                 command = f"set {key.batch_id} {key.job_index} {setting_of(name, rest, value, whole)}"
-                report = actions.edit(project, key, rev, fields, command=command)
+                report = core.edit(project, key, rev, fields, command=command)
         except ParaschutError as error:
             return ActionResult(0, error=str(error))
         return ActionResult(report.done, can_undo=True, command=command)

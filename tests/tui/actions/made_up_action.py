@@ -6,19 +6,16 @@ import asyncio
 import sys
 from pathlib import Path
 
-from paraschut_core.actions import set_fields
+from paraschut_core.actions import ActionReport, set_fields
 from paraschut_tui.actions.action_entry import ActionEntry
 from paraschut_tui.actions.action_registry import ACTIONS
-from paraschut_tui.actions.operations import ActionCall, result_of
-from paraschut_tui.actions.types import ActionResult
+from paraschut_tui.actions.operations import ActionCall
 
 
-def suspend(call: ActionCall) -> ActionResult:
+def suspend(call: ActionCall) -> ActionReport:
     """Stands for a function of the core."""
     keys = call.selection.resolve(call.project)
-    return result_of(
-        set_fields(call.project, keys, {"suspended": True}, {}, verb="suspend", command=call.command), call
-    )
+    return set_fields(call.project, keys, {"suspended": True}, {}, verb="suspend", command=call.command)
 
 
 ACTIONS["suspend"] = ActionEntry(
@@ -26,7 +23,6 @@ ACTIONS["suspend"] = ActionEntry(
     run=suspend,
     ask="Suspend",
     past="suspended",
-    button="Suspend",
     meaning="They keep their place in the queue.",
     key="H",
     label="suspend",
