@@ -112,6 +112,7 @@ class FakeGateway:
         self.running_action: ActionEntry | None = None
         self.last_result: ActionResult | None = None
         self.matching_log: dict[JobKey, str] = {}
+        self._post: Callable[[object], object] = lambda message: None
         self.batches = {batch.batch_id: batch for batch in batches}
         self.database = DatabaseHealth("/data/jobs.db", NOW)
         self.scheduler = SchedulerHealth("slurm", NOW - 4)
