@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import os
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -23,8 +25,10 @@ from ..backend.backend import Backend
 from ..backend.snapshot_worker import SnapshotUpdate
 from ..batch_tree.widget import BatchTree
 from ..dashboard_state import DashboardState
+from ..dialogs.command_palette import CommandPaletteScreen, PaletteCommand
 from ..dialogs.health import HealthScreen
 from ..dialogs.help import HelpScreen
+from ..dialogs.prompt import PromptScreen
 from ..errors import tell_fault
 from ..filter.bar import FilterBar
 from ..formatting import count
@@ -38,7 +42,6 @@ from ..messages import (
     JobSelected,
     JobsLoaded,
     JobsRechecked,
-    SnapshotReady,
     StatisticsReady,
 )
 from ..overview.screen import OverviewScreen
@@ -50,10 +53,16 @@ from ..terminal.textual_compat import SteadyScreen
 from ..widgets.key_hints import KeyHints
 from ..widgets.line_list import LineList
 from ..widgets.text_line import TextLine
-from .command_list import CommandList, DatabaseSwitcher
 from .filter_controller import FilterController
 from .navigator import Navigator
 from .notifier import Notifier
+from .palette_commands import (
+    DatabaseSwitcher,
+    database_commands,
+    key_commands,
+    place_commands,
+    setting_commands,
+)
 from .pane_layout import PaneLayout
 from .panes import BatchesPane, JobsPane, LowerPane, Panes
 from .status_bar import StatusBar
@@ -112,6 +121,7 @@ class MainScreen(SteadyScreen[None]):
         super().__init__()
         session = session or SessionState()
         self.backend = backend
+        self._switcher = switcher
         self.palette = palette
         self.clock = clock
         self.state = state = DashboardState(read_only=read_only, saved_filters=dict(session.saved))
@@ -134,17 +144,6 @@ class MainScreen(SteadyScreen[None]):
         self.actions = ActionController(self, backend, state, targets, self.key_hints, clock)
         self.auto_submitter = AutoSubmitter(self, backend, self.actions, clock)
         self.notifier = Notifier(self, state, backend.settings.dashboard, clock)
-        self._commands = CommandList(
-            self,
-            switcher,
-            state,
-            backend.settings.database,
-            panes,
-            self.filter_bar,
-            self.pane_layout,
-            self.navigator,
-            self.notifier,
-        )
         self._overview: OverviewScreen | None = None
         self._window = session.window
         self._save = save
@@ -247,8 +246,7 @@ class MainScreen(SteadyScreen[None]):
         self.show_flags()
         self.notifier.tick()
 
-    def on_snapshot_ready(self, message: SnapshotReady) -> None:
-        message.stop()
+    def on_snapshot_ready(self) -> None:
         update = self.backend.take_update()
         if update is not None and self.is_attached and self.batches.is_mounted:  # it may just be leaving
             self.show_update(update)
@@ -290,17 +288,14 @@ class MainScreen(SteadyScreen[None]):
         self.status.seed(times, complete)
 
     def on_jobs_loaded(self, message: JobsLoaded) -> None:
-        message.stop()
         self.jobs.show_loaded(message)
         self._first_jobs.set()
         self.lower.show_found_text()
 
     def on_jobs_rechecked(self, message: JobsRechecked) -> None:
-        message.stop()
         self.jobs.contents.take_matches(message)
 
     def on_action_progress(self, message: ActionProgress) -> None:
-        message.stop()
         self.actions.show_progress(message)
 
     # ------------------------------------------------------------------ titles
@@ -342,18 +337,15 @@ class MainScreen(SteadyScreen[None]):
     # ------------------------------------------------------------------ from pane to pane
 
     def on_batch_selected(self, message: BatchSelected) -> None:
-        message.stop()
         self.navigator.select(message)
         self.write_titles()
 
-    def on_batch_tree_marked(self, message: BatchTree.Marked) -> None:
-        message.stop()
+    def on_batch_tree_marked(self) -> None:
         self.navigator.show_marked()
         self.write_titles()
 
     def on_batch_tree_show_more_requested(self, message: BatchTree.ShowMoreRequested) -> None:
         """Go on in the grid at the last job that the tree lists."""
-        message.stop()
         self.pane_layout.close_batches()
         self.navigator.go_to_job(JobKey(message.node.batch_id, message.node.job))
         self.jobs.grid.focus()
@@ -366,7 +358,6 @@ class MainScreen(SteadyScreen[None]):
         self.lower.shown.focus()
 
     def on_job_selected(self, message: JobSelected) -> None:
-        message.stop()
         if message.key is not None and self.batches.batch_tree.cursor is not None:
             self.batches.batch_tree.go_to_batch(message.key.batch_id)
         if self.jobs.grid.range_size:
@@ -374,15 +365,12 @@ class MainScreen(SteadyScreen[None]):
         self.lower.show_job_soon(message.key)
 
     def on_job_details_edit_requested(self, message: JobDetails.EditRequested) -> None:
-        message.stop()
         self.actions.edit_field(message)
 
     def on_filter_edited(self, message: FilterEdited) -> None:
-        message.stop()
         self.filter.edited(message.text)
 
     def on_filter_closed(self, message: FilterClosed) -> None:
-        message.stop()
         self.filter.closed(message.text)
         self.jobs.grid.focus()
 
@@ -487,11 +475,33 @@ class MainScreen(SteadyScreen[None]):
 
     @work(exclusive=True, group="choose", exit_on_error=False)
     async def action_palette(self) -> None:
-        await self._commands.choose_command()
+        commands = [
+            *key_commands(self, self._panes, self.pane_layout.focused, read_only=self.state.read_only),
+            *place_commands(self.state, self.filter_bar.history, self.navigator.go_to, self.action_overview),
+            *setting_commands(self, self._switcher.theme_names(), self.notifier),
+        ]
+        await self._choose([*commands, *await self._databases()], "COMMANDS")
 
     @work(exclusive=True, group="choose", exit_on_error=False)
     async def action_databases(self) -> None:
-        await self._commands.choose_database()
+        other = PaletteCommand("Another database", self._ask_database, "name its file")
+        await self._choose([*await self._databases(), other], "DATABASES")
+
+    async def _databases(self) -> list[PaletteCommand]:
+        recent = await hold_keys_during(self.app, self._switcher.recent_databases())
+        return list(database_commands(recent, self.backend.settings.database, self._switcher))
+
+    async def _choose(self, commands: list[PaletteCommand], title: str) -> None:
+        """Open the command palette, and run what is chosen."""
+        run = await self.app.push_screen_wait(CommandPaletteScreen(self.palette, commands, title))
+        result = run() if run is not None else None
+        if inspect.isawaitable(result):
+            await result
+
+    async def _ask_database(self) -> None:
+        path = await self.app.push_screen_wait(PromptScreen("Another database", "The database's file:"))
+        if path:
+            self._switcher.open_database(os.path.abspath(os.path.expanduser(path)), "")
 
     @work(exclusive=True, group="overview", exit_on_error=False)
     async def action_overview(self, window: str = "") -> None:
@@ -516,6 +526,5 @@ class MainScreen(SteadyScreen[None]):
             self.navigator.go_to(target)
 
     def on_statistics_ready(self, message: StatisticsReady) -> None:
-        message.stop()
         if self._overview is not None:
             self._overview.take_survey(message)
