@@ -101,7 +101,7 @@ def make_iter(var: Any) -> Any:
 
 
 def isiterable(p_object: object) -> bool:
-    """Whether it can be iterated over."""
+    """Return whether it can be iterated over."""
     try:
         iter(p_object)  # type: ignore[call-overload]  # that is the question
     except TypeError:

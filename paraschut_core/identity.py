@@ -48,7 +48,7 @@ def queue_name(text: str) -> QueueName:
 
 
 def belongs_to(who: str, claimed_by: str | None, executor: str | None) -> bool:
-    """Whether a submission is that author's (user@host:pid), by the queue that was noted, else by who
+    """Return whether a submission is that author's (user@host:pid), by the queue that was noted, else by who
     claimed it."""
     noted = queue_name(executor or "")
     if noted.uid is not None:
@@ -85,7 +85,7 @@ def user_folder() -> str:
 
 
 def same_user(one: str, other: str) -> bool:
-    """Whether two authors of events (user@host:pid) are one user, on whatever hosts."""
+    """Return whether two authors of events (user@host:pid) are one user, on whatever hosts."""
     names = [author.partition("@")[0] for author in (one, other)]
     # Where a user has no name, as in a container, the number stands for it.
     first, second = (user_name(int(n)) if n.isascii() and n.isdigit() and len(n) < 10 else n for n in names)

@@ -109,7 +109,7 @@ def retry_database(
     trouble: tuple[type[DatabaseError], ...],
     pause: Callable[[float], object] = time.sleep,
 ) -> _T:
-    """Calls again while the database is in such trouble: what hours have computed is not lost lightly.
+    """Call again while the database is in such trouble: what hours have computed is not lost lightly.
 
     At a job's end that is any trouble: a file that is no database now may be one that is being restored.
     """
@@ -127,12 +127,12 @@ def retry_database(
 
 
 def retry_on_start(call: Callable[[], _T]) -> _T:
-    """Calls what a job says when it starts: inside a job, with patience for a locked database."""
+    """Call what a job says when it starts: inside a job, with patience for a locked database."""
     return retry_database(call, (DatabaseBusyError,)) if current_job_key() is not None else call()
 
 
 def retry_on_end(call: Callable[[], _T], keep: Callable[[], str] | None = None) -> _T:
-    """Calls what a job says of its result: inside a job, with patience for a database in any trouble (locked,
+    """Call what a job says of its result: inside a job, with patience for a database in any trouble (locked,
     the disk full, a file server away); there is nobody who would repeat it.
 
     Args:
@@ -156,7 +156,7 @@ def retry_on_end(call: Callable[[], _T], keep: Callable[[], str] | None = None) 
 
 
 def kept_in(keep: Callable[[], str]) -> str:
-    """Keeps a result; says where."""
+    """Keep a result; report where."""
     try:
         path = keep()
     except Exception as error:  # noqa: BLE001 - the first error counts
@@ -171,7 +171,7 @@ def kept_in(keep: Callable[[], str]) -> str:
 
 
 def keep_result(db: Database, key: JobKey, info: JobInfo | None) -> str:
-    """Keeps in a file that this process's job is complete; returns its path."""
+    """Keep in a file that this process's job is complete; return its path."""
     return kept_endings.keep(db.path, key, _token_of(key), db.who, info)
 
 
@@ -238,7 +238,7 @@ def _folders(db: Database, key: JobKey) -> list[str]:
 
 
 def load_the_end() -> None:
-    """Loads what a job needs at its end: by then its package may be replaced, removed or out of reach."""
+    """Load what a job needs at its end: by then its package may be replaced, removed or out of reach."""
     from . import sanitize
     from .database import pickled_values
     from .executors import usage
@@ -297,7 +297,7 @@ def job_info(db: Database, key: JobKey, given_id: str | None = None, *, with_spa
 
 
 def update_job(db: Database, info: JobInfo) -> None:
-    """Writes metadata back if nobody else changed it since it was read. Raises ConflictError.
+    """Write metadata back if nobody else changed it since it was read. Raises ConflictError.
 
     A user's own executor may write back what it is handed, as v0.6's did: without the variables that the job
     is told; and of a spawn nothing, for its id and logs are not the job's.
@@ -319,7 +319,7 @@ def update_job(db: Database, info: JobInfo) -> None:
 
 
 def complete_job(db: Database, key: JobKey, info: JobInfo | None) -> JobInfo:
-    """Stores a job's metadata (default: what is stored) with state `complete` and the scheduler's record.
+    """Store a job's metadata (default: what is stored) with state `complete` and the scheduler's record.
 
     Raises:
         StaleJobError, ConflictError: another attempt is the current one by now.
@@ -394,7 +394,7 @@ def cpu_limit() -> int | None:
 
 
 def submit_what_is_next() -> None:
-    """Submits what the priority rules allow now. The job that asks is complete: nothing may fail it."""
+    """Submit what the priority rules allow now. The job that asks is complete: nothing may fail it."""
     try:
         from .project import Project
         from .scheduling.submission import submit_next

@@ -16,7 +16,7 @@ _job_dirs: list[str] = []
 
 
 def know(job_dir: str) -> None:
-    """Notes where a project that was opened lies."""
+    """Record where a project that was opened lies."""
     if job_dir and job_dir not in _job_dirs[:1]:
         _job_dirs[:] = [job_dir, *(other for other in _job_dirs if other != job_dir)][:8]
 
@@ -35,7 +35,7 @@ def found(path: str) -> str:
 
 
 def note_place(tx: Transaction, job_dir: str) -> None:
-    """Notes, with jobs that are added, where their project lies."""
+    """Record, with jobs that are added, where their project lies."""
     tx.connection.execute("INSERT OR IGNORE INTO place (job_dir, since) VALUES (?, ?)", (job_dir, tx.at))
 
 

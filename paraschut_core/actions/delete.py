@@ -36,7 +36,7 @@ def qdel(
     watcher: ProgressReporter = NO_PROGRESS,
     shown: Mapping[JobKey, Stamp] | None = None,
 ) -> ActionReport:
-    """Deletes jobs from the scheduler's queue; those that were in it go back to `init`.
+    """Delete jobs from the scheduler's queue; those that were in it go back to `init`.
 
     What is not in the queue, a job that failed say, is left as it is.
 

@@ -98,7 +98,7 @@ def set_fields(
     strictly: bool = True,
     also: Callable[[JobKey], None] | None = None,
 ) -> ActionReport:
-    """Sets fields of jobs, except of those where a field has one of the values of `unless`.
+    """Set fields of jobs, except of those where a field has one of the values of `unless`.
 
     What may be in a queue is for the caller to ask about (`change`, `reset`). A database that fails after
     the first jobs are done ends it: what is done is told all the same.
@@ -163,7 +163,7 @@ def change(
     watcher: ProgressReporter = NO_PROGRESS,
     shown: Mapping[JobKey, Stamp] | None = None,
 ) -> ActionReport:
-    """Sets fields as a user asks for it: `resources.mem` for one entry; state=init is a reset.
+    """Set fields as a user asks for it: `resources.mem` for one entry; state=init is a reset.
 
     Jobs that are in a queue, or may be, keep what they are known by (GUARDED) unless `force`.
 
@@ -229,7 +229,7 @@ def _guarded(
 
 
 def edit(ws: Project, key: JobKey, rev: int, fields: Fields, *, command: str = "") -> ActionReport:
-    """Sets fields of one job if nobody has changed it since it was read, at its revision `rev`.
+    """Set fields of one job if nobody has changed it since it was read, at its revision `rev`.
 
     Raises:
         ConflictError: somebody has, and the message says who; nothing was written.
@@ -258,7 +258,7 @@ def reset(
     verb: str = "reset",
     fields: Fields | None = None,
 ) -> ActionReport:
-    """Puts jobs back to `init`, their ids dropped (they stay in the history).
+    """Put jobs back to `init`, their ids dropped (they stay in the history).
 
     Complete and collected jobs, those that the scheduler still holds, and those that it may hold while it
     does not answer, or while another executor or user would have to be asked, are left alone unless `force`.
@@ -290,7 +290,7 @@ def boost(
     command: str = "",
     watcher: ProgressReporter = NO_PROGRESS,
 ) -> ActionReport:
-    """Adds `by` to the priority of all selected jobs."""
+    """Add `by` to the priority of all selected jobs."""
     return set_fields(
         ws,
         selection.resolve(ws),
@@ -305,7 +305,7 @@ def boost(
 def mark_collected(
     ws: Project, selection: Selection, *, command: str = "", watcher: ProgressReporter = NO_PROGRESS
 ) -> ActionReport:
-    """Marks complete jobs as collected; others are left alone."""
+    """Mark complete jobs as collected; others are left alone."""
     keys = selection.resolve(ws)
     complete = {row.key: row.stamp for row in read_rows(ws.reader, keys) if row.state == COMPLETE}
     report = set_fields(
@@ -323,7 +323,7 @@ def mark_collected(
 
 
 def undo(ws: Project, action_id: int | None = None) -> ActionReport:
-    """Takes back this user's last reset, deletion, field change or boost, where nothing changed since.
+    """Take back this user's last reset, deletion, field change or boost, where nothing changed since.
 
     Raises:
         UsageError: there is nothing to undo.
@@ -355,7 +355,7 @@ def undo(ws: Project, action_id: int | None = None) -> ActionReport:
 
 
 def reset_missing(ws: Project, missing: Mapping[JobKey, Stamp]) -> ActionReport:
-    """Puts missing jobs back to `init` and removes their temporary folders.
+    """Put missing jobs back to `init` and remove their temporary folders.
 
     Args:
         missing: where the jobs stood when they were found missing: what changed since is left alone.

@@ -22,7 +22,7 @@ class OrphanEnd(NamedTuple):
 
 
 def end_orphans(ws: Project) -> OrphanEnd:
-    """Deletes from the queue what goes on of removed batches, and forgets what is over.
+    """Delete from the queue what goes on of removed batches, and forget what is over.
 
     Raises:
         SchedulerError: the scheduler does not answer; nothing changed.

@@ -39,7 +39,7 @@ class ActionPreview(NamedTuple):
 
 
 def preview(ws: Project, selection: Selection) -> ActionPreview:
-    """Counts the jobs that are selected, as the confirm dialog shows them."""
+    """Count the jobs that are selected, as the confirm dialog shows them."""
     keys = selection.resolve(ws)
     protection = protect(ws, keys)
     record = polling.poll_scheduler(ws)

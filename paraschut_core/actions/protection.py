@@ -59,7 +59,7 @@ def protect(
     *,
     strictly: bool = True,
 ) -> Protection:
-    """Looks which of the jobs are in a queue, or may be.
+    """Find out which of the jobs are in a queue, or may be.
 
     What the last poll cannot know of is looked for in a new one. While the scheduler is silent, only what
     was missing before is free.
@@ -112,7 +112,7 @@ def _of_batch(found: Protection, batch_id: int) -> Protection:
 
 
 def _may_be_queued(row: JobRow) -> bool:
-    """Whether a queue may hold the job: also one whose state somebody set to a word of their own."""
+    """Return whether a queue may hold the job: also one whose state somebody set to a word of their own."""
     return row.state in ONLINE_STATES or (
         row.state not in DONE_STATES and bool(row.submit_id or row.cluster_id)
     )

@@ -67,7 +67,7 @@ def remove_batches(
     shown: Mapping[int, Signature] | None = None,
     states: Collection[str] = (),
 ) -> ActionReport:
-    """Removes batches: their rows, and their folders under the job directory.
+    """Remove batches: their rows, and their folders under the job directory.
 
     A batch with jobs that are in a queue, or may be, is left. Only a batch's own folder goes, never what a
     symbolic link points to.
@@ -169,7 +169,7 @@ def _orphans(ws: Project, found: Protection, keys: Iterable[JobKey]) -> list[Orp
 
 
 def _end_all(ws: Project, found: Protection) -> tuple[str, list[str], list[JobKey]]:
-    """Deletes a batch's jobs from the queue: why that failed, else remarks on what was done, and the jobs
+    """Delete a batch's jobs from the queue: why that failed, else remarks on what was done, and the jobs
     that may go on."""
     unseen = [key for key, held in found.held.items() if held.code in (Hold.ELSEWHERE, Hold.SILENT)]
     try:
@@ -197,7 +197,7 @@ def _go_on(found: Protection, keys: Sequence[JobKey]) -> str:
 
 
 def remove_batches_by_state(ws: Project, states: Iterable[str]) -> ActionReport:
-    """Removes the batches all of whose jobs are in `states`."""
+    """Remove the batches all of whose jobs are in `states`."""
     wanted = set(states)
     return remove_batches(ws, batches_in_states(ws, wanted), states=wanted)
 
@@ -227,7 +227,7 @@ class CleanReport(NamedTuple):
 
 
 def clean_folders(ws: Project, batch_ids: Iterable[int], *, command: str = "") -> CleanReport:
-    """Removes the jobs' own temporary folders, JobDir/BatchID/JobIndex, but not of those that may run.
+    """Remove the jobs' own temporary folders, JobDir/BatchID/JobIndex, but not of those that may run.
 
     Raises:
         ParaschutError: a folder that cannot be removed.
@@ -273,7 +273,7 @@ def _clean_chunk(
 def clean_files(
     ws: Project, patterns: Iterable[str], batch_ids: Iterable[int], *, command: str = ""
 ) -> CleanReport:
-    """Removes files in the batches' folders that match the patterns, but not of batches with jobs that may
+    """Remove files in the batches' folders that match the patterns, but not of batches with jobs that may
     run: nobody can tell whose files they are.
 
     Raises:
@@ -302,6 +302,6 @@ def clean_files(
 
 
 def _has_started(tx: Transaction, batch_id: int, found: Protection) -> bool:
-    """Whether a job of the batch may run that was surely in no queue before."""
+    """Return whether a job of the batch may run that was surely in no queue before."""
     online = stamps_in(tx, batch_id, ONLINE_STATES)
     return any(found.stamps.get(key) != stamp for key, stamp in online.items())

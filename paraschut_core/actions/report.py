@@ -129,7 +129,7 @@ class ActionReport(NamedTuple):
 
 
 class ProgressReporter(NamedTuple):
-    """Somebody who looks on: told of progress, asked whether to stop."""
+    """Progress callback and cancellation check of a long action."""
 
     progress: Progress | None = None
     cancelled: Callable[[], bool] = lambda: False
@@ -143,7 +143,7 @@ NO_PROGRESS = ProgressReporter()
 
 
 def record_action(ws: Project, verb: str, jobs: int, command: str) -> None:
-    """Puts an act that cannot be undone into the action history; one that changed nothing is not worth it."""
+    """Record an action that cannot be undone, unless it changed no job."""
     if jobs:
         with ws.db.transaction() as tx:
             add_action(tx, verb, jobs, command or verb, can_undo=False)

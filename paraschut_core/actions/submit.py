@@ -107,7 +107,7 @@ def failure_lines(failed: Iterable[submission.SubmitOutcome]) -> list[str]:
 def submit_batch(
     ws: Project, batch_id: int, limit: float = math.inf, *, watcher: ProgressReporter = NO_PROGRESS
 ) -> list[JobResult]:
-    """Submits the highest priority group of one batch, lost spawns too."""
+    """Submit the highest priority group of one batch, lost spawns too."""
     require_batch(ws.reader, batch_id)
     batch = read_batches(ws.reader, [batch_id])[batch_id]
     priority = batch_priority(batch)
@@ -130,7 +130,7 @@ def submit_batches(
     command: str = "",
     watcher: ProgressReporter = NO_PROGRESS,
 ) -> ActionReport:
-    """Submits the highest priority groups of batches, `limit` jobs at most."""
+    """Submit the highest priority groups of batches, `limit` jobs at most."""
     outcomes: list[JobResult] = []
     for batch_id in batch_ids:
         left = limit - sum(outcome.processes for outcome in outcomes if outcome.ok)
@@ -145,7 +145,7 @@ def submit_batches(
 def submit_now(
     ws: Project, selection: Selection, *, command: str = "", watcher: ProgressReporter = NO_PROGRESS
 ) -> ActionReport:
-    """Submits the selected jobs that are in `init`, whatever their priority."""
+    """Submit the selected jobs that are in `init`, whatever their priority."""
     keys = selection.resolve(ws)
     rows = {row.key: row for row in read_rows(ws.reader, keys)}
     ready = [key for key in keys if key in rows and rows[key].state == INIT]
@@ -192,7 +192,7 @@ def resubmit(
     watcher: ProgressReporter = NO_PROGRESS,
     shown: Mapping[JobKey, Stamp] | None = None,
 ) -> ActionReport:
-    """Resets jobs and submits them at once; of spawn jobs, only the missing spawns unless `force`.
+    """Reset jobs and submit them at once; of spawn jobs, only the missing spawns unless `force`.
 
     It is one act in the history. What was reset and then not even tried can be put back by an undo.
 
@@ -250,7 +250,7 @@ def _require_takable(ws: Project, resources: Mapping[JobKey, Mapping[str, Any]])
 
 
 def _submit_reset(ws: Project, ready: list[JobKey], watcher: ProgressReporter) -> tuple[list[JobResult], str]:
-    """Submits what was reset; also returns why jobs of which there is no outcome were not tried."""
+    """Submit what was reset; also return why jobs of which there is no outcome were not tried."""
     try:
         made = [_to_result(outcome) for outcome in _submit(ws, ready, watcher)]
     except ParaschutError as error:
@@ -260,7 +260,7 @@ def _submit_reset(ws: Project, ready: list[JobKey], watcher: ProgressReporter) -
 
 
 def _close(ws: Project, report: ActionReport, command: str, *, can_undo: bool) -> int | None:
-    """Puts a resubmission's end into the history. Returns its number, if there is something to undo."""
+    """Put a resubmission's end into the history. Return its number, if there is something to undo."""
     try:
         if report.action is None:
             record_action(ws, "resubmit", report.done, command)

@@ -21,7 +21,7 @@ BROKEN_PIPE = 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command line (default: this process's own arguments).
+    """Run one command line (default: this process's own arguments).
 
     Returns:
         the exit code: 0; 1 for a failure; 2 for misuse; for `run` what the command itself returned.
@@ -80,7 +80,7 @@ def _asks_for_help(arguments: list[str]) -> bool:
 
 
 def guarded(call: Callable[[], int], debug: bool) -> int:
-    """Calls what a command does; whatever goes wrong becomes a line on stderr and an exit code."""
+    """Call what a command does; whatever goes wrong becomes a line on stderr and an exit code."""
     try:
         status = call()
         sys.stdout.flush()
@@ -123,7 +123,7 @@ def _forget_output() -> None:
 
 
 def _kept_traceback() -> str:
-    """Writes the traceback of the exception under way to a file; says where."""
+    """Write the traceback of the exception under way to a file; report where."""
     import tempfile
     import traceback
 

@@ -51,7 +51,7 @@ class CliContext:
         return self._settings
 
     def use(self, settings: Settings) -> None:
-        """Takes these settings instead of looking for some."""
+        """Take these settings instead of looking for some."""
         self._settings = settings
 
     def open(self, *, create: bool = False) -> Project:
@@ -245,7 +245,7 @@ def one_job(ws: Project, batch: str, job: str) -> JobKey:
 
 
 def confirm(question: str, yes: bool, *, required: bool = False) -> bool:
-    """Asks on a terminal (default No); elsewhere goes on, or refuses where an answer is `required`.
+    """Ask on a terminal (default No); elsewhere goes on, or refuses where an answer is `required`.
 
     Raises:
         UsageError: nobody can be asked.
@@ -260,7 +260,7 @@ def confirm(question: str, yes: bool, *, required: bool = False) -> bool:
 
 
 def ask_for_many(chosen: SelectedJobs, verb: str, *, force: bool, yes: bool, required: bool = False) -> bool:
-    """Asks before something is done to jobs of several batches, to all that are missing, or by force.
+    """Ask before something is done to jobs of several batches, to all that are missing, or by force.
 
     Args:
         required: where nobody can be asked, --yes is needed.
@@ -276,7 +276,7 @@ def ask_for_many(chosen: SelectedJobs, verb: str, *, force: bool, yes: bool, req
 
 
 def show_report(report: ActionReport, done: str, *, explicit: bool, as_json: bool = False) -> int:
-    """Prints what became of the jobs; returns the exit code: 1 if anything failed.
+    """Print what became of the jobs; return the exit code: 1 if anything failed.
 
     Args:
         done: what was done to them, as in "12 jobs reset".

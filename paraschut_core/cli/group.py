@@ -174,7 +174,7 @@ def open_dashboard(
     lean: bool | None = None,
     debug_log: str = "",
 ) -> int:
-    """Opens the dashboard; returns its exit code once it is left.
+    """Open the dashboard; return its exit code once it is left.
 
     Args:
         confined: it is shown to others, who may not use this user's rights.
@@ -241,7 +241,7 @@ def _welcome(project: CliContext, reason: str, lean: bool) -> int:
 
 
 def run_command(arguments: Sequence[str]) -> int:
-    """Runs one command line through click; returns the exit code."""
+    """Run one command line through click; return the exit code."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 gets question marks

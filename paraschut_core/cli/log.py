@@ -137,7 +137,7 @@ def _path(info: JobInfo, stream: str) -> str:
 
 
 def _is_over(ws: Project, key: JobKey) -> bool:
-    """Whether nothing more is to be expected: the job is over, or lost."""
+    """Return whether nothing more is to be expected: the job is over, or lost."""
     from ..database.jobs import read_rows
     from ..monitoring import polling
     from ..monitoring.liveness import find_missing_jobs

@@ -26,17 +26,17 @@ BAR_AFTER = 0.7
 
 
 def on_terminal() -> bool:
-    """Whether stdout is a terminal that can show more than plain text."""
+    """Return whether stdout is a terminal that can show more than plain text."""
     return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def line(text: object = "") -> None:
-    """Prints text, several lines too, with nothing in it that a terminal acts upon."""
+    """Print text, several lines too, with nothing in it that a terminal acts upon."""
     click.echo(clean(text))
 
 
 def problem(text: object) -> None:
-    """Prints one line about what a person must mend: red on a terminal that shows colours."""
+    """Print one line about what a person must mend: red on a terminal that shows colours."""
     if not on_terminal():
         line(clean_line(text))
         return
@@ -46,7 +46,7 @@ def problem(text: object) -> None:
 
 
 def dump(value: object) -> None:
-    """Prints JSON: indented for people, in one line for programs."""
+    """Print JSON: indented for people, in one line for programs."""
     indent = 2 if on_terminal() else None
     try:
         text = json.dumps(value, indent=indent, default=str, allow_nan=False)
@@ -67,7 +67,7 @@ def _finite(value: object) -> object:
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Prints a table: ruled on a terminal, plain columns two blanks apart when piped."""
+    """Print a table: ruled on a terminal, plain columns two blanks apart when piped."""
     cells = [[clean_line("" if value is None else value) for value in row] for row in rows]
     if not on_terminal():
         _plain_table(headers, cells)

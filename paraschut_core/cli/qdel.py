@@ -66,7 +66,7 @@ def _end_orphans(command: JobCommand) -> int:
 
 
 def _what_runs(ws: Project, selection: Selection) -> str:
-    """Asks before anything is killed."""
+    """Ask before anything is killed."""
     from ..actions import Hold, preview
 
     if not sys.stdin.isatty():

@@ -110,14 +110,14 @@ def parse(arguments: list[str]) -> tuple[tuple[int | None, int | None], bool, li
 
 
 def _start(key: JobKey) -> int:
-    """Passes the start gate; returns the attempt that this is. Raises StaleJobError."""
+    """Pass the start gate; return the attempt that this is. Raises StaleJobError."""
     with in_job.database() as db:
         attempt: int = in_job.start_job(db, key, again=True)["attempt"]
     return attempt
 
 
 def _write_end(key: JobKey, attempt: int, ended: CommandEnd, *, chain: bool) -> bool:
-    """Writes down how the command ended; True if the job is complete.
+    """Write down how the command ended; True if the job is complete.
 
     What the job wrote about itself meanwhile (complete, a state of the user's) stays as it is.
     """
@@ -138,12 +138,12 @@ def _write_end(key: JobKey, attempt: int, ended: CommandEnd, *, chain: bool) -> 
 
 
 def _keep(key: JobKey, attempt: int, ended: CommandEnd, *, chain: bool) -> str:
-    """Keeps in a file how the command ended; says where."""
+    """Keep in a file how the command ended; report where."""
     return in_job.kept_in(lambda: in_job.keep_exit(in_job.database(), key, attempt, ended, chain=chain))
 
 
 def _pause(seconds: float) -> None:
-    """Sleeps; an impatient user's Ctrl-C ends it, which counts nowhere else once the command has ended."""
+    """Sleep until Ctrl-C, which has no other effect once the command has ended."""
     if sys.platform == "darwin":
         time.sleep(seconds)
     elif signal.sigtimedwait({signal.SIGINT}, seconds):
@@ -154,7 +154,7 @@ def _pause(seconds: float) -> None:
 
 
 def execute(command: list[str]) -> CommandEnd:
-    """Runs a command to its end."""
+    """Run a command to its end."""
     # A parent that ignores SIGCHLD would have the system throw the exit status away.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     forwarded = {getattr(signal, name) for name in _FORWARDED}
@@ -254,7 +254,7 @@ def _found(name: str) -> str:
 
 
 def _not_started(name: str, error: OSError) -> int:
-    """Says why a command could not be started; returns what a shell would return."""
+    """Report why a command could not be started; return what a shell would return."""
     exists = os.sep in name and os.path.exists(name)
     if error.errno in (errno.ENOENT, errno.ENOTDIR) and exists:
         complain(f"{name} cannot be run: the interpreter that its first line names is not there.")
@@ -316,7 +316,7 @@ def _forward_after(number: int) -> float:
 
 
 def _forget(signals: set[signal.Signals]) -> list[int]:
-    """Takes away the signals that came and are not needed any more; returns which."""
+    """Take away the signals that came and are not needed any more; return which."""
     taken = []
     while signals & signal.sigpending():
         taken.append(int(signal.sigwait(signals)))
@@ -324,7 +324,7 @@ def _forget(signals: set[signal.Signals]) -> list[int]:
 
 
 def _next_signal(wanted: set[signal.Signals], until: float | None) -> tuple[int | None, bool]:
-    """Waits for one of these signals, until a time (then None); also whether it is known that the command
+    """Wait for one of these signals, until a time (then None); also whether it is known that the command
     gets it too, as what comes from the terminal."""
     if sys.platform == "darwin":
         return signal.sigwait(wanted), False  # without a time: there a signal is passed on with the next one

@@ -61,7 +61,7 @@ def near(word: str, known: Iterable[str], others: Mapping[str, str]) -> str:
 
 
 def agreed_resources(ws: Project, names: Iterable[str], yes: bool = False) -> bool:
-    """Asks about resources that look like others, at a terminal; elsewhere says so. False: not agreed."""
+    """Ask about resources that look like others, at a terminal; elsewhere report them. False: not agreed."""
     from ..executors.resources import ResourceRequest
 
     known = {*ResourceRequest._fields, "smp", "ncpus"} - {"other", "slots"}
@@ -75,7 +75,7 @@ def agreed_resources(ws: Project, names: Iterable[str], yes: bool = False) -> bo
 
 
 def agreed_fields(ws: Project, keys: Collection[JobKey], fields: Mapping[str, Any], yes: bool) -> bool:
-    """Asks about states and fields that look like others, at a terminal; says which fields are new."""
+    """Ask about states and fields that look like others, at a terminal; report which fields are new."""
     doubts: list[str] = []
     state = fields.get("state")
     if isinstance(state, str) and not _has_state(ws, state):
@@ -97,7 +97,7 @@ def agreed_fields(ws: Project, keys: Collection[JobKey], fields: Mapping[str, An
 
 
 def at_terminal() -> bool:
-    """Whether somebody can be asked."""
+    """Return whether somebody can be asked."""
     return sys.stdin.isatty()
 
 
@@ -124,7 +124,7 @@ def _own_words(ws: Project) -> frozenset[str]:
 
 
 def _has_state(ws: Project, state: str) -> bool:
-    """Whether jobs have it already: then it is one of the user's own."""
+    """Return whether jobs have it already: then it is one of the user's own."""
     return bool(ws.reader.rows("SELECT 1 FROM counter WHERE state = ? LIMIT 1", (state,)))
 
 

@@ -70,7 +70,7 @@ def wait_for(
     quiet: bool = False,
     as_json: bool = False,
 ) -> int:
-    """Waits, tells how far it is on stderr and at the end on stdout; returns the exit status.
+    """Wait; report progress on stderr and the end on stdout; return the exit status.
 
     Args:
         submit: submits what is next, whenever jobs completed.

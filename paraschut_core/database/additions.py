@@ -39,7 +39,7 @@ def lacking(connection: sqlite3.Connection) -> list[str]:
 
 
 def add(connection: sqlite3.Connection) -> None:
-    """Adds what the file lacks. Within a transaction that writes; raises sqlite3.Error."""
+    """Add what the file lacks, within a transaction that writes. Raises sqlite3.Error."""
     names = lacking(connection)
     if names:
         sqlite_library.drop_unreadable(connection)
@@ -75,7 +75,7 @@ def schema_version(connection: sqlite3.Connection) -> int:
 
 
 def create_temporary(connection: sqlite3.Connection, names: list[str]) -> None:
-    """Makes, in memory, the empty tables and the views that the file lacks.
+    """Make, in memory, the empty tables and the views that the file lacks.
 
     Raises:
         sqlite3.Error: it cannot be done.
@@ -91,7 +91,7 @@ def create_temporary(connection: sqlite3.Connection, names: list[str]) -> None:
 
 
 def drop_temporary(connection: sqlite3.Connection, names: list[str]) -> None:
-    """Takes away what `create_temporary` made. Raises sqlite3.Error."""
+    """Drop what `create_temporary` made. Raises sqlite3.Error."""
     for name in reversed(names):
         for statement in reversed(statements(known()[name])):
             kind, created = created_by(statement)

@@ -80,7 +80,7 @@ def mount_of(path: str) -> tuple[str, str, str]:
 
 
 def on_network(path: str) -> bool:
-    """Whether `path` lies on a file system that other hosts may write to (unknown counts as yes)."""
+    """Return whether `path` lies on a file system that other hosts may write to (unknown counts as yes)."""
     kind = mount_of(path)[1]
     return not kind or kind in _NETWORK_FILE_SYSTEMS or kind.startswith("fuse")
 
@@ -108,7 +108,7 @@ class Transaction:
         return self._rev
 
     def _mended(self) -> int:
-        """Makes the counter of revisions again, above all that rows carry. Returns the new one."""
+        """Rebuild the counter of revisions above those of all rows; return it."""
         tables = ("job", "batch", "spawn", "ending", "event", "tombstone")
         highest = ", ".join(
             f"(SELECT coalesce(max(rev), 0) FROM {table} WHERE typeof(rev) = 'integer')" for table in tables
@@ -173,8 +173,8 @@ class Database:
         return self._connection
 
     def reopen_if_replaced(self) -> bool:
-        """Lets go of the file if another took its place (a rename, a restored backup) or it was removed;
-        True if so.
+        """Close the file if another took its place (a rename, a restored backup) or it was removed;
+        return True if so.
 
         What is written to a file that nobody can find any more would be lost.
         """
@@ -184,7 +184,7 @@ class Database:
         return True
 
     def close(self) -> None:
-        """Closes the connection; the next use opens it again."""
+        """Close the connection; the next use opens it again."""
         if self._connection is not None:
             if self._pid == os.getpid():
                 self._connection.close()
@@ -306,7 +306,7 @@ class Database:
                 connection.execute(f"PRAGMA busy_timeout = {int(self.timeout * 1000)}")
 
     def _look_for_additions(self, connection: sqlite3.Connection) -> None:
-        """Notes what the file lacks of this version's; until it is added that is seen as empty."""
+        """Record what the file lacks of this version's; until it is added that is seen as empty."""
         self._schema = schema_version(connection)
         (version,) = connection.execute("PRAGMA main.user_version").fetchone()
         self._older = version < SCHEMA_VERSION
@@ -328,14 +328,14 @@ class Database:
             migrations.drop_temporary(connection)
 
     def _see_additions(self) -> None:
-        """Takes the empty tables away as soon as another process has added the real ones to the file."""
+        """Take the empty tables away as soon as another process has added the real ones to the file."""
         connection = self.connection
         if schema_version(connection) != self._schema and not connection.in_transaction:
             self._drop_temporary(connection)
             self._look_for_additions(connection)
 
     def add_missing(self) -> None:
-        """Adds to the file what it lacks of this version's tables, before the first write; all or nothing.
+        """Add to the file what it lacks of this version's tables, before the first write; all or nothing.
 
         Raises:
             DatabaseError: the file cannot be written to; it stays as it was.
@@ -358,7 +358,7 @@ class Database:
             raise self.explained(error) from error
 
     def import_kept(self) -> None:
-        """Takes in what jobs of this user's left beside the file while it could not be written to."""
+        """Take in what jobs of this user's left beside the file while it could not be written to."""
         now = time.monotonic()
         if now < self._imported_at + IMPORT_KEPT_EVERY:
             return
@@ -533,7 +533,7 @@ _SHARE = 0.1
 
 
 def _backoff(path: str) -> None:
-    """Leaves the lock free for a moment if this process has only just let go of it.
+    """Leave the lock free for a moment if this process has only just let go of it.
 
     Who waits for it tries ten times a second (SQLite's own way): one who writes in a loop would give it
     back for microseconds only, and keep all others out for as long as the loop lasts. Left free for a tenth
@@ -582,7 +582,7 @@ def _obstacle(path: str) -> str:
 
 
 def _make(path: str) -> None:
-    """Makes an empty file with all the permissions that the umask leaves: SQLite's own are never a group's.
+    """Make an empty file with all the permissions that the umask leaves: SQLite's own are never a group's.
 
     Nothing is said of what fails: SQLite says it better.
     """

@@ -121,7 +121,7 @@ def _object(text: str | None) -> dict[str, Any]:
 def record_ending(
     tx: Transaction, key: JobKey, attempt: int, ending: ExitInfo, *, chain: bool = False
 ) -> None:
-    """Keeps how an attempt ended, in the history too, in place of what was kept of it before.
+    """Keep how an attempt ended, in the history too, in place of what was kept of it before.
 
     Args:
         chain: what is next shall be submitted if the job turns out to be complete.
@@ -179,7 +179,7 @@ def _as_ending(rows: Sequence[Row]) -> ExitInfo | None:
 
 
 def note_codes(tx: Transaction, key: JobKey, attempt: int, ending: ExitInfo, *, chain: bool) -> None:
-    """Keeps the codes alone of an end that is written down: another source was asked, and knew no more."""
+    """Keep the codes alone of an end that is written down: another source was asked, and knew no more."""
     tx.connection.execute(
         "INSERT OR REPLACE INTO ended SELECT BatchID, JobIndex, attempt, at, ?, ?, ?, ? FROM ending"
         " WHERE BatchID = ? AND JobIndex = ? AND attempt = ?",
@@ -188,7 +188,7 @@ def note_codes(tx: Transaction, key: JobKey, attempt: int, ending: ExitInfo, *, 
 
 
 def forget_ending(tx: Transaction, key: JobKey, attempt: int) -> None:
-    """Takes back what was kept of an attempt's end: it goes on after all."""
+    """Take back what was kept of an attempt's end: it goes on after all."""
     for table in ("ending", "ended"):
         tx.connection.execute(
             f"DELETE FROM {table} WHERE BatchID = ? AND JobIndex = ? AND attempt = ?", (*key, attempt)
@@ -217,12 +217,12 @@ def add_action(
 
 
 def set_action_jobs(tx: Transaction, action: int, jobs: int) -> None:
-    """Corrects how many jobs an act really changed."""
+    """Correct how many jobs an act really changed."""
     tx.connection.execute("UPDATE action SET jobs = ? WHERE id = ?", (jobs, action))
 
 
 def close_action(tx: Transaction, action: int, jobs: int, *, can_undo: bool) -> None:
-    """Says at an act's end how many jobs it was done to, and whether an undo has anything to do."""
+    """Record at an act's end how many jobs it changed, and whether an undo has anything to do."""
     tx.connection.execute("UPDATE action SET jobs = ?, can_undo = ? WHERE id = ?", (jobs, can_undo, action))
 
 
@@ -240,7 +240,7 @@ def read_actions(db: Database, limit: int = 200) -> list[Action]:
 
 
 def _is_undo_by_verb(verb: str) -> bool:
-    """Whether an act that an earlier version noted takes another back."""
+    """Return whether an act that an earlier version noted takes another back."""
     return verb.startswith("undo of ")
 
 
@@ -253,7 +253,7 @@ def last_undoable(db: Database, who: str) -> Action | None:
 
 
 def undo(tx: Transaction, action: Action) -> tuple[list[JobKey], list[tuple[JobKey, str]]]:
-    """Puts the jobs of an act back as they were, where nothing has changed since.
+    """Put the jobs of an act back as they were, where nothing has changed since.
 
     Returns:
         the jobs restored, and those that were not, each with who changed it since.
@@ -359,7 +359,7 @@ def saved_spawns(tx: Transaction, key: JobKey) -> list[list[Any]]:
 
 
 def restore_spawns(tx: Transaction, rows: Sequence[Sequence[Any]]) -> None:
-    """Puts spawn rows back that `saved_spawns` kept."""
+    """Put spawn rows back that `saved_spawns` kept."""
     width = len(_SPAWN.split(","))
     tx.connection.executemany(
         f"INSERT OR REPLACE INTO spawn ({_SPAWN}, rev) VALUES ({', '.join('?' * width)}, ?)",

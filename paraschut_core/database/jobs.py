@@ -350,13 +350,13 @@ def read_keys_of_priority(
 
 
 def require_batch(db: Database, batch_id: int) -> None:
-    """Raises UnknownJobError unless there is such a batch."""
+    """Raise UnknownJobError unless there is such a batch."""
     if not db.rows("SELECT 1 FROM batch WHERE BatchID = ?", (batch_id,)):
         raise UnknownJobError(f"There is no batch {batch_id} in {db.path}.")
 
 
 def require_jobs(db: Database, keys: Iterable[JobKey]) -> None:
-    """Raises UnknownJobError unless all these jobs are there."""
+    """Raise UnknownJobError unless all these jobs are there."""
     for key in keys:
         if not db.rows("SELECT 1 FROM job WHERE BatchID = ? AND JobIndex = ?", key):
             raise unknown_job(db, key)
@@ -403,7 +403,7 @@ def next_index(tx: Transaction, batch_id: int) -> int:
 
 
 def require_new(tx: Transaction, keys: Iterable[JobKey], new_batch: int | None) -> None:
-    """Raises DuplicateJobError if one of the jobs, or the batch that must be new, is there already."""
+    """Raise DuplicateJobError if one of the jobs, or the batch that must be new, is there already."""
     if new_batch is not None and _has_batch(tx, new_batch):
         raise _batch_exists(new_batch)
     for key in keys:
@@ -412,7 +412,7 @@ def require_new(tx: Transaction, keys: Iterable[JobKey], new_batch: int | None) 
 
 
 def insert_jobs(tx: Transaction, infos: Sequence[Mapping[str, Any]], *, new_batch: int | None = None) -> None:
-    """Adds jobs, and their batches where those are new; all, or the transaction is as it was before.
+    """Add jobs, and their batches where those are new; all, or the transaction is as it was before.
 
     Args:
         infos: metadata with at least BatchID, JobIndex, state, priority, name and batch_type.
@@ -462,7 +462,7 @@ def _insert_jobs(
 
 
 def _require_distinct(tx: Transaction, infos: Iterable[Mapping[str, Any]]) -> None:
-    """Raises DuplicateJobError if a job is twice among `infos`, or in the index already."""
+    """Raise DuplicateJobError if a job is twice among `infos`, or in the index already."""
     seen: set[JobKey] = set()
     for info in infos:
         key = JobKey(checked_id(info["BatchID"]), checked_id(info["JobIndex"], "JobIndex"))
@@ -528,7 +528,7 @@ def _batch_exists(batch_id: int) -> DuplicateJobError:
 
 
 def write_info(tx: Transaction, info: JobInfo, *, why: str, quiet: bool = False) -> None:
-    """Writes a job's metadata back if nobody changed it since it was read; then brings its `rev` forward.
+    """Write a job's metadata back if nobody changed it since it was read; then brings its `rev` forward.
 
     Args:
         why: for the history; with `quiet` only a change of state makes an entry there.
@@ -592,7 +592,7 @@ def store_info(
     before: Mapping[str, Any] | None = None,
     **columns: object,
 ) -> None:
-    """Writes all fields of a job as `info` has them, unconditionally; see store_columns."""
+    """Write all fields of a job as `info` has them, unconditionally; see store_columns."""
     metadata = dict(info)
     if "SpawnID" in info:  # its lists of ids and logs belong to the spawn rows, not to the job's
         stored = tx.connection.execute(
@@ -615,7 +615,7 @@ def store_columns(
     before: Mapping[str, Any] | None = None,
     **columns: object,
 ) -> None:
-    """Writes those fields of a job that have columns of their own, unconditionally; and `columns` by name.
+    """Write those fields of a job that have columns of their own, unconditionally; and `columns` by name.
 
     One statement for all: a second one at the same revision would look like somebody's own SQL.
 
@@ -642,7 +642,7 @@ def store_columns(
 
 
 def same(one: object, other: object) -> bool:
-    """Whether two values of a field are equal, numpy's arrays included."""
+    """Return whether two values of a field are equal, numpy's arrays included."""
     try:
         return bool(one == other)
     except ValueError:  # of an array, whose comparison is an array again
@@ -693,7 +693,7 @@ def batch_signature(db: Database | Transaction, batch_id: int) -> frozenset[tupl
 
 
 def delete_batch(tx: Transaction, batch_id: int) -> int:
-    """Removes a batch with its jobs, spawns and history; returns how many jobs it had."""
+    """Remove a batch with its jobs, spawns and history; return how many jobs it had."""
     require = tx.connection.execute("SELECT 1 FROM batch WHERE BatchID = ?", (batch_id,)).fetchone()
     if require is None:
         raise UnknownJobError(f"There is no batch {batch_id} in the index.")

@@ -39,7 +39,7 @@ def keep(
     ending: ExitInfo | None = None,
     chain: bool = False,
 ) -> str:
-    """Keeps a job's end beside the database, else where temporary files lie or at home; returns the file.
+    """Keep a job's end beside the database, else where temporary files lie or at home; return the file.
 
     Args:
         path: the database.
@@ -78,7 +78,7 @@ def keep(
 
 
 def write_private(folder: str, name: str, data: bytes) -> str:
-    """Writes a file so that nobody sees half of it, for this user alone; returns its path.
+    """Write a file so that nobody sees half of it, for this user alone; return its path.
 
     Raises:
         OSError, ParaschutError: it cannot be written, or the folder of kept ends is not this user's.
@@ -107,7 +107,7 @@ def write_private(folder: str, name: str, data: bytes) -> str:
 
 
 def import_kept(db: Database) -> None:
-    """Writes the kept ends of this user's jobs into the database. Nothing that is wrong with them is raised.
+    """Write the kept ends of this user's jobs into the database. Nothing that is wrong with them is raised.
 
     What is not valid any more (the job was reset, submitted again or removed) is set aside as FILE.refused.
     """

@@ -52,7 +52,7 @@ def current_info(tx: Transaction, db: Database, key: JobKey) -> JobInfo:
 
 
 def claim(tx: Transaction, key: JobKey, info: JobInfo, token: str, executor: str) -> None:
-    """Takes a job for submission by `executor` (its identity): `init` -> `submit`, one attempt more.
+    """Take a job for submission by `executor` (its identity): `init` -> `submit`, one attempt more.
 
     `info` has its new log paths. `note_claims` then puts it into the history.
     """
@@ -79,12 +79,12 @@ def claim(tx: Transaction, key: JobKey, info: JobInfo, token: str, executor: str
 
 
 def note_claims(tx: Transaction, attempts: Mapping[JobKey, int]) -> None:
-    """Puts into the history that these jobs were claimed, each for its attempt of that number."""
+    """Put into the history that these jobs were claimed, each for its attempt of that number."""
     add_events(tx, ((key, attempt, INIT, SUBMIT, None) for key, attempt in attempts.items()), "submitted")
 
 
 def record_id(tx: Transaction, key: JobKey, token: str, submit_id: str, executor: str | None = None) -> bool:
-    """Keeps the scheduler's id of a claimed job, unless the job itself was faster.
+    """Keep the scheduler's id of a claimed job, unless the job itself was faster.
 
     Args:
         executor: the queue that it went to, where that is known only now.
@@ -108,7 +108,7 @@ def record_id(tx: Transaction, key: JobKey, token: str, submit_id: str, executor
 
 
 def release_refused(tx: Transaction, claims: Iterable[tuple[JobKey, str]], why: str) -> int:
-    """Gives claimed jobs back that were refused together; returns how many.
+    """Give claimed jobs back that were refused together; return how many.
 
     Their attempts did not take place: the first job's history says so, and the claims' entries go.
     """
@@ -132,7 +132,7 @@ def release_refused(tx: Transaction, claims: Iterable[tuple[JobKey, str]], why: 
 
 
 def release(tx: Transaction, key: JobKey, token: str, why: str, *, surely: bool) -> bool:
-    """Gives a claimed job back: `submit` -> `init`.
+    """Give a claimed job back: `submit` -> `init`.
 
     Args:
         surely: nothing was submitted for certain, so the attempt did not take place; else its number
@@ -146,7 +146,7 @@ def release(tx: Transaction, key: JobKey, token: str, why: str, *, surely: bool)
 
 
 def _give_back(tx: Transaction, key: JobKey, token: str, *, surely: bool) -> int | None:
-    """Puts a claimed job back to `init`. Returns the claim's attempt; None: it is no longer that claim's."""
+    """Put a claimed job back to `init`. Return the claim's attempt; None: it is no longer that claim's."""
     row = tx.connection.execute(
         f"SELECT {INFO_COLUMNS} FROM job WHERE BatchID = ? AND JobIndex = ? AND token = ? AND state = ?"
         " AND submit_id IS NULL AND ClusterID IS NULL",
@@ -276,13 +276,13 @@ def start(tx: Transaction, db: Database, key: JobKey, who: JobProcess) -> JobInf
 
 
 def _has_ended(tx: Transaction, key: JobKey, attempt: int) -> bool:
-    """Whether it was told how that attempt ended."""
+    """Return whether it was told how that attempt ended."""
     ended = "SELECT 1 FROM ending WHERE BatchID = ? AND JobIndex = ? AND attempt = ?"
     return tx.connection.execute(ended, (*key, attempt)).fetchone() is not None
 
 
 def _check_start_allowed(info: JobInfo, token: str | None, who: JobProcess, key: JobKey) -> None:
-    """Raises StaleJobError unless this process is the job's current submission, or started by hand."""
+    """Raise StaleJobError unless this process is the job's current submission, or started by hand."""
     mine = f"this process is {who.cluster_id or 'an attempt'} on {who.hostname}"
     state = info["state"]
     if who.token is not None and token != who.token:
@@ -353,7 +353,7 @@ def current_executor(tx: Transaction, key: JobKey) -> str | None:
 
 
 def require_current_attempt(tx: Transaction, key: JobKey, token: str) -> None:
-    """Raises StaleJobError unless `token` is the job's current submission, or one of its spawns."""
+    """Raise StaleJobError unless `token` is the job's current submission, or one of its spawns."""
     now = current_token(tx, key)
     if now == token:
         return
@@ -368,7 +368,7 @@ def require_current_attempt(tx: Transaction, key: JobKey, token: str) -> None:
 
 
 def complete(tx: Transaction, db: Database, key: JobKey, info: JobInfo, *, by_job: bool) -> JobInfo:
-    """Stores a finished job's metadata with state `complete`; its ids go into the history.
+    """Store a finished job's metadata with state `complete`; its ids go into the history.
 
     Fields that others changed while the job ran stay as they made them, unless the job changed them
     too: its own word wins.
@@ -398,7 +398,7 @@ def complete(tx: Transaction, db: Database, key: JobKey, info: JobInfo, *, by_jo
 
 
 def complete_by_account(tx: Transaction, db: Database, key: JobKey, attempt: int) -> bool:
-    """Completes a job whose wrapper could not tell whether it is, since the scheduler's account says so;
+    """Complete a job whose wrapper could not tell whether it is, since the scheduler's account says so;
     False if it is not at that attempt, or not running by its own word, any more."""
     info = current_info(tx, db, key)
     if info["state"] != RUN or info["attempt"] != attempt or "unreadable" in info:
@@ -465,7 +465,7 @@ def change_fields(
     seen: Stamp | None = None,
     strictly: bool = True,
 ) -> Refusal | None:
-    """Sets fields of one job, whatever they were, keeping what an undo needs.
+    """Set fields of one job, whatever they were, keeping what an undo needs.
 
     A change of `state` to `init` is a reset: ids, token and spawns go, and what still runs of the job
     stops at the start gate, or is refused when it reports.

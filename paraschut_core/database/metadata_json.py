@@ -115,7 +115,7 @@ def decode(text: str, *, numpy: bool = True) -> dict[str, Any]:
 
 
 def _is_plain(value: dict[Any, Any], depth: int) -> bool:
-    """Whether JSON can express the dict exactly; types are compared, as a subclass would be lost."""
+    """Return whether JSON can express the dict exactly; types are compared, as a subclass would be lost."""
     return _TEXT.issuperset(map(type, value)) and "$" not in value and _are_plain(value.values(), depth)
 
 
@@ -192,7 +192,7 @@ class Writer:
         return written
 
     def inside(self, value: Any, write: Callable[[Writer, Any], object]) -> object:
-        """Writes a container, unless it holds itself or is nested too deep."""
+        """Write a container, unless it holds itself or is nested too deep."""
         if id(value) in self._open:
             raise self.error("contains itself: it would have no end")
         if len(self._open) >= MAX_DEPTH:
@@ -203,12 +203,12 @@ class Writer:
         return written
 
     def converted(self, value: object, before: str) -> object:
-        """Writes `value` in the place of something of the type `before`, and notes it."""
+        """Write `value` in the place of something of the type `before`, and record it."""
         self.conversions.append(Conversion(self.where, before, type(value).__name__))
         return self.value(value)
 
     def charge(self, amount: int) -> None:
-        """Counts what is written against the limit, if there is one. Raises MetadataError."""
+        """Count what is written against the limit, if there is one. Raises MetadataError."""
         if self._left is not None:
             self._left -= amount
             if self._left < 0:

@@ -13,7 +13,7 @@ _COLUMNS = {"job": "executor TEXT", "spawn": "executor TEXT", "poll": "rev INTEG
 
 
 def create(connection: sqlite3.Connection) -> None:
-    """Makes all tables in an empty file, unless another process was faster. Raises sqlite3.Error."""
+    """Make all tables in an empty file, unless another process was faster. Raises sqlite3.Error."""
     with transaction(connection):
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if not tables:
@@ -25,7 +25,7 @@ def create(connection: sqlite3.Connection) -> None:
 
 
 def upgrade(connection: sqlite3.Connection) -> None:
-    """Gives a file of version 1 the columns that it lacks. Within a transaction that writes.
+    """Give a file of version 1 the columns that it lacks. Within a transaction that writes.
 
     Its number stays while jobs wait or run: those of version 1 write to a file with more columns, and refuse
     one of a higher number. The first write after their end changes the number.
@@ -50,7 +50,7 @@ def upgrade(connection: sqlite3.Connection) -> None:
 
 
 def create_temporary(connection: sqlite3.Connection) -> None:
-    """Lets a reader see a file of version 1 as one of version 2: by views in memory. Raises sqlite3.Error."""
+    """Let a reader see a file of version 1 as one of version 2: by views in memory. Raises sqlite3.Error."""
     connection.execute("PRAGMA temp_store = MEMORY")
     drop_temporary(connection)
     older = _older(connection)
@@ -63,7 +63,7 @@ def create_temporary(connection: sqlite3.Connection) -> None:
 
 
 def drop_temporary(connection: sqlite3.Connection) -> None:
-    """Takes away what `create_temporary` made. Raises sqlite3.Error."""
+    """Drop what `create_temporary` made. Raises sqlite3.Error."""
     for name in ("job_view", *_COLUMNS):
         connection.execute(f"DROP VIEW IF EXISTS temp.{name}")
 

@@ -21,7 +21,7 @@ class Orphan(NamedTuple):
 
 
 def keep_orphans(tx: Transaction, orphans: Iterable[Orphan]) -> None:
-    """Keeps submissions whose jobs are being removed."""
+    """Keep submissions whose jobs are being removed."""
     tx.connection.executemany(
         "INSERT OR REPLACE INTO orphan VALUES (?, ?, ?, ?, ?, ?)",
         ((*one.key, one.token, one.id, one.executor, tx.at) for one in orphans),
@@ -35,7 +35,7 @@ def read_orphans(db: Database) -> list[Orphan]:
 
 
 def forget_orphans(tx: Transaction, orphans: Iterable[Orphan]) -> None:
-    """Forgets submissions that are over."""
+    """Forget submissions that are over."""
     tx.connection.executemany(
         "DELETE FROM orphan WHERE BatchID = ? AND JobIndex = ? AND token = ? AND submit_id = ?",
         ((*one.key, one.token, one.id) for one in orphans),

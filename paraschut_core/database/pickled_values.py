@@ -53,7 +53,7 @@ def settle(info: Mapping[str, Any], store: Store) -> tuple[dict[str, Any], list[
 
 
 def _fits(value: object) -> bool:
-    """Whether the metadata can hold the value as it is."""
+    """Return whether the metadata can hold the value as it is."""
     try:
         encode({"x": value})
     except Exception:  # noqa: BLE001 - see above
@@ -81,7 +81,7 @@ def _settled(value: Any, place: str, store: Store, places: list[str], depth: int
 
 
 def _put_aside(value: Any, store: Store) -> dict[str, Any]:
-    """Writes one value to a file of its own; returns what stands for it."""
+    """Write one value to a file of its own; return what stands for it."""
     import pickle
 
     kind = type(value)
@@ -110,7 +110,7 @@ def _text(value: object) -> str:
 
 
 def writer(folders: Callable[[], list[str]], stem: str) -> Store:
-    """Writes files STEM_N.pkl for this user alone, into the first folder that takes them."""
+    """Write files STEM_N.pkl for this user alone, into the first folder that takes them."""
 
     def store(content: bytes, suffix: str) -> str:
         from .kept_endings import write_private

@@ -93,7 +93,7 @@ def read_poll(db: Database, scheduler: str) -> PollState:
 
 
 def take_lease(db: Database, scheduler: str, interval: float) -> bool:
-    """Whether this process shall ask the scheduler now: nobody did within `interval` seconds.
+    """Return whether this process shall ask the scheduler now: nobody did within `interval` seconds.
 
     A time far in the future (another host's clock is ahead) counts as long ago, a little is no matter.
     """
@@ -121,18 +121,18 @@ def take_lease(db: Database, scheduler: str, interval: float) -> bool:
 
 
 def is_leased(db: Database, scheduler: str) -> bool:
-    """Whether a process is asking the scheduler right now."""
+    """Return whether a process is asking the scheduler right now."""
     rows = db.rows("SELECT lease_at, lease_who FROM poll WHERE scheduler = ?", (scheduler,))
     return bool(rows) and _held(rows[0][0], rows[0][1], time.time())
 
 
 def _held(at: float, holder: str | None, now: float) -> bool:
-    """Whether a lease is: its holder may be at work, and not for longer than any command takes."""
+    """Return whether a lease is in force: its holder may be at work, for no longer than any command takes."""
     return bool(holder) and abs(now - at) < LEASE and process_is_alive(holder or "") is not False
 
 
 def store_poll(db: Database, scheduler: str, record: PollState, *, answered: bool) -> None:
-    """Keeps what came of a poll and gives the lease back; without an answer the last one stays."""
+    """Keep the result of a poll and give the lease back; without an answer the last one stays."""
     with db.transaction() as tx:
         tx.connection.execute(
             "INSERT INTO poll (scheduler) VALUES (?) ON CONFLICT (scheduler) DO NOTHING", (scheduler,)

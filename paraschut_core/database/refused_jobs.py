@@ -40,7 +40,7 @@ def read_refused_batches(db: Database) -> dict[int, tuple[str, str, str]]:
 
 
 def keep_refused(tx: Transaction, queue: str, refused: RefusedJob, batches: Iterable[int]) -> None:
-    """Keeps a refusal, in place of what was kept of the same, and which batches it holds up."""
+    """Keep a refusal, in place of what was kept of the same, and which batches it holds up."""
     tx.connection.execute(
         "INSERT OR REPLACE INTO refused VALUES (?, ?, ?, ?, ?, ?, ?)",
         (queue, refused.asked, *refused[1:]),
@@ -52,7 +52,7 @@ def keep_refused(tx: Transaction, queue: str, refused: RefusedJob, batches: Iter
 
 
 def forget_refused(tx: Transaction, queue: str, asked: Iterable[str], batches: Iterable[int]) -> None:
-    """Forgets refusals of what is taken by now; of batches whose jobs were taken all, and what is too old."""
+    """Forget refusals of what is taken by now; of batches whose jobs were taken all, and what is too old."""
     connection = tx.connection
     connection.executemany(
         "DELETE FROM refused WHERE queue = ? AND asked = ?", ((queue, one) for one in asked)

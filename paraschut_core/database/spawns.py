@@ -120,7 +120,7 @@ def next_spawn_ids(tx: Transaction, key: JobKey, n: int) -> list[int]:
 
 
 def insert_spawn(tx: Transaction, key: JobKey, spawn: NewSpawn) -> None:
-    """Adds or replaces one spawn of a job."""
+    """Add or replace one spawn of a job."""
     tx.connection.execute(
         "INSERT OR REPLACE INTO spawn (BatchID, JobIndex, SpawnID, spawn_state, attempt, token, claimed_by,"
         " executor, submit_id, ClusterID, submitted_at, stdout, stderr, rev)"
@@ -146,7 +146,7 @@ def insert_spawn(tx: Transaction, key: JobKey, spawn: NewSpawn) -> None:
 def record_spawn_id(
     tx: Transaction, key: JobKey, token: str, submit_id: str, executor: str | None = None
 ) -> bool:
-    """Keeps the scheduler's id of a claimed spawn, unless the spawn itself was faster. False if nobody
+    """Keep the scheduler's id of a claimed spawn, unless the spawn itself was faster. False if nobody
     waits for that submission any more."""
     tx.connection.execute(
         "UPDATE spawn SET submit_id = coalesce(submit_id, ?1), executor = coalesce(?2, executor), rev = ?3"
@@ -203,7 +203,7 @@ def start_spawn(tx: Transaction, key: JobKey, who: JobProcess) -> Spawn | None:
 
 
 def delete_spawns(tx: Transaction, key: JobKey, spawn_ids: list[int] | None = None) -> None:
-    """Removes a job's spawns, all or those of the given ids."""
+    """Remove a job's spawns, all or those of the given ids."""
     if spawn_ids is None:
         tx.connection.execute("DELETE FROM spawn WHERE BatchID = ? AND JobIndex = ?", key)
     else:
@@ -214,7 +214,7 @@ def delete_spawns(tx: Transaction, key: JobKey, spawn_ids: list[int] | None = No
 
 
 def complete_spawn(tx: Transaction, key: JobKey, spawn_id: int) -> int:
-    """Marks one spawn complete; returns how many of the job's spawns are not complete yet."""
+    """Mark one spawn complete; return how many of the job's spawns are not complete yet."""
     tx.connection.execute(
         "UPDATE spawn SET spawn_state = ?, rev = ? WHERE BatchID = ? AND JobIndex = ? AND SpawnID = ?",
         (COMPLETE, tx.rev, *key, spawn_id),
@@ -226,13 +226,13 @@ def complete_spawn(tx: Transaction, key: JobKey, spawn_id: int) -> int:
 
 
 def is_spawn_job(tx: Transaction, key: JobKey) -> bool:
-    """Whether the job multiplied itself."""
+    """Return whether the job multiplied itself."""
     one = "SELECT 1 FROM job WHERE BatchID = ? AND JobIndex = ? AND state = ?"
     return tx.connection.execute(one, (*key, SPAWN)).fetchone() is not None
 
 
 def set_spawn_state(tx: Transaction, key: JobKey, attempt: int, before: str) -> None:
-    """Puts the parent job into state `spawn`."""
+    """Put the parent job into state `spawn`."""
     if before != SPAWN:
         tx.connection.execute(
             "UPDATE job SET state = ?, changed_at = ?, changed_by = ?, rev = ?"

@@ -19,7 +19,7 @@ _checked = False
 
 
 def check() -> None:
-    """Raises LibraryError if this Python's SQLite cannot be used, whatever the file."""
+    """Raise LibraryError if this Python's SQLite cannot be used, whatever the file."""
     global _checked
     if _checked:
         return
@@ -47,12 +47,12 @@ def _refusal(wanted: str) -> str:
 
 
 def is_old() -> bool:
-    """Whether this library cannot read the triggers of files that are not yet mended."""
+    """Return whether this library cannot read the triggers of files that are not yet mended."""
     return sqlite3.sqlite_version_info < KNOWS_TARGETS_AT
 
 
 def tolerate(connection: sqlite3.Connection, wanted: bool) -> None:
-    """Lets an old library open a file with triggers that it cannot read: it leaves them out.
+    """Let an old library open a file with triggers that it cannot read: it leaves them out.
 
     Only until these are mended (the addition "targets"); who only reads needs no triggers.
     """
@@ -61,7 +61,7 @@ def tolerate(connection: sqlite3.Connection, wanted: bool) -> None:
 
 
 def drop_unreadable(connection: sqlite3.Connection) -> None:
-    """Removes the triggers that an old library cannot read, and so cannot drop; the addition makes them."""
+    """Remove the triggers that an old library cannot read, and so cannot drop; the addition makes them."""
     if is_old():
         connection.execute(
             "DELETE FROM main.sqlite_master WHERE type = 'trigger' AND sql LIKE '%ON CONFLICT DO UPDATE%'"

@@ -32,18 +32,18 @@ _TRIES = 2
 
 
 def begin(ws: Project) -> int:
-    """Submits what may run now; returns how many jobs."""
+    """Submit what may run now; return how many jobs."""
     return submit_next(ws).submitted
 
 
 def is_finished(ws: Project) -> bool:
-    """Whether all jobs are complete."""
+    """Return whether all jobs are complete."""
     batches = read_batches(ws.reader)
     return bool(batches) and all(batch.complete == batch.total for batch in batches.values())
 
 
 def run_to_end(ws: Project, say: Callable[[str], None], progress: Progress) -> None:
-    """Watches until all jobs are complete, and repairs those that are missing.
+    """Watch until all jobs are complete, and repairs those that are missing.
 
     Args:
         say: told what is found and done, a line each.
@@ -75,7 +75,7 @@ def run_to_end(ws: Project, say: Callable[[str], None], progress: Progress) -> N
 
 
 def _let_end(ws: Project) -> None:
-    """Waits a little for the last job's process to end: it has said that it is complete before."""
+    """Wait a little for the last job's process to end: it has said that it is complete before."""
     end = time.monotonic() + 10.0
     while any(job.state != ENDED for job in polling.poll_scheduler(ws).answer.values()):
         if time.monotonic() > end:

@@ -67,7 +67,7 @@ def only_id(text: str, pattern: str) -> str | None:
 
 
 def holds_number(text: str) -> bool:
-    """Whether a word of it begins with a digit, as ids do."""
+    """Return whether a word of it begins with a digit, as ids do."""
     return bool(_NUMBER.search(text))
 
 

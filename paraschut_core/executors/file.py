@@ -147,7 +147,7 @@ class _Lock(NamedTuple):
     id: str = ""
 
     def runs(self, id_: str) -> bool:
-        """Whether the job, whose file is marked as running, does; of another host nobody can tell."""
+        """Return whether the job, whose file is marked as running, does; of another host nobody can tell."""
         from .local.machine import is_gone, machine_name
 
         if is_gone(self.host):
@@ -205,14 +205,14 @@ class FileJobExecutor(JobExecutor):
         return noted.kind == kind and self._was(noted.place)
 
     def _is_usual(self) -> bool:
-        """Whether it is the script that the settings name."""
+        """Return whether it is the script that the settings name."""
         return self.script_file == absolute(os.path.join(self._settings.job_dir, self._settings.script_file))
 
     def made_with(self) -> dict[str, Any]:
         return {} if self._is_usual() else {"script_file": self.script_file}
 
     def _was(self, path: str) -> bool:
-        """Whether this script lay there before it was moved, with its folder, to where it is."""
+        """Return whether this script lay there before it was moved, with its folder, to where it is."""
         known = self._known_places.get(path)
         if known is None or time.monotonic() > known[0] + _KNOWN_FOR:
             moved = not os.path.lexists(f"{path}.jobs") and path in self._places()
@@ -281,7 +281,7 @@ class FileJobExecutor(JobExecutor):
             os.close(folder)
 
     def _write_driver(self) -> int:
-        """Writes the script, if it is not there; returns the folder of its jobs, opened.
+        """Write the script, if it is not there; return the folder of its jobs, opened.
 
         Raises:
             UntrustedError: the script or the folder is, or may be, another user's.
@@ -312,7 +312,7 @@ class FileJobExecutor(JobExecutor):
         return folder
 
     def _add(self, job: JobSpec, at: int, folder: int) -> SubmitResult:
-        """Puts one job's file where the script finds it; its place in the queue is the time `at` (ns)."""
+        """Put one job's file where the script finds it; its place in the queue is the time `at` (ns)."""
         from .batch.script import render_alone, save
 
         told = {**job.environment, V06_ID_VARIABLE: job.token, JOB_ID_VARIABLE: job.token}
@@ -430,7 +430,7 @@ class FileJobExecutor(JobExecutor):
     # ------------------------------------------------------------------ one job, as v0.6's users call it
 
     def submit(self, JobInfo: JobInfo, Spawn: bool = False) -> str:
-        """Adds one job outside of any database; returns its id, or 'failed'."""
+        """Add one job outside of any database; return its id, or 'failed'."""
         from .standalone import lone_spec
 
         job_dir = self._settings.job_dir or here()

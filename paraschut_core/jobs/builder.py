@@ -90,7 +90,7 @@ def fill_in(text: str, info: Mapping[str, Any], where: str) -> str:
 
 
 def generate_script(ws: Project, info: JobInfo, template_path: str | None = None) -> JobInfo:
-    """Fills a script or command-line template; see api.generate_script."""
+    """Fill a script or command-line template; see api.generate_script."""
     source = info.get("script") if template_path is None else template_path
     if not isinstance(source, str) or not source.strip():
         raise ScriptError("There is no script: set JobInfo['script'] or pass Template.")
@@ -127,7 +127,7 @@ def generate_script(ws: Project, info: JobInfo, template_path: str | None = None
 
 
 def generate_data(ws: Project, info: JobInfo, data: object) -> JobInfo:
-    """Saves `data` as the job's data file; see api.generate_data."""
+    """Save `data` as the job's data file; see api.generate_data."""
     import pickle
 
     batch_id = checked_id(info.get("BatchID"))
@@ -143,7 +143,7 @@ def generate_data(ws: Project, info: JobInfo, data: object) -> JobInfo:
 
 
 def write_whole(path: str, content: bytes, mode: int = 0o644) -> None:
-    """Writes a file so that nobody ever sees half of it; makes its folder; the umask applies."""
+    """Write a file so that nobody ever sees half of it; make its folder; the umask applies."""
     temporary = f"{path}.{os.urandom(6).hex()}.tmp"
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -167,7 +167,7 @@ def add_jobs(
     build_script: bool = False,
     new_batch: int | None = None,
 ) -> None:
-    """Puts jobs into the index, all or none; their `rev` (and `JobIndex`) is set in the given dicts.
+    """Put jobs into the index, all or none; their `rev` (and `JobIndex`) is set in the given dicts.
 
     Args:
         infos: the jobs' metadata.

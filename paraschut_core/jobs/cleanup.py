@@ -50,7 +50,7 @@ def job_folder(ws: Project, key: JobKey) -> str:
 
 
 def set_aside(folder: str) -> str:
-    """Renames a folder that is to be removed, at once: whoever makes it again gets a new one.
+    """Rename a folder that is to be removed, at once: whoever makes it again gets a new one.
 
     Returns:
         its path now, for `remove_whole`; "" if it is gone already.
@@ -70,7 +70,7 @@ def set_aside(folder: str) -> str:
 
 
 def put_back(aside: str, folder: str) -> None:
-    """Undoes `set_aside`, where what it was for failed."""
+    """Undo `set_aside`, where what it was for failed."""
     try:
         os.rename(aside, folder)
     except OSError as error:
@@ -78,7 +78,7 @@ def put_back(aside: str, folder: str) -> None:
 
 
 def remove_whole(folder: str) -> str:
-    """Removes a folder with all that is in it; returns why it could not."""
+    """Remove a folder with all that is in it; return why it could not."""
     try:
         shutil.rmtree(folder)  # refuses to follow links, also ones put there meanwhile
     except OSError as error:
@@ -87,7 +87,7 @@ def remove_whole(folder: str) -> str:
 
 
 def remove_leftovers(ws: Project, batch_id: int) -> None:
-    """Removes what a cleaning that was cut short had set aside already."""
+    """Remove what a cleaning that was cut short had set aside already."""
     folder, _ = batch_folder(ws, batch_id)
     for path in glob.glob(os.path.join(glob.escape(folder), f"{_ASIDE}*")) if folder else ():
         if os.path.isdir(path) and not os.path.islink(path) and (problem := remove_whole(path)):
@@ -95,7 +95,7 @@ def remove_leftovers(ws: Project, batch_id: int) -> None:
 
 
 def require_inside(patterns: Iterable[str]) -> None:
-    """Raises UsageError for a pattern that leads out of the folder in which it is looked for."""
+    """Raise UsageError for a pattern that leads out of the folder in which it is looked for."""
     for pattern in patterns:
         if os.path.isabs(pattern) or ".." in pattern.split("/"):
             raise UsageError(f"The pattern {pattern!r} leads out of the batch's folder.")
@@ -121,7 +121,7 @@ def temp_files(ws: Project, patterns: Iterable[str], batch_ids: Iterable[int]) -
 
 
 def remove_file(path: str) -> bool:
-    """Removes a file; returns whether it was there. Raises ParaschutError."""
+    """Remove a file; return whether it was there. Raises ParaschutError."""
     try:
         os.unlink(path)
     except FileNotFoundError:

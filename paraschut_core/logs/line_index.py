@@ -32,7 +32,7 @@ class LineIndex:
         return len(self._newlines) * BLOCK
 
     def ready(self, size: int) -> bool:
-        """Whether every line of a file of `size` bytes can be numbered."""
+        """Return whether every line of a file of `size` bytes can be numbered."""
         return size < self.covered + BLOCK
 
     def extend(
@@ -41,7 +41,7 @@ class LineIndex:
         cancelled: Callable[[], bool] = lambda: False,
         progress: Callable[[int], object] = lambda covered: None,
     ) -> bool:
-        """Counts on to the end of the file as it was opened; returns False if it was cancelled.
+        """Count on to the end of the file as it was opened; return False if it was cancelled.
 
         `progress` is called with the bytes counted so far, about every MiB.
 
@@ -58,7 +58,7 @@ class LineIndex:
         return True
 
     def _count(self, log: OpenLog) -> int:
-        """Counts the next few blocks; returns how many."""
+        """Count the next few blocks; return how many."""
         at = self.covered
         data = log.read(at, min(at + _READ, log.size))
         blocks = len(data) // BLOCK

@@ -122,7 +122,7 @@ class OpenLog:
         return ContentProof(size, zlib.crc32(begin), zlib.crc32(self.read(size - _PROOF_BYTES, size)))
 
     def continues(self, proof: ContentProof) -> bool:
-        """Whether this file begins with what `proof` was taken of. Raises LogError."""
+        """Return whether this file begins with what `proof` was taken of. Raises LogError."""
         return self.size >= proof.size and self.proof(proof.size) == proof
 
     def read(self, start: int, stop: int) -> bytes:
@@ -170,7 +170,7 @@ def stat_log(path: str | os.PathLike[str]) -> FileStatus:
 
 
 def open_log(path: str | os.PathLike[str]) -> OpenLog:
-    """Opens a log for reading.
+    """Open a log for reading.
 
     Raises:
         LogError: there is no regular file that may be read; the message says what there is instead.

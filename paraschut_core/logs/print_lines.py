@@ -16,7 +16,7 @@ _READ = 1 << 20
 def print_lines(
     path: str | os.PathLike[str], lines: Iterable[int] | None = None, regex: str | None = None
 ) -> Iterator[str]:
-    """Yields lines of a log as a terminal would show them, without their newlines; not sanitised.
+    """Yield lines of a log as a terminal would show them, without their newlines; not sanitised.
 
     Args:
         lines: numbers of the lines wanted, counted from 0; negative ones count from the end. They come

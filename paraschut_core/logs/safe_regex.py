@@ -85,7 +85,7 @@ class SafeRegex:
         return hash((self._source, self._flags))
 
     def found_in(self, text: str) -> bool:
-        """Whether there is a match in `text`. Raises RegexTimeoutError."""
+        """Return whether there is a match in `text`. Raises RegexTimeoutError."""
         if self._guarded is None or len(text) <= self._safe_length:
             return self._re.search(text) is not None
         try:

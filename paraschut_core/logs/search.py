@@ -89,7 +89,7 @@ class Pattern:
         return hash(self.matcher)
 
     def matches(self, text: str) -> bool:
-        """Whether a row's text, colours and all, matches. Raises RegexTimeoutError."""
+        """Return whether a row's text, colours and all, matches. Raises RegexTimeoutError."""
         return self.matcher.found_in(strip_escapes(text))
 
     def spans(self, text: str) -> list[tuple[int, int]]:
@@ -182,7 +182,7 @@ def _never() -> bool:
 def scan(
     log: OpenLog, pattern: Pattern, start: int = 0, stop: int | None = None, cancelled: Cancelled = _never
 ) -> Iterator[MatchChunk]:
-    """Searches forwards the rows that begin from `start` up to (without) `stop`, about 1 MiB at a time.
+    """Search forwards the rows that begin from `start` up to (without) `stop`, about 1 MiB at a time.
 
     Both must be where rows begin (or the end). To cancel, stop iterating, which is asked for every few
     milliseconds; or let `cancelled` say so, which is asked before each row that may take long.
@@ -219,7 +219,7 @@ def _scan(log: OpenLog, trial: _TimedMatch, start: int, stop: int | None) -> Ite
 def scan_back(
     log: OpenLog, pattern: Pattern, stop: int, cancelled: Cancelled = _never
 ) -> Iterator[MatchChunk]:
-    """Searches the rows before `stop`, part by part from the last to the first; ascending within each."""
+    """Search the rows before `stop`, part by part from the last to the first; ascending within each."""
     trial = _TimedMatch(pattern, cancelled)
     while stop > 0 and not cancelled():
         start = row_start(log, max(stop - _CHUNK, 0))
@@ -289,7 +289,7 @@ def _search(data: bytes, base: int, line: int, trial: _TimedMatch, following: by
 def _search_needles(
     data: bytes, base: int, line: int, trial: _TimedMatch, following: bytes
 ) -> list[int] | None:
-    """Looks only at the rows that hold one of the pattern's needles.
+    """Look only at the rows that hold one of the pattern's needles.
 
     None if so many do for nothing that looking at all lines in turn is quicker.
     """

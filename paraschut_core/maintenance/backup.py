@@ -24,7 +24,7 @@ PAGES = 2_000
 
 
 def backup(database: Database, target: str, *, force: bool = False, progress: Progress | None = None) -> int:
-    """Copies a database as of one moment; returns the copy's size in bytes.
+    """Copy a database as of one moment; return the copy's size in bytes.
 
     The target is whole or not there at all. Jobs that want to write wait while it is copied.
 
@@ -123,7 +123,7 @@ _MOST_PROBES = 2_000_000
 
 
 def recover(path: str, target: str, progress: Progress | None = None) -> list[RecoveredTable]:
-    """Puts all rows of a damaged database that can be read into a new one.
+    """Put all rows of a damaged database that can be read into a new one.
 
     The damaged file is only copied (with its journal, whose unfinished write is undone in the copy), never
     opened as a database nor changed.

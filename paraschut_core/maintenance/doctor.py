@@ -138,7 +138,7 @@ def _database(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _only_looks(settings: Settings) -> bool:
-    """Whether this user may not write to the database, and need not."""
+    """Return whether this user may not write to the database, and need not."""
     return settings.dashboard.read_only and not os.access(settings.database, os.W_OK)
 
 
@@ -195,7 +195,7 @@ _BETWEEN = 0.1
 
 
 def _lock(path: str) -> CheckResult:
-    """Whether one process keeps the file locked, so that no other can write."""
+    """Return whether one process keeps the file locked, so that no other can write."""
     if not os.access(path, os.W_OK):
         return ok("lock", "not tried: you may not write to the file")
     keepers: set[int] = set()
@@ -275,7 +275,7 @@ class LockTest:
         return self
 
     def release(self) -> None:
-        """Lets others write."""
+        """Let others write."""
         self._connection.execute("COMMIT")
 
     def __exit__(self, *_: object) -> None:

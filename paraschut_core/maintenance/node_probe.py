@@ -31,7 +31,7 @@ _DONE = "the lock of the other host is seen"
 def probe(
     ws: Project, wait: float = WAIT, said: Callable[[str], None] = lambda _: None
 ) -> Iterator[CheckResult]:
-    """Submits the job, waits for it, tells what it found, and removes it.
+    """Submit the job, wait for it, report what it found, and remove it.
 
     While it runs, this process holds the lock on a small file beside the database.
 

@@ -56,7 +56,7 @@ class _Contents(NamedTuple):
 def import_legacy(
     ws: Project, old: LegacyDatabase, *, job_dir: str | None = None, progress: Progress | None = None
 ) -> ImportResult:
-    """Puts what a v0.6 database holds into this one. What is here already stays as it is.
+    """Put what a v0.6 database holds into this one. What is here already stays as it is.
 
     Args:
         old: see legacy.read_legacy.
@@ -145,7 +145,7 @@ def _import_batch(
 
 
 def _insert(tx: Transaction, batch: LegacyBatch, jobs: list[LegacyJob], result: ImportResult) -> int:
-    """Inserts all jobs at once; where one of them cannot be, one by one, and names it. Returns how many."""
+    """Insert all jobs at once; where one of them cannot be, one by one, and names it. Return how many."""
     infos = [_with_names(job.info, batch) for job in jobs]
     try:
         insert_jobs(tx, infos, new_batch=batch.batch_id)
@@ -203,7 +203,7 @@ def _name_batch(tx: Transaction, batch: LegacyBatch) -> None:
 
 
 def _settled(job: LegacyJob, job_dir: str | None) -> list[str]:
-    """Brings log histories into today's form, and paths to where the folders are now; notes what changed."""
+    """Bring log histories into today's form, and paths to where the folders are now; record what changed."""
     notes = []
     for field in ("stdout", "stderr"):
         value = job.info.get(field)

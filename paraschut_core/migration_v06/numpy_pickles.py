@@ -113,7 +113,7 @@ class Array(Placeholder):
         self.fill(shape, dtype, raw, "F" if fortran else "C", None)
 
     def fill(self, shape: object, dtype: object, raw: object, order: object, axes: object) -> None:
-        """Takes the shape, the values, and their order in memory.
+        """Take the shape, the values, and their order in memory.
 
         `order` is numpy's letter; with K, `axes` are the shape's dimensions from the first of the result on.
         """

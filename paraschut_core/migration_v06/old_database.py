@@ -70,7 +70,7 @@ class LegacyError(NamedTuple):
 
 
 def read_legacy(path: str | os.PathLike[str]) -> LegacyDatabase:
-    """Opens a v0.6 database for reading.
+    """Open a v0.6 database for reading.
 
     Raises:
         DatabaseError: the file is not there, not readable or damaged.
@@ -126,7 +126,7 @@ class LegacyDatabase:
             raise self._explained(error) from error
 
     def _check(self) -> None:
-        """Whether the tables are v0.6's; and the lock that keeps them as they are."""
+        """Return whether the tables are v0.6's; and the lock that keeps them as they are."""
         execute = self._connection.execute
         try:
             execute("BEGIN")
@@ -359,7 +359,7 @@ def _info(blob: bytes) -> tuple[JobInfo, list[str]]:
 
 
 def _settle(info: JobInfo, columns: dict[str, object]) -> list[str]:
-    """Makes the metadata say what the row's columns say; returns a note for each difference."""
+    """Make the metadata say what the row's columns say; return a note for each difference."""
     notes = []
     for field, value in columns.items():
         found = info.get(field)

@@ -108,7 +108,7 @@ _BY_CODE = {
 
 
 def _inspect(data: bytes) -> None:
-    """Looks through all instructions, keeping account of how large a thing each of them makes.
+    """Look through all instructions, keeping account of how large a thing each of them makes.
 
     Raises:
         MetadataError: an instruction that is not allowed, or more than is.
@@ -154,7 +154,7 @@ def _inspect(data: bytes) -> None:
 
 
 def _remember(memo: list[_Size], top: _Size | None, number: int) -> None:
-    """Keeps the top of the stack under its number: the next one, as a far one would make a huge list."""
+    """Keep the top of the stack under its number: the next one, as a far one would make a huge list."""
     if top is None or number > len(memo):
         raise ValueError("a pickle's memo must be filled in order, with values")
     if number == len(memo):
@@ -164,7 +164,7 @@ def _remember(memo: list[_Size], top: _Size | None, number: int) -> None:
 
 
 def _taken(stack: list[_Size | None], takes: int, takes_mark: bool) -> _Size:
-    """Takes values from the stack: their greatest depth, and the sum of their sizes."""
+    """Take values from the stack: their greatest depth, and the sum of their sizes."""
     depth = size = 0
     if takes_mark:
         while (part := stack.pop()) is not None:

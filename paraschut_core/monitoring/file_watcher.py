@@ -37,7 +37,7 @@ class ChangeDetector:
         self._stamp: Stamp | None = None
 
     def changed(self) -> bool:
-        """Whether anything was committed, or the file replaced or removed, since the last call."""
+        """Return whether anything was committed, or the file replaced or removed, since the last call."""
         stamp = self._look()
         changed = stamp != self._stamp
         self._stamp = stamp
@@ -63,7 +63,7 @@ class ChangeDetector:
 
 
 async def changes(path: str) -> AsyncIterator[None]:
-    """Yields after each change of the database file, several changes at once as one.
+    """Yield after each change of the database file, several changes at once as one.
 
     Writers on this host are noticed at once (inotify), others within a second or two.
     """
@@ -91,7 +91,7 @@ async def changes(path: str) -> AsyncIterator[None]:
 
 
 async def _nudges(path: str, nudge: asyncio.Event) -> None:
-    """Sets `nudge` whenever inotify sees something happen to the file or its journal."""
+    """Set `nudge` whenever inotify sees something happen to the file or its journal."""
     await asyncio.sleep(START_SECONDS)
     import watchfiles
 

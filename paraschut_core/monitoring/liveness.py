@@ -114,7 +114,7 @@ def classify_jobs(
     now: float,
     claim_lasts: float = math.inf,
 ) -> Liveness:
-    """Sorts the jobs that should be online into live and missing. Pure.
+    """Sort the jobs that should be online into live and missing. Pure.
 
     Args:
         claim_lasts: seconds after which a submission without an id is taken for lost. That is for
@@ -159,7 +159,7 @@ def classify_jobs(
 
 
 def _has_ended(row: JobRow, found: Sequence[LiveJob], record: PollState) -> bool:
-    """Whether it was told how the job's latest attempt ended, so that no queue needs to be asked.
+    """Return whether it was told how the job's latest attempt ended, so that no queue needs to be asked.
 
     A scheduler may still show a job for a moment after its end; if it does so for longer, or has put the job
     back into the queue, it runs it again. A spawn job has not ended with one of its processes.
@@ -261,7 +261,7 @@ class AccountingBackoff:
         return wanted
 
     def note(self, ids: Iterable[str], *, answered: bool) -> None:
-        """Says whether the accounts gave an answer about these ids."""
+        """Report whether the accounts gave an answer about these ids."""
         if answered:
             self._unanswered.difference_update(ids)
         else:
@@ -279,7 +279,7 @@ def explain_missing(
     inquiries: AccountingBackoff,
     spawns: Mapping[JobKey, Sequence[Spawn]] = MappingProxyType({}),
 ) -> Liveness:
-    """Asks the accounts for all the missing whose reason is not known, or vague, and for those that the queue
+    """Ask the accounts for all the missing whose reason is not known, or vague, and for those that the queue
     does not show any more; writes down what they say."""
     now = time.time()
     asked: dict[str, JobRow] = {}
@@ -325,7 +325,7 @@ def explain_missing(
 
 
 def _forget_exits_of_requeued(ws: Project, observed: Liveness, rows: Mapping[JobKey, JobRow]) -> None:
-    """Forgets how jobs ended that the scheduler has put back into the queue, and that will not say themselves
+    """Forget how jobs ended that the scheduler has put back into the queue, and that will not say themselves
     that they start again."""
     again = [key for key in observed.live if rows[key].state == SUBMIT and rows[key].ended_at is not None]
     if not again:
@@ -350,7 +350,7 @@ def _weight(ending: ExitInfo) -> int:
 
 
 def _is_vague(row: JobRow, now: float) -> bool:
-    """Whether the accounts may know more of a job's end than is written down."""
+    """Return whether the accounts may know more of a job's end than is written down."""
     return (
         row.source != exit_kinds.ACCOUNT
         and (row.source == exit_kinds.LOG or row.kind in exit_kinds.VAGUE or not row.confirmed)
@@ -359,7 +359,7 @@ def _is_vague(row: JobRow, now: float) -> bool:
 
 
 def _is_another_submission(ending: ExitInfo, id_: str, row: JobRow) -> bool:
-    """Whether an account is of another submission, which had the same id before or elsewhere."""
+    """Return whether an account is of another submission, which had the same id before or elsewhere."""
     record = ending.record
     told = str(record.get("token") or "") or token_of(str(record.get("name", "")), task_of(id_))
     # What a job multiplied itself into has tokens of its own.
@@ -381,7 +381,7 @@ def _exit_info_from_logs(ws: Project, keys: Iterable[JobKey]) -> dict[JobKey, Ex
 def _write_endings(
     ws: Project, told: Mapping[JobKey, ExitInfo], rows: Mapping[JobKey, JobRow]
 ) -> dict[JobKey, MissingJob]:
-    """Writes down what was told of ends, beside what is known of them; returns what is known then.
+    """Write down what was told of ends, beside what is known of them; return what is known then.
 
     An exit status 0 after a signal completes the job if the scheduler's own verdict is that all went well.
     """
@@ -441,7 +441,7 @@ def _merged(before: ExitInfo | None, now: ExitInfo) -> ExitInfo:
 
 
 def _submit_next(ws: Project) -> None:
-    """Submits what is next after a job that turned out to be complete, as it would have done itself."""
+    """Submit what is next after a job that turned out to be complete, as it would have done itself."""
     from ..scheduling.submission import submit_next
 
     try:
@@ -451,7 +451,7 @@ def _submit_next(ws: Project) -> None:
 
 
 def recheck_missing(ws: Project, observed: Liveness, rows: Mapping[JobKey, JobRow]) -> Liveness:
-    """Reads the missing jobs' rows again, after the poll: the job's own word wins over its absence."""
+    """Read the missing jobs' rows again, after the poll: the job's own word wins over its absence."""
     if not observed.missing:
         return observed
     now = {row.key: row for row in read_rows(ws.reader, observed.missing)}

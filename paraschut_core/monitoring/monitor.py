@@ -66,7 +66,7 @@ class Monitor:
         return self._guarded(self._refresh)
 
     def poll(self, force: bool = False) -> Snapshot:
-        """Asks the scheduler if that is due, then looks at the file and at all that is in flight."""
+        """Ask the scheduler if that is due, then looks at the file and at all that is in flight."""
         try:
             self._record = polling.poll_scheduler(self._ws, force=force)
             resolve_claims(self._ws, self._record)
@@ -80,7 +80,7 @@ class Monitor:
         return self._guarded(self._look_again)
 
     def close(self) -> None:
-        """Closes the files."""
+        """Close the files."""
         self._ws.close()
 
     def _guarded(self, look_at_the_file: Callable[[], Snapshot]) -> Snapshot:
@@ -142,7 +142,7 @@ class Monitor:
         self._observed = self._examined(self._online, read_live_spawns(reader), ask_accounts)
 
     def _observe_some(self, rows: Sequence[JobRow], gone: frozenset[int]) -> None:
-        """Folds changed rows into what is known of those in flight."""
+        """Fold changed rows into what is known of those in flight."""
         touched = {row.key for row in rows}
         online = {row.key: row for row in rows if row.state in ONLINE_STATES}
 

@@ -53,7 +53,7 @@ _Placed = TypeVar("_Placed", JobRow, Spawn)
 
 
 def is_here(ws: Project, submission: JobRow | Spawn | Submission | UnresolvedClaim) -> bool:
-    """Whether it is in the queue that is asked here: this user's, by this executor, at this place."""
+    """Return whether it is in the queue that is asked here: this user's, by this executor, at this place."""
     executor = submission.executor
     return ws.executor.owns(executor) and belongs_to(ws.db.who, submission.claimed_by, executor)
 
@@ -88,7 +88,7 @@ def expected_jobs(ws: Project) -> dict[str, Expected]:
 
 
 def is_another_job(job: LiveJob, tokens: Collection[str]) -> bool:
-    """Whether a job in the queue is surely another submission than these, whatever its id."""
+    """Return whether a job in the queue is surely another submission than these, whatever its id."""
     return bool(job.token) and bool(tokens) and job.token not in tokens
 
 
@@ -188,7 +188,7 @@ def _keep(ws: Project, key: str, record: PollState, known: PollState) -> None:
 
 
 def _poll_and_validate(ws: Project, known: PollState) -> PollState:
-    """Polls, and says what is known afterwards."""
+    """Poll, and report what is known afterwards."""
     now = time.time()
     rev = read_revision(ws.reader)
     # Before the poll: an id that is newer is none that it must show. What cannot be seen is not expected,
@@ -241,14 +241,14 @@ def _failed(known: PollState, now: float, error: str) -> PollState:
 
 
 def _is_doubtful(ws: Project, known: PollState, there: list[str], now: float) -> bool:
-    """Whether a list without these jobs is not to believe yet: nobody tells how they ended."""
+    """Return whether a list without these jobs is not to believe yet: nobody tells how they ended."""
     since = now - (known.failing_since or now)
     often = known.empties + 1 >= BELIEVE_EMPTY and since >= BELIEVE_AFTER * ws.settings.poll.grace
     return not often and not _have_ended(ws, there[:: max(len(there) // _SAMPLE, 1)])
 
 
 def _have_ended(ws: Project, ids: list[str]) -> bool:
-    """Whether the accounts say that these jobs have all ended: then an empty queue is no wonder."""
+    """Return whether the accounts say that these jobs have all ended: then an empty queue is no wonder."""
     try:
         return len(ws.executor.get_exit_info(ids, time.time() - 30 * 86400.0)) == len(ids)
     except Exception as error:  # noqa: BLE001 - a user's own executor may raise anything

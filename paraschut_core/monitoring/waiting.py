@@ -180,7 +180,7 @@ def _submitted(submit: Callable[[], int]) -> int:
 
 
 def _may_submit(ws: Project, quiet_since: float) -> bool:
-    """Whether a job that completed may still be submitting others: its process has not ended."""
+    """Return whether a job that completed may still be submitting others: its process has not ended."""
     executor = ws.executor
     if not executor.reports_tokens:
         return time.monotonic() - quiet_since < SETTLE_SECONDS

@@ -24,7 +24,7 @@ _LEFT = ' style="text-align:left;vertical-align:top"'
 
 
 def show(queue: QueueReport, display: Collection[str] | None = None) -> bool:
-    """Shows the report as a table if this process is a notebook's kernel; says whether it is.
+    """Show the report as a table if this process is a notebook's kernel; report whether it is.
 
     Args:
         display: states to show; hides the others, changes no totals.

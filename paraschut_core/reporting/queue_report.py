@@ -96,7 +96,7 @@ class QueueReport(NamedTuple):
 
 
 def read_queue(ws: Project, condition: str = "", *, force_poll: bool = False) -> QueueReport:
-    """Reads the index and asks the scheduler, if that is due.
+    """Read the index and ask the scheduler, if that is due.
 
     Raises:
         FilterError: `condition` cannot be evaluated.

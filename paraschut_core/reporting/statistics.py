@@ -189,7 +189,7 @@ class HistoryAggregator:
         return self._low < self._bounds.first and self._low_rev <= 0
 
     def step(self) -> bool:
-        """Reads one slice more of the past. Returns whether there is more to read."""
+        """Read one slice more of the past. Return whether there is more to read."""
         if self._low >= self._bounds.first:
             above = max(self._low - SLICE, self._bounds.first - 1)
             latest = self._take_events(above, self._low)
@@ -201,13 +201,13 @@ class HistoryAggregator:
         return not self.whole
 
     def read(self) -> StatisticsSummary:
-        """Reads all of the window."""
+        """Read all of the window."""
         while self.step():
             pass
         return self.summary()
 
     def catch_up(self) -> None:
-        """Reads what is new; all anew where the file is another, or batches were removed from it."""
+        """Read what is new; all anew where the file is another, or batches were removed from it."""
         before, batches = self._bounds, self._batches.keys()
         last, rev = self._now(lambda: statistics.read_end(self._db))
         self._now_at = self._clock()
@@ -220,7 +220,7 @@ class HistoryAggregator:
         self._bounds = before._replace(last=last, rev=rev)
 
     def _take_events(self, above: int, last: int) -> float:
-        """Adds the events of a slice; returns when the latest of them was (epoch s)."""
+        """Add the events of a slice; return when the latest of them was (epoch s)."""
         moves = statistics.read_moves(self._db, above, last, self.batch_id)
         self._add_moves(moves)
         finishes = statistics.read_finishes(self._db, above, last, self.batch_id)
@@ -246,7 +246,7 @@ class HistoryAggregator:
                     self._paces.setdefault(move.batch_id, Counter())[move.minute] += move.completed
 
     def _take_failures(self, above: int, last: int) -> float:
-        """Adds the endings of a slice; returns when the latest of them was (epoch s)."""
+        """Add the endings of a slice; return when the latest of them was (epoch s)."""
         if last <= above:
             return 0.0
         # Of all batches: a slice of others' endings must not look like the end of this one's.

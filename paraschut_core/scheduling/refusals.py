@@ -89,22 +89,22 @@ class Refusals:
         return self.fallen(asked)
 
     def note(self, asked: str, kind: str, words: str, batches: Iterable[int]) -> None:
-        """Notes that such jobs, of these batches, were refused in this act."""
+        """Record that such jobs, of these batches, were refused in this act."""
         at, in_queue = time.time(), self._in_queue or 0
         self._now[asked] = RefusedJob(asked, kind, words, at, in_queue, self._settings)
         self._batches.setdefault(asked, set()).update(batches)
 
     def hold(self, asked: str, batches: Iterable[int]) -> None:
-        """Notes that a refusal which stands holds up these batches as well."""
+        """Record that a refusal which stands holds up these batches as well."""
         self._batches.setdefault(asked, set()).update(batches)
 
     def took(self, asked: str, keys: Iterable[JobKey]) -> None:
-        """Notes that such jobs were taken."""
+        """Record that such jobs were taken."""
         self._taken.add(asked)
         self._taken_of.update(key.batch_id for key in keys)
 
     def keep(self, in_queue: int | None = None) -> None:
-        """Writes down what is new, if anything is.
+        """Write down what is new, if anything is.
 
         Args:
             in_queue: the user's jobs in the queue after this act.

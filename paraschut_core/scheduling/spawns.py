@@ -31,7 +31,7 @@ from .submission import log_paths, make_spec, new_token, resolve_claims, submit_
 
 
 def submit_spawns(ws: Project, info: JobInfo, n: int, cluster_id: str | None, token: str | None) -> JobInfo:
-    """Multiplies a running job: itself becomes SpawnID 0, and `n` more are submitted.
+    """Multiply a running job: itself becomes SpawnID 0, and `n` more are submitted.
 
     Returns `info` with its own spawn's fields and state `spawn`; the caller's unsaved fields are kept.
     """
@@ -77,7 +77,7 @@ def _last(history: object) -> str:
 
 
 def _claim_spawns(ws: Project, tx: Transaction, info: JobInfo, n: int) -> list[JobSpec]:
-    """Adds `n` spawn rows, each with its logs and token, inside the caller's transaction."""
+    """Add `n` spawn rows, each with its logs and token, inside the caller's transaction."""
     key = JobKey(info["BatchID"], info["JobIndex"])
     group = new_token()
     info = {**info, "subtime": int(time.strftime("%Y%m%d%H%M%S", time.localtime(tx.at)))}
@@ -93,14 +93,14 @@ def _claim_spawns(ws: Project, tx: Transaction, info: JobInfo, n: int) -> list[J
 
 
 def _submit(ws: Project, specs: list[JobSpec]) -> int:
-    """Hands spawns to the executor in chunks; returns how many it took."""
+    """Hand spawns to the executor in chunks; return how many it took."""
     size = max(ws.executor.max_batch_size(), 1)
     outcomes = [o for i in range(0, len(specs), size) for o in submit_claimed(ws, specs[i : i + size])[0]]
     return sum(1 for outcome in outcomes if outcome.id is not None)
 
 
 def complete(ws: Project, info: JobInfo, cluster_id: str | None, token: str | None = None) -> JobInfo:
-    """Marks this process's spawn as done.
+    """Mark this process's spawn as done.
 
     Returns the caller's `info`, its unsaved fields kept: state `complete` for the last one, which now is
     the job itself and goes on to finish it, with all spawns' fields as lists; `spawn` for the others.
@@ -146,7 +146,7 @@ def _named(spawns: list[Spawn], info: JobInfo) -> Spawn | None:
 
 
 def resubmit(ws: Project, key: JobKey, count: int | None = None) -> int:
-    """Submits a spawn job's missing spawns anew; returns how many.
+    """Submit a spawn job's missing spawns anew; return how many.
 
     Args:
         count: how many spawns there shall be in all (default: as many as there are rows).
@@ -178,7 +178,7 @@ def resubmit(ws: Project, key: JobKey, count: int | None = None) -> int:
 
 
 def add_one(ws: Project, key: JobKey, count: int | None = None) -> None:
-    """Submits one more spawn of a job that is running or has spawns.
+    """Submit one more spawn of a job that is running or has spawns.
 
     Args:
         count: the most spawns that it may have.
@@ -214,7 +214,7 @@ def _lost(ws: Project, spawns: Sequence[Spawn], record: PollState) -> list[int]:
 
 
 def _is_lost(ws: Project, spawn: Spawn, record: PollState) -> bool:
-    """Whether a spawn will never say that it is complete: the last poll looked for it in vain."""
+    """Return whether a spawn will never say that it is complete: the last poll looked for it in vain."""
     if spawn.state in (COMPLETE, INIT):
         return spawn.state == INIT  # the scheduler did not take it
     if not polling.is_here(ws, spawn):

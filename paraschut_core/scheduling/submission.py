@@ -97,7 +97,7 @@ def submit_next(
     progress: Progress | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> SubmitReport:
-    """Submits what the priority rules allow next.
+    """Submit what the priority rules allow next.
 
     Args:
         max_jobs: the most jobs that may be in the queue together; None: JobDir/maxjobs, else the setting.
@@ -220,7 +220,7 @@ def submit_keys(
     progress: Progress | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> list[SubmitOutcome]:
-    """Submits those of `keys` that are in `init`, whatever their priority.
+    """Submit those of `keys` that are in `init`, whatever their priority.
 
     Args:
         room: asked inside each claim, with how many jobs it is for, how many may still be taken, so that
@@ -443,7 +443,7 @@ def new_token() -> str:
 
 
 def _prepare(ws: Project, info: JobInfo, subtime: int) -> None:
-    """Brings the metadata to its next attempt: number, time, log paths."""
+    """Bring the metadata to its next attempt: number, time, log paths."""
     info["attempt"] += 1
     info["subtime"] = subtime
     info.pop("qstat", None)
@@ -531,7 +531,7 @@ def make_spec(ws: Project, info: JobInfo, token: str, spawn_id: int | None = Non
 
 
 def submit_claimed(ws: Project, specs: Sequence[JobSpec]) -> tuple[list[SubmitOutcome], list[SubmitResult]]:
-    """Hands claimed jobs to the executor and records what it says. Returns what became of each, and that."""
+    """Hand claimed jobs to the executor and record what it says. Return what became of each, and that."""
     results = _submit(ws.executor, specs)
     unwanted = record_submitted(ws, specs, results)
     if unwanted:
@@ -562,7 +562,7 @@ def _submit(executor: JobExecutor, specs: Sequence[JobSpec]) -> list[SubmitResul
 
 
 def _cancel_unwanted(executor: JobExecutor, unwanted: Mapping[str, JobInfo]) -> None:
-    """Deletes what was reset while it was being submitted; what cannot be deleted stops when it starts."""
+    """Delete what was reset while it was being submitted; what cannot be deleted stops when it starts."""
     try:
         executor.delete_many(unwanted)
     except Exception as error:  # noqa: BLE001 - a user's own executor may raise anything
@@ -572,7 +572,7 @@ def _cancel_unwanted(executor: JobExecutor, unwanted: Mapping[str, JobInfo]) -> 
 def record_submitted(
     ws: Project, specs: Sequence[JobSpec], results: Sequence[SubmitResult]
 ) -> dict[str, JobInfo]:
-    """Writes the ids down; jobs that were certainly refused go back.
+    """Write the ids down; jobs that were certainly refused go back.
 
     Returns:
         the ids that nobody waits for: their jobs were reset or removed meanwhile.
@@ -602,7 +602,7 @@ def record_submitted(
 
 
 def resolve_claims(ws: Project, record: PollState) -> int:
-    """Adopts submissions whose id was never recorded, and gives back those that never took place.
+    """Adopt submissions whose id was never recorded, and release those that never took place.
 
     What the scheduler shows under a claim's token is adopted, even if its submitter lives: it would
     write the same. The rest is given back only when nothing can take effect any more. A submit command
@@ -649,7 +649,7 @@ def resolve_claims(ws: Project, record: PollState) -> int:
 
 
 def _is_over(ws: Project, c: UnresolvedClaim) -> bool:
-    """Whether a submission that the scheduler does not know cannot take effect any more."""
+    """Return whether a submission that the scheduler does not know cannot take effect any more."""
     if ws.executor.absent_means_ended and process_is_alive(c.claimed_by) is False:
         return True
     return not 0 <= time.time() - c.submitted_at < ws.settings.submit.timeout + ws.settings.poll.grace

@@ -12,7 +12,7 @@ _OURS = ("paraschut_core", "paraschut_tui")
 
 
 def forget_working_directory() -> None:
-    """Takes the working directory off the module path of a process that was started as `python -m` of ours.
+    """Take the working directory off the module path of a process that was started as `python -m` of ours.
 
     Where this package itself lies in it (a checkout), it goes to the end, behind all that Python has.
     """

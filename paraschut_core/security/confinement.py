@@ -85,7 +85,7 @@ class _Confinement:
     # ------------------------------------------------------------------ what is asked before it is done
 
     def hook(self, event: str, arguments: tuple[Any, ...]) -> None:
-        """Raises for what must not be done. Python calls it; its cost is that of each file opened."""
+        """Raise for what must not be done. Python calls it; its cost is that of each file opened."""
         if event == "open":
             self._check_open(arguments[0], arguments[2])
         elif event == "sqlite3.connect":
@@ -125,7 +125,7 @@ class _Confinement:
     # ------------------------------------------------------------------ logs
 
     def open_log(self, path: str, flags: int) -> int:
-        """Opens a log for reading, if it lies in the project's own folders and no link leads to it.
+        """Open a log for reading, if it lies in the project's own folders and no link leads to it.
 
         Raises:
             ConfinedError: it does not.
@@ -171,7 +171,7 @@ _confinement: _Confinement | None = None
 
 
 def confine(settings: Settings) -> None:
-    """Confines this process, for good, to showing the project of these settings."""
+    """Confine this process, for good, to showing the project of these settings."""
     global _confinement
     if _confinement is None:
         sys.dont_write_bytecode = True
@@ -183,12 +183,12 @@ def confine(settings: Settings) -> None:
 
 
 def is_confined() -> bool:
-    """Whether this process is confined."""
+    """Return whether this process is confined."""
     return _confinement is not None
 
 
 def open_log(path: str, flags: int) -> int:
-    """Opens a log for reading: any in an ordinary process, in a confined one only those of the project.
+    """Open a log for reading: any in an ordinary process, in a confined one only those of the project.
 
     Raises:
         ConfinedError: this log is not for those to whom this process shows its project.

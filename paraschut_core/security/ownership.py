@@ -23,12 +23,12 @@ _LINK = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EMLINK})
 
 
 def is_ours(uid: int) -> bool:
-    """Whether files of this user can be relied on: this process's own, and root's."""
+    """Return whether files of this user can be relied on: this process's own, and root's."""
     return uid in (0, os.geteuid())
 
 
 def require_own(status: os.stat_result, path: str) -> None:
-    """Raises UntrustedError unless an opened file or folder is this user's alone."""
+    """Raise UntrustedError unless an opened file or folder is this user's alone."""
     if not is_ours(status.st_uid):
         raise UntrustedError(
             f"{path} belongs to {_name(status.st_uid)}, not to you: it is not used. Have it removed, or set "
@@ -43,7 +43,7 @@ def require_own(status: os.stat_result, path: str) -> None:
 
 
 def open_folder(base: str, *below: str, make: bool = False) -> int:
-    """Opens the folder base/below..., which must be this user's alone; returns its descriptor.
+    """Open the folder base/below..., which must be this user's alone; return its descriptor.
 
     Args:
         base: the job directory, say: links on the way to it are followed.
@@ -69,7 +69,7 @@ def open_folder(base: str, *below: str, make: bool = False) -> int:
 
 
 def enter(folder: str, *, make: bool = False) -> int:
-    """Opens a folder of this user's, JOB_DIR/.paraschut/KIND/NAME; as `open_folder` does."""
+    """Open a folder of this user's, JOB_DIR/.paraschut/KIND/NAME; as `open_folder` does."""
     above, name = os.path.split(folder)
     above, kind = os.path.split(above)
     base, hidden = os.path.split(above)
@@ -108,7 +108,7 @@ def _enter(parent: int, name: str, path: str, mode: int, make: bool) -> int:
 
 
 def open_own(name: str, flags: int, mode: int = 0o600, *, folder: int | None = None, path: str = "") -> int:
-    """Opens a regular file of this user's alone; returns its descriptor.
+    """Open a regular file of this user's alone; return its descriptor.
 
     Args:
         folder: an open folder from which `name` counts.
@@ -155,7 +155,7 @@ def look_at_own(name: str, *, folder: int, path: str = "") -> os.stat_result | N
 
 
 def is_open(status: os.stat_result) -> bool:
-    """Whether this process has that file open (always, where the system does not tell)."""
+    """Return whether this process has that file open (always, where the system does not tell)."""
     try:
         names = os.listdir("/dev/fd")
     except OSError:
@@ -170,7 +170,7 @@ def is_open(status: os.stat_result) -> bool:
 
 
 def open_data(path: str) -> int:
-    """Opens a project's file for reading, links followed; returns its descriptor.
+    """Open a project's file for reading, links followed; return its descriptor.
 
     Raises:
         UntrustedError: another user put it, or a link, where everybody may write; or it is no regular file.
@@ -191,7 +191,7 @@ def open_data(path: str) -> int:
 
 
 def require_data(status: os.stat_result, path: str) -> None:
-    """Raises UntrustedError for a file that another user may have put in our way."""
+    """Raise UntrustedError for a file that another user may have put in our way."""
     if is_ours(status.st_uid) or not os.stat(os.path.dirname(path) or ".").st_mode & stat.S_IWOTH:
         return
     raise UntrustedError(
@@ -202,7 +202,7 @@ def require_data(status: os.stat_result, path: str) -> None:
 
 
 def open_log(path: bytes, base: bytes, flags: int, mode: int = 0o666) -> int:
-    """Opens a job's log for writing, where nobody but its user leads it; returns its descriptor.
+    """Open a job's log for writing, where nobody but its user leads it; return its descriptor.
 
     Args:
         path: absolute.

@@ -151,7 +151,7 @@ class BatchExecutor(JobExecutor):
         return directives_in(path, self.directive)
 
     def leaves_out(self, option: SubmitOption) -> bool:
-        """Whether an option of a job's own script is Paraschut's to give."""
+        """Return whether an option of a job's own script is Paraschut's to give."""
         return bool(option.names) and option.names[0] in self.left_in_scripts
 
     def slots(self, directives: Sequence[SubmitOption]) -> int | None:
@@ -170,7 +170,7 @@ class BatchExecutor(JobExecutor):
         raise NotImplementedError
 
     def is_rejected(self, answer: CommandResult) -> bool:
-        """Whether a failed submit command certainly left nothing in the queue."""
+        """Return whether a failed submit command certainly left nothing in the queue."""
         return not self.ambiguous_error.search(answer.text)
 
     def delete_command(self, ids: Sequence[str]) -> list[str]:
@@ -180,7 +180,7 @@ class BatchExecutor(JobExecutor):
         raise NotImplementedError
 
     def read_queue(self) -> dict[str, LiveJob]:
-        """Asks for this user's jobs. Raises SchedulerError."""
+        """Ask for this user's jobs. Raises SchedulerError."""
         raise NotImplementedError
 
     def accounts(self, ids: Sequence[str], since: float) -> dict[str, ExitInfo]:
@@ -288,7 +288,7 @@ class BatchExecutor(JobExecutor):
         return []
 
     def _submit(self, jobs: Sequence[JobSpec], end: float) -> list[SubmitResult]:
-        """Submits jobs with one command.
+        """Submit jobs with one command.
 
         Args:
             end: when it is given up (monotonic s): later, others may take the jobs for lost.
@@ -338,7 +338,7 @@ class BatchExecutor(JobExecutor):
         return all_alike(failure, refusal=TOO_MANY if self.limit_error.search(answer.text) else AS_ASKED)
 
     def _prepare(self, jobs: Sequence[JobSpec], folder: str) -> SubmitRequest:
-        """Writes the script; returns what the submit command needs."""
+        """Write the script; return what the submit command needs."""
         from .script import split_token, write
 
         first = jobs[0]
@@ -435,7 +435,7 @@ class BatchExecutor(JobExecutor):
         return kept
 
     def _tell(self, left: tuple[str, ...]) -> None:
-        """Says once what was left out of scripts' directives."""
+        """Report once what was left out of scripts' directives."""
         if left in self._told or self.get_job_id() is not None:
             return  # in a job's log it is of no use
         self._told.add(left)
@@ -553,14 +553,14 @@ class BatchExecutor(JobExecutor):
             return {}  # a job that is done must not fail for want of statistics
 
     def isconnected(self) -> bool:
-        """Whether this host has the scheduler's commands and is one that `submit_host` allows."""
+        """Return whether this host has the scheduler's commands and is one that `submit_host` allows."""
         if self.settings.submit_host not in os.uname().nodename and self.get_job_id() is None:
             return False  # a job of this scheduler's is connected to it, whatever its node is called
         folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
         return any(os.access(os.path.join(folder, self.commands[0]), os.X_OK) for folder in folders)
 
     def run_query(self, *argv: str) -> CommandResult:
-        """Runs one of the scheduler's commands that only look. Raises SchedulerError if it fails."""
+        """Run one of the scheduler's commands that only look. Raises SchedulerError if it fails."""
         from .run_command import run
 
         answer = run(argv, timeout=self.settings.poll.timeout)
@@ -571,7 +571,7 @@ class BatchExecutor(JobExecutor):
     # ------------------------------------------------------------------ one job, as v0.6's users call it
 
     def submit(self, JobInfo: JobInfo, Spawn: bool = False) -> str:
-        """Submits one job outside of any database; returns its id, or 'failed'."""
+        """Submit one job outside of any database; return its id, or 'failed'."""
         outcome = self.built_in("submit_many")([lone_spec(JobInfo, self._folder(), self._job_dir())])[0]
         if outcome.id is None and not outcome.certain:
             raise SchedulerError(outcome.error)
@@ -591,7 +591,7 @@ class BatchExecutor(JobExecutor):
 
 
 def _is_array(jobs: Sequence[JobSpec]) -> bool:
-    """Whether the jobs' tokens are one group's, numbered 1, 2, 3, ..."""
+    """Return whether the jobs' tokens are one group's, numbered 1, 2, 3, ..."""
     from .script import split_token
 
     group = split_token(jobs[0].token)[0]

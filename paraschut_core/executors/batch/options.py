@@ -83,7 +83,7 @@ def _split(text: str) -> tuple[str, ...]:
 
 
 def excludes(one: str, other: str, grammar: OptionGrammar) -> bool:
-    """Whether a job cannot have both options: they are the same, or ask for one thing in two ways."""
+    """Return whether a job cannot have both options: they are the same, or ask for one thing in two ways."""
     if one == other:
         return one not in grammar.repeated
     if any(one in group and other in group for group in grammar.alike):

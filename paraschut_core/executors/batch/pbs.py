@@ -196,7 +196,7 @@ class PBSJobExecutor(BatchExecutor):
         return f"{id_}[{task}]"
 
     def _delete(self, ids: Sequence[str]) -> dict[str, DeleteResult]:
-        """Deletes job by job, and tasks in a row together.
+        """Delete job by job, and tasks in a row together.
 
         Never several in one command: servers since 22.05 die of some such lists (of an unknown job behind
         a known one, of tasks of two arrays), see openpbs issues 2581 and 2659.
@@ -252,7 +252,7 @@ class PBSJobExecutor(BatchExecutor):
             raise
 
     def _is_banner(self, text: str) -> bool:
-        """Whether text is nothing but what a site has its commands say beside every answer.
+        """Return whether text is nothing but what a site has its commands say beside every answer.
 
         qstat says the same when it tells its version, for which it asks no server. An answer without a
         version is not qstat's.

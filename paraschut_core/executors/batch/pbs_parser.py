@@ -65,7 +65,7 @@ def array_of(id_: str) -> str:
 
 
 def may_be_held(job: LiveJob) -> bool:
-    """Whether this is a task that waits, and nobody knows for what: its array may be on hold."""
+    """Return whether this is a task that waits, and nobody knows for what: its array may be on hold."""
     return job.state == QUEUED and not job.reason and task_of(job.id) is not None
 
 

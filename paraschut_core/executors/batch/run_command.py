@@ -129,7 +129,7 @@ def run(
     env_extra: Mapping[str, str | None] | None = None,
     input: str | None = None,  # noqa: A002 - subprocess's own name for it
 ) -> CommandResult:
-    """Runs a command and returns its answer, whatever its exit status.
+    """Run a command and return its answer, whatever its exit status.
 
     Args:
         timeout: seconds after which it and all that it started is killed.
@@ -259,7 +259,7 @@ def _stays(name: str) -> bool:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
-    """Ends the command and its children; returns what they had written so far."""
+    """End the command and its children; return what they had written so far."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:

@@ -106,7 +106,7 @@ def command(script: str, cwd: str) -> list[str]:
 
 
 def check_variables(environment: Mapping[str, object]) -> None:
-    """Raises ScriptError for a variable that a shell script cannot export."""
+    """Raise ScriptError for a variable that a shell script cannot export."""
     for name, value in environment.items():
         if not _VARIABLE.fullmatch(name):
             raise ScriptError(
@@ -159,7 +159,7 @@ def _statements(lines: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _is_whole(text: str) -> bool:
-    """Whether a shell takes the text for complete commands."""
+    """Return whether a shell takes the text for complete commands."""
     if text.endswith("\\"):
         return False
     answer = subprocess.run([shell(), "-n", "-c", text], capture_output=True, check=False)
@@ -431,7 +431,7 @@ def _folder_for(job_dir: str) -> str:
 
 
 def write(jobs: Sequence[JobSpec], dialect: JobIdVariables, folder: str, modules: Sequence[str] = ()) -> str:
-    """Writes what the scheduler gets for these jobs of one group; returns the script's path.
+    """Write what the scheduler gets for these jobs of one group; return the script's path.
 
     Raises:
         ScriptError: a job's script or variables cannot be used, or the files cannot be written.
@@ -473,7 +473,7 @@ def _open(folder: str, *, make: bool = False) -> int:
 
 
 def save(name: str, text: str, mode: int, *, folder: int) -> None:
-    """Writes a file in an open folder and waits until it is stored. Raises OSError."""
+    """Write a file in an open folder and wait until it is stored. Raises OSError."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
     with open(os.open(name, flags, mode, dir_fd=folder), "wb") as file:
         file.write(text.encode("utf-8", "surrogateescape"))
@@ -483,7 +483,7 @@ def save(name: str, text: str, mode: int, *, folder: int) -> None:
 
 
 def remove_submission(folder: str, group: str) -> None:
-    """Removes the files of a submission that was surely refused."""
+    """Remove the files of a submission that was surely refused."""
     try:
         place = _open(folder)
     except (OSError, UntrustedError):
@@ -559,7 +559,7 @@ def read_record(path: str, since: float = 0.0) -> ExitRecord | None:
 
 
 def remove_old_files(folder: str, in_queue: Collection[str], now: float | None = None) -> int:
-    """Removes what is older than KEPT_DAYS and of no job in the queue; returns how many files.
+    """Remove what is older than KEPT_DAYS and of no job in the queue; return how many files.
 
     Args:
         in_queue: the groups that the scheduler still holds jobs of: their files stay, however old.

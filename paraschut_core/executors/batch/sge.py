@@ -152,7 +152,7 @@ class SGEJobExecutor(BatchExecutor):
         return str(int(gpus) // slots)
 
     def _is_per_slot(self, name: str, slots: int) -> bool:
-        """Whether a request for a complex is multiplied by the job's slots.
+        """Return whether a request for a complex is multiplied by the job's slots.
 
         A consumable is (unless it is one of jobs), and so are the limits of a job's own processes. A value
         that hosts only report is compared as it is.

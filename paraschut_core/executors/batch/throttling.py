@@ -44,7 +44,7 @@ def array_limit(path: str, ask: Callable[[], int | None], default: int) -> int:
 
 
 def _opened(folder: str, name: str, flags: int) -> int:
-    """Opens a file in the folder of this user's scripts. Raises UntrustedError, OSError."""
+    """Open a file in the folder of this user's scripts. Raises UntrustedError, OSError."""
     make = bool(flags & os.O_CREAT)
     place = enter(folder, make=make)
     try:
@@ -54,7 +54,7 @@ def _opened(folder: str, name: str, flags: int) -> int:
 
 
 def throttle(path: str, rate: float, longest: float) -> None:
-    """Waits until the next submit command may go out: this user's processes, on all hosts, take turns.
+    """Wait until the next submit command may go out: this user's processes, on all hosts, take turns.
 
     Args:
         path: the file that holds the time of the next turn.

@@ -113,7 +113,7 @@ class LocalDaemon:
                 self._selector.register(job.watch, selectors.EVENT_READ, job)
 
     def listen(self) -> None:
-        """Takes the signals; from then on a nudge is heard."""
+        """Take the signals; from then on a nudge is heard."""
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)  # that it wakes is all
         signal.signal(signal.SIGUSR1, lambda *_: self._nudge())
@@ -122,7 +122,7 @@ class LocalDaemon:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def serve(self) -> None:
-        """Runs jobs until there was nothing to do for the idle time, or until told to end."""
+        """Run jobs until there was nothing to do for the idle time, or until told to end."""
         while not self._stopping:
             try:
                 self._look()
@@ -162,7 +162,7 @@ class LocalDaemon:
     # ------------------------------------------------------------------ the queue file
 
     def _look(self) -> None:
-        """Takes in what others wrote to the queue file."""
+        """Take in what others wrote to the queue file."""
         now = time.monotonic()
         if (now < self._look_at and not self._nudged) or now < self._resume_at:
             return
@@ -198,7 +198,7 @@ class LocalDaemon:
         return ours
 
     def _base_is_away(self) -> bool:
-        """Whether the job directory itself is not there: then the queue was not removed from it."""
+        """Return whether the job directory itself is not there: then the queue was not removed from it."""
         try:
             return not os.path.samestat(os.stat(self._base), self._base_status)
         except OSError:
@@ -218,7 +218,7 @@ class LocalDaemon:
             self._commit(at_once=True)
 
     def _commit(self, at_once: bool = False) -> None:
-        """Writes down what began and ended, in batches: a commit costs as much as several jobs."""
+        """Write down what began and ended, in batches: a commit costs as much as several jobs."""
         now = time.monotonic()
         if not (self._begun or self._done) or now < self._resume_at:
             return
@@ -244,7 +244,7 @@ class LocalDaemon:
         return now - self._idle_since >= self._limits.idle_timeout and now >= self._resume_at
 
     def _pause(self, trouble: str) -> None:
-        """Starts and writes nothing for a while: what fails now would fail again at once."""
+        """Start and write nothing for a while: what fails now would fail again at once."""
         if trouble != self._trouble:
             self._log(f"{trouble}; trying again every {_PAUSE:g} s")
         self._trouble = trouble
@@ -269,7 +269,7 @@ class LocalDaemon:
         self._write_holds()
 
     def _try(self, entry: QueuedJob) -> bool:
-        """Starts a job, ends it if it is itself why it cannot be started, or has its directory wait.
+        """Start a job, ends it if it is itself why it cannot be started, or has its directory wait.
 
         Returns:
             whether the jobs in `_waiting` are still those to start next.
@@ -299,7 +299,7 @@ class LocalDaemon:
         self._log(f"the jobs of {os.fsdecode(folder)} wait: {why}")
 
     def _try_held(self, slots: int) -> None:
-        """Tries one job of each directory that is due. Raises as `_try` does."""
+        """Try one job of each directory that is due. Raises as `_try` does."""
         for hold in self._holds.due(time.monotonic()):
             if len(self._jobs) >= slots or time.monotonic() < self._resume_at:
                 return
@@ -319,7 +319,7 @@ class LocalDaemon:
                 after = entries[-1].number
 
     def _write_holds(self) -> None:
-        """Writes down which directories wait, for those who look."""
+        """Write down which directories wait, for those who look."""
         if not self._holds.changed or time.monotonic() < self._resume_at:
             return
         try:
@@ -329,7 +329,7 @@ class LocalDaemon:
             self._pause(f"{self._store.queue.path}: {error}")
 
     def _fetch(self) -> bool:
-        """Gets the next queued jobs from the file that need not wait; whether there were any."""
+        """Get the next queued jobs from the file that need not wait; whether there were any."""
         while self._more and not self._waiting:
             entries = self._store.waiting(self._fetched, _FETCH)
             self._more = len(entries) == _FETCH
@@ -389,7 +389,7 @@ class LocalDaemon:
     # ------------------------------------------------------------------ end
 
     def _reap(self) -> None:
-        """Takes in the ends of processes: children, and those that are looked at."""
+        """Take in the ends of processes: children, and those that are looked at."""
         while self._children:
             pid, status, usage = os.wait4(-1, os.WNOHANG)
             if not pid:
@@ -433,7 +433,7 @@ class LocalDaemon:
     # ------------------------------------------------------------------ wait
 
     def _wait(self) -> None:
-        """Sleeps until a signal comes, a watched process ends, or something is due."""
+        """Sleep until a signal comes, a watched process ends, or something is due."""
         now = time.monotonic()
         due = [now + _GLANCE]
         if self._terminator.next_at is not None:
@@ -480,7 +480,7 @@ def _cpus() -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """Serves the queue in the folder `arguments[0]`; returns the process's exit status.
+    """Serve the queue in the folder `arguments[0]`; return the process's exit status.
 
     The first line on stdout says "ready", or why not.
     """
@@ -558,7 +558,7 @@ def _locked(folder: str) -> int | None:
 
 
 def _say(line: str) -> None:
-    """Answers whoever started this, and lets go of the pipe to it."""
+    """Answer the process that started this one, and close the pipe to it."""
     try:
         os.write(1, line.replace("\n", " ").encode(errors="replace") + b"\n")
     except OSError:

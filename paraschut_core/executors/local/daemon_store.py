@@ -87,7 +87,7 @@ class DaemonStore:
         self._connection.close()
 
     def is_ours(self, pid: int) -> bool:
-        """Whether the file is still where it was, and this process still its runner.
+        """Return whether the file is still where it was, and this process still its runner.
 
         Raises:
             FileNotFoundError: there is none: it was removed, or what it lies on is away.
@@ -99,7 +99,7 @@ class DaemonStore:
         return bool(registered == pid)
 
     def changed(self) -> bool:
-        """Whether another process wrote to the file since this was last asked."""
+        """Return whether another process wrote to the file since this was last asked."""
         (version,) = self._connection.execute("PRAGMA data_version").fetchone()
         before, self._version = self._version, int(version)
         return self._version != before
@@ -111,17 +111,17 @@ class DaemonStore:
         return DaemonSettings(*row)
 
     def is_free(self, pid: int) -> bool:
-        """Whether no other process serves the queue."""
+        """Return whether no other process serves the queue."""
         row = self._connection.execute("SELECT pid, start, boot FROM runner").fetchone()
         return row[0] == pid or not DaemonInfo(row[0], row[1] or 0, row[2] or "").lives
 
     def register(self, pid: int, start: int, boot: str) -> None:
-        """Makes this process the one that serves the queue."""
+        """Make this process the one that serves the queue."""
         with transaction(self._connection):
             self._connection.execute("UPDATE runner SET pid = ?, start = ?, boot = ?", (pid, start, boot))
 
     def retire(self, always: bool = False) -> bool:
-        """Says that nobody serves the queue from now on; False, and nothing changed, if there is work.
+        """Record that nobody serves the queue from now on; False, and nothing changed, if there is work.
 
         A job that is added after this finds no runner and its submitter starts one; a job that was
         added before is seen here. So none is left without a runner.
@@ -169,7 +169,7 @@ class DaemonStore:
         return variables
 
     def was_there(self, folder: bytes) -> bool:
-        """Whether a job's working directory was there when it was submitted."""
+        """Return whether a job's working directory was there when it was submitted."""
         row = self._connection.execute("SELECT 1 FROM there WHERE folder = ?", (folder,)).fetchone()
         return row is not None
 
@@ -184,7 +184,7 @@ class DaemonStore:
     # ------------------------------------------------------------------ what became of it
 
     def record(self, started: list[StartRecord], ended: list[EndRecord]) -> None:
-        """Writes down what happened to jobs, all or nothing."""
+        """Write down what happened to jobs, all or nothing."""
         with transaction(self._connection):
             self._connection.executemany(
                 "UPDATE job SET state = 'running', pid = ?, start = ?, boot = ?, started_at = ?"
@@ -201,13 +201,13 @@ class DaemonStore:
             )
 
     def write_holds(self, holds: list[tuple[bytes, str, float]]) -> None:
-        """Writes down which directories wait: (directory, why, since when)."""
+        """Write down which directories wait: (directory, why, since when)."""
         with transaction(self._connection):
             self._connection.execute("DELETE FROM hold")
             self._connection.executemany("INSERT INTO hold (folder, why, since) VALUES (?, ?, ?)", holds)
 
     def prune(self) -> None:
-        """Forgets jobs that ended long ago, and the environments that none needs any more."""
+        """Forget jobs that ended long ago, and the environments that none needs any more."""
         with transaction(self._connection):
             gone = self._connection.execute(
                 "DELETE FROM job WHERE state = 'ended' AND ended_at < ?", (time.time() - KEPT_DAYS * 86400,)

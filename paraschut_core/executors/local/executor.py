@@ -81,7 +81,7 @@ class LocalJobExecutor(JobExecutor):
         return super().owns(executor) or self.was_deleted(executor) or self.went_with_container(executor)
 
     def went_with_container(self, executor: str | None) -> bool:
-        """Whether that is a local queue of this user in a container that is certainly gone."""
+        """Return whether that is a local queue of this user in a container that is certainly gone."""
         from .machine import is_gone
 
         noted = self._noted_place(executor)
@@ -94,7 +94,7 @@ class LocalJobExecutor(JobExecutor):
         return (machine, folder) if folder and noted.kind == own.kind and noted.is_mine else None
 
     def was_deleted(self, executor: str | None) -> bool:
-        """Whether that is a local queue of this user and machine whose file is not there any more."""
+        """Return whether that is a local queue of this user and machine whose file is not there any more."""
         from .machine import machine_name
 
         noted = self._noted_place(executor)
@@ -133,7 +133,7 @@ class LocalJobExecutor(JobExecutor):
         return ""
 
     def submit_many(self, jobs: Sequence[JobSpec]) -> list[SubmitResult]:
-        """Queues the jobs in one transaction, and has them served.
+        """Queue the jobs in one transaction, and has them served.
 
         Raises:
             SchedulerError: none of them was queued.
@@ -165,7 +165,7 @@ class LocalJobExecutor(JobExecutor):
         return [done for done in outcome if done is not None]
 
     def delete_many(self, jobs: Mapping[str, JobInfo]) -> dict[str, DeleteResult]:
-        """Ends jobs with all their processes and waits until they are gone, within bounds.
+        """End jobs with all their processes and wait until they are gone, within bounds.
 
         Raises:
             SchedulerError: the queue cannot be written to, or no runner can be started.
@@ -251,12 +251,12 @@ class LocalJobExecutor(JobExecutor):
     # ------------------------------------------------------------------ one job
 
     def submit(self, JobInfo: JobInfo, Spawn: bool = False) -> str:
-        """Submits one job; returns its id, or 'failed' (a SchedulerError where the queue is to blame)."""
+        """Submit one job; return its id, or 'failed' (a SchedulerError where the queue is to blame)."""
         (outcome,) = self.built_in("submit_many")([self._spec(JobInfo)])
         return outcome.id or FAILED
 
     def delete(self, JobInfo: JobInfo) -> bool:
-        """Deletes one job by its submit_id, else its ClusterID; False if it could not be ended."""
+        """Delete one job by its submit_id, else its ClusterID; False if it could not be ended."""
         id_ = str(JobInfo.get("submit_id") or JobInfo.get("ClusterID") or "")
         return bool(self.built_in("delete_many")({id_: JobInfo})[id_].gone) if id_ else True
 
@@ -287,7 +287,7 @@ class LocalJobExecutor(JobExecutor):
         return summary
 
     def isconnected(self) -> bool:
-        """Whether the job directory can be written to (all that it takes)."""
+        """Return whether the job directory can be written to (all that it takes)."""
         folder = self._settings().job_dir
         while folder and not os.path.exists(folder):
             folder = os.path.dirname(folder)  # the rest is made when the first job is submitted
@@ -441,7 +441,7 @@ def _surroundings() -> dict[bytes, bytes]:
 
 
 def _taken_back(queue: LocalQueue, ids: Sequence[str]) -> bool:
-    """Takes jobs out of the queue again if it is certain that no runner can have started one."""
+    """Take jobs out of the queue again if it is certain that no runner can have started one."""
     from .daemon_control import lock_queue
 
     try:

@@ -88,7 +88,7 @@ class Journal:
                 pass
 
     def started(self, number: int, pid: int, earliest: int) -> None:
-        """Notes a job's process, made at `earliest` or just after it; the marker has done its work then."""
+        """Record a job's process, made at `earliest` or just after it; the marker has done its work then."""
         self._write(b"P %d %d %d" % (number, pid, earliest))
         self.unmark(number)
 
@@ -116,7 +116,7 @@ class Journal:
         return JournalContents(starts, exits, markers)
 
     def empty(self) -> None:
-        """Forgets everything but the markers; to be called when all of it is in the queue file."""
+        """Forget everything but the markers; to be called when all of it is in the queue file."""
         os.ftruncate(self._handle, 0)
         self._write(b"B " + os.fsencode(self.boot))
 

@@ -184,7 +184,7 @@ class LaunchSpec(NamedTuple):
 
 
 def start(launch: LaunchSpec, home: int) -> int:
-    """Starts a job as the leader of a session of its own; returns its process number.
+    """Start a job as the leader of a session of its own; return its process number.
 
     The working directory and the file mode mask are the runner's while it does so: it has one thread.
     `home` is the descriptor of the directory that it goes back to.

@@ -71,7 +71,7 @@ _gone: set[str] = set()
 
 
 def is_gone(name: str) -> bool:
-    """Whether `name` is of a container that is certainly gone, with all its processes.
+    """Return whether `name` is of a container that is certainly gone, with all its processes.
 
     That can be told from where all processes of a machine are seen; elsewhere nothing is certain.
     """
@@ -90,7 +90,7 @@ def is_gone(name: str) -> bool:
 
 
 def _may_live(container: Container, seen: _Seen) -> bool:
-    """Whether one of the processes may be in the container."""
+    """Return whether one of the processes may be in the container."""
     starts = {start for namespace, start in seen.firsts if namespace in ("", container.namespace)}
     if container.start and container.start in starts:
         return True
@@ -132,7 +132,7 @@ def _seen() -> _Seen:
 
 
 def _is_own_proc() -> bool:
-    """Whether /proc shows the processes by the numbers that they have here."""
+    """Return whether /proc shows the processes by the numbers that they have here."""
     try:
         return os.readlink("/proc/self") == str(os.getpid())
     except OSError:

@@ -80,7 +80,7 @@ def ticks() -> int:
 
 
 def alive(pid: int, start: int) -> bool:
-    """Whether the process that had this number and start time still runs."""
+    """Return whether the process that had this number and start time still runs."""
     found = look(pid)
     return found is not None and found.start == start
 
@@ -164,7 +164,7 @@ def members(processes: dict[int, Process], pid: int, start: int, job: str) -> li
 
 
 def send(pid: int, start: int, number: int) -> bool:
-    """Sends a signal to exactly that process; False if it is gone (its number may be another's now).
+    """Send a signal to exactly that process; False if it is gone (its number may be another's now).
 
     Raises:
         PermissionError: it is another user's.

@@ -150,7 +150,7 @@ class LocalQueue:
         self.timeout = timeout
 
     def __bool__(self) -> bool:
-        """Whether there is such a file: before the first job there is none."""
+        """Return whether there is such a file: before the first job there is none."""
         try:
             folder = enter(self.folder)
         except FileNotFoundError:
@@ -299,7 +299,7 @@ class LocalQueue:
     def add(
         self, tasks: Sequence[NewJob], environment: bytes, limits: DaemonSettings
     ) -> tuple[list[str], DaemonInfo]:
-        """Queues jobs, all or none; returns their ids and the runner that serves them, if any does.
+        """Queue jobs, all or none; return their ids and the runner that serves them, if any does.
 
         Args:
             tasks: in the order in which they shall start.
@@ -332,12 +332,12 @@ class LocalQueue:
         return [f"{queue_id}.{number}" for number in numbers], serving
 
     def withdraw(self, ids: Iterable[str]) -> None:
-        """Takes jobs out that were never started; only while holding the runner's lock."""
+        """Take jobs out that were never started; only while holding the runner's lock."""
         with self.opened() as connection, transaction(connection):
             self._for_each(connection, ids, "DELETE FROM job WHERE state = 'queued' AND number")
 
     def cancel(self, ids: Iterable[str]) -> tuple[set[str], DaemonInfo]:
-        """Asks the runner to delete jobs; returns those that are still to end, and the runner."""
+        """Ask the runner to delete jobs; return those that are still to end, and the runner."""
         ids, now = list(ids), time.time()
         with self.opened() as connection, transaction(connection):
             queue_id, serving = _runner(connection)
@@ -363,7 +363,7 @@ class LocalQueue:
             return _runner(connection)[1]
 
     def is_served_here(self) -> bool:
-        """Whether its runner, or a job of it, is a process of this machine or container."""
+        """Return whether its runner, or a job of it, is a process of this machine or container."""
         with self.opened() as connection:
             _, serving = _runner(connection)
             rows = connection.execute("SELECT pid, start, boot FROM job WHERE state = 'running'").fetchall()

@@ -20,7 +20,7 @@ may have been asleep in between). Its number cannot be given to another session 
 
 
 def recover_jobs(store: DaemonStore, journal: Journal) -> list[RunningJob]:
-    """Brings the queue file up to date with the journal and the machine; returns the jobs that run.
+    """Bring the queue file up to date with the journal and the machine; return the jobs that run.
 
     To be called with the queue's lock held: then no process can be on its way to a job's program, and
     a queued job without a trace in the journal has surely not started. It stays queued.

@@ -69,7 +69,7 @@ class RunningJob:
         return time.monotonic() + self.started_at + self.walltime - time.time()
 
     def read_start_time(self) -> None:
-        """Asks for the start time of a child that was not waited for: its number is still its own."""
+        """Ask for the start time of a child that was not waited for: its number is still its own."""
         if not self.start:
             self.start = start_of(self.pid)
 
@@ -140,7 +140,7 @@ class Terminator:
         self.next_at = time.monotonic()
 
     def step(self) -> list[RunningJob]:
-        """Signals what is left of these jobs; returns those of which nothing is left."""
+        """Signal what is left of these jobs; return those of which nothing is left."""
         now = time.monotonic()
         if self.next_at is None or now < self.next_at:
             return []

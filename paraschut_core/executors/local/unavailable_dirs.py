@@ -60,7 +60,7 @@ class UnavailableDirs:
         return min((hold.at for hold in self._holds.values()), default=None)
 
     def keeps(self, entry: QueuedJob) -> bool:
-        """Whether a job has to wait; notes that it does."""
+        """Return whether a job has to wait; notes that it does."""
         found = False
         for folder in folders_of(entry):
             hold = self._holds.get(folder)
@@ -70,7 +70,7 @@ class UnavailableDirs:
         return found
 
     def hold(self, folder: bytes, why: str, entry: QueuedJob, now: float, wall: float) -> None:
-        """Keeps the jobs of a directory back, after `entry` could not be started for `why`."""
+        """Keep the jobs of a directory back, after `entry` could not be started for `why`."""
         hold = self._holds.get(folder)
         if hold is None:
             hold = self._holds[folder] = UnavailableDir(folder, why, wall, entry.number)
@@ -82,21 +82,21 @@ class UnavailableDirs:
         self.changed = True
 
     def is_own_fault(self, entry: QueuedJob) -> bool:
-        """Whether a job that cannot be started is itself to blame, as far as its neighbours tell."""
+        """Return whether a job that cannot be started is itself to blame, as far as its neighbours tell."""
         if entry.cwd in self._holds:
             return False
         self._streak[entry.cwd] = self._streak.get(entry.cwd, 0) + 1
         return self._streak[entry.cwd] < IN_A_ROW
 
     def started(self, entry: QueuedJob) -> int | None:
-        """Notes that a job was started: its directories are there. The lowest job number that may go on."""
+        """Record that a job was started: its directories are there. The lowest job number that may go on."""
         self._streak.pop(entry.cwd, None)
         freed = [self._holds.pop(folder) for folder in folders_of(entry) if folder in self._holds]
         self.changed |= bool(freed)
         return min((hold.first for hold in freed), default=None)
 
     def drop(self, hold: UnavailableDir) -> None:
-        """Ends a hold that keeps no job back any more."""
+        """End a hold that keeps no job back any more."""
         if self._holds.pop(hold.folder, None) is not None:
             self.changed = True
 
