@@ -30,9 +30,11 @@ class Reporting(TypedDict):
     watcher: ProgressReporter
 
 
-class Guarded(Reporting):
-    """What the core's actions take that leave alone what changed since the user was asked."""
+class Guarded(TypedDict):
+    """The same, and what the user was shown: an action leaves alone what changed since."""
 
+    command: str
+    watcher: ProgressReporter
     shown: Mapping[JobKey, Stamp]
 
 
@@ -66,7 +68,7 @@ class ActionCall:
 
     @property
     def guarded(self) -> Guarded:
-        return {**self.reporting, "shown": self.target.stamps}
+        return {"command": self.command, "watcher": self.progress, "shown": self.target.stamps}
 
 
 def to_result(report: ActionReport, command: str, *, undo_failures: bool) -> ActionResult:
