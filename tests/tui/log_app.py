@@ -14,6 +14,7 @@ from textual.pilot import Pilot
 
 from paraschut_tui.job_log.pane import LogPane
 from paraschut_tui.job_log.view import LogSources, LogView
+from tests.tui.textual_internals import screen_lines
 
 
 class LogApp(App[None]):
@@ -55,8 +56,7 @@ class Viewer:
     @property
     def lines(self) -> list[str]:
         """The screen's lines as they are painted, the status line first."""
-        update = self.app.screen._compositor.render_strips()
-        return [strip.text.rstrip() for strip in update]
+        return [line.rstrip() for line in screen_lines(self.app)]
 
     @property
     def text(self) -> str:

@@ -27,6 +27,7 @@ from paraschut_tui.dashboard.screen import MainScreen
 from paraschut_tui.dialogs.action_result import ActionResultScreen
 from paraschut_tui.dialogs.confirm import ConfirmScreen
 from tests.helpers import Scheduler
+from tests.tui.textual_internals import screen_lines, toasts
 
 from .project import add_batch, main_screen, make_project, until
 
@@ -84,13 +85,12 @@ async def confirm(pilot: Pilot[None], key: str = "y") -> str:
 
 def shown(pilot: Pilot[None]) -> str:
     """All text on the screen."""
-    strips = pilot.app.screen._compositor.render_strips()
-    return "\n".join(strip.text.rstrip() for strip in strips)
+    return "\n".join(line.rstrip() for line in screen_lines(pilot.app))
 
 
 async def told(pilot: Pilot[None], words: str) -> None:
     """Waits for a line about what came of it."""
-    await until(pilot, lambda: any(words in n.message for n in pilot.app._notifications), f"told {words!r}")
+    await until(pilot, lambda: any(words in text for text in toasts(pilot.app)), f"told {words!r}")
 
 
 async def missing(pilot: Pilot[None], screen: MainScreen, scheduler: Scheduler, n: int) -> None:

@@ -25,6 +25,7 @@ from paraschut_tui.welcome import DEMO, INIT, OPEN, WelcomeApp, WelcomeChoice
 from paraschut_tui.widgets.text_line import TextLine
 from paraschut_tui.widgets.text_view import TextView
 from tests.terminal.screen import Terminal, paraschut
+from tests.tui.textual_internals import drag, screen_text, toasts
 
 from .fake import FakeBatch
 from .project import add_batch, main_screen, make_project, until
@@ -81,7 +82,7 @@ async def test_hostile_names_are_shown_and_found_in_the_palette() -> None:
         shown = await palette(pilot)
         await pilot.press(*"evil")
         await until(pilot, lambda: "evil" in shown.found[0].text)
-        text = "".join(s.text for strip in pilot.app.screen._compositor.render_strips() for s in strip)
+        text = screen_text(pilot.app)
         assert "[/b]" in text
         assert "\x1b" not in text
         await pilot.press("enter")
@@ -140,12 +141,12 @@ async def test_borders_move_by_key_and_by_mouse_and_stay_for_the_next_time() -> 
         assert sizes(screen) == (left + 4, upper)
         border = screen.query_one("#upper").region.bottom
         await pilot.mouse_down(offset=(100, border))
-        await pilot._post_mouse_events([MouseMove], offset=(100, border - 6), button=1)
+        await drag(pilot, MouseMove, (100, border - 6))
         await pilot.mouse_up(offset=(100, border - 6))
         await pilot.pause()
         assert sizes(screen)[1] == upper - 6
         await pilot.mouse_down(offset=(left + 4, 4))
-        await pilot._post_mouse_events([MouseMove], offset=(60, 4), button=1)
+        await drag(pilot, MouseMove, (60, 4))
         await pilot.mouse_up(offset=(60, 4))
         await pilot.pause()
         assert sizes(screen)[0] == 60
@@ -241,7 +242,7 @@ async def test_another_database_is_opened_and_the_way_back_is_in_the_list(tmp_pa
             await until(pilot, partial(shows, app, f"{name}/map"))
             assert len(app.screen_stack) == 1
         app.open_database(str(tmp_path / "nowhere.db"), "")
-        await until(pilot, lambda: any("There is no database" in t.message for t in app._notifications))
+        await until(pilot, lambda: any("There is no database" in text for text in toasts(app)))
         assert app.settings.database == made[0].database
     app.close()
 

@@ -24,6 +24,7 @@ from paraschut_tui.dialogs.edit_value import EditValueScreen
 from paraschut_tui.job_details.model import DetailNode, JobDetailsData, dossier, flat, text_of
 from paraschut_tui.job_details.script_text import ScriptText, coloured, read_script
 from tests.tui.test_values import values
+from tests.tui.textual_internals import toasts
 
 from .project import add_batch, main_screen, make_project, until
 
@@ -264,8 +265,8 @@ async def test_a_job_that_somebody_changed_meanwhile_is_not_overwritten(tmp_path
 
             set_fields(ws, [JobKey(batch, 0)], {"organism": "mouse"}, {})
         await type_in(pilot, app, "1")
-        await until(pilot, lambda: bool(app._notifications), "a notice")
-        notice = next(iter(app._notifications)).message
+        await until(pilot, lambda: bool(toasts(app)), "a notice")
+        notice = toasts(app)[0]
         assert f"Job {batch}/0 was changed by " in notice and "nothing was written" in notice
         assert field(project, batch, "threshold") == 0.25
 
@@ -284,8 +285,8 @@ async def test_what_nobody_sets_here_is_refused(tmp_path: Path, name: str, value
         await go_to(pilot, app, name)
         await pilot.press("e")
         await type_in(pilot, app, value)
-        await until(pilot, lambda: bool(app._notifications), "a notice")
-        assert says in next(iter(app._notifications)).message
+        await until(pilot, lambda: bool(toasts(app)), "a notice")
+        assert says in toasts(app)[0]
 
 
 async def test_read_only_sets_nothing(tmp_path: Path) -> None:
@@ -294,7 +295,7 @@ async def test_read_only_sets_nothing(tmp_path: Path) -> None:
     async with detailed(project, read_only=True) as (pilot, app):
         await go_to(pilot, app, "threshold")
         await pilot.press("e")
-        await until(pilot, lambda: bool(app._notifications), "a notice")
+        await until(pilot, lambda: bool(toasts(app)), "a notice")
         assert not isinstance(app.screen, EditValueScreen)
 
 

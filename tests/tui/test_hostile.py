@@ -16,6 +16,7 @@ from paraschut_core.model import Action
 from paraschut_tui.actions.types import ActionResult, JobMessage
 from paraschut_tui.app import ParaschutApp
 from paraschut_tui.terminal.frame_buffer import FrameBuffer
+from tests.tui.textual_internals import full_update
 
 from .fake import NOW, FakeBatch, FakeGateway
 from .project import main_screen, until
@@ -47,7 +48,7 @@ def hostile(chance: random.Random) -> str:
 def painted(app: ParaschutApp) -> str:
     """All that a terminal would be sent of the present screen."""
     console = Console(color_system="truecolor", force_terminal=True, width=app.size.width, file=None)
-    update = app.screen._compositor.render_full_update()
+    update = full_update(app)
     return FrameBuffer().minimize(update).render_segments(console)  # type: ignore[attr-defined]  # it is an update
 
 

@@ -23,7 +23,9 @@ from paraschut_tui.job_log.external_programs import FilePosition
 from paraschut_tui.job_log.screen import LogScreen
 from paraschut_tui.job_log.status_line import LogStatusLine
 from paraschut_tui.job_log.view import LogSources, LogView, LogViewState
+from paraschut_tui.terminal.textual_compat import driver_of
 from tests.tui.log_app import LogApp, Viewer, append, numbered, one, viewing
+from tests.tui.textual_internals import toasts, wait_for_screen
 
 
 class TestWhatThereIs:
@@ -642,7 +644,7 @@ class TestTakingAway:
             await log.shows("two")
             await log.press("Y")
             await log.says("this terminal cannot be written on directly")
-            monkeypatch.setattr(type(log.app._driver), "can_suspend", True)
+            monkeypatch.setattr(type(driver_of(log.app)), "can_suspend", True)
             monkeypatch.setattr(sys, "__stdout__", told)
             monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
             assert external_programs.print_plainly(log.app, "\x1b]0;x\x07one\n") == ""
@@ -653,10 +655,10 @@ class TestTakingAway:
         async with viewing(one(path), size=(200, 10)) as log:
             await log.shows("100  line 100")
             await log.press("equals_sign")
-            await log.until(lambda: log.app._notifications, "a notice")
-            (notice,) = log.app._notifications
-            assert notice.message.startswith("792 bytes, 100 lines, written ")
-            assert notice.message.endswith(f" ago: {path}")
+            await log.until(lambda: toasts(log.app), "a notice")
+            (notice,) = toasts(log.app)
+            assert notice.startswith("792 bytes, 100 lines, written ")
+            assert notice.endswith(f" ago: {path}")
 
     async def test_saving_that_is_stopped_leaves_nothing(self, tmp_path: Path) -> None:
         path = tmp_path / "a"
@@ -684,7 +686,7 @@ class TestTakingAway:
             await log.shows("line 3")
             command = external_programs.pager({"PAGER": f"{tool} -a 'b c'"})
             with pytest.MonkeyPatch.context() as patch:
-                driver = log.app._driver
+                driver = driver_of(log.app)
                 patch.setattr(type(driver), "can_suspend", True)
                 assert external_programs.open_with(log.app, command, str(odd)) == ""
         assert (tmp_path / "arguments").read_text() == f"-a\nb c\n{odd}\n"
@@ -714,7 +716,7 @@ class TestTakingAway:
             await log.shows("line 3")
             before = signal.getsignal(signal.SIGINT)
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(type(log.app._driver), "can_suspend", True)
+                patch.setattr(type(driver_of(log.app)), "can_suspend", True)
                 assert external_programs.open_with(log.app, [str(tool)], "x") == ""
                 assert (
                     external_programs.open_with(log.app, ["/none/such"], "x")
@@ -806,7 +808,7 @@ class TestExpressionsThatTakeForEver:
             began = time.monotonic()
             log.app.simulate_key(key)
             await asyncio.sleep(0)
-            await log.pilot._wait_for_screen()
+            await wait_for_screen(log.pilot)
             took.append(time.monotonic() - began)
         return sorted(took)[len(took) // 2]
 

@@ -21,6 +21,7 @@ from paraschut_tui.job_log.screen import LogScreen
 from paraschut_tui.state_styles import L_MISSING
 from paraschut_tui.widgets.text_line import TextLine
 from paraschut_tui.widgets.text_view import TextView
+from tests.tui.textual_internals import screen_text, toasts
 
 from .fake import NOW, FakeBatch, FakeGateway
 from .project import main_screen, until
@@ -346,7 +347,7 @@ async def test_a_wrong_condition_stays_told_when_it_is_put_in_force() -> None:
 async def test_what_is_wrong_with_a_filter_is_told_in_full_on_a_key() -> None:
     async with dashboard(size=(80, 24)) as (pilot, screen, _):
         await pilot.press("slash", *"(log:x)", "enter")
-        await until(pilot, lambda: any("log: reads files" in n.message for n in pilot.app._notifications))
+        await until(pilot, lambda: any("log: reads files" in text for text in toasts(pilot.app)))
         whole = screen.jobs.contents.error
         assert len(whole) > 80
         await pilot.press("exclamation_mark")
@@ -653,8 +654,6 @@ async def test_no_name_breaks_the_screen_or_reaches_the_terminal_raw(
         await pilot.pause()
         await pilot.press("escape", "slash", "q", "escape", "question_mark")
         await pilot.pause()
-        text = "".join(
-            segment.text for strip in pilot.app.screen._compositor.render_strips() for segment in strip
-        )
+        text = screen_text(pilot.app)
         for bad in "\x1b\x9b\x07\u202e\ud800":
             assert bad not in text

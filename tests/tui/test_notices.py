@@ -20,6 +20,8 @@ from paraschut_tui.dashboard.notifications import (
     NotificationCollector,
     desktop_sequence,
 )
+from paraschut_tui.terminal.textual_compat import driver_of
+from tests.tui.textual_internals import toasts
 
 from .fake import NOW, FakeBatch, FakeGateway
 from .project import main_screen, until
@@ -163,16 +165,15 @@ async def test_a_thousand_completions_in_a_second_give_one_message_one_bell_and_
         await until(pilot, lambda: main_screen(app).state.snapshot is not None)
         written: list[str] = []
         rung: list[int] = []
-        assert app._driver is not None
-        monkeypatch.setattr(app._driver, "write", written.append)
+        monkeypatch.setattr(driver_of(app), "write", written.append)
         monkeypatch.setattr(app, "bell", lambda: rung.append(1))
         for first in range(1, 1001, 100):
             gateway.publish([gateway.change(n, 0, "c") for n in range(first, first + 100)])
             await pilot.pause(0)
         await until(pilot, lambda: bool(rung))
         await pilot.pause(2.5)
-        assert len(app._notifications) == 1
-        assert "1,000 batches are complete" in next(iter(app._notifications)).message
+        (text,) = toasts(app)
+        assert "1,000 batches are complete" in text
         assert len(rung) == 1
         sequences = [text for text in written if text.startswith("\x1b]9;")]
         assert len(sequences) == 1
@@ -187,4 +188,4 @@ async def test_notices_that_are_not_wanted_do_not_come() -> None:
         await until(pilot, lambda: main_screen(app).state.snapshot is not None)
         gateway.publish([gateway.change(1, 0, "c")])
         await pilot.pause(2.5)
-        assert len(app._notifications) == 0
+        assert toasts(app) == []

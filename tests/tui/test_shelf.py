@@ -18,6 +18,7 @@ from paraschut_tui.session.session_state import SessionState
 from paraschut_tui.session.store import MOST, SessionSaver, SessionStore
 from tests.helpers import ROOT
 from tests.terminal.screen import Terminal, paraschut
+from tests.tui.textual_internals import toasts
 
 from .fake import NOW, FakeBatch, FakeGateway
 from .project import PATIENCE, add_batch, main_screen, make_project, until
@@ -127,7 +128,7 @@ async def test_a_file_that_cannot_be_read_is_told_on_the_screen(tmp_path: Path) 
     gateway = FakeGateway([FakeBatch(5, "a", "ccc")])
     app = ParaschutApp(Settings(), gateway=gateway, clock=lambda: NOW, session_store=shelf)
     async with app.run_test() as pilot:
-        await until(pilot, lambda: any("cannot be read" in toast.message for toast in app._notifications))
+        await until(pilot, lambda: any("cannot be read" in text for text in toasts(app)))
         assert main_screen(app).jobs.grid.density == "cells"
     app.close()
 

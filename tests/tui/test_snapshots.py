@@ -17,6 +17,7 @@ from textual.pilot import Pilot
 from paraschut_core.config import Settings
 from paraschut_core.model import Action, Spawn
 from paraschut_tui.app import ParaschutApp
+from tests.tui.textual_internals import screen_text
 
 from .fake import NOW, FakeBatch, FakeGateway
 from .project import PATIENCE, main_screen, until
@@ -204,6 +205,6 @@ async def rest(pilot: Pilot[None]) -> None:
     while time.monotonic() - since < 0.5:
         assert time.monotonic() < end, "the screen never came to rest"
         await pilot.pause(0.05)
-        now = "\n".join(strip.text for strip in pilot.app.screen._compositor.render_strips())
+        now = screen_text(pilot.app)
         if now != last:
             last, since = now, time.monotonic()

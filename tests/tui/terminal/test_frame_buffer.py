@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
-from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.geometry import Region
 from textual.strip import Strip
 
 from paraschut_tui.terminal.frame_buffer import FrameBuffer, differences
+from paraschut_tui.terminal.textual_compat import ChopsUpdate, LayoutUpdate
 
 WIDTH, HEIGHT = 24, 3
 
