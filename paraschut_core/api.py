@@ -70,18 +70,27 @@ def get_queue(
     Filter: str = "",
     Executor: JobExecutor | None = None,
 ) -> BatchJobs | None:
-    """Reports the state of all jobs.
+    """Report the state of all jobs.
 
     Args:
-        Verbose: print the report, or show it as a table in a Jupyter notebook; False returns
-            {BatchID: [JobInfo, ...]} instead.
-        ResetMissing: set the missing jobs back to `init` and clear their temporary folders.
-        ReportMissing: print the stderr of the missing jobs.
-        Display: states to show; hides the others, changes no totals.
-        Filter: an SQLite condition, e.g. 'name LIKE "%Ingolia%" AND BatchID > 20210101000000'.
+        Verbose: True (default) prints the report, or shows it as a table in a Jupyter notebook; False prints
+            nothing and returns the jobs.
+        ResetMissing: set the missing jobs back to `init` and remove their temporary folders; default False.
+        ReportMissing: also print the stderr of the missing jobs; default False.
+        Display: the states to show, as text or several texts; default None: all. It hides the others and
+            changes no totals.
+        Filter: a condition on the jobs, in SQLite's syntax; default '': all jobs.
+        Executor: the executor whose queue is asked; default None: the one that the configuration names.
+
+    Returns:
+        With Verbose=False {BatchID: [JobInfo, ...]}, else None.
 
     Raises:
         FilterError: the condition cannot be evaluated.
+
+    Example:
+        >>> psu.get_queue(Filter='name LIKE "%map%" AND priority > 1')
+        >>> failed = psu.get_queue(Verbose=False, Filter='state = "run"')
     """
     from .actions import reset_missing
     from .reporting import notebook
@@ -112,14 +121,23 @@ def print_log(
     Lines: Iterable[int] | None = None,
     RegEx: str | None = None,
 ) -> None:
-    """Prints logs of jobs.
+    """Print logs of jobs.
 
     Args:
-        LogKey: "stdout" or "stderr".
-        LogIndex: which submission's log: 0 the first, -1 the last; or several. Of a job that multiplied
-            itself: which spawn's, while they run and afterwards.
-        Lines: line numbers to print, e.g. range(10).
-        RegEx: print only lines in which this regular expression is found.
+        BatchID: one BatchID or several.
+        JobIndex: one JobIndex or several, of each of these batches.
+        LogKey: "stdout" (default) or "stderr".
+        LogIndex: which submission's log, one number or several: 0 is the first, -1 (default) the last. Of a
+            job that multiplied itself: which spawn's, while the spawns run and afterwards.
+        Lines: the line numbers to print, from 0, e.g. range(10); default None: all.
+        RegEx: print only lines in which this regular expression is found; default None: all.
+
+    Raises:
+        UnknownJobError: there is no such job.
+        SearchAbortedError: the regular expression takes too long on a line.
+
+    Example:
+        >>> psu.print_log(20250101120000, range(3), LogKey="stderr", RegEx="Error")
     """
     from .reporting.queue_report import as_list, read_logged
 
@@ -156,17 +174,26 @@ def get_job_info(
     ClusterID: str | None = None,
     ignore_spawn: bool = False,
 ) -> JobInfo:
-    """All metadata of a job.
+    """Return all metadata of a job.
 
     Args:
-        BatchID, JobIndex: the job; inside a job they may be left out.
-        SetID: this process is the job: record its ClusterID and hostname, and set state `run`.
-        ClusterID: the id that it runs under (default: what its environment says).
-        ignore_spawn: leave the spawns' fields out.
+        BatchID: the job's batch; default None: inside a job, that job's own.
+        JobIndex: the job's number in its batch; default None: inside a job, its own.
+        SetID: True means that this process is the job: record its ClusterID and hostname, and set state
+            `run`; default False.
+        ClusterID: the scheduler id that it runs under; default None: what its environment says.
+        ignore_spawn: leave the spawns' fields out; default False.
+
+    Returns:
+        The metadata, a dict. Give it to update_job or set_complete to store changes.
 
     Raises:
         UnknownJobError: there is no such job.
         StaleJobError: with SetID: another process than this one is the job's current submission.
+
+    Example:
+        >>> job = psu.get_job_info(SetID=True)  # in a job's script
+        >>> job["data"]
     """
     from . import in_job
 
@@ -178,7 +205,18 @@ def get_job_info(
 
 
 def get_qstat(ClusterID: str | None = None, Executor: JobExecutor | None = None) -> dict[str, Any]:
-    """The scheduler's record of the current job, or of the one named; {} where there is none."""
+    """Return the scheduler's record of one job.
+
+    Args:
+        ClusterID: the job's id in the scheduler; default None: the job in which this process runs.
+        Executor: the executor that is asked; default None: the one that the configuration names.
+
+    Returns:
+        The record, a dict of the scheduler's own fields; {} where there is none.
+
+    Example:
+        >>> psu.get_qstat().get("queue")
+    """
     if ClusterID is None and Executor is None:
         from .executors import current_job_summary
 
@@ -198,17 +236,22 @@ def submit_jobs(
     ForceSubmit: bool = False,
     Filter: str = "",
 ) -> None:
-    """Submits the jobs that the priority rules allow next, and prints how many.
+    """Submit the jobs that the priority rules allow next, and print how many.
 
     Args:
-        MaxJobs: the most jobs in the queue, those there already included; default: the first line of
+        Executor: the executor to submit with; default None: the one that the configuration names.
+        MaxJobs: the most jobs in the queue, those there already included; default None: the first line of
             JobDir/maxjobs, else the setting submit.max_jobs (1000).
-        MinPrior: leave out batches of lower priority; 0 leaves out none.
-        ForceSubmit: of v0.6, without effect: there is no lock file to ignore.
-        Filter: submit only jobs that match this SQLite condition.
+        MinPrior: leave out batches of lower priority; default 0: leave out none.
+        ForceSubmit: of version 0.6, without effect: there is no lock file to ignore.
+        Filter: submit only jobs that match this condition; default '': all.
 
     Raises:
         SchedulerError: the scheduler does not answer; nothing was submitted.
+        FilterError: the condition cannot be evaluated.
+
+    Example:
+        >>> psu.submit_jobs(MaxJobs=200)
     """
     _submit_next(MaxJobs, MinPrior, Executor, Filter)
 
@@ -235,13 +278,23 @@ def _submit_next(
 def submit_one_batch(
     BatchID: Batches, Executor: JobExecutor | None = None, SubCount: int = 0, MaxJobs: float = math.inf
 ) -> int:
-    """Submits the highest priority group of a batch, or of several; lost spawns in it as well.
+    """Submit the group with the highest priority of a batch, or of several, and the batch's lost spawns.
 
     Args:
-        SubCount, MaxJobs: how many jobs are submitted already, and how many may be.
+        BatchID: one BatchID, several, or what get_queue returned.
+        Executor: the executor to submit with; default None: the one that the configuration names.
+        SubCount: how many jobs were submitted before; default 0.
+        MaxJobs: the most jobs to submit, SubCount included; default: no limit.
 
     Returns:
-        SubCount and the jobs submitted here.
+        SubCount plus the number of jobs submitted here.
+
+    Raises:
+        UnknownJobError: there is no such batch.
+        SchedulerError: the scheduler does not answer; nothing was submitted.
+
+    Example:
+        >>> psu.submit_one_batch(20250101120000)
     """
     from .actions import batch_ids, submit_batches
 
@@ -258,16 +311,22 @@ def submit_one_job(
     Spawn: bool = False,
     SpawnCount: int | None = None,
 ) -> None:
-    """Submits one job, or several of a batch, whatever their priority.
+    """Submit one job, or several of a batch, whatever their priority.
 
-    A job that is not in `init` is left alone, and said so.
+    A job that is not in `init` is skipped, with a message.
 
     Args:
-        Spawn: submit one more spawn of the job instead (spawn_submit does that for a running job).
-        SpawnCount: with Spawn: the most spawns that the job may have.
+        BatchID: the jobs' batch.
+        JobIndex: one JobIndex or several.
+        Executor: the executor to submit with; default None: the one that the configuration names.
+        Spawn: submit one more spawn of the job instead; default False. A running job calls spawn_submit.
+        SpawnCount: with Spawn: the most spawns that the job may have; default None: no limit.
 
     Raises:
         UnknownJobError: there is no such job; none was submitted.
+
+    Example:
+        >>> psu.submit_one_job(20250101120000, [3, 7])
     """
     from .actions import Selection, submit_now
     from .scheduling.spawns import add_one
@@ -291,7 +350,20 @@ def _say_not_submitted(report: ActionReport) -> None:
 def periodic_submitter(
     period: float = 10, n: float = math.inf, Executor: JobExecutor | None = None, **kwargs: Any
 ) -> None:
-    """Calls submit_jobs(**kwargs) every `period` minutes, `n` times. A failure waits for the next time."""
+    """Call submit_jobs again and again.
+
+    A scheduler that does not answer, or a database that cannot be used, is reported; the next call tries
+    again.
+
+    Args:
+        period: minutes between two calls; default 10.
+        n: the number of calls; default: without end.
+        Executor: the executor to submit with; default None: the one that the configuration names.
+        **kwargs: MaxJobs, MinPrior and Filter of submit_jobs.
+
+    Example:
+        >>> psu.periodic_submitter(period=5, n=12, MaxJobs=500)  # for an hour
+    """
     from .errors import DatabaseError, SchedulerError
 
     done = 0
@@ -315,14 +387,23 @@ def set_batch_field(
     Unless: Mapping[str, Any] = UNLESS_DONE,
     Executor: JobExecutor | None = None,
 ) -> None:
-    """Sets fields of all jobs of batches; by default resets those that are not complete.
+    """Set fields of all jobs of batches; by default reset those that are not complete.
+
+    Jobs that are in a queue, or may be, keep their state whatever `Unless` says: they are skipped, and named
+    on stderr. Call qdel_batch first to end them.
 
     Args:
-        Fields: the new values. Setting the state to `init` is a reset.
-        Unless: leave alone jobs where a field has (one of) these values; {} takes finished jobs too.
+        BatchID: one BatchID, several, or what get_queue returned.
+        Fields: the new values by field; default {'state': 'init'}. Setting the state to `init` is a reset.
+        Unless: skip jobs where a field has (one of) these values; default
+            {'state': ['complete', 'collected']}. {} skips none.
+        Executor: the executor whose queue is asked; default None: the one that the configuration names.
 
-    Jobs that are in a queue, or may be, keep their state whatever `Unless` says: they are left alone, and
-    named on stderr. qdel_batch ends them first.
+    Raises:
+        UnknownJobError: there is no such batch; nothing was set.
+
+    Example:
+        >>> psu.set_batch_field(20250101120000, {"priority": 10}, Unless={})
     """
     from .actions import Selection, batch_ids
 
@@ -337,10 +418,21 @@ def set_job_field(
     Unless: Mapping[str, Any] = UNLESS_DONE,
     Executor: JobExecutor | None = None,
 ) -> None:
-    """Sets fields of one job, or of several of a batch; see set_batch_field.
+    """Set fields of one job, or of several of a batch; see set_batch_field.
+
+    Args:
+        BatchID: the jobs' batch.
+        JobIndex: one JobIndex or several.
+        Fields: the new values by field; default {'state': 'init'}, a reset.
+        Unless: skip jobs where a field has (one of) these values; default
+            {'state': ['complete', 'collected']}. {} skips none.
+        Executor: the executor whose queue is asked; default None: the one that the configuration names.
 
     Raises:
         UnknownJobError: there is no such job; nothing was set.
+
+    Example:
+        >>> psu.set_job_field(20250101120000, range(3), {"resources": {"mem": "8gb"}})
     """
     from .actions import Selection
 
@@ -389,7 +481,18 @@ def _existing(ws: Project, keys: tuple[JobKey, ...]) -> tuple[JobKey, ...]:
 
 
 def boost_batch_priority(BatchID: Batches, Booster: float = 100) -> None:
-    """Adds `Booster` to the priority of all jobs of batches."""
+    """Add to the priority of all jobs of batches.
+
+    Args:
+        BatchID: one BatchID, several, or what get_queue returned.
+        Booster: what is added; default 100, which puts the batches before all with lower priorities.
+
+    Raises:
+        UnknownJobError: there is no such batch.
+
+    Example:
+        >>> psu.boost_batch_priority(20250101120000)
+    """
     from .actions import Selection, batch_ids, boost
 
     with _workspace() as ws:
@@ -397,7 +500,20 @@ def boost_batch_priority(BatchID: Batches, Booster: float = 100) -> None:
 
 
 def qdel_batch(BatchID: Batches, Executor: JobExecutor | None = None) -> None:
-    """Deletes all jobs of batches from the scheduler's queue; they go back to `init`."""
+    """Delete all jobs of batches from the scheduler's queue and set them back to `init`.
+
+    Args:
+        BatchID: one BatchID, several, or what get_queue returned.
+        Executor: the executor whose queue the jobs are in; default None: the one that the configuration
+            names.
+
+    Raises:
+        UnknownJobError: there is no such batch.
+        SchedulerError: the scheduler does not answer; nothing was deleted.
+
+    Example:
+        >>> psu.qdel_batch(20250101120000)
+    """
     from .actions import Selection, batch_ids
 
     _qdel(Selection(batches=tuple(batch_ids(BatchID))), Executor, every=False)
@@ -409,7 +525,22 @@ def qdel_job(
     JobInfo: JobInfo | None = None,
     Executor: JobExecutor | None = None,
 ) -> None:
-    """Deletes one job, or several of a batch, from the scheduler's queue; back to `init`."""
+    """Delete one job, or several of a batch, from the scheduler's queue and set them back to `init`.
+
+    Args:
+        BatchID: the jobs' batch; default None: inside a job, its own.
+        JobIndex: one JobIndex or several; default None: inside a job, its own.
+        JobInfo: the job's metadata, in place of the two numbers; default None.
+        Executor: the executor whose queue the jobs are in; default None: the one that the configuration
+            names.
+
+    Raises:
+        UnknownJobError: there is no such job; nothing was deleted.
+        SchedulerError: the scheduler does not answer; nothing was deleted.
+
+    Example:
+        >>> psu.qdel_job(20250101120000, [3, 7])
+    """
     from .actions import Selection
     from .in_job import resolve_job_key
     from .jobs.builder import job_key
@@ -435,9 +566,18 @@ def _qdel(selection: Any, Executor: JobExecutor | None, *, every: bool) -> None:
 
 
 def remove_batch(BatchID: Batches) -> None:
-    """Removes batches from the index, with their folders. There is no way back.
+    """Remove batches from the index, with their folders. This cannot be undone.
 
-    Batches with jobs that are in a queue, or may be, are left: qdel_batch ends those first.
+    Batches with jobs that are in a queue, or may be, are skipped: call qdel_batch first.
+
+    Args:
+        BatchID: one BatchID, several, or what get_queue returned.
+
+    Raises:
+        UnknownJobError: there is no such batch; none was removed.
+
+    Example:
+        >>> psu.remove_batch(20250101120000)
     """
     from .actions import batch_ids, remove_batches
 
@@ -447,7 +587,14 @@ def remove_batch(BatchID: Batches) -> None:
 
 
 def remove_batch_by_state(state: str | Iterable[str]) -> None:
-    """Removes the batches all of whose jobs are in this state, or in one of these states."""
+    """Remove the batches all of whose jobs are in one of some states. This cannot be undone.
+
+    Args:
+        state: one state, or several.
+
+    Example:
+        >>> psu.remove_batch_by_state(["complete", "collected"])
+    """
     from .actions import remove_batches_by_state
 
     with _workspace() as ws:
@@ -463,11 +610,19 @@ def _say_not_removed(report: ActionReport) -> None:
 
 
 def clean_temp_files(dir_str: str | Iterable[str] | None = None, batch_list: Batches | None = None) -> None:
-    """Removes temporary files from the batches' folders, and prints how many.
+    """Remove temporary files from the batches' folders, and print how many.
 
     Args:
-        dir_str: patterns such as '*.genes.*' (default: the setting temp_files).
-        batch_list: the batches (default: all).
+        dir_str: one pattern or several, such as '*.genes.*', below a batch's folder; default None: the
+            setting temp_files.
+        batch_list: one BatchID, several, or what get_queue returned; default None: all batches.
+
+    Raises:
+        UnknownJobError: there is no such batch; nothing was removed.
+        UsageError: a pattern leads out of the folder.
+
+    Example:
+        >>> psu.clean_temp_files("*.tmp", [20250101120000])
     """
     from .actions import clean_files
 
@@ -480,9 +635,21 @@ def clean_temp_files(dir_str: str | Iterable[str] | None = None, batch_list: Bat
 
 
 def clean_temp_folders(batch_list: Batches | None = None) -> list[str]:
-    """Removes the jobs' temporary folders, JobDir/BatchID/JobIndex; returns their paths.
+    """Remove the jobs' temporary folders, JobDir/BatchID/JobIndex.
 
-    Those of jobs that are in a queue, or may be, are left, and named on stderr.
+    Folders of jobs that are in a queue, or may be, are kept, and named on stderr.
+
+    Args:
+        batch_list: one BatchID, several, or what get_queue returned; default None: all batches.
+
+    Returns:
+        The paths of the removed folders.
+
+    Raises:
+        UnknownJobError: there is no such batch; nothing was removed.
+
+    Example:
+        >>> psu.clean_temp_folders(20250101120000)
     """
     from .actions import clean_folders
 
@@ -519,19 +686,28 @@ def wait_for_jobs(
     Timeout: float | None = None,
     Verbose: bool = True,
 ) -> bool:
-    """Waits until jobs are over: each is complete or missing, and none is in the queue any more.
+    """Wait until jobs are over: each is complete or missing, and none is in the queue any more.
 
-    Jobs that nobody has submitted are not waited for. Ctrl+C ends the waiting, not the jobs.
+    Jobs that were not submitted are not waited for. Ctrl+C ends the waiting, not the jobs.
 
     Args:
-        BatchID: the batches (default: all; inside a job all jobs but that one).
-        JobIndex: the jobs of that one batch.
-        Submit: submit what the priority rules allow next whenever jobs complete.
-        Timeout: seconds after which to wait no longer.
-        Verbose: print how far the jobs are, at most every ten seconds, and what is missing at the end.
+        BatchID: one BatchID, several, or what get_queue returned; default None: all batches; inside a job
+            all jobs but that one.
+        JobIndex: one JobIndex or several of that one batch; default None: all.
+        Executor: the executor whose queue is asked; default None: the one that the configuration names.
+        Submit: submit what the priority rules allow next whenever jobs complete; default False.
+        Timeout: seconds after which to stop waiting; default None: never.
+        Verbose: print the progress, at most every ten seconds, and the missing jobs at the end; default True.
 
     Returns:
-        whether all of them are complete.
+        True if all of them are complete.
+
+    Raises:
+        UnknownJobError: there is no such job or batch.
+        UsageError: JobIndex is given for more than one batch.
+
+    Example:
+        >>> psu.wait_for_jobs(20250101120000, Timeout=3600)
     """
     from .in_job import current_job_key
     from .monitoring import waiting
@@ -573,10 +749,17 @@ def _to_wait_for(ws: Project, BatchID: Batches | None, JobIndex: Many | None) ->
 
 
 def get_job_template(SetID: bool = False) -> JobInfo:
-    """A new job's metadata, as the configuration makes it.
+    """Return a new job's metadata with the configuration's defaults.
 
     Args:
-        SetID: give it a new BatchID: local time as YYYYMMDDHHMMSS, unique.
+        SetID: give it a new BatchID: local time as the integer YYYYMMDDHHMMSS, unique; default False.
+
+    Returns:
+        The metadata, a dict: BatchID, JobIndex, name, script, resources, ...
+
+    Example:
+        >>> job = psu.get_job_template(SetID=True)
+        >>> job |= {"name": ["human", "map"], "script": "map.py"}
     """
     from .jobs.builder import template
 
@@ -585,20 +768,24 @@ def get_job_template(SetID: bool = False) -> JobInfo:
 
 
 def generate_script(JobInfo: JobInfo, Template: str | None = None) -> JobInfo:
-    """Makes the job's own script from a template.
+    """Make the job's own script from a template.
 
-    A template that is a file is copied to JobDir/BatchID/<stem>_<BatchID>_<JobIndex>.<ext>, executable,
-    with every {field} replaced from JobInfo ({{ and }} are literal braces). Any other is a command line
-    and is filled in in place.
+    A template that is a file is copied to JobDir/BatchID/<stem>_<BatchID>_<JobIndex>.<ext>, executable, with
+    every {field} replaced from JobInfo ({{ and }} are literal braces). Any other template is a command line:
+    its fields are replaced in place.
 
     Args:
-        Template: default: JobInfo['script'].
+        JobInfo: the job's metadata.
+        Template: a file or a command line; default None: JobInfo['script'].
 
     Returns:
         JobInfo, with `script` set.
 
     Raises:
-        ScriptError: an unknown {field}, a stray brace, an unreadable file, or the job's own script.
+        ScriptError: an unknown {field}, a single brace, an unreadable file, or the job's own script.
+
+    Example:
+        >>> job = psu.generate_script(job, "templates/map.sh")
     """
     from .jobs.builder import generate_script as generate
 
@@ -607,14 +794,20 @@ def generate_script(JobInfo: JobInfo, Template: str | None = None) -> JobInfo:
 
 
 def load_stored(value: Any) -> Any:
-    """The value that set_complete put aside because the metadata cannot hold it (a DataFrame, say).
+    """Load a value that set_complete stored in a file because the metadata cannot hold it, e.g. a DataFrame.
 
     Args:
-        value: what the metadata has in its place, {"stored": path, ...}, or the path.
+        value: what the metadata holds in its place, {"stored": path, ...}, or the path.
+
+    Returns:
+        The value.
 
     Raises:
-        UntrustedError: the file is not this user's alone: reading a pickle runs what is in it.
+        UntrustedError: others may write to the file: loading a pickle runs the code in it.
         ParaschutError: it cannot be read here.
+
+    Example:
+        >>> frame = psu.load_stored(psu.get_job_info(20250101120000, 0)["table"])
     """
     from .database.pickled_values import load
 
@@ -622,7 +815,18 @@ def load_stored(value: Any) -> Any:
 
 
 def generate_data(JobInfo: JobInfo, Data: object) -> JobInfo:
-    """Saves `Data` as JobDir/BatchID/data_<JobIndex>.pkl and puts the path into JobInfo['data']."""
+    """Save data for a job as JobDir/BatchID/data_<JobIndex>.pkl.
+
+    Args:
+        JobInfo: the job's metadata.
+        Data: any object that pickle can store.
+
+    Returns:
+        JobInfo, with the file's path as `data`.
+
+    Example:
+        >>> job = psu.generate_data(job, {"genes": ["abc", "xyz"]})
+    """
     from .jobs.builder import generate_data as generate
 
     with _workspace() as ws:
@@ -636,15 +840,20 @@ def add_batch_to_queue(
     set_index: bool = False,
     build_script: bool = False,
 ) -> None:
-    """Adds a new batch to the index, whole or not at all.
+    """Add a new batch to the index, whole or not at all.
 
     Args:
-        set_index: number the jobs from 0.
-        build_script: call generate_script for each job.
+        BatchID: the new batch's number, from get_job_template(SetID=True).
+        JobInfoList: the metadata of one job, or of several.
+        set_index: number the jobs from 0; default False: each has its JobIndex.
+        build_script: call generate_script for each job; default False.
 
     Raises:
         UsageError: jobs of another BatchID.
-        DuplicateJobError: the BatchID is there already, or a JobIndex is twice in the list.
+        DuplicateJobError: the BatchID exists already, or a JobIndex is twice in the list.
+
+    Example:
+        >>> psu.add_batch_to_queue(job["BatchID"], [job | {"data": n} for n in range(10)], set_index=True)
     """
     from .database.jobs import checked_id
     from .jobs.builder import add_jobs
@@ -659,10 +868,18 @@ def add_batch_to_queue(
 def add_job_to_queue(
     job_list: JobInfo | Iterable[JobInfo], set_index: bool = False, build_script: bool = False
 ) -> None:
-    """Adds one job or several to the index, all or none; their batches may be there already.
+    """Add one job or several to the index, all or none; their batches may exist already.
+
+    Args:
+        job_list: the metadata of one job, or of several.
+        set_index: number the jobs from 0; default False: each has its JobIndex.
+        build_script: call generate_script for each job; default False.
 
     Raises:
-        DuplicateJobError: a job of that BatchID and JobIndex is there already.
+        DuplicateJobError: a job with that BatchID and JobIndex exists already.
+
+    Example:
+        >>> psu.add_job_to_queue(job | {"JobIndex": 10})
     """
     from .jobs.builder import add_jobs
 
@@ -673,10 +890,17 @@ def add_job_to_queue(
 
 @takes("JobInfo Release db_connection tries enforce_unique_job")
 def update_job(JobInfo: JobInfo) -> None:
-    """Writes a job's metadata back.
+    """Write a job's metadata back.
+
+    Args:
+        JobInfo: the metadata, as get_job_info returned it, with changes; its `rev` becomes the new one.
 
     Raises:
-        ConflictError: somebody changed the job since `JobInfo` was read; nothing is written.
+        ConflictError: the job was changed since `JobInfo` was read; nothing is written.
+
+    Example:
+        >>> job["progress"] = 0.5
+        >>> psu.update_job(job)
     """
     from . import in_job
 
@@ -696,14 +920,20 @@ def set_complete(
     JobInfo: JobInfo | None = None,
     Submit: bool = False,
 ) -> None:
-    """Says that a job is done: state `complete`, its metadata stored with the scheduler's record.
+    """Record that a job is done: state `complete`, its metadata stored with the scheduler's record.
 
     Args:
-        JobInfo: the job's metadata with what it adds (default: what is stored).
-        Submit: submit what is next.
+        BatchID: the job's batch; default None: that of JobInfo; inside a job, its own.
+        JobIndex: the job's number; default None: that of JobInfo; inside a job, its own.
+        JobInfo: the job's metadata with what it adds; default None: what is stored.
+        Submit: submit what the priority rules allow next; default False.
 
     Raises:
         StaleJobError: the job was reset or submitted again while this attempt ran.
+
+    Example:
+        >>> job["result"] = 42
+        >>> psu.set_complete(JobInfo=job, Submit=True)
     """
     from . import in_job
 
@@ -727,13 +957,25 @@ def set_complete(
 
 
 def spawn_submit(JobInfo: JobInfo, N: int, Executor: JobExecutor | None = None) -> JobInfo:
-    """Multiplies the running job: itself becomes SpawnID 0, and N more are submitted.
+    """Multiply the running job: it becomes SpawnID 0, and N more processes are submitted.
 
-    Each of these runs the job's script from its beginning, and finds the job in state `spawn`: ask for that
-    first, `if job["state"] != "spawn": job = spawn_submit(job, 3)`, or every spawn multiplies again.
+    Each of these runs the job's script from its beginning and finds the job in state `spawn`. Check for that
+    first, as in the example; otherwise every spawn multiplies again.
+
+    Args:
+        JobInfo: the running job's metadata.
+        N: how many more processes to submit.
+        Executor: the executor to submit with; default None: the one that the configuration names.
 
     Returns:
         JobInfo in state `spawn`, with this process's SpawnID, ClusterID, stdout, stderr, spawn_state.
+
+    Raises:
+        StaleJobError: another process than this one is the job's current submission.
+
+    Example:
+        >>> if job["state"] != "spawn":
+        ...     job = psu.spawn_submit(job, 3)
     """
     from . import in_job
     from .scheduling.spawns import submit_spawns
@@ -746,11 +988,22 @@ def spawn_submit(JobInfo: JobInfo, N: int, Executor: JobExecutor | None = None) 
 
 @takes("JobInfo db_connection tries")
 def spawn_complete(JobInfo: JobInfo) -> JobInfo:
-    """Says that this spawn is done.
+    """Record that this spawn is done.
+
+    Args:
+        JobInfo: the job's metadata; its unsaved fields are kept.
 
     Returns:
-        JobInfo, its unsaved fields kept: state `complete` for the last spawn, which goes on to finish
-        the job (set_complete); `spawn` for the others.
+        JobInfo: state `complete` for the last spawn, which goes on to finish the job (set_complete); `spawn`
+        for the others.
+
+    Raises:
+        StaleJobError: this process is no current spawn of the job.
+
+    Example:
+        >>> job = psu.spawn_complete(job)
+        >>> if job["state"] == "complete":
+        ...     psu.set_complete(JobInfo=job)
     """
     from . import in_job
     from .scheduling.spawns import complete
@@ -766,10 +1019,22 @@ def spawn_complete(JobInfo: JobInfo) -> JobInfo:
 def spawn_resubmit(
     BatchID: Id, JobIndex: Id, Executor: JobExecutor | None = None, SpawnCount: int | None = None
 ) -> int:
-    """Submits the missing spawns of a job again; returns how many.
+    """Submit the missing spawns of a job again.
 
     Args:
-        SpawnCount: how many spawns there shall be (default: as many as there were).
+        BatchID: the job's batch.
+        JobIndex: the job's number in its batch.
+        Executor: the executor to submit with; default None: the one that the configuration names.
+        SpawnCount: how many spawns the job shall have; default None: as many as there were.
+
+    Returns:
+        The number of spawns submitted.
+
+    Raises:
+        UnknownJobError: there is no such job.
+
+    Example:
+        >>> psu.spawn_resubmit(20250101120000, 0)
     """
     from .scheduling.spawns import resubmit
 
@@ -779,10 +1044,21 @@ def spawn_resubmit(
 
 @takes("BatchID JobIndex ClusterID db_connection tries")
 def spawn_get_info(BatchID: One, JobIndex: One, ClusterID: str | None = None) -> dict[str, list[Any]]:
-    """SpawnID, ClusterID, spawn_state, stdout and stderr of a job's spawns, as lists.
+    """Return the spawns of a job.
 
     Args:
-        ClusterID: of this spawn alone.
+        BatchID: the job's batch; None: inside a job, its own.
+        JobIndex: the job's number in its batch; None: inside a job, its own.
+        ClusterID: only the spawn with this scheduler id; default None: all.
+
+    Returns:
+        A dict of lists, an item for each spawn: SpawnID, ClusterID, spawn_state, stdout, stderr.
+
+    Raises:
+        UnknownJobError: there is no such job.
+
+    Example:
+        >>> psu.spawn_get_info(20250101120000, 0)["spawn_state"]
     """
     from . import in_job
     from .database.jobs import require_jobs
