@@ -1,4 +1,4 @@
-"""JobLoader: reads the jobs that the grid is to show, whole batches or what matches a filter, in a thread."""
+"""JobLoader: reads the jobs of the grid in a thread: whole batches, or the jobs that match a filter."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from .log_matcher import JobLogs, LogMatcher, latest_logs
 from .worker_thread import LatestOnly, Request, WorkerThread
 
 _CELL = "job.BatchID, job.JobIndex, job.state"
-_FIRST_LOOK = 10_000  # jobs of a large batch that are shown before the rest is read
+_FIRST_PART = 10_000  # jobs of a large batch that are shown before the rest is read
 _PAUSE = 0.3  # seconds between two reports of a search
-_LOGS = 64  # jobs whose logs are taken up together
+_JOBS_AT_ONCE = 64  # jobs whose log paths are read together
 
 
 class JobQuery(NamedTuple):
-    """What the grid is to show: these batches, or, with a query, all jobs that match it."""
+    """The jobs to show: these batches or, with a query, all jobs that match it."""
 
     batches: tuple[int, ...] = ()
     query: Query | None = None
 
 
 class JobLoader:
-    """One request at a time; a newer one ends an older.
+    """One request at a time: a new one ends the one before.
 
     Args:
-        open_database: opens the file for reading.
+        open_database: opens the database for reading.
         looks: the states met.
         post: takes the messages, from the thread.
     """
@@ -56,12 +56,12 @@ class JobLoader:
         self._db: Database | None = None
         self._log_matcher = LogMatcher()
         self.matching_log: dict[JobKey, str] = {}
-        """Of jobs whose logs hold what the filter wants: which log it is, by the viewer's name for it."""
+        """Which of a job's logs matches the filter, by the log viewer's name for it."""
         self._log_terms: tuple[LogTerm, ...] = ()
         self._requests = LatestOnly()
 
     def stop(self) -> None:
-        """Has the thread end, without waiting for it."""
+        """Tell the thread to end."""
         self._requests.cancel()
         self._thread.stop()
         self._log_matcher.stop()
@@ -70,7 +70,7 @@ class JobLoader:
         """Begin to read. The jobs come as JobsLoaded messages that carry the request returned.
 
         Args:
-            missing: what is missing now, for a query that asks for it.
+            missing: the missing jobs, for a query that asks for them.
         """
         request = self._requests.begin()
 
@@ -84,11 +84,11 @@ class JobLoader:
     def match(
         self, request: Request, query: Query, keys: Collection[JobKey], missing: Collection[JobKey]
     ) -> None:
-        """Holds jobs that changed against the filter; the answer is a JobsRechecked message. What it costs
-        depends on these jobs alone."""
+        """Check jobs that changed against the filter. The answer is a JobsRechecked message. The cost depends
+        on these jobs alone."""
 
         def failed(_: str) -> None:
-            self._db = None  # what is wrong with the file, the snapshots tell
+            self._db = None  # snapshots report what is wrong with the file
 
         self._thread.guard(lambda: self._match(request, query, keys, missing), failed)
 
@@ -103,17 +103,17 @@ class JobLoader:
             self._read_batches(self._db, request, wanted.batches)
 
     def _read_batches(self, db: Database, request: Request, batches: Sequence[int]) -> None:
-        """Sends the first part at once, so that something is there to see, and all of it at the end."""
+        """Send the first part at once, so that something can be shown, and all jobs at the end."""
         whole: list[BatchStates] = []
         sent = False
         for batch_id in batches:
             indexes, states = array("q"), bytearray()
-            for chunk in read_cells(db, batch_id, _FIRST_LOOK):
+            for chunk in read_cells(db, batch_id, _FIRST_PART):
                 if not request.wanted:
                     return
                 indexes.extend(map(itemgetter(0), chunk))
                 states.extend(map(self._looks.code, map(itemgetter(1), chunk)))
-                if not sent and len(chunk) >= _FIRST_LOOK:
+                if not sent and len(chunk) >= _FIRST_PART:
                     sent = True
                     first = BatchStates(batch_id, packed(indexes[:]), bytearray(states))
                     self._post(JobsLoaded(request, [*whole, first], False))
@@ -121,18 +121,18 @@ class JobLoader:
         self._post(JobsLoaded(request, whole, True))
 
     def _search(self, db: Database, request: Request, query: Query, missing: Collection[JobKey]) -> None:
-        """Sends what was found so far every now and then, the less often the more that is."""
+        """Send the jobs found so far from time to time, less often the more there are."""
         found = _Matches(self._looks)
-        told, pause = time.monotonic(), _PAUSE / 2
+        sent, pause = time.monotonic(), _PAUSE / 2
         for rows, searched in self._matching(db, request, query, missing):
             if not request.wanted:
                 return
             found.add(rows)
             now = time.monotonic()
-            if searched < 1.0 and now - told >= pause:
+            if searched < 1.0 and now - sent >= pause:
                 self._post(JobsLoaded(request, found.cells(), False, searched=searched))
-                told = time.monotonic()
-                pause = max(_PAUSE, 5 * (told - now))
+                sent = time.monotonic()
+                pause = max(_PAUSE, 5 * (sent - now))
         if request.wanted:
             self._post(JobsLoaded(request, found.cells(), True))
 
@@ -150,14 +150,14 @@ class JobLoader:
         found.update((JobKey(row[0], row[1]), self._looks.code(row[2])) for row in rows)
         self._post(JobsRechecked(request, found))
 
-    # ------------------------------------------------------------------ what is in logs
+    # ------------------------------------------------------------------ filters for logs
 
     def _matching(
         self, db: Database, request: Request, query: Query, missing: Collection[JobKey]
     ) -> Iterator[tuple[Sequence[Row], float]]:
-        """Jobs that match (BatchID, JobIndex, state), and how much of the file has been looked through."""
+        """Yield jobs that match (BatchID, JobIndex, state), and the share of the database searched so far."""
         if query.log and query.log != self._log_terms:
-            # Looked for once more, what was found stays until it proves gone: a log may open meanwhile.
+            # When the same terms are searched again, a match stays until it is disproved: a log may open.
             self.matching_log, self._log_terms = {}, query.log
         before = 0.0
         for part in search(db, _CELL, query.condition, missing):
@@ -172,9 +172,9 @@ class JobLoader:
     def _with_logs(
         self, db: Database, request: Request, query: Query, rows: Sequence[Row]
     ) -> Iterator[Sequence[Row]]:
-        """Job by job, those whose logs hold what the query asks for; of each that does not, nothing."""
+        """Yield the row of each job whose logs match the query, and nothing for each other job."""
         jobs = {JobKey(row[0], row[1]): row for row in rows}
-        logs = _logs(db, list(jobs))
+        logs = _logs_of(db, list(jobs))
         for key, name in self._log_matcher.search(logs, query.log, lambda: not request.wanted):
             if name is None:
                 self.matching_log.pop(key, None)
@@ -184,18 +184,18 @@ class JobLoader:
                 yield (jobs[key],)
 
 
-def _logs(db: Database, keys: Sequence[JobKey]) -> Iterator[JobLogs]:
-    """The logs of jobs, looked up in the index a few jobs at a time."""
-    for start in range(0, len(keys), _LOGS):
-        for info in read_infos(db, keys[start : start + _LOGS]):
+def _logs_of(db: Database, keys: Sequence[JobKey]) -> Iterator[JobLogs]:
+    """The logs of jobs, read from the database for a few jobs at a time."""
+    for start in range(0, len(keys), _JOBS_AT_ONCE):
+        for info in read_infos(db, keys[start : start + _JOBS_AT_ONCE]):
             key = JobKey(info["BatchID"], info["JobIndex"])
-            # Only a job that multiplied itself has more logs than its own.
+            # Only a job with spawns has more logs than its own.
             spawns = read_spawns(db, key) if info["state"] == SPAWN else ()
             yield JobLogs(key, latest_logs(info, spawns))
 
 
 class _Matches:
-    """Jobs by batch, as they are found: mostly, but not surely, in their order."""
+    """The jobs found so far, by batch. Mostly they are found in their order."""
 
     def __init__(self, looks: StateStyles) -> None:
         self._looks = looks
@@ -216,7 +216,7 @@ class _Matches:
                 )
 
     def cells(self) -> list[BatchStates]:
-        """All of them, the newest batch first; later finds do not change it."""
+        """Copies of all jobs, the newest batch first."""
         return [
             BatchStates(batch_id, packed(indexes[:]), states[:])
             for batch_id, (indexes, states) in sorted(self._parts.items(), reverse=True)

@@ -1,6 +1,7 @@
 """Sorting up to millions of jobs by several columns, without holding up the screen.
 
-The values go into a table in memory, for SQLite sorts without Python's lock: other threads go on meanwhile.
+The values go into an SQLite table in memory, because SQLite sorts without Python's lock: other threads go on
+meanwhile.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ MOST_SORTED = 2_000_000
 
 
 class JobSorter:
-    """Takes jobs by number, with their values, and gives the numbers back in order.
+    """Sorts the numbers of jobs by their values.
 
     Args:
-        keys: what to sort by, the first one first. What a job does not have comes last either way; where all
-            values are the same, the jobs stay in the order of their numbers.
+        keys: the columns to sort by, the most important first. Missing values come last in both directions;
+            jobs with the same values stay in the order of their numbers.
     """
 
     def __init__(self, keys: Sequence[SortKey]) -> None:
@@ -43,19 +44,19 @@ class JobSorter:
         self._select = f"SELECT {columns[2:]} FROM job WHERE n = ?"
 
     def add(self, jobs: Iterable[Sequence[object]]) -> None:
-        """Takes some jobs: the number of each, then a value for each key, as SQLite has them."""
+        """Add some jobs: the number of each, then a value for each key, as SQLite has them."""
         self._db.execute("BEGIN")
         self._db.executemany(self._insert, jobs)
         self._db.execute("COMMIT")
 
     def correct(self, n: int, standing: SchedulerRow) -> None:
-        """Puts in what the scheduler says of a job that was added."""
+        """Replace the values of an added job by what the scheduler reports of it."""
         for values in self._db.execute(self._select, (n,)).fetchall():
             told = overlaid(values, standing, self._keys)
             self._db.execute(self._insert, (n, *told))
 
     def order(self) -> array[int]:
-        """All numbers in order; the sorter is of no use afterwards."""
+        """Return all numbers in order, and close the sorter."""
         terms: list[str] = []
         for at, key in enumerate(self._keys):
             value = f"nullif(v{at}, '')"

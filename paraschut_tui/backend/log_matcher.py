@@ -1,8 +1,8 @@
-"""LogMatcher: which jobs wrote something, for the filter's `log:` terms: many logs, each read but once.
+"""LogMatcher: finds the jobs whose logs match the filter's `log:` terms.
 
-What a log was found to hold, or not to hold up to which byte, is remembered: a filter that stays in force
-reads only what was written since. Several threads read at once, because most of the time over a network file
-system is waiting; the thread that asks never waits for a file that nobody wants any more.
+It remembers for each log whether it matches, and up to which byte it was searched: a filter that stays reads
+only what was written since. Several threads read at once, because a network file system mostly makes them
+wait. The thread that asks never waits for a file whose answer is not wanted any more.
 """
 
 from __future__ import annotations
@@ -34,45 +34,46 @@ READERS = 4
 """Threads that read logs at once."""
 
 AHEAD = 64
-"""Jobs handed to them in advance."""
+"""Jobs queued for them in advance."""
 
-_LOOK_UP = 0.1  # seconds between two looks at whether somebody still waits
+_CANCEL_CHECK = 0.1  # seconds between two checks whether the search was cancelled
 _MOST = 200_000  # logs remembered
 
 Cancelled = Callable[[], bool]
 
 
 class JobLogs(NamedTuple):
-    """A job whose logs are to be searched: its latest ones, by the name that the log viewer has for each."""
+    """The latest logs of a job: their paths by the log viewer's names for them."""
 
     key: JobKey
     logs: Mapping[str, str]
 
 
 class _SearchedLog(NamedTuple):
-    """What is known of one log: which file it was, searched up to which byte, and whether it is in it."""
+    """One log at its last search: the file, whether it matched, and the proof of what was searched."""
 
-    look: FileStatus
+    status: FileStatus
     found: bool
     proof: ContentProof
 
 
 class LogMatcher:
-    """Searches the logs of many jobs; keeps what it learnt for the next time."""
+    """Searches the logs of many jobs, and remembers the results."""
 
     def __init__(self) -> None:
-        self._lane = WorkerThread("paraschut-logs", READERS)
+        self._threads = WorkerThread("paraschut-logs", READERS)
         self._lock = threading.Lock()
         self._known: dict[tuple[Pattern, str], _SearchedLog] = {}
 
     def stop(self) -> None:
-        self._lane.stop()
+        self._threads.stop()
 
     def search(
-        self, quarries: Iterator[JobLogs], terms: Sequence[LogTerm], cancelled: Cancelled
+        self, jobs: Iterator[JobLogs], terms: Sequence[LogTerm], cancelled: Cancelled
     ) -> Iterator[tuple[JobKey, str | None]]:
-        """Goes through jobs in their order: each with the name of the log that holds the first wanted term,
-        "" where none is wanted, or None if the job does not match. Ends early once `cancelled`.
+        """Search the logs of jobs, in their order. Yield for each job the name of the log with the first
+        wanted term, "" where no term is wanted, or None if the job does not match. End early once
+        `cancelled`.
 
         Raises:
             SearchAbortedError: an expression takes too long.
@@ -83,27 +84,27 @@ class LogMatcher:
         more = True
         while (more or waiting) and not cancelled():
             while more and len(waiting) < AHEAD:
-                quarry = next(quarries, None)
-                more = quarry is not None
-                if quarry is not None:
-                    waiting.append((quarry.key, self._lane.submit(self._task(quarry, patterns, cancelled))))
+                job = next(jobs, None)
+                more = job is not None
+                if job is not None:
+                    waiting.append((job.key, self._threads.submit(self._task(job, patterns, cancelled))))
             if not waiting:
                 return
             key, future = waiting[0]
             try:
-                found = future.result(_LOOK_UP)
+                found = future.result(_CANCEL_CHECK)
             except NotYet:
                 continue
             del waiting[0]
             yield key, found
 
     def _task(
-        self, quarry: JobLogs, patterns: Sequence[tuple[Pattern, bool]], cancelled: Cancelled
+        self, job: JobLogs, patterns: Sequence[tuple[Pattern, bool]], cancelled: Cancelled
     ) -> Callable[[], str | None]:
         def run() -> str | None:
             first = ""
             for pattern, wanted in patterns:
-                where = self._where(quarry.logs, pattern, cancelled)
+                where = self._where(job.logs, pattern, cancelled)
                 if (where is not None) is not wanted:
                     return None
                 first = first or where or ""
@@ -118,14 +119,14 @@ class LogMatcher:
     def _holds(self, path: str, pattern: Pattern, cancelled: Cancelled) -> bool:
         now = stat_log(path)
         if now.kind != FILE or cancelled():
-            return False  # no log (any more): then the text is not in it
+            return False  # without a log there is no match
         known = self._known.get((pattern, path))
-        if known is not None and known.look == now:
+        if known is not None and known.status == now:
             return known.found
         try:
             with open_log(path) as log:
                 start = 0
-                if known is not None and known.look.identity == now.identity and log.continues(known.proof):
+                if known is not None and known.status.identity == now.identity and log.continues(known.proof):
                     if known.found:
                         return True
                     start = _unfinished(log, known.proof.size)
@@ -143,15 +144,15 @@ class LogMatcher:
             self._known[pattern, path] = known
 
     def _forget_others(self, patterns: Sequence[Pattern]) -> None:
-        """While a filter is typed each letter makes another pattern, and nobody asks for the former."""
+        """Forget patterns of former filters: each letter that is typed makes another pattern."""
         with self._lock:
             self._known = {place: known for place, known in self._known.items() if place[0] in patterns}
 
 
 def _unfinished(log: OpenLog, size: int) -> int:
-    """Where the row begins from which on to search once more what grew beyond `size` bytes.
+    """The start of the row from which to search a log again that was `size` bytes long.
 
-    The last line may have been unfinished; of a long one, a match may begin in the part before its last.
+    Its last line may have been unfinished. In a long line, a match may begin in the row before the last.
     """
     start = row_start(log, max(size - 1, 0))
     if start and log.read(start - 1, start) != b"\n":

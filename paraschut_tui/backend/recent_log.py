@@ -18,7 +18,7 @@ _NAMES = ("paraschut_core", "paraschut_tui")
 
 
 def log_to(path: str) -> None:
-    """Writes all that the program logs of itself to a file, to its end.
+    """Append the program's own log to a file.
 
     Raises:
         UsageError: the file cannot be written.
@@ -36,7 +36,7 @@ def log_to(path: str) -> None:
 
 
 class RecentLogHandler(logging.Handler):
-    """Listens to what `paraschut_core` and `paraschut_tui` log; writes nothing to the terminal."""
+    """Keeps what `paraschut_core` and `paraschut_tui` log; writes nothing to the terminal."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
@@ -45,7 +45,7 @@ class RecentLogHandler(logging.Handler):
         self._levels: dict[str, int] = {}
 
     def open(self) -> None:
-        """Begins to listen."""
+        """Begin to record."""
         for name in _NAMES:
             logger = logging.getLogger(name)
             self._levels[name] = logger.level
@@ -54,7 +54,7 @@ class RecentLogHandler(logging.Handler):
                 logger.setLevel(logging.INFO)
 
     def close(self) -> None:
-        """Stops listening and leaves the loggers as they were."""
+        """Stop, and restore the levels of the loggers."""
         for name, level in self._levels.items():
             logger = logging.getLogger(name)
             logger.removeHandler(self)
@@ -66,5 +66,5 @@ class RecentLogHandler(logging.Handler):
         self._lines.append(self.format(record))
 
     def lines(self) -> list[str]:
-        """What was said, the oldest first."""
+        """The lines, the oldest first."""
         return list(self._lines)

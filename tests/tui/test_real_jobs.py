@@ -183,7 +183,7 @@ async def test_when_it_opens_the_first_jobs_are_shown_before_all_are_read(
         taken.append((message.done, scope._grid.board.total))
 
     monkeypatch.setattr(GridContents, "take_cells", watched)
-    monkeypatch.setattr(job_loader, "_FIRST_LOOK", 7)
+    monkeypatch.setattr(job_loader, "_FIRST_PART", 7)
     async with dashboard(project) as (pilot, screen):
         await until(pilot, lambda: bool(taken) and taken[-1][0])
         whole = screen.jobs.grid.board.total
