@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from dataclasses import KW_ONLY, dataclass
 
 from paraschut_core.config import Settings
 from paraschut_core.database.jobs import read_rows
@@ -22,25 +22,35 @@ from ..state_styles import StateStyles
 
 log = logging.getLogger(__name__)
 
-TICK = 0.2
-"""Least seconds between two updates of the screen: what happens in between comes as one."""
+MIN_INTERVAL = 0.2
+"""Least seconds between two updates of the screen: changes in between are joined."""
 
-LOOK_AGAIN = 2.0
-"""Seconds after which the file is looked at although nothing told of a change."""
+MAX_INTERVAL = 2.0
+"""Seconds after which the file is read although no change was reported."""
 
 
-class SnapshotUpdate(NamedTuple):
-    """A snapshot, and all that changed since the update before, however many snapshots that were."""
+@dataclass(frozen=True)
+class SnapshotUpdate:
+    """A snapshot, and all changes since the last update, of which other snapshots may have been part.
+
+    Attributes:
+        snapshot: the newest snapshot.
+        rows: the jobs that changed.
+        removed: batches that were removed.
+        batches: batches that changed.
+        reload: whether more changed than `rows` can tell, so that all has to be read again.
+        lost: per batch, how many jobs of each state (by state code) are missing.
+        unchanged: whether nothing changed but the time of the last poll.
+    """
 
     snapshot: Snapshot
+    _: KW_ONLY
     rows: tuple[JobRow, ...]
     removed: frozenset[int]
     batches: frozenset[int]
     reload: bool
     lost: Mapping[int, Mapping[int, int]]
-    """Per batch, how many of each state's jobs (by state code) are missing."""
     unchanged: bool = False
-    """Whether all is as it was in the update before, but for when the scheduler was polled."""
 
 
 class SnapshotWorker:
@@ -73,7 +83,7 @@ class SnapshotWorker:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._polled: asyncio.Event | None = None
         self.seen = 0.0
-        """When the file was last looked at (epoch s)."""
+        """When the file was last read (epoch s)."""
         self._threads = [
             threading.Thread(target=self._follow, name="paraschut-follow", daemon=True),
             threading.Thread(target=self._poll, name="paraschut-poll", daemon=True),
@@ -84,26 +94,26 @@ class SnapshotWorker:
             thread.start()
 
     def stop(self) -> None:
-        """Has the threads end."""
+        """Tell the threads to end."""
         self._closed.set()
         self._poll_wanted.set()
         self._wake()
 
     def join(self, timeout: float) -> None:
-        """Waits for the threads' end; one that hangs in a system call is left to die with the process."""
+        """Wait for the threads' end. One that hangs in a system call ends with the process."""
         end = time.monotonic() + timeout
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(max(end - time.monotonic(), 0.0))
 
     def take(self) -> SnapshotUpdate | None:
-        """What is new since the last take, None if nothing."""
+        """Return what changed since the last call; None if nothing did."""
         with self._lock:
             update, self._pending = self._pending, None
         return update
 
     def poll_now(self) -> None:
-        """Has the scheduler asked and the file read at once."""
+        """Poll the scheduler and read the file at once."""
         self._poll_wanted.set()
         self._wake()
 
@@ -114,7 +124,7 @@ class SnapshotWorker:
             asyncio.run(self._watch())
         except Exception as error:
             log.exception("following %s ended", self._settings.database)
-            self._publish(self._broken(f"{type(error).__name__}: {error}"))
+            self._publish(self._error_snapshot(f"{type(error).__name__}: {error}"))
 
     async def _watch(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -127,9 +137,9 @@ class SnapshotWorker:
         try:
             while not self._closed.is_set():
                 self._refresh(monitor, ask)
-                await asyncio.sleep(TICK)
+                await asyncio.sleep(MIN_INTERVAL)
                 done, _ = await asyncio.wait(
-                    {change, polled}, timeout=LOOK_AGAIN, return_when=asyncio.FIRST_COMPLETED
+                    {change, polled}, timeout=MAX_INTERVAL, return_when=asyncio.FIRST_COMPLETED
                 )
                 if change in done:
                     change = asyncio.ensure_future(anext(watcher))
@@ -146,7 +156,7 @@ class SnapshotWorker:
         try:
             snapshot = monitor.poll() if polled else monitor.refresh()
         except ParaschutError as error:
-            snapshot = self._broken(str(error))
+            snapshot = self._error_snapshot(str(error))
         else:
             if not snapshot.database.error:
                 self.seen = time.time()
@@ -155,10 +165,10 @@ class SnapshotWorker:
 
     def _is_new(self, snapshot: Snapshot) -> bool:
         last = self._last
-        return last is None or _differ(last, snapshot) or snapshot.scheduler != last.scheduler
+        return last is None or differs(last, snapshot) or snapshot.scheduler != last.scheduler
 
-    def _broken(self, error: str) -> Snapshot:
-        """The last snapshot, with the news that there will be no newer one."""
+    def _error_snapshot(self, error: str) -> Snapshot:
+        """The last snapshot, with an error."""
         if self._last is not None:
             database = self._last.database._replace(error=error)
             return self._last._replace(database=database, changed=(), removed_batches=(), reload=False)
@@ -170,25 +180,25 @@ class SnapshotWorker:
             "revision %d: %d jobs changed, reload %s", snapshot.rev, len(snapshot.changed), snapshot.reload
         )
         lost = self._count_lost(snapshot, monitor)
-        unchanged = self._last is not None and not _differ(self._last, snapshot)
+        unchanged = self._last is not None and not differs(self._last, snapshot)
         self._last = snapshot
         with self._lock:
-            fresh = SnapshotUpdate(
+            update = SnapshotUpdate(
                 snapshot,
-                snapshot.changed,
-                frozenset(snapshot.removed_batches),
-                snapshot.changed_batches,
-                snapshot.reload,
-                lost,
-                unchanged,
+                rows=snapshot.changed,
+                removed=frozenset(snapshot.removed_batches),
+                batches=snapshot.changed_batches,
+                reload=snapshot.reload,
+                lost=lost,
+                unchanged=unchanged,
             )
             first = self._pending is None
-            self._pending = fresh if self._pending is None else _folded(self._pending, fresh)
+            self._pending = update if self._pending is None else merge_updates(self._pending, update)
         if first:
             self._ready()
 
     def _count_lost(self, snapshot: Snapshot, monitor: Monitor | None) -> dict[int, dict[int, int]]:
-        """In which states the missing jobs are, per batch."""
+        """Count the missing jobs per batch and state."""
         states = self._lost_states
         for key in [key for key in states if key not in snapshot.missing]:
             del states[key]
@@ -211,8 +221,8 @@ class SnapshotWorker:
     # ------------------------------------------------------------------ the scheduler
 
     def _poll(self) -> None:
-        """Polls in a thread of its own: a scheduler that takes half a minute to answer must not keep
-        changes of the file from the screen. The answer goes through the database to the other thread."""
+        """Poll in a thread of its own: a scheduler that takes half a minute to answer must not delay changes
+        of the file. The other thread reads the answer from the database."""
         monitor: Monitor | None = None
         try:
             workspace = Project(self._settings, self._executor)
@@ -230,7 +240,7 @@ class SnapshotWorker:
                 monitor.close()
 
     def _poll_once(self, monitor: Monitor, force: bool) -> float:
-        """Polls if it is due. Returns the seconds until the next look."""
+        """Poll if it is due. Return the seconds until the next check."""
         interval = self._settings.poll.interval
         try:
             shared = monitor.workspace.executor.expensive_poll
@@ -248,26 +258,26 @@ class SnapshotWorker:
         try:
             loop.call_soon_threadsafe(polled.set)
         except RuntimeError:
-            pass  # the loop has ended already: nobody is left to be told
+            pass  # the loop has ended already
 
 
-def _folded(old: SnapshotUpdate, new: SnapshotUpdate) -> SnapshotUpdate:
-    """Two updates as one."""
+def merge_updates(old: SnapshotUpdate, new: SnapshotUpdate) -> SnapshotUpdate:
+    """Join two updates."""
     rows = {row.key: row for row in old.rows}
     rows.update((row.key, row) for row in new.rows)
     return SnapshotUpdate(
         new.snapshot,
-        tuple(rows.values()),
-        old.removed | new.removed,
-        old.batches | new.batches,
-        old.reload or new.reload,
-        new.lost,
-        old.unchanged and new.unchanged,
+        rows=tuple(rows.values()),
+        removed=old.removed | new.removed,
+        batches=old.batches | new.batches,
+        reload=old.reload or new.reload,
+        lost=new.lost,
+        unchanged=old.unchanged and new.unchanged,
     )
 
 
-def _differ(old: Snapshot, new: Snapshot) -> bool:
-    """Whether anything is not as it was, but for when the file was read and the scheduler polled."""
+def differs(old: Snapshot, new: Snapshot) -> bool:
+    """Whether anything changed but the times of the last read and the last poll."""
     return bool(
         new.rev != old.rev
         or new.reload

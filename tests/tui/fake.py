@@ -192,7 +192,9 @@ class FakeGateway:
             lost.setdefault(key.batch_id, {}).setdefault(code, 0)
             lost[key.batch_id][code] += 1
         batches = frozenset(row.key.batch_id for row in rows)
-        self._update = SnapshotUpdate(snapshot, tuple(rows), removed, batches, reload, lost)
+        self._update = SnapshotUpdate(
+            snapshot, rows=tuple(rows), removed=removed, batches=batches, reload=reload, lost=lost
+        )
         self._post(SnapshotReady())
 
     def change(self, batch_id: int, index: int, letter: str) -> JobRow:
