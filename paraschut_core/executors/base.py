@@ -1,36 +1,57 @@
 """JobExecutor: what a scheduler must be able to do, and what all of them share.
 
-Writing an executor takes one of three forms.
+An executor takes one of three forms.
 
 *Simple*: subclass `JobExecutor` and write `submit(JobInfo)`, `delete(JobInfo)`, `qstat()` and
-`get_job_id()`, one job at a time, as v0.6's users did; everything else follows from them. `submit` alone
-will do: then no job can be deleted, and none is judged missing. In a subclass of a built-in executor, such a
-method takes the place of the built-in one and may call it by `super()`; what is not overridden stays.
+`get_job_id()`, one job at a time, as users of version 0.6 did; everything else follows from them. `submit`
+alone is enough: then no job can be deleted, and none counts as missing. In a subclass of a built-in
+executor, such a method replaces the built-in one and may call it by `super()`. This is a whole executor:
+
+    class Remote(JobExecutor):
+        name = "remote"
+
+        def submit(self, JobInfo, Spawn=False):
+            started = subprocess.run(["remote", "run", JobInfo["script"]], capture_output=True, text=True)
+            if started.returncode:
+                raise SubmitError(f"remote run: {started.stderr.strip()}")
+            return started.stdout.strip()
+
+        def delete(self, JobInfo):
+            return subprocess.run(["remote", "end", JobInfo["submit_id"]]).returncode == 0
+
+        def qstat(self):
+            listed = subprocess.run(["remote", "list"], capture_output=True, text=True)
+            if listed.returncode:
+                raise SchedulerError(f"remote list: {listed.stderr.strip()}")
+            return {id_: ["", "R"] for id_ in listed.stdout.split()}
+
+        def get_job_id(self):
+            return os.environ.get("REMOTE_ID")
 
 *Batched*: override `submit_many`, `delete_many`, `poll` and, where the scheduler keeps accounts,
-`explain`; the one-job methods follow from those.
+`get_exit_info`; the methods for one job follow from those.
 
-*A cluster with commands*: subclass `cluster.BatchExecutor`; a hundred lines or so. It takes care of
-scripts, variables, log files, names with tokens, arrays and parts of them, the submit rate, time-outs, a
-clean environment, and records of how jobs ended. A scheduler adds its words and their meaning:
+*A batch scheduler with commands*: subclass `batch.base.BatchExecutor`; about a hundred lines. It writes
+scripts, variables, log files, names with tokens and arrays, limits the submit rate, sets time-outs and a
+clean environment, and records how jobs ended. A scheduler adds its commands and their meaning:
 
-    `name`, `commands`, `ids`         what it is called, its commands (submit, list, delete), its ids
-    `get_job_id`, `dialect`           how a job knows itself, in Python and in the shell
-    `options`                         queue and resources (bytes and seconds) as options
-    `submit_command`, `submitted_id`  the command, and the id in its answer
-    `task_id`                         the id of a task of an array
-    `delete_command`, `read_deleted`  the command, and what became of each job
-    `read_queue`                      lists the user's jobs: one cheap command, each task by itself
+    `name`, `commands`, `id_pattern`    its name, its commands (submit, list, delete), its ids
+    `get_job_id`, `job_id_variables`    how a job knows its id, in Python and in the shell
+    `options`                           queue and resources (bytes and seconds) as options
+    `submit_command`, `submitted_id`    the command, and the id in its answer
+    `task_id`                           the id of a task of an array
+    `delete_command`, `read_deleted`    the command, and the outcome for each job
+    `read_queue`                        all jobs of the user: one cheap command, an entry for each task
 
-and where it has them: `accounts` (how jobs ended), `array_limit`, `summary`, `health` (for `doctor`),
-`ambiguous_error` and `limit_error` (what a failed submission says), `name_limit`, `forbidden_in_paths`,
-`default_size_unit`.
-slurm.py, sge.py and pbs.py are examples; tests/clusters/lab_scheduler.py is the shortest, and the suite
-beside it can be run on any.
+and, where it has them: `accounts` (how jobs ended), `array_limit`, `summary`, `health` (for `doctor`),
+`ambiguous_error` and `limit_error` (the messages of a failed submission), `name_limit`,
+`forbidden_in_paths`, `default_size_unit`. batch/slurm.py, batch/sge.py and batch/pbs.py are examples;
+tests/clusters/lab_scheduler.py is the shortest, and the suite beside it runs on any of them.
 
-An executor is given as `Executor=`, or offered by name through the entry points `paraschut.executors`.
+An executor is given as `Executor=`, or named in the configuration by an entry point of the group
+`paraschut.executors`.
 
-None of them touches the database: what is submitted, adopted or missing is decided elsewhere.
+No executor touches the database: other rooms decide what is submitted, adopted or missing.
 """
 
 from __future__ import annotations
@@ -83,7 +104,7 @@ class JobExecutor:
     """Whether a job that `poll` does not show has surely ended (no second look is needed)."""
 
     accounts_failure = ""
-    """Why the last `explain` could not ask the accounts about all that it was asked; '' if it could."""
+    """Why the last `get_exit_info` could not ask the accounts about all that it was asked; '' if it could."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Have a subclass's own `submit`, `delete` and `qstat` called, where it has not written the method
@@ -127,18 +148,29 @@ class JobExecutor:
         return f"{self.name} {type(self).__qualname__}" if own else self.name
 
     def made_with(self) -> dict[str, Any] | None:
-        """The arguments with which a job can make a built-in executor again; None: it cannot."""
+        """Return the arguments with which a job can make this executor again.
+
+        Returns:
+            The arguments by name; None: a job cannot make it again.
+        """
         return None
 
     def queue_of(self, JobInfo: JobInfo) -> str:
-        """The queue that a job goes to which is submitted here."""
+        """Return the backend id of the queue that a job is submitted to.
+
+        Args:
+            JobInfo: the job's metadata; its directives may name another cluster.
+        """
         return self.backend_id
 
     def owns(self, executor: str | None) -> bool:
-        """Whether a submission that was noted for the queue `executor` is for this one to judge.
+        """Tell whether this executor judges a submission that was recorded with a backend id.
 
-        So it is where nothing is noted: nobody can say that it is not. A queue of another place is for
-        this one only if its commands reach it; and so is none of another user.
+        A submission without one is judged here. One of another place is judged here only if this executor's
+        commands reach that place; one of another user never is.
+
+        Args:
+            executor: the recorded backend id; None: none was recorded.
         """
         if executor is None or executor == self.backend_id:
             return True
@@ -148,15 +180,33 @@ class JobExecutor:
         return not noted.place or noted.place == own.place
 
     def key_of(self, id_: str, executor: str | None) -> str:
-        """What `poll` calls the job with that id in the queue `executor`."""
+        """Return the key under which `poll` lists a job.
+
+        Args:
+            id_: the job's id in its queue.
+            executor: the backend id of that queue, as recorded; None: none was recorded.
+        """
         return id_
 
     def noted(self, key: str) -> tuple[str, str | None]:
-        """The id and, where the key tells, the queue of what `poll` or `submit_many` calls `key`."""
+        """Split a key of `poll` or `submit_many` into what is recorded.
+
+        Args:
+            key: the key.
+
+        Returns:
+            The job's id, and the backend id of its queue if the key tells that, else None.
+        """
         return key, None
 
     def look_at(self, queues: Collection[str]) -> tuple[dict[str, LiveJob], dict[str, str]]:
-        """`poll`, for jobs that were submitted to these queues; also those that gave no answer, and why.
+        """Poll on behalf of jobs that were submitted to these queues.
+
+        Args:
+            queues: backend ids.
+
+        Returns:
+            The jobs by key, as `poll` does; and by backend id, why a queue gave no answer.
 
         Raises:
             SchedulerError: as `poll`.
@@ -164,27 +214,54 @@ class JobExecutor:
         return self.poll(), {}
 
     def alive(self, submissions: Mapping[str, str]) -> Mapping[str, LiveJob]:
-        """Of submissions (token -> id, '' if that is not known) that the queue does not show, those with
-        processes that live, where that can be seen."""
+        """Find processes of submissions that the queue does not list.
+
+        Args:
+            submissions: by token, the id; '' where it is not known.
+
+        Returns:
+            The live ones by token; {} where processes cannot be seen.
+        """
         return {}
 
     # ------------------------------------------------------------------ one job (v0.6's spelling)
 
     def submit(self, JobInfo: JobInfo, Spawn: bool = False) -> str:
-        """Submits one job; returns its id, or 'failed'.
+        """Submit one job (version 0.6's spelling).
+
+        Args:
+            JobInfo: the job's metadata: script, resources, queue, vars, ...
+            Spawn: the job is a spawn of a running one; default False.
+
+        Returns:
+            The job's id, or 'failed'.
 
         Raises:
-            SubmitError, UsageError: it was surely not taken. After any other exception (update_job's, say)
-                it is looked for in the queue before anything else is done with it.
+            SubmitError, UsageError: the job was surely not accepted. After any other exception the job is
+                looked up in the queue before anything else happens to it.
         """
         return FAILED
 
     def delete(self, JobInfo: JobInfo) -> object:
-        """Deletes one job by its submit_id/ClusterID; False or an exception means that it failed."""
+        """Delete one job from the queue (version 0.6's spelling).
+
+        Args:
+            JobInfo: the job's metadata, with submit_id and ClusterID.
+
+        Returns:
+            False if the job was not deleted. An exception means the same.
+        """
         return False
 
     def qstat(self) -> Mapping[str, Sequence[Any]]:
-        """What the scheduler holds: {id: [name, 'R' or 'Q', ...]}."""
+        """List the jobs that the scheduler holds (version 0.6's spelling).
+
+        Returns:
+            {id: [name, 'R' or 'Q', ...]}.
+
+        Raises:
+            SchedulerError: there was no answer, or one that cannot be trusted.
+        """
         poll = self._batched("poll")
         if poll is None:
             return {}
@@ -196,43 +273,69 @@ class JobExecutor:
         }
 
     def get_job_id(self) -> str | None:
-        """The id of the job that this process runs in, or None outside of any."""
+        """Return the id of the job that this process runs in; None outside of a job."""
         return os.environ.get(JOB_ID_VARIABLE)
 
     def get_job_summary(self, ClusterID: str | None = None) -> dict[str, Any]:
-        """The scheduler's record of a job (default: the current one); {} where it has none."""
+        """Return the scheduler's record of one job.
+
+        Args:
+            ClusterID: the job's id; default None: the job that this process runs in.
+
+        Returns:
+            The record, a dict of the scheduler's own fields; {} where there is none.
+        """
         return {}
 
     def isconnected(self) -> bool:
-        """Whether jobs can be submitted from here."""
+        """Tell whether jobs can be submitted from here."""
         return True
 
     def shutdown(self, wait: bool = True) -> None:
-        """Give up what this process holds; jobs go on.
+        """Release what this process holds; jobs go on.
 
         Args:
-            wait: of v0.6, for the local executor: until its jobs have ended. See wait_for_jobs for others.
+            wait: of version 0.6, for the local executor: wait until its jobs have ended; default True. See
+                wait_for_jobs for others.
         """
 
     # ------------------------------------------------------------------ many jobs
 
     def max_batch_size(self) -> int:
-        """Most jobs in one call of `submit_many`: what a crash can leave claimed without an id."""
+        """Return the most jobs in one call of `submit_many`.
+
+        A crash can leave that many jobs claimed without an id.
+        """
         return 1
 
     def batch_key(self, JobInfo: JobInfo) -> object:
-        """Jobs go into one call of `submit_many` only if this is equal for them (and hashable)."""
+        """Return what must be equal (and hashable) for jobs of one call of `submit_many`.
+
+        Args:
+            JobInfo: a job's metadata.
+        """
         return None
 
     def check(self, JobInfo: JobInfo) -> str:
-        """Why this job cannot be submitted here ('' if it can); asked before it is claimed."""
+        """Tell why a job cannot be submitted here. It is called before the job is claimed.
+
+        Args:
+            JobInfo: the job's metadata.
+
+        Returns:
+            The reason; '' if the job can be submitted.
+        """
         return ""
 
     def submit_many(self, jobs: Sequence[JobSpec]) -> list[SubmitResult]:
-        """Submits jobs of one group, in order; returns what became of each.
+        """Submit jobs of one group, in order.
 
-        Their tokens share the part before the last `-`; what follows it counts 1, 2, 3, ...: an array
-        may carry the common part in its name and the number as its task id.
+        Args:
+            jobs: what to run. Their tokens share the part before the last `-`; the rest counts 1, 2, 3: an
+                array may carry the common part in its name and the number as its task id.
+
+        Returns:
+            A result for each job, in the same order.
         """
         return [self._submit_one(job) for job in jobs]
 
@@ -250,7 +353,14 @@ class JobExecutor:
         return SubmitResult(str(id_))
 
     def delete_many(self, jobs: Mapping[str, JobInfo]) -> dict[str, DeleteResult]:
-        """Deletes by id; `jobs` maps each id to its job's metadata. Returns an outcome for each."""
+        """Delete jobs from the queue.
+
+        Args:
+            jobs: by id, the job's metadata.
+
+        Returns:
+            A result for each id.
+        """
         if type(self).delete is JobExecutor.delete:
             return dict.fromkeys(jobs, DeleteResult(False, f"{type(self).__name__} has no method delete"))
         outcome: dict[str, DeleteResult] = {}
@@ -267,10 +377,13 @@ class JobExecutor:
         return outcome
 
     def poll(self) -> dict[str, LiveJob]:
-        """Every job that the scheduler holds for this user, and the ended ones that it remembers.
+        """List every job that the scheduler holds for this user, and the ended ones that it remembers.
+
+        Returns:
+            The jobs by key.
 
         Raises:
-            SchedulerError: no answer, or one that cannot be trusted.
+            SchedulerError: there was no answer, or one that cannot be trusted.
         """
         jobs: dict[str, LiveJob] = {}
         for id_, fields in self.qstat().items():
@@ -285,24 +398,45 @@ class JobExecutor:
         return jobs
 
     def notice(self) -> str:
-        """What keeps jobs that wait from starting, beside the room in the queue; '' if nothing is known."""
+        """Tell what keeps waiting jobs from starting, apart from the queue being full; '' if nothing."""
         return ""
 
     def find_by_token(self, tokens: Sequence[str]) -> dict[str, str]:
-        """The ids of submissions by their tokens, those that the scheduler knows (ended ones too, if it can).
+        """Look up submissions by their tokens.
+
+        Args:
+            tokens: the tokens.
+
+        Returns:
+            The ids by token of those that the scheduler knows (ended ones too, if it can).
 
         Raises:
-            SchedulerError: no answer: then nothing is known of any of them.
+            SchedulerError: there was no answer: nothing is known of any of them.
         """
         wanted = set(tokens)
         return {job.token: id_ for id_, job in self.poll().items() if job.token in wanted}
 
     def get_exit_info(self, ids: Sequence[str], since: float) -> dict[str, ExitInfo]:
-        """How the jobs `ids`, submitted after `since` (epoch s), ended; those that can be told."""
+        """Ask the scheduler's accounts how jobs ended.
+
+        Args:
+            ids: the jobs' ids.
+            since: they were submitted after this time (epoch s).
+
+        Returns:
+            How they ended, by id; without those that the accounts do not know.
+        """
         return {}
 
     def exit_info_from_logs(self, tokens: Sequence[str]) -> dict[str, ExitInfo]:
-        """How submissions that `explain` does not know ended, by what was written into their logs."""
+        """Read how submissions ended from their logs, where `get_exit_info` does not know them.
+
+        Args:
+            tokens: the submissions' tokens.
+
+        Returns:
+            How they ended, by token; without those whose logs do not tell.
+        """
         return {}
 
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
+import os
 import re
+import subprocess
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from paraschut_core import _API, api
+from paraschut_core.executors import base
+from tests.helpers import ProjectDir, wait_until
 
 FUNCTIONS = {name: getattr(api, name) for name in _API}
 
@@ -65,3 +71,46 @@ def test_named_errors_exist(name: str) -> None:
     known = {*vars(errors), SearchAbortedError.__name__}
     raised = re.findall(r"^    (\w+): ", section(inspect.unwrap(FUNCTIONS[name]), "Raises"), re.MULTILINE)
     assert set(raised) <= known
+
+
+# ------------------------------------------------------------------------------------ executors
+
+REMOTE = """#!/bin/sh
+# A scheduler of three words: an id is a process's number.
+case $1 in
+  run) shift; sh -c "$1" >/dev/null 2>&1 & echo $! ;;
+  list) for id in $(cat ids); do kill -0 "$id" 2>/dev/null && echo "$id"; done; true ;;
+  end) kill "$2" ;;
+esac
+"""
+
+
+def test_the_example_of_an_executor_runs_and_lists_and_deletes_a_job(
+    project: ProjectDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = inspect.cleandoc(base.__doc__ or "").splitlines()
+    start = lines.index("    class Remote(JobExecutor):")
+    code = itertools.takewhile(lambda line: not line or line.startswith("    "), lines[start:])
+    names: dict[str, Any] = {"os": os, "subprocess": subprocess, **vars(base)}
+    exec(textwrap.dedent("\n".join(code)), names)  # noqa: S102 - the example itself is what is tested
+    assert issubclass(names["Remote"], base.JobExecutor)
+    program = project.folder / "remote"
+    program.write_text(REMOTE)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{project.folder}:{os.environ['PATH']}")
+    executor = names["Remote"]()
+    id_ = executor.submit({"script": "sleep 600"})
+    (project.folder / "ids").write_text(id_)
+    assert executor.qstat() == {id_: ["", "R"]}
+    assert {key: job.state for key, job in executor.poll().items()} == {id_: "running"}
+    assert executor.delete({"submit_id": id_})
+    wait_until(lambda: executor.qstat() == {}, "the job has ended")
+
+
+@pytest.mark.parametrize("name", [name for name in vars(base.JobExecutor) if not name.startswith("_")])
+def test_each_method_of_an_executor_documents_its_parameters(name: str) -> None:
+    method = vars(base.JobExecutor)[name]
+    if not inspect.isfunction(method) or name == "built_in":
+        return
+    described = re.findall(r"^    (\w+): ", section(method, "Args"), re.MULTILINE)
+    assert described == list(inspect.signature(method).parameters)[1:]
