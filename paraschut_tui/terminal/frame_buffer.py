@@ -100,16 +100,8 @@ class FrameBuffer:
         return stretches
 
 
-def differences(old: Strip, new: Strip) -> list[Stretch]:
-    """The stretches of columns in which two lines differ."""
-    before, after = columns(old), columns(new)
-    if len(before) != len(after):
-        return [(0, max(len(before), len(after)))]
-    return _differences(before, after)
-
-
 def columns(strip: Strip) -> list[Column]:
-    """What is in each column."""
+    """Return what each column of a strip shows."""
     found: list[Column] = []
     for text, style, _ in strip:
         if text.isascii():

@@ -8,7 +8,6 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from ..state_styles import Palette
-from ..terminal.frame_buffer import differences
 from ..terminal.textual_compat import focus_quietly, resize_quietly
 
 
@@ -59,12 +58,8 @@ class LineList(ScrollView, can_focus=True):
         top = self.scroll_offset.y
         width = self.scrollable_content_region.width
         for row in range(top, top + self.scrollable_content_region.height):
-            painted, now = self._painted.get(row), self.build_line(row, width)
-            if painted is None:
+            if self._painted.get(row) != self.build_line(row, width):
                 self.repaint_row(row)
-            elif painted != now:
-                for first, last in differences(painted, now):
-                    self.refresh(Region(first, row - top, last - first, 1))
         visible = range(top, top + self.scrollable_content_region.height)
         self._painted = {row: strip for row, strip in self._painted.items() if row in visible}
 

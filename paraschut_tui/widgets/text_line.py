@@ -1,15 +1,13 @@
-"""TextLine: one row of text parts that repaints only the columns that changed."""
+"""TextLine: one row of text parts, painted again only if it changed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
 from ..state_styles import Palette
-from ..terminal.frame_buffer import differences
 from .styled_line import Part, line
 
 
@@ -29,25 +27,20 @@ class TextLine(Widget):
         self._painted: Strip | None = None
 
     def show(self, left: Sequence[Part], right: Sequence[Part] = ()) -> None:
-        """Shows these parts; `right` stand at the right end."""
+        """Show these parts; `right` stand at the right end."""
         self._left, self._right = left, right
-        width = self.size.width
-        if self._painted is None or width == 0:
+        if self._painted != line(left, self.size.width, self._palette, right):
             self.refresh()
-            return
-        strip = line(left, width, self._palette, right)
-        for first, last in differences(self._painted, strip):
-            self.refresh(Region(first, 0, last - first, 1))
 
     def use(self, palette: Palette) -> None:
-        """Takes the styles of another theme."""
+        """Use the styles of another theme."""
         self._palette = palette
         self._painted = None
         self.refresh()
 
     @property
     def text(self) -> str:
-        """What is shown, without styles."""
+        """The text that is shown, without styles."""
         return line(self._left, max(self.size.width, 1), self._palette, self._right).text.rstrip()
 
     def render_line(self, y: int) -> Strip:

@@ -14,7 +14,7 @@ from rich.style import Style
 from textual.geometry import Region
 from textual.strip import Strip
 
-from paraschut_tui.terminal.frame_buffer import FrameBuffer, differences
+from paraschut_tui.terminal.frame_buffer import FrameBuffer
 from paraschut_tui.terminal.textual_compat import ChopsUpdate, LayoutUpdate
 
 WIDTH, HEIGHT = 24, 3
@@ -75,7 +75,9 @@ def painted(row: Strip) -> str:
 @settings(max_examples=150, deadline=None)
 def test_sending_only_the_differences_leads_to_the_new_line(old: Strip, new: Strip, same: int) -> None:
     new = Strip.join([old.crop(0, same), new.crop(same, WIDTH)])  # lines mostly stay as they are in part
-    parts = differences(old, new)
+    frame = FrameBuffer()
+    frame.update(0, 0, old)
+    parts = frame.update(0, 0, new)
     if not parts:
         assert screen(painted(old)) == screen(painted(new))
         return
