@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import ClassVar
+
+from textual.pilot import Pilot
 
 from paraschut_core.config import Settings
 from paraschut_core.errors import ParaschutError
@@ -40,18 +43,25 @@ from paraschut_core.reporting.statistics import (
 from paraschut_tui.actions.action_entry import ActionEntry
 from paraschut_tui.actions.resource_increase import propose
 from paraschut_tui.actions.types import ActionResult, ActionTarget, JobRecord, PreviewText
+from paraschut_tui.app import ParaschutApp
 from paraschut_tui.backend.job_loader import JobQuery
 from paraschut_tui.backend.job_sorter import JobSorter
 from paraschut_tui.backend.snapshot_worker import SnapshotUpdate
 from paraschut_tui.backend.worker_thread import LatestOnly, Request
+from paraschut_tui.dashboard.screen import MainScreen
 from paraschut_tui.job_details.script_text import ScriptText, coloured
 from paraschut_tui.job_grid.columns import SortKey
 from paraschut_tui.job_grid.model import BatchStates, GridModel, packed
 from paraschut_tui.messages import JobsLoaded, JobsRechecked, SnapshotReady, StatisticsReady
 from paraschut_tui.state_styles import StateStyles
 
+from .project import main_screen, until
+
 NOW = 1_795_000_000.0
 """When every made-up thing happens."""
+
+MAP, REDUCE, MOUSE = 20261122101500, 20261121090000, 20261120080000
+"""The batches of `world`."""
 
 
 class FakeBatch:
@@ -434,3 +444,27 @@ def made_up_summary(window: str, batch_id: int | None, batches: Sequence[int]) -
         tuple(slowest),
         True,
     )  # fmt: skip
+
+
+def world() -> list[FakeBatch]:
+    """Three batches, three of whose jobs are missing."""
+    letters = "c" * 24 + "!" + "c" * 75 + "R" * 12 + "q" * 40
+    return [
+        FakeBatch(MAP, "human/genome_map", letters + "!" + "i" * (300 - len(letters) - 1)),
+        FakeBatch(REDUCE, "human/genome_reduce", "i" * 40, held_back="waits for priority 2"),
+        FakeBatch(MOUSE, "mouse/align", "c" * 160 + "!"),
+    ]
+
+
+@asynccontextmanager
+async def dashboard(
+    batches: list[FakeBatch] | None = None, size: tuple[int, int] = (160, 50), **options: object
+) -> AsyncIterator[tuple[Pilot[None], MainScreen, FakeGateway]]:
+    """The dashboard over made-up jobs, with the first jobs there."""
+    gateway = FakeGateway(world() if batches is None else batches)
+    app = ParaschutApp(Settings(), gateway=gateway, clock=lambda: NOW, **options)  # type: ignore[arg-type]
+    async with app.run_test(size=size) as pilot:
+        screen = main_screen(app)
+        await until(pilot, lambda: screen.state.snapshot is not None and not screen.jobs.contents.loading)
+        await pilot.pause()
+        yield pilot, screen, gateway

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from textual.pilot import Pilot
 
 from paraschut_core.config import LocalSettings, PollSettings, Settings
+from paraschut_core.executors.base import JobExecutor
 from paraschut_core.jobs.builder import add_jobs, template
 from paraschut_core.model import JobInfo, JobKey
 from paraschut_core.project import Project
@@ -68,3 +71,38 @@ def main_screen(app: ParaschutApp) -> MainScreen:
     screen = app.screen_stack[0]
     assert isinstance(screen, MainScreen)
     return screen
+
+
+@asynccontextmanager
+async def dashboard(
+    settings: Settings, executor: JobExecutor | None = None, size: tuple[int, int] = (160, 50), **options: Any
+) -> AsyncIterator[tuple[Pilot[None], MainScreen]]:
+    """The dashboard on a project, with its jobs there; its threads end with it."""
+    app = ParaschutApp(settings, executor=executor, **options)
+    try:
+        async with app.run_test(size=size) as pilot:
+            screen = main_screen(app)
+            await until(
+                pilot,
+                lambda: screen.state.snapshot is not None and bool(screen.state.snapshot.scheduler.polled_at),
+            )
+            await until(pilot, lambda: not screen.jobs.contents.loading and screen.jobs.grid.board.total > 0)
+            yield pilot, screen
+    finally:
+        app.gateway.close(patience=10.0)
+
+
+def info_of(settings: Settings, batch_id: int, index: int) -> JobInfo:
+    """A job's metadata in the database."""
+    from paraschut_core.database.jobs import read_info
+
+    with Project(settings) as ws:
+        return read_info(ws.reader, JobKey(batch_id, index))
+
+
+def states(settings: Settings, batch_id: int) -> list[str]:
+    """The states of a batch's jobs in the database."""
+    from paraschut_core.database.jobs import read_batch_infos
+
+    with Project(settings) as ws:
+        return [info["state"] for info in read_batch_infos(ws.reader, batch_id)]

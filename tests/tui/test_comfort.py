@@ -27,9 +27,8 @@ from paraschut_tui.widgets.text_view import TextView
 from tests.terminal.screen import Terminal, paraschut
 from tests.tui.textual_internals import drag, screen_text, toasts
 
-from .fake import FakeBatch
+from .fake import MAP, MOUSE, FakeBatch, dashboard, world
 from .project import add_batch, main_screen, make_project, until
-from .test_main_screen import MAP, MOUSE, dashboard, world
 
 # ------------------------------------------------------------------------------------ palette
 

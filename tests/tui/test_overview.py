@@ -23,9 +23,8 @@ from paraschut_tui.widgets.styled_line import Part
 from paraschut_tui.widgets.text_line import TextLine
 from paraschut_tui.widgets.text_view import TextView
 
-from .fake import made_up_summary
+from .fake import MAP, MOUSE, REDUCE, dashboard, made_up_summary
 from .project import add_batch, main_screen, make_project, until
-from .test_main_screen import MAP, MOUSE, REDUCE, dashboard
 
 BLOCKS = dict(zip(" ▖▗▄▘▌▚▙▝▞▐▟▀▛▜█", range(16), strict=True))
 """Quarters of a cell: 1 and 2 the lower ones, left and right; 4 and 8 the upper ones."""

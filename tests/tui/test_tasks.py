@@ -15,8 +15,8 @@ from paraschut_core.project import Project
 from paraschut_tui.dashboard.screen import MainScreen
 from tests.helpers import ROOT, Scheduler
 
-from .project import add_batch, make_project, until
-from .test_actions import _key, confirm, dashboard, shown, states, told
+from .project import add_batch, dashboard, make_project, states, until
+from .user import confirm, key_name, shown, told
 
 KEYS = {
     "see the error of the first missing job": [],
@@ -92,7 +92,7 @@ async def perform(pilot: Pilot[None], task: str) -> None:
         if key == "y":
             await confirm(pilot)
         elif len(key) > 1 and key not in _NAMES:
-            await pilot.press(*(_key(character) for character in key))
+            await pilot.press(*(key_name(character) for character in key))
         else:
             await pilot.press(_NAMES.get(key, key))
             await pilot.pause()

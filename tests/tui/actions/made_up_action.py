@@ -33,8 +33,8 @@ ACTIONS["suspend"] = ActionEntry(
 
 async def main(folder: Path) -> None:
     from tests.helpers import Scheduler
-    from tests.tui.project import add_batch, make_project, until
-    from tests.tui.test_actions import confirm, dashboard, info_of, shown, told
+    from tests.tui.project import add_batch, dashboard, info_of, make_project, until
+    from tests.tui.user import confirm, shown, told
 
     settings = make_project(folder)
     batch_id = add_batch(settings, "human/map", ["true"] * 2)

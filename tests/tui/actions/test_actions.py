@@ -4,106 +4,26 @@ from __future__ import annotations
 
 import os
 import threading
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from textual.pilot import Pilot
-from textual.screen import Screen
-from textual.widgets import Static
 
 from paraschut_core.config import Settings
 from paraschut_core.database.events import read_actions
-from paraschut_core.database.jobs import read_info
 from paraschut_core.errors import SchedulerError
-from paraschut_core.executors.base import JobExecutor
-from paraschut_core.model import ExitInfo, JobInfo, JobKey
+from paraschut_core.model import ExitInfo, JobKey
 from paraschut_core.project import Project
-from paraschut_tui.app import ParaschutApp
-from paraschut_tui.dashboard.screen import MainScreen
 from paraschut_tui.dialogs.action_result import ActionResultScreen
 from paraschut_tui.dialogs.confirm import ConfirmScreen
 from tests.helpers import Scheduler
-from tests.tui.textual_internals import screen_lines, toasts
 
-from .project import add_batch, main_screen, make_project, until
+from ..project import add_batch, dashboard, info_of, make_project, states, until
+from ..user import confirm, key_name, missing, shown, told
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return make_project(tmp_path)
-
-
-@asynccontextmanager
-async def dashboard(
-    settings: Settings, executor: JobExecutor | None = None, size: tuple[int, int] = (160, 50), **options: Any
-) -> AsyncIterator[tuple[Pilot[None], MainScreen]]:
-    """The dashboard on a project, with its jobs there; its threads end with it."""
-    app = ParaschutApp(settings, executor=executor, **options)
-    try:
-        async with app.run_test(size=size) as pilot:
-            screen = main_screen(app)
-            await until(
-                pilot,
-                lambda: screen.state.snapshot is not None and bool(screen.state.snapshot.scheduler.polled_at),
-            )
-            await until(pilot, lambda: not screen.jobs.contents.loading and screen.jobs.grid.board.total > 0)
-            yield pilot, screen
-    finally:
-        app.gateway.close(patience=10.0)
-
-
-def info_of(settings: Settings, batch_id: int, index: int) -> JobInfo:
-    with Project(settings) as ws:
-        return read_info(ws.reader, JobKey(batch_id, index))
-
-
-def states(settings: Settings, batch_id: int) -> list[str]:
-    from paraschut_core.database.jobs import read_batch_infos
-
-    with Project(settings) as ws:
-        return [info["state"] for info in read_batch_infos(ws.reader, batch_id)]
-
-
-def asks(screen: Screen[object]) -> bool:
-    """Whether it is a question that is painted, with its counts, and so can be answered."""
-    return isinstance(screen, ConfirmScreen) and screen._ready and screen.was_seen(time.monotonic())
-
-
-async def confirm(pilot: Pilot[None], key: str = "y") -> str:
-    """Waits for the dialog and its counts, answers with `key`; returns what it said."""
-    app = pilot.app
-    await until(pilot, lambda: asks(app.screen), "a dialog")
-    said = " ".join(str(part.content) for part in app.screen.query(Static))
-    await pilot.press(key)
-    await until(pilot, lambda: not isinstance(app.screen, ConfirmScreen), "the dialog closes")
-    return said
-
-
-def shown(pilot: Pilot[None]) -> str:
-    """All text on the screen."""
-    return "\n".join(line.rstrip() for line in screen_lines(pilot.app))
-
-
-async def told(pilot: Pilot[None], words: str) -> None:
-    """Waits for a line about what came of it."""
-    await until(pilot, lambda: any(words in text for text in toasts(pilot.app)), f"told {words!r}")
-
-
-async def missing(pilot: Pilot[None], screen: MainScreen, scheduler: Scheduler, n: int) -> None:
-    """Submits what is next, and has `n` jobs vanish from the queue."""
-    await pilot.press("S")
-    await confirm(pilot)
-    await until(pilot, lambda: len(scheduler.live) >= n, "submitted")
-    scheduler.lose_sight(*list(scheduler.live)[:n])
-    await until(
-        pilot,
-        lambda: screen.state.snapshot is not None and len(screen.state.snapshot.missing) == n,
-        "missing",
-    )
 
 
 async def test_submit_next_sends_out_what_the_priorities_allow(settings: Settings) -> None:
@@ -278,7 +198,7 @@ async def test_a_field_is_set_after_a_question_and_undone(
         await until(pilot, lambda: pilot.app.screen.query("PromptScreen Input, Input").first() is not None)
         await until(pilot, lambda: len(pilot.app.screen_stack) == 2)
         for character in text:
-            await pilot.press(character if character.isalnum() else _key(character))
+            await pilot.press(character if character.isalnum() else key_name(character))
         await pilot.press("enter")
         said = await confirm(pilot)
         assert text in said
@@ -291,16 +211,10 @@ async def test_a_field_is_set_after_a_question_and_undone(
     assert field not in info_of(settings, batch_id, 1) or info_of(settings, batch_id, 1)[field] == before
 
 
-def _key(character: str) -> str:
-    from textual.keys import _character_to_key
-
-    return _character_to_key(character)
-
-
 async def test_a_field_that_nobody_may_set_is_refused(settings: Settings) -> None:
     batch_id = add_batch(settings, "human/map", ["true"])
     async with dashboard(settings, Scheduler()) as (pilot, _screen):
-        await pilot.press("e", *(_key(c) for c in "JobIndex=5"), "enter")
+        await pilot.press("e", *(key_name(c) for c in "JobIndex=5"), "enter")
         await until(pilot, lambda: "JobIndex belongs to the index" in shown(pilot))
         await pilot.press("escape")
         await until(pilot, lambda: len(pilot.app.screen_stack) == 1)
@@ -436,7 +350,7 @@ async def test_the_job_that_wrote_something_is_found_by_its_log(settings: Settin
             (str(log),),
         )
     async with dashboard(settings, Scheduler()) as (pilot, screen):
-        await pilot.press("slash", *(_key(c) for c in 'log:"CUDA error"'), "enter")
+        await pilot.press("slash", *(key_name(c) for c in 'log:"CUDA error"'), "enter")
         await until(pilot, lambda: screen.jobs.grid.board.total == 1 and not screen.jobs.contents.loading)
         assert screen.jobs.grid.cursor == JobKey(batch_id, 13)
         await until(pilot, lambda: screen.lower.log_view.pane.current == len("all well\n"))
@@ -454,7 +368,7 @@ async def test_the_log_goes_to_the_find_though_the_cursor_is_on_that_job_already
     async with dashboard(settings, Scheduler()) as (pilot, screen):
         await until(pilot, lambda: screen.lower.log_view.pane.window.rows)
         assert screen.jobs.grid.cursor == JobKey(batch_id, 0) and screen.lower.log_view.pane.following
-        await pilot.press("slash", *(_key(c) for c in 'log:"CUDA error"'), "enter")
+        await pilot.press("slash", *(key_name(c) for c in 'log:"CUDA error"'), "enter")
         await until(pilot, lambda: screen.lower.log_view.pane.current == len("all well\n") * 100)
 
 

@@ -27,8 +27,8 @@ from paraschut_tui.dialogs.confirm import ConfirmScreen
 from tests.core.test_odd_rows import ODD
 from tests.helpers import Scheduler
 
-from .project import add_batch, make_project, state_of, until
-from .test_actions import _key, asks, confirm, dashboard, info_of, missing, shown, states, told
+from ..project import add_batch, dashboard, info_of, make_project, state_of, states, until
+from ..user import asks, confirm, key_name, missing, shown, told
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ async def test_a_locked_database_and_a_full_disk_are_told_with_what_was_done(
     monkeypatch.setattr(fields, "CHUNK", 2)
     monkeypatch.setattr(fields, "change_fields", sometimes)
     async with dashboard(settings, Scheduler()) as (pilot, _screen):
-        await pilot.press("A", "e", *(_key(c) for c in "note=x"), "enter")
+        await pilot.press("A", "e", *(key_name(c) for c in "note=x"), "enter")
         await confirm(pilot)
         await until(pilot, lambda: isinstance(pilot.app.screen, ActionResultScreen))
         assert "2 changed, 2 failed · z undoes" in shown(pilot)
@@ -196,7 +196,7 @@ async def test_with_a_filter_a_batch_stands_for_its_matching_jobs(settings: Sett
     with Project(settings) as ws, ws.db.transaction() as tx:
         tx.connection.execute("UPDATE job SET state = 'checked' WHERE JobIndex >= 4")
     async with dashboard(settings, Scheduler()) as (pilot, screen):
-        await pilot.press("slash", *(_key(c) for c in "state:checked"), "enter")
+        await pilot.press("slash", *(key_name(c) for c in "state:checked"), "enter")
         await until(pilot, lambda: screen.jobs.grid.board.total == 2 and not screen.jobs.contents.loading)
         await pilot.press("b", "r")
         assert "Reset 2 matching jobs of human/map?" in await confirm(pilot)
@@ -286,7 +286,7 @@ async def test_what_cannot_be_undone_is_said_before_something_older_is(settings:
 async def test_the_history_lists_each_job_of_an_act(settings: Settings) -> None:
     batch_id = add_batch(settings, "human/map", ["true"] * 2)
     async with dashboard(settings, Scheduler()) as (pilot, _screen):
-        await pilot.press("p", *(_key(c) for c in "+5"), "enter")
+        await pilot.press("p", *(key_name(c) for c in "+5"), "enter")
         assert "+5" in await confirm(pilot)
         await told(pilot, "1 boosted")
         await pilot.press("@")
@@ -347,7 +347,7 @@ async def test_the_command_in_the_history_does_the_same_when_it_is_pasted(
                 await asked(pilot)
                 await pilot.press("f")
             else:
-                await pilot.press(key if len(key) > 1 or key.isalnum() else _key(key))
+                await pilot.press(key if len(key) > 1 or key.isalnum() else key_name(key))
                 await pilot.pause()
         if any(key in keys for key in "ep"):
             await pilot.press("enter")
@@ -444,7 +444,7 @@ async def test_every_action_works_upon_real_processes(settings: Settings, tmp_pa
         await until(pilot, lambda: not Path("/proc", pids()[0]).exists())
         assert state_of(settings, batch_id, 0) == "init"
         # It is resubmitted with a field changed, and runs again.
-        await pilot.press("e", *(_key(c) for c in "note=again"), "enter")
+        await pilot.press("e", *(key_name(c) for c in "note=again"), "enter")
         await confirm(pilot)
         await told(pilot, "1 changed")
         await pilot.press("s")
@@ -496,7 +496,7 @@ async def test_finished_jobs_are_collected_cleaned_boosted_and_all_of_it_undone_
         assert "Undo collect of 1 job" in await confirm(pilot)
         await until(pilot, lambda: states(settings, batch_id) == ["complete", "run"])
         # A boost of the missing one, its reset, and both taken back: nothing of it ran meanwhile.
-        await pilot.press("escape", "M", "p", *(_key(c) for c in "+5"), "enter")
+        await pilot.press("escape", "M", "p", *(key_name(c) for c in "+5"), "enter")
         await confirm(pilot)
         await told(pilot, "1 boosted")
         assert info_of(settings, batch_id, 1)["priority"] == 6

@@ -23,8 +23,8 @@ from paraschut_tui.dashboard.notifications import (
 from paraschut_tui.terminal.textual_compat import driver_of
 from tests.tui.textual_internals import toasts
 
-from .fake import NOW, FakeBatch, FakeGateway
-from .project import main_screen, until
+from ..fake import NOW, FakeBatch, FakeGateway
+from ..project import main_screen, until
 
 
 def snapshot(

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from textual.pilot import Pilot
 
-from paraschut_core.config import Settings
 from paraschut_core.model import JobKey, Spawn
-from paraschut_tui.app import ParaschutApp
 from paraschut_tui.batch_tree.model import BATCH
-from paraschut_tui.dashboard.screen import MainScreen
 from paraschut_tui.dialogs.health import HealthScreen
 from paraschut_tui.dialogs.help import HelpScreen
 from paraschut_tui.job_grid.columns import ColumnSetting, SortKey
@@ -23,38 +17,9 @@ from paraschut_tui.widgets.text_line import TextLine
 from paraschut_tui.widgets.text_view import TextView
 from tests.tui.textual_internals import screen_text, toasts
 
-from .fake import NOW, FakeBatch, FakeGateway
-from .project import main_screen, until
-from .test_actions import confirm
-
-MAP, REDUCE, MOUSE = 20261122101500, 20261121090000, 20261120080000
-
-
-def world() -> list[FakeBatch]:
-    letters = "c" * 24 + "!" + "c" * 75 + "R" * 12 + "q" * 40
-    return [
-        FakeBatch(MAP, "human/genome_map", letters + "!" + "i" * (300 - len(letters) - 1)),
-        FakeBatch(REDUCE, "human/genome_reduce", "i" * 40, held_back="waits for priority 2"),
-        FakeBatch(MOUSE, "mouse/align", "c" * 160 + "!"),
-    ]
-
-
-@asynccontextmanager
-async def dashboard(
-    batches: list[FakeBatch] | None = None, size: tuple[int, int] = (160, 50), **options: object
-) -> AsyncIterator[tuple[Pilot[None], MainScreen, FakeGateway]]:
-    """The dashboard over made-up jobs, with the first jobs there."""
-    gateway = FakeGateway(world() if batches is None else batches)
-    app = ParaschutApp(Settings(), gateway=gateway, clock=lambda: NOW, **options)  # type: ignore[arg-type]
-    async with app.run_test(size=size) as pilot:
-        screen = main_screen(app)
-        await until(pilot, lambda: screen.state.snapshot is not None and not screen.jobs.contents.loading)
-        await pilot.pause()
-        yield pilot, screen, gateway
-
-
-def line(screen: MainScreen, name: str) -> str:
-    return screen.query_one(f"#{name}", TextLine).text
+from ..fake import MAP, MOUSE, NOW, REDUCE, FakeBatch, dashboard, world
+from ..project import until
+from ..user import confirm, line
 
 
 async def test_it_opens_on_the_first_missing_job_of_the_newest_batch_that_has_one() -> None:
