@@ -1,7 +1,7 @@
-"""How an attempt ended, as codes, and who said so. Words are for people; whatever decides looks at these.
+"""Codes of how an attempt ended and of which source reported it. Code decides by these, never by the words.
 
-The order of who is believed: the job itself (set_complete), the scheduler's account, the job's wrapper, and
-silence last. Pure; every running job imports this.
+Sources in the order in which they are believed: the job itself (set_complete), the scheduler's account, the
+job's wrapper, and last its absence. Pure; every running job imports this module.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 # ------------------------------------------------------------------------------------ kinds
 
 COMPLETED = "completed"
-"""The scheduler's own verdict that all went well: more than exit status 0, which a signal may have caused."""
+"""The scheduler reports success: more than exit status 0, which a signal may have caused."""
 
 EXIT = "exit"
 SIGNAL = "signal"
@@ -23,24 +23,24 @@ PREEMPTED = "preempted"
 CANCELLED = "cancelled"
 DEADLINE = "deadline"
 NOT_STARTED = "not-started"
-"""It never came as far as its own command."""
+"""It ended before its own command started."""
 
 UNSAID = "unsaid"
-"""It ended with exit status 0 and never said that it is complete."""
+"""It ended with exit status 0 and did not report that it is complete."""
 
 GONE = "gone"
-"""It left the queue, and nobody can tell more."""
+"""It left the queue; nothing more is known."""
 
 CUT_SHORT = "cut-short"
-"""Nobody can tell whether its submission took place."""
+"""It is not known whether its submission took place."""
 
 UNKNOWN = "unknown"
 
 LOST = frozenset((GONE, CUT_SHORT))
-"""Kinds of jobs of whose end nothing was said: all that is known is that they are gone."""
+"""Kinds of jobs whose end nothing reported: it is only known that they are gone."""
 
 VAGUE = frozenset((EXIT, SIGNAL, UNSAID, UNKNOWN))
-"""Kinds that say how a process ended and not why: another source may know more."""
+"""Kinds that tell how a process ended, not why: another source may know more."""
 
 # ------------------------------------------------------------------------------------ sources
 
@@ -50,13 +50,13 @@ WRAPPER = "wrapper"
 """`paraschut run`, which completes a job whose command ended well."""
 
 SCRIPT = "script"
-"""The script that a scheduler was given, of which the job itself knows nothing."""
+"""The script that the scheduler runs around a job."""
 
 LOG = "log"
-"""What the scheduler wrote into the job's log."""
+"""The scheduler's messages in the job's log."""
 
 SETTLED_AFTER = 60.0
-"""Seconds after which an end that only a wrapper told counts as the end, if the account says nothing."""
+"""Seconds after which an end that only a wrapper reported counts, if the account reports nothing."""
 
 # ------------------------------------------------------------------------------------ signals
 
@@ -105,13 +105,15 @@ _BEGINNINGS = (
 
 
 def kind_of(reason: str, exit_status: int | None, signal: int | None) -> str:
-    """The kind of an end without a code, as an executor that somebody else wrote tells it."""
+    """Return the kind of an end that came without a code, from an executor that a user wrote."""
     if signal is not None:
         return SIGNAL
     return EXIT if exit_status is not None else kind_of_words(reason)
 
 
 def kind_of_words(reason: str) -> str:
-    """The kind of an end that was written down without one: by a job of an older version, in the local
-    queue's file. Nothing else may decide by a sentence."""
+    """Return the kind of an end that an earlier version recorded in words alone.
+
+    Nothing else may decide by a sentence.
+    """
     return next((kind for words, kind in _BEGINNINGS if reason.startswith(words)), UNKNOWN)

@@ -65,7 +65,7 @@ class ExitInfo(NamedTuple):
 
     `reason` is one line for people ("exit status 3", "time limit", "out of memory on n12").
     `exit_status` and `signal` are None where unknown. `record` is the scheduler's own record. `kind` and
-    `source` are codes of ends.py ('': not told). Not `confirmed`: its wrapper saw exit status 0 after a
+    `source` are codes of exit_kinds.py ('': not told). Not `confirmed`: its wrapper saw exit status 0 after a
     signal to end it, so that only the scheduler's account can say whether it is complete.
     """
 
@@ -189,7 +189,7 @@ class JobRow(NamedTuple):
 
     `executor` is the name of the queue that it was submitted to; None where nobody knows. `token` is that
     submission's. `ending` and what follows from `exit_status` on are of its latest attempt's end; `kind` and
-    `source` are codes of ends.py.
+    `source` are codes of exit_kinds.py.
     """
 
     key: JobKey
@@ -267,7 +267,8 @@ class Action(NamedTuple):
 class MissingJob(NamedTuple):
     """Why a job that should be online is not; `since` is when it was heard of last (epoch s).
 
-    `kind` is a code of ends.py: of those in LOST nobody knows how they ended. Not `confirmed`: see Ending.
+    `kind` is a code of exit_kinds.py; how jobs of the kinds in LOST ended is not known. `confirmed`: see
+    ExitInfo.
     """
 
     reason: str

@@ -40,7 +40,7 @@ CREATE TRIGGER job_recounted AFTER UPDATE OF BatchID, state, priority ON job
     ON CONFLICT (BatchID, priority, state) DO UPDATE SET n = n + 1;
 END;
 
--- addition ended: how attempts ended, as codes (ends.py), beside the words in `ending`. `at` is that row's: a job of
+-- addition ended: how attempts ended, as codes (exit_kinds.py), beside the words in `ending`. `at` is that row's: a job of
 -- an earlier version writes over the one and knows nothing of the other.
 CREATE TABLE IF NOT EXISTS ended (
   BatchID   INTEGER NOT NULL,

@@ -392,7 +392,7 @@ class Database:
 
         SQLite undoes it for whoever comes next, unless that one opened the file for reading only.
         """
-        if not self.read_only or "readonly" not in str(error):
+        if not self.read_only or sqlite_library.fault_of(error) != sqlite_library.READ_ONLY:
             return False
         try:
             with Database(self.path, timeout=self.timeout, journal=None) as writer:
@@ -416,44 +416,44 @@ class Database:
 
     def _explained(self, error: Exception) -> DatabaseError:
         text = "malformed tables" if isinstance(error, UnicodeDecodeError) else str(error)
-        path = self.path
-        if "file is not a database" in text:
+        path, fault = self.path, sqlite_library.fault_of(error)
+        if fault == sqlite_library.NOT_A_DATABASE:
             return NotADatabaseError(f"{path} is not a database (a text file, perhaps?).")
-        if "malformed database schema" in text and "syntax error" in text:
+        if fault == sqlite_library.UNREADABLE:
             return DatabaseError(
                 f"{path} holds what SQLite {sqlite3.sqlite_version}, this Python's, does not understand "
                 f"({text}). If somebody changed its tables with a newer one, use a Python with that; if not, "
                 "the file is damaged: paraschut recover FILE"
             )
-        if "malformed" in text or "corrupt" in text:
+        if fault == sqlite_library.DAMAGED:
             return DatabaseError(
                 f"{path} is damaged ({text}). Save what is readable with: paraschut recover FILE"
             )
-        if "locked" in text or "busy" in text:
+        if fault == sqlite_library.BUSY:
             from .lock_holders import held_by
 
             return DatabaseBusyError(
                 f"{path} stayed locked by another process for {self.timeout:g} s; nothing was written. "
                 f"{held_by(path)}"
             )
-        if "full" in text:
+        if fault == sqlite_library.FULL:
             return DatabaseError(
                 f"No space left for {path} (disk full or quota reached); nothing was written."
             )
-        if "readonly" in text and self.read_only:
+        if fault == sqlite_library.READ_ONLY and self.read_only:
             return DatabaseError(
                 f"{path} holds what a process left half written when it was killed. Whoever may write to the "
                 "file and its directory undoes that by opening it: paraschut doctor"
             )
-        if "readonly" in text:
+        if fault == sqlite_library.READ_ONLY:
             return DatabaseError(
                 f"{path} cannot be written to: it, or its directory, is read-only.{group_advice(path)}"
             )
-        if "disk I/O" in text or "unable to open" in text:
+        if fault in (sqlite_library.IO, sqlite_library.CANNOT_OPEN):
             why = _obstacle(path)
             if why:
                 return DatabaseError(f"{path} cannot be written: {why}; nothing was written.")
-        if "unable to open" in text:
+        if fault == sqlite_library.CANNOT_OPEN:
             return DatabaseError(
                 f"{path} cannot be opened ({text}): look at the permissions of the file and its directory."
             )
@@ -507,7 +507,8 @@ class _Write:
             except sqlite3.OperationalError as failure:
                 # A commit waits for readers to finish; the transaction is still whole and can be
                 # committed again.
-                if "locked" in str(failure) and connection.in_transaction and time.monotonic() < deadline:
+                busy = sqlite_library.fault_of(failure) == sqlite_library.BUSY
+                if busy and connection.in_transaction and time.monotonic() < deadline:
                     time.sleep(0.01)
                     continue
                 self._rollback(connection)

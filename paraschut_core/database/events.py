@@ -1,4 +1,4 @@
-"""What happened to jobs: events, how attempts ended, and the acts of users with their undo."""
+"""The history: events of jobs, how attempts ended, and the actions of users with their undo."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def latest_completions(db: Database, since: float) -> list[float]:
 
 
 def read_action_events(db: Database, action: int) -> list[Event]:
-    """What a user's act did to each job, as far as it was noted."""
+    """Return what an action did to each job, as far as that was recorded."""
     rows = db.rows(f"SELECT {_EVENT} FROM event WHERE action = ? ORDER BY id", (action,))
     return [
         Event(at, JobKey(batch, index), attempt or 0, who, before, after, why, _object(detail))
@@ -107,7 +107,7 @@ def read_action_events(db: Database, action: int) -> list[Event]:
 
 
 def _object(text: str | None) -> dict[str, Any]:
-    """A stored JSON object; what is damaged says so, and keeps nobody from reading the rest."""
+    """Return a stored JSON object; {"unreadable": text} for a damaged one, so that others can be read."""
     try:
         found = json.loads(text) if text else {}
     except ValueError:
@@ -153,12 +153,12 @@ ENDED = """ LEFT JOIN ended d ON d.BatchID = e.BatchID AND d.JobIndex = e.JobInd
 
 
 def read_ending(db: Database, key: JobKey, attempt: int) -> ExitInfo | None:
-    """How that attempt ended, where anybody told."""
+    """Return how that attempt ended; None if nothing reported it."""
     return _as_ending(db.rows(_READ_ENDING, (*key, attempt)))
 
 
 def read_ending_in(tx: Transaction, key: JobKey, attempt: int) -> tuple[ExitInfo | None, bool]:
-    """The same inside a transaction, and whether what is next shall be submitted once it is complete."""
+    """Do the same inside a transaction; also return whether to submit the next jobs once it is complete."""
     rows = tx.connection.execute(_READ_ENDING, (*key, attempt)).fetchall()
     return _as_ending(rows), any(row[-1] for row in rows)
 

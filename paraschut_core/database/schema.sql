@@ -1,6 +1,6 @@
--- The index of batches and jobs: one file, version 2 (PRAGMA user_version; tables.py brings older ones here).
+-- The index of batches and jobs: one file, version 2 (PRAGMA user_version; migrations.py upgrades older ones).
 --
--- Columns that users name in a Filter keep their documented spelling. `metadata` is JSON (codec.py) and
+-- Columns that users name in a Filter keep their documented spelling. `metadata` is JSON (metadata_json.py) and
 -- holds what has no column of its own. `rev` is the database's revision at the row's last change: all
 -- rows that one transaction changes carry the same number.
 

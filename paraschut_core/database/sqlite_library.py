@@ -15,7 +15,58 @@ KNOWS_TARGETS_AT = (3, 35)
 JSON_BUILT_IN = (3, 38)
 """Since then the functions of JSON are there unless they were left out on purpose."""
 
+BUSY = "busy"
+FULL = "full"
+READ_ONLY = "read-only"
+CANNOT_OPEN = "cannot open"
+IO = "I/O"
+DAMAGED = "damaged"
+UNREADABLE = "unreadable"
+"""Its tables hold what this library does not understand."""
+
+NOT_A_DATABASE = "not a database"
+OTHER = "other"
+
+_BY_CODE = {
+    5: BUSY,
+    6: BUSY,  # a table of it
+    8: READ_ONLY,
+    10: IO,
+    11: DAMAGED,
+    13: FULL,
+    14: CANNOT_OPEN,
+    26: NOT_A_DATABASE,
+}
+_BY_WORDS = {
+    "locked": BUSY,
+    "busy": BUSY,
+    "readonly": READ_ONLY,
+    "disk I/O": IO,
+    "malformed": DAMAGED,
+    "corrupt": DAMAGED,
+    "full": FULL,
+    "unable to open": CANNOT_OPEN,
+    "not a database": NOT_A_DATABASE,
+}
+
 _checked = False
+
+
+def fault_of(error: Exception) -> str:
+    """Return what SQLite could not do: one of the constants above.
+
+    Python 3.10 does not tell the code of the error. There the library's own words are read.
+    """
+    if isinstance(error, UnicodeDecodeError):
+        return DAMAGED
+    words = str(error)
+    if "malformed database schema" in words and "syntax error" in words:
+        return UNREADABLE  # has the code of a damaged file
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is not None:
+        # Functions of JSON have no code of their own for what they cannot read.
+        return _BY_CODE.get(code & 0xFF, DAMAGED if "malformed" in words else OTHER)
+    return next((fault for word, fault in _BY_WORDS.items() if word in words), OTHER)
 
 
 def check() -> None:

@@ -1,4 +1,4 @@
-"""What became of jobs over time: slices of the history, each short enough to be read without anybody waiting.
+"""Statistics of the history: read in slices, each short enough that no other process waits for it.
 
 The history is read by its primary key: numbers grow as time passes, nearly (the clocks of hosts differ).
 There is no index on time: each job would write one more page at its start and at its end, for a question that

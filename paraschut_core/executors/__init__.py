@@ -30,7 +30,7 @@ ARGUMENTS_VARIABLE = "PARASCHUT_EXECUTOR_ARGUMENTS"
 that a job cannot make again, the identity as a string. Empty: with nothing but the settings."""
 
 SCHEDULERS = ("slurm", "sge", "pbs")
-"""Those that tell a job its id in an environment of their own (current.py)."""
+"""Those that tell a job its id in an environment of their own (job_environment.py)."""
 
 
 def make(settings: Settings) -> JobExecutor:

@@ -1,4 +1,4 @@
-"""What a cluster's jobs are called in its queue, and how their ends read."""
+"""Names of jobs in a scheduler's queue, and how schedulers and scripts report their ends."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _NAME = re.compile(r"p([A-Za-z0-9]+)(?:-([0-9]+))?(?:_|$)")
 _NUMBER = re.compile(r"(?<![\w.-])[0-9]")  # a word that begins with a digit
 _ILLEGAL = re.compile(r"[^A-Za-z0-9._+-]+")
 
-# What a scheduler's own messages in a job's log say about its end, where its accounts do not; a group is the
-# limit in seconds.
+# Messages that a scheduler writes into a job's log about its end, where its accounts report nothing. A group
+# is the limit in seconds.
 _MESSAGES = (
     (re.compile(r"cput .* exceeded limit ([0-9]+)"), "CPU time limit", exit_kinds.CPU_LIMIT),
     (re.compile(r"walltime .* exceeded limit ([0-9]+)"), "time limit", exit_kinds.TIME_LIMIT),
@@ -31,7 +31,7 @@ _MESSAGES = (
 
 
 CANCELLED_BY = "cancelled_by"
-"""Where a record tells who cancelled a job."""
+"""The key of a record that names who cancelled a job."""
 
 # ------------------------------------------------------------------------------------ names
 
@@ -117,7 +117,7 @@ def killed_by(number: int, host: str = "", record: Mapping[str, Any] | None = No
 
 
 def recorded(record: ExitRecord) -> ExitInfo:
-    """How a job ended by its own script's word."""
+    """Return how a job ended, as its own script recorded it."""
     ending = ending_of(record.status, record.host, record._asdict())._replace(source=exit_kinds.SCRIPT)
     if record.note:
         return ending._replace(reason=f"{record.note} on {record.host}", kind=exit_kinds.NOT_STARTED)
@@ -131,7 +131,7 @@ def recorded(record: ExitRecord) -> ExitInfo:
 
 
 def with_messages(ending: ExitInfo, said: str) -> ExitInfo:
-    """The ending, sharpened by what the scheduler itself wrote about the job ('' if nothing)."""
+    """Return the ending, made more precise by the scheduler's messages in the log ('': there are none)."""
     if not said:
         return ending
     ending = ending._replace(record={**ending.record, "log": said})
@@ -148,13 +148,13 @@ def _is_anonymous(ending: ExitInfo) -> bool:
 
 
 def by_messages(said: str) -> ExitInfo | None:
-    """How a job ended by nothing but what the scheduler itself wrote about it; None if that tells nothing."""
+    """Return how a job ended by the scheduler's messages in its log alone; None if they do not tell."""
     told = _told_in(said)
     return told and ExitInfo(told[0], None, None, "", {"log": said}, told[1], exit_kinds.LOG)
 
 
 def _told_in(said: str) -> tuple[str, str] | None:
-    """The reason that a scheduler's messages tell, and its kind."""
+    """Return the reason that a scheduler's messages give, and its kind."""
     from .resources import clock
 
     for pattern, words, kind in _MESSAGES:

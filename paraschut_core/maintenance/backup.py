@@ -86,7 +86,7 @@ def _copy(database: Database, target: str, progress: Progress | None) -> None:
         copy.execute("PRAGMA journal_mode = DELETE")
         (verdict,) = copy.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.Error as error:
-        if "full" in str(error):
+        if sqlite_library.fault_of(error) == sqlite_library.FULL:
             raise UsageError(f"No space left for {target}.") from error
         raise database.explained(error) from error
     finally:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from ..actions import Selection, qdel, remove_batches, submit_now
+from ..database import sqlite_library
 from ..database.jobs import read_info, read_rows
 from ..jobs.builder import add_jobs, template
 from ..jobs.command_template import Template, make_jobs
@@ -102,7 +103,7 @@ def main(path: str) -> int:
         connection = sqlite3.connect(f"file:{path}?mode=rw", uri=True, timeout=0, isolation_level=None)
         connection.execute("BEGIN IMMEDIATE")
     except sqlite3.OperationalError as error:
-        if "locked" in str(error):
+        if sqlite_library.fault_of(error) == sqlite_library.BUSY:
             sys.stdout.write(f"{_DONE}\n")
             return 0
         sys.stderr.write(f"{path} cannot be opened from {os.uname().nodename}: {error}\n")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import NamedTuple
 
+from ..database import sqlite_library
 from ..database.connection import APPLICATION_ID, BUSY_TIMEOUT, Row
 from ..database.metadata_json import decode, encode
 from ..errors import DatabaseBusyError, DatabaseError, MetadataError, NotADatabaseError
@@ -22,7 +23,7 @@ RESERVED = ("rev", "attempt", "token", "unreadable")
 """Fields that now have a meaning of their own: a user's field of that name gets a `_` at its end."""
 
 MOST_TEXT = 64 << 20
-"""Most of one job's metadata, as `codec.encode` counts it."""
+"""Most of one job's metadata, as `metadata_json.encode` counts it."""
 
 # What a value raises that hostile bytes left half made, when it is looked at.
 _OF_BAD_VALUES = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, MemoryError)
@@ -161,14 +162,14 @@ class LegacyDatabase:
             )
 
     def _explained(self, error: sqlite3.Error) -> DatabaseError:
-        text = str(error)
-        if "not a database" in text:
+        text, fault = str(error), sqlite_library.fault_of(error)
+        if fault == sqlite_library.NOT_A_DATABASE:
             return NotADatabaseError(f"{self.path} is not an SQLite database.")
-        if "locked" in text:
+        if fault == sqlite_library.BUSY:
             return DatabaseBusyError(
                 f"{self.path} stayed locked by another process. Stop v0.6's programs, then try again."
             )
-        if "readonly" in text or "unable to open" in text:
+        if fault in (sqlite_library.READ_ONLY, sqlite_library.CANNOT_OPEN):
             return DatabaseError(
                 f"{self.path} cannot be opened for reading ({text}). Look at its permissions. If there is "
                 f"a {os.path.basename(self.path)}-journal beside it, a crash left a write unfinished: "

@@ -35,7 +35,7 @@ _DEEPEST = 1000  # tuples in tuples: their hash is computed recursively, in C
 
 
 def unpack(blob: bytes) -> object:
-    """What v0.6 packed: zlib of a pickle. numpy's values are stand-ins that `codec.encode` can write.
+    """What v0.6 packed: zlib of a pickle. numpy's values are stand-ins that `metadata_json.encode` can write.
 
     Raises:
         MetadataError: damaged, too large, or with something in it that cannot be taken over.

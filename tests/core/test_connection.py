@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from paraschut_core.database import connection
+from paraschut_core.database import connection, sqlite_library
 from paraschut_core.database.connection import (
     APPLICATION_ID,
     SCHEMA_VERSION,
@@ -274,3 +274,30 @@ def test_whether_a_process_lives_is_known_of_this_host_alone() -> None:
     assert process_is_alive(f"a@{host}:{pid}") is False
     for elsewhere in ("a@elsewhere:1", "", "a", f"a@{host}", f"a@{host}:x", f"a@{host}:-1"):
         assert process_is_alive(elsewhere) is None
+
+
+# ------------------------------------------------------------------------------------ what went wrong
+
+
+def test_what_sqlite_could_not_do_is_a_code_also_where_python_does_not_tell_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    first, second = (sqlite3.connect(path, timeout=0, isolation_level=None) for _ in range(2))
+    first.execute("CREATE TABLE one (full_name TEXT)")
+    first.execute("BEGIN IMMEDIATE")
+    (tmp_path / "text.db").write_text("these are notes of mine, not a database\n" * 40)
+    text = sqlite3.connect(tmp_path / "text.db")
+    reader = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    for link, statement, fault in (
+        (second, "BEGIN IMMEDIATE", sqlite_library.BUSY),
+        (text, "SELECT * FROM sqlite_master", sqlite_library.NOT_A_DATABASE),
+        (reader, "INSERT INTO one VALUES ('a')", sqlite_library.READ_ONLY),
+        (reader, "ATTACH '/no/such/folder/a.db' AS other", sqlite_library.CANNOT_OPEN),
+        (reader, "SELECT json_extract('[', '$')", sqlite_library.DAMAGED),
+    ):
+        with pytest.raises(sqlite3.Error) as caught:
+            link.execute(statement)
+        assert sqlite_library.fault_of(caught.value) == fault
+        assert sqlite_library.fault_of(type(caught.value)(str(caught.value))) == fault, "as in Python 3.10"
+    assert sqlite_library.fault_of(sqlite3.OperationalError('near "x": error')) == sqlite_library.OTHER
+    for link in (first, second, text, reader):
+        link.close()

@@ -1,4 +1,4 @@
-"""The runner's side of the queue file: what to start, what became of it, who serves the queue."""
+"""The daemon's side of the queue file: jobs to start, their starts and ends, and which process serves it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class QueuedJob(NamedTuple):
 
 
 class StartRecord(NamedTuple):
-    """A job that runs, to be written down."""
+    """The start of a job, as it is recorded."""
 
     pid: int
     start: int
@@ -46,7 +46,7 @@ class StartRecord(NamedTuple):
 
 
 class EndRecord(NamedTuple):
-    """A job that ended, to be written down."""
+    """The end of a job, as it is recorded."""
 
     reason: str
     exit_status: int | None
@@ -63,7 +63,7 @@ class EndRecord(NamedTuple):
 
 
 class DaemonStore:
-    """The queue file, kept open by its runner.
+    """The queue file, kept open by its daemon.
 
     Raises (every method):
         sqlite3.Error: it cannot be read or written now; nothing was changed.
@@ -121,10 +121,10 @@ class DaemonStore:
             self._connection.execute("UPDATE runner SET pid = ?, start = ?, boot = ?", (pid, start, boot))
 
     def retire(self, always: bool = False) -> bool:
-        """Record that nobody serves the queue from now on; False, and nothing changed, if there is work.
+        """Record that no process serves the queue any more; False, and nothing changed, if there is work.
 
-        A job that is added after this finds no runner and its submitter starts one; a job that was
-        added before is seen here. So none is left without a runner.
+        The submitter of a job that is added later finds no daemon and starts one; a job that was added
+        before is seen here. So no job is left without a daemon.
         """
         with transaction(self._connection):
             busy = self._connection.execute("SELECT 1 FROM job WHERE state IN ('queued', 'running') LIMIT 1")

@@ -166,7 +166,7 @@ class DirectoryAwayError(Exception):
 
 
 class LaunchSpec(NamedTuple):
-    """All that is needed to start one job. Paths and words are bytes, as the system takes them.
+    """What one job needs to start. Paths and words are bytes, as the system takes them.
 
     `base` is the job directory; `was_there` says that `cwd` was there when the job was submitted.
     """
@@ -296,7 +296,7 @@ def _program(launch: LaunchSpec) -> bytes:
 
 
 def _explained(error: OSError, launch: LaunchSpec, program: bytes) -> Exception:
-    """posix_spawn tells an error number, not which of its steps failed: each is tried to find out."""
+    """Return the error for a failed posix_spawn, which does not tell which of its steps failed."""
     if error.errno in _MACHINE:
         return TemporaryLaunchError(_why(error))
     if not os.path.exists(launch.marker):

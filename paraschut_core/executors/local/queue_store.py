@@ -1,7 +1,7 @@
-"""The queue of one user, host and job directory: what any process may put in, ask and cancel.
+"""The queue file of one user, host and job directory: its tables, and what every process may do with it.
 
-Only the runner changes the state of a job (ledger.py); everybody else adds rows, asks for
-cancellation, and reads.
+A separate SQLite file, never the index of batches. Only the daemon changes the state of a job
+(daemon_store.py). Other processes add rows, request deletions, and read.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ... import exit_kinds
+from ...database import sqlite_library
 from ...database.additions import statements, transaction
 from ...database.connection import on_network, uri_of
 from ...database.lock_holders import held_by
@@ -87,7 +88,7 @@ ADDITIONS = {
     # How jobs ended, as codes of exit_kinds. A runner of an earlier version writes the words in `job` alone.
     "ended": "CREATE TABLE IF NOT EXISTS ended (number INTEGER PRIMARY KEY, kind TEXT NOT NULL)",
 }
-"""Tables that files made by earlier versions lack; those do not know them."""
+"""Tables that files of earlier versions lack, by name."""
 
 _PART = 500
 """Numbers in one statement: older SQLites take 999 values."""
@@ -132,7 +133,7 @@ class DaemonInfo(NamedTuple):
 
 
 class LocalQueue:
-    """The queue, as every process but its runner uses it.
+    """The queue, as every process but its daemon uses it.
 
     Every use opens and closes the file: nothing stays open across a fork or a thread.
 
@@ -269,25 +270,26 @@ class LocalQueue:
         try:
             yield
         except sqlite3.Error as error:
-            raise SchedulerError(self._explained(str(error))) from error
+            raise SchedulerError(self._explained(error)) from error
 
-    def _explained(self, text: str) -> str:
-        if "locked" in text or "busy" in text:
+    def _explained(self, error: sqlite3.Error) -> str:
+        text, fault = str(error), sqlite_library.fault_of(error)
+        if fault == sqlite_library.BUSY:
             return (
                 f"The local queue {self.path} stayed locked by another process for {self.timeout:g} s; "
                 f"nothing was changed. {held_by(self.path)}"
             )
-        if "full" in text:
+        if fault == sqlite_library.FULL:
             return (
                 f"No space left for the local queue {self.path} (disk full or quota reached); nothing was "
                 "changed. Make room and try again."
             )
-        if "readonly" in text or "unable to open" in text:
+        if fault in (sqlite_library.READ_ONLY, sqlite_library.CANNOT_OPEN):
             return (
                 f"The local queue {self.path} cannot be opened for writing ({text}): look at the "
                 "permissions of the file and its folder, and whether job_dir is still there."
             )
-        if "not a database" in text or "malformed" in text:
+        if fault in (sqlite_library.NOT_A_DATABASE, sqlite_library.DAMAGED):
             return (
                 f"The local queue {self.path} is damaged ({text}). Jobs that run go on; remove the folder "
                 f"{self.folder} and submit the others again."
