@@ -66,7 +66,7 @@ class ParaschutApp(TerminalApp[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+q", "quit", "leave", show=False, priority=True),
         Binding("ctrl+z", "suspend_process", "to the shell", show=False, priority=True),
-        Binding("ctrl+l", "paint_anew", "paint the screen again", show=False, priority=True),
+        Binding("ctrl+l", "repaint", "paint the screen again", show=False, priority=True),
     ]
 
     def __init__(
@@ -152,7 +152,7 @@ class ParaschutApp(TerminalApp[None]):
             self.notify(self._problem, severity="warning", markup=False)
         self.set_timer(START_SECONDS, enable_gc)
 
-    def action_paint_anew(self) -> None:
+    def action_repaint(self) -> None:
         """Paint the whole screen again: something else wrote to the terminal."""
         self.repaint_all()
 

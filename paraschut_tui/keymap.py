@@ -99,7 +99,7 @@ MAIN: Sequence[Key] = (
     Key("escape", "back", "", "back: ends a range, zoom or filter; stops an action", shown="Esc"),
     Key("exclamation_mark", "trouble", "", "how database and scheduler are, and what went wrong", shown="!"),
     Key("ctrl+r", "refresh", "", "read and poll now"),
-    Key("ctrl+l", "app.paint_anew", "", "paint the screen again", shown="ctrl+l"),
+    Key("ctrl+l", "app.repaint", "", "paint the screen again", shown="ctrl+l"),
     Key("ctrl+o", "databases", "", "another database"),
     Key("colon,ctrl+p", "palette", "", "all commands, batches, filters, themes, databases", shown=": ctrl+p"),
     Key("question_mark", "help", "help", "this help", shown="?"),

@@ -1,4 +1,4 @@
-"""Text with ANSI colours, as text and styles: colours are kept, everything else of escapes goes."""
+"""Parse text with ANSI colours into text and styles; all other escape sequences are dropped."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class StyledText(NamedTuple):
     spans: tuple[AnsiSpan, ...] = ()
 
 
-class _AnsiReader(NamedTuple):
-    """What the colour sequences so far ask for. Blinking and concealing are left out on purpose."""
+class _SgrState(NamedTuple):
+    """The state that colour sequences set. Blinking and concealing are ignored on purpose."""
 
     front: Color | None = None
     back: Color | None = None
@@ -40,7 +40,7 @@ class _AnsiReader(NamedTuple):
     """Which of bold, dim, italic, underline, reverse and strike are on."""
 
 
-_PLAIN = _AnsiReader()
+_PLAIN = _SgrState()
 
 _SWITCHES: dict[int, tuple[str, bool]] = {
     1: ("bold", True),
@@ -58,37 +58,37 @@ _SWITCHES: dict[int, tuple[str, bool]] = {
 
 
 def parse(text: str) -> StyledText:
-    """One line of untrusted text as printable characters and styles.
+    """Return one line of untrusted text as printable characters and styles.
 
-    Colour sequences (SGR) become styles. Other escape sequences are dropped; an ESC or C1 that is part of
-    none, and any other control, becomes a visible picture (`paraschut_core.sanitize`). Tabs become spaces up
-    to the next column that is a multiple of 8. Colours do not run on into the next line.
+    Colour sequences (SGR) become styles. Other escape sequences are dropped. An ESC or C1 that is part of no
+    sequence, and any other control, becomes a visible picture (`paraschut_core.sanitize`). Tabs become spaces
+    up to the next column that is a multiple of 8. Colours end with the line.
     """
     parts: list[str] = []
     spans: list[AnsiSpan] = []
-    pen = _PLAIN
+    state = _PLAIN
     at = length = column = 0
     for match in ESCAPE.finditer(text):
         piece = _printable(text[at : match.start()], column)
         at = match.end()
         if piece:
             parts.append(piece)
-            if pen != _PLAIN:
-                spans.append(AnsiSpan(length, length + len(piece), _style(pen)))
+            if state != _PLAIN:
+                spans.append(AnsiSpan(length, length + len(piece), _style(state)))
             length += len(piece)
             column += cell_len(piece)
         sequence = match["csi"]
         if sequence is not None and sequence.endswith("m"):
-            pen = _apply(pen, sequence[:-1])
+            state = _apply(state, sequence[:-1])
     piece = _printable(text[at:], column)
-    if piece and pen != _PLAIN:
-        spans.append(AnsiSpan(length, length + len(piece), _style(pen)))
+    if piece and state != _PLAIN:
+        spans.append(AnsiSpan(length, length + len(piece), _style(state)))
     parts.append(piece)
     return StyledText("".join(parts), tuple(spans))
 
 
 def _printable(text: str, column: int) -> str:
-    """Sanitised text with its tabs expanded, beginning in `column`."""
+    """Return sanitised text with its tabs expanded, if it begins in `column`."""
     text = steady(clean(text).replace("\n", " "))
     if "\t" not in text:
         return text
@@ -105,8 +105,8 @@ def _printable(text: str, column: int) -> str:
 # --------------------------------------------------------------------------- colours
 
 
-def _apply(pen: _AnsiReader, parameters: str) -> _AnsiReader:
-    """The pen after one colour sequence; parameters that are not understood change nothing."""
+def _apply(state: _SgrState, parameters: str) -> _SgrState:
+    """Return the state after one colour sequence; unknown parameters change nothing."""
     codes = parameters.split(";")[:_MOST_PARAMETERS]
     at = 0
     while at < len(codes):
@@ -123,35 +123,35 @@ def _apply(pen: _AnsiReader, parameters: str) -> _AnsiReader:
                 colour = _colour(codes[at : at + taken])
                 at += taken
             if colour is not None:
-                pen = pen._replace(front=colour) if number == 38 else pen._replace(back=colour)
+                state = state._replace(front=colour) if number == 38 else state._replace(back=colour)
         elif number == 4 and rest == "0":
-            pen = pen._replace(switches=pen.switches - {"underline"})
+            state = state._replace(switches=state.switches - {"underline"})
         else:
-            pen = _switch(pen, number)
-    return pen
+            state = _switch(state, number)
+    return state
 
 
-def _switch(pen: _AnsiReader, number: int) -> _AnsiReader:
+def _switch(state: _SgrState, number: int) -> _SgrState:
     if number == 0:
         return _PLAIN
     if number == 22:
-        return pen._replace(switches=pen.switches - {"bold", "dim"})
+        return state._replace(switches=state.switches - {"bold", "dim"})
     if number in _SWITCHES:
         name, on = _SWITCHES[number]
-        return pen._replace(switches=pen.switches | {name} if on else pen.switches - {name})
+        return state._replace(switches=state.switches | {name} if on else state.switches - {name})
     if 30 <= number <= 37 or 90 <= number <= 97:
-        return pen._replace(front=_ansi_colour(number - 30 if number < 90 else number - 82))
+        return state._replace(front=_ansi_colour(number - 30 if number < 90 else number - 82))
     if 40 <= number <= 47 or 100 <= number <= 107:
-        return pen._replace(back=_ansi_colour(number - 40 if number < 100 else number - 92))
+        return state._replace(back=_ansi_colour(number - 40 if number < 100 else number - 92))
     if number == 39:
-        return pen._replace(front=None)
+        return state._replace(front=None)
     if number == 49:
-        return pen._replace(back=None)
-    return pen
+        return state._replace(back=None)
+    return state
 
 
 def _colour(parts: list[str]) -> Color | None:
-    """`5 n` or `2 r g b` (the newer spelling may have a colour space before r: `2 s r g b`)."""
+    """Read `5 n` or `2 r g b` (the newer spelling may have a colour space before r: `2 s r g b`)."""
     numbers = [_number(part) for part in parts]
     if len(numbers) >= 2 and numbers[0] == 5 and 0 <= numbers[1] <= 255:
         return _ansi_colour(numbers[1])
@@ -161,7 +161,7 @@ def _colour(parts: list[str]) -> Color | None:
 
 
 def _number(text: str) -> int:
-    """A parameter's number: 0 where it is left out, -1 if it is none."""
+    """Return a parameter's number: 0 if it is empty, -1 if it is no number."""
     if not text:
         return 0
     return int(text) if len(text) <= 3 and text.isascii() and text.isdigit() else -1
@@ -173,11 +173,11 @@ def _ansi_colour(number: int) -> Color:
 
 
 @lru_cache(maxsize=1024)
-def _style(pen: _AnsiReader) -> Style:
-    on = pen.switches
+def _style(state: _SgrState) -> Style:
+    on = state.switches
     return Style(
-        color=pen.front,
-        bgcolor=pen.back,
+        color=state.front,
+        bgcolor=state.back,
         bold="bold" in on or None,
         dim="dim" in on or None,
         italic="italic" in on or None,

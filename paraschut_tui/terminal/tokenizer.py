@@ -1,7 +1,7 @@
-"""Tokenizer: what a terminal sends, cut into keys, sequences and pasted text (ECMA-48). Pure.
+"""Tokenizer: split the bytes of a terminal into keys, sequences and pasted text (ECMA-48). Pure.
 
 A terminal sends keys, reports of the mouse and answers to questions on one line, and it may send bytes that
-are none of these. Each sequence is taken as a whole: half of one is never a key.
+are none of these. A sequence is one token: a half of it is never a key.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ LATE_LIMIT = 0.5
 """Seconds after an escape character within which `[` or `O` still belong to it: the line was slow."""
 
 SEQUENCE_LIMIT = 1.0
-"""Seconds of silence after which the rest of a sequence is no longer waited for."""
+"""Seconds of silence after which a sequence has no rest."""
 
 LONGEST = 5.0
 """Seconds that a sequence may take as a whole: a key that is held down does not keep it open."""
 
 PASTE_LIMIT = 2.0
-"""Seconds of silence after which a paste is taken for finished."""
+"""Seconds of silence after which a paste counts as finished."""
 
 REST_LIMIT = 30.0
 """Seconds after an unfinished paste within which its rest may still come."""
@@ -35,7 +35,7 @@ MOST_PARAMETERS = 64
 """Bytes of a control sequence; a longer one is read to its end and dropped."""
 
 MOST_PASTED = 1 << 20
-"""Bytes of one paste; what is beyond is dropped."""
+"""Bytes of one paste; more are dropped."""
 
 _ESC = 0x1B
 _STRINGS = b"]PX^_"  # OSC, DCS, SOS, PM, APC behind an escape character
@@ -66,11 +66,11 @@ class TokenKind(Enum):
     """A complete control sequence: a key, a report or an answer."""
     PASTE = auto()
     UNREADABLE = auto()
-    """Bytes that are nothing of that; `text` is empty."""
+    """Bytes that are none of these; `text` is empty."""
 
 
 class Token(NamedTuple):
-    """One thing that a terminal sent."""
+    """One key, sequence or paste that a terminal sent."""
 
     kind: TokenKind
     text: str = ""
@@ -102,7 +102,7 @@ class Tokenizer:
     # ------------------------------------------------------------------ from outside
 
     def feed(self, data: bytes, now: float) -> list[Token]:
-        """Take bytes in; return the tokens that are complete with them."""
+        """Return the tokens that are complete with these bytes."""
         self._expire(now, arrived=True)
         if self._state == self._ground and now < self._rest_until:
             data = self._rest_of_paste(data)
@@ -122,7 +122,7 @@ class Tokenizer:
 
     @property
     def deadline(self) -> float | None:
-        """When `idle` is to be called next; None: not before more bytes came."""
+        """When to call `idle` next; None: not before more bytes came."""
         return self._limit()
 
     def _taken(self) -> list[Token]:
@@ -153,7 +153,7 @@ class Tokenizer:
         return min(self._last + SEQUENCE_LIMIT, self._began + LONGEST)
 
     def _expire(self, now: float, *, arrived: bool) -> None:
-        """End what took too long. If bytes have just arrived, Esc waits for them: we may be late."""
+        """End a sequence that took too long. Esc waits for bytes that have just arrived: we may be late."""
         limit = self._limit()
         if limit is None or now < limit:
             return
@@ -209,7 +209,7 @@ class Tokenizer:
             self._ground(byte)
 
     def _late(self, byte: int) -> None:
-        """Esc has acted. What may yet be the rest of its sequence is swallowed."""
+        """Drop what may be the rest of a sequence whose Esc has already acted."""
         self._to_ground()
         if byte == 0x5B or byte == 0x4F:
             self._begin("csi" if byte == 0x5B else "ss3")
@@ -244,7 +244,7 @@ class Tokenizer:
             self._broken(byte)
 
     def _string(self, byte: int) -> None:
-        """Everything up to the terminator is swallowed."""
+        """Drop everything up to the terminator."""
         if self._escaped:
             self._escaped = False
             if byte == 0x5C:
@@ -261,7 +261,7 @@ class Tokenizer:
             self._broken_off()
 
     def _report(self, byte: int) -> None:
-        """A report of the mouse in the oldest form: three bytes, each of which may be any above 31."""
+        """Drop a report of the mouse in the oldest form: three bytes, each of any value above 31."""
         if byte == _ESC:
             self._broken(byte)
             return
@@ -329,7 +329,7 @@ class Tokenizer:
         self._emit(Token(TokenKind.PASTE, text))
 
     def _broken(self, byte: int) -> None:
-        """A sequence or a character has no end; another one begins with `byte`."""
+        """End a sequence or a character that has no end; another one begins with `byte`."""
         self._broken_off()
         self._began = self._last
         self._ground(byte)
@@ -340,7 +340,7 @@ class Tokenizer:
         self._to_ground()
 
     def _rest_of_paste(self, data: bytes) -> bytes:
-        """Take what is the rest of an unfinished paste out of what has come."""
+        """Emit the rest of an unfinished paste; return the bytes behind it."""
         end = data.find(_PASTE_END)
         if end >= 0:
             self._rest_until = 0.0
@@ -354,5 +354,5 @@ class Tokenizer:
 
 
 def _is_wanted(body: str, final: str) -> bool:
-    """Whether a private sequence is a report of the mouse or the answer to a question that Textual asks."""
+    """Return whether a private sequence is a report of the mouse or an answer to Textual's question."""
     return (body[0] == "<" and final in "mM") or (final == "y" and body.startswith("?2026;"))
