@@ -79,7 +79,8 @@ def get_queue(
         ReportMissing: also print the stderr of the missing jobs; default False.
         Display: the states to show, as text or several texts; default None: all. It hides the others and
             changes no totals.
-        Filter: a condition on the jobs, in SQLite's syntax; default '': all jobs.
+        Filter: a condition on the jobs, in SQLite's syntax, or words as in the dashboard
+            (`state:missing exit:137`); default '': all jobs.
         Executor: the executor whose queue is asked; default None: the one that the configuration names.
 
     Returns:
@@ -244,7 +245,7 @@ def submit_jobs(
             JobDir/maxjobs, else the setting submit.max_jobs (1000).
         MinPrior: leave out batches of lower priority; default 0: leave out none.
         ForceSubmit: of version 0.6, without effect: there is no lock file to ignore.
-        Filter: submit only jobs that match this condition; default '': all.
+        Filter: submit only jobs that match this condition or these words; default '': all.
 
     Raises:
         SchedulerError: the scheduler does not answer; nothing was submitted.

@@ -55,7 +55,18 @@ class DuplicateJobError(UsageError):
 
 
 class FilterError(UsageError):
-    """A Filter condition that SQLite cannot or may not evaluate."""
+    """A filter that cannot be understood or may not be evaluated.
+
+    Args:
+        message: what is wrong, with the place in the text where that helps.
+        position: index of the character in the filter that the error is about; None: it is about all of it.
+        lead: what comes before the message where the filter is not in view.
+    """
+
+    def __init__(self, message: str, position: int | None = None, lead: str = "") -> None:
+        super().__init__(lead + message)
+        self.message = message
+        self.position = position
 
 
 class MetadataError(UsageError):

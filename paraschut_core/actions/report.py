@@ -10,9 +10,11 @@ from typing import NamedTuple
 from ..database.events import add_action
 from ..database.jobs import checked_id, read_keys, require_batch
 from ..database.lifecycle import Refusal, Refused
-from ..filtering.sql_condition import matching_keys
+from ..filtering.find_jobs import find_jobs
 from ..identity import queue_name
 from ..model import BatchJobs, JobKey
+from ..monitoring import polling
+from ..monitoring.liveness import find_missing_jobs
 from ..project import Project
 from ..sanitize import spans
 from ..scheduling.submission import Progress
@@ -32,7 +34,13 @@ class Selection(NamedTuple):
             require_batch(ws.reader, batch_id)
             keys.extend(read_keys(ws.reader, batch_id))
         if self.condition:
-            keys.extend(matching_keys(ws.reader, self.condition))
+            keys.extend(
+                find_jobs(
+                    ws.reader,
+                    self.condition,
+                    lambda: find_missing_jobs(ws, polling.poll_scheduler(ws)).missing.keys(),
+                )
+            )
         return sorted(set(keys))
 
 

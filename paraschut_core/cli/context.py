@@ -97,7 +97,11 @@ TARGETS = "BATCH [JOB]..."
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 filter_option = click.option(
-    "--filter", "condition", default="", metavar="CONDITION", help="Jobs that match this SQLite condition."
+    "--filter",
+    "condition",
+    default="",
+    metavar="FILTER",
+    help="Jobs that match: words (state:missing exit:137) or SQL.",
 )
 
 
@@ -187,7 +191,7 @@ def choose(ws: Project, targets: Sequence[str], condition: str = "", missing: bo
     if missing:
         return _missing(ws, targets)
     if not targets:
-        raise UsageError(f"Which jobs? Give {TARGETS}, --filter CONDITION or --missing.")
+        raise UsageError(f"Which jobs? Give {TARGETS}, --filter FILTER or --missing.")
     batches = read_batches(targets[0])
     if len(targets) == 1:
         return SelectedJobs(tuple(Selection(batches=tuple(batches)).resolve(ws)))

@@ -114,7 +114,7 @@ class LazyGroup(click.Group):
 @click.option("--config", metavar="FILE", help="Use this paraschut.toml.")
 @click.option("--db", "database", metavar="FILE", help="Use this database.")
 @click.option("--debug", is_flag=True, help="Show tracebacks of Paraschut's own faults.")
-@click.option("--filter", "condition", default="", metavar="CONDITION", help="Dashboard: only matching jobs.")
+@click.option("--filter", "condition", default="", metavar="FILTER", help="Dashboard: only matching jobs.")
 @click.option("--batch", type=int, metavar="BATCH", help="Dashboard: begin with this batch.")
 @click.option("--read-only", is_flag=True, help="Dashboard: change nothing.")
 @click.option("--confined", is_flag=True, hidden=True)

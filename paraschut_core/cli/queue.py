@@ -36,12 +36,14 @@ def queue(
     """Report the state of all jobs, and which are missing and why.
 
     An asterisk marks a job that the scheduler says is running (for a spawn job
-    one for each). Columns in CONDITION: BatchID, JobIndex, state, priority, name,
-    batch_type, ClusterID, hostname, subtime; other fields through json_extract.
+    one for each). FILTER is words, as in the dashboard, or an SQL condition. Its columns:
+    BatchID, JobIndex, state, priority, name, batch_type, ClusterID, hostname,
+    subtime, missing; other fields through json_extract.
 
     \b
     Examples:
       paraschut queue --display run,submit
+      paraschut queue --filter 'state:missing exit:137'
       paraschut queue --filter 'name LIKE "%map%" AND priority > 1' --json
     """
     from ..reporting.queue_report import read_queue

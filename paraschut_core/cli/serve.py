@@ -23,7 +23,7 @@ from .context import CliContext, pass_project
     help="This port (default: the first from 8000).",
 )
 @click.option("--read-only", is_flag=True, help="Show only: nobody changes anything.")
-@click.option("--filter", "condition", default="", metavar="CONDITION", help="Begin with matching jobs.")
+@click.option("--filter", "condition", default="", metavar="FILTER", help="Begin with matching jobs.")
 @click.option("--batch", type=click.IntRange(0), metavar="BATCH", help="Begin with this batch.")
 @pass_project
 def serve(

@@ -23,10 +23,12 @@ from paraschut_core.model import DONE_STATES
 from .sql_terms import TermValue, meta_term, number_term, quote, span_term, text_term
 
 _FIELD = re.compile(r"(?P<field>[^\W\d][\w.-]*):")
-_SQL = re.compile(r"[=<>]|^(LIKE|GLOB|IN|IS|BETWEEN|REGEXP)$")
+_SQL = re.compile(r"[=<>;]|^(LIKE|GLOB|IN|IS|BETWEEN|REGEXP)$")
 """A word that only makes sense in an SQLite condition: then all of the text is one."""
 
 _QUOTED = re.compile(r"""(?<!\w)("[^"]*"?|'[^']*'?)""")
+_MISSING = re.compile(r"\bmissing\b", re.IGNORECASE)
+_TEXTS = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"")
 _DEEPEST = 20
 """Levels of parentheses, and of saved filters within saved filters."""
 
@@ -50,6 +52,7 @@ class Query(NamedTuple):
     `condition` is for SQLite ("" matches all), with the column `missing`. `log` is what must be in a job's
     latest logs, or must not. `timed` says that what matches changes with the clock; `fields` are the
     metadata's that it names.
+    `is_sql`: the text is a condition itself.
     """
 
     text: str
@@ -57,6 +60,12 @@ class Query(NamedTuple):
     log: tuple[LogTerm, ...] = ()
     timed: bool = False
     fields: tuple[str, ...] = ()
+    is_sql: bool = False
+
+    @property
+    def uses_missing(self) -> bool:
+        """Whether what matches depends on which jobs are missing."""
+        return _MISSING.search(_TEXTS.sub("", self.condition)) is not None
 
 
 def parse(text: str, now: float | None = None, saved: Mapping[str, str] | None = None) -> Query:
@@ -71,9 +80,9 @@ def parse(text: str, now: float | None = None, saved: Mapping[str, str] | None =
     """
     text = text.strip()
     if text.startswith("sql:"):
-        return Query(text, text[4:].strip())
+        return Query(text, text[4:].strip(), is_sql=True)
     if _is_sql(text):
-        return Query(text, text)
+        return Query(text, text, is_sql=True)
     parser = _Parser(text, time.time() if now is None else now, saved or {})
     condition = parser.whole()
     return Query(text, condition, tuple(parser.log), parser.timed, tuple(parser.fields))
@@ -139,9 +148,11 @@ class _Parser:
                 self._term()
                 self._log_wanted = True
                 return ""
+            self._deeper()
             plain, self._plain = self._plain, False
             part = self._turned()
             self._plain = plain
+            self._depth -= 1
             return f"NOT coalesce({part}, 0)" if part else ""
         self._skip()
         if self._takes("("):
@@ -165,6 +176,15 @@ class _Parser:
             raise FilterError("The filter is nested too deep.")
 
     def _term(self) -> str:
+        begin = self._at
+        try:
+            return self._read_term()
+        except FilterError as error:
+            if error.position is not None:
+                raise
+            raise FilterError(error.message, begin) from error
+
+    def _read_term(self) -> str:
         if self.text[self._at] == "@":
             return self._saved_one()
         match = _FIELD.match(self.text, self._at)

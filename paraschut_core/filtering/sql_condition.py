@@ -378,7 +378,7 @@ class SqlCondition:
         return found[first].start if first < len(found) else None
 
     def _error(self, what: str, place: int | None) -> FilterError:
-        return FilterError(f"Cannot use this Filter: {what}.\n{shown(self.condition, place)}")
+        return FilterError(f"{what}.\n{shown(self.condition, place)}", place, "Cannot use this Filter: ")
 
     def _fail(self, what: str, place: int) -> NoReturn:
         raise self._error(what, place)

@@ -12,7 +12,7 @@ from ..database.jobs import read_all_infos, read_info, read_online_rows
 from ..database.orphans import orphan_words, read_orphans
 from ..database.spawns import read_spawns, spawn_fields
 from ..errors import DatabaseError, UsageError
-from ..filtering.sql_condition import matching_keys
+from ..filtering.find_jobs import find_jobs
 from ..logs import ABSENT, LogError, colours_only, print_lines, stat_log, strip_escapes
 from ..model import (
     DONE_STATES,
@@ -101,7 +101,6 @@ def read_queue(ws: Project, condition: str = "", *, force_poll: bool = False) ->
     Raises:
         FilterError: `condition` cannot be evaluated.
     """
-    keys = matching_keys(ws.reader, condition) if condition.strip() else None
     record = polling.poll_scheduler(ws, force=force_poll)
     try:
         resolve_claims(ws, record)
@@ -111,6 +110,7 @@ def read_queue(ws: Project, condition: str = "", *, force_poll: bool = False) ->
         row.key: row.stamp for row in read_online_rows(ws.reader)
     }  # before the look: never newer than it
     observed = find_missing_jobs(ws, record)
+    keys = find_jobs(ws.reader, condition, lambda: observed.missing.keys()) if condition.strip() else None
     jobs = read_all_infos(ws.reader, keys)
     live = {id_: job for id_, job in record.answer.items() if job.state != ENDED}
     online: dict[JobKey, int] = {}

@@ -33,7 +33,7 @@ from ..executors import current_job_id
 from ..executors.base import JobExecutor
 from ..executors.batch.directives import resources_of
 from ..executors.standalone import directives_of
-from ..filtering.sql_condition import matching_keys
+from ..filtering.find_jobs import find_jobs
 from ..model import (
     ENDED,
     INIT,
@@ -122,7 +122,8 @@ def submit_next(
         raise SchedulerError(f"{trouble}; nothing was submitted.")
     resolve_claims(ws, record)
     in_queue = count_in_queue(ws, record)
-    matching = set(matching_keys(ws.reader, condition)) if condition.strip() else None
+    # No job in init is missing, so that this needs no list of missing jobs.
+    matching = set(find_jobs(ws.reader, condition)) if condition.strip() else None
     batches = read_batches(ws.reader, {key.batch_id for key in matching} if matching is not None else None)
     room = max(limit - in_queue, 0)
     most = -1 if matching is not None else room * _LOOKS

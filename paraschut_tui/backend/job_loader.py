@@ -14,14 +14,16 @@ from textual.message import Message
 from paraschut_core.database.connection import Database, Row
 from paraschut_core.database.jobs import read_cells, read_infos
 from paraschut_core.database.spawns import read_spawns
+from paraschut_core.errors import FilterError
 from paraschut_core.filtering.language import LogTerm, Query
+from paraschut_core.filtering.log_terms import latest_logs
 from paraschut_core.filtering.scan import search, search_among
 from paraschut_core.model import SPAWN, JobKey
 
 from ..job_grid.model import BatchStates, packed
 from ..messages import JobsLoaded, JobsRechecked
 from ..state_styles import StateStyles
-from .log_matcher import JobLogs, LogMatcher, latest_logs
+from .log_matcher import JobLogs, LogMatcher
 from .worker_thread import LatestOnly, Request, WorkerThread
 
 _CELL = "job.BatchID, job.JobIndex, job.state"
@@ -98,7 +100,10 @@ class JobLoader:
         if self._db is None:
             self._db = self._open()
         if wanted.query is not None:
-            self._search(self._db, request, wanted.query, missing)
+            try:
+                self._search(self._db, request, wanted.query, missing)
+            except FilterError as error:
+                self._post(JobsLoaded(request, [], True, error.message))
         else:
             self._read_batches(self._db, request, wanted.batches)
 

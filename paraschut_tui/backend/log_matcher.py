@@ -26,7 +26,7 @@ from paraschut_core.logs import (
     row_start,
     stat_log,
 )
-from paraschut_core.model import JobInfo, JobKey, Spawn
+from paraschut_core.model import JobKey
 
 from .worker_thread import WorkerThread
 
@@ -158,20 +158,3 @@ def _unfinished(log: OpenLog, size: int) -> int:
     if start and log.read(start - 1, start) != b"\n":
         start = row_start(log, start - 1)
     return start
-
-
-def latest_logs(info: JobInfo, spawns: Sequence[Spawn] = ()) -> dict[str, str]:
-    """The log files of a job's latest attempt and of its spawns, by the viewer's names for them."""
-    logs: dict[str, str] = {}
-    for name in ("stderr", "stdout"):
-        value = info.get(name)
-        if isinstance(value, (list, tuple)):
-            value = value[-1] if value else None
-        if isinstance(value, str) and value:
-            logs[name] = value
-    own = set(logs.values())
-    for spawn in spawns:
-        for name, path in (("stderr", spawn.stderr), ("stdout", spawn.stdout)):
-            if path and path not in own:
-                logs[f"spawn {spawn.spawn_id} {name}"] = path
-    return logs

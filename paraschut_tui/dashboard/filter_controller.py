@@ -88,7 +88,7 @@ class FilterController:
         if not bar.is_open:
             return
         if contents.error:
-            bar.say([], clean_line(contents.error.replace("Cannot use this Filter: ", ""), 300))
+            bar.say([], clean_line(contents.error, 300))
         elif query is None:
             bar.say([("Esc goes back", "muted")])
         elif contents.reading:

@@ -114,7 +114,7 @@ class GridContents:
         try:
             query = parse(text, saved=self._state.saved_filters) if text.strip() else None
         except FilterError as error:
-            self.error = str(error)
+            self.error = error.message
             self._changed()
             return
         same = (query and query.text) == (self._state.query and self._state.query.text)

@@ -69,7 +69,7 @@ def batch(cli: CommandLine) -> str:
         (f"undo {HUGE}", "cannot be undone"),
         ("undo -- -1", "-1 is less than 1"),
         ("actions --last 0", "0 is less than 1"),
-        ("queue --filter x", "there is no column x"),
+        ("queue --filter x=1", "there is no column x"),
         ("queue --filter 1;", "would end it"),
         ("queue extra", "unexpected extra argument"),
         ("init paraschut.toml", "is not a directory"),

@@ -14,12 +14,13 @@ from textual.message import Message
 
 from paraschut_core.errors import FilterError
 from paraschut_core.filtering.language import LogTerm, parse
+from paraschut_core.filtering.log_terms import latest_logs
 from paraschut_core.logs import Pattern, SearchAbortedError
 from paraschut_core.model import JobKey, Spawn
 from paraschut_core.project import Project, open_database
 from paraschut_tui.app import ParaschutApp
 from paraschut_tui.backend import job_loader, log_matcher
-from paraschut_tui.backend.log_matcher import JobLogs, LogMatcher, latest_logs
+from paraschut_tui.backend.log_matcher import JobLogs, LogMatcher
 from paraschut_tui.backend.worker_thread import Request
 from paraschut_tui.dashboard import screen as dashboard_screen
 from paraschut_tui.messages import JobsLoaded
