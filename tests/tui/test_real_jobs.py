@@ -178,9 +178,9 @@ async def test_when_it_opens_the_first_jobs_are_shown_before_all_are_read(
     taken: list[tuple[bool, int]] = []
     take = GridContents.take_cells
 
-    def watched(scope: GridContents, message: JobsLoaded) -> None:
-        take(scope, message)
-        taken.append((message.done, scope._grid.board.total))
+    def watched(contents: GridContents, message: JobsLoaded) -> None:
+        take(contents, message)
+        taken.append((message.done, sum(len(part.states) for part in message.cells)))
 
     monkeypatch.setattr(GridContents, "take_cells", watched)
     monkeypatch.setattr(job_loader, "_FIRST_PART", 7)
@@ -270,7 +270,9 @@ async def test_where_a_list_in_the_tree_ends_the_grid_goes_on(tmp_path: Path) ->
         outline = screen.batches.batch_tree.outline
         await until(pilot, lambda: any("more in the grid" in row.text for row in outline.rows))
         end = next(row for row in outline.rows if "more in the grid" in row.text)
-        screen.batches.batch_tree._place(outline.rows.index(end))
+        await pilot.press("G")
+        while screen.batches.batch_tree.cursor != end.key:
+            await pilot.press("up")
         await pilot.press("enter")
         await until(
             pilot,

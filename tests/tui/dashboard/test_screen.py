@@ -514,9 +514,7 @@ async def test_resizing_keeps_the_cursor_in_sight() -> None:
         await pilot.resize_terminal(80, 24)
         await pilot.pause()
         await until(pilot, lambda: screen.has_class("-narrow"))
-        row, _column = screen.jobs.grid._cursor_cell()
-        top = screen.jobs.grid.scroll_offset.y
-        assert top <= row < top + screen.jobs.grid.size.height
+        assert 0 <= screen.jobs.grid.cursor_offset < screen.jobs.grid.size.height
 
 
 async def test_zoom_and_details_come_and_go() -> None:
@@ -553,8 +551,8 @@ async def test_help_lists_every_key_and_all_states() -> None:
     async with dashboard() as (pilot, screen, _):
         await pilot.press("question_mark")
         await pilot.pause()
-        lines = ["".join(text for text, _ in parts) for parts in pilot.app.screen._lines]  # type: ignore[attr-defined]
-        shown = "\n".join(lines)
+        view = pilot.app.screen.query_one(TextView)
+        shown = "\n".join(view.build_line(row, 160).text for row in range(view.virtual_size.height))
         for words in ("reset: back to init", "mark all missing", "next error or warning", "✗  missing"):
             assert words in shown
         await pilot.press("escape")
