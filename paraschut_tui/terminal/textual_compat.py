@@ -82,7 +82,7 @@ FIELDS: tuple[tuple[type, str], ...] = (
     (LinuxDriver, "exit_event"),  # read: whether reading is to end
     (LinuxDriver, "_file"),  # wrapped: a terminal that goes away stops nothing
     (LinuxDriver, "_key_thread"),  # read: whether this process has the terminal
-    (LinuxDriver, "_auto_restart"),  # read: whether somebody else takes the terminal again
+    (LinuxDriver, "_auto_restart"),  # read: whether Textual takes the terminal again
 )
 """Fields that Textual does not document, set when an object is made."""
 
@@ -150,7 +150,7 @@ def intercept_crash(app: App[Any], crash: Callable[[], None]) -> None:
 
 
 def allow_switching(screen: Screen[object]) -> None:
-    """Let the first screen be switched for another. Textual expects that somebody waits for its result."""
+    """Let the first screen be switched for another. Textual expects a callback that takes its result."""
     push = getattr(screen, "_push_result_callback", None)
     if push is not None:
         push(screen, None)

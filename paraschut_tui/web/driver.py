@@ -19,7 +19,7 @@ read_by_tokens(web_driver)
 
 
 class TabDriver(WebDriver):
-    """Leave the dashboard when nobody is at the other end of its pipes any more."""
+    """Leave the dashboard when the other end of its pipes is closed."""
 
     def run_input_thread(self) -> None:
         super().run_input_thread()
