@@ -129,6 +129,8 @@ class GridContents:
                 self._cursor.before_filter = self._grid.cursor
             self._state.query = query
             self._load()
+        else:
+            self._changed()
 
     def _leave_filter(self) -> None:
         """Show the batch of the job that the user went to among the matches, else the batch from before."""

@@ -295,6 +295,16 @@ async def test_a_wrong_condition_is_told_while_typing_and_leaves_the_jobs_shown(
         assert screen.jobs.grid.board.total == 300
 
 
+async def test_an_error_goes_when_the_text_is_again_the_filter_in_force() -> None:
+    async with dashboard(filter_text="mouse") as (pilot, screen, _):
+        await until(pilot, lambda: screen.jobs.grid.board.total == 161)
+        await pilot.press("slash", "space", *"(log:x)")
+        await until(pilot, lambda: "log: reads files" in line(screen, "filter-hints"))
+        await pilot.press(*["backspace"] * len(" (log:x)"))
+        await until(pilot, lambda: "log: reads files" not in line(screen, "filter-hints"))
+        assert "161 match" in line(screen, "filter-count")
+
+
 async def test_a_wrong_condition_stays_told_when_it_is_put_in_force() -> None:
     async with dashboard() as (pilot, screen, _):
         await pilot.press("slash", *"sql:bad")
