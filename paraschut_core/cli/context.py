@@ -11,7 +11,7 @@ import click
 
 from ..errors import UnknownJobError, UsageError
 from ..sanitize import spans
-from . import output
+from . import complain, output
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -187,7 +187,10 @@ def choose(ws: Project, targets: Sequence[str], condition: str = "", missing: bo
     if condition and (targets or missing):
         raise UsageError("--filter selects jobs by itself: leave out BATCH, JOB and --missing.")
     if condition:
-        return SelectedJobs(tuple(Selection(condition=condition).resolve(ws)))
+        keys = tuple(Selection(condition=condition).resolve(ws))
+        if not keys:
+            report_unknown_words(ws, condition)
+        return SelectedJobs(keys)
     if missing:
         return _missing(ws, targets)
     if not targets:
@@ -199,6 +202,14 @@ def choose(ws: Project, targets: Sequence[str], condition: str = "", missing: bo
         raise UsageError("Jobs are named within one batch: give one BATCH, or no JOB.")
     explicit = not any("-" in word for word in targets[1:])
     return SelectedJobs(tuple(jobs_of(ws, batches[0], targets[1:])), explicit)
+
+
+def report_unknown_words(ws: Project, text: str) -> None:
+    """Report the words of a filter that are unknown, where it matches no job."""
+    from ..filtering.find_jobs import find_unknown_words
+
+    for words in find_unknown_words(ws.reader, text):
+        complain(words)
 
 
 def jobs_of(ws: Project, batch_id: int, words: Iterable[str]) -> list[JobKey]:

@@ -9,10 +9,11 @@ import click
 
 from ..model import DONE_STATES, JobKey, name_text, state_order
 from ..sanitize import spans
-from . import output
-from .context import CliContext, filter_option, json_option, pass_project
+from . import complain, output
+from .context import CliContext, filter_option, json_option, pass_project, report_unknown_words
 
 if TYPE_CHECKING:
+    from ..project import Project
     from ..reporting.queue_report import QueueReport
 
 
@@ -50,7 +51,9 @@ def queue(
 
     with project.open() as ws:
         found = read_queue(ws, condition, force_poll=poll)
-        states = None if display is None else {state.strip() for state in display.split(",")}
+        if condition.strip() and not found.jobs:
+            report_unknown_words(ws, condition)
+        states = None if display is None else _states_to_display(ws, display)
         if as_json:
             output.dump(as_dict(found, states))
         else:
@@ -64,6 +67,22 @@ def queue(
             if not as_json:
                 output.line(f"\nreset: {report.done} missing jobs")
     return 0
+
+
+def _states_to_display(ws: Project, text: str) -> set[str]:
+    """The states of `--display`: synonyms replaced, unknown ones reported."""
+    from ..filtering.find_jobs import known_states
+    from ..near_misses import STATE_SYNONYMS, near
+
+    known = known_states(ws.reader)
+    states = set()
+    for state in (part.strip() for part in text.split(",")):
+        meant = state if state in known else STATE_SYNONYMS.get(state.lower(), state)
+        if meant not in known:
+            guess = near(meant, sorted(known), STATE_SYNONYMS)
+            complain(f"No job has the state {state}" + (f"; did you mean {guess}?" if guess else "."))
+        states.add(meant)
+    return states
 
 
 def as_dict(queue: QueueReport, display: Collection[str] | None = None) -> dict[str, Any]:

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..model import COLLECTED, COMPLETE, INIT, RUN, SPAWN, STATES, SUBMIT
+from ..model import STATES
+from ..near_misses import STATE_SYNONYMS, near
 from . import complain
 from .context import confirm
 
 if TYPE_CHECKING:
     from ..model import JobKey
     from ..project import Project
-
-_STATES = {
-    "completed": COMPLETE, "done": COMPLETE, "finished": COMPLETE, "success": COMPLETE,
-    "running": RUN, "started": RUN, "submitted": SUBMIT, "queued": SUBMIT, "pending": SUBMIT,
-    "initial": INIT, "ready": INIT, "new": INIT, "reset": INIT, "collect": COLLECTED, "spawned": SPAWN,
-}  # fmt: skip
 
 _FIELDS = {
     "prio": "priority", "status": "state", "partition": "queue", "resource": "resources", "env": "vars",
@@ -47,19 +41,6 @@ KNOWN_FIELDS = frozenset(
 )
 
 
-def near(word: str, known: Iterable[str], others: Mapping[str, str]) -> str:
-    """The known word that was probably meant; '' if the word is known, or like none."""
-    words = list(known)
-    if word in words:
-        return ""
-    lower = word.lower()
-    if lower in others or lower in words:
-        return others.get(lower, lower)
-    all_words = [*words, *others]
-    found = difflib.get_close_matches(lower, all_words, n=1, cutoff=0.8) if len(lower) > 3 else []
-    return others.get(found[0], found[0]) if found else ""
-
-
 def agreed_resources(ws: Project, names: Iterable[str], yes: bool = False) -> bool:
     """Ask about resources that look like others, at a terminal; elsewhere report them. False: not agreed."""
     from ..executors.resources import ResourceRequest
@@ -79,7 +60,7 @@ def agreed_fields(ws: Project, keys: Collection[JobKey], fields: Mapping[str, An
     doubts: list[str] = []
     state = fields.get("state")
     if isinstance(state, str) and not _has_state(ws, state):
-        if meant := near(state, STATES, _STATES):
+        if meant := near(state, STATES, STATE_SYNONYMS):
             doubts.append(f"state {state}: did you mean {meant}?")
         elif state not in STATES:
             complain(f"new state {state or '(empty)'}")

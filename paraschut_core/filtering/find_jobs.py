@@ -8,11 +8,12 @@ from ..database.connection import Database
 from ..database.jobs import read_infos
 from ..database.spawns import read_spawns
 from ..errors import FilterError
-from ..model import SPAWN, JobKey
-from .language import Query, parse
+from ..model import SPAWN, STATES, JobKey
+from .language import Query, parse, unknown_words
 from .log_terms import latest_logs, logs_match
 from .scan import search
 from .sql_condition import check, matching_keys
+from .sql_terms import meta_term
 
 
 def _none_missing() -> Collection[JobKey]:
@@ -57,8 +58,28 @@ def read_filter(database: Database, text: str, saved: Mapping[str, str] | None =
     try:
         check(database, text)
     except FilterError:
-        return parse(text, saved=saved)
+        return parse(text, saved=saved, states=known_states(database))
     return Query(text, text, is_sql=True)
+
+
+def find_unknown_words(database: Database, text: str) -> list[str]:
+    """Say which words of a filter are unknown, for one that matches no job.
+
+    Raises:
+        FilterError, DatabaseError: see `find_jobs`.
+    """
+    query = read_filter(database, text)
+    return unknown_words(query, [name for name in query.fields if _any_job_has(database, name)])
+
+
+def _any_job_has(database: Database, field: str) -> bool:
+    condition = meta_term(field, None)
+    return any(part.rows for part in search(database, "job.JobIndex", condition))
+
+
+def known_states(database: Database) -> set[str]:
+    """Return the states that have a meaning, and those that jobs have."""
+    return {*STATES, *(str(state) for (state,) in database.rows("SELECT DISTINCT state FROM counter"))}
 
 
 def _with_matching_logs(database: Database, query: Query, keys: list[JobKey]) -> list[JobKey]:

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from paraschut_core.errors import FilterError, UsageError
 from paraschut_core.logs import Pattern
-from paraschut_core.model import DONE_STATES
+from paraschut_core.model import DONE_STATES, STATES
+from paraschut_core.near_misses import STATE_SYNONYMS, near
 
 from .sql_terms import TermValue, meta_term, number_term, quote, span_term, text_term
 
@@ -52,7 +53,7 @@ class Query(NamedTuple):
     `condition` is for SQLite ("" matches all), with the column `missing`. `log` is what must be in a job's
     latest logs, or must not. `timed` says that what matches changes with the clock; `fields` are the
     metadata's that it names.
-    `is_sql`: the text is a condition itself.
+    `is_sql`: the text is a condition itself. `unknown`: a sentence for each state that no job has.
     """
 
     text: str
@@ -61,6 +62,7 @@ class Query(NamedTuple):
     timed: bool = False
     fields: tuple[str, ...] = ()
     is_sql: bool = False
+    unknown: tuple[str, ...] = ()
 
     @property
     def uses_missing(self) -> bool:
@@ -68,12 +70,18 @@ class Query(NamedTuple):
         return _MISSING.search(_TEXTS.sub("", self.condition)) is not None
 
 
-def parse(text: str, now: float | None = None, saved: Mapping[str, str] | None = None) -> Query:
+def parse(
+    text: str,
+    now: float | None = None,
+    saved: Mapping[str, str] | None = None,
+    states: Collection[str] = (),
+) -> Query:
     """The meaning of a filter's text.
 
     Args:
         now: the time that ages are counted from (epoch s).
         saved: filters by the names that they were saved under.
+        states: the states that jobs have. One of these is never taken for a synonym of another.
 
     Raises:
         FilterError: a term that is none; the message says what is allowed.
@@ -83,9 +91,16 @@ def parse(text: str, now: float | None = None, saved: Mapping[str, str] | None =
         return Query(text, text[4:].strip(), is_sql=True)
     if _is_sql(text):
         return Query(text, text, is_sql=True)
-    parser = _Parser(text, time.time() if now is None else now, saved or {})
+    parser = _Parser(text, time.time() if now is None else now, saved or {}, states)
     condition = parser.whole()
-    return Query(text, condition, tuple(parser.log), parser.timed, tuple(parser.fields))
+    return Query(
+        text,
+        condition,
+        tuple(parser.log),
+        parser.timed,
+        tuple(parser.fields),
+        unknown=tuple(parser.unknown),
+    )
 
 
 def _is_sql(text: str) -> bool:
@@ -96,10 +111,14 @@ def _is_sql(text: str) -> bool:
 class _Parser:
     """Reads a filter from left to right; what it learns beside the condition is in its attributes."""
 
-    def __init__(self, text: str, now: float, saved: Mapping[str, str], depth: int = 0) -> None:
+    def __init__(
+        self, text: str, now: float, saved: Mapping[str, str], states: Collection[str], depth: int = 0
+    ) -> None:
         self.text = text
         self.now = now
         self.saved = saved
+        self.states = states
+        self.unknown: list[str] = []
         self.log: list[LogTerm] = []
         self._log_wanted = True
         self.fields: list[str] = []
@@ -201,6 +220,8 @@ class _Parser:
                 raise _log_apart()
             self.log.append(_log_term(value, self._log_wanted))
             return ""
+        if name == "state":
+            return _state(self._known_states(value))
         if name in _TIMES:
             self.timed = True
             return span_term(_TIMES[name].format(now=f"{self.now:.0f}"), value)
@@ -209,6 +230,20 @@ class _Parser:
         path = (value.text if name == "has" else field).removeprefix("meta.")
         self.fields.append(path)
         return meta_term(path, None if name == "has" else value)
+
+    def _known_states(self, value: TermValue) -> TermValue:
+        """Replace synonyms of states; note the states that no job has."""
+        known = {*STATES, "missing", *self.states}
+        parts = []
+        for part in value.parts:
+            if part not in known and "*" not in part:
+                part = _STATE_SYNONYMS.get(part.lower(), part)
+                if part not in known:
+                    meant = near(part, sorted(known), _STATE_SYNONYMS)
+                    hint = f"did you mean {meant}?" if meant else f"states are {', '.join(sorted(known))}."
+                    self.unknown.append(f"No job has the state {part}; {hint}")
+            parts.append(part)
+        return value._replace(parts=tuple(parts))
 
     def _saved_one(self) -> str:
         name = self._value().text[1:]
@@ -220,11 +255,12 @@ class _Parser:
         if text.startswith("sql:") or _is_sql(text):
             condition = text.removeprefix("sql:").strip()
         else:
-            inner = _Parser(text, self.now, self.saved, self._depth)
+            inner = _Parser(text, self.now, self.saved, self.states, self._depth)
             inner._plain = self._plain
             condition = inner.whole()
             self.log += inner.log
             self.fields += inner.fields
+            self.unknown += inner.unknown
             self.timed = self.timed or inner.timed
         self._depth -= 1
         return f"({condition})" if condition else ""
@@ -334,6 +370,9 @@ def _state(value: TermValue) -> str:
     return " OR ".join(terms)
 
 
+_STATE_SYNONYMS = {**STATE_SYNONYMS, "failed": "missing", "lost": "missing", "error": "missing"}
+
+
 def _texts(*columns: str) -> Callable[[TermValue], str]:
     return lambda value: text_term(columns, value)
 
@@ -343,7 +382,6 @@ def _numbers(column: str) -> Callable[[TermValue], str]:
 
 
 _FIELDS: dict[str, Callable[[TermValue], str]] = {
-    "state": _state,
     "name": _texts("name"),
     "batch": _batch,
     "type": _texts("batch_type"),
@@ -362,6 +400,7 @@ _FIELDS: dict[str, Callable[[TermValue], str]] = {
     "priority": _numbers("priority"),
     "index": _numbers("JobIndex"),
     "jobindex": _numbers("JobIndex"),
+    "job": _numbers("JobIndex"),
 }
 
 _DONE = ", ".join(map(quote, sorted(DONE_STATES)))
@@ -397,6 +436,25 @@ HELP: Mapping[str, str] = {
 """Fields with an example of what follows, in the order to offer them."""
 
 FIELDS = tuple(HELP)
+
+_FIELD_SYNONYMS = {
+    "status": "state", "partition": "queue", "node": "host", "jobid": "id", "job_id": "id", "error": "reason",
+    "time": "elapsed", "runtime": "elapsed", "code": "exit", "exit_code": "exit", "prio": "priority",
+}  # fmt: skip
+
+
+def unknown_words(query: Query, fields: Collection[str]) -> list[str]:
+    """Say which words of a filter are unknown, and what was probably meant.
+
+    Args:
+        fields: the metadata's that jobs have.
+    """
+    texts = list(query.unknown)
+    for name in query.fields:
+        if name not in fields and name.partition(".")[0] not in fields:
+            meant = near(name, [*FIELDS, *fields], _FIELD_SYNONYMS)
+            texts.append(f"No job has a field {name}" + (f"; did you mean {meant}?" if meant else "."))
+    return texts
 
 
 def is_known(field: str) -> bool:

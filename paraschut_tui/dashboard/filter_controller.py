@@ -7,6 +7,7 @@ from functools import partial
 from textual.timer import Timer
 
 from paraschut_core.errors import ParaschutError
+from paraschut_core.filtering.language import unknown_words
 from paraschut_core.sanitize import clean_line
 
 from ..backend.backend import Backend
@@ -95,6 +96,5 @@ class FilterController:
             bar.say(titles.search_parts(contents))
         else:
             total = self._jobs.grid.board.total
-            unknown = [name for name in query.fields if name not in bar.known.fields]
-            hint = f"No job seen so far has a field {clean_line(unknown[0], 40)}" if unknown else ""
-            bar.say([(f"{total:,} match", "accent")], hint if not total else "")
+            unknown = [] if total else unknown_words(query, bar.known.fields)
+            bar.say([(f"{total:,} match", "accent")], clean_line(" ".join(unknown), 300))

@@ -112,7 +112,11 @@ class GridContents:
         `error` says what is wrong with the text.
         """
         try:
-            query = parse(text, saved=self._state.saved_filters) if text.strip() else None
+            query = (
+                parse(text, saved=self._state.saved_filters, states=self._states_in_use())
+                if text.strip()
+                else None
+            )
         except FilterError as error:
             self.error = error.message
             self._changed()
@@ -131,6 +135,11 @@ class GridContents:
             self._load()
         else:
             self._changed()
+
+    def _states_in_use(self) -> set[str]:
+        snapshot = self._state.snapshot
+        batches = snapshot.batches.values() if snapshot is not None else ()
+        return {state for batch in batches for _, state in batch.counts}
 
     def _leave_filter(self) -> None:
         """Show the batch of the job that the user went to among the matches, else the batch from before."""

@@ -14,7 +14,7 @@ from paraschut_core.database.connection import Database
 from paraschut_core.database.jobs import read_infos
 from paraschut_core.errors import FilterError
 from paraschut_core.filtering.find_jobs import find_jobs
-from paraschut_core.filtering.language import parse
+from paraschut_core.filtering.language import parse, unknown_words
 from paraschut_core.filtering.log_terms import latest_logs, logs_match
 from paraschut_core.filtering.scan import search
 from paraschut_core.model import JobKey
@@ -186,3 +186,52 @@ def test_an_error_names_the_place_that_it_is_about(database: Database, text: str
 def test_a_filter_of_many_signs_is_refused(database: Database) -> None:
     with pytest.raises(FilterError, match="too deep"):
         find_jobs(database, "!" * 5000 + "x")
+
+
+# ------------------------------------------------------------------------------------ unknown words
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [("state:running", "state:run"), ("state:pending,done", "state:submit,complete"),
+     ("state:failed", "state:missing"), ("state:Running", "state:run"), ("job:3-7", "index:3-7")],
+)  # fmt: skip
+def test_synonyms_mean_what_they_stand_for(text: str, same: str) -> None:
+    assert parse(text).condition == parse(same).condition
+    assert parse(text).unknown == ()
+
+
+def test_a_state_that_jobs_have_is_no_synonym() -> None:
+    assert parse("state:running", states=["running"]).condition != parse("state:run").condition
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("state:runing", "No job has the state runing; did you mean run?"),
+     ("!state:zzz", "No job has the state zzz; states are"),
+     ("foo:bar", "No job has a field foo."),
+     ("prioritty:3", "No job has a field prioritty; did you mean priority?"),
+     ("status:run", "No job has a field status; did you mean state?")],
+)  # fmt: skip
+def test_unknown_words_are_reported_with_what_is_near(text: str, says: str) -> None:
+    assert unknown_words(parse(text), ["organism"])[0].startswith(says)
+
+
+def test_known_words_are_not_reported() -> None:
+    assert unknown_words(parse("state:run,missing,in* organism:x organism.part:y"), ["organism"]) == []
+
+
+def test_commands_report_unknown_words_of_a_filter_that_matches_nothing(cli: CommandLine) -> None:
+    cli.add("true")
+    assert "did you mean run?" in cli("queue", "--filter", "state:runing").err
+    assert "No job has a field foo." in cli("reset", "--filter", "foo:bar").err
+    assert cli("queue", "--filter", "script:nothing").err == ""
+    assert cli("queue", "--filter", "state:initial").err == ""
+
+
+def test_display_takes_synonyms_and_reports_unknown_states(cli: CommandLine) -> None:
+    batch = cli.add("true")
+    assert cli("queue", "--json", "--display", "ready").json["batches"][0]["BatchID"] == batch
+    assert "did you mean run?" in cli("queue", "--display", "runing").err
+    cli.sql("UPDATE job SET state = 'ready'")
+    assert cli("queue", "--json", "--display", "ready").json["batches"][0]["states"] == {"ready": [0]}
