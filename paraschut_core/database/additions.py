@@ -81,22 +81,21 @@ def create_temporary(connection: sqlite3.Connection, names: list[str]) -> None:
         sqlite3.Error: it cannot be done.
     """
     connection.execute("PRAGMA temp_store = MEMORY")
-    for name in names:
-        for statement in statements(known()[name]):
-            kind, created = created_by(statement)
-            if kind:
-                temporary = statement.replace(f"CREATE {kind}", f"CREATE TEMP {kind}", 1)
-                connection.execute(f"DROP {kind} IF EXISTS temp.{created}")
-                connection.execute(temporary)
+    for statement, kind, created in _created(names):
+        connection.execute(f"DROP {kind} IF EXISTS temp.{created}")
+        connection.execute(statement.replace(f"CREATE {kind}", f"CREATE TEMP {kind}", 1))
 
 
 def drop_temporary(connection: sqlite3.Connection, names: list[str]) -> None:
     """Drop what `create_temporary` made. Raises sqlite3.Error."""
-    for name in reversed(names):
-        for statement in reversed(statements(known()[name])):
-            kind, created = created_by(statement)
-            if kind:
-                connection.execute(f"DROP {kind} IF EXISTS temp.{created}")
+    for _, kind, created in reversed(_created(names)):
+        connection.execute(f"DROP {kind} IF EXISTS temp.{created}")
+
+
+def _created(names: list[str]) -> list[tuple[str, str, str]]:
+    """The statements of additions that make a table or a view, each with ("TABLE" or "VIEW", its name)."""
+    found = [(text, *created_by(text)) for name in names for text in statements(known()[name])]
+    return [made for made in found if made[1]]
 
 
 def created_by(statement: str) -> tuple[str, str]:

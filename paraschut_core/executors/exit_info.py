@@ -130,16 +130,16 @@ def recorded(record: ExitRecord) -> ExitInfo:
     return ending._replace(reason=reason) if record.status != 0 else ending
 
 
-def with_messages(ending: ExitInfo, said: str) -> ExitInfo:
+def with_messages(ending: ExitInfo, messages: str) -> ExitInfo:
     """Return the ending, made more precise by the scheduler's messages in the log ('': there are none)."""
-    if not said:
+    if not messages:
         return ending
-    ending = ending._replace(record={**ending.record, "log": said})
-    told = _told_in(said) if ending.kind in exit_kinds.VAGUE or _is_anonymous(ending) else None
-    if told is None:
+    ending = ending._replace(record={**ending.record, "log": messages})
+    cause = _cause_in(messages) if ending.kind in exit_kinds.VAGUE or _is_anonymous(ending) else None
+    if cause is None:
         return ending
     source = ending.source if ending.source == exit_kinds.ACCOUNT else exit_kinds.LOG
-    return ending._replace(reason=told[0], kind=told[1], source=source)
+    return ending._replace(reason=cause[0], kind=cause[1], source=source)
 
 
 def _is_anonymous(ending: ExitInfo) -> bool:
@@ -147,17 +147,17 @@ def _is_anonymous(ending: ExitInfo) -> bool:
     return ending.kind == exit_kinds.CANCELLED and not ending.record.get(CANCELLED_BY)
 
 
-def by_messages(said: str) -> ExitInfo | None:
+def by_messages(messages: str) -> ExitInfo | None:
     """Return how a job ended by the scheduler's messages in its log alone; None if they do not tell."""
-    told = _told_in(said)
-    return told and ExitInfo(told[0], None, None, "", {"log": said}, told[1], exit_kinds.LOG)
+    cause = _cause_in(messages)
+    return cause and ExitInfo(cause[0], None, None, "", {"log": messages}, cause[1], exit_kinds.LOG)
 
 
-def _told_in(said: str) -> tuple[str, str] | None:
+def _cause_in(messages: str) -> tuple[str, str] | None:
     """Return the reason that a scheduler's messages give, and its kind."""
     from .resources import clock
 
     for pattern, words, kind in _MESSAGES:
-        if match := pattern.search(said):
+        if match := pattern.search(messages):
             return (f"{words} {clock(int(match[1]))}" if match.groups() else words), kind
     return None

@@ -315,10 +315,10 @@ class FileJobExecutor(JobExecutor):
         """Put one job's file where the script finds it; its place in the queue is the time `at` (ns)."""
         from .batch.script import render_alone, save
 
-        told = {**job.environment, V06_ID_VARIABLE: job.token, JOB_ID_VARIABLE: job.token}
+        variables = {**job.environment, V06_ID_VARIABLE: job.token, JOB_ID_VARIABLE: job.token}
         draft = f".{job.token}.new"
         try:
-            alone = job._replace(environment=told)
+            alone = job._replace(environment=variables)
             text = render_alone(alone, self._settings.submit.modules, self._settings.job_dir or here())
             save(draft, text, 0o700, folder=folder)
             os.rename(draft, f"{at:020d}-{job.token}.sh", src_dir_fd=folder, dst_dir_fd=folder)

@@ -314,14 +314,16 @@ def explain_missing(
     inquiries.note(due, answered=not failure)
     if failure:
         log.info("%s cannot tell how jobs ended: %s", ws.executor.name, failure)
-    told: dict[JobKey, ExitInfo] = {}
+    explained: dict[JobKey, ExitInfo] = {}
     for i, ending in sorted(endings.items()):
         if i in asked and not _is_another_submission(ending, i, asked[i]):
             # Of several spawns' ends, the one that explains most.
             key, ending = asked[i].key, _coded(ending)
-            told[key] = max(told.get(key, ending), ending, key=_weight)
-    told |= _exit_info_from_logs(ws, {asked[i].key for i in due} & observed.missing.keys() - told.keys())
-    return observed._replace(missing=observed.missing | _write_endings(ws, told, rows))
+            explained[key] = max(explained.get(key, ending), ending, key=_weight)
+    explained |= _exit_info_from_logs(
+        ws, {asked[i].key for i in due} & observed.missing.keys() - explained.keys()
+    )
+    return observed._replace(missing=observed.missing | _write_endings(ws, explained, rows))
 
 
 def _forget_exits_of_requeued(ws: Project, observed: Liveness, rows: Mapping[JobKey, JobRow]) -> None:
@@ -361,9 +363,9 @@ def _is_vague(row: JobRow, now: float) -> bool:
 def _is_another_submission(ending: ExitInfo, id_: str, row: JobRow) -> bool:
     """Return whether an account is of another submission, which had the same id before or elsewhere."""
     record = ending.record
-    told = str(record.get("token") or "") or token_of(str(record.get("name", "")), task_of(id_))
+    token = str(record.get("token") or "") or token_of(str(record.get("name", "")), task_of(id_))
     # What a job multiplied itself into has tokens of its own.
-    return bool(told) and row.state != SPAWN and row.token is not None and told != row.token
+    return bool(token) and row.state != SPAWN and row.token is not None and token != row.token
 
 
 def _exit_info_from_logs(ws: Project, keys: Iterable[JobKey]) -> dict[JobKey, ExitInfo]:
@@ -371,27 +373,27 @@ def _exit_info_from_logs(ws: Project, keys: Iterable[JobKey]) -> dict[JobKey, Ex
     where nobody keeps accounts."""
     tokens = read_tokens(ws.reader, keys)
     try:
-        heard = ws.executor.exit_info_from_logs(list(tokens))
-        return {tokens[token]: _coded(ending, exit_kinds.LOG) for token, ending in heard.items()}
+        endings = ws.executor.exit_info_from_logs(list(tokens))
+        return {tokens[token]: _coded(ending, exit_kinds.LOG) for token, ending in endings.items()}
     except Exception as error:  # noqa: BLE001 - a user's own executor may raise anything
         log.info("%s cannot read the logs of jobs: %s", ws.executor.name, error)
         return {}
 
 
 def _write_endings(
-    ws: Project, told: Mapping[JobKey, ExitInfo], rows: Mapping[JobKey, JobRow]
+    ws: Project, endings: Mapping[JobKey, ExitInfo], rows: Mapping[JobKey, JobRow]
 ) -> dict[JobKey, MissingJob]:
-    """Write down what was told of ends, beside what is known of them; return what is known then.
+    """Record how attempts ended, beside what is known of them; return what is known then.
 
     An exit status 0 after a signal completes the job if the scheduler's own verdict is that all went well.
     """
-    if not told:
+    if not endings:
         return {}
     known: dict[JobKey, MissingJob] = {}
     chain = False
     try:
         with ws.db.transaction() as tx:
-            for key, ending in told.items():
+            for key, ending in endings.items():
                 row = rows[key]
                 before, its_chain = read_ending_in(tx, key, row.attempt)
                 if before is not None and _is_proof(before, ending):
@@ -409,7 +411,7 @@ def _write_endings(
                 known[key] = _lost(merged, row)
     except DatabaseError:
         # Read-only: the reason is shown all the same, and asked for again next time.
-        known = {key: _lost(_as_lost(ending), rows[key]) for key, ending in told.items()}
+        known = {key: _lost(_as_lost(ending), rows[key]) for key, ending in endings.items()}
     if chain:
         _submit_next(ws)
     return known

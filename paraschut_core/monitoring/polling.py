@@ -1,7 +1,7 @@
-"""Asks the scheduler what it holds: once per interval for all processes, and never believing too much.
+"""Polls the scheduler: once per interval for all processes of a user.
 
-The rules for what an answer proves are in DESIGN terms: a failed poll, a time-out, garbage or a suddenly
-empty list proves nothing; it only lets the age of the last valid answer grow.
+A failed poll, a timeout, garbage or a suddenly empty list proves nothing: only the age of the last valid
+answer grows.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from ..sanitize import clean_line
 log = logging.getLogger(__name__)
 
 BELIEVE_EMPTY = 3
-"""An answer without most of the jobs that should be there is believed when it comes so often in a row ..."""
+"""Answers in a row without most of the expected jobs, after which such an answer is believed ..."""
 
 BELIEVE_AFTER = 10.0
-"""... and for so many times the grace."""
+"""... if they span this many times the grace."""
 
 MANY = 3
-"""So many jobs that are gone at once, and more than half of all, are doubted as an empty answer is."""
+"""Jobs that disappear at once, if they are more than half of all, from which an answer is doubted."""
 
-_SAMPLE = 100  # of the jobs that should be there, so many are looked up in the accounts
+_SAMPLE = 100  # expected jobs that are looked up in the accounts
 
 
 def scheduler_key(ws: Project) -> str:
-    """The name under which a scheduler's answers are kept: they are one user's."""
+    """Return the name under which this user's answers of the scheduler are stored."""
     own = queue_name(ws.executor.backend_id)
     return str(own) if own.uid is not None else f"{own} {ws.db.who.partition('@')[0]}"
 
 
 class Expected(NamedTuple):
-    """What a job in the queue must be to be ours: its tokens (none: nobody knows), and in which queue."""
+    """The tokens that a job in the queue must have to be ours (none: not known), and its queue."""
 
     tokens: frozenset[str]
     queue: str | None
@@ -53,26 +53,26 @@ _Placed = TypeVar("_Placed", JobRow, Spawn)
 
 
 def is_here(ws: Project, submission: JobRow | Spawn | Submission | UnresolvedClaim) -> bool:
-    """Return whether it is in the queue that is asked here: this user's, by this executor, at this place."""
+    """Return whether it is in the queue that is polled here: this user's, by this executor, at this place."""
     executor = submission.executor
     return ws.executor.owns(executor) and belongs_to(ws.db.who, submission.claimed_by, executor)
 
 
 def located(ws: Project, submission: _Placed) -> _Placed:
-    """The same, its ids as the queue that is asked here calls them."""
+    """Return the submission with its ids as the queue that is polled here spells them."""
     ids = (submission.submit_id, submission.cluster_id)
     first, second = (i and ws.executor.key_of(i, submission.executor) for i in ids)
     return submission if (first, second) == ids else submission._replace(submit_id=first, cluster_id=second)
 
 
 def keys_of(ws: Project, submission: JobRow | Spawn | Submission) -> set[str]:
-    """What the queue that is asked here calls it."""
+    """Return the ids of a submission as the queue that is polled here spells them."""
     ids = (submission.submit_id, submission.cluster_id)
     return {ws.executor.key_of(i, submission.executor) for i in ids if i}
 
 
 def expected_jobs(ws: Project) -> dict[str, Expected]:
-    """All jobs and spawns that should be in this scheduler's queue, by what it would call them."""
+    """Return all jobs and spawns that should be in this scheduler's queue, by their ids there."""
     submissions: list[Submission | Spawn] = [*read_submissions(ws.reader)]
     submissions += [spawn for own in read_live_spawns(ws.reader).values() for spawn in own]
     found: dict[str, Expected] = {}

@@ -1,4 +1,4 @@
-"""Why batches do not move, in a few words each. Pure."""
+"""Why batches are blocked: a code and a few words each. Pure."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def blocked_reasons(
     full: str = "",
     refused: Mapping[int, str] = _NONE,
 ) -> dict[int, BlockReason]:
-    """For each batch that does not move, or has jobs that wait for others, why.
+    """Return why each batch is blocked that does not move, or has jobs that wait for others.
 
-    It costs what is in flight and the number of batches, not what is in the file.
+    The cost grows with the jobs in the queue and the batches, not with the jobs in the file.
 
     Args:
         live, missing, elsewhere: what is known of the jobs that should be online.
-        silent: says that the scheduler does not answer: nothing it said before explains anything then.
-        full: says that the queue takes no more jobs.
-        refused: says of batches who refused their jobs and why: that comes before all else.
+        silent: words for a scheduler that does not answer: its earlier answers explain nothing then.
+        full: words for a queue that takes no more jobs.
+        refused: for batches whose jobs were refused, by whom and why: this comes before all else.
     """
     found = _by_rules(batches, full)
     queued: dict[int, Counter[str]] = {}

@@ -1,4 +1,4 @@
-"""Which jobs may be submitted next, and why the others wait. Pure: decides on counters alone.
+"""Which jobs may be submitted next, and why others wait. Pure: decides on counters alone.
 
 The rules are v0.6's. Within a batch the group of the highest priority goes first, and the next only once
 all of it is complete or collected; any other state above (also `run`, `submit` or a user's own) holds the

@@ -231,20 +231,20 @@ def _ending(record: Mapping[str, str]) -> ExitInfo | None:
     host = record.get("hostname", "")
     facts = {**record, "name": record.get("jobname", "")}
 
-    def told(reason: str, kind: str) -> ExitInfo:
+    def ending(reason: str, kind: str) -> ExitInfo:
         return ExitInfo(reason, None, None, host, facts, kind, exit_kinds.ACCOUNT)
 
     if code == "25":
         return None
     if code == "37":
-        return told(*_limit(record, said))
+        return ending(*_limit(record, said))
     if code == "26":
-        return told(f"could not write its log on {host}", exit_kinds.NOT_STARTED)
+        return ending(f"could not write its log on {host}", exit_kinds.NOT_STARTED)
     if code == "19":
-        return told(f"lost on {host}: nobody saw its end", exit_kinds.NODE)
+        return ending(f"lost on {host}: nobody saw its end", exit_kinds.NODE)
     if code not in ("0", "100"):
         reason = f"failed on {host}: {said or f'code {code}'}"
-        return told(reason, exit_kinds.UNKNOWN)._replace(exit_status=status or None)
+        return ending(reason, exit_kinds.UNKNOWN)._replace(exit_status=status or None)
     if code == "100" and status > 128:
         return killed_by(status - 128, host, facts)
     return ending_of(status, host, facts)
