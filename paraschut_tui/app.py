@@ -91,7 +91,7 @@ class ParaschutApp(TerminalApp[None]):
         self._asked_read_only = read_only
         self.read_only = self._must_not_write(settings)
         self.frame.charset = detect_charset(settings.dashboard.letters, os.environ)
-        self.looks = gateway.looks if gateway is not None else StateStyles(self.frame.charset.letters)
+        self.looks = gateway.styles if gateway is not None else StateStyles(self.frame.charset.letters)
         self.gateway: Backend = gateway or ThreadedBackend(settings, self.looks, executor)
         self._filter_text = filter_text
         self._batch = batch

@@ -32,7 +32,7 @@ class Backend(Protocol):
     """One project, as the screen sees it. What is awaited raises ParaschutError, unless stated otherwise."""
 
     settings: Settings
-    looks: StateStyles
+    styles: StateStyles
     """The styles of the states met so far; shared with the widgets."""
     running_action: ActionEntry | None
     last_result: ActionResult | None

@@ -44,15 +44,15 @@ class JobLoader:
 
     Args:
         open_database: opens the database for reading.
-        looks: the states met.
+        styles: the states met.
         post: takes the messages, from the thread.
     """
 
     def __init__(
-        self, open_database: Callable[[], Database], looks: StateStyles, post: Callable[[Message], object]
+        self, open_database: Callable[[], Database], styles: StateStyles, post: Callable[[Message], object]
     ) -> None:
         self._open = open_database
-        self._looks = looks
+        self._styles = styles
         self._post = post
         self._thread = WorkerThread("paraschut-load")
         self._db: Database | None = None
@@ -117,7 +117,7 @@ class JobLoader:
                 if not request.wanted:
                     return
                 indexes.extend(map(itemgetter(0), chunk))
-                states.extend(map(self._looks.code, map(itemgetter(1), chunk)))
+                states.extend(map(self._styles.code, map(itemgetter(1), chunk)))
                 if not sent and len(chunk) >= _FIRST_PART:
                     sent = True
                     first = BatchStates(batch_id, packed(indexes[:]), bytearray(states))
@@ -127,7 +127,7 @@ class JobLoader:
 
     def _search(self, db: Database, request: Request, query: Query, missing: Collection[JobKey]) -> None:
         """Send the jobs found so far from time to time, less often the more there are."""
-        found = _Matches(self._looks)
+        found = _Matches(self._styles)
         sent, pause = time.monotonic(), _PAUSE / 2
         for rows, searched in self._matching(db, request, query, missing):
             if not request.wanted:
@@ -152,7 +152,7 @@ class JobLoader:
         if query.log:
             rows = [row for rest in self._with_logs(self._db, request, query, rows) for row in rest]
         found: dict[JobKey, int | None] = dict.fromkeys(keys)
-        found.update((JobKey(row[0], row[1]), self._looks.code(row[2])) for row in rows)
+        found.update((JobKey(row[0], row[1]), self._styles.code(row[2])) for row in rows)
         self._post(JobsRechecked(request, found))
 
     # ------------------------------------------------------------------ filters for logs
@@ -202,8 +202,8 @@ def _logs_of(db: Database, keys: Sequence[JobKey]) -> Iterator[JobLogs]:
 class _Matches:
     """The jobs found so far, by batch. Mostly they are found in their order."""
 
-    def __init__(self, looks: StateStyles) -> None:
-        self._looks = looks
+    def __init__(self, styles: StateStyles) -> None:
+        self._styles = styles
         self._parts: dict[int, tuple[array[int], bytearray]] = {}
 
     def add(self, rows: Sequence[Row]) -> None:
@@ -212,7 +212,7 @@ class _Matches:
             indexes, states = self._parts.setdefault(batch_id, (array("q"), bytearray()))
             ordered = not indexes or indexes[-1] < some[0][1]
             indexes.extend(map(itemgetter(1), some))
-            states.extend(map(self._looks.code, map(itemgetter(2), some)))
+            states.extend(map(self._styles.code, map(itemgetter(2), some)))
             if not ordered:
                 pairs = sorted(dict(zip(indexes, states, strict=True)).items())
                 self._parts[batch_id] = (

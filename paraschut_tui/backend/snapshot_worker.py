@@ -59,7 +59,7 @@ class SnapshotWorker:
     Args:
         settings: the project.
         executor: instead of the one that the settings name.
-        looks: the states met.
+        styles: the states met.
         ready: called from a thread when there is something to `take`.
     """
 
@@ -67,12 +67,12 @@ class SnapshotWorker:
         self,
         settings: Settings,
         executor: JobExecutor | None,
-        looks: StateStyles,
+        styles: StateStyles,
         ready: Callable[[], object],
     ) -> None:
         self._settings = settings
         self._executor = executor
-        self._looks = looks
+        self._styles = styles
         self._ready = ready
         self._lock = threading.Lock()
         self._pending: SnapshotUpdate | None = None
@@ -204,12 +204,12 @@ class SnapshotWorker:
             del states[key]
         for row in snapshot.changed:
             if row.key in states:
-                states[row.key] = self._looks.code(row.state)
+                states[row.key] = self._styles.code(row.state)
         unknown = [key for key in snapshot.missing if key not in states]
         if unknown and monitor is not None:
             try:
                 for row in read_rows(monitor.workspace.reader, unknown):
-                    states[row.key] = self._looks.code(row.state)
+                    states[row.key] = self._styles.code(row.state)
             except ParaschutError as error:
                 log.info("cannot read the missing jobs: %s", error)
         lost: dict[int, dict[int, int]] = {}

@@ -49,20 +49,20 @@ class ThreadedBackend:
 
     Args:
         settings: the project.
-        looks: the states met; shared with the widgets.
+        styles: the states met; shared with the widgets.
         executor: instead of the one that the settings name.
     """
 
-    def __init__(self, settings: Settings, looks: StateStyles, executor: JobExecutor | None = None) -> None:
+    def __init__(self, settings: Settings, styles: StateStyles, executor: JobExecutor | None = None) -> None:
         self.settings = settings
-        self.looks = looks
+        self.styles = styles
         self.running_action: ActionEntry | None = None
         self.last_result: ActionResult | None = None
         self._post: Post = lambda message: None
         self._cancelled = False
         self._runner = ActionRunner(settings, executor)
-        self._snapshots = SnapshotWorker(settings, executor, looks, lambda: self._send(SnapshotReady()))
-        self._loader = JobLoader(self._open, looks, self._send)
+        self._snapshots = SnapshotWorker(settings, executor, styles, lambda: self._send(SnapshotReady()))
+        self._loader = JobLoader(self._open, styles, self._send)
         self._statistics = StatisticsWorker(self._open, self._send)
         self._reader = DatabaseReader(self._open)
         self._sort_requests = LatestOnly()
@@ -154,7 +154,7 @@ class ThreadedBackend:
     async def indexes(
         self, batch_id: int, look: int, limit: int, priorities: Sequence[Priority] = ()
     ) -> list[int]:
-        state = self.looks.states[look]
+        state = self.styles.states[look]
         return await self._reader.read(
             lambda db: queries.read_indexes(db, batch_id, state, limit, priorities)
         )

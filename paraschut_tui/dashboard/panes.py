@@ -53,7 +53,7 @@ class DashboardPane(Vertical):
         super().__init__(id=id)
         self.backend = backend
         self.state = state
-        self.state_styles = backend.looks
+        self.state_styles = backend.styles
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         tell_fault(self, event)
@@ -71,7 +71,7 @@ class BatchesPane(DashboardPane):
     ) -> None:
         super().__init__(backend, state, "left")
         self._title = TextLine(palette, id="tree-title")
-        self.batch_tree = BatchTree(palette, backend.looks, id="tree")
+        self.batch_tree = BatchTree(palette, backend.styles, id="tree")
         outline = self.batch_tree.outline
         outline.open.update(map(outline.node, session.open))
         outline.grouping = session.grouping
@@ -198,7 +198,7 @@ class JobsPane(DashboardPane):
         self._clock = clock
         self._changed = changed
         self.marks = MarkedJobs()
-        self.grid = JobGrid(palette, backend.looks, self.marks, clock, id="grid")
+        self.grid = JobGrid(palette, backend.styles, self.marks, clock, id="grid")
         self.grid.density = session.density
         self.grid.columns, self.grid.sorting = session.columns, session.sorting
         self.grid.heading = self._group_heading

@@ -471,7 +471,7 @@ class MainScreen(SteadyScreen[None]):
 
     def action_help(self) -> None:
         table, read_only = self.pane_layout.key_table, self.state.read_only
-        self.app.push_screen(HelpScreen(self.palette, self.backend.looks, table, read_only=read_only))
+        self.app.push_screen(HelpScreen(self.palette, self.backend.styles, table, read_only=read_only))
 
     @work(exclusive=True, group="choose", exit_on_error=False)
     async def action_palette(self) -> None:
@@ -511,7 +511,7 @@ class MainScreen(SteadyScreen[None]):
         screen = self._overview = OverviewScreen(
             self.backend,
             self.palette,
-            self.backend.looks,
+            self.backend.styles,
             self.state.snapshot,
             self.clock,
             window=window or self._window,

@@ -90,7 +90,7 @@ class StatusBar(TextLine):
         """Return how many jobs run, wait, are complete and are missing."""
         missing = self._state.missing_by_state.values()
         missing_of_queue = sum(states.get(L_QUEUED, 0) for states in missing)
-        parts = tally_parts(snapshot, self.tally, missing_of_queue, self._backend.looks, short=short)
+        parts = tally_parts(snapshot, self.tally, missing_of_queue, self._backend.styles, short=short)
         return [("  ", "base"), *parts, (" ", "base")]
 
     def on_resize(self) -> None:

@@ -59,7 +59,7 @@ class GridContents:
     ) -> None:
         self._backend = backend
         self._state = state
-        self._styles = backend.looks
+        self._styles = backend.styles
         self._grid = grid
         self._changed = changed
         self._snapshot: Snapshot | None = None  # the one that the grid shows

@@ -115,10 +115,10 @@ class FakeGateway:
     """A Backend without a core; records what is asked of it."""
 
     def __init__(
-        self, batches: Sequence[FakeBatch], looks: StateStyles | None = None, **health: object
+        self, batches: Sequence[FakeBatch], styles: StateStyles | None = None, **health: object
     ) -> None:
         self.settings = Settings()
-        self.looks = looks or StateStyles()
+        self.styles = styles or StateStyles()
         self.running_action: ActionEntry | None = None
         self.last_result: ActionResult | None = None
         self.matching_log: dict[JobKey, str] = {}
@@ -198,7 +198,7 @@ class FakeGateway:
         snapshot = self.snapshot()
         lost: dict[int, dict[int, int]] = {}
         for key in snapshot.missing:
-            code = self.looks.code(self.batches[key.batch_id].state(key.job_index))
+            code = self.styles.code(self.batches[key.batch_id].state(key.job_index))
             lost.setdefault(key.batch_id, {}).setdefault(code, 0)
             lost[key.batch_id][code] += 1
         batches = frozenset(row.key.batch_id for row in rows)
@@ -247,7 +247,7 @@ class FakeGateway:
         if wanted.query is None:
             for batch_id in wanted.batches:
                 batch = self.batches[batch_id]
-                states = bytearray(self.looks.code(batch.states[letter]) for letter in batch.letters)
+                states = bytearray(self.styles.code(batch.states[letter]) for letter in batch.letters)
                 cells.append(BatchStates(batch_id, range(batch.first, batch.first + len(states)), states))
         elif wanted.query.text.startswith("sql") or "sql:bad".startswith(wanted.query.text):
             error = "no such column: bad"
@@ -265,7 +265,7 @@ class FakeGateway:
             part = cells.get(key.batch_id)
             there = part is not None and key.job_index in part.indexes
             state = self.batches[key.batch_id].state(key.job_index)
-            found[key] = self.looks.code(state) if there else None
+            found[key] = self.styles.code(state) if there else None
         self._post(JobsRechecked(request, found))
 
     def _matching(self, text: str, missing: Collection[JobKey]) -> list[BatchStates]:
@@ -277,7 +277,7 @@ class FakeGateway:
                 keys = batch.keys("".join(batch.states))
             if keys:
                 indexes = array("q", sorted(k.job_index for k in keys))
-                codes = bytearray(self.looks.code(batch.state(i)) for i in indexes)
+                codes = bytearray(self.styles.code(batch.state(i)) for i in indexes)
                 found.append(BatchStates(batch_id, packed(indexes), codes))
         return found
 
@@ -346,7 +346,7 @@ class FakeGateway:
         self, batch_id: int, look: int, limit: int, priorities: Sequence[Priority] = ()
     ) -> list[int]:
         batch = self.batches[batch_id]
-        wanted = "".join(letter for letter, state in batch.states.items() if self.looks.code(state) == look)
+        wanted = "".join(letter for letter, state in batch.states.items() if self.styles.code(state) == look)
         return [key.job_index for key in batch.keys(wanted)][:limit]
 
     async def actions(self) -> list[Action]:

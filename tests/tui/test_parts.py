@@ -205,7 +205,7 @@ def test_missing_jobs_are_not_counted_twice_in_the_tree() -> None:
     gateway.publish()
     update = gateway.take_update()
     assert update is not None
-    outline = TreeModel(gateway.looks)
+    outline = TreeModel(gateway.styles)
     outline.open = {NodeId(BATCH, 5), NodeId(STATE, 5, L_MISSING)}
     outline.jobs[NodeId(STATE, 5, L_MISSING)] = [5, 6]
     outline.build(update.snapshot, update.lost)
@@ -218,10 +218,10 @@ def test_missing_jobs_are_not_counted_twice_in_the_tree() -> None:
 def test_a_batch_that_the_scheduler_refused_is_red_in_the_tree_and_in_both_headings(refused: bool) -> None:
     gateway = FakeGateway([FakeBatch(5, "a/b", "iii", held_back="why")])
     snapshot = gateway.snapshot()._replace(refused=frozenset([5] if refused else []))
-    outline = TreeModel(gateway.looks)
+    outline = TreeModel(gateway.styles)
     outline.build(snapshot, {})
     assert [(row.text, row.number) for row in outline.rows if row.key.kind == NOTE] == [("why", int(refused))]
-    left, _ = batch_line(snapshot, [5], 5, {}, gateway.looks, [], 100)
+    left, _ = batch_line(snapshot, [5], 5, {}, gateway.styles, [], 100)
     assert dict(left)["  why"] == ("error" if refused else "warning")
 
 
