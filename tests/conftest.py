@@ -38,7 +38,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+QUICK = ("unit/", "core/test_actions", "core/test_api_docs", "core/test_changes", "core/test_filters",
+         "core/test_history", "core/test_near", "core/test_poll_record", "core/test_stats",
+         "test_project_files")  # fmt: skip
+"""Files, by the beginning of their paths below tests/, that start few processes."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        path = item.path.relative_to(Path(__file__).parent).as_posix()
+        if path.startswith(QUICK):
+            item.add_marker(pytest.mark.quick)
     wanted = set(config.getoption("--cluster"))
     if not wanted:
         return
