@@ -76,7 +76,7 @@ def global_options(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
 
 def _asks_for_help(arguments: list[str]) -> bool:
     own = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    return "--help" in own
+    return "--help" in own or "-h" in own
 
 
 def guarded(call: Callable[[], int], debug: bool) -> int:

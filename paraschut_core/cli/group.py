@@ -78,6 +78,14 @@ class _ReaderGoneError(Exception):
     """Nobody reads stdout any more. Click has an answer of its own to BrokenPipeError, so it is not told."""
 
 
+_COMMAND_SYNONYMS = {
+    "status": "queue", "qstat": "queue", "squeue": "queue", "list": "queue", "ls": "queue",
+    "kill": "qdel", "cancel": "qdel", "scancel": "qdel", "delete": "qdel", "stop": "qdel",
+    "retry": "resubmit", "rerun": "resubmit", "restart": "resubmit", "rm": "remove",
+    "show": "info", "logs": "log", "sbatch": "submit", "qsub": "submit",
+}  # fmt: skip
+
+
 class LazyGroup(click.Group):
     """Knows its commands by name, and imports a command's module when it is used."""
 
@@ -86,6 +94,22 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError as error:
             raise _ReaderGoneError from error
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read `help COMMAND` as `COMMAND --help`."""
+        return super().parse_args(ctx, [*args[1:], "--help"] if args[:1] == ["help"] else args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; name the one that was probably meant."""
+        from ..near_misses import near
+
+        if self.get_command(ctx, args[0]) is None:
+            meant = near(args[0], self.list_commands(ctx), _COMMAND_SYNONYMS)
+            if meant:
+                ctx.fail(f"No such command '{args[0]}'. Did you mean {meant}?")
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [name for commands in SECTIONS.values() for name in commands]
@@ -107,6 +131,7 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     name="paraschut",
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog=EPILOG,
     invoke_without_command=True,
     subcommand_metavar="[COMMAND [ARGUMENT]...]",
