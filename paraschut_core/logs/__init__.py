@@ -1,67 +1,39 @@
 """Log files of any size: what is at a path, its rows by offset or number, search, and its growth."""
 
-from __future__ import annotations
-
-from .line_index import LineIndex
-from .log_file import (
-    ABSENT,
-    DIRECTORY,
-    FAILED,
-    FILE,
-    SPECIAL,
-    ContentProof,
-    FileChange,
-    FileStatus,
-    LogError,
-    OpenLog,
-    change_words,
-    compare_status,
-    describe,
-    open_log,
-    stat_log,
-)
-from .print_lines import print_lines
-from .rows import ESCAPE, Row, colours_only, row_start, rows_after, rows_at, rows_before, strip_escapes, tail
-from .safe_regex import RegexTimeoutError, SearchAbortedError
-from .search import ERRORS, MatchChunk, Pattern, find_next, find_previous, scan, scan_back
-from .timestamps import find_time, parse_time
-
-__all__ = [
-    "ABSENT",
-    "DIRECTORY",
-    "ERRORS",
-    "ESCAPE",
-    "FAILED",
-    "FILE",
-    "SPECIAL",
-    "ContentProof",
-    "FileChange",
-    "FileStatus",
-    "LineIndex",
-    "LogError",
-    "MatchChunk",
-    "OpenLog",
-    "Pattern",
-    "RegexTimeoutError",
-    "Row",
-    "SearchAbortedError",
-    "change_words",
-    "colours_only",
-    "compare_status",
-    "describe",
-    "find_next",
-    "find_previous",
-    "find_time",
-    "open_log",
-    "parse_time",
-    "print_lines",
-    "row_start",
-    "rows_after",
-    "rows_at",
-    "rows_before",
-    "scan",
-    "scan_back",
-    "stat_log",
-    "strip_escapes",
-    "tail",
-]
+from .line_index import LineIndex as LineIndex
+from .log_file import ABSENT as ABSENT
+from .log_file import DIRECTORY as DIRECTORY
+from .log_file import FAILED as FAILED
+from .log_file import FILE as FILE
+from .log_file import SPECIAL as SPECIAL
+from .log_file import ContentProof as ContentProof
+from .log_file import FileChange as FileChange
+from .log_file import FileStatus as FileStatus
+from .log_file import LogError as LogError
+from .log_file import OpenLog as OpenLog
+from .log_file import change_words as change_words
+from .log_file import compare_status as compare_status
+from .log_file import describe as describe
+from .log_file import open_log as open_log
+from .log_file import stat_log as stat_log
+from .print_lines import print_lines as print_lines
+from .rows import ESCAPE as ESCAPE
+from .rows import Row as Row
+from .rows import colours_only as colours_only
+from .rows import row_start as row_start
+from .rows import rows_after as rows_after
+from .rows import rows_at as rows_at
+from .rows import rows_before as rows_before
+from .rows import strip_escapes as strip_escapes
+from .rows import tail as tail
+from .safe_regex import RegexTimeoutError as RegexTimeoutError
+from .safe_regex import SearchAbortedError as SearchAbortedError
+from .search import ERRORS as ERRORS
+from .search import MatchChunk as MatchChunk
+from .search import Pattern as Pattern
+from .search import find_next as find_next
+from .search import find_previous as find_previous
+from .search import scan as scan
+from .search import scan_back as scan_back
+from .timestamps import find_time as find_time
+from .timestamps import parse_time as parse_time
