@@ -11,7 +11,7 @@ from .core_actions import core
 from .types import ActionTarget
 
 LONGEST = 20_000
-"""Characters after which the rest of the jobs becomes a remark."""
+"""Most characters of a command; a remark replaces the rest of the jobs."""
 
 
 def command_line(action: ActionEntry, target: ActionTarget, force: bool, value: str) -> str:
@@ -40,7 +40,7 @@ def _options(action: ActionEntry, force: bool, value: str) -> list[str]:
 
 
 def _groups(target: ActionTarget) -> dict[tuple[int, tuple[tuple[str, object], ...]], list[int]]:
-    """The jobs by batch and by the resources that are raised for them."""
+    """Group the jobs by batch and by the resources that are raised for them."""
     groups: dict[tuple[int, tuple[tuple[str, object], ...]], list[int]] = {}
     for key in target.keys:
         more = tuple(sorted(target.raises.values.get(key, {}).items()))
@@ -49,7 +49,7 @@ def _groups(target: ActionTarget) -> dict[tuple[int, tuple[tuple[str, object], .
 
 
 def setting_of(name: str, rest: Sequence[object], value: object, whole: object) -> str:
-    """ "field=value" as the command line takes it: an entry of a field, or else the field as a whole."""
+    """Return "field=value" as the command line takes it: an entry of a field, else the whole field."""
     if len(rest) == 1 and name in core.NESTED:
         name, whole = f"{name}.{rest[0]}", value
     try:

@@ -1,4 +1,4 @@
-"""More time or memory for jobs that were ended for want of them. Pure."""
+"""More time or memory for jobs that ended because they ran out of it. Pure."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)(\s*[A-Za-z]*)$")
 
 
 class ResourceIncrease(NamedTuple):
-    """New resources for single jobs, and the same in a line of words ("" if there are none)."""
+    """New resources for single jobs, and one line that describes them ("" if there are none)."""
 
     values: Mapping[JobKey, Mapping[str, Any]] = {}
     words: str = ""
 
 
 def propose(infos: Iterable[JobInfo], ends: Mapping[JobKey, str]) -> ResourceIncrease:
-    """Twice the time for jobs that ran out of it, twice the memory for those that ran out of that.
+    """Propose twice the time for jobs that ran out of time, and twice the memory for those without enough.
 
     Args:
         infos: the jobs' metadata.
@@ -62,7 +62,7 @@ def _double_time(value: object) -> str | None:
     try:
         return clock(2 * parse_time(value))
     except UsageError:
-        return None  # somebody's own way to write a time: better left as it is
+        return None  # an unknown format: leave the time unchanged
 
 
 def _double_size(value: object) -> object:
