@@ -120,7 +120,6 @@ MEANT_TO_BE_EXTENDED = {"JobExecutor", "BatchExecutor"}
 """Base classes for the schedulers that users add."""
 
 STILL_WITH_ONE_USER = {
-    "CellLayout",
     "FollowingPane",
     "GridBase",
     "LogBase",

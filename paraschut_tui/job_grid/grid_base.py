@@ -15,7 +15,7 @@ from ..messages import JobSelected
 from ..state_styles import Palette, StateStyles
 from ..widgets.line_list import LineList
 from ..widgets.styled_line import Part
-from .layout import BLOCK, CellLayout, RowLayout
+from .layout import BLOCK, JobLayout
 from .model import GridModel
 
 
@@ -38,7 +38,7 @@ class GridBase(LineList):
         super().__init__(palette, id=id)
         self.looks = looks
         self.board = GridModel((), looks)
-        self.plan = CellLayout(self.board, 80)
+        self.plan = JobLayout(self.board, 80)
         self.density = "cells"
         self.order: array[int] | None = None
         """The jobs' numbers in the order of the rows, where they are sorted."""
@@ -113,7 +113,9 @@ class GridBase(LineList):
     def _lay_out(self) -> None:
         width = max(self.scrollable_content_region.width, 20)
         self.plan = (
-            RowLayout(self.board, self.order) if self.density == "rows" else CellLayout(self.board, width)
+            JobLayout.of_rows(self.board, self.order)
+            if self.density == "rows"
+            else JobLayout(self.board, width)
         )
         size = Size(width, self.plan.rows)
         if size != self.virtual_size:

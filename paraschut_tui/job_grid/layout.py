@@ -1,4 +1,4 @@
-"""Where in the grid each job stands: jobs into rows of ten by ten cells, or one a row. Pure."""
+"""Where in the grid each job stands: rows of many cells, or one job a row. Pure."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class GridRow(NamedTuple):
     last: int
 
 
-class CellLayout:
-    """The rows of a board at one width.
+class JobLayout:
+    """The rows of the grid at one width.
 
     A group whose JobIndexes have few gaps is laid out by JobIndex, so that a row of 100 begins with 0,
-    100, 200, ...; one with many gaps, or of a filter's matches, one job after the other.
+    100, 200, ... One with many gaps, or of a filter's matches, is laid out one job after the other.
 
     Args:
         width: columns for labels and cells.
@@ -52,11 +52,35 @@ class CellLayout:
             self.by_index.append(aligned)
             top += (span if aligned else rows) + self.headings
         self.rows = top
+        self.order: array[int] | None = None
+        self._row_of = array("q")
+
+    @classmethod
+    def of_rows(cls, board: GridModel, order: array[int] | None = None) -> JobLayout:
+        """Return the layout with one job a row.
+
+        Args:
+            order: the numbers of the jobs (see GridModel.at) in the order of their rows, without headings.
+                None: the order of the board, with a heading for each batch.
+        """
+        layout = cls(board, 0, 1)
+        layout.label_width = 2
+        if order is not None:
+            layout.order = order
+            layout.headings = False
+            layout.rows = len(order)
+            layout._row_of = array("q", bytes(8 * len(order)))
+            for row, n in enumerate(order):
+                layout._row_of[n] = row
+        return layout
 
     def slot(self, row: int) -> GridRow | None:
-        """What row `row` shows; None below the last."""
+        """Return what row `row` shows; None below the last."""
         if not 0 <= row < self.rows:
             return None
+        if self.order is not None:
+            at, place = self.board.at(self.order[row])
+            return GridRow(at, False, self.board.groups[at].indexes[place], place, place + 1)
         at = bisect_right(self.tops, row) - 1
         group = self.board.groups[at]
         within = row - self.tops[at] - self.headings
@@ -70,7 +94,9 @@ class CellLayout:
         return GridRow(at, False, group.indexes[first], first, min(first + self.per_row, len(group)))
 
     def row_and_column(self, group: int, place: int) -> tuple[int, int]:
-        """Row of the grid and cell in it where a job stands."""
+        """Return the row of the grid and the cell in it where a job stands."""
+        if self.order is not None:
+            return self._row_of[self.board.number(group, place)], 0
         top = self.tops[group] + self.headings
         if self.by_index[group]:
             index = self.board.groups[group].indexes[place]
@@ -79,13 +105,13 @@ class CellLayout:
         return top + place // self.per_row, place % self.per_row
 
     def column_of(self, slot: GridRow, place: int) -> int:
-        """The cell of a place within its row."""
+        """Return the cell of a place within its row."""
         if self.by_index[slot.group]:
             return self.board.groups[slot.group].indexes[place] - slot.label
         return place - slot.first
 
     def place_at(self, row: int, column: int) -> tuple[int, int] | None:
-        """Group and place of the job at, or nearest to, a cell; None where the row has no job."""
+        """Return group and place of the job at, or nearest to, a cell; None where the row has no job."""
         slot = self.slot(row)
         if slot is None or slot.heading or slot.first == slot.last:
             return None
@@ -95,39 +121,7 @@ class CellLayout:
         return slot.group, max(slot.first, min(low, slot.last - 1))
 
 
-class RowLayout(CellLayout):
-    """One job a row; in the order given, or in the board's with a heading for each batch.
-
-    Args:
-        order: numbers of jobs on the board (see GridModel.at), in the order of their rows.
-    """
-
-    def __init__(self, board: GridModel, order: array[int] | None = None) -> None:
-        super().__init__(board, 0, 1)
-        self.label_width = 2
-        self.order = order
-        if order is not None:
-            self.headings = False
-            self.rows = len(order)
-            self._row_of = array("q", bytes(8 * len(order)))
-            for row, n in enumerate(order):
-                self._row_of[n] = row
-
-    def slot(self, row: int) -> GridRow | None:
-        if self.order is None:
-            return super().slot(row)
-        if not 0 <= row < self.rows:
-            return None
-        group, place = self.board.at(self.order[row])
-        return GridRow(group, False, self.board.groups[group].indexes[place], place, place + 1)
-
-    def row_and_column(self, group: int, place: int) -> tuple[int, int]:
-        if self.order is None:
-            return super().row_and_column(group, place)
-        return self._row_of[self.board.number(group, place)], 0
-
-
 def cells_that_fit(width: int) -> int:
-    """The largest easy number of cells, with a gap after every tenth, that `width` columns hold."""
+    """Return the largest round number of cells, with a gap after every tenth, that `width` columns hold."""
     fitting = [n for n in _NICE if n + n // BLOCK - 1 <= width]
     return fitting[-1] if fitting else max(min(width, BLOCK), 1)

@@ -18,7 +18,7 @@ from paraschut_core.model import (
     Snapshot,
 )
 from paraschut_tui import state_styles
-from paraschut_tui.job_grid.layout import BLOCK, CellLayout, cells_that_fit
+from paraschut_tui.job_grid.layout import BLOCK, JobLayout, cells_that_fit
 from paraschut_tui.job_grid.marked_jobs import MarkedJobs
 from paraschut_tui.job_grid.model import BatchStates, GridModel, packed
 from paraschut_tui.state_styles import StateStyles
@@ -52,7 +52,7 @@ def test_every_job_has_a_cell_of_its_own_and_is_found_there(
     board = GridModel(
         (cells(n, part, "init", looks) for n, part in enumerate(batches)), looks, matching=matching
     )
-    plan = CellLayout(board, width, per_row)
+    plan = JobLayout(board, width, per_row)
     seen = set()
     for n in range(board.total):
         group, place = board.at(n)
@@ -78,7 +78,7 @@ def test_the_cells_of_a_row_fit_the_width(width: int) -> None:
 def test_a_dense_batch_is_laid_out_by_its_indexes_with_holes() -> None:
     looks = StateStyles()
     board = GridModel([cells(1, [3, 4, 25, 31], "init", looks)], looks)
-    plan = CellLayout(board, 20, 10)
+    plan = JobLayout(board, 20, 10)
     assert [plan.slot(n).label for n in range(plan.rows)] == [0, 10, 20, 30]  # type: ignore[union-attr]
     assert plan.row_and_column(0, 2) == (2, 5)
     assert plan.place_at(1, 5) is None
@@ -87,7 +87,7 @@ def test_a_dense_batch_is_laid_out_by_its_indexes_with_holes() -> None:
 def test_a_sparse_batch_takes_no_more_rows_than_its_jobs() -> None:
     looks = StateStyles()
     board = GridModel([cells(1, [0, 10**9, 2 * 10**9], "init", looks)], looks)
-    assert CellLayout(board, 20, 10).rows == 1
+    assert JobLayout(board, 20, 10).rows == 1
 
 
 def test_a_million_jobs_without_gaps_take_a_range_and_two_bytes_each() -> None:
