@@ -29,7 +29,7 @@ from tests.helpers import ROOT, wait_until
 COMMANDS = [name for commands in SECTIONS.values() for name in commands]
 STAYS = {
     r"paraschut( demo| --filter .*)?": "\x1b[?1049h",
-    r"paraschut serve.*": "Ctrl-C ends it",
+    r"paraschut serve.*": "Ctrl-C stops it",
     r"paraschut submit --every.*": "submitted:",
     r"paraschut demo --headless.*": "running the example",  # its end has a test of its own
 }
