@@ -96,11 +96,22 @@ def complete_batch(ctx: click.Context, parameter: click.Parameter, begun: str) -
 TARGETS = "BATCH [JOB]..."
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+
+
+def _no_bare_number(ctx: click.Context, parameter: click.Parameter, condition: str) -> str:
+    """Refuse a number alone: in SQL it means every job, in the dashboard the job or batch of that number."""
+    text = condition.strip()
+    if text.lstrip("+-").isdecimal():
+        raise UsageError(f"--filter {text} is a number alone: write index:{text}, or batch:{text}.")
+    return condition
+
+
 filter_option = click.option(
     "--filter",
     "condition",
     default="",
     metavar="FILTER",
+    callback=_no_bare_number,
     help="Jobs that match: words (state:missing exit:137) or SQL.",
 )
 

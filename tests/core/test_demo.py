@@ -85,4 +85,4 @@ def test_the_example_needs_a_terminal_for_the_dashboard_but_goes_on_from_there(c
     assert len(batches) == 3
     online = {state for batch in batches for state in batch["states"]} - {"init", "complete"}
     assert online <= {"submit", "run"}
-    cli(*config, "qdel", "--filter", "1", "--yes")
+    cli(*config, "qdel", "--filter", "1=1", "--yes")

@@ -235,3 +235,9 @@ def test_display_takes_synonyms_and_reports_unknown_states(cli: CommandLine) -> 
     assert "did you mean run?" in cli("queue", "--display", "runing").err
     cli.sql("UPDATE job SET state = 'ready'")
     assert cli("queue", "--json", "--display", "ready").json["batches"][0]["states"] == {"ready": [0]}
+
+
+def test_a_number_alone_is_refused_by_commands_for_it_could_mean_every_job(cli: CommandLine) -> None:
+    cli.add("true")
+    for text in ("2", " 0 ", "-1"):
+        assert "write index:" in cli("reset", f"--filter={text}", "--yes", status=2).err
