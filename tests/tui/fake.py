@@ -307,7 +307,7 @@ class FakeGateway:
         return next(iter(self.acts), None), next(undoable, None)
 
     def recent_log(self) -> list[str]:
-        return ["12:00:00 INFO paraschut_core.monitoring.polling: poll of slurm timed out"]
+        return ["12:00:00 INFO paraschut_core.polling: poll of slurm timed out"]
 
     async def rows(self, keys: Sequence[JobKey]) -> list[JobRow]:
         return [self.row(key) for key in keys]
