@@ -16,7 +16,6 @@ from paraschut_core.sanitize import clean_line
 from .. import keymap
 from ..dashboard_state import DashboardState
 from ..dialogs.command_palette import PaletteCommand
-from ..job_log.log_keys import LOG_KEYS
 from ..overview.model import WORDS, NavigationTarget
 from ..session.store import RecentDatabase
 from .notifier import Notifier
@@ -62,7 +61,7 @@ def key_commands(
 
     main = [key for key in keymap.MAIN if key.action != "palette" and not (key.changes and read_only)]
     everywhere = of_pane(main, screen, "")
-    log = [command(key.shown, key.action, key.help, panes.lower.log_view, "log") for key in LOG_KEYS]
+    log = of_pane(keymap.LOG, panes.lower.log_view, "log")
     jobs = of_pane(keymap.GRID, panes.jobs.grid, "jobs")
     batches = of_pane(keymap.TREE, panes.batches.batch_tree, "batches")
     both = [*batches, *jobs] if focused == "tree" else [*jobs, *batches]

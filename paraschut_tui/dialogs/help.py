@@ -13,7 +13,6 @@ from textual.screen import ModalScreen
 from paraschut_core.filtering.language import FIELDS
 
 from .. import keymap
-from ..job_log.log_keys import LOG_KEYS
 from ..state_styles import Palette, StateStyles
 from ..widgets.styled_line import Part
 from ..widgets.text_view import TextView
@@ -94,12 +93,11 @@ def _lines(looks: StateStyles, pane: str, read_only: bool) -> list[list[Part]]:
 
 
 def _entries(name: str, read_only: bool) -> list[tuple[str, str]]:
-    if name == "log":
-        return [(key.shown, key.help) for key in LOG_KEYS]
     table = {
         "grid": keymap.GRID,
         "tree": keymap.TREE,
         "details": (*keymap.MOVE, *keymap.DETAILS),
+        "log": keymap.LOG,
         "overview": keymap.OVERVIEW,
         "main": keymap.MAIN,
     }[name]

@@ -15,7 +15,7 @@ from paraschut_core.logs import Pattern, Row
 
 from ..terminal.textual_compat import focus_quietly
 from .marked_ranges import MarkedRanges
-from .render import LogStyles, Renderer, RenderOptions, changed_columns, gutter, wrap_points
+from .render import LogStyles, Renderer, RenderOptions, gutter, wrap_points
 from .viewport import LogViewport
 
 if TYPE_CHECKING:
@@ -107,11 +107,11 @@ class LogCanvas(ScrollView, can_focus=True):
         if not self._ready or self.size.area == 0:
             return
         before, self._strips = self._strips, self._build()
-        regions = []
-        for y, strip in enumerate(self._strips):
-            columns = changed_columns(before[y], strip) if y < len(before) else (0, self.size.width)
-            if columns is not None:
-                regions.append(Region(columns[0], y, columns[1] - columns[0], 1))
+        regions = [
+            Region(0, y, self.size.width, 1)
+            for y, strip in enumerate(self._strips)
+            if y >= len(before) or before[y] != strip
+        ]
         if regions:
             self.refresh(*regions)
 

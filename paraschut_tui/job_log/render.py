@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -170,36 +169,3 @@ def _covering(spans: Sequence[AnsiSpan], gap: Style, length: int) -> list[AnsiSp
     if at < length:
         covered.append(AnsiSpan(at, length, gap))
     return covered
-
-
-def changed_columns(before: Strip, after: Strip) -> tuple[int, int] | None:
-    """The columns, first and last + 1, in which two lines of equal width differ; None if in none."""
-    if before == after:
-        return None
-    one, two = list(before), list(after)
-    start = _same_cells(one, two)
-    end = after.cell_length - _same_blank_end(one, two)
-    # Where only the styles of that end differ, the whole line does.
-    return (start, end) if start < end else (0, after.cell_length)
-
-
-def _same_cells(before: list[Segment], after: list[Segment]) -> int:
-    """How many cells are equal from the left, as far as that is easily told."""
-    cells = 0
-    for one, two in zip(before, after, strict=False):
-        if one == two:
-            cells += one.cell_length
-            continue
-        if one.style == two.style:
-            same = os.path.commonprefix([one.text, two.text])  # noqa: RUF071 - of texts, by character
-            cells += len(same) if same.isascii() else 0
-        break
-    return cells
-
-
-def _same_blank_end(before: list[Segment], after: list[Segment]) -> int:
-    """How many cells at the right are blank in both, in the same style."""
-    one, two = (before or [Segment("")])[-1], (after or [Segment("")])[-1]
-    if one.style != two.style or one.text.strip(" ") or two.text.strip(" "):
-        return 0
-    return min(len(one.text), len(two.text))

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.segment import Segment
-from rich.style import Style
 from textual import events
-from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
+
+from ..widgets.styled_line import fit
 
 Part = tuple[str, str]
 """Clean text and the component class of its style."""
@@ -62,7 +62,7 @@ class LogStatusLine(Widget):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own word
         super().__init__(id=id)
         self._headings: Sequence[LogTitle] = ()
-        self._painted: list[tuple[str, Style]] = []
+        self._painted: Strip | None = None
         self._places: list[tuple[int, int, str]] = []  # columns where each stream's name stands
 
     def show(self, headings: Sequence[LogTitle]) -> None:
@@ -70,12 +70,8 @@ class LogStatusLine(Widget):
         self._headings = headings
         if not self.is_mounted or not self.size.width:
             return
-        cells = _cells(self._strip())
-        differ = [at for at, (one, two) in enumerate(zip(self._painted, cells, strict=False)) if one != two]
-        if len(cells) != len(self._painted):
+        if self._strip() != self._painted:
             self.refresh()
-        elif differ:
-            self.refresh(Region(differ[0], 0, differ[-1] + 1 - differ[0], 1))
 
     @property
     def text(self) -> str:
@@ -83,9 +79,8 @@ class LogStatusLine(Widget):
         return self._strip().text.rstrip()
 
     def render_line(self, y: int) -> Strip:
-        strip = self._strip()
-        self._painted = _cells(strip)
-        return strip
+        self._painted = self._strip()
+        return self._painted
 
     def on_click(self, event: events.Click) -> None:
         for start, end, stream in self._places:
@@ -112,7 +107,7 @@ class LogStatusLine(Widget):
             # The others give way.
             streams = {name: called for name, called in streams.items() if name == heading.chosen}
         room -= sum(cell_len(called) + 2 for called in streams.values())
-        title = _fit(heading.title, room)
+        title = fit(heading.title, room)
         segments = [self._segment(f" {title} ", "log--title")]
         column = start + cell_len(title) + 2
         for name, called in streams.items():
@@ -127,23 +122,3 @@ class LogStatusLine(Widget):
 
     def _segment(self, text: str, style: str) -> Segment:
         return Segment(text, self.get_component_rich_style(style))
-
-
-def _fit(text: str, width: int) -> str:
-    """`text` in exactly `width` columns."""
-    if width <= 0:
-        return ""
-    if cell_len(text) > width:
-        return set_cell_size(text, width - 1) + "…"
-    return set_cell_size(text, width)
-
-
-def _cells(strip: Strip) -> list[tuple[str, Style]]:
-    """What is in each column; the second half of a wide character is ''."""
-    cells: list[tuple[str, Style]] = []
-    for segment in strip:
-        style = segment.style or Style.null()
-        for character in segment.text:
-            cells.append((character, style))
-            cells.extend([("", style)] * (cell_len(character) - 1))
-    return cells

@@ -18,7 +18,6 @@ from paraschut_tui.app import ParaschutApp
 from paraschut_tui.dashboard.screen import MainScreen
 from paraschut_tui.dialogs.command_palette import CommandPaletteScreen
 from paraschut_tui.dialogs.help import HelpScreen
-from paraschut_tui.job_log.log_keys import LOG_KEYS
 from paraschut_tui.session.store import SessionStore
 from paraschut_tui.state_styles import Palette, themes
 from paraschut_tui.welcome import DEMO, INIT, OPEN, WelcomeApp, WelcomeChoice
@@ -45,7 +44,7 @@ async def test_the_palette_knows_every_action_batch_and_theme() -> None:
     async with dashboard() as (pilot, _screen, _gateway):
         texts = {entry.text for entry in (await palette(pilot))._all}
         helps = [key.help for key in (*keymap.MAIN, *keymap.GRID, *keymap.TREE) if key not in keymap.MOVE]
-        helps += [key.help for key in LOG_KEYS]
+        helps += [key.help for key in keymap.LOG]
         for words in helps:
             assert not words or f"{words[0].upper()}{words[1:]}" in texts or words == keys_of_palette()
         assert {"Batch: human/genome_map", "Theme: paraschut-contrast", "Overview: last hour"} <= texts

@@ -7,13 +7,9 @@ import itertools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.segment import Segment
-from rich.style import Style
-from textual.strip import Strip
 
 from paraschut_core.logs import Pattern, Row
 from paraschut_tui.job_log.marked_ranges import MarkedRanges
-from paraschut_tui.job_log.render import changed_columns
 from paraschut_tui.job_log.search_matches import SearchMatches
 from paraschut_tui.job_log.sources import LATEST, LogSources, StreamSelection
 from paraschut_tui.job_log.viewport import MOST_ROWS, LogViewport
@@ -150,27 +146,3 @@ class TestSelection:
         selection = StreamSelection()
         selection.use(LogSources("a", {"stdout": [], "stderr": [""]}))
         assert selection.path() is None and selection.path("stderr") is None
-
-
-class TestChangedColumns:
-    PLAIN, BOLD, GROUND = Style(), Style(bold=True), Style(bgcolor="red")
-
-    def strip(self, *parts: tuple[str, Style]) -> Strip:
-        return Strip([Segment(text, style) for text, style in parts]).adjust_cell_length(20, self.PLAIN)
-
-    def test_equal_lines_have_none(self) -> None:
-        assert changed_columns(self.strip(("a", self.BOLD)), self.strip(("a", self.BOLD))) is None
-
-    def test_only_what_differs_counts(self) -> None:
-        before = self.strip((" 12  ", self.BOLD), ("line 12", self.PLAIN))
-        after = self.strip((" 12  ", self.BOLD), ("line 134", self.PLAIN))
-        assert changed_columns(before, after) == (11, 13)
-
-    def test_a_coloured_blank_end_counts(self) -> None:
-        before = self.strip(("a", self.PLAIN))
-        after = self.strip(("a", self.PLAIN), (" " * 19, self.GROUND))
-        assert changed_columns(before, after) == (1, 20)
-
-    def test_wide_characters_are_not_halved(self) -> None:
-        columns = changed_columns(self.strip(("漢字", self.PLAIN)), self.strip(("漢語", self.PLAIN)))
-        assert columns is not None and columns[0] == 0 and columns[1] >= 4

@@ -18,6 +18,7 @@ from textual.geometry import Region
 from textual.widgets import Input
 
 from paraschut_core.errors import ParaschutError
+from paraschut_tui import keymap
 from paraschut_tui.job_log import external_programs, file_tasks
 from paraschut_tui.job_log.external_programs import FilePosition
 from paraschut_tui.job_log.screen import LogScreen
@@ -788,8 +789,7 @@ class TestFullScreen:
 
 class TestKeys:
     def test_every_key_has_its_action_and_its_words(self) -> None:
-        for shown, words in LogView.help_keys():
-            assert shown and words
+        assert all(key.help for key in keymap.LOG)
         for binding in LogView.BINDINGS:
             name = binding.action.partition("(")[0]  # type: ignore[union-attr]  # all are Bindings
             assert callable(getattr(LogView, f"action_{name}")), name
