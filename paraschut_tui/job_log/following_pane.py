@@ -152,7 +152,7 @@ class FollowingPane(LogCanvas):
             self.feed.count_lines()
 
     def on_lines_counted(self, message: LinesCounted) -> None:
-        if message.epoch != self.feed.epoch:
+        if not message.request.wanted:
             return
         if message.done:
             self._counting = False
@@ -353,7 +353,7 @@ class FollowingPane(LogCanvas):
             self.post_message(self.Changed())
 
     def on_status_message(self, message: StatusMessage) -> None:
-        if message.epoch == self.feed.epoch:
+        if message.request.wanted:
             self.progress = ""
             self.tell(message.text)
             self.post_message(self.Changed())

@@ -121,7 +121,7 @@ class LogPane(FollowingPane):
 
     def on_search_chunk_found(self, message: SearchChunkFound) -> None:
         hits, part = self.hits, message.part
-        if hits is None or not self.feed.is_of_search(message):
+        if hits is None or not message.request.wanted:
             return
         if part is None:
             hits.done = True
@@ -247,7 +247,7 @@ class LogPane(FollowingPane):
         self._show()
 
     def on_match_found(self, message: MatchFound) -> None:
-        if message.epoch != self.feed.epoch:
+        if not message.request.wanted:
             return
         self.progress = ""
         if message.offset is not None:
@@ -399,7 +399,7 @@ class LogPane(FollowingPane):
         return [(self.window.rows[at].start, self.window.rows[at].end) for at in shown]
 
     def on_text_copied(self, message: TextCopied) -> None:
-        if message.epoch != self.feed.epoch:
+        if not message.request.wanted:
             return
         if message.plainly:
             self.tell(print_plainly(self.app, message.text))

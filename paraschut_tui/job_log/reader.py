@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 
@@ -24,6 +23,7 @@ from paraschut_core.logs import (
     row_start,
 )
 
+from ..backend.worker_thread import LatestOnly, Request
 from .external_programs import to_tmux
 from .file_tasks import (
     CLIPBOARD_BYTES,
@@ -44,34 +44,34 @@ _PATIENCE = 7  # polls without an answer after which the file system is said not
 
 
 class FeedMessage(Message, bubble=False):
-    """An answer of a LogReader; it is stale unless `epoch` is still the feed's."""
+    """An answer of a LogReader; outdated unless `request` is still wanted."""
 
-    def __init__(self, epoch: int) -> None:
+    def __init__(self, request: Request) -> None:
         super().__init__()
-        self.epoch = epoch
+        self.request = request
 
 
 class PageRead(FeedMessage):
     """The rows that were asked for."""
 
-    def __init__(self, epoch: int, wanted: PageRequest, page: LogPage) -> None:
-        super().__init__(epoch)
+    def __init__(self, request: Request, wanted: PageRequest, page: LogPage) -> None:
+        super().__init__(request)
         self.wanted, self.page = wanted, page
 
 
 class FileChanged(FeedMessage):
     """The file is not what it was at the last look."""
 
-    def __init__(self, epoch: int, change: FileUpdate) -> None:
-        super().__init__(epoch)
+    def __init__(self, request: Request, change: FileUpdate) -> None:
+        super().__init__(request)
         self.change = change
 
 
 class LinesCounted(FeedMessage):
     """Lines are counted up to byte `covered`; `done`: all of them."""
 
-    def __init__(self, epoch: int, covered: int, done: bool) -> None:
-        super().__init__(epoch)
+    def __init__(self, request: Request, covered: int, done: bool) -> None:
+        super().__init__(request)
         self.covered, self.done = covered, done
 
     def can_replace(self, message: Message) -> bool:
@@ -81,32 +81,32 @@ class LinesCounted(FeedMessage):
 class SearchChunkFound(FeedMessage):
     """What a search has found in one part of the file; `part` None: it is over (or failed: `trouble`)."""
 
-    def __init__(self, epoch: int, search: int, part: SearchChunk | None, trouble: str = "") -> None:
-        super().__init__(epoch)
-        self.search, self.part, self.trouble = search, part, trouble
+    def __init__(self, request: Request, part: SearchChunk | None, trouble: str = "") -> None:
+        super().__init__(request)
+        self.part, self.trouble = part, trouble
 
 
 class MatchFound(FeedMessage):
     """Where the next or previous match is; None: there is none, or `trouble`."""
 
-    def __init__(self, epoch: int, offset: int | None, trouble: str = "") -> None:
-        super().__init__(epoch)
+    def __init__(self, request: Request, offset: int | None, trouble: str = "") -> None:
+        super().__init__(request)
         self.offset, self.trouble = offset, trouble
 
 
 class TextCopied(FeedMessage):
     """Text for the clipboard, or to be shown `plainly`; `tmux`: it is in tmux's buffer already."""
 
-    def __init__(self, epoch: int, text: str, cut: bool, *, plainly: bool, tmux: bool) -> None:
-        super().__init__(epoch)
+    def __init__(self, request: Request, text: str, cut: bool, *, plainly: bool, tmux: bool) -> None:
+        super().__init__(request)
         self.text, self.cut, self.plainly, self.tmux = text, cut, plainly, tmux
 
 
 class StatusMessage(FeedMessage):
     """One line for the user: what came of something that was asked for."""
 
-    def __init__(self, epoch: int, text: str, failed: bool = False) -> None:
-        super().__init__(epoch)
+    def __init__(self, request: Request, text: str, failed: bool = False) -> None:
+        super().__init__(request)
         self.text, self.failed = text, failed
 
 
@@ -118,19 +118,13 @@ class LogReader:
 
     def __init__(self, host: Widget) -> None:
         self._host = host
-        self.epoch = 0
         self.path = ""
         self.look: FileStatus | None = None
         self._proof: ContentProof | None = None
         self.index = LineIndex()
-        self._closed = threading.Event()
-        self._search_stopped = threading.Event()
-        self._search_number = 0
-        self._counting_stopped = threading.Event()
-        self._find_stopped = threading.Event()
-        self._saving_stopped = threading.Event()
+        self._files, self._pages, self._counts = LatestOnly(), LatestOnly(), LatestOnly()
+        self._searches, self._finds, self._saves = LatestOnly(), LatestOnly(), LatestOnly()
         self._loading: Worker[None] | None = None
-        self._loading_stopped = threading.Event()
         self._next: PageRequest | None = None
         self._polling: Worker[None] | None = None
         self._unanswered = 0
@@ -140,18 +134,17 @@ class LogReader:
     def open(self, path: str) -> None:
         """Turns to another file (or "": none). What is under way for the old one is given up."""
         self.close()
-        self.epoch += 1
+        self._files.begin()
         self.path = path
         self.look = self._proof = None
         self.index = LineIndex()
-        self._closed = threading.Event()
         self._loading = self._polling = self._next = None
         self._unanswered = 0
 
     def close(self) -> None:
-        """Tells all threads to end."""
-        self._closed.set()
-        self._search_stopped.set()
+        """End all threads; their answers are outdated."""
+        self._files.cancel()
+        self._searches.cancel()
         self.stop_working()
 
     def restart_index(self) -> None:
@@ -164,23 +157,21 @@ class LogReader:
         """Asks for rows; answered by PageRead."""
         if self._loading is not None:
             self._next = wanted
-            self._loading_stopped.set()
+            self._pages.cancel()
             return
-        epoch, path, index = self.epoch, self.path, self.index
-        closed = self._closed
-        stopped = self._loading_stopped = threading.Event()
-
-        report = self._reporter(epoch)
+        file, path, index = self._files.latest, self.path, self.index
+        stopped = _is_outdated(self._pages.begin())
+        report = self._reporter(file)
 
         def read() -> None:
-            page = read_page(path, wanted, index, lambda: closed.is_set() or stopped.is_set(), report)
-            self._host.post_message(PageRead(epoch, wanted, page))
+            page = read_page(path, wanted, index, stopped, report)
+            self._host.post_message(PageRead(file, wanted, page))
 
         self._loading = self._run(read, "page")
 
     def loaded(self, message: PageRead) -> bool:
         """Notes an answer and sends the next request; returns whether the answer is to be shown."""
-        if message.epoch != self.epoch:
+        if not message.request.wanted:
             return False
         self._loading = None
         self._unanswered = 0
@@ -209,19 +200,19 @@ class LogReader:
             self._unanswered += 1
             return self._unanswered < _PATIENCE
         self._unanswered = 0
-        epoch, path, index, proof = self.epoch, self.path, self.index, self._proof
+        file, path, index, proof = self._files.latest, self.path, self.index, self._proof
 
         def look() -> None:
             change = read_change(path, before, proof, last, limit, index)
             if change is not None:
-                self._host.post_message(FileChanged(epoch, change))
+                self._host.post_message(FileChanged(file, change))
 
         self._polling = self._run(look, "poll")
         return True
 
     def changed(self, message: FileChanged) -> bool:
         """Notes a change; returns whether it is news."""
-        if message.epoch != self.epoch:
+        if not message.request.wanted:
             return False
         self.look, self._proof = message.change.look, message.change.proof
         return True
@@ -230,22 +221,21 @@ class LogReader:
 
     def count_lines(self) -> None:
         """Numbers all lines; answered by LinesCounted, several times."""
-        epoch, path, index = self.epoch, self.path, self.index
-        stopped = self._counting_stopped = threading.Event()
-
-        report = self._reporter(epoch)
+        file, path, index = self._files.latest, self.path, self.index
+        stopped = _is_outdated(self._counts.begin())
+        report = self._reporter(file)
 
         def count() -> None:
             try:
                 with open_log(path) as log:
-                    if index.extend(log, stopped.is_set, report):
-                        self._host.post_message(LinesCounted(epoch, log.size, True))
+                    if index.extend(log, stopped, report):
+                        self._host.post_message(LinesCounted(file, log.size, True))
             except LogError as error:
-                self._host.post_message(StatusMessage(epoch, str(error), failed=True))
+                self._host.post_message(StatusMessage(file, str(error), failed=True))
 
         self._run(count, "count")
 
-    def _reporter(self, epoch: int) -> Callable[[int], None]:
+    def _reporter(self, file: Request) -> Callable[[int], None]:
         """Tells the host how far a count has come, a few times a second."""
         reported = time.monotonic()
 
@@ -254,64 +244,50 @@ class LogReader:
             now = time.monotonic()
             if now - reported >= _REPORT_EVERY:
                 reported = now
-                self._host.post_message(LinesCounted(epoch, covered, False))
+                self._host.post_message(LinesCounted(file, covered, False))
 
         return report
 
     def stop_working(self) -> None:
         """Ends the counting of lines, also that for going to one, and the look for a match."""
-        self._counting_stopped.set()
-        self._loading_stopped.set()
-        self._find_stopped.set()
-        self._saving_stopped.set()
+        for requests in (self._counts, self._pages, self._finds, self._saves):
+            requests.cancel()
 
     def search(self, pattern: Pattern, origin: int, *, only_ahead: bool = False) -> None:
         """Searches the whole file from `origin`; answered by SearchParts. Ends an earlier search."""
-        self.stop_search()
-        stopped = self._search_stopped = threading.Event()
-        epoch, path, number, closed = self.epoch, self.path, self._search_number, self._closed
+        request, path = self._searches.begin(), self.path
+        stopped = _is_outdated(request)
 
         def seek() -> None:
             trouble = ""
             try:
-                for part in search_parts(
-                    path,
-                    pattern,
-                    origin,
-                    lambda: stopped.is_set() or closed.is_set(),
-                    only_ahead=only_ahead,
-                ):
-                    self._host.post_message(SearchChunkFound(epoch, number, part))
+                for part in search_parts(path, pattern, origin, stopped, only_ahead=only_ahead):
+                    self._host.post_message(SearchChunkFound(request, part))
             except ParaschutError as error:
                 trouble = str(error)
-            self._host.post_message(SearchChunkFound(epoch, number, None, trouble))
+            self._host.post_message(SearchChunkFound(request, None, trouble))
 
         self._run(seek, "search")
 
     def stop_search(self) -> None:
-        self._search_stopped.set()
-        self._search_number += 1
-
-    def is_of_search(self, message: SearchChunkFound) -> bool:
-        """Whether a part belongs to the search that is under way."""
-        return (message.epoch, message.search) == (self.epoch, self._search_number)
+        """End the search that is under way; its answers are outdated."""
+        self._searches.cancel()
 
     def find(self, pattern: Pattern, offset: int, *, forward: bool) -> None:
         """Looks for one match from a row on, or before it; answered by MatchFound, unless it is stopped."""
-        self._find_stopped.set()
-        stopped = self._find_stopped = threading.Event()
-        epoch, path = self.epoch, self.path
+        file, path = self._files.latest, self.path
+        stopped = _is_outdated(self._finds.begin())
 
         def seek() -> None:
             try:
                 with open_log(path) as log:
                     find = find_next if forward else find_previous
                     at = offset if offset >= log.size else row_start(log, offset)
-                    found = find(log, pattern, at, stopped.is_set)
-                if not stopped.is_set():
-                    self._host.post_message(MatchFound(epoch, found))
+                    found = find(log, pattern, at, stopped)
+                if not stopped():
+                    self._host.post_message(MatchFound(file, found))
             except ParaschutError as error:
-                self._host.post_message(MatchFound(epoch, None, str(error)))
+                self._host.post_message(MatchFound(file, None, str(error)))
 
         self._run(seek, "find")
 
@@ -319,33 +295,38 @@ class LogReader:
 
     def copy(self, ranges: Sequence[tuple[int, int]], *, plainly: bool = False) -> None:
         """Reads text for the clipboard, or to be shown plainly; answered by TextCopied or Told."""
-        epoch, path = self.epoch, self.path
+        file, path = self._files.latest, self.path
 
         def read() -> None:
             try:
                 text, cut = read_text(path, ranges, PLAIN_BYTES if plainly else CLIPBOARD_BYTES)
             except LogError as error:
-                self._host.post_message(StatusMessage(epoch, str(error), failed=True))
+                self._host.post_message(StatusMessage(file, str(error), failed=True))
             else:
                 tmux = not plainly and to_tmux(text)
-                self._host.post_message(TextCopied(epoch, text, cut, plainly=plainly, tmux=tmux))
+                self._host.post_message(TextCopied(file, text, cut, plainly=plainly, tmux=tmux))
 
         self._run(read, "copy")
 
     def save(self, target: str, starts: Iterable[int] | None) -> None:
         """Saves the log, or some of its rows, to a new file; answered by Told. `stop_working` ends it."""
-        epoch, path, closed = self.epoch, self.path, self._closed
-        stopped = self._saving_stopped = threading.Event()
+        file, path = self._files.latest, self.path
+        stopped = _is_outdated(self._saves.begin())
 
         def write() -> None:
             try:
-                name, size = save(path, target, starts, lambda: closed.is_set() or stopped.is_set())
+                name, size = save(path, target, starts, stopped)
             except ParaschutError as error:
-                self._host.post_message(StatusMessage(epoch, str(error), failed=True))
+                self._host.post_message(StatusMessage(file, str(error), failed=True))
             else:
-                self._host.post_message(StatusMessage(epoch, f"saved {size:,} bytes to {name}"))
+                self._host.post_message(StatusMessage(file, f"saved {size:,} bytes to {name}"))
 
         self._run(write, "save")
 
     def _run(self, work: Callable[[], None], group: str) -> Worker[None]:
         return self._host.run_worker(work, group=f"log-{group}", thread=True, exclusive=True)
+
+
+def _is_outdated(request: Request) -> Callable[[], bool]:
+    """Return a function that a thread calls to learn whether its request is outdated."""
+    return lambda: not request.wanted
