@@ -122,8 +122,6 @@ MEANT_TO_BE_EXTENDED = {"JobExecutor", "BatchExecutor"}
 STILL_WITH_ONE_USER = {
     "FollowingPane",
     "GridBase",
-    "LogBase",
-    "LogCanvas",
 }
 """Base classes that are to go: remove a name here with the class. None is added."""
 
