@@ -65,7 +65,7 @@ def arguments(command: list[str], path: str, spot: FilePosition) -> list[str]:
 
 
 def open_with(app: App[object], command: list[str], path: str, spot: FilePosition = FilePosition()) -> str:  # noqa: B008 - immutable
-    """Runs `command` on a log until it ends; returns what went wrong, "" if nothing did."""
+    """Run `command` on a log until it ends; return what went wrong, "" if nothing did."""
     if shutil.which(command[0]) is None:
         return clean_line(f"{command[0]} is not installed, or not in PATH")
     try:
@@ -79,7 +79,7 @@ def open_with(app: App[object], command: list[str], path: str, spot: FilePositio
 
 
 def print_plainly(app: App[object], text: str) -> str:
-    """Prints text on the bare terminal, where its own mouse selects, until Enter; "" or what went wrong.
+    """Print text on the bare terminal, where its own mouse selects, until Enter; "" or what went wrong.
 
     For terminals that do not let programs write the clipboard.
     """
@@ -96,7 +96,7 @@ def print_plainly(app: App[object], text: str) -> str:
 
 
 def to_tmux(text: str, environment: Mapping[str, str] = os.environ) -> bool:
-    """Puts text into tmux's paste buffer, and by it into the terminal's clipboard; False: there is no tmux.
+    """Put text into tmux's paste buffer, and by it into the terminal's clipboard; False: there is no tmux.
 
     By default tmux does not pass on what a program within it wants in the clipboard. May block: for a thread.
     """

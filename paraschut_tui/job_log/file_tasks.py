@@ -90,7 +90,7 @@ def read_page(
     cancelled: Cancelled,
     progress: Callable[[int], object] = lambda covered: None,
 ) -> LogPage:
-    """Reads rows; never raises for what is wrong with the file."""
+    """Read rows; never raises for what is wrong with the file."""
     look = stat_log(path)
     if look.kind != FILE:
         return LogPage(look, [], True, True, 0, look.why)
@@ -168,7 +168,7 @@ class FileUpdate(NamedTuple):
 def read_change(
     path: str, before: FileStatus, proof: ContentProof | None, last: Row | None, limit: int, index: LineIndex
 ) -> FileUpdate | None:
-    """Looks whether a file changed; None if it did not. Costs a few system calls then.
+    """Return how a file changed; None if it did not, which costs a few system calls.
 
     `proof` is what the file was at the last look; `last` the last row known, from which on rows are read if
     the file grew, None if none are wanted.
@@ -210,7 +210,7 @@ class SearchChunk(NamedTuple):
 def search_parts(
     path: str, pattern: Pattern, origin: int, cancelled: Cancelled, *, only_ahead: bool = False
 ) -> Iterator[SearchChunk]:
-    """Searches from `origin` to the end, then back to the begin, and reports now and then.
+    """Search from `origin` to the end, then back to the begin, and report now and then.
 
     The first hit in either direction is reported at once.
 
@@ -281,7 +281,7 @@ def read_text(path: str, ranges: Sequence[tuple[int, int]], limit: int = CLIPBOA
 
 
 def save(path: str, target: str, starts: Iterable[int] | None, cancelled: Cancelled) -> tuple[str, int]:
-    """Copies a log, or only its rows that begin at `starts`, byte for byte, into a new file.
+    """Copy a log, or only its rows that begin at `starts`, byte for byte, into a new file.
 
     Returns:
         The path of the new file, and its size in bytes.
@@ -304,7 +304,7 @@ def save(path: str, target: str, starts: Iterable[int] | None, cancelled: Cancel
 
 
 def _write(out: BinaryIO, pieces: Iterable[bytes], cancelled: Cancelled) -> int:
-    """Writes a new file, or takes it away again; returns its size."""
+    """Write a new file, or take it away again; return its size."""
     try:
         for data in pieces:
             if cancelled():

@@ -110,7 +110,7 @@ class FollowingPane(ScrollView, can_focus=True):
     # ------------------------------------------------------------------ which file
 
     def open(self, label: str, path: str, *, offset: int | None = None, left: int = 0) -> None:
-        """Shows the log at `path`, its end unless `offset` (bytes) is given."""
+        """Show the log at `path`, its end unless `offset` (bytes) is given."""
         self._reset()
         self.feed.open(path)
         self.label, self.note, self.left = clean_line(label), "", left
@@ -119,7 +119,7 @@ class FollowingPane(ScrollView, can_focus=True):
         self.post_message(self.Changed())
 
     def close(self, note: str) -> None:
-        """Shows no log but a line that says why."""
+        """Show `note`, the reason why there is no log."""
         self._reset()
         self.feed.open("")
         self.label, self.note = "", clean_line(note)
@@ -156,7 +156,7 @@ class FollowingPane(ScrollView, can_focus=True):
         self.feed.load(wanted._replace(span=max(_SPAN, 4 * self.height)))
 
     def _load_here(self) -> None:
-        """Reads the rows around the present position anew; the current row stays where it is."""
+        """Read the rows around the present position again; the current row stays where it is."""
         row = self.window.top_row
         if row is None or self.following:
             self._load(PageRequest(TAIL))
@@ -224,7 +224,7 @@ class FollowingPane(ScrollView, can_focus=True):
         self.post_message(self.Changed())
 
     def stop_working(self) -> bool:
-        """Gives up what takes a while; returns whether something was under way."""
+        """Stop what takes a while; return whether something was under way."""
         if not self.progress:
             return False
         self.feed.stop_working()
@@ -265,7 +265,7 @@ class FollowingPane(ScrollView, can_focus=True):
         self._show()
 
     def append_rows(self, rows: list[Row], at_end: bool) -> None:
-        """Takes over the rows that were written since the last look."""
+        """Take over the rows that were written since the last look."""
         if rows and self.window.at_end and self.window.rows:
             self.window.extend(rows, at_end)
             if self.following and at_end:
@@ -284,7 +284,7 @@ class FollowingPane(ScrollView, can_focus=True):
             self.note = describe(self.label, look, self.path, over=self.over)
 
     def _reload_file(self, what: FileChange, *, proven: bool = False) -> None:
-        """Nothing of what was known about the file holds any more.
+        """Forget what was known about the file, and read it again.
 
         Args:
             proven: of a file that was rewritten: that other text stands in it now.
@@ -313,12 +313,12 @@ class FollowingPane(ScrollView, can_focus=True):
         self._show()
 
     def move_page(self, pages: float) -> None:
-        """Moves by so many screens; a whole one leaves one line in sight."""
+        """Move by screens; a whole one leaves one line in sight."""
         lines = max(int(abs(pages) * self.height) - (abs(pages) == 1), 1)
         self.move(lines if pages > 0 else -lines)
 
     def to_start(self) -> None:
-        """To the first row."""
+        """Go to the first row."""
         self.following = False
         if self.window.at_start:
             self.window.to_start()
@@ -327,7 +327,7 @@ class FollowingPane(ScrollView, can_focus=True):
         self._show()
 
     def to_end(self) -> None:
-        """To the last row, and on with whatever comes."""
+        """Go to the last row, and on with whatever comes."""
         self.following = True
         if self.window.at_end:
             self.window.to_end(self.height)
@@ -336,7 +336,7 @@ class FollowingPane(ScrollView, can_focus=True):
         self._show()
 
     def follow(self, on: bool) -> None:
-        """Begins or ends following."""
+        """Begin or end following."""
         if on:
             self.to_end()
         else:
@@ -344,7 +344,7 @@ class FollowingPane(ScrollView, can_focus=True):
             self._show()
 
     def go_to(self, text: str) -> None:
-        """To a line (`4813`), a place (`50%`) or a time (`12:05`, `2026-11-22 12:05:01`).
+        """Go to a line (`4813`), a place (`50%`) or a time (`12:05`, `2026-11-22 12:05:01`).
 
         Raises:
             UsageError: `text` is none of these.
@@ -364,7 +364,7 @@ class FollowingPane(ScrollView, can_focus=True):
         self._load(place)
 
     def show_offset(self, offset: int) -> None:
-        """Makes the row that begins at `offset` the current one, moving only if it is out of sight."""
+        """Make the row that begins at `offset` the current one, moving only if it is out of sight."""
         self.following = False
         self.current = offset
         if not self.window.holds(offset):
@@ -392,7 +392,7 @@ class FollowingPane(ScrollView, can_focus=True):
         self._show()
 
     def toggle_numbers(self) -> None:
-        """Shows line numbers or not; of a big file, the first time, they must be counted."""
+        """Show line numbers or not; of a big file, the first time, they must be counted."""
         if self.numbers and not self.feed.index.ready(self.size_in_bytes):
             self._count()
         else:
@@ -411,7 +411,7 @@ class FollowingPane(ScrollView, can_focus=True):
             self._load_here()
 
     def tell(self, text: str) -> None:
-        """Shows one line in the status line, "" none."""
+        """Show one line in the status line, "" none."""
         if text != self.notice:
             self.notice = clean_line(text)
             self.post_message(self.Changed())
@@ -463,7 +463,7 @@ class FollowingPane(ScrollView, can_focus=True):
         return max((self._renderer.lines(self.window.rows[at])[0].cell_length for at in shown), default=0)
 
     def repaint(self) -> None:
-        """Brings the screen up to date: only lines that differ are sent."""
+        """Bring the screen up to date: only lines that differ are sent."""
         if not self._ready or self.size.area == 0:
             return
         before, self._strips = self._strips, self._build()
@@ -551,7 +551,7 @@ class FollowingPane(ScrollView, can_focus=True):
         self.repaint()
 
     def focus(self, scroll_visible: bool = True) -> Self:
-        """Gives the focus to the log, without the repaint that Textual would do first."""
+        """Give the focus to the log, without the repaint that Textual would do first."""
         self.app.call_later(lambda: self.screen.set_focus(self, scroll_visible=scroll_visible))
         return self
 
@@ -576,7 +576,7 @@ class FollowingPane(ScrollView, can_focus=True):
             self.move(lines)
 
     def on_click(self, event: events.Click) -> None:
-        """Makes the row that was clicked the current one."""
+        """Make the row that was clicked the current one."""
         offset = event.get_content_offset(self)
         shown = self.window.lines(self.height)
         if offset is not None and offset.y < len(shown):

@@ -73,7 +73,7 @@ class LogInput(Horizontal):
     def ask(
         self, question: str, value: str = "", *, literal: bool = False, history: Sequence[str] = ()
     ) -> None:
-        """Asks one question, and takes the focus. `history`: earlier searches, newest first."""
+        """Ask one question, and take the focus. `history`: earlier searches, newest first."""
         self.question, self._literal = question, literal
         self._history = history if question in (SEARCH, FILTER) else ()
         self._recalled = -1
@@ -84,7 +84,7 @@ class LogInput(Horizontal):
         self._input.focus()
 
     def refuse(self, why: str) -> None:
-        """Says what is wrong with the answer; the prompt stays."""
+        """Say what is wrong with the answer; the prompt stays."""
         self.add_class("-wrong")
         self.query_one("#log-hint", Static).update(Content(clean_line(why, 120)))
 
@@ -106,7 +106,7 @@ class LogInput(Horizontal):
         self._hint()
 
     def action_recall(self, step: int) -> None:
-        """Goes back through the earlier searches, or forwards again."""
+        """Go back through the earlier searches, or forwards again."""
         at = max(-1, min(self._recalled + step, len(self._history) - 1))
         if at != self._recalled:
             self._recalled = at

@@ -24,7 +24,7 @@ class MarkedRanges:
         return list(self._all)
 
     def add(self, start: int, end: int) -> None:
-        """Marks the bytes from `start` up to (without) `end`."""
+        """Mark the bytes from `start` up to (without) `end`."""
         apart = []
         for low, high in self._all:
             if high < start or low > end:
@@ -34,7 +34,7 @@ class MarkedRanges:
         self._all = sorted([*apart, (start, end)])
 
     def remove(self, start: int, end: int) -> None:
-        """Unmarks them."""
+        """Unmark them."""
         kept: list[Range] = []
         for low, high in self._all:
             pieces = ((low, min(high, start)), (max(low, end), high))

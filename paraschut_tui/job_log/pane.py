@@ -50,7 +50,7 @@ class LogPane(FollowingPane):
     # ------------------------------------------------------------------ search
 
     def search(self, pattern: Pattern) -> None:
-        """Goes to the first match from here on, or to the last one while the end is followed."""
+        """Go to the first match from here on, or to the last one while the end is followed."""
         was_filtering, self.filtering = self.filtering, False
         self._jump = -1 if self.following else 1
         self._begin_search(pattern)
@@ -59,7 +59,7 @@ class LogPane(FollowingPane):
         self._show()
 
     def filter(self, pattern: Pattern) -> None:
-        """Shows only the rows that match."""
+        """Show only the rows that match."""
         self.filtering = True
         self._jump = 0
         self._begin_search(pattern)
@@ -67,7 +67,7 @@ class LogPane(FollowingPane):
         self._show()
 
     def toggle_filter(self) -> bool:
-        """Shows only the rows that match the present search, or all again; False if there is none."""
+        """Show only the rows that match the present search, or all again; False if there is none."""
         if self.hits is None:
             return False
         self.filtering = not self.filtering
@@ -76,7 +76,7 @@ class LogPane(FollowingPane):
         return True
 
     def forget_search(self) -> bool:
-        """Ends filter or search; returns whether there was one."""
+        """End filter or search; return whether there was one."""
         if self.hits is None:
             return False
         if self.filtering:
@@ -95,7 +95,7 @@ class LogPane(FollowingPane):
         return self.pattern.text, self.pattern.literal, self.filtering
 
     def restore_search(self, text: str, literal: bool, filtering: bool, *, jump: bool = False) -> None:
-        """Takes over the search of another view, before `open`; with `jump`, to go to its first match."""
+        """Take over the search of another view, before `open`; with `jump`, to go to its first match."""
         self._end_search()
         if text:
             self.pattern = Pattern(text, literal=literal)
@@ -103,7 +103,7 @@ class LogPane(FollowingPane):
             self._jump_on_open = jump
 
     def _begin_search(self, pattern: Pattern, origin: int | None = None) -> None:
-        """Searches the file from a byte on, then what is before it; default: from here."""
+        """Search the file from a byte on, then what is before it; default: from here."""
         row = self.window.top_row
         if origin is None:
             origin = _END if self.following or row is None else row.start
@@ -148,7 +148,7 @@ class LogPane(FollowingPane):
         self._show()
 
     def _search_on(self) -> None:
-        """Searches what was written since the search came to the end of the file."""
+        """Search what was written since the search came to the end of the file."""
         hits = self.hits
         if hits is None or not hits.done or hits.broken or hits.full or self._more:
             return
@@ -171,7 +171,7 @@ class LogPane(FollowingPane):
                 self._show_match(found, 0)
 
     def next_match(self, *, forward: bool) -> None:
-        """Goes to the next or previous match."""
+        """Go to the next or previous match."""
         hits = self.hits
         if hits is None:
             self.tell("nothing is searched for: / searches")
@@ -192,13 +192,13 @@ class LogPane(FollowingPane):
             self.tell(f"no {way} match" if hits.done else f"no {way} match so far, still searching")
 
     def _show_match(self, offset: int, which: int) -> None:
-        """Goes to a match of the row that begins at `offset`: 0 the first, -1 the last."""
+        """Go to a match of the row that begins at `offset`: 0 the first, -1 the last."""
         self._match, self._to_reveal = which, True
         self.show_offset(offset)
         self._reveal()
 
     def _spans(self, offset: int) -> list[tuple[int, int]]:
-        """Where the matches are in the row that begins at `offset`, as shown; [] if it is not loaded."""
+        """Return where the matches are in the row that begins at `offset` as shown; [] if not loaded."""
         if self.pattern is None or not self.window.holds(offset):
             return []
         row = self.window.rows[self.window.index_at(offset)]
@@ -208,7 +208,7 @@ class LogPane(FollowingPane):
             return []
 
     def _reveal(self) -> None:
-        """Scrolls so that the match is in sight, once its row is loaded."""
+        """Scroll so that the match is in sight, once its row is loaded."""
         if not self._to_reveal or self.current is None or not self.window.holds(self.current):
             return
         self._to_reveal = False
@@ -236,7 +236,7 @@ class LogPane(FollowingPane):
         self._reveal()
 
     def next_error(self, *, forward: bool) -> None:
-        """Goes to the next or previous line that tells of an error or a warning."""
+        """Go to the next or previous line with an error or a warning."""
         here = self._here()
         if forward and self.current is not None:
             row = self.window.rows[self.window.index_at(here)] if self.window.rows else None
@@ -262,7 +262,7 @@ class LogPane(FollowingPane):
             self._show()
 
     def _here(self) -> int:
-        """Where a step begins: the current row if it is in sight, else the row at the top (bytes).
+        """Return where a step begins: the current row if it is in sight, else the row at the top (bytes).
 
         While following, nothing is below: the end of the file.
         """
@@ -315,7 +315,7 @@ class LogPane(FollowingPane):
             self.feed.stop_search()
 
     def open(self, label: str, path: str, *, offset: int | None = None, left: int = 0) -> None:
-        """As FollowingPane; a search goes on in the new file."""
+        """Show the log at `path`; a search goes on in the new file."""
         super().open(label, path, offset=offset, left=left)
         jump, self._jump_on_open = self._jump_on_open, False
         if self.pattern is not None:
@@ -327,7 +327,7 @@ class LogPane(FollowingPane):
     # ------------------------------------------------------------------ marks, copies
 
     def toggle_mark(self) -> None:
-        """Marks the current row, or the one at the top, or unmarks it, and goes on to the next."""
+        """Mark the current row, or the one at the top, or unmark it, and go on to the next."""
         at = self._current_index()
         if at is None:
             return
@@ -340,7 +340,7 @@ class LogPane(FollowingPane):
         self.show_offset(self.window.rows[min(at + 1, len(self.window.rows) - 1)].start)
 
     def step(self, lines: int) -> None:
-        """Moves by lines; once one is marked, moves the current row, to which the range will reach."""
+        """Move by lines; once one is marked, move the current row, to which the range will reach."""
         at = self._current_index()
         if self._last_mark is None or self.current is None or at is None:
             self.move(lines)
@@ -353,7 +353,7 @@ class LogPane(FollowingPane):
             self.show_offset(row.start)
 
     def mark_range(self) -> None:
-        """Marks all from the last mark to the current row."""
+        """Mark all from the last mark to the current row."""
         at = self._current_index()
         if at is None:
             return
@@ -366,7 +366,7 @@ class LogPane(FollowingPane):
         self._show()
 
     def clear_marks(self) -> bool:
-        """Unmarks all; returns whether there was a mark or a current row."""
+        """Unmark all; return whether there was a mark or a current row."""
         had = bool(self.marks) or self.current is not None
         self.marks.clear()
         self.current = self._last_mark = None
@@ -382,12 +382,12 @@ class LogPane(FollowingPane):
         return self.window.index_at(self.current)
 
     def copy(self) -> None:
-        """Copies the marked lines, or all on the screen, to the terminal's clipboard."""
+        """Copy the marked lines, or all on the screen, to the terminal's clipboard."""
         if ranges := self._chosen_ranges():
             self.feed.copy(ranges)
 
     def show_plainly(self) -> None:
-        """Shows the same on the bare terminal, for its own selection to take."""
+        """Show the same on the bare terminal, for its own selection to take."""
         if ranges := self._chosen_ranges():
             self.feed.copy(ranges, plainly=True)
 
@@ -412,7 +412,7 @@ class LogPane(FollowingPane):
         self.tell(f"copied {plural(lines, 'line')}{cut}{where}")
 
     def save(self, target: str) -> None:
-        """Saves the log, or what the filter shows of it, to a new file."""
+        """Save the log, or what the filter shows of it, to a new file."""
         hits = self.hits
         self.progress = "saving"
         self.feed.save(target, hits.all() if self.filtering and hits is not None else None)
@@ -427,7 +427,7 @@ class LogPane(FollowingPane):
         return FilePosition(row.start, row.number)
 
     def tell_facts(self) -> None:
-        """Tells the file's size, age and path, which may take several lines."""
+        """Tell the file's size, age and path, which may take several lines."""
         look = self.feed.look
         if look is None or look.kind != FILE:
             self.tell(self.note or "there is no log")

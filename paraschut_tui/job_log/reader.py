@@ -132,7 +132,7 @@ class LogReader:
     # ------------------------------------------------------------------ which file
 
     def open(self, path: str) -> None:
-        """Turns to another file (or "": none). What is under way for the old one is given up."""
+        """Turn to another file (or "": none). Work on the file before ends."""
         self.close()
         self._files.begin()
         self.path = path
@@ -148,13 +148,13 @@ class LogReader:
         self.stop_working()
 
     def restart_index(self) -> None:
-        """Forgets the counted lines: the file is another one."""
+        """Forget the counted lines: this is another file."""
         self.index = LineIndex()
 
     # ------------------------------------------------------------------ pages
 
     def load(self, wanted: PageRequest) -> None:
-        """Asks for rows; answered by PageRead."""
+        """Ask for rows; answered by PageRead."""
         if self._loading is not None:
             self._next = wanted
             self._pages.cancel()
@@ -170,7 +170,7 @@ class LogReader:
         self._loading = self._run(read, "page")
 
     def loaded(self, message: PageRead) -> bool:
-        """Notes an answer and sends the next request; returns whether the answer is to be shown."""
+        """Note an answer and send the next request; return whether the answer is to be shown."""
         if not message.request.wanted:
             return False
         self._loading = None
@@ -187,7 +187,7 @@ class LogReader:
     # ------------------------------------------------------------------ change
 
     def poll(self, last: Row | None, limit: int) -> bool:
-        """Looks whether the file changed; answered by FileChanged, or not at all.
+        """Look whether the file changed; answered by FileChanged, or not at all.
 
         Returns:
             False if earlier looks have not been answered for several seconds.
@@ -211,7 +211,7 @@ class LogReader:
         return True
 
     def changed(self, message: FileChanged) -> bool:
-        """Notes a change; returns whether it is news."""
+        """Note a change; return whether it is news."""
         if not message.request.wanted:
             return False
         self.look, self._proof = message.change.look, message.change.proof
@@ -220,7 +220,7 @@ class LogReader:
     # ------------------------------------------------------------------ counting and searching
 
     def count_lines(self) -> None:
-        """Numbers all lines; answered by LinesCounted, several times."""
+        """Number all lines; answered by LinesCounted, several times."""
         file, path, index = self._files.latest, self.path, self.index
         stopped = _is_outdated(self._counts.begin())
         report = self._reporter(file)
@@ -236,7 +236,7 @@ class LogReader:
         self._run(count, "count")
 
     def _reporter(self, file: Request) -> Callable[[int], None]:
-        """Tells the host how far a count has come, a few times a second."""
+        """Tell the host how far a count has come, a few times a second."""
         reported = time.monotonic()
 
         def report(covered: int) -> None:
@@ -249,12 +249,12 @@ class LogReader:
         return report
 
     def stop_working(self) -> None:
-        """Ends the counting of lines, also that for going to one, and the look for a match."""
+        """End the counting of lines, also that for going to one, and the look for a match."""
         for requests in (self._counts, self._pages, self._finds, self._saves):
             requests.cancel()
 
     def search(self, pattern: Pattern, origin: int, *, only_ahead: bool = False) -> None:
-        """Searches the whole file from `origin`; answered by SearchParts. Ends an earlier search."""
+        """Search the whole file from `origin`; answered by SearchChunkFound. End an earlier search."""
         request, path = self._searches.begin(), self.path
         stopped = _is_outdated(request)
 
@@ -274,7 +274,7 @@ class LogReader:
         self._searches.cancel()
 
     def find(self, pattern: Pattern, offset: int, *, forward: bool) -> None:
-        """Looks for one match from a row on, or before it; answered by MatchFound, unless it is stopped."""
+        """Look for one match from a row on, or before it; answered by MatchFound, unless it is stopped."""
         file, path = self._files.latest, self.path
         stopped = _is_outdated(self._finds.begin())
 
@@ -294,7 +294,7 @@ class LogReader:
     # ------------------------------------------------------------------ taking away
 
     def copy(self, ranges: Sequence[tuple[int, int]], *, plainly: bool = False) -> None:
-        """Reads text for the clipboard, or to be shown plainly; answered by TextCopied or Told."""
+        """Read text for the clipboard, or to be shown plainly; answered by TextCopied or StatusMessage."""
         file, path = self._files.latest, self.path
 
         def read() -> None:
@@ -309,7 +309,7 @@ class LogReader:
         self._run(read, "copy")
 
     def save(self, target: str, starts: Iterable[int] | None) -> None:
-        """Saves the log, or some of its rows, to a new file; answered by Told. `stop_working` ends it."""
+        """Save the log or some of its rows to a new file; answered by StatusMessage. See `stop_working`."""
         file, path = self._files.latest, self.path
         stopped = _is_outdated(self._saves.begin())
 

@@ -51,7 +51,7 @@ class Renderer:
         self._lines: dict[tuple[int, int, str], list[Strip]] = {}
 
     def use(self, look: RenderOptions) -> None:
-        """Takes another look; what was remembered is forgotten if it differs."""
+        """Take another look; what was remembered is forgotten if it differs."""
         if look.pattern is not None and look.pattern == self._slow:
             look = look._replace(pattern=None)
         if look != self._look:
@@ -117,7 +117,7 @@ def _lines(row: Row, look: RenderOptions) -> Iterator[Strip]:
 
 
 def wrap_points(text: str, width: int) -> list[int]:
-    """Where each line of a wrapped text begins: never between a character and its combining marks."""
+    """Return where each line of a wrapped text begins: never between a character and its combining marks."""
     if text.isascii():
         return list(range(0, len(text), width)) or [0]
     points = [0]

@@ -59,7 +59,7 @@ class LogScreen(SteadyScreen[LogViewState]):
         self.log_view.show(self._sources, self._place)
 
     def show(self, sources: LogSources) -> None:
-        """Takes the job's logs as they are now: another attempt may have begun."""
+        """Take the job's logs as they are now: another attempt may have begun."""
         self.log_view.show(sources)
 
     def on_log_view_full_screen(self, message: LogView.FullScreen) -> None:

@@ -49,21 +49,21 @@ class SearchMatches:
         return len(self) >= MOST
 
     def add_ahead(self, offsets: Sequence[int], start: int, stop: int) -> None:
-        """Adds what the part from `start` to `stop` has; a part that is searched again is replaced."""
+        """Add what the part from `start` to `stop` has; a part that is searched again is replaced."""
         while self._ahead and self._ahead[-1] >= start:
             self._ahead.pop()
         self._ahead.extend(offsets[: max(MOST - len(self), 0)])
         self.searched_to = stop
 
     def add_behind(self, offsets: Sequence[int]) -> None:
-        """Adds what an earlier part of the file has, ascending."""
+        """Add what an earlier part of the file has, ascending."""
         self._behind.extend(list(reversed(offsets))[: max(MOST - len(self), 0)])
 
     def all(self) -> list[int]:
         return [*reversed(self._behind), *self._ahead]
 
     def place_of(self, offset: int) -> int:
-        """How many hits are before the byte `offset`: the place of the first one at or after it."""
+        """Return how many hits are before the byte `offset`: the place of the first one at or after it."""
         return bisect_left(range(len(self)), offset, key=self.__getitem__)
 
     def next(self, offset: int) -> int | None:

@@ -54,7 +54,7 @@ class StreamSelection:
         self._attempt = LATEST
 
     def use(self, sources: LogSources) -> None:
-        """Takes other sources. Of another job, the latest attempt is chosen."""
+        """Take other sources. Of another job, the latest attempt is chosen."""
         if not _share_a_file(sources, self.sources):
             self._attempt = LATEST
         self.sources = sources
@@ -110,7 +110,7 @@ class StreamSelection:
         return list(dict.fromkeys(_split(name)[0] for name in self.sources.streams))
 
     def step_group(self, step: int) -> bool:
-        """Goes to the same stream of the next or previous spawn; returns whether there is one."""
+        """Go to the same stream of the next or previous spawn; return whether there is one."""
         groups = self.groups()
         if len(groups) < 2:
             return False
@@ -121,7 +121,7 @@ class StreamSelection:
         return True
 
     def step_attempt(self, step: int) -> bool:
-        """Goes to a later or earlier attempt; returns whether there is one. The last one is LATEST."""
+        """Go to a later or earlier attempt; return whether there is one. The last one is LATEST."""
         wanted = self.attempt + step
         if not 0 <= wanted < self.attempts:
             return False
@@ -134,7 +134,7 @@ class StreamSelection:
         return _split(self.stream)[0].strip()
 
     def choose_group(self, group: str) -> bool:
-        """Goes to the same stream of a spawn, or of the job itself (""); returns whether there is one."""
+        """Go to the same stream of a spawn, or of the job itself (""); return whether there is one."""
         prefix, kind = f"{group} " if group else "", _split(self.stream)[1]
         names = [name for name in self.sources.streams if _split(name)[0] == prefix]
         if names:
@@ -148,7 +148,7 @@ class StreamSelection:
 
 
 def _share_a_file(one: LogSources, other: LogSources) -> bool:
-    """Whether two sources are of the same job: titles change with its state, former logs stay."""
+    """Return whether two sources are of the same job: titles change with its state, former logs stay."""
     paths = {path for files in other.streams.values() for path in files}
     return any(path in paths for files in one.streams.values() for path in files)
 

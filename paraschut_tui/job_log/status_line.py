@@ -66,7 +66,7 @@ class LogStatusLine(Widget):
         self._places: list[tuple[int, int, str]] = []  # columns where each stream's name stands
 
     def show(self, headings: Sequence[LogTitle]) -> None:
-        """Shows these headings, side by side."""
+        """Show these headings, side by side."""
         self._headings = headings
         if not self.is_mounted or not self.size.width:
             return

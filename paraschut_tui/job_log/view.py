@@ -112,7 +112,7 @@ class LogView(Vertical):
         )
 
     def show(self, sources: LogSources, place: LogViewState | None = None) -> None:
-        """Shows the logs of a job, from the end, or from `place`.
+        """Show the logs of a job, from the end, or from `place`.
 
         The same sources again change nothing; other attempts of the same job leave the view where it is,
         unless it showed the latest one and there is a later one now.
@@ -124,7 +124,7 @@ class LogView(Vertical):
         self._open(place)
 
     def restore_options(self, place: LogViewState) -> None:
-        """Takes how a log is shown (wrap, numbers, both streams) and what was searched for: before `show`."""
+        """Take how a log is shown (wrap, numbers, both streams) and what was searched for: before `show`."""
         self._searches = place.searches
         self._split = place.split
         self.set_class(place.split, "-split")
@@ -132,7 +132,7 @@ class LogView(Vertical):
             pane.numbers, pane.wrap = place.numbers, place.wrap
 
     def show_found(self, sources: LogSources, stream: str, text: str, *, literal: bool) -> None:
-        """Shows the logs of a job at the first place where one of them holds `text`."""
+        """Show the logs of a job at the first place where one of them holds `text`."""
         place = self.place._replace(
             stream=stream,
             attempt=LATEST,
@@ -145,19 +145,19 @@ class LogView(Vertical):
         self.show(sources, place)
 
     def forget_search(self) -> None:
-        """Ends filter and search."""
+        """End filter and search."""
         for pane in (self._first, self._second):
             while pane.forget_search():
                 pass
 
     def show_spawn(self, spawn_id: int | None) -> None:
-        """Turns to the log of one of the job's spawns; None: to the job's own."""
+        """Turn to the log of one of the job's spawns; None: to the job's own."""
         group = "" if spawn_id is None else f"spawn {spawn_id}"
         if group != self._selection.group and self._selection.choose_group(group):
             self._open()
 
     def clear(self, note: str = "") -> None:
-        """Shows no log but `note`, which tells why."""
+        """Show `note`, the reason why there is no log."""
         self._note = note or _NO_JOB
         self._selection.use(LogSources("", {}))
         self._open()
@@ -269,7 +269,7 @@ class LogView(Vertical):
         return self._active if self._split else self._first
 
     def focus(self, scroll_visible: bool = True) -> Self:
-        """Gives the focus to the log."""
+        """Give the focus to the log."""
         self.pane.focus(scroll_visible)
         return self
 
@@ -420,7 +420,7 @@ class LogView(Vertical):
         self.pane.next_error(forward=forward)
 
     def action_back(self) -> None:
-        """Ends one thing: counting, marks, filter, search; without any, the key is not for the log."""
+        """End one thing: counting, marks, filter, search; without any, the key is not for the log."""
         pane = self.pane
         if not (pane.stop_working() or pane.clear_marks() or pane.forget_search()):
             if not pane.notice:

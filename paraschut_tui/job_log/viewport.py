@@ -34,13 +34,13 @@ class LogViewport:
     # ------------------------------------------------------------------ content
 
     def load(self, rows: Sequence[Row], at_start: bool, at_end: bool) -> None:
-        """Takes other rows; the position is then to be set with one of the methods below."""
+        """Take other rows; the position is then to be set with one of the methods below."""
         self.rows = list(rows)
         self.at_start, self.at_end = at_start, at_end
         self.top = self.sub = 0
 
     def extend(self, rows: Sequence[Row], at_end: bool) -> None:
-        """Adds later rows; the first may be the last one that is here already, grown longer."""
+        """Add later rows; the first may be the last one that is here already, grown longer."""
         if self.rows and rows and rows[0].start == self.rows[-1].start:
             self.rows.pop()
         self.rows.extend(rows)
@@ -67,7 +67,7 @@ class LogViewport:
         return max(bisect_right(self.rows, offset, key=lambda row: row.start) - 1, 0)
 
     def holds(self, offset: int) -> bool:
-        """Whether a row of these begins at `offset`."""
+        """Return whether a row of these begins at `offset`."""
         return bool(self.rows) and self.rows[self.index_at(offset)].start == offset
 
     def lines(self, height: int) -> list[tuple[int, int]]:
@@ -93,11 +93,11 @@ class LogViewport:
         return 0, 0
 
     def shows_end(self, height: int) -> bool:
-        """Whether the last line of the log is on the screen."""
+        """Return whether the last line of the log is on the screen."""
         return self.at_end and (self.top, self.sub) >= self.last_position(height)
 
     def move(self, delta: int, height: int) -> int:
-        """Moves by so many lines; returns how many could not be moved for want of rows."""
+        """Move by lines; return how many could not be moved for want of rows."""
         return self._down(delta, height) if delta > 0 else -self._up(-delta)
 
     def _down(self, wanted: int, height: int) -> int:
@@ -127,7 +127,7 @@ class LogViewport:
         self.top, self.sub = self.last_position(height)
 
     def to_offset(self, offset: int, height: int, above: int = 0, sub: int = 0) -> None:
-        """Puts the row at `offset` on the screen with `above` lines above it, without going past the end."""
+        """Put the row at `offset` on the screen with `above` lines above it, without going past the end."""
         self.top, self.sub = self.index_at(offset), 0
         if self.rows:
             self.sub = min(sub, self._measure(self.rows[self.top]) - 1)
@@ -135,18 +135,18 @@ class LogViewport:
         self.settle(height)
 
     def settle(self, height: int) -> None:
-        """Leaves no empty lines below the end of the log while there are rows above."""
+        """Leave no empty lines below the end of the log while there are rows above."""
         if self.rows:
             self.top = min(self.top, len(self.rows) - 1)
             self.sub = min(self.sub, self._measure(self.rows[self.top]) - 1)
         self.top, self.sub = min((self.top, self.sub), self.last_position(height))
 
     def shows(self, offset: int, height: int) -> bool:
-        """Whether a line of the row that begins at `offset` is on the screen."""
+        """Return whether a line of the row that begins at `offset` is on the screen."""
         return any(self.rows[row].start == offset for row, _ in self.lines(height))
 
     def short_of_rows(self, height: int) -> bool:
-        """Whether the view is so near to the end of what is loaded that more should be."""
+        """Return whether the view is so near to the end of what is loaded that more should be."""
         above = self.top
         below = len(self.rows) - self.top - height
         return (above < height and not self.at_start) or (below < height and not self.at_end)
