@@ -1,4 +1,4 @@
-"""`add` and `run`: jobs from plain commands."""
+"""`add` and `run`: create jobs from plain commands, and run them."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 @click.option("--name", metavar="A/B/C", help="The batch's name, parts separated by '/'.")
 @click.option("--type", "batch_type", metavar="WORD", help="The batch's type.")
 @click.option(
-    "--priority", type=FiniteFloat(), metavar="N", help="Higher goes first; from 100 on across batches."
+    "--priority", type=FiniteFloat(), metavar="N", help="Higher values go first; from 100 on across batches."
 )
 @click.option("--range", "ranges", multiple=True, metavar="A-B", help="JobIndexes: 0-9,20 (repeatable).")
-@click.option("--list", "list_file", metavar="FILE", help="One job a line, its text is {item}; '-': stdin.")
-@click.option("--jsonl", "jsonl_file", metavar="FILE", help="One job a line, a JSON object of its fields.")
+@click.option("--list", "list_file", metavar="FILE", help="One job per line, its text is {item}; '-': stdin.")
+@click.option("--jsonl", "jsonl_file", metavar="FILE", help="One job per line, a JSON object of its fields.")
 @click.option("--var", "variables", multiple=True, metavar="K=V", help="Environment variable (repeatable).")
 @click.option("--queue", metavar="NAME", help="The scheduler's queue or partition.")
 @click.option(
@@ -48,9 +48,9 @@ if TYPE_CHECKING:
     "--batch", "batch_id", type=click.IntRange(0, 2**63 - 1), metavar="BATCH", help="Add to this batch."
 )
 @click.option("--cwd", metavar="DIR", help="Where the command runs (default: here).")
-@click.option("--chain", is_flag=True, help="Each job submits what is next once it is complete.")
+@click.option("--chain", is_flag=True, help="Each complete job submits the next jobs.")
 @click.option("--submit", is_flag=True, help="Submit the new jobs at once, whatever their priority.")
-@click.option("--dry-run", is_flag=True, help="Show the commands, add nothing.")
+@click.option("--dry-run", is_flag=True, help="Show the commands; add no job.")
 @json_option
 @pass_project
 def add(
@@ -73,13 +73,13 @@ def add(
     dry_run: bool,
     as_json: bool,
 ) -> int:
-    """Make a batch of jobs from a COMMAND with {fields}.
+    """Create a batch of jobs from a COMMAND with {fields}.
 
-    One word is a command line; give a command with its arguments as they are
-    after `--`. {JobIndex}, {BatchID}, {name}, {item} and all fields of --jsonl
-    are filled in and quoted, so that no value can become a command; write {{
-    and }} for braces. (A shell within the shell, as in `sh -c`, is not seen
-    through: hand values to it with --var.) The command also finds its job in
+    A single word is a shell command line. To pass a command and its arguments
+    unchanged, write them after `--`. {JobIndex}, {BatchID}, {name}, {item} and
+    all fields of --jsonl are filled in and quoted, so that no value can become
+    a command; write {{ and }} for braces. (Quoting does not reach into a nested
+    shell such as `sh -c`: pass values to it with --var.) The command finds its job in
     $PARASCHUT_BATCH_ID and $PARASCHUT_JOB_INDEX. A job is complete when its
     command ends with status 0.
 
@@ -117,7 +117,7 @@ def add(
         read(common["resources"], bare=1)  # before anything is added
         common["cwd"] = absolute(os.path.expanduser(cwd or here()))
         if not os.path.isdir(common["cwd"]):
-            raise UsageError(f"--cwd {common['cwd']}: there is no such directory.")
+            raise UsageError(f"--cwd {common['cwd']}: no such directory.")
         numbered = _numbered(ws, own, common["BatchID"] if batch_id is not None else None)
         with output.ProgressLine("making jobs") as progress:
             infos = make_jobs(
@@ -145,7 +145,7 @@ def add(
 
 
 def _common(ws: Project, batch_id: int | None) -> dict[str, Any]:
-    """What all new jobs have: the template, or what the first job of an existing batch has."""
+    """Return the fields that all new jobs share: the template, or those of the batch's first job."""
     from ..database.jobs import read_info, read_keys, require_batch
     from ..jobs.builder import template
 
@@ -165,9 +165,9 @@ def _common(ws: Project, batch_id: int | None) -> dict[str, Any]:
 
 
 def _own_fields(ranges: Sequence[str], list_file: str | None, jsonl_file: str | None) -> list[dict[str, Any]]:
-    """What is each job's own, as --range, --list or --jsonl say; one job without any of them."""
+    """Return each job's own fields from --range, --list or --jsonl; one job if none is given."""
     if sum(bool(given) for given in (ranges, list_file, jsonl_file)) > 1:
-        raise UsageError("Give the jobs in one way: --range, --list or --jsonl.")
+        raise UsageError("Use only one of --range, --list and --jsonl.")
     if ranges:
         indices = [index for text in ranges for found in read_ranges(text, "--range") for index in found]
         return [{"JobIndex": index} for index in indices]
@@ -181,7 +181,7 @@ def _own_fields(ranges: Sequence[str], list_file: str | None, jsonl_file: str | 
     else:
         return [{}]
     if not jobs:
-        raise UsageError(f"{list_file or jsonl_file} has no lines, so there are no jobs to add.")
+        raise UsageError(f"{list_file or jsonl_file} is empty: there are no jobs to add.")
     return jobs
 
 
@@ -234,17 +234,16 @@ def _submit(ws: Project, infos: Sequence[JobInfo], line: str) -> ActionReport:
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.argument("words", nargs=-1, metavar="[BATCH JOB] [--submit] -- COMMAND [ARGUMENT]...")
 def run(words: tuple[str, ...]) -> int:
-    """Run a command as a job, and write down how it ended.
+    """Run a command as a job, and record how it ended.
 
-    The job becomes `run`; it is complete when the command ends with status 0,
-    else it is left to be found missing, with the exit status or signal as the
-    reason. The exit status is the command's own (128 + N if signal N ended it;
-    127 not found, 126 not executable). An attempt of the job that is not the
-    current one any more is stopped before the command.
+    The state becomes `run`. The job is complete if the command exits with
+    status 0. Otherwise it becomes missing, with the exit status or the signal
+    as the reason. The exit status is that of the command (128 + N if signal N
+    ended it; 127 not found, 126 not executable). An outdated attempt of the job
+    stops before the command starts.
 
-    Inside a job BATCH and JOB may be left out. Signals that are sent to this
-    process alone are passed on to the command. With --submit, what is next is
-    submitted once the job is complete.
+    Inside a job BATCH and JOB may be left out. Signals sent to this process are
+    passed on to the command. With --submit, a complete job submits the next jobs.
 
     \b
     Examples:

@@ -10,12 +10,12 @@ from .context import CliContext, pass_project
 
 @click.command()
 @click.argument("file", metavar="FILE")
-@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @pass_project
 def backup(project: CliContext, file: str, force: bool) -> int:
-    """Copy the database to FILE, as of one moment, while jobs write to it.
+    """Copy a consistent state of the database to FILE while jobs write to it.
 
-    FILE is whole or not there at all, and a database like any other:
+    FILE appears only once the copy is whole. It is a database like any other:
     `paraschut --db FILE queue` shows it.
 
     \b
@@ -38,12 +38,12 @@ def backup(project: CliContext, file: str, force: bool) -> int:
 @click.argument("file", metavar="FILE")
 @pass_project
 def recover(project: CliContext, file: str) -> int:
-    """Save what is readable of a damaged database into the new FILE.
+    """Save the readable part of a damaged database into the new FILE.
 
-    The damaged one is copied and left as it is. Each table is read from its
-    beginning, from its end, and row by row in between; what cannot be read is
-    said. Exit status 1 if anything was lost. Then stop all jobs, look at FILE
-    (paraschut --db FILE queue), and put it in the place of the damaged one.
+    The damaged file is copied and not changed. Each table is read from its
+    beginning, from its end, and row by row in between; unreadable parts are
+    listed. The exit status is 1 if anything was lost. Afterwards stop all jobs,
+    check FILE (paraschut --db FILE queue), and replace the damaged file by it.
 
     \b
     Examples:
@@ -60,7 +60,7 @@ def recover(project: CliContext, file: str) -> int:
         [(table, f"{rows}", f"{refused}", "; ".join(gaps) or "-") for table, rows, refused, gaps in saved],
     )
     lost = any(refused or gaps for _, _, refused, gaps in saved)
-    output.line(f"\n{file} has what could be saved of {path}" + ("" if lost else ": all of it"))
+    output.line(f"\nsaved {'the readable part' if lost else 'all'} of {path} to {file}")
     return 1 if lost else 0
 
 

@@ -1,4 +1,4 @@
-"""What several commands need: the project, the jobs that are meant, reports, and questions."""
+"""Shared parts of commands: the project, the selection of jobs, reports and confirmations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..project import Project
 
 _MOST = 10_000_000
-"""More jobs than this in one range are a slip of the finger."""
+"""A range of more jobs than this is a typing error."""
 
 
 class CliContext:
@@ -34,7 +34,7 @@ class CliContext:
     def __init__(self, config: str | None, database: str | None, arguments: Sequence[str]) -> None:
         for option, value in (("--config", config), ("--db", database)):
             if value == "":
-                raise UsageError(f"{option} names no file: what was to give its name is empty.")
+                raise UsageError(f"{option} needs a file name (got an empty string).")
         self.config = config
         self.database = database
         # Half a character (an argument that is not UTF-8) cannot be stored.
@@ -95,7 +95,7 @@ def complete_batch(ctx: click.Context, parameter: click.Parameter, begun: str) -
 
 TARGETS = "BATCH [JOB]..."
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 
 
 def _no_bare_number(ctx: click.Context, parameter: click.Parameter, condition: str) -> str:
@@ -140,13 +140,15 @@ def read_ranges(text: str, what: str = "JOB") -> list[range]:
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not (first.isascii() and first.isdigit()) or (dash and not (last.isascii() and last.isdigit())):
-            raise UsageError(f"{what} {part!r} is no number or range; write for example 7, 0-9 or 0-9,20.")
+            raise UsageError(
+                f"{what} {part!r} is not a number or a range; write for example 7, 0-9 or 0-9,20."
+            )
         found = range(int(first), int(last if dash else first) + 1)
         jobs = found.stop - found.start  # len() would not take a number of any size
         if jobs <= 0:
             raise UsageError(f"{what} {part!r} runs backwards; write {last}-{first}.")
         if jobs > _MOST:
-            raise UsageError(f"{what} {part!r} holds {jobs:,} jobs; {_MOST:,} at a time are the most.")
+            raise UsageError(f"{what} {part!r} has {jobs:,} jobs; the maximum is {_MOST:,}.")
         ranges.append(found)
     return ranges
 
@@ -196,7 +198,7 @@ def choose(ws: Project, targets: Sequence[str], condition: str = "", missing: bo
     from ..actions import Selection
 
     if condition and (targets or missing):
-        raise UsageError("--filter selects jobs by itself: leave out BATCH, JOB and --missing.")
+        raise UsageError("--filter cannot be combined with BATCH, JOB or --missing.")
     if condition:
         keys = tuple(Selection(condition=condition).resolve(ws))
         if not keys:
@@ -205,12 +207,12 @@ def choose(ws: Project, targets: Sequence[str], condition: str = "", missing: bo
     if missing:
         return _missing(ws, targets)
     if not targets:
-        raise UsageError(f"Which jobs? Give {TARGETS}, --filter FILTER or --missing.")
+        raise UsageError(f"No jobs selected: give {TARGETS}, --filter FILTER or --missing.")
     batches = read_batches(targets[0])
     if len(targets) == 1:
         return SelectedJobs(tuple(Selection(batches=tuple(batches)).resolve(ws)))
     if len(batches) > 1:
-        raise UsageError("Jobs are named within one batch: give one BATCH, or no JOB.")
+        raise UsageError("JOB needs exactly one BATCH: give one BATCH, or leave out JOB.")
     explicit = not any("-" in word for word in targets[1:])
     return SelectedJobs(tuple(jobs_of(ws, batches[0], targets[1:])), explicit)
 
@@ -251,7 +253,7 @@ def _missing(ws: Project, targets: Sequence[str]) -> SelectedJobs:
     from ..monitoring.liveness import find_missing_jobs
 
     if len(targets) > 1:
-        raise UsageError("With --missing give at most BATCH: the jobs are those that are missing.")
+        raise UsageError("--missing selects the jobs itself: give BATCH at most, without JOB.")
     lost = find_missing_jobs(ws, polling.poll_scheduler(ws)).missing
     if targets:
         batches = read_batches(targets[0])
@@ -274,14 +276,14 @@ def confirm(question: str, yes: bool, *, required: bool = False) -> bool:
     """Ask on a terminal (default No); elsewhere goes on, or refuses where an answer is `required`.
 
     Raises:
-        UsageError: nobody can be asked.
+        UsageError: there is no terminal to ask on.
     """
     if yes:
         return True
     if sys.stdin.isatty():
         return click.confirm(question, default=False, err=True)
     if required:
-        raise UsageError(f"{question} Nobody is there to answer: say so with --yes.")
+        raise UsageError(f"{question} Not a terminal; pass --yes to confirm.")
     return True
 
 

@@ -70,7 +70,7 @@ def _write_notebook(path: str) -> int:
         with open(path, "xb") as file:
             file.write(text)
     except FileExistsError:
-        raise UsageError(f"{path} is there already, and stays: name another file.") from None
+        raise UsageError(f"{path} exists and is not replaced: name another file.") from None
     output.line(f"made {path}; open it with: jupyter lab {shlex.quote(path)}")
     return 0
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--probe", is_flag=True, help="Run a job too, that looks at the database from its node.")
+@click.option(
+    "--probe", is_flag=True, help="Also submit a test job that checks the database from a compute node."
+)
 @click.option(
     "--wait", type=FiniteFloat(0, 1e7), default=600, metavar="S", help="Seconds to wait for it (default 600)."
 )

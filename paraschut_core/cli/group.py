@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from ..config import Settings
 
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
-    "Begin": {
+    "Getting started": {
         "demo": ("demo", "Run a real example pipeline and watch it."),
-        "init": ("project", "Make a project: configuration and database."),
-        "import": ("import_v06", "Take over the jobs of a v0.6 database."),
+        "init": ("project", "Create a project: configuration and database."),
+        "import": ("import_v06", "Import the jobs of a v0.6 database."),
     },
-    "Build and run": {
-        "add": ("add", "Make a batch of jobs from a command."),
+    "Create and run jobs": {
+        "add": ("add", "Create a batch of jobs from a command."),
         "run": ("add", "Run a command as a job (called by the job itself)."),
-        "submit": ("submit", "Submit what is next, a batch, or jobs."),
-        "wait": ("wait", "Wait until jobs are over."),
+        "submit": ("submit", "Submit the next jobs, a batch, or single jobs."),
+        "wait": ("wait", "Wait until jobs have ended."),
     },
-    "Look": {
+    "Inspect": {
         "queue": ("queue", "Report the state of all jobs."),
         "serve": ("serve", "Show the dashboard in a browser."),
         "log": ("log", "Print or follow a job's stdout or stderr."),
@@ -39,34 +39,34 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "stats": ("stats", "Show throughput, forecasts, failures, slow jobs."),
         "spawns": ("info", "Show a job's spawns."),
         "history": ("history", "Show what happened to a job or batch."),
-        "actions": ("history", "Show what users did."),
+        "actions": ("history", "Show the actions of users."),
     },
-    "Act": {
+    "Manage jobs": {
         "set": ("set", "Set fields of jobs."),
-        "reset": ("reset", "Put jobs back to init."),
+        "reset": ("reset", "Set jobs back to state init."),
         "resubmit": ("reset", "Reset jobs and submit them at once."),
         "qdel": ("qdel", "Delete jobs from the scheduler's queue."),
         "boost": ("boost", "Raise the priority of jobs."),
         "collect": ("boost", "Mark complete jobs as collected."),
-        "undo": ("undo", "Take back the last reset, qdel, set or boost."),
+        "undo": ("undo", "Undo the last reset, qdel, set or boost."),
         "remove": ("remove", "Remove batches with their folders."),
         "clean": ("remove", "Remove the jobs' temporary files."),
     },
-    "Care": {
-        "doctor": ("doctor", "Check that everything works."),
-        "config": ("project", "Show every setting and where it is from."),
+    "Maintenance": {
+        "doctor": ("doctor", "Check the installation, the project and the scheduler."),
+        "config": ("project", "Show every setting and where it was set."),
         "backup": ("backup", "Copy the database while jobs write to it."),
-        "recover": ("backup", "Save what is readable of a damaged database."),
-        "completion": ("completion", "Print a script that completes commands."),
+        "recover": ("backup", "Save the readable part of a damaged database."),
+        "completion": ("completion", "Print a script for completion in the shell."),
     },
 }
 """section -> command -> (module, short help): `--help` needs no more than this."""
 
 EPILOG = """\b
-Without COMMAND the dashboard opens. A project is a paraschut.toml, found
-from the working directory upwards, and the database that it names.
-PARASCHUT_CONFIG, PARASCHUT_DB, PARASCHUT_JOB_DIR and PARASCHUT_EXECUTOR
-name others, and --config and --db others than those.
+Without COMMAND the dashboard opens. A project is a paraschut.toml and the
+database that it names. The file is searched for in the working directory
+and its parents. PARASCHUT_CONFIG, PARASCHUT_DB, PARASCHUT_JOB_DIR and
+PARASCHUT_EXECUTOR override it; --config and --db override these.
 
 \b
 Exit status: 0; 1 if something failed; 2 if the command was misused.
@@ -75,7 +75,7 @@ Each command has examples: paraschut COMMAND --help
 
 
 class _ReaderGoneError(Exception):
-    """Nobody reads stdout any more. Click has an answer of its own to BrokenPipeError, so it is not told."""
+    """The reader of stdout is gone. Click handles BrokenPipeError its own way, so it gets this instead."""
 
 
 _COMMAND_SYNONYMS = {
@@ -87,7 +87,7 @@ _COMMAND_SYNONYMS = {
 
 
 class LazyGroup(click.Group):
-    """Knows its commands by name, and imports a command's module when it is used."""
+    """A group that imports the module of a command when the command is used."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -138,13 +138,15 @@ class LazyGroup(click.Group):
 )
 @click.option("--config", metavar="FILE", help="Use this paraschut.toml.")
 @click.option("--db", "database", metavar="FILE", help="Use this database.")
-@click.option("--debug", is_flag=True, help="Show tracebacks of Paraschut's own faults.")
-@click.option("--filter", "condition", default="", metavar="FILTER", help="Dashboard: only matching jobs.")
-@click.option("--batch", type=int, metavar="BATCH", help="Dashboard: begin with this batch.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an internal error.")
+@click.option(
+    "--filter", "condition", default="", metavar="FILTER", help="Dashboard: show only matching jobs."
+)
+@click.option("--batch", type=int, metavar="BATCH", help="Dashboard: start at this batch.")
 @click.option("--read-only", is_flag=True, help="Dashboard: change nothing.")
 @click.option("--confined", is_flag=True, hidden=True)
-@click.option("--lean/--no-lean", default=None, help="Dashboard: few bytes, for slow lines.")
-@click.option("--debug-log", default="", metavar="FILE", help="Dashboard: keep a log of itself in FILE.")
+@click.option("--lean/--no-lean", default=None, help="Dashboard: send few bytes, for slow connections.")
+@click.option("--debug-log", default="", metavar="FILE", help="Dashboard: write a debug log to FILE.")
 @click.version_option(__version__, prog_name="paraschut")
 @click.pass_context
 def paraschut(
@@ -174,7 +176,7 @@ def paraschut(
     if ctx.invoked_subcommand is not None:
         if condition or batch is not None or read_only or debug_log or lean is not None:
             raise click.UsageError(
-                "Such options before a command are for the dashboard (--filter, --batch, --read-only, ...); "
+                "These options belong to the dashboard and cannot precede a command (--filter, --batch, ...); "
                 f"see: paraschut {ctx.invoked_subcommand} --help"
             )
         return 0
@@ -199,15 +201,15 @@ def open_dashboard(
     lean: bool | None = None,
     debug_log: str = "",
 ) -> int:
-    """Open the dashboard; return its exit code once it is left.
+    """Open the dashboard; return its exit code when the user leaves it.
 
     Args:
-        confined: it is shown to others, who may not use this user's rights.
+        confined: other people use it; they must not get this user's rights.
     """
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if terminal and os.environ.get("TERM") in ("dumb", "unknown"):
         raise UsageError(
-            f"The dashboard cannot draw on a terminal of the kind TERM={os.environ['TERM']}. "
+            f"The dashboard cannot draw on this terminal (TERM={os.environ['TERM']}). "
             "For a report use `paraschut queue`."
         )
     try:
@@ -227,7 +229,7 @@ def open_dashboard(
         raise UsageError(
             "The dashboard needs a terminal. For a report use `paraschut queue`, for help `paraschut --help`."
         )
-    gc.disable()  # what a start makes stays: to look through it for garbage takes a tenth of the time
+    gc.disable()  # objects made at the start stay; collecting garbage among them takes a tenth of the time
     # By name: the core does not know the dashboard, only that this command opens it.
     dashboard: Any = importlib.import_module("paraschut_tui.app")
     status: int = dashboard.run(
@@ -242,7 +244,7 @@ def open_dashboard(
 
 
 def check_database(settings: Settings) -> None:
-    """What is wrong with the file is said here, not on a screen. Raises DatabaseError."""
+    """Report a fault of the file before the screen opens. Raises DatabaseError."""
     from ..project import open_database
 
     with open_database(settings, read_only=True) as database:
@@ -250,7 +252,7 @@ def check_database(settings: Settings) -> None:
 
 
 def _welcome(project: CliContext, reason: str, lean: bool) -> int:
-    """Where there is nothing to show yet: says what to do, and does what is chosen."""
+    """Show the welcome screen where there is no project yet, and do what the user chooses."""
     choice: Any = importlib.import_module("paraschut_tui.welcome").ask(reason, low_bandwidth=lean)
     named = ["--config", project.config] if project.config else []
     named += ["--db", project.database] if project.database else []

@@ -109,7 +109,7 @@ def actions(project: CliContext, last: int, as_json: bool) -> int:
         output.dump([action._asdict() for action in found])
         return 0
     if not found:
-        output.line("nobody did anything yet")
+        output.line("no actions recorded")
         return 0
     output.table(
         ("number", "when", "who", "what", "jobs", "undo", "command"),

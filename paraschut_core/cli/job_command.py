@@ -82,7 +82,7 @@ class JobCommand:
             # Chosen once, so that what was asked about is what is done.
             chosen = choose(ws, self.targets, self.condition, self.missing)
             if not chosen.keys:
-                output.line("no job is selected; nothing was done")
+                output.line("no job matches; nothing was done")
                 return 0
             shown = {row.key: row.stamp for row in read_rows(ws.reader, chosen.keys)}
             may = agreed is None or agreed(ws, chosen.selection)

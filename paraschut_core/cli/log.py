@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from ..project import Project
 
 LOOK_SECONDS = 0.5
-"""Between two looks at a log that is followed."""
+"""Seconds between two checks of a log that is followed."""
 
 _LAST_LOOKS = 3
-"""Looks without news at the log of a job that is over, before following ends."""
+"""Checks without new lines after the job has ended, before following stops."""
 
 
 @click.command()
@@ -34,12 +34,14 @@ _LAST_LOOKS = 3
 @click.option("--stdout", "stream", flag_value="stdout", default=True, help="Its stdout (the default).")
 @click.option("--stderr", "-e", "stream", flag_value="stderr", help="Its stderr.")
 @click.option("--both", "stream", flag_value="both", help="Both.")
-@click.option("--index", default=-1, metavar="N", help="Which submission's: 0 the first, -1 the last.")
+@click.option(
+    "--index", default=-1, metavar="N", help="The log of this submission: 0 is the first, -1 the last."
+)
 @click.option("--spawn", type=PositiveInt(0), metavar="N", help="The log of this spawn (its SpawnID).")
 @click.option("--lines", metavar="A-B", help="Lines by number, from 0: 0-9,20.")
 @click.option("--tail", type=PositiveInt(), metavar="N", help="The last N lines.")
-@click.option("--grep", metavar="REGEX", help="Lines in which this is found.")
-@click.option("--follow", "-f", is_flag=True, help="Go on as it grows, until the job ends.")
+@click.option("--grep", metavar="REGEX", help="Only lines that match.")
+@click.option("--follow", "-f", is_flag=True, help="Keep printing new lines until the job ends.")
 @pass_project
 def log(
     project: CliContext,
@@ -65,16 +67,18 @@ def log(
     from ..reporting.queue_report import log_lines
 
     if lines and tail:
-        raise UsageError("--lines and --tail are two ways to choose lines: give one.")
+        raise UsageError("Use either --lines or --tail, not both.")
     if spawn is not None and index != -1:
-        raise UsageError("--spawn and --index are two ways to choose a log: give one.")
+        raise UsageError("Use either --spawn or --index, not both.")
     streams = ("stdout", "stderr") if stream == "both" else (stream,)
     with project.open() as ws:
         batches = read_batches(batch)
         keys = [key for batch_id in batches for key in jobs_of(ws, batch_id, jobs)]
         if follow:
             if len(keys) != 1 or len(streams) != 1 or lines or grep or index != -1:
-                raise UsageError("-f follows one log, whole or from --tail N on: name one job.")
+                raise UsageError(
+                    "-f follows one log: name one job and no option but --tail, --stderr and --spawn."
+                )
             return _follow(ws, keys[0], streams[0], tail, spawn)
         wanted: Sequence[int] | None = None
         if lines:

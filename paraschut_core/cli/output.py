@@ -36,7 +36,7 @@ def line(text: object = "") -> None:
 
 
 def problem(text: object) -> None:
-    """Print one line about what a person must mend: red on a terminal that shows colours."""
+    """Print one line about what a person must repair: red on a terminal that shows colours."""
     if not on_terminal():
         line(clean_line(text))
         return

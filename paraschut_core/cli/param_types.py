@@ -1,4 +1,4 @@
-"""Numbers on the command line: bounded, never infinite, and no surprise for what they are given to."""
+"""Click parameter types for finite, bounded numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LARGEST = 1e15
 
 
 class PositiveInt(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
-    """How many things. More than there can ever be are as good as all of them."""
+    """A count. A number above the largest possible count means all."""
 
     name = "number"
 
@@ -22,7 +22,7 @@ class PositiveInt(click.ParamType):  # type: ignore[type-arg]  # generic in the 
         try:
             number = int(str(value))
         except ValueError:
-            self.fail(f"{str(value)[:40]!r} is no whole number.", param, ctx)
+            self.fail(f"{str(value)[:40]!r} is not a whole number.", param, ctx)
         if number < self._least:
             self.fail(f"{number} is less than {self._least}.", param, ctx)
         return min(number, _MOST_THINGS)
@@ -42,7 +42,7 @@ class FiniteFloat(click.ParamType):  # type: ignore[type-arg]  # as above
         except ValueError:
             number = math.nan
         if math.isnan(number):
-            self.fail(f"{str(value)[:40]!r} is no number.", param, ctx)
+            self.fail(f"{str(value)[:40]!r} is not a number.", param, ctx)
         if not self._least <= number <= self._most:
             self.fail(f"{number:g} is not between {self._least:g} and {self._most:g}.", param, ctx)
         return number

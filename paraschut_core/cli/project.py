@@ -22,9 +22,9 @@ from .context import CliContext, json_option, pass_project
 )
 @pass_project
 def init(project: CliContext, directory: str, executor: str) -> int:
-    """Make a project in DIR (default: here): paraschut.toml and the database.
+    """Create a project in DIR (default: here): paraschut.toml and the database.
 
-    The file lists every setting with its default. What is there already stays.
+    The file lists every setting with its default. Existing files are kept.
 
     \b
     Examples:
@@ -43,7 +43,7 @@ def init(project: CliContext, directory: str, executor: str) -> int:
     made = []
     if os.path.lexists(path):
         if executor != "local":
-            raise UsageError(f"{path} is there already: set executor = {executor!r} in it.")
+            raise UsageError(f"{path} exists: set executor = {executor!r} in it.")
     else:
         _check_executor(executor)
         given = {"executor": executor}
@@ -59,7 +59,7 @@ def init(project: CliContext, directory: str, executor: str) -> int:
         database.rows("SELECT rev FROM revision")
     if not there:
         made.append(settings.database)
-    output.line("made " + " and ".join(made) if made else f"{path} and {settings.database} are there already")
+    output.line("made " + " and ".join(made) if made else f"{path} and {settings.database} already exist")
     output.line("Next: paraschut add --help, or look at an example with: paraschut demo")
     return 0
 

@@ -51,7 +51,7 @@ def run(arguments: list[str], config: str | None, database: str | None) -> int:
     """The command `run`: returns the exit status of the command that it ran."""
     key_words, submit, command = parse(arguments)
     if "" in (config, database):
-        raise UsageError("--config and --db need the name of a file: what was to give it is empty.")
+        raise UsageError("--config and --db need a file name (got an empty string).")
     if config:
         os.environ["PARASCHUT_CONFIG"] = absolute(os.path.expanduser(config))
     if database:

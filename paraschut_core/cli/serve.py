@@ -22,9 +22,9 @@ from .context import CliContext, pass_project
     metavar="N",
     help="This port (default: the first from 8000).",
 )
-@click.option("--read-only", is_flag=True, help="Show only: nobody changes anything.")
-@click.option("--filter", "condition", default="", metavar="FILTER", help="Begin with matching jobs.")
-@click.option("--batch", type=click.IntRange(0), metavar="BATCH", help="Begin with this batch.")
+@click.option("--read-only", is_flag=True, help="Show only; refuse every change.")
+@click.option("--filter", "condition", default="", metavar="FILTER", help="Start with this filter.")
+@click.option("--batch", type=click.IntRange(0), metavar="BATCH", help="Start at this batch.")
 @pass_project
 def serve(
     project: CliContext, host: str, port: int | None, read_only: bool, condition: str, batch: int | None

@@ -1,4 +1,4 @@
-"""Near misses of the words that have a meaning: states, fields, resources. Own words stay free."""
+"""Suggest the state, field or resource that a similar word may mean. Other words stay allowed."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _agreed(doubts: Collection[str], yes: bool) -> bool:
         for text in doubts:
             complain(text)
         return True
-    return not doubts or confirm(f"{' '.join(doubts)} Take it as it is?", yes)
+    return not doubts or confirm(f"{' '.join(doubts)} Use it anyway?", yes)
 
 
 def _own_words(ws: Project) -> frozenset[str]:

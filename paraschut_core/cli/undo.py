@@ -1,4 +1,4 @@
-"""`undo`: takes an action back."""
+"""`undo`: reverse an action."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .param_types import PositiveInt
 @json_option
 @pass_project
 def undo(project: CliContext, number: int | None, as_json: bool) -> int:
-    """Take back your last reset, qdel, set or boost, or the action NUMBER.
+    """Undo your last reset, qdel, set or boost, or the action NUMBER.
 
-    Jobs that changed since are left as they are. What a deletion ended stays
-    ended. The numbers are in: paraschut actions
+    Jobs that have changed since are skipped. Jobs that a deletion stopped are
+    not restarted. For the numbers see: paraschut actions
 
     \b
     Examples:

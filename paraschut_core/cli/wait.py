@@ -1,4 +1,4 @@
-"""`wait`: until jobs are over, with how far they are, and an exit status that says whether all is well."""
+"""`wait`: wait until jobs have ended, show progress, and report success by the exit status."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..project import Project
 
 TIMED_OUT = 124
-"""The exit status when the time is over, as of timeout(1)."""
+"""The exit status after a time-out, as timeout(1) has it."""
 
 TELL_SECONDS = 30.0
 """Between two lines of progress where no terminal shows it."""
@@ -26,19 +26,19 @@ TELL_SECONDS = 30.0
 
 @click.command()
 @click.argument("targets", nargs=-1, metavar=f"[{TARGETS}]", shell_complete=complete_batch)
-@click.option("--timeout", type=FiniteFloat(0, 1e9), metavar="SECONDS", help="Wait no longer.")
-@click.option("--quiet", "-q", is_flag=True, help="Do not tell how far it is.")
+@click.option("--timeout", type=FiniteFloat(0, 1e9), metavar="SECONDS", help="Wait at most this long.")
+@click.option("--quiet", "-q", is_flag=True, help="Do not show progress.")
 @json_option
 @pass_project
 def wait(
     project: CliContext, targets: tuple[str, ...], timeout: float | None, quiet: bool, as_json: bool
 ) -> int:
-    """Wait until no job is in the queue: each is complete, or missing, or was never submitted.
+    """Wait until no job is in the queue: each is complete, missing, or not submitted.
 
-    Without BATCH: all jobs. Ctrl+C ends the waiting, not the jobs.
+    Without BATCH: all jobs. Ctrl+C stops waiting; the jobs continue.
 
     \b
-    Exit status: 0 if all are complete, 1 if not, 124 if the time was over.
+    Exit status: 0 if all are complete, 1 if not, 124 after a time-out.
 
     \b
     Examples:
@@ -89,7 +89,7 @@ def wait_for(
                 break
     except KeyboardInterrupt:
         teller.clear()
-        complain("not waiting any longer; the jobs go on. Wait again with: paraschut wait")
+        complain("stopped waiting; the jobs continue. Wait again with: paraschut wait")
         raise
     teller.clear()
     status = TIMED_OUT if timed_out else 0 if now.is_success else 1
@@ -112,7 +112,7 @@ def _show(now: WaitProgress, status: int, as_json: bool) -> None:
     for line in now.last_lines():
         output.line(line)
     if status == TIMED_OUT:
-        output.line("the time is over; the jobs go on")
+        output.line("timed out; the jobs continue")
 
 
 class _Teller:

@@ -342,7 +342,7 @@ def _clock(settings: Settings) -> Iterator[CheckResult]:
             "clock of that host or of this one is wrong",
         )
     else:
-        yield ok("clock", "no change is from the future")
+        yield ok("clock", "clocks agree")
 
 
 # ------------------------------------------------------------------------------------ job directory
@@ -558,7 +558,7 @@ def _terminal() -> Iterator[CheckResult]:
     term = os.environ.get("TERM", "")
     encoding = (sys.stdout.encoding or "").lower().replace("-", "")
     if not sys.stdout.isatty():
-        yield ok("terminal", "the output does not go to one: nothing to check")
+        yield ok("terminal", "not a terminal; skipped")
         return
     troubles = []
     if term in ("", "dumb", "unknown"):

@@ -216,7 +216,7 @@ class Monitor:
 
     def _notice(self) -> str:
         others = Counter(self._observed.elsewhere.values())
-        elsewhere = (f"{n} in {where}, which is not asked here" for where, n in others.items())
+        elsewhere = (f"{n} in {where}, which this executor does not manage" for where, n in others.items())
         return "; ".join([*filter(None, [self._waits]), *elsewhere])
 
     def _blocked_reasons(self) -> dict[int, str]:

@@ -63,7 +63,7 @@ def blocked_reasons(
             found[batch_id] = BlockReason(MISSING, f"{n:,} missing{_holding(n) if waits else ''}")
     for batch_id, (n, where) in _by_queue(elsewhere).items():
         if batch_id not in moving and batch_id not in queued:
-            found[batch_id] = BlockReason(ELSEWHERE, f"{n:,} in {where}, which is not asked here")
+            found[batch_id] = BlockReason(ELSEWHERE, f"{n:,} in {where}, which this executor does not manage")
     for batch_id, words_of in queued.items():
         if batch_id not in moving:
             words, n = words_of.most_common(1)[0]

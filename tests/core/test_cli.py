@@ -96,7 +96,7 @@ def test_version_is_shown(cli: CommandLine) -> None:
     [
         (["frobnicate"], "No such command 'frobnicate'"),
         (["queue", "--frob"], "No such option"),
-        (["reset"], "Which jobs?"),
+        (["reset"], "No jobs selected"),
         (["reset", "x"], "BATCH must be a number"),
         (["reset", "5"], "There is no batch 5"),
         (["--read-only", "queue"], "for the dashboard"),

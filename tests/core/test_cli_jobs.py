@@ -68,7 +68,7 @@ def test_init_keeps_what_is_there_and_knows_the_executors(cli: CommandLine) -> N
     (cli.folder / "paraschut.toml").write_text("# mine\n")
     cli("init")
     assert (cli.folder / "paraschut.toml").read_text() == "# mine\n"
-    assert "are there already" in cli("init").out
+    assert "already exist" in cli("init").out
     assert "set executor = 'slurm' in it" in cli("init", "--executor", "slurm", status=2).err
     assert "There is no executor 'nonsense'" in cli("init", "--executor", "nonsense", "other", status=2).err
     assert not (cli.folder / "other" / "paraschut.toml").exists()
@@ -359,11 +359,11 @@ def test_selections_mean_what_they_say(cli: CommandLine) -> None:
     assert reset(batch, "8-20") == {(batch, 8), (batch, 9)}
     assert reset(f"{batch},{other}") == {(b, i) for b in (batch, other) for i in range(10)}
     assert reset("--filter", f"BatchID == {other} AND JobIndex < 2") == {(other, 0), (other, 1)}
-    assert "no job is selected" in cli("reset", "--filter", "priority > 50").out
+    assert "no job matches" in cli("reset", "--filter", "priority > 50").out
     assert "There is no job 20-30" in cli("reset", batch, "20-30", status=2).err
     assert "leave out BATCH" in cli("reset", batch, "--filter", "1=1", status=2).err
     assert "within one batch" in cli("reset", f"{batch},{other}", 1, status=2).err
-    assert "no job is selected" in cli("reset", "--missing").out
+    assert "no job matches" in cli("reset", "--missing").out
 
 
 # ------------------------------------------------------------------------------------ submit
@@ -408,7 +408,7 @@ def test_submitting_again_and_again_goes_on_for_as_often_as_told(cli: CommandLin
 
 def test_remove_takes_rows_and_folder_and_asks_first(cli: CommandLine) -> None:
     batch = _run_mixed(cli)
-    assert "Nobody is there to answer: say so with --yes" in cli("remove", batch, status=2).err
+    assert "Not a terminal; pass --yes to confirm" in cli("remove", batch, status=2).err
     assert (cli.folder / str(batch)).is_dir()
     assert "1 batches removed" in cli("remove", batch, "--yes").out
     assert not (cli.folder / str(batch)).exists()

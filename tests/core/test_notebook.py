@@ -173,7 +173,7 @@ def test_the_command_writes_the_notebook_and_overwrites_nothing(
         assert "jupyter lab 'my notebook.ipynb'" in cli("demo", "--notebook", path.name).out
         assert path.read_bytes() == EXAMPLE.read_bytes()
         path.write_text("mine")
-        assert "is there already" in cli("demo", "--notebook", path.name, status=2).err
+        assert "exists and is not replaced" in cli("demo", "--notebook", path.name, status=2).err
         assert path.read_text() == "mine"
         assert "No such file" in cli("demo", "--notebook", "no/such/folder.ipynb", status=1).err
         assert "leave out DIR" in cli("demo", "--notebook", "x.ipynb", "folder", status=2).err

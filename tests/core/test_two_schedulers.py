@@ -93,8 +93,8 @@ def test_only_jobs_of_the_polled_scheduler_are_judged(
 def test_the_snapshot_says_in_whose_queue_the_others_are(project: ProjectDir, north: North) -> None:
     snapshot = polled(project, South())
     assert snapshot.elsewhere == {JobKey(BATCH, 0): "north", JobKey(BATCH, 1): "north"}
-    assert snapshot.blocked == {BATCH: "2 in north, which is not asked here"}
-    assert snapshot.scheduler.notice == "2 in north, which is not asked here"
+    assert snapshot.blocked == {BATCH: "2 in north, which this executor does not manage"}
+    assert snapshot.scheduler.notice == "2 in north, which this executor does not manage"
     assert polled(project, north).elsewhere == {}
 
 

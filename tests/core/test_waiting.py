@@ -253,6 +253,6 @@ def test_an_interrupt_ends_the_waiting_and_not_the_jobs(made: Made) -> None:
     process = made.cli.start("submit", "--wait")
     status, err = interrupted(process, lambda: made.project.state() == "run")
     assert status == 130
-    assert "the jobs go on" in err
+    assert "the jobs continue" in err
     assert "Traceback" not in err
     assert "1 of 1 complete" in made.cli("wait").out

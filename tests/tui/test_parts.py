@@ -62,7 +62,7 @@ def test_a_scheduler_that_fails_says_since_when_why_and_how_old_its_last_answer_
 
 
 def test_jobs_in_another_schedulers_queue_are_said_beside_the_one_that_is_asked() -> None:
-    health = SchedulerHealth("local", NOW, notice="3 in slurm\x1b[2J, which is not asked here")
+    health = SchedulerHealth("local", NOW, notice="3 in slurm\x1b[2J, which this executor does not manage")
     words = text(scheduler_parts(health, 15.0, NOW))
     assert words.startswith("local  polled <30s ago · 3 in slurm")
     assert words.isprintable()

@@ -45,7 +45,7 @@ def why(counts: dict[tuple[int | float, str], int], jobs: str = "", others: int 
         ({(2, "run"): 1, (1, "init"): 5}, "R", {}, "waits for priority 2"),
         ({(2, "run"): 1, (1, "init"): 5}, "!", {}, "1 missing holds back the next group"),
         ({(1, "run"): 2, (1, "init"): 5}, "!!", {}, "2 missing"),
-        ({(1, "run"): 2}, "ee", {}, "2 in slurm north, which is not asked here"),
+        ({(1, "run"): 2}, "ee", {}, "2 in slurm north, which this executor does not manage"),
         ({(2, "checked"): 4, (1, "init"): 5}, "", {}, "4 checked hold back the next group"),
         ({(2, "checked"): 4, (2, "complete"): 5}, "", {}, "4 checked"),
         ({(1, ""): 4}, "", {}, "4 (empty)"),
