@@ -25,15 +25,14 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 TYPED = {
     ("Paraschut", "sh"),
-    ("Your first batch, in the shell", "sh"),
-    ("Your first batch, in Python", "python"),
-    ("Your first batch, in Python", "sh"),
-    ("Jobs that multiply themselves", "python"),
-    ("In a browser", "sh"),
-    ("In a notebook", "sh"),
-    ("Configuration", "toml"),
-    ("Moving from version 0.6", "sh"),
-    ("Contributing", "sh"),
+    ("Run a batch from the shell", "sh"),
+    ("Run a batch from Python", "python"),
+    ("Run a batch from Python", "sh"),
+    ("Watch jobs in a browser", "sh"),
+    ("Watch jobs in a notebook", "sh"),
+    ("Configure a project", "toml"),
+    ("Move from version 0.6", "sh"),
+    ("Contribute", "sh"),
 }
 """The sections with blocks, in their languages: each is run by a test below."""
 
@@ -109,7 +108,7 @@ def test_the_one_line_at_the_start_installs_and_opens_the_demo(
 
 
 def test_the_first_batch_in_the_shell_runs_to_its_end(tmp_path: Path, environment: dict[str, str]) -> None:
-    first, completion = typed("Your first batch, in the shell")
+    first, completion = typed("Run a batch from the shell")
     shell(first, tmp_path, environment)
     folder = tmp_path / "first"
     wait_until(lambda: queue(folder, environment)["complete"] == 10, "all ten jobs are complete")
@@ -119,11 +118,11 @@ def test_the_first_batch_in_the_shell_runs_to_its_end(tmp_path: Path, environmen
 
 def test_the_first_batch_in_python_runs_to_its_end(tmp_path: Path, environment: dict[str, str]) -> None:
     shell("paraschut init", tmp_path, environment)
-    for block in typed("Your first batch, in Python", "python"):
+    for block in typed("Run a batch from Python", "python"):
         name = re.match(r"# (\w+\.py)\n", block)
         assert name is not None, "a block of Python begins with the name of its file"
         (tmp_path / name[1]).write_text(block, encoding="utf-8")
-    (run,) = typed("Your first batch, in Python")
+    (run,) = typed("Run a batch from Python")
     shell(run, tmp_path, environment)
     wait_until(lambda: queue(tmp_path, environment)["complete"] == 10, "all ten jobs are complete")
     results = (
@@ -138,9 +137,9 @@ def test_a_job_that_multiplies_itself_is_completed_by_its_last_spawn(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
     shell("paraschut init --executor local", tmp_path, environment)
-    (script,) = typed("Jobs that multiply themselves", "python")
+    (*_, script) = typed("Run a batch from Python", "python")
     (tmp_path / "spawn.py").write_text(script, encoding="utf-8")
-    (_, build) = typed("Your first batch, in Python", "python")
+    (_, build, _) = typed("Run a batch from Python", "python")
     build = build.replace("map.py", "spawn.py").replace("range(10)", "range(2)")
     shell(f"python - <<'END'\n{build}END", tmp_path, environment)
     wait_until(lambda: queue(tmp_path, environment)["complete"] == 2, "both jobs are complete")
@@ -149,7 +148,7 @@ def test_a_job_that_multiplies_itself_is_completed_by_its_last_spawn(
 
 
 def test_the_dashboard_is_served_to_a_browser(tmp_path: Path, environment: dict[str, str]) -> None:
-    ((install, serve),) = [text.splitlines() for text in typed("In a browser")]
+    ((install, serve),) = [text.splitlines() for text in typed("Watch jobs in a browser")]
     extra = re.fullmatch(r"pip install '\.\[(\w+)\]'", install)
     assert extra and re.search(rf"^{extra[1]} = \[", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     shell("paraschut init", tmp_path, environment)
@@ -164,13 +163,13 @@ def test_the_dashboard_is_served_to_a_browser(tmp_path: Path, environment: dict[
 
 
 def test_the_notebook_is_written(tmp_path: Path, environment: dict[str, str]) -> None:
-    (command,) = typed("In a notebook")
+    (command,) = typed("Watch jobs in a notebook")
     shell(command, tmp_path, environment)  # tests/core/test_notebook.py runs it
     assert json.loads((tmp_path / command.split()[-1]).read_text(encoding="utf-8"))["nbformat"] == 4
 
 
 def test_the_configuration_that_is_shown_is_one(tmp_path: Path) -> None:
-    (text,) = typed("Configuration", "toml")
+    (text,) = typed("Configure a project", "toml")
     (tmp_path / "paraschut.toml").write_text(text)
     settings = config.read(str(tmp_path / "paraschut.toml"))
     assert (settings.executor, settings.submit.max_jobs) == ("slurm", 500)
@@ -179,14 +178,14 @@ def test_the_configuration_that_is_shown_is_one(tmp_path: Path) -> None:
 def test_an_old_database_is_taken_over(tmp_path: Path, environment: dict[str, str]) -> None:
     shutil.copy(ROOT / "tests" / "legacy" / "small.db", tmp_path / "OLD.db")
     before = (tmp_path / "OLD.db").read_bytes()
-    (command,) = typed("Moving from version 0.6")
+    (command,) = typed("Move from version 0.6")
     shell(command, tmp_path, environment)
     assert queue(tmp_path, environment)["total"] > 0
     assert (tmp_path / "OLD.db").read_bytes() == before
 
 
 def test_its_own_commands_are_the_ones_that_ci_runs() -> None:
-    (command,) = typed("Contributing")
+    (command,) = typed("Contribute")
     assert f"\n{command}" in (ROOT / ".ci" / "run").read_text()
 
 
@@ -210,7 +209,7 @@ def test_every_command_in_the_text_is_one() -> None:
 
 
 def test_every_setting_that_the_readme_names_exists() -> None:
-    table = README.split("## Configuration")[1].split("##")[0]
+    table = README.split("\n## Settings\n")[1].split("##")[0]
     named = {
         word
         for row in table.splitlines()
