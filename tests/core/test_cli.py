@@ -99,7 +99,7 @@ def test_version_is_shown(cli: CommandLine) -> None:
         (["reset"], "No jobs selected"),
         (["reset", "x"], "BATCH must be a number"),
         (["reset", "5"], "There is no batch 5"),
-        (["--read-only", "queue"], "for the dashboard"),
+        (["--read-only", "queue"], "belong to the dashboard"),
         (["submit", "--times", "3"], "--times needs --every"),
         (["queue", "--filter", "nonsense ="], "Cannot use this Filter"),
         (["info"], "Missing argument"),

@@ -247,7 +247,7 @@ def test_jobs_are_added_to_a_batch_that_is_there(cli: CommandLine) -> None:
     ("arguments", "message"),
     [
         (["--range", "5-1", "true"], "runs backwards"),
-        (["--range", "a", "true"], "no number or range"),
+        (["--range", "a", "true"], "not a number or a range"),
         (["--range", "0-99999999", "true"], "the maximum is"),
         (["--range", "0", "--list", "x", "true"], "only one of"),
         (["--list", "nowhere", "true"], "Cannot read nowhere"),

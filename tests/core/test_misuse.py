@@ -87,7 +87,7 @@ def batch(cli: CommandLine) -> str:
         (f"--batch {HUGE}", "There is no batch"),
         ("--db= queue", "--db needs a file name"),
         ("--config= queue", "--config needs a file name"),
-        ("--db= run BATCH 0 -- true", "is empty"),
+        ("--db= run BATCH 0 -- true", "got an empty string"),
         ("--config / queue", "is a directory"),
         ("--config /nonexistent queue", "no configuration file"),
         (f"run {HUGE} 5 -- true", "too large"),
