@@ -53,7 +53,7 @@ def left_alone(preview: PreviewText, spared: int, force: bool) -> list[str]:
         return [f"{words}: left alone (f: them too)."]
     lines = [f"Also {words}: results may be overwritten."]
     if live:
-        lines.append("What runs goes on, but nobody listens to it any more; delete (d) ends it.")
+        lines.append("Running jobs keep running, but their results are discarded; delete (d) stops them.")
     return lines
 
 

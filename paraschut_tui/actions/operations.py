@@ -175,7 +175,7 @@ def preview_next(project: Project, target: ActionTarget, ends: Mapping[JobKey, s
     names = {batch_id: batch.name for batch_id, batch in batches.items()}
     waiting = sum(n for _, _, n in plan.groups)
     if not waiting:
-        lines = ["No job may be submitted now: none in init has its turn."]
+        lines = ["Nothing to submit: no job in state init is allowed to run yet."]
     elif plan.room:
         lines = [
             f"{plural(plan.jobs, 'job')}; the queue has room for {count(plan.room)} of {count(plan.limit)}"

@@ -70,7 +70,7 @@ class ActionRunner:
         field, *rest = path
         name = str(field)
         if name in OWN_FIELDS or name in SPAWN_FIELDS:
-            return ActionResult(0, error=f"{name} is given by the index; nobody sets it.")
+            return ActionResult(0, error=f"{name} is read-only.")
         if name == "state" and value == INIT:
             return ActionResult(0, error="A job comes back to init by a reset.")
 

@@ -125,5 +125,5 @@ def read_outcomes(db: Database, action: Action) -> ActionResult:
         JobMessage(event.key, event.why if event.before == event.after else f"{event.before} → {event.after}")
         for event in read_action_events(db, action.id)
     )
-    note = "" if made else "Its jobs were not noted one by one; the jobs' own histories tell."
+    note = "" if made else "Per-job results were not recorded; see the histories of the jobs."
     return ActionResult(len(made), command=action.command, made=made, note=note)

@@ -60,7 +60,7 @@ class ColumnChooserScreen(ModalScreen[ColumnChoice | None]):
                     ("J K", "accent-bold"), (" move  ", "muted"),
                     ("+ -", "accent-bold"), (" width  ", "muted"),
                     ("m", "accent-bold"), (" any field  ", "muted"),
-                    ("0", "accent-bold"), (" as at first", "muted"),
+                    ("0", "accent-bold"), (" defaults", "muted"),
                 ]
             )  # fmt: skip
             yield hints
@@ -92,7 +92,7 @@ class ColumnList(LineList):
         Binding("K,shift+up", "move(-1)", "further left", show=False),
         Binding("plus,greater_than_sign", "widen(2)", "wider", show=False),
         Binding("minus,less_than_sign", "widen(-2)", "narrower", show=False),
-        Binding("0", "restore", "as at first", show=False),
+        Binding("0", "restore", "defaults", show=False),
     ]
 
     def __init__(self, palette: Palette, chosen: Sequence[ColumnSetting], sorting: Sequence[SortKey]) -> None:

@@ -54,7 +54,7 @@ class CommandPaletteScreen(ModalScreen[Callable[[], object] | None]):
         self._title = title
         self._all = list(entries)
         self.found: Sequence[PaletteCommand] = self._all[:MOST]
-        self._list = SelectList(palette, "nothing is called so", always=True)
+        self._list = SelectList(palette, "no matching command", always=True)
         self._list.can_focus = False
         self._search = FuzzySearch()
 

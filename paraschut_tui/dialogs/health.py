@@ -44,7 +44,7 @@ class HealthScreen(ModalScreen[None]):
     ) -> None:
         super().__init__()
         self._palette = palette
-        self._lines: list[list[Part]] = [[("HOW IT IS", "accent-bold"), ("   Esc closes", "muted")], []]
+        self._lines: list[list[Part]] = [[("STATUS", "accent-bold"), ("   Esc closes", "muted")], []]
         if filter_error:
             self._lines += [[("filter", "bold")], *_error(filter_error), []]
         if snapshot is not None:

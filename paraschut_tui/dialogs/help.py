@@ -59,7 +59,7 @@ class HelpScreen(ModalScreen[None]):
 
 
 _FILTER = (
-    ("Tab", "complete; again: the next way to go on"),
+    ("Tab", "complete; press again for the next suggestion"),
     ("↑ ↓", "filters used before that begin with what was typed"),
     ("Ctrl+S", "save the filter under a name: @name calls it; upon @name: forget it"),
     ("text", "within the name; *: anything; =text: all of it; ~text: a regular expression"),

@@ -48,7 +48,7 @@ def encoded(memory: SessionState) -> dict[str, Any]:
 
 
 def decoded(entry: Mapping[str, Any]) -> SessionState:
-    """What was encoded; what a field lacks is as at first.
+    """Decode saved state; missing fields get their defaults.
 
     Raises:
         TypeError, ValueError, AttributeError: it is not what `encoded` made.

@@ -71,7 +71,7 @@ class SessionStore:
             return SessionState(), ""
         except (OSError, TypeError, ValueError, KeyError, AttributeError) as error:
             log.info("what was remembered of %s cannot be used: %s", database, error)
-            return SessionState(), f"The screen is as at first: what was remembered in {path} cannot be read."
+            return SessionState(), f"Using the default layout: cannot read saved state from {path}."
 
     def remember(self, database: str, config: str, memory: SessionState) -> None:
         """Writes down what to remember of a database: all of it or, at a kill, what was there before."""

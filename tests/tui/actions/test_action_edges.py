@@ -280,7 +280,7 @@ async def test_what_cannot_be_undone_is_said_before_something_older_is(settings:
         await pilot.press("z")
         said = await confirm(pilot, "n")
         assert "Undo qdel of 1 job" in said
-        assert "What the deletion ended stays ended" in said
+        assert "Jobs that the deletion stopped are not restarted" in said
 
 
 async def test_the_history_lists_each_job_of_an_act(settings: Settings) -> None:
