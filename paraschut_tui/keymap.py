@@ -58,7 +58,12 @@ GRID: Sequence[Key] = (
     Key("I", "invert", help="invert the marks"),
     Key("u", "clear", help="clear the marks"),
     Key("c", "density", "cells/rows", "cells or rows"),
-    Key("O", "order", "", "(row view) sort by this column: ascending, descending, off; earlier sort columns break ties"),
+    Key(
+        "O",
+        "order",
+        "",
+        "(row view) sort by this column: ascending, descending, off; earlier sort columns break ties",
+    ),
     Key("greater_than_sign", "wider", "", "in rows: this column wider", shown=">"),
     Key("less_than_sign", "narrower", "", "in rows: this column narrower", shown="<"),
     Key("w", "columns", "", "the rows' columns: which, how wide, sorted by which"),
