@@ -176,7 +176,7 @@ def paraschut(
     if ctx.invoked_subcommand is not None:
         if condition or batch is not None or read_only or debug_log or lean is not None:
             raise click.UsageError(
-                "These options belong to the dashboard and cannot precede a command (--filter, --batch, ...); "
+                "These options belong to the dashboard and cannot precede a command (--filter, --batch ...); "
                 f"see: paraschut {ctx.invoked_subcommand} --help"
             )
         return 0
