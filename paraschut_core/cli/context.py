@@ -291,7 +291,7 @@ def ask_for_many(chosen: SelectedJobs, verb: str, *, force: bool, yes: bool, req
     """Ask before something is done to jobs of several batches, to all that are missing, or by force.
 
     Args:
-        required: where nobody can be asked, --yes is needed.
+        required: without a terminal, --yes is needed.
     """
     if chosen.batches <= 1 and not force and not chosen.open:
         return True

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command("import")
 @click.argument("old", metavar="OLD.db")
 @click.option("--job-dir", metavar="DIR", help="Where the batches' folders are now.")
-@click.option("--verbose", "-v", is_flag=True, help="Say of each job what changed its form.")
+@click.option("--verbose", "-v", is_flag=True, help="List for each job which values changed their form.")
 @json_option
 @pass_project
 def import_(project: CliContext, old: str, job_dir: str | None, verbose: bool, as_json: bool) -> int:

@@ -117,7 +117,7 @@ def span(seconds: float) -> str:
 
 
 class ProgressLine:
-    """A progress bar on stderr that comes only if the work takes long and somebody is there to see it.
+    """A progress bar on stderr that appears only on a terminal, and only if the work takes long.
 
     Use as a context manager; call it with (done, total).
     """

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @job_command()
-@click.option("--orphans", is_flag=True, help="What goes on of batches removed by force.")
+@click.option("--orphans", is_flag=True, help="Jobs still in the queue of batches removed by force.")
 def qdel(command: JobCommand, orphans: bool) -> int:
     """Delete jobs from the scheduler's queue; they go back to init.
 
@@ -70,7 +70,7 @@ def _what_runs(ws: Project, selection: Selection) -> str:
     from ..actions import Hold, preview
 
     if not sys.stdin.isatty():
-        return ""  # nobody can be asked: the scheduler need not be
+        return ""  # not a terminal: no question, so no need to poll
     found = preview(ws, selection)
     runs = found.held.get(Hold.RUNNING, 0)
     if not runs:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 @filter_option
 @click.option("--display", metavar="STATE,...", help="Show these states only; totals stay.")
 @click.option("--poll", is_flag=True, help="Poll the scheduler now, even if the last poll is recent.")
-@click.option("--report-missing", is_flag=True, help="Print the stderr of missing jobs too.")
-@click.option("--reset-missing", is_flag=True, help="Put missing jobs back to init.")
+@click.option("--report-missing", is_flag=True, help="Also print the stderr of missing jobs.")
+@click.option("--reset-missing", is_flag=True, help="Set missing jobs back to init.")
 @pass_project
 def queue(
     project: CliContext,

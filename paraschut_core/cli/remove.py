@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.option(
     "--force",
     is_flag=True,
-    help="Batches with jobs in the scheduler's queue too: these are deleted from it first.",
+    help="Include batches with jobs in the queue; delete these jobs from it first.",
 )
 @yes_option
 @json_option
@@ -46,7 +46,7 @@ def remove(
 ) -> int:
     """Remove batches: their jobs, history and folders. There is no way back.
 
-    Asks first; where nobody can be asked, --yes is needed.
+    Asks first; without a terminal, --yes is needed.
 
     \b
     Examples:

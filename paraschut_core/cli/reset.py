@@ -8,7 +8,7 @@ from .job_command import JobCommand, job_command, pairs
 
 
 @job_command()
-@click.option("--force", is_flag=True, help="Complete jobs too, and those in the queue.")
+@click.option("--force", is_flag=True, help="Include complete jobs and jobs in the queue.")
 def reset(command: JobCommand, force: bool) -> int:
     """Put jobs back to init, their ids dropped.
 
@@ -40,8 +40,8 @@ def reset(command: JobCommand, force: bool) -> int:
 
 
 @job_command()
-@click.option("--force", is_flag=True, help="Complete jobs too, and those in the queue.")
-@click.option("--resource", "resources", multiple=True, metavar="K=V", help="Ask for this anew: mem=8gb.")
+@click.option("--force", is_flag=True, help="Include complete jobs and jobs in the queue.")
+@click.option("--resource", "resources", multiple=True, metavar="K=V", help="Request this instead: mem=8gb.")
 def resubmit(command: JobCommand, force: bool, resources: tuple[str, ...]) -> int:
     """Reset jobs and submit them at once, whatever their priority.
 

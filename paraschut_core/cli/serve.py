@@ -31,10 +31,10 @@ def serve(
 ) -> int:
     """Show the dashboard in a browser, at the address that is printed.
 
-    The address ends in a new secret each time: whoever has it can do what you
-    can, unless --read-only. The port is open on this machine alone unless --host
-    says otherwise. From your own machine reach a login node's with
-    `ssh -L 8000:127.0.0.1:8000 NODE`, and open the address as it is.
+    The address ends in a new secret each time. Anyone with this address can do
+    what you can, unless --read-only is given. The server listens on localhost
+    only, unless --host names another address. To reach a login node from your own
+    machine, run `ssh -L 8000:127.0.0.1:8000 NODE` and open the printed address.
 
     Needs the extra `web`. Ctrl-C ends it.
 

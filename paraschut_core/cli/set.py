@@ -15,15 +15,15 @@ from .job_command import JobCommand, job_command, pairs
 
 @job_command("set", required=True, metavar="BATCH [JOB]... FIELD=VALUE...")
 @click.option(
-    "--unless", multiple=True, metavar="FIELD=V,...", help="Leave jobs alone that have one of these."
+    "--unless", multiple=True, metavar="FIELD=V,...", help="Skip jobs that have one of these values."
 )
-@click.option("--force", is_flag=True, help="All of them, complete ones too.")
+@click.option("--force", is_flag=True, help="Include complete jobs and jobs in the queue.")
 def set_(command: JobCommand, unless: tuple[str, ...], force: bool) -> int:
     """Set fields of jobs. VALUE is JSON, or else text.
 
     `resources.mem=4gb` and `vars.X=1` change one entry. Complete and collected
-    jobs are left alone unless --force, or unless --unless names other values.
-    Setting state=init is a reset. `paraschut undo` takes it back.
+    jobs are skipped unless --force, or unless --unless names other values.
+    Setting state=init is a reset. `paraschut undo` reverses it.
 
     \b
     Examples:

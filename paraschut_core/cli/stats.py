@@ -23,7 +23,7 @@ _SHOWN = 10
     type=click.Choice(("1h", "6h", "1d", "all")),
     default="1d",
     show_default=True,
-    help="How far back to look.",
+    help="How far back to report.",
 )
 @json_option
 @pass_project

@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 @click.argument("targets", nargs=-1, metavar=f"[{TARGETS}]", shell_complete=complete_batch)
 @click.option("--max-jobs", type=PositiveInt(0), metavar="N", help="Most jobs in the queue.")
 @click.option(
-    "--min-priority", type=FiniteFloat(), default=0, metavar="P", help="Leave out batches below it."
+    "--min-priority", type=FiniteFloat(), default=0, metavar="P", help="Skip batches of lower priority."
 )
 @filter_option
-@click.option("--wait", "wait", is_flag=True, help="Wait until they are over, as `paraschut wait` does.")
-@click.option("--every", type=FiniteFloat(0, 1e6), metavar="MINUTES", help="Do it again and again.")
-@click.option("--times", type=PositiveInt(), metavar="N", help="With --every: so many times.")
+@click.option("--wait", "wait", is_flag=True, help="Wait until they have ended, as `paraschut wait` does.")
+@click.option("--every", type=FiniteFloat(0, 1e6), metavar="MINUTES", help="Repeat at this interval.")
+@click.option("--times", type=PositiveInt(), metavar="N", help="With --every: the number of times.")
 @json_option
 @pass_project
 def submit(

@@ -78,7 +78,7 @@ def agreed_fields(ws: Project, keys: Collection[JobKey], fields: Mapping[str, An
 
 
 def at_terminal() -> bool:
-    """Return whether somebody can be asked."""
+    """Return whether stdin is a terminal, so that a question can be asked."""
     return sys.stdin.isatty()
 
 
