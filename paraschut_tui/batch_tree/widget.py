@@ -183,7 +183,7 @@ class BatchTree(LineList):
             spawn = key.spawn if key.spawn >= 0 else None
             self.post_message(BatchSelected(key.batch_id, look, index, spawn))
 
-    def _step(self, by: int) -> None:
+    def step(self, by: int) -> None:
         """Moves by rows, over those that cannot be chosen."""
         rows = self.outline.rows
         row = max(0, min(self._row + by, len(rows) - 1))
@@ -198,24 +198,6 @@ class BatchTree(LineList):
     def cursor_moved(self) -> None:
         self.repaint_row(self._row)
 
-    def action_up(self) -> None:
-        self._step(-1)
-
-    def action_down(self) -> None:
-        self._step(1)
-
-    def action_page_up(self) -> None:
-        self._step(-max(self.size.height - 1, 1))
-
-    def action_page_down(self) -> None:
-        self._step(max(self.size.height - 1, 1))
-
-    def action_first(self) -> None:
-        self._step(-len(self.outline.rows))
-
-    def action_last(self) -> None:
-        self._step(len(self.outline.rows))
-
     def action_open(self) -> None:
         """Opens the branch; on an open one goes into it."""
         if self._cursor is None:
@@ -223,7 +205,7 @@ class BatchTree(LineList):
         if self._can_open(self._cursor) and self._cursor not in self.outline.open:
             self._toggle(self._cursor)
         elif self._cursor in self.outline.open:
-            self._step(1)
+            self.step(1)
 
     def action_close(self) -> None:
         """Closes the branch; on a closed one goes to what it belongs to."""

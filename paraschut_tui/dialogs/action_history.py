@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.geometry import Size
 from textual.screen import ModalScreen
-from textual.strip import Strip
 
 from paraschut_core.model import Action
 from paraschut_core.sanitize import clean_line
 
-from .. import keymap
 from ..formatting import count
 from ..state_styles import Palette
-from ..widgets.line_list import LineList
-from ..widgets.styled_line import Part, fit, line
+from ..widgets.select_list import SelectList
+from ..widgets.styled_line import Part, fit
 from ..widgets.text_line import TextLine
 
 MOST_COPIED = 50_000
@@ -33,7 +30,6 @@ class ActionHistoryScreen(ModalScreen[tuple[Action, bool] | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,@", "dismiss(None)", "close", show=False),
         Binding("z", "undo", "undo this one", show=False),
-        Binding("enter", "jobs", "what became of each job", show=False),
         Binding("y", "copy", "copy the command", show=False),
     ]
 
@@ -41,7 +37,8 @@ class ActionHistoryScreen(ModalScreen[tuple[Action, bool] | None]):
         super().__init__()
         self._palette = palette
         self._command = TextLine(palette)
-        self._list = ActionList(palette, actions, self._show_command)
+        self._actions = actions
+        self._list = SelectList(palette, "Nothing was done yet.")
 
     def compose(self) -> ComposeResult:
         with Vertical(id="sheet"):
@@ -61,27 +58,36 @@ class ActionHistoryScreen(ModalScreen[tuple[Action, bool] | None]):
 
     def on_mount(self) -> None:
         self._list.focus()
-        self._show_command(self._list.chosen)
+        self._list.show([_parts(action) for action in self._actions])
+        self.on_select_list_moved()
 
-    def _show_command(self, action: Action | None) -> None:
-        """Below the list, the command of the action under the cursor: as much of it as fits."""
+    @property
+    def _current(self) -> Action | None:
+        return self._actions[self._list.row] if self._actions else None
+
+    def on_select_list_chosen(self) -> None:
+        self.action_jobs()
+
+    def on_select_list_moved(self) -> None:
+        """Show the command of the action under the cursor below the list, as much of it as fits."""
+        action = self._current
         text = f" paraschut {clean_line(action.command)}" if action is not None else ""
         self._command.show([(text, "accent")])
 
     def action_undo(self) -> None:
-        action = self._list.chosen
+        action = self._current
         if action is not None and action.can_undo and not action.undone:
             self.dismiss((action, True))
         elif action is not None:
             self.notify("It was undone already." if action.undone else "It cannot be undone.", markup=False)
 
     def action_jobs(self) -> None:
-        if self._list.chosen is not None:
-            self.dismiss((self._list.chosen, False))
+        if self._current is not None:
+            self.dismiss((self._current, False))
 
     def action_copy(self) -> None:
         """Copies the command to the terminal's clipboard (OSC 52), if it is not too long for that."""
-        action = self._list.chosen
+        action = self._current
         if action is None:
             return
         text = f"paraschut {clean_line(action.command)}"
@@ -92,69 +98,15 @@ class ActionHistoryScreen(ModalScreen[tuple[Action, bool] | None]):
         self.notify("The command is copied.", markup=False)
 
 
-class ActionList(LineList):
-    """The actions, one a row."""
-
-    BINDINGS: ClassVar[list[BindingType]] = keymap.bindings(keymap.MOVE)
-
-    def __init__(
-        self, palette: Palette, actions: Sequence[Action], chosen: Callable[[Action | None], object]
-    ) -> None:
-        super().__init__(palette)
-        self._tell = chosen
-        self._actions = list(actions)
-        self._row = 0
-
-    @property
-    def chosen(self) -> Action | None:
-        return self._actions[self._row] if self._actions else None
-
-    def on_resize(self) -> None:
-        self.virtual_size = Size(self.scrollable_content_region.width, max(len(self._actions), 1))
-
-    def build_line(self, row: int, width: int) -> Strip:
-        if row >= len(self._actions):
-            text = " Nothing was done yet." if row == 0 else ""
-            return line([(text, "muted")], width, self.palette)
-        action = self._actions[row]
-        at = time.strftime("%Y-%m-%d %H:%M", time.localtime(action.at))
-        state = "undone" if action.undone else "" if action.can_undo else "cannot be undone"
-        parts: list[Part] = [
-            (f" {at}  ", "muted"),
-            (fit(clean_line(action.verb), 10), "text"),
-            (f"{count(action.jobs):>8}  ", "text"),
-            (fit(clean_line(action.who), 18) + "  ", "muted"),
-            (f"paraschut {clean_line(action.command)}", "text"),
-            (f"  {state}", "muted"),
-        ]
-        if row == self._row:
-            parts = [(fit("".join(text for text, _ in parts), width), "cursor")]
-        return line(parts, width, self.palette)
-
-    def cursor_moved(self) -> None:
-        self.repaint_row(self._row)
-
-    def _step(self, by: int) -> None:
-        before, self._row = self._row, max(0, min(self._row + by, len(self._actions) - 1))
-        self.show_row(self._row)
-        self.repaint_row(before)
-        self.repaint_row(self._row)
-        self._tell(self.chosen)
-
-    def action_up(self) -> None:
-        self._step(-1)
-
-    def action_down(self) -> None:
-        self._step(1)
-
-    def action_page_up(self) -> None:
-        self._step(-self.size.height + 1)
-
-    def action_page_down(self) -> None:
-        self._step(self.size.height - 1)
-
-    def action_first(self) -> None:
-        self._step(-len(self._actions))
-
-    def action_last(self) -> None:
-        self._step(len(self._actions))
+def _parts(action: Action) -> list[Part]:
+    """Return the line of one action."""
+    at = time.strftime("%Y-%m-%d %H:%M", time.localtime(action.at))
+    state = "undone" if action.undone else "" if action.can_undo else "cannot be undone"
+    return [
+        (f" {at}  ", "muted"),
+        (fit(clean_line(action.verb), 10), "text"),
+        (f"{count(action.jobs):>8}  ", "text"),
+        (fit(clean_line(action.who), 18) + "  ", "muted"),
+        (f"paraschut {clean_line(action.command)}", "text"),
+        (f"  {state}", "muted"),
+    ]

@@ -9,17 +9,14 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.geometry import Size
 from textual.screen import ModalScreen
-from textual.strip import Strip
 
 from paraschut_core.sanitize import clean_line
 
-from .. import keymap
 from ..job_grid.columns import COLUMNS, DEFAULT, META, ColumnSetting, SortKey, column_of
 from ..state_styles import Palette
-from ..widgets.line_list import LineList
-from ..widgets.styled_line import Part, fit, line
+from ..widgets.select_list import SelectList
+from ..widgets.styled_line import Part, fit
 from ..widgets.text_line import TextLine
 from .prompt import PromptScreen
 
@@ -36,7 +33,7 @@ class ColumnChooserScreen(ModalScreen[ColumnChoice | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "dismiss(None)", "leave all as it was", show=False),
-        Binding("enter,w", "take", "take it", show=False),
+        Binding("w", "take", "take it", show=False),
         Binding("m", "add", "a field of the metadata", show=False),
     ]
 
@@ -69,6 +66,9 @@ class ColumnChooserScreen(ModalScreen[ColumnChoice | None]):
     def on_mount(self) -> None:
         self._list.focus()
 
+    def on_select_list_chosen(self) -> None:
+        self.action_take()
+
     def action_take(self) -> None:
         self.dismiss(self._list.choice)
 
@@ -81,11 +81,10 @@ class ColumnChooserScreen(ModalScreen[ColumnChoice | None]):
             self._list.add(META + name)
 
 
-class ColumnList(LineList):
+class ColumnList(SelectList):
     """All columns, the shown ones first."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        *keymap.bindings(keymap.MOVE),
         Binding("space", "toggle_shown", "show or hide", show=False),
         Binding("s", "sort", "sort by it", show=False),
         Binding("J,shift+down", "move(1)", "further right", show=False),
@@ -99,7 +98,6 @@ class ColumnList(LineList):
         super().__init__(palette)
         self._sorting = list(sorting)
         self._fill(chosen)
-        self._row = 0
 
     def _fill(self, chosen: Sequence[ColumnSetting]) -> None:
         self._shown = {one.name for one in chosen}
@@ -121,63 +119,33 @@ class ColumnList(LineList):
         self._shown.add(name)
         self._changed()
 
-    def on_resize(self) -> None:
+    def on_mount(self) -> None:
         self._changed()
 
-    def _changed(self) -> None:
-        self.virtual_size = Size(self.scrollable_content_region.width, len(self._names))
-        self.repaint_changed()
+    def _changed(self, row: int | None = None) -> None:
+        self.show([self._parts(name) for name in self._names], row=row)
 
-    def build_line(self, row: int, width: int) -> Strip:
-        if row >= len(self._names):
-            return line((), width, self.palette)
-        name = self._names[row]
+    def _parts(self, name: str) -> list[Part]:
         column = column_of(name)
         shown = name in self._shown
         rank = next((i for i, key in enumerate(self._sorting, 1) if key.name == name), 0)
         order = f"{'▼' if self._sorting[rank - 1].down else '▲'}{rank}" if rank else ""
         size = "rest" if column.least == 0 else str(max(column.least + self._wider.get(name, 0), 1))
-        parts: list[Part] = [
+        return [
             (" ✓ " if shown else "   ", "success"),
             (fit(clean_line(name), 18), "text" if shown else "muted"),
             (f"{order:<4}", "accent"),
             (f"{size:>5}   ", "muted"),
             (column.help or "a field of the metadata", "muted"),
         ]
-        if row == self._row:
-            parts = [(fit("".join(text for text, _ in parts), width), "cursor")]
-        return line(parts, width, self.palette)
-
-    def _step(self, by: int) -> None:
-        self._row = max(0, min(self._row + by, len(self._names) - 1))
-        self.show_row(self._row)
-        self.repaint_changed()
-
-    def action_up(self) -> None:
-        self._step(-1)
-
-    def action_down(self) -> None:
-        self._step(1)
-
-    def action_page_up(self) -> None:
-        self._step(-self.size.height + 1)
-
-    def action_page_down(self) -> None:
-        self._step(self.size.height - 1)
-
-    def action_first(self) -> None:
-        self._step(-len(self._names))
-
-    def action_last(self) -> None:
-        self._step(len(self._names))
 
     def action_toggle_shown(self) -> None:
-        self._shown ^= {self._names[self._row]}
+        self._shown ^= {self._names[self.row]}
         self._changed()
 
     def action_sort(self) -> None:
         """Up, then down, then not; the first one chosen counts most."""
-        name = self._names[self._row]
+        name = self._names[self.row]
         at = next((i for i, key in enumerate(self._sorting) if key.name == name), None)
         if at is None:
             self._sorting.append(SortKey(name))
@@ -188,13 +156,13 @@ class ColumnList(LineList):
         self._changed()
 
     def action_move(self, by: int) -> None:
-        to = self._row + by
+        to = self.row + by
         if 0 <= to < len(self._names):
-            self._names.insert(to, self._names.pop(self._row))
-            self._step(by)
+            self._names.insert(to, self._names.pop(self.row))
+            self._changed(to)
 
     def action_widen(self, by: int) -> None:
-        name = self._names[self._row]
+        name = self._names[self.row]
         self._wider[name] = max(self._wider.get(name, 0) + by, 2 - column_of(name).least)
         self._changed()
 

@@ -158,31 +158,13 @@ class JobDetails(LineList):
         self.repaint_row(0)
         self.repaint_row(self._cursor + 1)
 
-    def _go(self, row: int) -> None:
-        before, self._cursor = self._cursor, max(0, min(row, len(self._rows) - 1))
+    def step(self, by: int) -> None:
+        before, self._cursor = self._cursor, max(0, min(self._cursor + by, len(self._rows) - 1))
         self.show_row(self._cursor + 1, context=1)
         if self._cursor == 0:
             self.show_row(0)
         for changed in {before, self._cursor}:
             self.repaint_row(changed + 1)
-
-    def action_up(self) -> None:
-        self._go(self._cursor - 1)
-
-    def action_down(self) -> None:
-        self._go(self._cursor + 1)
-
-    def action_page_up(self) -> None:
-        self._go(self._cursor - max(self.size.height - 1, 1))
-
-    def action_page_down(self) -> None:
-        self._go(self._cursor + max(self.size.height - 1, 1))
-
-    def action_first(self) -> None:
-        self._go(0)
-
-    def action_last(self) -> None:
-        self._go(len(self._rows) - 1)
 
     # ------------------------------------------------------------------ opening
 
@@ -201,7 +183,7 @@ class JobDetails(LineList):
         if self._can_open(depth, node) and not self._is_open(node):
             self._toggle(node)
         elif self._can_open(depth, node):
-            self._go(self._cursor + 1)
+            self.step(1)
 
     def action_close(self) -> None:
         """Closes it; on what is closed goes to what it belongs to."""
@@ -213,7 +195,7 @@ class JobDetails(LineList):
             return
         above = [at for at in range(self._cursor) if self._rows[at][0] < depth]
         if above:
-            self._go(above[-1])
+            self.step(above[-1] - self._cursor)
 
     def action_unfold(self) -> None:
         """Opens or closes what is under the cursor."""
@@ -230,7 +212,7 @@ class JobDetails(LineList):
         row = event.y + self.scroll_offset.y - 1
         if 0 <= row < len(self._rows):
             again = row == self._cursor
-            self._go(row)
+            self.step(row - self._cursor)
             if event.chain == 2 or again:
                 self.action_unfold()
 

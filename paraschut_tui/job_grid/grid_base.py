@@ -217,12 +217,12 @@ class GridBase(LineList):
         if self._cursor is None:
             return
         if self.density == "rows":
-            self._by_rows(by)
+            self.step(by)
             return
         n = self.board.number(*self._cursor_index()) + by
         self._move_to(*self.board.at(max(0, min(n, self.board.total - 1))))
 
-    def _by_rows(self, by: int) -> None:
+    def step(self, by: int) -> None:
         if self._cursor is None:
             return
         row, column = self._cursor_cell()
@@ -236,18 +236,6 @@ class GridBase(LineList):
                     self._move_to(*place)
                     return
                 target += way
-
-    def action_up(self) -> None:
-        self._by_rows(-1)
-
-    def action_down(self) -> None:
-        self._by_rows(1)
-
-    def action_page_up(self) -> None:
-        self._by_rows(-max(self.scrollable_content_region.height - 1, 1))
-
-    def action_page_down(self) -> None:
-        self._by_rows(max(self.scrollable_content_region.height - 1, 1))
 
     def action_first(self) -> None:
         self._by_jobs(-self.plan.rows if self.density == "rows" else -self.board.total)

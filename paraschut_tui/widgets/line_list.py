@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from textual import events
 from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
@@ -38,6 +40,30 @@ class LineList(ScrollView, can_focus=True):
 
     def cursor_moved(self) -> None:
         """The cursor's line must be painted again: the focus came or went."""
+
+    def step(self, by: int) -> None:
+        """Move by `by` rows, not beyond the first or the last row."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------ moving
+
+    def action_up(self) -> None:
+        self.step(-1)
+
+    def action_down(self) -> None:
+        self.step(1)
+
+    def action_page_up(self) -> None:
+        self.step(-max(self.size.height - 1, 1))
+
+    def action_page_down(self) -> None:
+        self.step(max(self.size.height - 1, 1))
+
+    def action_first(self) -> None:
+        self.step(-sys.maxsize)
+
+    def action_last(self) -> None:
+        self.step(sys.maxsize)
 
     # ------------------------------------------------------------------ painting
 

@@ -101,24 +101,6 @@ class SelectList(LineList):
             self.repaint_row(self.row)
             self.post_message(self.Moved())
 
-    def action_up(self) -> None:
-        self.step(-1)
-
-    def action_down(self) -> None:
-        self.step(1)
-
-    def action_page_up(self) -> None:
-        self.step(-self.size.height + 1)
-
-    def action_page_down(self) -> None:
-        self.step(self.size.height - 1)
-
-    def action_first(self) -> None:
-        self.step(-len(self._rows))
-
-    def action_last(self) -> None:
-        self.step(len(self._rows))
-
     def action_choose(self) -> None:
         if self._rows:
             self.post_message(self.Chosen(self, self.row))

@@ -45,20 +45,6 @@ class TextView(LineList):
         self._painted.clear()
         self.virtual_size = Size(self.scrollable_content_region.width, len(self._lines))
 
-    def action_up(self) -> None:
-        self.scroll_relative(y=-1, animate=False)
-
-    def action_down(self) -> None:
-        self.scroll_relative(y=1, animate=False)
-
-    def action_page_up(self) -> None:
-        self.scroll_relative(y=-self.size.height + 1, animate=False)
-
-    def action_page_down(self) -> None:
-        self.scroll_relative(y=self.size.height - 1, animate=False)
-
-    def action_first(self) -> None:
-        self.scroll_to(y=0, animate=False, force=True)
-
-    def action_last(self) -> None:
-        self.scroll_to(y=max(len(self._lines) - self.size.height, 0), animate=False, force=True)
+    def step(self, by: int) -> None:
+        last = max(len(self._lines) - self.size.height, 0)
+        self.scroll_to(y=max(0, min(self.scroll_offset.y + by, last)), animate=False, force=True)

@@ -207,7 +207,8 @@ async def go_to(pilot: Pilot[None], app: ParaschutApp, name: str) -> None:
     """Puts the cursor on the line that begins with a word."""
     await until(pilot, lambda: any(line.strip(" ▸▾").startswith(name) for line in shown(app)), name)
     row = next(n for n, line in enumerate(shown(app)) if line.strip(" ▸▾").startswith(name))
-    main_screen(app).lower.details._go(row - 1)
+    main_screen(app).lower.details.action_first()
+    main_screen(app).lower.details.step(row - 1)
 
 
 async def type_in(pilot: Pilot[None], app: ParaschutApp, text: str) -> None:
