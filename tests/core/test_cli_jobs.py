@@ -362,7 +362,7 @@ def test_selections_mean_what_they_say(cli: CommandLine) -> None:
     assert "no job matches" in cli("reset", "--filter", "priority > 50").out
     assert "There is no job 20-30" in cli("reset", batch, "20-30", status=2).err
     assert "cannot be combined with BATCH" in cli("reset", batch, "--filter", "1=1", status=2).err
-    assert "within one batch" in cli("reset", f"{batch},{other}", 1, status=2).err
+    assert "exactly one BATCH" in cli("reset", f"{batch},{other}", 1, status=2).err
     assert "no job matches" in cli("reset", "--missing").out
 
 
