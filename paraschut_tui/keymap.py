@@ -24,6 +24,10 @@ class Key(NamedTuple):
     shown: str = ""
     changes: bool = False
     """Whether it changes jobs: not offered in read-only mode."""
+    synonyms: str = ""
+    """Other words by which the palette finds it."""
+    destroys: bool = False
+    """Whether it ends or removes something: never the palette's first answer to a near miss."""
 
 
 MOVE: Sequence[Key] = (
@@ -70,7 +74,15 @@ GRID: Sequence[Key] = (
 )
 
 ACTION_KEYS = tuple(
-    Key(action.key, f"do('{action.name}')", action.label, action.help, changes=True)
+    Key(
+        action.key,
+        f"do('{action.name}')",
+        action.label,
+        action.help,
+        changes=True,
+        synonyms=action.synonyms,
+        destroys=action.harsh,
+    )
     for action in ACTIONS.values()
     if action.key
 )
@@ -80,13 +92,25 @@ MAIN: Sequence[Key] = (
     Key("@", "history", "", "what was done, and how to do it on the command line", shown="@"),
     Key("P", "auto_submit", "", "submit what is next again and again, or no more", changes=True),
     Key("slash", "filter", "filter", "filter", shown="/"),
-    Key("M", "next_missing", "next missing", "to the next missing job, through all batches"),
-    Key("L", "all_missing", "", "all missing (lost) jobs, of all batches; again: the batch"),
-    Key("f", "newest_running", "", "to the job that started last, its log followed"),
+    Key(
+        "M",
+        "next_missing",
+        "next missing",
+        "to the next missing job, through all batches",
+        synonyms="failed dead error",
+    ),
+    Key(
+        "L",
+        "all_missing",
+        "",
+        "all missing (lost) jobs, of all batches; again: the batch",
+        synonyms="failed dead",
+    ),
+    Key("f", "newest_running", "", "to the job that started last, its log followed", synonyms="follow tail"),
     Key("left_square_bracket", "previous_batch", "", "previous batch", shown="["),
     Key("right_square_bracket", "next_batch", "", "next batch", shown="]"),
     Key("b", "batches", "batches", "the batches (over the grid on a narrow screen)"),
-    Key("i", "details", "info", "all about the job, in place of its log"),
+    Key("i", "details", "info", "all about the job, in place of its log", synonyms="details metadata"),
     Key("o", "stream", "out/err", "stdout or stderr"),
     Key(
         "V",
@@ -102,14 +126,21 @@ MAIN: Sequence[Key] = (
     Key("tab", "app.focus_next", "", "next pane", shown="Tab"),
     Key("shift+tab", "app.focus_previous", "", "previous pane", shown="shift+Tab"),
     Key("escape", "back", "", "back: ends a range, zoom or filter; stops an action", shown="Esc"),
-    Key("exclamation_mark", "trouble", "", "how database and scheduler are, and what went wrong", shown="!"),
+    Key(
+        "exclamation_mark",
+        "trouble",
+        "",
+        "how database and scheduler are, and what went wrong",
+        shown="!",
+        synonyms="health status trouble log",
+    ),
     Key("ctrl+r", "refresh", "", "read and poll now"),
     Key("ctrl+l", "app.repaint", "", "paint the screen again", shown="ctrl+l"),
     Key("ctrl+o", "databases", "", "another database"),
     Key("colon,ctrl+p", "palette", "", "all commands, batches, filters, themes, databases", shown=": ctrl+p"),
     Key("question_mark", "help", "help", "this help", shown="?"),
     Key("ctrl+z", "app.suspend_process", "", "to the shell; fg comes back", shown="ctrl+z"),
-    Key("q", "app.quit", "quit", "leave; jobs go on"),
+    Key("q", "app.quit", "quit", "leave; jobs go on", synonyms="quit exit close"),
 )
 
 OVERVIEW: Sequence[Key] = (

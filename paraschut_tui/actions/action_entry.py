@@ -68,6 +68,7 @@ class ActionEntry:
         past: its participle.
         meaning: what will happen.
         key, label, help: the key ("": none), its word in the key line ("": not there), its line in the help.
+        synonyms: other words by which the palette finds it.
         target: which jobs it applies to.
         prompt: a text to ask for first.
         variant: another action, and the text for it, that a target and a typed text stand for.
@@ -96,6 +97,7 @@ class ActionEntry:
     key: str = ""
     label: str = ""
     help: str = ""
+    synonyms: str = ""
     target: TargetKind = TargetKind.JOBS
     prompt: ValuePrompt | None = None
     variant: Callable[[ActionTarget, str], tuple[ActionEntry, str] | None] = lambda target, value: None

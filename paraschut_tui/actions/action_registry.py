@@ -68,6 +68,7 @@ _RESET = ActionEntry(
     key="r",
     label="reset",
     help="reset: back to init",
+    synonyms="back",
     spared=lambda preview: preview.done + preview.held,
 )
 _RESUBMIT = ActionEntry(
@@ -81,6 +82,7 @@ _RESUBMIT = ActionEntry(
     key="s",
     label="resubmit",
     help="resubmit: reset and submit",
+    synonyms="retry rerun restart again",
     spared=lambda preview: preview.done + preview.held - preview.halves,
     explain=_explain_resubmit,
     offers_resources=True,
@@ -96,6 +98,7 @@ _SUBMIT_NEXT = ActionEntry(
     key="S",
     label="submit next",
     help="submit what is next",
+    synonyms="start run launch go",
     target=TargetKind.NONE,
     preview=operations.preview_next,
     command="submit",
@@ -109,6 +112,7 @@ _SUBMIT_THESE = ActionEntry(
     meaning="They go out now, whatever their priority.",
     key="x",
     help="submit these, or this batch, now",
+    synonyms="start run launch",
     variant=_submit_variant,
     affected=lambda preview: preview.counts.get(INIT, 0),
     command="submit",
@@ -131,6 +135,7 @@ _PRIORITY = ActionEntry(
     meaning="Higher values are submitted first.",
     key="p",
     help="set the priority, or boost it",
+    synonyms="urgent first",
     prompt=ValuePrompt(label="Priority, or +100 to add to what they have:", check=operations.wrong_number),
     variant=_priority_variant,
     spared=lambda preview: preview.done,
@@ -165,6 +170,7 @@ UNDO = ActionEntry(
     key="z",
     label="undo",
     help="undo the last action",
+    synonyms="revert back",
     target=TargetKind.NONE,
 )
 
@@ -189,6 +195,7 @@ ACTIONS: dict[str, ActionEntry] = {
             key="X",
             label="",
             help="resubmit all missing, of all batches",
+            synonyms="retry rerun",
             target=TargetKind.MISSING,
         ),
         ActionEntry(
@@ -200,6 +207,7 @@ ACTIONS: dict[str, ActionEntry] = {
             key="d",
             label="delete",
             help="delete from the scheduler's queue",
+            synonyms="cancel kill stop abort end",
             affected=lambda preview: preview.queued,
             explain=_explain_qdel,
             harsh=True,
@@ -219,6 +227,7 @@ ACTIONS: dict[str, ActionEntry] = {
             meaning="It is set in each job's metadata.",
             key="e",
             help="set a field",
+            synonyms="edit change",
             prompt=ValuePrompt(
                 label="field=value (resources.mem=8gb, queue=long; the value may be JSON):",
                 check=operations.wrong_field,
@@ -235,6 +244,7 @@ ACTIONS: dict[str, ActionEntry] = {
             meaning="Only complete jobs are marked.",
             key="C",
             help="mark as collected",
+            synonyms="done",
             affected=lambda preview: preview.counts.get(COMPLETE, 0),
         ),
         ActionEntry(
@@ -246,6 +256,7 @@ ACTIONS: dict[str, ActionEntry] = {
             meaning="They cannot be brought back.",
             key="T",
             help="remove temporary files",
+            synonyms="clean delete",
             target=TargetKind.BATCHES,
             preview=operations.preview_files,
             harsh=True,
@@ -260,6 +271,7 @@ ACTIONS: dict[str, ActionEntry] = {
             meaning="Jobs, history and the batch's folder with all its files go. This cannot be undone.",
             key="D",
             help="remove the batch: jobs, history and folder",
+            synonyms="delete erase",
             target=TargetKind.BATCHES,
             spared=lambda preview: preview.total if preview.held else 0,
             spared_lines=_spared_batches,

@@ -42,22 +42,19 @@ def key_commands(
 ) -> Iterator[PaletteCommand]:
     """Yield every key by what it does, those of the focused pane first."""
 
-    def command(key: str, action: str, text: str, widget: Widget, pane: str) -> PaletteCommand:
+    def command(key: keymap.Key, widget: Widget, pane: str) -> PaletteCommand:
         async def run() -> None:
             if widget is panes.lower.log_view:
                 panes.lower.show_log()
             if widget is not screen:
                 widget.focus()
-            await widget.run_action(action)
+            await widget.run_action(key.action)
 
-        return PaletteCommand(f"{text[0].upper()}{text[1:]}", run, pane, key)
+        text = f"{key.help[0].upper()}{key.help[1:]}"
+        return PaletteCommand(text, run, pane, keymap.name_of(key), key.synonyms, key.destroys)
 
     def of_pane(table: Sequence[keymap.Key], widget: Widget, pane: str) -> list[PaletteCommand]:
-        return [
-            command(keymap.name_of(key), key.action, key.help, widget, pane)
-            for key in table
-            if key.help and key not in keymap.MOVE
-        ]
+        return [command(key, widget, pane) for key in table if key.help and key not in keymap.MOVE]
 
     main = [key for key in keymap.MAIN if key.action != "palette" and not (key.changes and read_only)]
     everywhere = of_pane(main, screen, "")

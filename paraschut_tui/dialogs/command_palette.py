@@ -9,7 +9,6 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.fuzzy import FuzzySearch
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
@@ -23,12 +22,17 @@ MOST = 200
 
 
 class PaletteCommand(NamedTuple):
-    """Something to do. `text` and `hint` are clean; `key` is what does the same."""
+    """Something to do. `text` and `hint` are clean; `key` does the same.
+
+    `synonyms` are other words by which it is found. One that `destroys` is never the first near miss.
+    """
 
     text: str
     run: Callable[[], object]
     hint: str = ""
     key: str = ""
+    synonyms: str = ""
+    destroys: bool = False
 
 
 class CommandPaletteScreen(ModalScreen[Callable[[], object] | None]):
@@ -56,7 +60,6 @@ class CommandPaletteScreen(ModalScreen[Callable[[], object] | None]):
         self.found: Sequence[PaletteCommand] = self._all[:MOST]
         self._list = SelectList(palette, "no matching command", always=True)
         self._list.can_focus = False
-        self._search = FuzzySearch()
 
     def compose(self) -> ComposeResult:
         with Vertical(id="sheet", classes="palette"):
@@ -79,20 +82,13 @@ class CommandPaletteScreen(ModalScreen[Callable[[], object] | None]):
         self._list.show([_parts(entry) for entry in self.found], row=0)
 
     def _matching(self, typed: str) -> Sequence[PaletteCommand]:
-        """What holds the letters in their order, the best first."""
-        if not typed:
+        """Return the entries that have each typed word, or nearly, the best first."""
+        words = typed.casefold().split()
+        if not words:
             return self._all[:MOST]
-        letters = typed.casefold().replace(" ", "")
-        holding = [entry for entry in self._all if _holds(f"{entry.text} {entry.hint}".casefold(), letters)]
-        scored = [(self._score(typed, entry), entry) for entry in holding[:MOST]]
-        scored.sort(key=lambda pair: -pair[0])
-        return [entry for _, entry in scored]
-
-    def _score(self, typed: str, entry: PaletteCommand) -> float:
-        score, _ = self._search.match(typed, entry.text)
-        if typed.casefold() in entry.text.casefold():
-            score += 100.0
-        return score
+        ranked = [(rank, entry) for entry in self._all if (rank := _rank(words, entry)) is not None]
+        ranked.sort(key=lambda pair: pair[0])
+        return [entry for _, entry in ranked[:MOST]]
 
     def action_step(self, by: int) -> None:
         self._list.step(by)
@@ -115,10 +111,32 @@ class CommandPaletteScreen(ModalScreen[Callable[[], object] | None]):
         self._list.step(-3)
 
 
-def _holds(text: str, letters: str) -> bool:
-    """Whether the letters are in the text, in their order."""
-    rest = iter(text)
-    return all(letter in rest for letter in letters)
+_BEGINS, _HOLDS, _NEAR = range(3)
+"""How well a typed word is found: a word of the entry begins with it, holds it, or has its letters."""
+
+
+def _rank(typed: Sequence[str], entry: PaletteCommand) -> tuple[int, bool, bool] | None:
+    """Rank an entry for the typed words; None: it does not match.
+
+    The worst of the words counts. What destroys comes behind the others of its rank, and a synonym behind
+    the text.
+    """
+    own = f"{entry.text} {entry.hint}".casefold().split()
+    synonyms = entry.synonyms.split()
+    ranks = [min((_rank_word(word, name), name not in own) for name in (*own, *synonyms)) for word in typed]
+    worst = max(rank for rank, _ in ranks)
+    return None if worst > _NEAR else (worst, entry.destroys, any(other for _, other in ranks))
+
+
+def _rank_word(typed: str, name: str) -> int:
+    plain = name.strip("():;,.")
+    if plain.startswith(typed):
+        return _BEGINS
+    if typed in plain:
+        return _HOLDS
+    rest = iter(plain)
+    near = len(typed) > 2 and plain[:1] == typed[:1] and all(letter in rest for letter in typed)
+    return _NEAR if near else _NEAR + 1
 
 
 def _parts(entry: PaletteCommand) -> list[Part]:

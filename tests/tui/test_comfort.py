@@ -70,8 +70,41 @@ def keys_of_palette() -> str:
 async def test_some_letters_and_enter_do_it(typed: str, happens: object) -> None:
     async with dashboard() as (pilot, screen, _gateway):
         await palette(pilot)
-        await pilot.press(*(" " if c == " " else c for c in typed.replace(" ", "")), "enter")
+        await pilot.press(*("space" if c == " " else c for c in typed), "enter")
         await until(pilot, lambda: happens(screen))  # type: ignore[operator]  # a predicate
+
+
+@pytest.mark.parametrize(
+    ("typed", "first"),
+    [
+        ("quit", "q"),
+        ("exit", "q"),
+        ("cancel", "d"),
+        ("kill", "d"),
+        ("retry", "s"),
+        ("failed", "M"),
+        ("resbmit", "s"),
+        ("hold", ""),
+        ("xyzzy", ""),
+    ],
+)
+async def test_the_palette_knows_other_words_and_no_letters_scattered_over_a_sentence(
+    typed: str, first: str
+) -> None:
+    async with dashboard() as (pilot, _screen, _gateway):
+        shown = await palette(pilot)
+        await pilot.press(*typed)
+        await until(pilot, lambda: (shown.found[0].key if shown.found else "") == first)
+
+
+async def test_what_destroys_is_never_the_first_of_several_near_misses() -> None:
+    async with dashboard() as (pilot, _screen, _gateway):
+        shown = await palette(pilot)
+        await pilot.press(*"delte")
+        await until(pilot, lambda: bool(shown.found))
+        kinds = [command.destroys for command in shown.found]
+        assert kinds == sorted(kinds)
+        assert any(kinds)
 
 
 async def test_hostile_names_are_shown_and_found_in_the_palette() -> None:
