@@ -88,6 +88,15 @@ def complain(message: object) -> None:
         pass  # nobody reads stderr any more: there is no other place to say it
 
 
+def plural(n: int, one: str, many: str = "") -> str:
+    """Return a number with its noun: "1 job", "1,200 jobs".
+
+    Args:
+        many: the noun's plural, if it is not `one` with an s.
+    """
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
 def spans(numbers: Iterable[int]) -> str:
     """Numbers as `0-9 12 14-15`."""
     parts: list[list[int]] = []

@@ -77,11 +77,6 @@ def clock(at: float, now: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", then)
 
 
-def plural(n: int, one: str, many: str = "") -> str:
-    """ "1 job", "1,200 jobs"."""
-    return f"{count(n)} {one if n == 1 else many or one + 's'}"
-
-
 def bar(part: int, whole: int, width: int) -> tuple[str, str]:
     """A progress bar as its full and its empty half; only all is quite full, only nothing quite empty."""
     if whole <= 0:

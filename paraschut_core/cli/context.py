@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import click
 
 from ..errors import UnknownJobError, UsageError
-from ..sanitize import spans
+from ..sanitize import plural, spans
 from . import complain, output
 
 if TYPE_CHECKING:
@@ -297,7 +297,7 @@ def ask_for_many(chosen: SelectedJobs, verb: str, *, force: bool, yes: bool, req
         return True
     where = f" of {chosen.batches} batches" if chosen.batches > 1 else ""
     how = ", whatever their state" if force else ""
-    return confirm(f"{verb} {len(chosen.keys):,} jobs{where}{how}?", yes, required=required)
+    return confirm(f"{verb} {plural(len(chosen.keys), 'job')}{where}{how}?", yes, required=required)
 
 
 # ------------------------------------------------------------------------------------ reports

@@ -10,6 +10,7 @@ import click
 
 from ..errors import ConfigError, UsageError
 from ..paths import absolute
+from ..sanitize import plural
 from . import output
 from .context import CliContext, json_option, pass_project
 
@@ -105,8 +106,8 @@ def _show_import(result: ImportResult, verbose: bool) -> None:
     jobs = sum(batch.jobs for batch in result.batches)
     spawns = sum(batch.spawns for batch in result.batches)
     output.line(
-        f"imported: {len(result.batches):,} batches, {jobs:,} jobs, {spawns:,} spawns; "
-        f"left out: {len(result.left_out):,} rows"
+        f"imported: {plural(len(result.batches), 'batch', 'batches')}, {plural(jobs, 'job')}, "
+        f"{plural(spawns, 'spawn')}; left out: {plural(len(result.left_out), 'row')}"
     )
 
 

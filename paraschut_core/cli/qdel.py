@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import UsageError
+from ..sanitize import plural
 from . import output
 from .job_command import JobCommand, job_command
 
@@ -76,7 +77,7 @@ def _what_runs(ws: Project, selection: Selection) -> str:
     if not runs:
         return ""
     which = "it runs and is killed" if found.queued == 1 else f"{runs:,} of them run and are killed"
-    return f"Delete {found.queued:,} jobs from the queue ({which})?"
+    return f"Delete {plural(found.queued, 'job')} from the queue ({which})?"
 
 
 COMMANDS = {"qdel": qdel}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import UsageError
+from ..sanitize import plural
 from . import output
 from .context import (
     CliContext,
@@ -75,7 +76,7 @@ def remove(
                 output.line(f"batch {outcome.key.batch_id}: {outcome.message}")
         for outcome in not_removed:
             output.line(f"not removed: batch {outcome.key.batch_id}: {outcome.message}")
-        output.line(f"{report.done} batches removed")
+        output.line(f"{plural(report.done, 'batch', 'batches')} removed")
         return 1 if not_removed else 0
     return show_report(report, "removed", explicit=True, as_json=True)
 
@@ -97,9 +98,10 @@ def _question(ws: Project, wanted: list[int], force: bool) -> str:
 
     held = sum(len(found.held) for found in protect_batches(ws, wanted).values()) if force else 0
     ended = f" {held:,} of them are in a queue, or may be: what is there is deleted first." if held else ""
+    batches, folder = plural(len(wanted), "batch", "batches"), "their folders"
     if len(wanted) == 1:
-        return f"Remove 1 batch ({names}) with {jobs:,} jobs and all files in its folder?{ended}"
-    return f"Remove {len(wanted)} batches ({names}) with {jobs:,} jobs and all files in their folders?{ended}"
+        folder = "its folder"
+    return f"Remove {batches} ({names}) with {plural(jobs, 'job')} and all files in {folder}?{ended}"
 
 
 @click.command()
@@ -164,7 +166,8 @@ def clean(
         return 0
     for text in left:
         output.line(f"left alone: {text}")
-    output.line(f"{sum(one.files.values()):,} files and {len(other.folders):,} folders removed")
+    in_all, removed = sum(one.files.values()), len(other.folders)
+    output.line(f"{plural(in_all, 'file')} and {plural(removed, 'folder')} removed")
     return 0
 
 

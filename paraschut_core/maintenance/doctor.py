@@ -30,7 +30,7 @@ from ..model import ONLINE_STATES
 from ..monitoring.polling import notice
 from ..paths import current_umask
 from ..project import Project, open_database
-from ..sanitize import clean_line
+from ..sanitize import clean_line, plural
 from ..security.ownership import enter
 
 TYPE_CHECKING = False
@@ -111,7 +111,8 @@ def _database(settings: Settings) -> Iterator[CheckResult]:
         size = os.path.getsize(database.path)
         yield ok(
             "database",
-            f"{database.path}: format {SCHEMA_VERSION}, {jobs:,} jobs in {batches:,} batches, {size:,} bytes",
+            f"{database.path}: format {SCHEMA_VERSION}, {plural(jobs, 'job')} in "
+            f"{plural(batches, 'batch', 'batches')}, {size:,} bytes",
         )
         whole = _integrity(database)
         yield whole
@@ -170,7 +171,9 @@ def _contents(database: Database) -> CheckResult:
         )
     if bad:
         example = database.rows("SELECT BatchID, JobIndex FROM job WHERE NOT json_valid(metadata) LIMIT 1")[0]
-        return warn("contents", f"{bad} jobs have unreadable metadata, e.g. {example[0]}/{example[1]}")
+        return warn(
+            "contents", f"{plural(bad, 'job')} with unreadable metadata, e.g. {example[0]}/{example[1]}"
+        )
     return ok("contents", "all metadata can be read, all counters are right")
 
 
@@ -482,7 +485,7 @@ def _executor(settings: Settings) -> Iterator[CheckResult]:
         began = time.monotonic()
         jobs = executor.poll()
         took = time.monotonic() - began
-        yield ok("executor", f"{name} answers in {took:.2f} s; {len(jobs)} jobs of yours")
+        yield ok("executor", f"{name} answers in {took:.2f} s; {plural(len(jobs), 'job')} of yours")
         # Executors of others need not have it.
         health = getattr(executor, "health", None)
         if callable(health):
@@ -513,7 +516,7 @@ def _queues(ws: Project) -> Iterator[CheckResult]:
         finding = _about_queue(ws.executor, text)
         if finding is not None:
             verdict, words = finding
-            yield CheckResult(verdict, "queue", f"{count:,} jobs {words}")
+            yield CheckResult(verdict, "queue", f"{plural(count, 'job')} {words}")
 
 
 def _about_queue(executor: JobExecutor, noted: str) -> tuple[str, str] | None:
@@ -523,16 +526,16 @@ def _about_queue(executor: JobExecutor, noted: str) -> tuple[str, str] | None:
     if not executor.owns(noted):
         whose = "" if name.is_mine else f" of {user_name(name.uid)}"
         return OK, (
-            f"are elsewhere, in {shown}{whose}: only from there can one tell. If that is gone for good: "
+            f"elsewhere, in {shown}{whose}: only from there can one tell. If that is gone for good: "
             "paraschut reset BATCH --force"
         )
     if isinstance(executor, LocalJobExecutor) and executor.went_with_container(noted):
         return WARN, (
-            f"were submitted to {shown}, and that container is gone with them: paraschut resubmit --missing"
+            f"submitted to {shown}, and that container is gone with them: paraschut resubmit --missing"
         )
     if isinstance(executor, LocalJobExecutor) and executor.was_deleted(noted):
         return WARN, (
-            f"were submitted to {shown}, which was deleted: they are missing once their processes have "
+            f"submitted to {shown}, which was deleted: they are missing once their processes have "
             "ended; then: paraschut resubmit --missing"
         )
     return None

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from paraschut_core.model import JobKey, state_order
 from paraschut_core.project import Project
+from paraschut_core.sanitize import plural
 
-from ..formatting import count, plural
+from ..formatting import count
 from .operations import ActionCall, preview_jobs
 from .types import ActionResult, ActionTarget, PreviewText
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from functools import partial
 
 from paraschut_core.model import COMPLETE, INIT
+from paraschut_core.sanitize import plural
 
-from ..formatting import plural
 from . import operations
 from .action_entry import ActionEntry, TargetKind, ValuePrompt
 from .core_actions import core

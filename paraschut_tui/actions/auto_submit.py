@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 from textual.widget import Widget
 
+from paraschut_core.sanitize import plural
+
 from ..backend.backend import Backend
 from ..dialogs.prompt import PromptScreen
-from ..formatting import duration, plural
+from ..formatting import duration
 from ..toast import show_toast
 from .action_registry import AUTO_SUBMIT
 from .controller import ActionController

@@ -13,7 +13,7 @@ from textual.widget import Widget
 
 from paraschut_core.errors import ParaschutError
 from paraschut_core.model import Action, JobKey
-from paraschut_core.sanitize import clean_line
+from paraschut_core.sanitize import clean_line, plural
 
 from ..backend.backend import Backend
 from ..dashboard_state import DashboardState
@@ -23,7 +23,7 @@ from ..dialogs.confirm import ConfirmScreen
 from ..dialogs.edit_value import EditValueScreen
 from ..dialogs.prompt import PromptScreen
 from ..formatting import clock as clock_time
-from ..formatting import count, plural
+from ..formatting import count
 from ..job_details.value_format import as_typed
 from ..job_details.widget import JobDetails
 from ..messages import ActionProgress

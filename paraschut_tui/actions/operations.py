@@ -13,8 +13,9 @@ from paraschut_core.errors import UsageError
 from paraschut_core.jobs.cleanup import temp_files
 from paraschut_core.model import DONE_STATES, INIT, JobKey, Stamp
 from paraschut_core.project import Project
+from paraschut_core.sanitize import plural
 
-from ..formatting import count, plural
+from ..formatting import count
 from .core_actions import core
 from .resource_increase import ResourceIncrease, propose
 from .types import ActionResult, ActionTarget, JobMessage, PreviewText

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from paraschut_core.model import JobKey
+from paraschut_core.sanitize import plural
 
 from ..batch_tree.model import BATCH, JOB, STATE, state_label
 from ..dashboard.panes import BatchesPane, JobsPane
 from ..dashboard_state import DashboardState
-from ..formatting import plural
 from ..job_grid.model import BatchSection
 from ..state_styles import L_MISSING
 from .types import ActionTarget

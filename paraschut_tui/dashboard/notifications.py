@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from paraschut_core.model import Batch, JobKey, Snapshot
-from paraschut_core.sanitize import clean_line
+from paraschut_core.sanitize import clean_line, plural
 
-from ..formatting import coarse, count, plural
+from ..formatting import coarse, count
 
 SETTLE = 1.0
 """Seconds without more changes after which a notification is due."""

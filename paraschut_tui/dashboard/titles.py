@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 
 from paraschut_core.model import INIT, Snapshot, logs_of_spawns
-from paraschut_core.sanitize import clean_line
+from paraschut_core.sanitize import clean_line, plural
 
 from ..actions.types import JobRecord
 from ..batch_tree.model import priority_of
 from ..batch_tree.short_names import fold
-from ..formatting import count, percent, plural, short
+from ..formatting import count, percent, short
 from ..job_grid.marked_jobs import MarkedJobs
 from ..job_grid.model import GridModel
 from ..state_styles import L_MISSING, StateStyles
@@ -78,7 +78,10 @@ def grid_title(
         if why:
             left.append((f"  {clean_line(why, 200)}", _role(snapshot, batch.batch_id)))
     elif contents.batches:
-        left = [(f" {len(contents.batches)} batches", head), (f"  {plural(total, 'job')}", "muted")]
+        left = [
+            (f" {plural(len(contents.batches), 'batch', 'batches')}", head),
+            (f"  {plural(total, 'job')}", "muted"),
+        ]
     else:
         left = [(" JOBS", head)]
     if contents.reading and state.query is None:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from paraschut_core.model import Event, LiveJob, MissingJob, Spawn
-from paraschut_core.sanitize import clean_line
+from paraschut_core.sanitize import clean_line, plural
 
 from ..actions.types import JobRecord
-from ..formatting import duration, plural
+from ..formatting import duration
 from ..widgets.styled_line import Part, width_of
 from .script_text import ScriptText
 from .value_format import ChildValue, Path, has_inside, inside, shown

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from rich.cells import cell_len
 
 from paraschut_core.logs import ERRORS, FILE, FileChange, Pattern, RegexTimeoutError, Row
-from paraschut_core.sanitize import clean_line
+from paraschut_core.sanitize import clean_line, plural
 
-from ..formatting import duration, plural
+from ..formatting import duration
 from ..terminal.ansi import parse
 from .external_programs import FilePosition, print_plainly
 from .file_tasks import AT, TAIL, LogPage, PageRequest

@@ -74,7 +74,7 @@ def test_it_tells_which_cluster_jobs_are_noted_with(
     cli.sql(f"UPDATE job SET state = 'run', executor = '{name}@another-place#{os.getuid()}'")
     out = cli("doctor").out
     assert f"ok    queue: jobs are noted with {name}@{place} of {user_name()} (uid {os.getuid()})" in out
-    assert f"ok    queue: 1 jobs are elsewhere, in {name}@another-place: " in out
+    assert f"ok    queue: 1 job elsewhere, in {name}@another-place: " in out
     assert ("default of your environment: SBATCH_TIMELIMIT=7" in out) == (name == "slurm")
     assert "SBATCH_OUTPUT" not in out
 

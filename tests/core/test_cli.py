@@ -330,7 +330,7 @@ def test_removing_asks_on_a_terminal_and_no_is_the_default(cli: CommandLine) -> 
     batch = cli.add("--name", "precious", "true")
     status, shown = _on_terminal(cli, "remove", batch, keys="\n")
     assert status == 1
-    assert "precious" in shown and "1 jobs" in shown
+    assert "precious" in shown and "1 job " in shown
     assert cli.states(batch) == {0: "init"}
     status, _ = _on_terminal(cli, "remove", batch, keys="y\n")
     assert status == 0

@@ -410,7 +410,7 @@ def test_remove_takes_rows_and_folder_and_asks_first(cli: CommandLine) -> None:
     batch = _run_mixed(cli)
     assert "Not a terminal; pass --yes to confirm" in cli("remove", batch, status=2).err
     assert (cli.folder / str(batch)).is_dir()
-    assert "1 batches removed" in cli("remove", batch, "--yes").out
+    assert "1 batch removed" in cli("remove", batch, "--yes").out
     assert not (cli.folder / str(batch)).exists()
     assert "There is no batch" in cli("remove", batch, "--yes", status=2).err
     assert "Remove which batches?" in cli("remove", status=2).err

@@ -84,7 +84,7 @@ def test_unreadable_metadata_and_wrong_counters_are_found(cli: CommandLine) -> N
     batch = cli.add("--range", "0-9", "true")
     cli.sql("UPDATE job SET metadata = '{' WHERE JobIndex = 3")
     found = _about(cli, "contents")
-    assert (found.verdict, "1 jobs" in found.detail, f"{batch}/3" in found.detail) == (WARN, True, True)
+    assert (found.verdict, "1 job " in found.detail, f"{batch}/3" in found.detail) == (WARN, True, True)
     cli.sql("DROP TRIGGER job_uncounted")
     cli.sql("DELETE FROM job WHERE JobIndex = 4")
     assert _about(cli, "contents").verdict == FAIL
@@ -280,8 +280,8 @@ def test_it_tells_which_queue_jobs_are_noted_with_and_how_many_are_elsewhere(cli
     cli.sql("UPDATE job SET state = 'run', executor = 'slurm@beryl#1' WHERE JobIndex < 3")
     cli.sql(f"UPDATE job SET state = 'run', executor = 'local@elsewhere:/x#{os.getuid()}' WHERE JobIndex = 3")
     _, machine, cluster = _all_about(cli, "queue")
-    assert machine.detail.startswith("1 jobs are elsewhere, in local@elsewhere:/x: ")
-    assert cluster.detail.startswith(f"3 jobs are elsewhere, in slurm@beryl of {user_name(1)}: ")
+    assert machine.detail.startswith("1 job elsewhere, in local@elsewhere:/x: ")
+    assert cluster.detail.startswith(f"3 jobs elsewhere, in slurm@beryl of {user_name(1)}: ")
     assert {own.verdict, machine.verdict, cluster.verdict} == {OK}
 
 
@@ -292,7 +292,7 @@ def test_jobs_of_a_local_queue_that_was_deleted_are_warned_of(cli: CommandLine) 
     assert {finding.verdict for finding in _all_about(cli, "queue")} == {OK}
     shutil.rmtree(cli.folder / ".paraschut" / "local")
     found = _about(cli, "queue")
-    assert (found.verdict, "1 jobs" in found.detail, "was deleted" in found.detail) == (WARN, True, True)
+    assert (found.verdict, "1 job " in found.detail, "was deleted" in found.detail) == (WARN, True, True)
 
 
 def test_a_local_runner_that_is_stopped_is_warned_of(cli: CommandLine) -> None:

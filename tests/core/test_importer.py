@@ -124,7 +124,7 @@ def test_batches_that_are_there_already_are_left_out_and_named(cli: CommandLine,
     old.job(8, 0)
     answer = cli("import", old.path, status=1)
     assert "left out: batch 7: it is in" in answer.out
-    assert "1 batches, 1 jobs" in answer.out
+    assert "1 batch, 1 job," in answer.out
     assert set(_infos(cli)) == {(7, 0), (8, 0)}
 
 

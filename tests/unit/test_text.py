@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paraschut_core.sanitize import clean, clean_line
+from paraschut_core.sanitize import clean, clean_line, plural
 
 ANY = st.text(st.characters(exclude_categories=[]))  # lone surrogates included
 
@@ -76,3 +76,8 @@ def test_what_is_replaced_can_be_recognised(text: str, cleaned: str) -> None:
 def test_anything_can_be_shown() -> None:
     assert clean(None) == "None"
     assert clean_line(ValueError("a\nb")) == "a b"
+
+
+def test_a_number_goes_with_its_noun() -> None:
+    assert [plural(n, "job") for n in (0, 1, 2, 1200)] == ["0 jobs", "1 job", "2 jobs", "1,200 jobs"]
+    assert [plural(n, "batch", "batches") for n in (1, 2)] == ["1 batch", "2 batches"]
