@@ -129,7 +129,7 @@ def test_commands_that_cannot_be_run_are_one_clear_error_and_nothing_was_submitt
     deleted = executor.delete_many({"1": {}})["1"]
     assert not deleted.gone
     assert told in deleted.error
-    for ask in (executor.poll, lambda: executor.find(["abc-1"]), executor.health):
+    for ask in (executor.poll, lambda: executor.find_by_token(["abc-1"]), executor.health):
         with pytest.raises(SchedulerError, match=told):
             ask()
     assert executor.get_job_summary("1") == {}

@@ -89,7 +89,7 @@ def test_a_banner_around_an_answer_hides_no_job_and_no_empty_queue(
 ) -> None:
     executor = request.getfixturevalue(name)
     for module in ("sge", "pbs"):
-        monkeypatch.setattr(f"paraschut_core.executors.{module}.user_name", lambda: "root")
+        monkeypatch.setattr(f"paraschut_core.executors.batch.{module}.user_name", lambda: "root")
     table = sample("pbs/qstat_as_asked").stdout
     command, full, empty = {
         "slurm": ("squeue", SQUEUE_HEADER + ROW, SQUEUE_HEADER),
@@ -462,7 +462,7 @@ def test_a_job_knows_its_id_by_its_environment(
 
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    module = import_module(f"paraschut_core.executors.{kind}")
+    module = import_module(f"paraschut_core.executors.batch.{kind}")
     assert (module.current_job_id(), module.restart_count()) == (id_, restarts)
     classes: Sequence[type] = (SlurmJobExecutor, SGEJobExecutor, PBSJobExecutor)
     (executor,) = [one for one in classes if one.name == kind]  # type: ignore[attr-defined]  # all have one

@@ -71,8 +71,8 @@ def test_what_ended_badly_is_missing_with_its_reason_and_the_accounts_are_asked_
         ({"script": as_added("kill -9 $$")}, "killed by signal 9 (SIGKILL)", None),
         (
             {"script": as_added("trap 'exit 0' TERM; while :; do sleep 0.1; done")},
-            CANCELLED[place.name],
-            None,
+            TRAPPED[place.name],
+            0 if place.name == "torque" else None,
         ),
     ]
     well = len(jobs)

@@ -372,7 +372,7 @@ def test_the_logs_of_all_spawns_are_printed_while_they_run_and_afterwards(
         assert "stderr of spawn 1" in cli("log", BATCH, 0, "--spawn", 1, "--stderr").out
         assert "it has 0, 1, 2" in cli("log", BATCH, 0, "--spawn", 3, status=2).err
         assert "stdout of spawn 0" in cli("log", BATCH, 0).out, "the job's own log, as ever"
-        assert "give one" in cli("log", BATCH, 0, "--spawn", 1, "--index", 0, status=2).err
+        assert "not both" in cli("log", BATCH, 0, "--spawn", 1, "--index", 0, status=2).err
 
     look()
     job.spawn(1, finish)

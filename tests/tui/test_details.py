@@ -275,7 +275,7 @@ async def test_a_job_that_somebody_changed_meanwhile_is_not_overwritten(tmp_path
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
-        ("JobIndex", "7", "JobIndex is given by the index"),
+        ("JobIndex", "7", "JobIndex is read-only"),
         ("state", "init", "A job comes back to init by a reset"),
     ],
 )

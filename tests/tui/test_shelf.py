@@ -128,7 +128,7 @@ async def test_a_file_that_cannot_be_read_is_told_on_the_screen(tmp_path: Path) 
     gateway = FakeGateway([FakeBatch(5, "a", "ccc")])
     app = ParaschutApp(Settings(), gateway=gateway, clock=lambda: NOW, session_store=shelf)
     async with app.run_test() as pilot:
-        await until(pilot, lambda: any("cannot be read" in text for text in toasts(app)))
+        await until(pilot, lambda: any("cannot read saved state" in text for text in toasts(app)))
         assert main_screen(app).jobs.grid.density == "cells"
     app.close()
 

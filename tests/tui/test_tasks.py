@@ -21,12 +21,12 @@ from .user import confirm, key_name, shown, told
 KEYS = {
     "see the error of the first missing job": [],
     "reset and resubmit all missing jobs of a batch": ["m", "s", "y"],
-    "all missing jobs in all batches": ["X", "y"],
+    "reset and resubmit all missing jobs of all batches": ["X", "y"],
     'find the job that wrote "CUDA error"': ["/", 'log:"CUDA error"', "Enter"],
     "delete all queued jobs of a batch": ["b", "↓", "↓", "d", "y"],
     "follow the newest running job": ["f"],
-    "why is this batch not moving": [],
-    "undo": ["z", "y"],
+    "see why a batch does not move": [],
+    "undo the last action": ["z", "y"],
 }
 """The tasks, each with its keys."""
 
@@ -121,7 +121,7 @@ async def test_all_missing_jobs_of_a_batch_are_resubmitted(place: Place) -> None
 
 async def test_all_missing_jobs_of_all_batches_are_resubmitted(place: Place) -> None:
     async with launched(place) as (pilot, _screen):
-        await perform(pilot, "all missing jobs in all batches")
+        await perform(pilot, "reset and resubmit all missing jobs of all batches")
         await told(pilot, "3 resubmitted")
     assert sorted(spec.key for spec in place.scheduler.specs[5:]) == [
         (place.align, 0), (place.map, 0), (place.map, 1),
@@ -157,7 +157,7 @@ async def test_the_newest_running_job_is_followed(place: Place) -> None:
 
 async def test_why_a_batch_does_not_move_is_on_the_screen(place: Place) -> None:
     async with launched(place) as (pilot, _screen):
-        await perform(pilot, "why is this batch not moving")
+        await perform(pilot, "see why a batch does not move")
         await until(pilot, lambda: "waits for priority 100" in shown(pilot))
         await until(pilot, lambda: "1 missing" in shown(pilot))
 
@@ -167,7 +167,7 @@ async def test_an_action_is_undone(place: Place) -> None:
         await pilot.press("R")
         await confirm(pilot)
         await told(pilot, "3 reset")
-        await perform(pilot, "undo")
+        await perform(pilot, "undo the last action")
         await told(pilot, "3 restored")
     assert states(place.settings, place.map) == ["submit"] * 4
 
@@ -175,6 +175,6 @@ async def test_an_action_is_undone(place: Place) -> None:
 def test_the_readme_counts_these_keys() -> None:
     text = Path(ROOT, "README.md").read_text(encoding="utf-8")
     for task, keys in KEYS.items():
-        shown = " ".join(f"`{key}`" for key in keys) or "none"
+        shown = " ".join(f"`{key}`" for key in keys) or "nothing"
         row = next((line for line in text.splitlines() if line.startswith(f"| {task} |")), "")
         assert row.startswith(f"| {task} | {shown}"), (task, row)
