@@ -7,6 +7,15 @@ import time
 _BOUNDS = (5, 10, 20, 30, 60, 120, 300)
 
 
+CLIPBOARD_BYTES = 74_994
+"""As many bytes as terminals take in one OSC 52 sequence (100,000 once encoded)."""
+
+
+def cut_for_clipboard(text: str) -> str:
+    """Return what terminals take of a text for their clipboard."""
+    return text.encode("utf-8", "replace")[:CLIPBOARD_BYTES].decode("utf-8", "ignore")
+
+
 def count(n: int) -> str:
     """1802 -> "1,802"."""
     return f"{n:,}"

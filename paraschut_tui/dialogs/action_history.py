@@ -14,14 +14,11 @@ from textual.screen import ModalScreen
 from paraschut_core.model import Action
 from paraschut_core.sanitize import clean_line
 
-from ..formatting import count
+from ..formatting import CLIPBOARD_BYTES, count
 from ..state_styles import Palette
 from ..widgets.select_list import SelectList
 from ..widgets.styled_line import Part, fit
 from ..widgets.text_line import TextLine
-
-MOST_COPIED = 50_000
-"""Characters; terminals cut off or refuse longer ones."""
 
 
 class ActionHistoryScreen(ModalScreen[tuple[Action, bool] | None]):
@@ -91,7 +88,7 @@ class ActionHistoryScreen(ModalScreen[tuple[Action, bool] | None]):
         if action is None:
             return
         text = f"paraschut {clean_line(action.command)}"
-        if len(text) > MOST_COPIED:
+        if len(text.encode()) > CLIPBOARD_BYTES:
             self.notify("The command is too long for the terminal's clipboard.", markup=False)
             return
         self.app.copy_to_clipboard(text)

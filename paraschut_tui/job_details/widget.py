@@ -15,6 +15,7 @@ from paraschut_core.model import JobKey
 from paraschut_core.sanitize import clean_line
 
 from .. import keymap
+from ..formatting import cut_for_clipboard
 from ..state_styles import Palette
 from ..widgets.line_list import LineList
 from ..widgets.styled_line import Part, line
@@ -22,7 +23,6 @@ from .model import DetailNode, JobDetailsData, dossier, flat, text_of, width_of_
 from .value_format import Path, as_typed
 
 _INDENT = 2
-_MOST_COPIED = 74_994  # bytes, as much as terminals take in one OSC 52 sequence
 
 
 class JobDetails(LineList):
@@ -228,7 +228,7 @@ class JobDetails(LineList):
             return
         node = self._here[1]
         text = node.value if isinstance(node.value, str) else as_typed(node.value) or text_of(node).strip()
-        self.app.copy_to_clipboard(text.encode("utf-8", "replace")[:_MOST_COPIED].decode("utf-8", "ignore"))
+        self.app.copy_to_clipboard(cut_for_clipboard(text))
         self.post_message(self.StatusReported(f"Copied: {clean_line(text, 60)}"))
 
     def action_edit(self) -> None:

@@ -33,6 +33,7 @@ from paraschut_core.logs import (
 )
 from paraschut_core.sanitize import clean
 
+from ..formatting import CLIPBOARD_BYTES
 from .search_matches import MOST
 
 Cancelled = Callable[[], bool]
@@ -41,9 +42,6 @@ TAIL, AT, LINE, TIME = "tail", "at", "line", "time"
 
 _REPORT_EVERY = 0.1  # seconds between two reports of a search
 _COPY = 1 << 20
-
-CLIPBOARD_BYTES = 74_994
-"""As many bytes as terminals take in one OSC 52 sequence (100,000 once encoded)."""
 
 PLAIN_BYTES = 1 << 20
 """As many as anybody would select by hand."""

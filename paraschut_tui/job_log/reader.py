@@ -24,9 +24,9 @@ from paraschut_core.logs import (
 )
 
 from ..backend.worker_thread import LatestOnly, Request
+from ..formatting import CLIPBOARD_BYTES
 from .external_programs import to_tmux
 from .file_tasks import (
-    CLIPBOARD_BYTES,
     PLAIN_BYTES,
     FileUpdate,
     LogPage,

@@ -19,6 +19,7 @@ from textual.widgets import Input
 
 from paraschut_core.errors import ParaschutError
 from paraschut_tui import keymap
+from paraschut_tui.formatting import CLIPBOARD_BYTES
 from paraschut_tui.job_log import external_programs, file_tasks
 from paraschut_tui.job_log.external_programs import FilePosition
 from paraschut_tui.job_log.screen import LogScreen
@@ -602,7 +603,7 @@ class TestTakingAway:
             await log.shows("▸   1  漢")
             await log.press("M", "y")
             await log.says("cut at 74,99")
-            assert 74_990 <= len(log.app.clipboard.encode()) <= file_tasks.CLIPBOARD_BYTES
+            assert 74_990 <= len(log.app.clipboard.encode()) <= CLIPBOARD_BYTES
             assert "\ufffd" not in log.app.clipboard
 
     async def test_the_log_is_saved_byte_for_byte_and_nothing_overwritten(self, tmp_path: Path) -> None:
