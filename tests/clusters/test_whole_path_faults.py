@@ -115,7 +115,8 @@ def test_what_ended_badly_is_missing_with_its_reason_and_the_accounts_are_asked_
         lost = again.missing[batch, index]
         assert lost.reason.startswith(reason), (index, lost)
         told = [why for _, _, why in place.history(batch, index) if why.startswith("ended: ")]
-        assert told == [f"ended: {lost.reason}"]
+        assert told[-1] == f"ended: {lost.reason}"
+        assert len(told) == 1 or (index == well - 1 and len(told) == 2), "its own record may come first"
         if place.name != "local" and index < 3:
             assert psu.get_job_info(batch, index)["qstat"], "the scheduler's record, or the script's own"
         assert lost.exit_status == status or not reason, (index, lost)
