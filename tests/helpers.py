@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -50,6 +51,11 @@ def wait_until(condition: Callable[[], T], what: str, seconds: float = 60.0) -> 
             raise AssertionError(f"after {seconds:g} s still not: {what}")
         time.sleep(pause)
         pause = min(pause * 1.5, 0.2)
+
+
+def as_added(command: str) -> str:
+    """Return the script of a job that `paraschut add` makes of a shell's command line."""
+    return shlex.join([sys.executable, "-P", "-m", "paraschut_core.cli", "run", "--", "sh", "-c", command])
 
 
 # ------------------------------------------------------------------------------------ projects

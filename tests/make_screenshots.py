@@ -13,7 +13,6 @@ import asyncio
 import html
 import os
 import re
-import shlex
 import sys
 import sysconfig
 import tempfile
@@ -32,6 +31,7 @@ from paraschut_core.demo.pipeline import make_project
 from paraschut_core.project import Project
 from paraschut_core.reporting.queue_report import read_queue
 from paraschut_tui.app import ParaschutApp
+from tests.helpers import as_added
 
 FOLDER = Path(__file__).resolve().parent.parent / "screenshots"
 SIZES = ((80, 24), (160, 50))
@@ -72,11 +72,6 @@ END
 exit 1"""
 
 
-def command(line: str) -> str:
-    """The script of a job that `paraschut add` makes of a shell's command line."""
-    return shlex.join([sys.executable, "-P", "-m", "paraschut_core.cli", "run", "--", "sh", "-c", line])
-
-
 def run_large(folder: str) -> Settings:
     """Makes a project of thousands of jobs; waits until some run and others have failed."""
     os.mkdir(folder)
@@ -98,7 +93,7 @@ def run_large(folder: str) -> Settings:
 
     add("human/align", ["true"] * 3000, done=3000)
     failing = {1203, 1207, 1213, 1221, 1222, 1230}
-    scripts = [command(FAIL if index in failing else TRAIN) for index in range(1500)]
+    scripts = [as_added(FAIL if index in failing else TRAIN) for index in range(1500)]
     train = add("human/train", scripts, done=1200, priority=2)
     add("human/evaluate", ["true"] * 1500, priority=1)
     add("mouse/align", ["true"] * 900, done=412)

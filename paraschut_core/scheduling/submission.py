@@ -623,12 +623,10 @@ def resolve_claims(ws: Project, record: PollState) -> int:
         try:
             found |= ws.executor.find_by_token([c.token for c in late])
             alive = ws.executor.alive({c.token: "" for c in late if c.token not in found})
-        except UntrustedError as error:
-            # Nothing is submitted again until its user has seen to it, who must hear of it.
-            log.warning("cannot look for %d submissions: %s", len(late), error)
-            return 0
         except Exception as error:  # noqa: BLE001 - a user's own executor may raise anything
-            log.info("cannot look for %d submissions: %s", len(late), error)
+            # Files that others may write to keep claims open until the user acts, and must be heard of.
+            level = logging.WARNING if isinstance(error, UntrustedError) else logging.INFO
+            log.log(level, "cannot look for %d submissions: %s", len(late), error)
             return 0
         # Its queue was deleted, and it runs: it says its id itself, or is waited for.
         found |= {token: job.id for token, job in alive.items() if job.id}

@@ -14,8 +14,8 @@ import pytest
 
 import paraschut_core as psu
 from tests.clusters.tools import read
-from tests.clusters.whole_path_place import CLUSTERS, LOCAL, OWN, WAIT, Place, as_added, cluster, place
-from tests.helpers import Script, wait_until
+from tests.clusters.whole_path_place import CLUSTERS, LOCAL, OWN, WAIT, Place, cluster, place
+from tests.helpers import Script, as_added, wait_until
 
 __all__ = ["cluster", "place"]
 

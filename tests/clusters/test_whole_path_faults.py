@@ -17,13 +17,12 @@ from tests.clusters.whole_path_place import (
     OWN,
     WAIT,
     Place,
-    as_added,
     cluster,
     forget_counts,
     has_ended,
     place,
 )
-from tests.helpers import wait_until
+from tests.helpers import as_added, wait_until
 from tests.terminal.screen import Terminal, paraschut
 
 __all__ = ["cluster", "place"]

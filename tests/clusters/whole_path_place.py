@@ -65,11 +65,6 @@ WAIT = "while [ ! -e go ]; do sleep 0.1; done"
 """A command line that ends once the test makes the file `go`."""
 
 
-def as_added(command: str) -> str:
-    """The script of a job that `paraschut add` makes of a command line."""
-    return shlex.join([sys.executable, "-P", "-m", "paraschut_core.cli", "run", "--", "sh", "-c", command])
-
-
 class Words(NamedTuple):
     """What a scheduler's commands for submitting, listing and deleting are called."""
 
